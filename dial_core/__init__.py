@@ -1,0 +1,1 @@
+"""DIAL: latent visual foresight (System-2) turned into action chunks (System-1). Knows nothing of ROS."""

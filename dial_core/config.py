@@ -1,0 +1,93 @@
+"""Typed configuration: one YAML file a thing, found by name, validated by a pydantic schema."""
+
+import os
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dial_core.errors import DialError
+
+
+class Config(BaseModel):
+    """Base of every configuration: unknown keys are errors and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+C = TypeVar("C", bound=Config)
+
+
+def config_root() -> Path:
+    """The folder that holds `models/ embodiments/ training/ nodes/ ...`.
+
+    In a source tree this is `config/` beside `dial_core/`; in an installed package `share/dial_ros/config` of the
+    prefix; `DIAL_CONFIG_ROOT` names another one.
+    """
+    if chosen := os.environ.get("DIAL_CONFIG_ROOT"):
+        return Path(chosen)
+    beside_package = Path(__file__).resolve().parent.parent / "config"
+    if beside_package.is_dir():
+        return beside_package
+    prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    for prefix in prefixes:
+        if (prefix / "share/dial_ros/config").is_dir():
+            return prefix / "share/dial_ros/config"
+    raise DialError(
+        f"no configuration folder: looked for {beside_package} and share/dial_ros/config under AMENT_PREFIX_PATH; "
+        "source the workspace's setup file, or set DIAL_CONFIG_ROOT"
+    )
+
+
+def config_path(kind: str, name: str | Path) -> Path:
+    """Where the configuration `name` of a kind lives: `gr1` -> `config/embodiments/gr1.yaml`; a path stays itself.
+
+    Raises:
+        DialError: there is no such file; the message lists the names there are.
+    """
+    path = Path(name)
+    if path.suffix in {".yaml", ".yml"}:
+        if not path.is_file():
+            raise DialError(f"configuration file {path} does not exist")
+        return path
+    folder = config_root() / kind
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise DialError(f"no {kind} configuration '{name}' ({path} does not exist); available: {known}")
+    return path
+
+
+def load_config(schema: type[C], kind: str, name: str | Path) -> C:
+    """The validated configuration `name` of a kind.
+
+    Raises:
+        DialError: missing file, broken YAML, unknown key or wrong type; the message names the file and each key.
+    """
+    path = config_path(kind, name)
+    try:
+        values = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise DialError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise DialError(f"{path} must hold a mapping of keys to values, found {type(values).__name__}")
+    return validate(schema, values, source=path)
+
+
+def validate(schema: type[C], values: dict, source: str | Path) -> C:
+    """`values` as a `schema`, or a DialError that names `source` and every offending key."""
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise DialError(f"{source}: " + "; ".join(_describe(problem, schema) for problem in error.errors())) from error
+
+
+def _describe(problem, schema: type[Config]) -> str:
+    key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+    if problem["type"] == "extra_forbidden":
+        known = f"; known keys: {', '.join(schema.model_fields)}" if len(problem["loc"]) == 1 else ""
+        return f"unknown key '{key}'{known}"
+    if problem["type"] == "missing":
+        return f"key '{key}' is missing"
+    return f"key '{key}': {problem['msg']} (got {problem['input']!r})"

@@ -1,0 +1,86 @@
+"""The house rules that a machine can check: doors open one way, files fit in the head, no names that say nothing.
+
+pytest test/unit/test_architecture.py
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_LINES = 320  # "about 300": a little air, so that nobody deletes a docstring to fit
+
+# Room -> rooms it may import. A room is a folder of dial_core, or a file at its top.
+DOORS = {
+    "errors": set(),
+    "config": {"errors"},
+    "embodiment": {"config", "errors"},
+    "kinematics": {"embodiment", "config", "errors"},
+    "viz": {"errors"},
+    "model": {"embodiment", "config", "errors"},
+    "sim": {"embodiment", "kinematics", "config", "errors"},
+    "runtime": {"model", "embodiment", "kinematics", "config", "errors"},
+    "data": {"model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
+    "training": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
+    "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
+    "cli": {"training", "evaluation", "data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
+}
+ROS_MAY_USE = {"runtime", "embodiment", "kinematics", "sim", "viz", "config", "errors"}
+# Statistics of a demo or of an evaluation over ROS are the harness's own.
+ROS_TOOLS_MAY_USE = ROS_MAY_USE | {"evaluation"}
+ROS_TOOLS = {"demo.py", "evaluate.py", "demo_report.py", "demo_video.py"}
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """First part below `dial_core` of everything that a file imports."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import hides the door it goes through"
+            names = [node.module]
+            if node.module == "dial_core":
+                names = [f"dial_core.{alias.name}" for alias in node.names]
+        else:
+            continue
+        rooms |= {name.split(".")[1] for name in names if name.startswith("dial_core.")}
+    return rooms
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT / "dial_core").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", python_files("dial_core"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_doors_of_the_core_open_one_way(path):
+    room = room_of(path)
+    if room == "__init__":
+        return
+    assert room in DOORS, f"{path}: a new room '{room}' needs its doors listed here and in the architecture"
+    assert imported_rooms(path) <= DOORS[room] | {room}
+
+
+@pytest.mark.parametrize("path", python_files("dial_ros"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_ros_reaches_only_the_rooms_it_may(path):
+    allowed = ROS_TOOLS_MAY_USE if path.name in ROS_TOOLS else ROS_MAY_USE
+    assert imported_rooms(path) <= allowed
+
+
+def test_the_core_knows_nothing_of_ros():
+    for path in python_files("dial_core"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.split(".")[0] in {"rclpy", "dial_ros"} for name in names), path
+
+
+@pytest.mark.parametrize("path", python_files("dial_core", "dial_ros", "test"), ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_file_fits_in_the_head(path):
+    assert len(path.read_text().splitlines()) <= MAX_LINES
+    assert path.stem not in {"utils", "util", "helpers", "common", "misc", "manager"}
