@@ -1,0 +1,82 @@
+"""The action decoder: a DiT over [state token, H action tokens] (model.md, System-1, 3 and 4)."""
+
+from typing import cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dial_core.model.attention import Attention, FeedForward, KeysValues
+from dial_core.model.configuration import Decoder
+from dial_core.model.flow_matching import sinusoid
+
+TIME_CHANNELS = 256  # width of the raw time code, as in diffusers' DiT
+Modulation = tuple[torch.Tensor, torch.Tensor]  # scale and shift of an adaptive norm, (B, 1, width) each
+
+
+class TimeEmbedding(nn.Module):
+    """Embedding time to a vector that steers the adaptive norms."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.layer1 = nn.Linear(TIME_CHANNELS, width)
+        self.layer2 = nn.Linear(width, width)
+
+    def forward(self, time_B: torch.Tensor) -> torch.Tensor:
+        """(B,) to (B, width)."""
+        code = sinusoid(time_B, TIME_CHANNELS, last_frequency_index=TIME_CHANNELS // 2 - 1, cosine_first=True)
+        return self.layer2(F.silu(self.layer1(code.to(self.layer1.weight.dtype))))
+
+
+class DecoderBlock(nn.Module):
+    """Adaptive norm, attention (to the condition or to itself), plain norm, feed-forward."""
+
+    def __init__(self, decoder: Decoder, context_width: int | None):
+        super().__init__()
+        self.crosses = context_width is not None
+        self.norm1 = nn.LayerNorm(decoder.width, elementwise_affine=False)
+        self.modulation = nn.Linear(decoder.width, 2 * decoder.width)  # time embedding to scale, shift
+        self.attention = Attention(decoder.width, decoder.heads, decoder.head_width, decoder.dropout, context_width)
+        self.norm2 = nn.LayerNorm(decoder.width, elementwise_affine=False)
+        self.ffn = FeedForward(decoder.width, decoder.dropout)
+
+    def forward(self, x_BTD: torch.Tensor, modulation: Modulation, context: KeysValues | None) -> torch.Tensor:
+        """(B, T, D) to (B, T, D); `context` holds the condition's keys and values in a crossing block."""
+        scale, shift = modulation
+        x_BTD = x_BTD + self.attention(self.norm1(x_BTD) * (1 + scale) + shift, context)
+        return x_BTD + self.ffn(self.norm2(x_BTD))
+
+
+class ActionDecoder(nn.Module):
+    """Even blocks cross-attend to the fused condition, odd blocks self-attend."""
+
+    def __init__(self, decoder: Decoder, context_width: int):
+        super().__init__()
+        self.time = TimeEmbedding(decoder.width)
+        self.blocks = nn.ModuleList(DecoderBlock(decoder, context_width if i % 2 == 0 else None) for i in range(decoder.layers))
+        self.out_norm = nn.LayerNorm(decoder.width, eps=1e-6, elementwise_affine=False)
+        self.out_modulation = nn.Linear(decoder.width, 2 * decoder.width)  # time embedding to shift, scale
+        self.out = nn.Linear(decoder.width, decoder.output_width)
+
+    @property
+    def _stack(self) -> list[DecoderBlock]:
+        return cast("list[DecoderBlock]", self.blocks)
+
+    def condition_cache(self, fused_BMD: torch.Tensor) -> list[KeysValues | None]:
+        """Keys and values of the fused condition for every crossing block: they do not depend on tau."""
+        return [block.attention.keys_values(fused_BMD) if block.crosses else None for block in self._stack]
+
+    def modulations(self, time_B: torch.Tensor) -> list[Modulation]:
+        """Scale and shift of every block's adaptive norm and of the last norm, at embedding times (B,)."""
+        time_BD = F.silu(self.time(time_B))
+        blocks = [block.modulation(time_BD).unsqueeze(1).chunk(2, -1) for block in self._stack]
+        shift, scale = self.out_modulation(time_BD).unsqueeze(1).chunk(2, -1)
+        return [*blocks, (scale, shift)]
+
+    def forward(self, tokens_BTD: torch.Tensor, modulations: list[Modulation], cache: list[KeysValues | None]) -> torch.Tensor:
+        """Tokens (B, 1 + H, D) to hidden states (B, 1 + H, output_width)."""
+        x_BTD = tokens_BTD
+        for block, modulation, context in zip(self.blocks, modulations[:-1], cache, strict=True):
+            x_BTD = block(x_BTD, modulation, context)
+        scale, shift = modulations[-1]
+        return self.out(self.out_norm(x_BTD) * (1 + scale) + shift)

@@ -1,0 +1,177 @@
+"""The architecture as typed data, and its transformers wrapping."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from transformers import PretrainedConfig
+
+from dial_core.config import Config, load_config, validate
+
+STAGES = ("pretrain", "warmup", "end_to_end")
+
+
+class ImageSize(Config):
+    """What the vision tower sees [px]."""
+
+    height: int
+    width: int
+
+
+class VisionTower(Config):
+    """Qwen2.5-VL's vision tower. A block whose index is not in `full_attention_blocks` attends inside windows."""
+
+    layers: int
+    width: int
+    ffn_width: int
+    heads: int
+    patch_size: int  # [px]
+    merge: int = 2  # patches an axis that the merger joins into one token
+    window_size: int = 112  # [px]
+    full_attention_blocks: tuple[int, ...]
+
+
+class TextModel(Config):
+    """Qwen2.5-VL's language model; its width is the width of the merged image tokens and of the foresight."""
+
+    vocabulary: int
+    layers: int
+    width: int
+    ffn_width: int
+    heads: int
+    kv_heads: int
+    rope_theta: float = 1e6
+    rope_sections: tuple[int, ...]  # rotary pairs for time, height, width, time, ...; their sum is half a head
+    norm_eps: float = 1e-6
+    max_positions: int = 32768
+
+
+class SpecialTokens(Config):
+    """Vocabulary rows with a meaning of their own."""
+
+    pad: int
+    image: int
+    video: int
+    vision_start: int
+    vision_end: int
+
+
+class AttentionStack(Config):
+    """A stack of attention blocks; heads * head_width is its width."""
+
+    layers: int
+    heads: int
+    head_width: int
+    dropout: float = Field(0.2, ge=0, lt=1)
+
+    @property
+    def width(self) -> int:
+        """Width of the stack's tokens."""
+        return self.heads * self.head_width
+
+
+class Decoder(AttentionStack):
+    """The action decoder and the small networks at its rim."""
+
+    output_width: int  # between decoder and action head
+    rim_width: int  # hidden width of state encoder and action head
+    max_tokens: int = 1024  # rows of the learned position embedding
+
+
+class Flow(Config):
+    """How tau is drawn in training, and how it is embedded (model.md, System-1, 5)."""
+
+    tau: Literal["paper", "released"]
+    beta_alpha: float = 1.5
+    beta_beta: float = 1.0
+    beta_scale: float = 0.999
+    buckets: int = 1000
+
+
+class Architecture(Config):
+    """Everything that fixes the tensors of a DIAL model. Widths: model.md, "Symbols and shapes"."""
+
+    image: ImageSize
+    vision: VisionTower
+    text: TextModel
+    tokens: SpecialTokens
+    fusion: AttentionStack
+    decoder: Decoder
+    flow: Flow
+    loss: Literal["sum", "mean"] = "sum"  # of L_world and L_fm: the paper sums, the release takes the mean
+    image_types: int = 3  # rows of the image-type table: foresight, then one a camera
+    horizon: int
+    state_dim: int
+    action_dim: int
+    embodiments: tuple[str, ...]  # one slot of state encoder, action encoder and action head each
+
+    @property
+    def patch_grid(self) -> tuple[int, int]:
+        """Rows and columns of vision patches."""
+        return self.image.height // self.vision.patch_size, self.image.width // self.vision.patch_size
+
+    @property
+    def token_grid(self) -> tuple[int, int]:
+        """Rows and columns of merged tokens."""
+        rows, columns = self.patch_grid
+        return rows // self.vision.merge, columns // self.vision.merge
+
+    @property
+    def foresight_tokens(self) -> int:
+        """N: merged tokens of one image, and as many foresight queries."""
+        rows, columns = self.token_grid
+        return rows * columns
+
+    @property
+    def width(self) -> int:
+        """d: width of image tokens and foresight."""
+        return self.text.width
+
+    def following(self, source: Literal["paper", "released"]) -> Self:
+        """The same tensors, trained as the paper (uniform tau, summed losses) or the public release has it (Beta, mean)."""
+        loss = {"paper": "sum", "released": "mean"}[source]
+        return self.model_copy(update={"flow": self.flow.model_copy(update={"tau": source}), "loss": loss})
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        unit = self.vision.patch_size * self.vision.merge
+        if self.image.height % unit or self.image.width % unit:
+            raise ValueError(f"image {self.image.height}x{self.image.width} px must be a multiple of patch_size * merge = {unit} px")
+        if self.text.width % self.text.heads or self.text.heads % self.text.kv_heads:
+            raise ValueError(
+                f"text: heads ({self.text.heads}) must divide width ({self.text.width}) and be a multiple of "
+                f"kv_heads ({self.text.kv_heads})"
+            )
+        half_head = self.text.width // self.text.heads // 2
+        if sum(self.text.rope_sections) != half_head:
+            raise ValueError(f"text.rope_sections {self.text.rope_sections} must add up to half a head ({half_head})")
+        if self.fusion.width != self.width:
+            raise ValueError(f"fusion is {self.fusion.width} wide (heads * head_width), must be d = {self.width}")
+        if self.decoder.max_tokens < self.horizon:
+            raise ValueError(f"decoder.max_tokens ({self.decoder.max_tokens}) is below horizon ({self.horizon})")
+        return self
+
+
+class DialConfig(PretrainedConfig):
+    """transformers' face of an `Architecture`: written to and read from `config.json`."""
+
+    model_type = "dial"
+
+    def __init__(self, architecture: Architecture | dict | None = None, **kwargs):
+        if isinstance(architecture, Architecture):
+            architecture = architecture.model_dump(mode="json")
+        self.architecture = architecture
+        super().__init__(**kwargs)
+
+    @classmethod
+    def from_preset(cls, name: str) -> "DialConfig":
+        """The configuration of `config/models/<name>.yaml`."""
+        return cls(load_config(Architecture, "models", name))
+
+    @property
+    def arch(self) -> Architecture:
+        """The validated architecture.
+
+        Raises:
+            DialError: a missing, unknown or inconsistent value; the message names the key.
+        """
+        return validate(Architecture, self.architecture or {}, source="architecture in config.json")

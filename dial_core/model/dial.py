@@ -1,0 +1,195 @@
+"""DialModel: System-2 and System-1 in one set of weights, with the two training stages' losses."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from dial_core.errors import DialError
+from dial_core.model.backbone import Backbone
+from dial_core.model.configuration import STAGES, Architecture, DialConfig
+from dial_core.model.embodiment_slots import Slot, SlotLinear
+from dial_core.model.flow_matching import draw_tau, interpolate, masked_mean_square
+from dial_core.model.system1 import System1
+from dial_core.model.system2 import System2
+from dial_core.model.vision import VisionEncoder
+
+
+@dataclass
+class DialOutput(ModelOutput):
+    """Of a training step: scalar losses and the foresight (B, N, D)."""
+
+    loss: torch.Tensor | None = None
+    world_loss: torch.Tensor | None = None
+    action_loss: torch.Tensor | None = None
+    foresight: torch.Tensor | None = None
+
+
+class DialModel(PreTrainedModel):
+    """The policy. Vectors are normalised here; sessions convert to physical units."""
+
+    config_class = DialConfig
+    base_model_prefix = "dial"
+    _supports_sdpa = True
+
+    def __init__(self, config: DialConfig):
+        super().__init__(config)
+        self.arch: Architecture = config.arch
+        self.system2 = System2(self.arch)
+        self.system1 = System1(self.arch)
+        self.vision = VisionEncoder(self.arch)
+        self.post_init()
+        self.set_trainable("warmup")
+
+    @classmethod
+    def from_preset(cls, name: str, seed: int = 0) -> "DialModel":
+        """A model of `config/models/<name>.yaml` with random weights, equal for equal seeds."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return cls(DialConfig.from_preset(name))
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs) -> "DialModel":
+        """As transformers, but in float32 unless `dtype` says otherwise, and strict.
+
+        Raises:
+            DialError: tensors that are missing, unexpected or of another shape; the message lists them.
+        """
+        kwargs.setdefault("dtype", torch.float32)
+        loaded: Any = super().from_pretrained(*args, **kwargs, output_loading_info=True, ignore_mismatched_sizes=True)
+        model, report = loaded
+        problems = [
+            f"{kind}: {', '.join(sorted(str(key) for key in report[f'{kind}_keys']))}"
+            for kind in ("missing", "unexpected", "mismatched")
+            if report[f"{kind}_keys"]
+        ]
+        if problems:
+            raise DialError(f"the weights in {args[0]} do not fit the model that its config.json describes. {'; '.join(problems)}")
+        model.set_trainable("warmup")  # loading forgets what is frozen
+        return model
+
+    @property
+    def backbone(self) -> Backbone:
+        """The vision-language model."""
+        return self.system2.backbone
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, (nn.Linear, nn.LayerNorm)):
+            if module.weight is not None:  # adaptive norms have no weights
+                module.reset_parameters()
+        elif isinstance(module, (SlotLinear, System1, System2)):
+            module.reset_parameters()
+
+    def set_trainable(self, stage: str) -> None:
+        """Chooses what learns: `pretrain` the backbone only; `warmup` and `end_to_end` all but ViT and text embedding.
+
+        Raises:
+            DialError: unknown stage.
+        """
+        if stage not in STAGES:
+            raise DialError(f"unknown stage '{stage}'; stages: {', '.join(STAGES)}")
+        self.requires_grad_(stage != "pretrain")
+        self.backbone.requires_grad_(True)
+        if stage != "pretrain":
+            self.backbone.visual.requires_grad_(False)
+            self.backbone.get_input_embeddings().requires_grad_(False)
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """What `set_trainable` left to learn."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    @torch.no_grad()
+    def encode_image(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
+        """Enc_ViT: uint8 images (B, H, W, 3) to the merged tokens (B, N, D) that the language model receives."""
+        return self.vision.tokens(self.backbone.visual, pixels_BHWC)
+
+    def vision_tokens(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
+        """`encode_image` with gradients, for pretraining."""
+        return self.vision.tokens(self.backbone.visual, pixels_BHWC)
+
+    def foresight(self, image_tokens_BND: torch.Tensor, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> torch.Tensor:
+        """System-2: image tokens and left-padded prompts to foresight (B, N, D)."""
+        return self.system2(image_tokens_BND, input_ids_BT, attention_mask_BT)
+
+    def condition(self, foresight_BND: torch.Tensor, image_tokens_BND: torch.Tensor) -> torch.Tensor:
+        """Foresight and the current view to the fused condition (B, M = 2 N, D)."""
+        return self.system1.condition(foresight_BND, image_tokens_BND)
+
+    def velocity(
+        self,
+        fused_BMD: torch.Tensor,
+        state_BS: torch.Tensor,
+        noisy_BHA: torch.Tensor,
+        tau_B: torch.Tensor,
+        embodiment_id: Slot = 0,
+    ) -> torch.Tensor:
+        """Flow velocity (B, H, A) of noisy chunks at tau (B,) in [0, 1]."""
+        cache = self.system1.decoder.condition_cache(fused_BMD)
+        state_token = self.system1.encode_state(state_BS, embodiment_id)
+        return self.system1.velocity(cache, state_token, noisy_BHA, self.system1.steering(tau_B), embodiment_id)
+
+    @torch.no_grad()
+    def sample_chunk(
+        self,
+        fused_BMD: torch.Tensor,
+        state_BS: torch.Tensor,
+        noise_BHA: torch.Tensor,
+        steps: int = 4,
+        embodiment_id: Slot = 0,
+    ) -> torch.Tensor:
+        """Normalised chunk (B, H, A) from noise by `steps` Euler steps (paper: 4)."""
+        return self.system1.sample_chunk(fused_BMD, state_BS, noise_BHA, steps, embodiment_id)
+
+    def forward(
+        self,
+        stage: str,
+        image_tokens: torch.Tensor,
+        goal_tokens: torch.Tensor,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        state: torch.Tensor,
+        action: torch.Tensor,
+        action_mask: torch.Tensor,
+        noise: torch.Tensor | None = None,
+        tau: torch.Tensor | None = None,
+        system1_image_tokens: torch.Tensor | None = None,
+        embodiment_id: Slot = 0,
+    ) -> DialOutput:
+        """Losses of a training step (model.md, "Loss and stages").
+
+        Args:
+            stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
+            image_tokens: Enc_ViT(o_t) (B, N, D), what System-2 sees.
+            goal_tokens: Enc_ViT(o_{t+H}) (B, N, D).
+            input_ids, attention_mask: left-padded prompts (B, T).
+            state: normalised (B, S).
+            action: normalised chunks (B, H, A).
+            action_mask: 1 where an element counts, broadcastable to (B, H, A).
+            noise: eps (B, H, A); drawn if absent.
+            tau: (B,); drawn if absent.
+            system1_image_tokens: the views System-1 sees if they are newer than `image_tokens` (R B, N, D). One foresight
+                then serves R views, states and chunks, as at run time: rows R b .. R b + R - 1 share foresight b.
+            embodiment_id: slot.
+        """
+        if stage not in ("warmup", "end_to_end"):
+            raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")
+        foresight = self.foresight(image_tokens, input_ids, attention_mask)
+        world_loss = F.mse_loss(foresight, goal_tokens.to(foresight.dtype))
+
+        intent = goal_tokens if stage == "warmup" else foresight
+        view = image_tokens if system1_image_tokens is None else system1_image_tokens
+        intent = intent.repeat_interleave(len(view) // len(intent), 0)
+        noise = torch.randn_like(action) if noise is None else noise
+        tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
+        fused = self.condition(intent, view)
+        velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
+        action_loss = masked_mean_square(velocity - (action - noise), action_mask)
+
+        loss = world_loss + action_loss
+        if self.arch.loss == "mean":
+            loss = loss / 2
+        return DialOutput(loss=loss, world_loss=world_loss, action_loss=action_loss, foresight=foresight)

@@ -1,0 +1,68 @@
+"""State encoder, action encoder and action head: one set of weights per embodiment slot (model.md, System-1)."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from dial_core.model.flow_matching import sinusoid
+
+Slot = int | torch.Tensor
+"""Which embodiment: one for the whole batch (int), or one a sample (long, (B,))."""
+
+
+class SlotLinear(nn.Module):
+    """A linear map per slot: weight (slots, in, out), bias (slots, out)."""
+
+    def __init__(self, slots: int, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(slots, inputs, outputs))
+        self.bias = nn.Parameter(torch.empty(slots, outputs))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """As nn.Linear: uniform within 1 / sqrt(inputs)."""
+        bound = 1 / math.sqrt(self.weight.shape[1])
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x_BTD: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """(B, T, in) to (B, T, out)."""
+        if isinstance(slot, int):
+            return x_BTD @ self.weight[slot] + self.bias[slot]
+        return torch.baddbmm(self.bias[slot].unsqueeze(1), x_BTD, self.weight[slot])
+
+
+class SlotMLP(nn.Module):
+    """Two layers with a ReLU between them."""
+
+    def __init__(self, slots: int, inputs: int, hidden: int, outputs: int):
+        super().__init__()
+        self.layer1 = SlotLinear(slots, inputs, hidden)
+        self.layer2 = SlotLinear(slots, hidden, outputs)
+
+    def forward(self, x_BTD: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """(B, T, in) to (B, T, out)."""
+        return self.layer2(F.relu(self.layer1(x_BTD, slot)), slot)
+
+
+class ActionEncoder(nn.Module):
+    """Noisy actions and tau to tokens: W1 a, joined with the sinusoid of tau; W2, swish; W3."""
+
+    def __init__(self, slots: int, action_dim: int, width: int):
+        super().__init__()
+        self.width = width
+        self.w1 = SlotLinear(slots, action_dim, width)
+        self.w2 = SlotLinear(slots, 2 * width, width)
+        self.w3 = SlotLinear(slots, width, width)
+
+    def time_code(self, time_B: torch.Tensor) -> torch.Tensor:
+        """Sinusoid (B, 1, width) of embedding times (B,)."""
+        return sinusoid(time_B, self.width, last_frequency_index=self.width // 2).unsqueeze(1)
+
+    def forward(self, noisy_BHA: torch.Tensor, time_code_B1D: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """Noisy chunk (B, H, A) and the time's code to tokens (B, H, width)."""
+        actions = self.w1(noisy_BHA, slot)
+        code = time_code_B1D.to(actions.dtype).expand_as(actions)
+        return self.w3(F.silu(self.w2(torch.cat([actions, code], -1), slot)), slot)

@@ -1,0 +1,69 @@
+"""Instructions to prompts: chat template, image placeholders, instruction, generation prompt."""
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from dial_core.errors import DialError
+
+IMAGE = "<|image_pad|>"
+IGNORED = -100  # label of positions without a target
+
+
+class Prompter:
+    """Builds left-padded prompts of one image (N placeholder tokens) and one instruction each."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int):
+        self.tokenizer = tokenizer
+        self.image_tokens = image_tokens
+        self.image_id = tokenizer.convert_tokens_to_ids(IMAGE)
+        if self.image_id is None or tokenizer.convert_ids_to_tokens(self.image_id) != IMAGE:
+            raise DialError(f"the tokenizer has no {IMAGE} token: a Qwen-VL tokenizer is needed")
+
+    def prompt_ids(self, instruction: str) -> list[int]:
+        """Token ids of one prompt; the generation prompt stands last.
+
+        Raises:
+            DialError: an empty instruction.
+        """
+        if not instruction.strip():
+            raise DialError("the instruction is empty")
+        content = [{"type": "image"}, {"type": "text", "text": instruction}]
+        messages: list = [{"role": "user", "content": content}]
+        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        place = ids.index(self.image_id)
+        return ids[:place] + [self.image_id] * self.image_tokens + ids[place + 1 :]
+
+    def encode(self, instructions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Instructions to input_ids_BT, attention_mask_BT (long), left padded."""
+        return self._pad([self.prompt_ids(instruction) for instruction in instructions])
+
+    def encode_answers(self, questions: list[str], answers: list[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Prompts followed by their answers and the end-of-turn token, with labels for next-token training.
+
+        Returns:
+            input_ids_BT, attention_mask_BT, labels_BT (-100 at prompt and padding); left padded.
+        """
+        prompts = [self.prompt_ids(question) for question in questions]
+        targets = [[*self.tokenizer.encode(answer, add_special_tokens=False), self.tokenizer.eos_token_id] for answer in answers]
+        input_ids_BT, mask_BT = self._pad([prompt + target for prompt, target in zip(prompts, targets, strict=True)])
+        labels_BT = torch.full_like(input_ids_BT, IGNORED)
+        for row, target in zip(labels_BT, targets, strict=True):
+            row[-len(target) :] = torch.tensor(target)
+        return input_ids_BT, mask_BT, labels_BT
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that the vocabulary does not hold, in order (empty for sub-word tokenizers)."""
+        unknown_id = self.tokenizer.unk_token_id
+        if unknown_id is None:
+            return []
+        encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        spans = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        return [text[begin:end] for token, (begin, end) in spans if token == unknown_id]
+
+    def _pad(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        length = max(len(row) for row in rows)
+        pad = self.tokenizer.pad_token_id
+        ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
+        mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
+        return ids, mask

@@ -1,0 +1,96 @@
+"""System-1, latent inverse dynamics: foresight, current view and state to a chunk (model.md; paper Sec. 3.3)."""
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from dial_core.model.action_decoder import ActionDecoder, Modulation
+from dial_core.model.attention import KeysValues
+from dial_core.model.configuration import Architecture
+from dial_core.model.embodiment_slots import ActionEncoder, Slot, SlotMLP
+from dial_core.model.flow_matching import embedding_time
+from dial_core.model.fusion import Fusion
+
+
+class Steering(NamedTuple):
+    """What the time tau contributes: the action encoder's code and the decoder's adaptive norms, B times."""
+
+    time_code: torch.Tensor  # (B, 1, width)
+    modulations: list[Modulation]
+
+    def at(self, step: int) -> "Steering":
+        """One of the B times, kept as a batch of one that broadcasts."""
+        row = slice(step, step + 1)
+        return Steering(self.time_code[row], [(scale[row], shift[row]) for scale, shift in self.modulations])
+
+
+class System1(nn.Module):
+    """Fusion and action decoder, with the per-embodiment encoders and head at its rim."""
+
+    def __init__(self, arch: Architecture):
+        super().__init__()
+        slots, decoder = len(arch.embodiments), arch.decoder
+        self.flow, self.horizon = arch.flow, arch.horizon
+        self.image_type = nn.Parameter(torch.empty(arch.image_types, arch.width))
+        self.fusion = Fusion(arch.fusion)
+        self.state_encoder = SlotMLP(slots, arch.state_dim, decoder.rim_width, decoder.width)
+        self.action_encoder = ActionEncoder(slots, arch.action_dim, decoder.width)
+        self.position = nn.Parameter(torch.empty(decoder.max_tokens, decoder.width))
+        self.decoder = ActionDecoder(decoder, arch.width)
+        self.action_head = SlotMLP(slots, decoder.output_width, decoder.rim_width, arch.action_dim)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """The two tables; the sub-modules initialise themselves."""
+        nn.init.normal_(self.image_type, std=0.02)
+        nn.init.normal_(self.position, std=0.02)
+
+    def condition(self, foresight_BND: torch.Tensor, *views_BND: torch.Tensor) -> torch.Tensor:
+        """Foresight and the cameras' image tokens, each plus its type row, fused: (B, (1 + cameras) N, D)."""
+        return self.fusion(self.typed(foresight_BND, *views_BND))
+
+    def typed(self, *streams_BND: torch.Tensor) -> torch.Tensor:
+        """The streams, each plus its image-type row, one after the other: the condition before fusion."""
+        return torch.cat([stream + self.image_type[i] for i, stream in enumerate(streams_BND)], 1)
+
+    def steering(self, tau_B: torch.Tensor) -> Steering:
+        """All that depends on tau (B,) alone: computed once for the fixed times of a sampler."""
+        time_B = embedding_time(self.flow, tau_B)
+        return Steering(self.action_encoder.time_code(time_B), self.decoder.modulations(time_B))
+
+    def velocity(
+        self,
+        cache: list[KeysValues | None],
+        state_token_B1D: torch.Tensor,
+        noisy_BHA: torch.Tensor,
+        steering: Steering,
+        slot: Slot,
+    ) -> torch.Tensor:
+        """Flow velocity (B, H, A) from the cached condition, the encoded state, noisy chunks and their times."""
+        hidden = self.velocity_hidden(cache, state_token_B1D, noisy_BHA, steering, slot)
+        return self.action_head(hidden[:, -noisy_BHA.shape[1] :], slot)
+
+    def velocity_hidden(self, cache, state_token_B1D, noisy_BHA, steering: Steering, slot: Slot) -> torch.Tensor:
+        """The decoder's output (B, 1 + H, output_width) before the action head."""
+        actions = self.action_encoder(noisy_BHA, steering.time_code, slot) + self.position[: noisy_BHA.shape[1]]
+        return self.decoder(torch.cat([state_token_B1D, actions], 1), steering.modulations, cache)
+
+    def encode_state(self, state_BS: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """State (B, S), normalised, to its token (B, 1, width)."""
+        return self.state_encoder(state_BS.unsqueeze(1), slot)
+
+    def sample_chunk(
+        self, fused_BMD: torch.Tensor, state_BS: torch.Tensor, noise_BHA: torch.Tensor, steps: int, slot: Slot
+    ) -> torch.Tensor:
+        """Euler from noise (tau = 0) to a normalised chunk (tau = 1), (B, H, A).
+
+        The condition's keys and values, the state's token and all that depends on the times alone are computed once.
+        """
+        cache = self.decoder.condition_cache(fused_BMD)
+        state_token = self.encode_state(state_BS, slot)
+        steering = self.steering(torch.arange(steps, device=noise_BHA.device, dtype=torch.float32) / steps)
+        chunk_BHA = noise_BHA
+        for step in range(steps):
+            chunk_BHA = chunk_BHA + self.velocity(cache, state_token, chunk_BHA, steering.at(step), slot) / steps
+        return chunk_BHA

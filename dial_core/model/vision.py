@@ -1,0 +1,109 @@
+"""Images to tokens: Qwen2.5-VL's vision tower, run as one batch of equal images.
+
+transformers runs the tower over a packed sequence and splits it per image (and per window) inside every block. All
+our images have one size, so the same weights run here as plain batched attention; windows become a mask. Equal to
+transformers' result in a test.
+"""
+
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
+
+from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
+
+Tower = Any
+"""transformers' `Qwen2_5_VisionTransformerPretrainedModel`, whose parts carry no types."""
+
+# Channel statistics of Qwen2-VL's image processor (CLIP's), for pixels in [0, 1].
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def patchify(pixels_BHWC: torch.Tensor, patch_size: int, merge: int) -> torch.Tensor:
+    """uint8 images (B, H, W, 3) to normalised patches (B, L, 3 * patch_size^2) in the image processor's order.
+
+    Patches are ordered so that the merge x merge patches of one token are adjacent; a patch is (channel, row, column).
+    """
+    batch, height, width, channels = pixels_BHWC.shape
+    scale = torch.tensor([1 / (255 * std) for std in PIXEL_STD], device=pixels_BHWC.device)
+    shift = torch.tensor([-mean / std for mean, std in zip(PIXEL_MEAN, PIXEL_STD, strict=True)], device=pixels_BHWC.device)
+    values = pixels_BHWC.float() * scale + shift
+    rows, columns = height // patch_size, width // patch_size
+    values = values.view(batch, rows // merge, merge, patch_size, columns // merge, merge, patch_size, channels)
+    return values.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, rows * columns, channels * patch_size**2)
+
+
+class VisionEncoder:
+    """Runs a backbone's vision tower on images of the architecture's size. Holds no weights of its own."""
+
+    def __init__(self, arch: Architecture):
+        self.size = (arch.image.height, arch.image.width)
+        self.patch_size, self.merge, self.heads = arch.vision.patch_size, arch.vision.merge, arch.vision.heads
+        self.full_attention = [i in arch.vision.full_attention_blocks for i in range(arch.vision.layers)]
+        self.patch_rows, self.patch_columns = self._patch_positions(arch)
+        self.window_mask = self._window_mask(arch)
+        self.rotation: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def tokens(self, visual: Tower, pixels_BHWC: torch.Tensor) -> torch.Tensor:
+        """uint8 (B, H, W, 3) to merged tokens (B, N, D).
+
+        Raises:
+            DialError: wrong dtype or size.
+        """
+        if pixels_BHWC.dtype != torch.uint8 or tuple(pixels_BHWC.shape[1:]) != (*self.size, 3):
+            raise DialError(
+                f"images must be uint8 (B, {self.size[0]}, {self.size[1]}, 3), got {pixels_BHWC.dtype} {tuple(pixels_BHWC.shape)}"
+            )
+        # The tower's convolution spans two frames; a still image is given twice, so its two kernels add up.
+        kernel = visual.patch_embed.proj.weight.sum(2).flatten(1)
+        patches_BLP = patchify(pixels_BHWC, self.patch_size, self.merge)
+        return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel))
+
+    def patch_tokens(self, visual: Tower, patches_BLP: torch.Tensor) -> torch.Tensor:
+        """Patches as transformers' image processor gives them (B, L, 3 * 2 * patch_size^2) to tokens (B, N, D)."""
+        kernel = visual.patch_embed.proj.weight.flatten(1)
+        return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel))
+
+    def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
+        rotation = self._rotation(visual, x_BLD.device)
+        for block, full in zip(visual.blocks, self.full_attention, strict=True):
+            mask = None if full else self.window_mask.to(x_BLD.device)
+            x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask)
+            x_BLD = x_BLD + block.mlp(block.norm2(x_BLD))
+        return visual.merger(x_BLD).view(len(x_BLD), -1, visual.config.out_hidden_size)
+
+    def _attend(self, attention: Any, x_BLD, rotation, mask) -> torch.Tensor:
+        batch, length, width = x_BLD.shape
+        qkv = attention.qkv(x_BLD).view(batch, length, 3, self.heads, width // self.heads)
+        q_BKLD, k_BKLD, v_BKLD = qkv.permute(2, 0, 3, 1, 4)
+        cos, sin = (table.to(q_BKLD.dtype) for table in rotation)
+        q_BKLD = q_BKLD * cos + rotate_half(q_BKLD) * sin
+        k_BKLD = k_BKLD * cos + rotate_half(k_BKLD) * sin
+        out = F.scaled_dot_product_attention(q_BKLD, k_BKLD, v_BKLD, attn_mask=mask)
+        return attention.proj(out.transpose(1, 2).reshape(batch, length, width))
+
+    def _rotation(self, visual: Tower, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and sin (L, head width) of the patches' rows and columns, computed once a device."""
+        if self.rotation is None or self.rotation[0].device != device:
+            # Tensors made in inference mode could not be used by a later training step.
+            with torch.inference_mode(False):
+                positions = torch.stack([self.patch_rows, self.patch_columns], 1).to(device)
+                self.rotation = visual.rotary_pos_emb(positions.float(), positions)
+        return self.rotation
+
+    def _patch_positions(self, arch: Architecture) -> tuple[torch.Tensor, torch.Tensor]:
+        rows, columns = arch.patch_grid
+        merge = self.merge
+        # device="cpu": transformers builds models under a meta device, where tensors have no values.
+        index = torch.arange(rows * columns, device="cpu").view(rows // merge, merge, columns // merge, merge)
+        index = index.transpose(1, 2).flatten()
+        return index // columns, index % columns
+
+    def _window_mask(self, arch: Architecture) -> torch.Tensor:
+        """True (L, L) where two patches share an attention window."""
+        side = arch.vision.window_size // self.patch_size // self.merge * self.merge
+        window = (self.patch_rows // side) * arch.patch_grid[1] + self.patch_columns // side
+        return window[:, None] == window[None, :]

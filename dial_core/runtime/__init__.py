@@ -1,0 +1,1 @@
+"""What runs on the robot: sessions, stitching, guard. Knows nothing of ROS."""

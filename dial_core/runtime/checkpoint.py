@@ -1,0 +1,206 @@
+"""The checkpoint folder: weights, architecture, tokenizer, normalisation, contract, model card.
+
+config.json model.safetensors            as transformers' save_pretrained writes them
+tokenizer.json tokenizer_config.json     the tokenizer
+normalisation.json contract.json         statistics in physical units; what the checkpoint was made for
+README.md                                the model card
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from dial_core.config import validate
+from dial_core.embodiment import Embodiment, load_embodiment
+from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
+from dial_core.model.dial import DialModel
+from dial_core.model.normalise import Normaliser
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.runtime.contract import Contract
+
+WEIGHTS, NORMALISATION, CONTRACT, CARD = "model.safetensors", "normalisation.json", "contract.json", "README.md"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint folder holds, loaded."""
+
+    model: DialModel
+    tokenizer: PreTrainedTokenizerBase
+    normaliser: Normaliser
+    contract: Contract
+
+
+def make_contract(arch: Architecture, embodiment: Embodiment, camera: str, model_id: str) -> Contract:
+    """The contract of a model trained for a robot and one of its cameras."""
+    return Contract(
+        embodiment=embodiment.name,
+        joint_names=embodiment.joint_names,
+        camera=camera,
+        height=arch.image.height,
+        width=arch.image.width,
+        rate_hz=embodiment.rate_hz,
+        horizon=arch.horizon,
+        state_dim=embodiment.state_dim,
+        action_dim=arch.action_dim,
+        foresight_shape=(arch.foresight_tokens, arch.width),
+        model_id=model_id,
+    )
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: DialModel,
+    tokenizer: PreTrainedTokenizerBase,
+    normaliser: Normaliser,
+    embodiment: Embodiment,
+    camera: str = "ego",
+    card: str = "",
+    dtype: torch.dtype = torch.float32,
+) -> Contract:
+    """Writes a checkpoint folder; a reader never sees half of one.
+
+    Args:
+        path: the folder; an earlier checkpoint there is replaced.
+        model: in float32.
+        tokenizer: of its prompts.
+        normaliser: of its state and action vectors.
+        embodiment: the robot it was trained for.
+        camera: the robot's camera it looks through.
+        card: text of the model card.
+        dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
+
+    Returns:
+        The contract, with the model id of the stored weights.
+
+    Raises:
+        DialError: model, normaliser and embodiment do not fit each other, or `path` holds something else.
+    """
+    path = Path(path)
+    _check_widths(model.arch, normaliser, embodiment)
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / "config.json").is_file())):
+        raise DialError(f"{path} is there and is no checkpoint; choose another folder or move it away")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        staging.chmod(0o755)
+        state = {name: tensor.detach().to("cpu", dtype) for name, tensor in model.state_dict().items()}
+        with _quiet_loading():
+            model.save_pretrained(staging, state_dict=state)
+        tokenizer.save_pretrained(staging)
+        contract = make_contract(model.arch, embodiment, camera, model_id(staging))
+        (staging / NORMALISATION).write_text(json.dumps(normaliser.to_dict()) + "\n")
+        (staging / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n")
+        (staging / CARD).write_text(card or _plain_card(contract))
+        _replace(path, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return contract
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint folder, in float32 on the CPU.
+
+    Raises:
+        DialError: a file is missing or broken, tensors do not fit, or weights and contract do not belong together.
+    """
+    path = Path(path)
+    missing = [name for name in ("config.json", WEIGHTS, NORMALISATION, CONTRACT) if not (path / name).is_file()]
+    if missing:
+        raise DialError(f"no checkpoint at {path}: {', '.join(missing)} missing; `dial train` makes one")
+    contract = validate(Contract, _read_json(path / CONTRACT), source=path / CONTRACT)
+    stored_id = model_id(path)
+    if stored_id != contract.model_id:
+        raise DialError(
+            f"{path}: weights and architecture have id {stored_id}, contract.json says {contract.model_id}; "
+            "the folder is damaged or was edited, restore it"
+        )
+    normaliser = Normaliser.from_dict(_read_json(path / NORMALISATION))
+    with _quiet_loading():
+        model = DialModel.from_pretrained(path).eval()
+    _check_widths(model.arch, normaliser, None)
+    return Checkpoint(model, PreTrainedTokenizerFast.from_pretrained(path), normaliser, contract)
+
+
+def model_id(path: Path) -> str:
+    """16 hex digits of the SHA-256 over the folder's architecture and stored tensors."""
+    digest = hashlib.sha256(json.dumps(_read_json(path / "config.json")["architecture"], sort_keys=True).encode())
+    with safe_open(path / WEIGHTS, "pt") as tensors:
+        for name in sorted(tensors.keys()):
+            tensor = tensors.get_tensor(name).contiguous()
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+            digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def make_random_checkpoint(
+    path: str | Path, seed: int = 0, preset: str = "dial_tiny", embodiment: str = "gr1", camera: str = "ego"
+) -> Contract:
+    """A complete checkpoint with random weights: to bring the nodes up before anything is trained.
+
+    Chunks come out small and around the home position, so that they are harmless on a robot in simulation.
+    """
+    robot = load_embodiment(embodiment)
+    model = DialModel.from_preset(preset, seed)
+    joints = robot.joint_slice
+    mean, spread = [0.0] * robot.state_dim, [0.1] * robot.state_dim
+    mean[joints] = robot.home_position.tolist()
+    normaliser = Normaliser(mean, spread, mean, spread, raw=[False] * robot.state_dim)
+    card = f"# Random weights\n\nPreset {preset}, seed {seed}. Not trained: for tests of the plumbing only.\n"
+    return save_checkpoint(path, model, tiny_tokenizer(), normaliser, robot, camera, card, torch.float16)
+
+
+def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodiment | None) -> None:
+    widths = {
+        "state": (arch.state_dim, normaliser.state_dim),
+        "action": (arch.action_dim, normaliser.action_dim),
+    }
+    if embodiment is not None:
+        widths["vector"] = (normaliser.action_dim, embodiment.state_dim)
+    for name, (expected, got) in widths.items():
+        if expected != got:
+            raise DialError(f"{name} width: model {arch.state_dim}/{arch.action_dim}, expected {expected}, got {got}")
+
+
+def _replace(path: Path, staging: Path) -> None:
+    """Moves the finished folder to its place; the old one goes only after the new one is complete."""
+    retired = staging.with_name(staging.name + ".old")
+    if path.exists():
+        os.rename(path, retired)
+    os.rename(staging, path)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DialError(f"{path} cannot be read: {error}") from error
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """No progress bars of transformers: a node's log is no place for them."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def _plain_card(contract: Contract) -> str:
+    return f"# DIAL checkpoint {contract.model_id}\n\nEmbodiment {contract.embodiment}, camera {contract.camera}.\n"
