@@ -1,0 +1,1 @@
+"""Demonstrations and views: made from seeds, kept as LeRobot datasets and feature caches."""

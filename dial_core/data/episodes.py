@@ -1,0 +1,69 @@
+"""One demonstration in memory, and as a file that is complete or absent."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.data.video import encode
+
+
+@dataclass(frozen=True)
+class Episode:
+    """Frames, states and actions of T control steps.
+
+    Attributes:
+        frames: uint8 (T, H, W, 3), `frames[t]` seen at t.
+        states: float32 (T, 47), measured at t.
+        actions: float32 (T, 47), the absolute target to be reached at t + 1 step.
+        instruction: what the robot was told.
+        seed: of the scene.
+        facts: what else is worth keeping (named object, number of objects), JSON values.
+    """
+
+    frames: np.ndarray
+    states: np.ndarray
+    actions: np.ndarray
+    instruction: str
+    seed: int
+    facts: dict = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True)
+class StoredEpisode:
+    """An episode as it lies in a file: its frames still coded (`video`, mp4 bytes)."""
+
+    video: bytes
+    states: np.ndarray
+    actions: np.ndarray
+    instruction: str
+    seed: int
+    facts: dict
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+def save_episode(path: Path, episode: Episode, rate_hz: float) -> None:
+    """Writes the episode to `path` (.npz); a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    note = json.dumps({"instruction": episode.instruction, "seed": episode.seed, "facts": episode.facts})
+    video = np.frombuffer(encode(episode.frames, rate_hz), np.uint8)
+    with partial.open("wb") as file:
+        np.savez(file, video=video, states=episode.states, actions=episode.actions, note=note)
+    partial.rename(path)
+
+
+def load_episode(path: Path) -> StoredEpisode:
+    """Reads what `save_episode` wrote."""
+    with np.load(path) as file:
+        note = json.loads(str(file["note"]))
+        return StoredEpisode(file["video"].tobytes(), file["states"], file["actions"], **note)

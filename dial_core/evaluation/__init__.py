@@ -1,0 +1,1 @@
+"""Closed-loop evaluation in simulation without ROS, and the reports it leaves."""

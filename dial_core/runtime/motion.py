@@ -1,0 +1,74 @@
+"""A joint motion over time: knots with positions and velocities, cubic in between, as a trajectory controller plays it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class JointMotion:
+    """Knots of a joint motion. Before the first knot it stands at the first, after the last at the last.
+
+    Fields:
+        origin_ns: time zero of `times_s`, in the clock's nanoseconds. Kept apart as an integer, because a float of
+            seconds since 1970 has no more than a tenth of a microsecond.
+        times_s: (K,) [s] after the origin, strictly increasing.
+        positions: (K, J) [rad].
+        velocities: (K, J) [rad/s].
+    """
+
+    origin_ns: int
+    times_s: np.ndarray
+    positions: np.ndarray
+    velocities: np.ndarray
+
+    @classmethod
+    def standing(cls, origin_ns: int, position: np.ndarray) -> "JointMotion":
+        """No motion: the robot stands at `position` (J,) [rad]."""
+        position = np.asarray(position, dtype=np.float64)
+        return cls(origin_ns, np.zeros(1), position[None], np.zeros((1, position.size)))
+
+    @property
+    def end_ns(self) -> int:
+        """Time of the last knot [ns]."""
+        return self.origin_ns + round(self.times_s[-1] * NANOSECONDS)
+
+    def offset_s(self, time_ns: int) -> float:
+        """Seconds from the origin to `time_ns`."""
+        return (time_ns - self.origin_ns) / NANOSECONDS
+
+    def sample(self, time_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        """Position (J,) [rad] and velocity (J,) [rad/s] at `time_ns`."""
+        return self.sample_offset(self.offset_s(time_ns))
+
+    def sample_offset(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """Position (J,) [rad] and velocity (J,) [rad/s] at `time_s` [s] after the origin."""
+        after = int(np.searchsorted(self.times_s, time_s, side="right"))
+        if after == 0 or after == len(self.times_s):
+            end = 0 if after == 0 else -1
+            velocity = self.velocities[end] if time_s == self.times_s[end] else np.zeros(self.positions.shape[1])
+            return self.positions[end].copy(), velocity.copy()
+        before = after - 1
+        return cubic(
+            time_s - self.times_s[before],
+            self.times_s[after] - self.times_s[before],
+            (self.positions[before], self.velocities[before]),
+            (self.positions[after], self.velocities[after]),
+        )
+
+
+def cubic(
+    elapsed_s: float, duration_s: float, start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Position (J,) and velocity (J,) on the cubic between two knots, each (position [rad], velocity [rad/s]).
+
+    The same polynomial as ros2_controllers' `Trajectory::interpolate_between_points` with positions and velocities.
+    """
+    (p0, v0), (p1, v1) = start, end
+    c2 = (-3.0 * p0 + 3.0 * p1 - 2.0 * v0 * duration_s - v1 * duration_s) / duration_s**2
+    c3 = (2.0 * p0 - 2.0 * p1 + v0 * duration_s + v1 * duration_s) / duration_s**3
+    position = p0 + elapsed_s * (v0 + elapsed_s * (c2 + elapsed_s * c3))
+    velocity = v0 + elapsed_s * (2.0 * c2 + elapsed_s * 3.0 * c3)
+    return position, velocity

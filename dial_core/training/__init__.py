@@ -1,0 +1,1 @@
+"""Training: the stand-in for Qwen's pretraining, and the two stages of DIAL."""

@@ -1,0 +1,267 @@
+"""`dial pretrain`: gives the tiny VLM its eyes, by next-token training from scratch on rendered tabletop views.
+
+Two parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
+tower is frozen, its tokens are computed once, and the language model goes on alone at a third of the cost: it learns
+which word means which thing long after the tower can tell them apart.
+
+It is a stand-in for Qwen's pretraining, at a size at which no pretrained model exists: afterwards the vision tower and
+the text embedding are frozen, as in the paper (Sec. 4.1), and the language model is System-2's starting point.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from dial_core.config import Config, load_config
+from dial_core.data.progress import progress_bar
+from dial_core.data.progress import progress_bar
+from dial_core.data.views import Views, load_views, render_views
+from dial_core.embodiment import load_embodiment
+from dial_core.model.dial import DialModel
+from dial_core.model.language_head import next_token_loss
+from dial_core.model.normalise import Normaliser
+from dial_core.model.prompt import Prompter
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.runtime.checkpoint import save_checkpoint
+from dial_core.sim.task import load_task
+from dial_core.training.grounding import Places, Vocabulary, object_question, question, shift_view, vocabulary_of
+from dial_core.training.patch_grounding import PatchGrounding
+from dial_core.training.pointing import measure_pointing
+from dial_core.training.trainer import Optimisation, run_training
+
+
+class PretrainRecipe(Config):
+    """What to render, and how to train on it: `optimisation` for everything, then `language` for the language model alone.
+
+    The vision tower sees 1 px after a quarter of the steps that the language model needs to read it, and a step of the
+    language model alone, on `language_views` views encoded once, costs a third.
+    """
+
+    model: str
+    task: str
+    views: int = Field(gt=0)
+    held_out: int = Field(gt=0)
+    view_seed: int = 0
+    shift_px: int = Field(default=4, ge=0)
+    brightness: float = Field(default=0.1, ge=0)
+    optimisation: Optimisation  # seeing
+    reading: Optimisation
+
+
+@dataclass
+class PretrainOutput:
+    """Of a batch: `text_loss`, mean cross-entropy [nat] of the answers' tokens; `patch_loss` (PatchGrounding); their sum."""
+
+    loss: Tensor
+    text_loss: Tensor
+    patch_loss: Tensor | None = None
+
+
+class ViewQuestions(Dataset):
+    """Item i: a random question about view i, moved and brightened at random: (image, places, prompt, answer)."""
+
+    def __init__(self, views: Views, vocabulary: Vocabulary, recipe: PretrainRecipe) -> None:
+        self.views, self.vocabulary, self.recipe = views, vocabulary, recipe
+        self.rng = np.random.default_rng(recipe.optimisation.seed)
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+        image, places = shift_view(self.views.images[index], self.views.visible(index), self.recipe.shift_px, self.rng)
+        factor = 1.0 + self.recipe.brightness * self.rng.uniform(-1.0, 1.0)
+        image = np.clip(image * np.float32(factor), 0, 255).astype(np.uint8)
+        prompt, answer = self.ask(places, image.shape[1])
+        missing = (np.nan, np.nan)
+        shares_K2 = np.array([places.get(name, missing) for name in self.views.names], np.float32) / image.shape[1]
+        return image, shares_K2, prompt, answer
+
+    def ask(self, places: Places, size_px: int) -> tuple[str, str]:
+        """A random question about `places`."""
+        return question(places, size_px, self.rng, self.vocabulary)
+
+
+class TokenQuestions(Dataset):
+    """Item i: a random question about view i as it is, on the frozen tower's tokens: (tokens (N, D), prompt, answer)."""
+
+    def __init__(self, tokens: np.ndarray, views: Views, vocabulary: Vocabulary, seed: int) -> None:
+        self.tokens, self.views, self.vocabulary = tokens, views, vocabulary
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.views)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, str, str]:
+        size_px = self.views.images.shape[2]
+        return self.tokens[index], *question(self.views.visible(index), size_px, self.rng, self.vocabulary)
+
+
+class Collate:
+    """Items of `ViewQuestions` -> pixels uint8 (B, H, W, 3), places (B, K, 2), token rows int64 (B, T) with labels."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self.prompter = prompter
+
+    def __call__(self, items: list[tuple[np.ndarray, np.ndarray, str, str]]) -> dict[str, Tensor]:
+        images, places, prompts, answers = zip(*items, strict=True)
+        ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
+        pixels = torch.from_numpy(np.stack(images))
+        text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
+        return {"pixels": pixels, "places": torch.from_numpy(np.stack(places))} | text
+
+
+class CollateTokens:
+    """Items of `TokenQuestions` -> image tokens float (B, N, D), token rows int64 (B, T) with labels."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self.prompter = prompter
+
+    def __call__(self, items: list[tuple[np.ndarray, str, str]]) -> dict[str, Tensor]:
+        tokens, prompts, answers = zip(*items, strict=True)
+        ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
+        text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
+        return {"image_tokens": torch.from_numpy(np.stack(tokens).astype(np.float32))} | text
+
+
+class TokenQuestions(Dataset):
+    """Item i: a question about an object in view i, with the view's image tokens (N, d): (tokens, prompt, answer)."""
+
+    def __init__(self, views: Views, tokens_VND: Tensor, vocabulary: Vocabulary, seed: int) -> None:
+        shows = [index for index in range(len(views)) if set(vocabulary.objects) & set(views.visible(index))]
+        self.views, self.tokens_VND, self.vocabulary, self.shows = views, tokens_VND, vocabulary, shows
+        self.rng = np.random.default_rng(seed)
+
+    def __len__(self) -> int:
+        return len(self.shows)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, str, str]:
+        view = self.shows[index]
+        places = self.views.visible(view)
+        prompt, answer = object_question(places, self.views.images.shape[2], self.rng, self.vocabulary)
+        return self.tokens_VND[view].float(), prompt, answer
+
+    def collate(self, items: list[tuple[Tensor, str, str]], prompter: Prompter) -> dict[str, Tensor]:
+        """Image tokens (B, N, d) and labelled token rows int64 (B, T)."""
+        tokens, prompts, answers = zip(*items, strict=True)
+        ids_BT, mask_BT, labels_BT = prompter.encode_answers(list(prompts), list(answers))
+        return {"image_tokens": torch.stack(tokens), "input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
+
+
+class Reading(nn.Module):
+    """The language model of a DialModel under the next-token loss, on image tokens that do not change."""
+
+    def __init__(self, model: DialModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
+        """Mean cross-entropy of the answers' tokens."""
+        loss = next_token_loss(self.model, image_tokens, input_ids, attention_mask, labels)
+        return PretrainOutput(loss, loss)
+
+
+class Grounding(nn.Module):
+    """The VLM of a DialModel under both losses, gradients to the vision tower included."""
+
+    def __init__(self, model: DialModel, names: int) -> None:
+        super().__init__()
+        self.model = model
+        self.patches = PatchGrounding(model.arch.width, names, model.arch.token_grid[0])
+
+    def forward(self, pixels: Tensor, places: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
+        """Losses of a batch. pixels uint8 (B, H, W, 3); places float (B, K, 2) in [0, 1); the rest int64 (B, T)."""
+        image_tokens_BND = self.model.vision_tokens(pixels)
+        text_loss = next_token_loss(self.model, image_tokens_BND, input_ids, attention_mask, labels)
+        patch_loss = self.patches(image_tokens_BND, places)
+        return PretrainOutput(text_loss + patch_loss, text_loss, patch_loss)
+
+
+class Reading(nn.Module):
+    """The language model of a DialModel under the next-token loss, on given image tokens."""
+
+    def __init__(self, model: DialModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
+        """Loss of a batch. image_tokens float (B, N, D); the rest int64 (B, T)."""
+        loss = next_token_loss(self.model, image_tokens, input_ids, attention_mask, labels)
+        return PretrainOutput(loss, loss)
+
+
+def pretrain(recipe_name: str, out: Path, workers: int, command: str) -> dict:
+    """Renders the views (or finds them), trains, and writes `out/checkpoint` and `out/pointing.json`; returns its content.
+
+    Resumable: views are kept as shards, the training has checkpoints. `command` is told in the model card.
+    """
+    recipe = load_config(PretrainRecipe, "training", recipe_name)
+    words = vocabulary_of(load_task(recipe.task))
+    views = load_views(render_views(recipe.task, recipe.views, recipe.view_seed, out / "views", workers))
+    order = np.random.default_rng(recipe.view_seed).permutation(len(views))
+    held_out, shown = views.take(order[: recipe.held_out]), views.take(order[recipe.held_out :])
+    model = DialModel.from_preset(recipe.model, recipe.optimisation.seed)
+    model.set_trainable("pretrain")
+    tokenizer = tiny_tokenizer()
+    prompter = Prompter(tokenizer, model.arch.foresight_tokens)
+    data = ViewQuestions(shown, words, recipe)
+    torch.manual_seed(recipe.optimisation.seed)  # the heads that are thrown away afterwards
+    run_training(Grounding(model, len(views.names)), data, Collate(prompter), recipe.optimisation, out / "training", "pretrain")
+    model.backbone.visual.requires_grad_(False)
+    read = TokenQuestions(_tokens(model, shown, out / "tokens.npy"), shown, words, recipe.reading.seed)
+    run_training(Reading(model), read, CollateTokens(prompter), recipe.reading, out / "reading", "reading")
+    report = measure_pointing(model, prompter, held_out, words)
+    robot = load_embodiment()
+    unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
+    save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command))
+    (out / "pointing.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+@torch.no_grad()
+def _tokens(model: DialModel, views: Views, file: Path) -> np.ndarray:
+    """The tower's tokens of all views, float16 (V, N, D), computed once and kept in `file`."""
+    if not file.exists():
+        model.eval()
+        batches = [slice(first, first + 64) for first in range(0, len(views), 64)]
+        parts = []
+        with progress_bar("image tokens of views", len(views)) as advance:
+            for batch in batches:
+                parts.append(model.encode_image(torch.from_numpy(views.images[batch])).half().numpy())
+                advance(len(parts[-1]))
+        partial = file.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(parts))
+        partial.rename(file)
+    return np.load(file)
+
+
+def _learn_to_read(model: DialModel, prompter: Prompter, views: Views, words: Vocabulary, plan: Optimisation, out: Path) -> None:
+    """The second phase: the language model alone, on the image tokens of the finished vision tower."""
+    parts = []
+    with progress_bar("image tokens of views", len(views)) as advance:
+        for images in torch.from_numpy(views.images).split(100):
+            parts.append(model.encode_image(images.to(model.device)).half().cpu())
+            advance(len(images))
+    data = TokenQuestions(views, torch.cat(parts), words, plan.seed)
+    model.requires_grad_(False)
+    model.backbone.language_model.requires_grad_(True)
+    run_training(Reading(model), data, lambda items: data.collate(items, prompter), plan, out / "reading", "reading")
+
+
+def _card(recipe: PretrainRecipe, report: dict, command: str) -> str:
+    return f"""# {recipe.model}, pretrained to point
+
+Made by `{command}`: next-token training, with dense grounding of the image tokens, from scratch on {recipe.views}
+rendered views of {recipe.task}. It stands in for Qwen's pretraining; System-1, the foresight queries and the foresight head are untrained.
+
+Recipe: `{recipe.model_dump_json()}`
+
+On {recipe.held_out} held-out views: `{json.dumps(report)}`
+"""
