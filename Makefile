@@ -1,0 +1,51 @@
+# `make` alone explains what there is. Everything runs in .venv; nothing outside this folder is changed (but missing system
+# packages, and those only when root).
+
+SHELL  := /bin/bash
+PYTHON_IN_VENV := .venv/bin/python
+
+# Headless rendering, and one thread a process: with another core busy, several threads take many times as long as one.
+export MUJOCO_GL       ?= egl
+export OMP_NUM_THREADS ?= 1
+export LP_NUM_THREADS  ?= 1
+# The venv is a complete ROS 2 of its own: one that is sourced from apt in this shell must not mix in.
+unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION
+
+.PHONY: help setup demo test lint clean clean-all
+
+help:  ## this list
+	@echo "DIAL for ROS 2. Usage: make <target>"; echo
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
+	@echo; echo "Every target makes .venv first if it is missing. Then also: .venv/bin/dial --help"
+
+setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (a few minutes once, then nothing)
+
+demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 nodes; results in out/demo/
+	$(PYTHON_IN_VENV) -m dial_ros.demo $(ARGS)
+
+test: setup  ## all tests (ARGS="-k name" picks some)
+	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+lint: setup  ## ruff on everything, mypy on dial_core
+	$(PYTHON_IN_VENV) -m ruff check .
+	$(PYTHON_IN_VENV) -m ruff format --check .
+	$(PYTHON_IN_VENV) -m mypy
+
+clean:  ## remove what builds, tests and demo made (keeps .venv)
+	rm -rf build install log out/demo .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+clean-all: clean  ## clean, and remove .venv
+	rm -rf .venv *.egg-info
+
+.venv/.dependencies: requirements.txt setup.cfg setup.py
+	@scripts/setup.sh environment
+	@touch $@
+
+.venv/.interfaces: .venv/.dependencies CMakeLists.txt package.xml dial_ros/__init__.py $(wildcard msg/*.msg srv/*.srv)
+	@scripts/setup.sh interfaces
+	@touch $@
+
+.venv/.ready: .venv/.interfaces
+	@scripts/setup.sh verify
+	@touch $@

@@ -1,0 +1,163 @@
+"""Pictures of recorded trials: demo.mp4 (camera beside foresight and change map) and foresight.png (expected beside real future)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from dial_core.runtime.checkpoint import load_checkpoint
+from dial_core.viz import PcaColours, change_map, heat
+from dial_ros.trials import Frame, Trial
+
+CELL = 320  # side of one picture [px]
+TOP, BOTTOM, GAP = 30, 44, 6  # label strip, caption strip, gap [px]
+FPS = 20
+HOLD_LAST_FRAMES = 25  # so that the eye catches the result
+BACKGROUND, FOREGROUND, GOOD, BAD = (18, 20, 26), (235, 235, 235), (120, 220, 130), (240, 120, 110)
+ENCODE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Vision:
+    """Frozen vision tower and one PCA basis, of what the robot saw, for all pictures: equal colours mean equal content.
+
+    `full_scale` is the change map's value of the brightest colour; `horizon_s` [s] how far a foresight looks ahead.
+    """
+
+    model: torch.nn.Module
+    colours: PcaColours
+    full_scale: float
+    horizon_s: float
+
+    @classmethod
+    def of(cls, checkpoint: Path, trials: Sequence[Trial]) -> "Vision":
+        """Loads the checkpoint's vision tower and fits the basis to what the robot saw in `trials`."""
+        loaded = load_checkpoint(checkpoint)
+        model = loaded.model.eval()
+        seen = [frame.pixels for trial in trials for frame in trial.ego[::10]]
+        observed = _encode(model, seen)
+        changes = [change_map(r.tokens, _encode(model, [_frame_at(t.ego, r.observed_s)])[0]) for t in trials for r in t.foresights[::5]]
+        full_scale = float(np.quantile(np.stack(changes), 0.99)) if changes else 1.0
+        contract = loaded.contract
+        return cls(model, PcaColours.fit(observed), full_scale, contract.horizon / contract.rate_hz)
+
+    def tokens(self, pixels: np.ndarray) -> np.ndarray:
+        """Enc_ViT of one image (H, W, 3) uint8: (N, d) float32."""
+        return _encode(self.model, [pixels])[0]
+
+
+def write_video(path: Path, trials: Sequence[Trial], vision: Vision) -> None:
+    """An mp4 of all trials at the speed of simulated time."""
+    with av.open(str(path), "w") as container:
+        stream = None
+        for picture in (picture for trial in trials for picture in _pictures(trial, vision)):
+            if stream is None:
+                stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
+                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def write_foresight_figure(path: Path, trial: Trial, vision: Vision, moments: int = 4) -> None:
+    """For a few moments of a trial: what the robot saw, what it expected to see one horizon later, and what it then saw."""
+    from matplotlib import pyplot as plt
+
+    plt.switch_backend("agg")
+    last_s = trial.ego[-1].stamp_s - vision.horizon_s
+    records = [r for r in trial.foresights if r.observed_s <= last_s] or trial.foresights
+    chosen = [records[i] for i in np.linspace(0, len(records) - 1, min(moments, len(records))).round().astype(int)]
+    later_on = f"{vision.horizon_s:.1f} s later"
+    rows = ["camera now", "foresight of System-2", f"vision tower {later_on}", "expected change", f"camera {later_on}"]
+    size = (2.1 * len(chosen) + 1.2, 2.1 * len(rows))
+    figure, axes = plt.subplots(len(rows), len(chosen), figsize=size, squeeze=False, layout="constrained")
+    for column, record in enumerate(chosen):
+        now = _frame_at(trial.ego, record.observed_s)
+        later = _frame_at(trial.ego, record.observed_s + vision.horizon_s)
+        change = heat(change_map(record.tokens, vision.tokens(now)), vision.full_scale)
+        cells = [now, vision.colours.colours(record.tokens), vision.colours.colours(vision.tokens(later)), change, later]
+        for row, picture in enumerate(cells):
+            axes[row, column].imshow(picture, interpolation="nearest")
+            axes[row, column].set(xticks=[], yticks=[])
+        axes[0, column].set_title(f"t = {record.observed_s:.1f} s", fontsize=9)
+    for row, name in enumerate(rows):
+        axes[row, 0].set_ylabel(name, fontsize=9)
+    figure.suptitle(f"“{trial.instruction}”", fontsize=10)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _pictures(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
+    """One composed picture for every camera frame, with the foresight that was on the wire at that moment."""
+    foresight = change = np.zeros((1, 1, 3), np.uint8)
+    waiting = list(trial.foresights)
+    picture = None
+    for frame in trial.ego:
+        arrived = None
+        while waiting and waiting[0].published_s <= frame.stamp_s:
+            arrived = waiting.pop(0)
+        if arrived is not None:
+            foresight = vision.colours.colours(arrived.tokens)
+            change = heat(change_map(arrived.tokens, vision.tokens(_frame_at(trial.ego, arrived.observed_s))), vision.full_scale)
+        cells = [
+            ("what the robot sees", frame.pixels, Image.Resampling.BICUBIC),
+            (f"foresight, {vision.horizon_s:.1f} s ahead", foresight, Image.Resampling.NEAREST),
+            ("where it expects change", _overlay(change, frame.pixels), Image.Resampling.BICUBIC),
+        ]
+        if trial.scene:
+            cells.insert(0, ("from the side", _square(_frame_at(trial.scene, frame.stamp_s)), Image.Resampling.BICUBIC))
+        picture = _compose(cells, trial.instruction, f"{max(frame.stamp_s - trial.started_s, 0):.1f} s")
+        yield picture
+    if picture is not None:
+        result, colour = ("done", GOOD) if trial.success else ("not done in time", BAD)
+        _write(ImageDraw.Draw(picture), (picture.width - 12, picture.height - 22), result, 20, colour, anchor="rm")
+        yield from [picture] * HOLD_LAST_FRAMES
+
+
+def _compose(cells: list[tuple[str, np.ndarray, Image.Resampling]], caption: str, clock: str) -> Image.Image:
+    """Labelled pictures side by side over a caption. Even sides, as H.264 wants them."""
+    canvas = Image.new("RGB", (len(cells) * CELL + (len(cells) - 1) * GAP, TOP + CELL + BOTTOM), BACKGROUND)
+    draw = ImageDraw.Draw(canvas)
+    for place, (label, pixels, resampling) in enumerate(cells):
+        x = place * (CELL + GAP)
+        canvas.paste(Image.fromarray(pixels).resize((CELL, CELL), resampling), (x, TOP))
+        _write(draw, (x + CELL // 2, TOP // 2), label, 16, FOREGROUND, anchor="mm")
+    _write(draw, (12, canvas.height - 22), f"{clock}   “{caption}”", 20, FOREGROUND, anchor="lm")
+    return canvas
+
+
+def _write(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], anchor: str) -> None:
+    draw.text(position, text, fill=colour, font=ImageFont.load_default(size), anchor=anchor)
+
+
+def _frame_at(frames: Sequence[Frame], stamp_s: float) -> np.ndarray:
+    """Pixels of the frame nearest in time."""
+    return min(frames, key=lambda frame: abs(frame.stamp_s - stamp_s)).pixels
+
+
+def _overlay(change: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """The change map's colours (h, w, 3) over a camera picture (H, W, 3), both uint8."""
+    size = (pixels.shape[1], pixels.shape[0])
+    smooth = np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BILINEAR))
+    return (0.6 * smooth + 0.4 * pixels).astype(np.uint8)
+
+
+def _square(pixels: np.ndarray) -> np.ndarray:
+    """The square middle of a landscape picture."""
+    height, width = pixels.shape[:2]
+    left = (width - height) // 2
+    return pixels[:, left : left + height]
+
+
+def _encode(model: torch.nn.Module, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Enc_ViT of images (H, W, 3) uint8: (N, d) float32 each."""
+    tokens: list[np.ndarray] = []
+    for start in range(0, len(images), ENCODE_BATCH):
+        batch = torch.from_numpy(np.stack(images[start : start + ENCODE_BATCH]))
+        with torch.inference_mode():
+            tokens += list(model.encode_image(batch).float().numpy())
+    return tokens

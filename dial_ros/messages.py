@@ -1,0 +1,134 @@
+"""Messages <-> numpy, in one place. Bulk data leaves as `array.array` and arrives as `np.frombuffer`: no copy by element."""
+
+import array
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from sensor_msgs.msg import Image, JointState
+
+from dial_core.errors import DialError
+from dial_core.runtime.foresight_gate import Foresight
+from dial_core.runtime.motion import NANOSECONDS
+from dial_ros.msg import LatentForesight
+
+IMAGE_ENCODINGS = ("rgb8", "bgr8")
+
+
+class UnreadableMessageError(DialError):
+    """A message that arrived does not hold what its fields promise, or what we need."""
+
+
+def to_ns(time: Time) -> int:
+    """Nanoseconds of a stamp."""
+    return time.sec * NANOSECONDS + time.nanosec
+
+
+def to_time(time_ns: int) -> Time:
+    """The stamp of `time_ns` (not negative)."""
+    return Time(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS)
+
+
+def image_from_message(message: Image, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 RGB, a view of the message; `size`: the height and width [px] that it must have.
+
+    Raises:
+        UnreadableMessageError: an encoding other than rgb8 and bgr8, too few bytes, or another size.
+    """
+    if size and (message.height, message.width) != size:
+        raise UnreadableMessageError(
+            f"image is {message.height}x{message.width}, the model sees {size[0]}x{size[1]}; set the camera's size"
+        )
+    if message.encoding not in IMAGE_ENCODINGS:
+        raise UnreadableMessageError(f"image encoding '{message.encoding}' is not supported; use one of: {', '.join(IMAGE_ENCODINGS)}")
+    height, width, row_bytes = message.height, message.width, 3 * message.width
+    if message.step < row_bytes or len(message.data) < height * message.step:
+        raise UnreadableMessageError(
+            f"image of {height}x{width} {message.encoding} with step {message.step} holds {len(message.data)} bytes, "
+            f"too few; check the camera driver"
+        )
+    rows = np.frombuffer(message.data, dtype=np.uint8, count=height * message.step).reshape(height, message.step)
+    pixels = rows[:, :row_bytes].reshape(height, width, 3)
+    return pixels[:, :, ::-1] if message.encoding == "bgr8" else pixels
+
+
+def image_to_message(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
+    """An rgb8 Image of `pixels` (H, W, 3) uint8."""
+    message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding="rgb8", step=3 * pixels.shape[1])
+    message.header.stamp = to_time(stamp_ns)
+    message.header.frame_id = frame_id
+    message.data = array.array("B", np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
+    return message
+
+
+def foresight_from_message(message: LatentForesight) -> Foresight:
+    """The foresight as it came. Tokens are float32; flat if they do not fill the shape, empty if the dtype is unknown."""
+    shape = tuple(int(n) for n in message.shape)
+    tokens = np.empty(0, dtype=np.float32)
+    if message.dtype in ("float32", "float16"):
+        element = np.dtype(message.dtype).newbyteorder("<")
+        whole = len(message.data) // element.itemsize
+        tokens = np.frombuffer(message.data, dtype=element, count=whole)
+        # Bytes left over, or too few, stay flat: the gate then refuses the shape.
+        if len(message.data) == element.itemsize * int(np.prod(shape)):
+            tokens = tokens.reshape(shape)
+    return Foresight(
+        tokens=tokens,
+        shape=shape,
+        dtype=message.dtype,
+        stamp_ns=to_ns(message.header.stamp),
+        seq=message.seq,
+        instruction_id=message.instruction_id,
+        model_id=message.model_id,
+    )
+
+
+def foresight_to_message(foresight: Foresight, publish_ns: int, frame_id: str, horizon_s: float) -> LatentForesight:
+    """The LatentForesight of `foresight`, stamped with its observation's time."""
+    message = LatentForesight(
+        seq=foresight.seq,
+        instruction_id=foresight.instruction_id,
+        model_id=foresight.model_id,
+        horizon=horizon_s,
+        shape=array.array("I", foresight.shape),
+        dtype=foresight.dtype,
+    )
+    message.header.stamp = to_time(foresight.stamp_ns)
+    message.header.frame_id = frame_id
+    message.publish_stamp = to_time(publish_ns)
+    element = np.dtype(foresight.dtype).newbyteorder("<")
+    message.data = array.array("B", np.ascontiguousarray(foresight.tokens, dtype=element).tobytes())
+    return message
+
+
+class JointOrder:
+    """Reads positions from JointState messages by joint name; remembers where they stand while the names stay."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._seen: list[str] | None = None
+        self._index = np.empty(0, dtype=np.intp)
+
+    def positions(self, message: JointState) -> np.ndarray:
+        """Positions (J,) [rad] in our order; extra joints are ignored.
+
+        Raises:
+            UnreadableMessageError: a joint is missing, or has no position.
+        """
+        if message.name != self._seen:
+            place = {name: i for i, name in enumerate(message.name)}
+            missing = [name for name in self._names if name not in place]
+            if missing:
+                raise UnreadableMessageError(
+                    f"joint state lacks {', '.join(missing)}; it has {', '.join(message.name) or 'no names'}. "
+                    f"Check the embodiment's joint names against the robot's"
+                )
+            self._index = np.array([place[name] for name in self._names], dtype=np.intp)
+            self._seen = list(message.name)
+        if len(message.position) != len(message.name):
+            raise UnreadableMessageError(f"joint state names {len(message.name)} joints but has {len(message.position)} positions")
+        positions = np.frombuffer(message.position, dtype=np.float64)[self._index]
+        if not np.isfinite(positions).all():
+            bad = [name for name, ok in zip(self._names, np.isfinite(positions), strict=True) if not ok]
+            raise UnreadableMessageError(f"joint state has positions that are not finite: {', '.join(bad)}")
+        return positions

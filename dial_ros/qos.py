@@ -1,0 +1,13 @@
+"""Quality of service of every topic, as docs and interfaces name it."""
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _profile(reliability: ReliabilityPolicy, durability: DurabilityPolicy = DurabilityPolicy.VOLATILE, depth: int = 1) -> QoSProfile:
+    return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
+
+
+SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT)  # images, joint states: newest wins; matches a reliable driver too
+LATEST = _profile(ReliabilityPolicy.RELIABLE)  # foresight, trajectories
+LATCHED = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)  # instruction, status: late joiners see it
+EVENTS = _profile(ReliabilityPolicy.RELIABLE, depth=10)  # diagnostics, rejections: none may be missed

@@ -1,0 +1,114 @@
+"""mujoco_robot as controllers and clock; and how nodes refuse to start."""
+
+import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image
+from std_msgs.msg import Bool, String
+from trajectory_msgs.msg import JointTrajectory
+
+from dial_core.embodiment import load_embodiment
+from dial_core.runtime.motion import JointMotion
+from dial_ros import qos
+from dial_ros.messages import to_ns
+from dial_ros.trajectory import TrajectorySplitter
+
+pytestmark = pytest.mark.ros
+
+EMBODIMENT = load_embodiment("gr1")
+ELBOW = EMBODIMENT.joint_names.index("r_elbow_pitch")
+
+
+@pytest.fixture(scope="module")
+def robot(nodes, probe):
+    """mujoco_robot, brought up through its lifecycle services."""
+    nodes.start("mujoco_robot", seed=100_000)
+    probe.clock = probe.image = probe.success = None
+    probe.rejections = []
+    probe.keep(Clock, "/clock", "clock", qos.SENSOR)
+    probe.keep(Image, "image/ego", "image", qos.SENSOR)
+    probe.keep(Bool, "mujoco_robot/success", "success", qos.LATCHED)
+    probe.create_subscription(String, "mujoco_robot/rejected", lambda m: probe.rejections.append(m.data), qos.EVENTS)
+    probe.arm = probe.create_publisher(JointTrajectory, "right_arm_controller/joint_trajectory", qos.LATEST)
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call(ChangeState, "mujoco_robot/change_state", request, 60).success
+    probe.until(lambda: probe.arm.get_subscription_count() == 2, "the controller listens, beside the probe itself")
+    probe.until(lambda: probe.clock and probe.image and probe.joints, "clock, image and joints")
+    return probe
+
+
+def elbow(probe):
+    return probe.joints.position[list(probe.joints.name).index("r_elbow_pitch")]
+
+
+def bend(probe, to: float, stamp_ns: int) -> JointTrajectory:
+    """The right arm's message that bends the elbow to `to` [rad] in half a second."""
+    order = [probe.joints.name.index(name) for name in EMBODIMENT.joint_names]
+    position = [probe.joints.position[i] for i in order]
+    position[ELBOW] = to
+    still = [[0.0] * len(position)]
+    import numpy as np
+
+    motion = JointMotion(stamp_ns, np.array([0.5]), np.array([position]), np.array(still))
+    return TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(motion)["right_arm_controller"]
+
+
+def test_it_publishes_clock_joints_images_and_the_judgement(robot):
+    assert robot.joints.name == list(EMBODIMENT.joint_names)
+    assert (robot.image.height, robot.image.width, robot.image.encoding) == (96, 96, "rgb8")
+    assert to_ns(robot.image.header.stamp) % 50_000_000 == 0
+    assert robot.success.data is False
+
+
+def test_a_good_trajectory_is_played_and_its_end_held(robot):
+    goal = elbow(robot) - 0.3
+    robot.arm.publish(bend(robot, goal, to_ns(robot.joints.header.stamp)))
+    robot.until(lambda: abs(elbow(robot) - goal) < 0.05, "the elbow bends")
+    start_ns = to_ns(robot.joints.header.stamp)
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > start_ns + 500_000_000, "half a simulated second")
+    assert abs(elbow(robot) - goal) < 0.05
+    assert robot.rejections == []
+
+
+def test_a_trajectory_that_is_wholly_past_or_ends_in_motion_is_rejected_and_named(robot):
+    before = elbow(robot)
+    late = bend(robot, before - 0.5, 10_000_000)
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > 800_000_000, "0.8 simulated seconds")
+    robot.arm.publish(late)
+    robot.until(lambda: any("in the past" in text for text in robot.rejections), "a rejection")
+    moving = bend(robot, before - 0.5, to_ns(robot.joints.header.stamp))
+    moving.points[-1].velocities[0] = 0.5
+    robot.arm.publish(moving)
+    robot.until(lambda: any("point is not zero" in text for text in robot.rejections), "a rejection")
+    assert abs(elbow(robot) - before) < 0.05
+
+
+def test_it_can_be_deactivated_and_cleaned_up(robot, nodes):
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
+        assert robot.call(ChangeState, "mujoco_robot/change_state", ChangeState.Request(transition=Transition(id=transition))).success
+    assert robot.call(GetState, "mujoco_robot/get_state", GetState.Request()).current_state.label == "unconfigured"
+    assert nodes.end("mujoco_robot") == 0
+    assert "Traceback" not in nodes.log("mujoco_robot")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"task": "FlyToMoon"}, "FlyToMoon"),
+        ({"camera": "tail"}, "no camera 'tail'"),
+        ({"real_time_factor": -1.0}, "real_time_factor"),
+        ({"seed": "many"}, "seed"),
+    ],
+)
+def test_a_wrong_parameter_ends_the_start_with_the_reason(nodes, parameters, words):
+    process = nodes.start("mujoco_robot", autostart=True, **parameters)
+    assert process.wait(timeout=60) == 1
+    assert words in nodes.log("mujoco_robot")
+
+
+def test_a_checkpoint_that_is_not_there_ends_the_start_with_the_reason(nodes, tmp_path):
+    process = nodes.start("system2", autostart=True, checkpoint=tmp_path / "nowhere")
+    assert process.wait(timeout=180) == 1
+    assert "nowhere" in nodes.log("system2")

@@ -1,0 +1,205 @@
+"""System-1 alone, its whole world played by the test: refused foresights, stale inputs, clock jumps, an orderly end."""
+
+import signal
+import time
+import uuid
+
+import numpy as np
+import pytest
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import Image, JointState
+
+from dial_core.runtime.foresight_gate import Foresight
+from dial_core.runtime.motion import NANOSECONDS
+from dial_ros import qos
+from dial_ros.messages import foresight_to_message, image_to_message, to_ns, to_time
+from dial_ros.msg import Instruction, LatentForesight, System1Status
+
+pytestmark = pytest.mark.ros
+
+STEP_NS = 10_000_000
+PATIENCE_S = 3.0
+
+
+class PlayedWorld:
+    """Clock, camera, joints, instruction and foresight, each of which can be switched off or spoilt."""
+
+    def __init__(self, probe, model_id: str, shape: tuple[int, int], embodiment) -> None:
+        self.probe, self.model_id, self.shape = probe, model_id, shape
+        self.now_ns, self.steps, self.seq, self._advanced_s = 0, 0, 0, time.monotonic()
+        self.on = {"camera", "joints", "foresight"}
+        self.instruction_id = ""
+        self._joints = JointState(name=list(embodiment.joint_names), position=embodiment.home_position.tolist())
+        self._camera = embodiment.cameras[0]
+        self._clock_out = probe.create_publisher(Clock, "/clock", qos.SENSOR)
+        self._joints_out = probe.create_publisher(JointState, "joint_states", qos.SENSOR)
+        self._image_out = probe.create_publisher(Image, "image/ego", qos.SENSOR)
+        self._foresight_out = probe.create_publisher(LatentForesight, "foresight", qos.LATEST)
+        self._instruction_out = probe.create_publisher(Instruction, "instruction", qos.LATCHED)
+
+    def step(self) -> None:
+        """10 ms of the world in at least 10 ms of wall time; a System-1 that is slow on a busy machine is waited for."""
+        if self._owes_a_chunk() and time.monotonic() - self._advanced_s < PATIENCE_S:
+            self.probe.spin(0.01)
+            return
+        self._advanced_s = time.monotonic()
+        self.now_ns += STEP_NS
+        self.steps += 1
+        self._clock_out.publish(Clock(clock=to_time(self.now_ns)))
+        if "joints" in self.on:
+            self._joints.header.stamp = to_time(self.now_ns)
+            self._joints_out.publish(self._joints)
+        if "camera" in self.on and self.steps % 5 == 0:
+            pixels = np.zeros((self._camera.height, self._camera.width, 3), np.uint8)
+            self._image_out.publish(image_to_message(pixels, self.now_ns, self._camera.frame))
+        if "foresight" in self.on and self.instruction_id and self.steps % 25 == 0:
+            self.send_foresight()
+        self.probe.spin(0.01)
+
+    def _owes_a_chunk(self) -> bool:
+        running = self.probe.system1 is not None and self.probe.system1.state == System1Status.STATE_RUNNING
+        if not running or len(self.on) < 3 or not self.probe.trajectories:
+            return False
+        return self.now_ns - to_ns(self.probe.trajectories[-1].header.stamp) > 400_000_000
+
+    def send_foresight(self, tokens: np.ndarray | None = None, age_s: float = 0.1, **changes) -> None:
+        self.seq += 1
+        tokens = np.zeros(self.shape, np.float32) if tokens is None else tokens
+        stamp_ns = max(self.now_ns - round(age_s * NANOSECONDS), 0)
+        foresight = Foresight(tokens, tokens.shape, str(tokens.dtype), stamp_ns, self.seq, self.instruction_id, self.model_id)
+        message = foresight_to_message(foresight, self.now_ns, "ego", 0.8)
+        for field, value in changes.items():
+            setattr(message, field, value)
+        self._foresight_out.publish(message)
+
+    def instruct(self) -> None:
+        self.instruction_id = str(uuid.uuid4())
+        self._instruction_out.publish(Instruction(stamp=to_time(self.now_ns), instruction_id=self.instruction_id, text="tidy up"))
+
+    def until(self, condition, what: str, deadline_s: float = 20.0):
+        return self.probe.until(condition, what, deadline_s, self.step)
+
+    def until_state(self, state: int, what: str) -> None:
+        self.until(lambda: self.probe.system1.state == state, what)
+
+    def until_stopping(self) -> None:
+        """Waits until the last trajectory is a stop, which is much shorter than a chunk, and ends at rest."""
+
+        def stops() -> bool:
+            end = self.probe.trajectories[-1].points[-1]
+            return to_ns(end.time_from_start) < 500_000_000 and all(velocity == 0.0 for velocity in end.velocities)
+
+        self.until(stops, "a decelerating trajectory", 5)
+
+    def refusals(self) -> dict[str, int]:
+        status = self.probe.system1
+        return dict(zip(status.rejection_names, status.rejection_counts, strict=True))
+
+
+@pytest.fixture(scope="module")
+def world(nodes, probe, checkpoint):
+    from dial_core.embodiment import load_embodiment
+    from dial_core.runtime.contract import Contract
+
+    contract = Contract.model_validate_json((checkpoint / "contract.json").read_text())
+    nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, clock_timeout=10.0)
+    played = PlayedWorld(probe, contract.model_id, contract.foresight_shape, load_embodiment("gr1"))
+    played.until(lambda: probe.system1 is not None, "System-1 up", 180)
+    return played
+
+
+@pytest.fixture
+def running(world):
+    """System-1 publishing chunks for a fresh instruction, all inputs good."""
+    world.on = {"camera", "joints", "foresight"}
+    world.instruct()
+    current = world.instruction_id
+    world.until(lambda: world.probe.system1.instruction_id == current, "the instruction arrives")
+    world.until_state(System1Status.STATE_RUNNING, "System-1 runs")
+    before = len(world.probe.trajectories)
+    world.until(lambda: len(world.probe.trajectories) > before + 1, "chunks")
+    return world
+
+
+def with_nan(shape):
+    tokens = np.zeros(shape, np.float32)
+    tokens[1, 1] = np.nan
+    return tokens
+
+
+BREACHES = {
+    "model_id": lambda w: w.send_foresight(model_id="another"),
+    "shape": lambda w: w.send_foresight(np.zeros((w.shape[0], w.shape[1] + 1), np.float32)),
+    "dtype": lambda w: w.send_foresight(np.zeros(w.shape, np.float16)),
+    "finite": lambda w: w.send_foresight(with_nan(w.shape)),
+    "instruction_id": lambda w: w.send_foresight(instruction_id="another"),
+    "future": lambda w: w.send_foresight(age_s=-2.0),
+    "stale": lambda w: w.send_foresight(age_s=2.0),
+}
+
+
+@pytest.mark.parametrize("reason", BREACHES)
+def test_a_foresight_that_breaks_the_contract_is_refused_by_name(running, reason):
+    if reason == "stale":
+        running.until(lambda: running.now_ns > 3 * NANOSECONDS, "three seconds of clock")
+    before, bad = running.refusals(), []
+
+    def refused() -> bool:
+        # `foresight` keeps the last message only: on a busy machine a good one may replace the bad one, so it is sent again.
+        if running.steps % 25 == 12:
+            BREACHES[reason](running)
+            bad.append(running.seq)
+        return running.refusals()[reason] > before[reason]
+
+    running.until(refused, f"a refusal named {reason}")
+    assert {k: v for k, v in running.refusals().items() if k != reason} == {k: v for k, v in before.items() if k != reason}
+    assert running.probe.system1.foresight_seq not in bad
+    assert running.probe.system1.state == System1Status.STATE_RUNNING
+
+
+@pytest.mark.parametrize(("stream", "name"), [("camera", "camera"), ("joints", "joint_states"), ("foresight", "foresight")])
+def test_a_stale_input_leads_to_one_decelerating_hold_and_comes_back_by_itself(running, stream, name):
+    running.on.discard(stream)
+    running.until_state(System1Status.STATE_HOLDING, f"hold without {stream}")
+    assert name in running.probe.system1.reason
+    running.until_stopping()
+    count, start_ns = len(running.probe.trajectories), running.now_ns
+    running.until(lambda: running.now_ns > start_ns + 500_000_000, "half a second")
+    assert len(running.probe.trajectories) == count, "the hold is sent once"
+    running.on.add(stream)
+    running.until_state(System1Status.STATE_RUNNING, "System-1 resumes")
+
+
+def test_only_foresight_of_the_current_instruction_moves_the_robot(running):
+    running.on.discard("foresight")
+    running.instruct()
+    running.until_state(System1Status.STATE_WAITING, "waiting for the first foresight")
+    assert "foresight" in running.probe.system1.reason
+    running.until_stopping()
+
+
+def test_a_clock_jump_back_disarms_until_a_new_instruction(running):
+    running.now_ns = 0
+    running.until_state(System1Status.STATE_DISARMED, "disarmed")
+    running.probe.trajectories.clear()
+    running.until(lambda: running.now_ns > NANOSECONDS, "a second")
+    assert running.probe.trajectories == []
+    running.instruct()
+    running.until_state(System1Status.STATE_RUNNING, "armed again")
+
+
+def test_a_joint_state_without_one_of_the_joints_is_named_and_holds(running, nodes):
+    names, positions = list(running._joints.name), list(running._joints.position)
+    running._joints.name, running._joints.position = names[1:], positions[1:]
+    running.until_state(System1Status.STATE_HOLDING, "hold without whole joint states")
+    assert f"joint state lacks {names[0]}" in nodes.log("system1")
+    running._joints.name, running._joints.position = names, positions
+    running.until_state(System1Status.STATE_RUNNING, "System-1 resumes")
+
+
+def test_a_terminated_system1_leaves_the_robot_decelerating_and_ends_with_status_zero(running, nodes):
+    count = len(running.probe.trajectories)
+    assert nodes.end("system1", signal.SIGTERM) == 0
+    running.until(lambda: len(running.probe.trajectories) > count, "a last trajectory", 5)
+    running.until_stopping()
+    assert "Traceback" not in nodes.log("system1")

@@ -1,0 +1,63 @@
+"""The contract of a foresight: each breach has its name, is counted, and leaves the foresight before in use."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dial_core.runtime.foresight_gate import Foresight, ForesightContract, ForesightGate, Refusal
+from dial_core.runtime.motion import NANOSECONDS
+
+NOW_NS = 100 * NANOSECONDS
+GOOD = Foresight(np.zeros((4, 3), np.float32), (4, 3), "float32", NOW_NS - 100_000_000, 1, "task", "model")
+CONTRACT = ForesightContract(model_id="model", shape=(4, 3), timeout_s=0.8)
+
+
+def with_nan():
+    tokens = np.zeros((4, 3), np.float32)
+    tokens[2, 1] = np.nan
+    return tokens
+
+
+BREACHES = {
+    Refusal.MODEL: {"model_id": "other"},
+    Refusal.SHAPE: {"shape": (3, 4), "tokens": np.zeros((3, 4), np.float32)},
+    Refusal.DTYPE: {"dtype": "float16"},
+    Refusal.VALUES: {"tokens": with_nan()},
+    Refusal.INSTRUCTION: {"instruction_id": "an older task"},
+    Refusal.FUTURE: {"stamp_ns": NOW_NS + 200_000_000},
+    Refusal.STALE: {"stamp_ns": NOW_NS - 900_000_000},
+}
+
+
+@pytest.mark.parametrize("reason", BREACHES)
+def test_a_breach_is_refused_by_name_and_changes_nothing(reason):
+    gate = ForesightGate(CONTRACT)
+    assert gate.offer(GOOD, "task", NOW_NS)
+    assert not gate.offer(replace(GOOD, **BREACHES[reason]), "task", NOW_NS)
+    assert gate.newest is GOOD
+    assert gate.refused == {reason: 1}
+    assert gate.last_refusal.startswith(str(reason))
+
+
+def test_bytes_that_do_not_fill_the_shape_are_a_wrong_shape():
+    gate = ForesightGate(CONTRACT)
+    assert not gate.offer(replace(GOOD, tokens=np.zeros(11, np.float32)), "task", NOW_NS)
+    assert gate.refused == {Refusal.SHAPE: 1}
+
+
+def test_the_newest_observation_wins_and_gaps_are_lost_messages():
+    gate = ForesightGate(CONTRACT)
+    newer = replace(GOOD, stamp_ns=GOOD.stamp_ns + 50_000_000, seq=4)
+    assert gate.offer(GOOD, "task", NOW_NS)
+    assert gate.offer(newer, "task", NOW_NS)
+    assert gate.newest is newer
+    assert (gate.accepted, gate.lost) == (2, 2)
+
+
+def test_clearing_forgets_the_foresight_and_keeps_the_counts():
+    gate = ForesightGate(CONTRACT)
+    gate.offer(GOOD, "task", NOW_NS)
+    gate.clear()
+    assert gate.newest is None
+    assert gate.accepted == 1
