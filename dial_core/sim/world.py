@@ -12,6 +12,9 @@ from dial_core.sim.scene import SceneSpec, sample_scene
 from dial_core.sim.task import Task, load_task
 
 TIMESTEP_S = 0.002
+SCENE_CAMERA_M = (1.05, 0.75, 0.75)  # the spectator's camera `scene`, in front of the robot and to its left [m]
+SCENE_TARGET_M = (0.15, -0.05, 0.18)
+SCENE_VIEW_DEG = 42.0
 TABLE_TOP_M = 0.04  # above the robot's base frame
 TABLE_EDGE_M = 0.12  # in front of the robot's base frame
 HOME_NOISE_RAD = 0.02
@@ -227,7 +230,19 @@ def build_model(embodiment: Embodiment, types: list) -> mujoco.MjModel:
         condim=4,
         **STATIC_CONTACT,
     )
+    look = _looking_at(np.array(SCENE_CAMERA_M), np.array(SCENE_TARGET_M))
+    spec.worldbody.add_camera(name="scene", pos=SCENE_CAMERA_M, quat=look, fovy=SCENE_VIEW_DEG)
     add_robot(spec, embodiment)
     for kind in types:
         add_object(spec, kind)
     return spec.compile()
+
+
+def _looking_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Orientation (4,) wxyz of an upright camera at `eye` (3,) [m] with `target` (3,) [m] in the middle of its picture."""
+    back = (eye - target) / np.linalg.norm(eye - target)
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right /= np.linalg.norm(right)
+    quaternion = np.empty(4)
+    mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], 1).ravel())
+    return quaternion

@@ -22,7 +22,6 @@ from torch.utils.data import Dataset
 
 from dial_core.config import Config, load_config
 from dial_core.data.progress import progress_bar
-from dial_core.data.progress import progress_bar
 from dial_core.data.views import Views, load_views, render_views
 from dial_core.embodiment import load_embodiment
 from dial_core.model.dial import DialModel
@@ -39,10 +38,10 @@ from dial_core.training.trainer import Optimisation, run_training
 
 
 class PretrainRecipe(Config):
-    """What to render, and how to train on it: `optimisation` for everything, then `language` for the language model alone.
+    """What to render, and how to train on it: `optimisation` trains everything, `reading` the language model alone.
 
-    The vision tower sees 1 px after a quarter of the steps that the language model needs to read it, and a step of the
-    language model alone, on `language_views` views encoded once, costs a third.
+    The vision tower is exact to a pixel long before the language model can read it, and a step of the language model
+    alone, on `reading_views` views encoded once, costs a third.
     """
 
     model: str
@@ -53,6 +52,7 @@ class PretrainRecipe(Config):
     shift_px: int = Field(default=4, ge=0)
     brightness: float = Field(default=0.1, ge=0)
     optimisation: Optimisation  # seeing
+    reading_views: int = Field(gt=0)
     reading: Optimisation
 
 
@@ -90,18 +90,22 @@ class ViewQuestions(Dataset):
 
 
 class TokenQuestions(Dataset):
-    """Item i: a random question about view i as it is, on the frozen tower's tokens: (tokens (N, D), prompt, answer)."""
+    """Item i: a question about one of the objects in a view, on the frozen tower's tokens: (tokens (N, D), prompt, answer).
+
+    Only about objects: each is in one view of four, plate and hand are in nearly all, and are learned first anyway.
+    """
 
     def __init__(self, tokens: np.ndarray, views: Views, vocabulary: Vocabulary, seed: int) -> None:
         self.tokens, self.views, self.vocabulary = tokens, views, vocabulary
+        self.telling = [index for index in range(len(views)) if set(vocabulary.objects) & set(views.visible(index))]
         self.rng = np.random.default_rng(seed)
 
     def __len__(self) -> int:
-        return len(self.views)
+        return len(self.telling)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, str, str]:
-        size_px = self.views.images.shape[2]
-        return self.tokens[index], *question(self.views.visible(index), size_px, self.rng, self.vocabulary)
+        view, size_px = self.telling[index], self.views.images.shape[2]
+        return self.tokens[view], *object_question(self.views.visible(view), size_px, self.rng, self.vocabulary)
 
 
 class Collate:
@@ -129,43 +133,6 @@ class CollateTokens:
         ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
         text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
         return {"image_tokens": torch.from_numpy(np.stack(tokens).astype(np.float32))} | text
-
-
-class TokenQuestions(Dataset):
-    """Item i: a question about an object in view i, with the view's image tokens (N, d): (tokens, prompt, answer)."""
-
-    def __init__(self, views: Views, tokens_VND: Tensor, vocabulary: Vocabulary, seed: int) -> None:
-        shows = [index for index in range(len(views)) if set(vocabulary.objects) & set(views.visible(index))]
-        self.views, self.tokens_VND, self.vocabulary, self.shows = views, tokens_VND, vocabulary, shows
-        self.rng = np.random.default_rng(seed)
-
-    def __len__(self) -> int:
-        return len(self.shows)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, str, str]:
-        view = self.shows[index]
-        places = self.views.visible(view)
-        prompt, answer = object_question(places, self.views.images.shape[2], self.rng, self.vocabulary)
-        return self.tokens_VND[view].float(), prompt, answer
-
-    def collate(self, items: list[tuple[Tensor, str, str]], prompter: Prompter) -> dict[str, Tensor]:
-        """Image tokens (B, N, d) and labelled token rows int64 (B, T)."""
-        tokens, prompts, answers = zip(*items, strict=True)
-        ids_BT, mask_BT, labels_BT = prompter.encode_answers(list(prompts), list(answers))
-        return {"image_tokens": torch.stack(tokens), "input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
-
-
-class Reading(nn.Module):
-    """The language model of a DialModel under the next-token loss, on image tokens that do not change."""
-
-    def __init__(self, model: DialModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
-        """Mean cross-entropy of the answers' tokens."""
-        loss = next_token_loss(self.model, image_tokens, input_ids, attention_mask, labels)
-        return PretrainOutput(loss, loss)
 
 
 class Grounding(nn.Module):
@@ -215,7 +182,8 @@ def pretrain(recipe_name: str, out: Path, workers: int, command: str) -> dict:
     torch.manual_seed(recipe.optimisation.seed)  # the heads that are thrown away afterwards
     run_training(Grounding(model, len(views.names)), data, Collate(prompter), recipe.optimisation, out / "training", "pretrain")
     model.backbone.visual.requires_grad_(False)
-    read = TokenQuestions(_tokens(model, shown, out / "tokens.npy"), shown, words, recipe.reading.seed)
+    told = shown.take(np.arange(min(recipe.reading_views, len(shown))))
+    read = TokenQuestions(_tokens(model, told, out / "tokens.npy"), told, words, recipe.reading.seed)
     run_training(Reading(model), read, CollateTokens(prompter), recipe.reading, out / "reading", "reading")
     report = measure_pointing(model, prompter, held_out, words)
     robot = load_embodiment()
@@ -240,19 +208,6 @@ def _tokens(model: DialModel, views: Views, file: Path) -> np.ndarray:
         np.save(partial, np.concatenate(parts))
         partial.rename(file)
     return np.load(file)
-
-
-def _learn_to_read(model: DialModel, prompter: Prompter, views: Views, words: Vocabulary, plan: Optimisation, out: Path) -> None:
-    """The second phase: the language model alone, on the image tokens of the finished vision tower."""
-    parts = []
-    with progress_bar("image tokens of views", len(views)) as advance:
-        for images in torch.from_numpy(views.images).split(100):
-            parts.append(model.encode_image(images.to(model.device)).half().cpu())
-            advance(len(images))
-    data = TokenQuestions(views, torch.cat(parts), words, plan.seed)
-    model.requires_grad_(False)
-    model.backbone.language_model.requires_grad_(True)
-    run_training(Reading(model), data, lambda items: data.collate(items, prompter), plan, out / "reading", "reading")
 
 
 def _card(recipe: PretrainRecipe, report: dict, command: str) -> str:

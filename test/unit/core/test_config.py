@@ -36,7 +36,8 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path, text, key):
     path = write(tmp_path, text)
     with pytest.raises(DialError) as caught:
         load_config(Recipe, "training", path)
-    assert str(path) in str(caught.value) and f"'{key}'" in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert f"'{key}'" in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["steps: [1,\n", "- steps\n", ""])
@@ -47,7 +48,7 @@ def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
 
 
 def test_a_missing_file_and_a_missing_name_are_named(tmp_path):
-    with pytest.raises(DialError, match="nowhere.yaml does not exist"):
+    with pytest.raises(DialError, match=r"nowhere\.yaml does not exist"):
         load_config(Recipe, "training", tmp_path / "nowhere.yaml")
-    with pytest.raises(DialError, match="available: .*gr1"):
+    with pytest.raises(DialError, match=r"available: .*gr1"):
         load_config(Recipe, "embodiments", "gr2")

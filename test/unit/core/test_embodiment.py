@@ -31,7 +31,8 @@ def test_an_unknown_group_is_refused_with_the_groups_there_are():
 
 def test_limits_and_home_are_consistent_and_frozen():
     gr1 = load_embodiment("gr1")
-    assert np.all(gr1.lower <= gr1.home_position) and np.all(gr1.home_position <= gr1.upper)
+    assert np.all(gr1.lower <= gr1.home_position)
+    assert np.all(gr1.home_position <= gr1.upper)
     with pytest.raises(ValueError):
         gr1.lower[0] = 0
 
@@ -82,5 +83,6 @@ def test_the_state_is_wrist_poses_then_joints():
     gr1 = load_embodiment("gr1")
     joints = np.linspace(-0.3, 0.3, 29)
     state = ForwardKinematics(gr1).state(joints)
-    assert state.shape == (47,) and state.dtype == np.float32
+    assert state.shape == (47,)
+    assert state.dtype == np.float32
     np.testing.assert_allclose(state[gr1.joint_slice], joints, rtol=1e-6)

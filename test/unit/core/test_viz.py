@@ -23,7 +23,8 @@ def test_equal_tokens_have_equal_colours_in_one_basis():
     views[1][3] = views[0][20]
     basis = PcaColours.fit(views)
     first, second = basis.colours(views[0]), basis.colours(views[1])
-    assert first.shape == (6, 6, 3) and first.dtype == np.uint8
+    assert first.shape == (6, 6, 3)
+    assert first.dtype == np.uint8
     np.testing.assert_array_equal(second.reshape(-1, 3)[3], first.reshape(-1, 3)[20])
     assert first.std() > 20
 
@@ -35,4 +36,5 @@ def test_tokens_that_form_no_square_are_refused():
 
 def test_heat_is_dark_at_zero_and_bright_at_full_scale():
     picture = heat(np.array([[0.0, 0.5]]), full_scale=0.5)
-    assert picture[0, 0].mean() < 10 and picture[0, 1].mean() > 180
+    assert picture[0, 0].mean() < 10
+    assert picture[0, 1].mean() > 180

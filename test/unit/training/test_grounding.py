@@ -4,7 +4,7 @@ import pytest
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.sim.task import load_task
-from dial_core.training.grounding import instruction_form, location, question, shift_view, vocabulary_of
+from dial_core.training.grounding import instruction_form, location, object_question, question, shift_view, vocabulary_of
 
 PLACES = {"can": (10.0, 20.0), "cup": (50.0, 40.0), "plate": (30.0, 70.0), "palm": (80.0, 80.0), "placemat": (40.0, 30.0)}
 
@@ -31,6 +31,13 @@ def test_an_instruction_is_answered_with_the_named_object_the_target_and_the_han
     named = next(name for name in ("can", "cup") if name in prompt.split())
     x, y = (int(value) for value in PLACES[named])
     assert answer.startswith(f"{named} <loc_{x}> <loc_{y}> plate <loc_30> <loc_70> palm <loc_80> <loc_80> ")
+
+
+def test_reading_asks_about_objects_only(words):
+    rng = np.random.default_rng(0)
+    answers = [object_question(PLACES, 96, rng, words)[1].split() for _ in range(50)]
+    assert {answer[0] for answer in answers} == {"can", "cup"}
+    assert {tuple(answer[3::3]) for answer in answers} == {(), ("plate", "palm")}
 
 
 def test_places_move_with_the_view():
