@@ -3,6 +3,7 @@
 import numpy as np
 from rclpy.duration import Duration
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.embodiment import Embodiment
@@ -51,9 +52,9 @@ class Commander:
         """The next chunk starts from the measured joints (the clock jumped, the robot was moved)."""
         self._running = None
 
-    def wait_until_heard(self, timeout_s: float) -> None:
-        """Waits until the controllers have the last message, at most `timeout_s` [s]."""
-        for publisher in self._publishers.values():
+    def wait_until_heard(self, timeout_s: float, *others: Publisher) -> None:
+        """Waits until the controllers have the last message, and the readers of `others` theirs, at most `timeout_s` [s] each."""
+        for publisher in (*self._publishers.values(), *others):
             publisher.wait_for_all_acked(Duration(nanoseconds=round(timeout_s * NANOSECONDS)))
 
     def close(self) -> None:

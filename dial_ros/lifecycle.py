@@ -74,7 +74,7 @@ class DialNode(LifecycleNode):
         """Disarms."""
 
     def cleanup(self) -> None:
-        """Lets go of what `configure` made; also after a `configure` that failed half way."""
+        """Lets go of what `configure` made; also after a `configure` that failed half way, and again when the node ends."""
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         """Level (DiagnosticStatus.OK ...), message and values for /diagnostics."""
@@ -118,7 +118,7 @@ class DialNode(LifecycleNode):
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = self._attempt("configure", self.configure)
         if result is not TransitionCallbackReturn.SUCCESS:
-            self._attempt("cleanup", self.cleanup)
+            self.release()
             return result
         self._jump_handle = self.get_clock().create_jump_callback(
             JumpThreshold(min_forward=None, min_backward=Duration(nanoseconds=-1), on_clock_change=False),
@@ -136,13 +136,19 @@ class DialNode(LifecycleNode):
         return self._attempt("deactivate", self.deactivate)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._jump_handle = None
-        return self._attempt("cleanup", self.cleanup)
+        return self.release()
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self.active:
             self.on_deactivate(state)
         return self.on_cleanup(state)
+
+    def release(self) -> TransitionCallbackReturn:
+        """Undoes `configure` as far as it got, in any state, also twice."""
+        if self._jump_handle is not None:
+            self._jump_handle.unregister()  # the clock keeps a handle that is only dropped
+            self._jump_handle = None
+        return self._attempt("cleanup", self.cleanup)
 
     def _attempt(self, transition: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         try:
@@ -196,7 +202,7 @@ def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
     """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye."""
     if node.active:
         node.trigger_deactivate()
-    node.cleanup()
+    node.release()
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown()

@@ -36,6 +36,8 @@ CONTROL_SLICES = 5  # slices a control step: camera and judgement at 20 Hz
 SCENE_SLICES = 10  # the spectator's camera at 10 Hz
 SCENE_HEIGHT, SCENE_WIDTH = 240, 320
 REQUEST_TIMEOUT_S = 30.0
+# A real controller would wait for a trajectory of the future. Here one that far ahead was sent before the clock was set back.
+MAX_AHEAD_S = 0.5
 
 
 class MujocoRobotNode(DialNode):
@@ -123,9 +125,16 @@ class MujocoRobotNode(DialNode):
     # -- requests (executor thread) ------------------------------------------------------------------------------
 
     def _on_trajectory(self, name: str, message: JointTrajectory) -> None:
+        if not self._playing:
+            return
         try:
             request = request_from_message(message)
             with self._lock:
+                ahead_s = (request.stamp_ns - self._now_ns) / NANOSECONDS
+                if ahead_s > MAX_AHEAD_S:
+                    raise TrajectoryRejectedError(
+                        f"{name} rejects the trajectory: its stamp lies {ahead_s:.3f} s ahead (limit {MAX_AHEAD_S} s); from before a reset?"
+                    )
                 self._controllers[name].accept(request, self._now_ns)
                 self._accepted += 1
         except TrajectoryRejectedError as error:
@@ -139,8 +148,10 @@ class MujocoRobotNode(DialNode):
             target = None if request.target < 0 else request.target
             self._in_physics(lambda: self._reset(request.task or self._task, request.seed, target))
             response.success, response.instruction = True, self._world.instruction
-        except DialError as error:
+        except (DialError, ValueError) as error:
             response.message = str(error)
+        except TimeoutError:
+            response.message = f"the simulation did not answer within {REQUEST_TIMEOUT_S:.0f} s"
         return response
 
     def _on_set_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -244,11 +255,13 @@ class MujocoRobotNode(DialNode):
             self._success_out.publish(Bool(data=success))
 
     def _reset(self, task: str, seed: int, target: int | None) -> None:
-        if task != self._task:
-            world = World(task, self._embodiment)
+        if seed < 0:
+            raise DialError(f"seed {seed} is negative; give 0 or more")
+        world = self._world if task == self._task else World(task, self._embodiment)
+        world.reset(seed, target)  # what it refuses leaves the old world as it was
+        if world is not self._world:
             self._world.close()
             self._world, self._task = world, task
-        self._world.reset(seed, target)
         with self._lock:
             self._now_ns = self._slices = 0
         self._hold_here()

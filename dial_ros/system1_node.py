@@ -15,6 +15,7 @@ import numpy as np
 from sensor_msgs.msg import Image, JointState
 
 from dial_core.embodiment import load_embodiment
+from dial_core.errors import DialError
 from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.arming import Arming, Input, State
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract, ForesightGate
@@ -31,7 +32,7 @@ from dial_ros.rates import StampedStream
 from dial_ros.system1_report import Report
 from dial_ros.worker import Worker
 
-ACKNOWLEDGE_S = 0.2  # wait this long for controllers to have the last hold when the node ends
+ACKNOWLEDGE_S = 0.2  # wait this long for others to have the last hold and the last status when the node ends
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class System1Node(DialNode):
 
     def __init__(self) -> None:
         super().__init__("system1")
-        self._session = None
+        self._session = self._commander = self._status_out = None
+        self._inputs, self._timers = [], []
         self._worker: Worker[Observation] | None = None
         self._lock = threading.RLock()
 
@@ -79,6 +81,9 @@ class System1Node(DialNode):
         self._session = System1Session.from_checkpoint(*(self.value(key) for key in ("checkpoint", "device", "flow_steps", "noise_seed")))
         self._contract = self._session.contract
         self._contract.require(self._embodiment, self.value("camera"))
+        horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
+        if timeout_s > horizon_s + 1e-9:
+            raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
         self._kinematics = ForwardKinematics(self._embodiment)
         self._order = JointOrder(self._embodiment.joint_names)
         self._warm_up()
@@ -111,22 +116,27 @@ class System1Node(DialNode):
             if self._arming.state is State.RUNNING:
                 self._commander.hold(self.now_ns())
             self._arming.disarm("not active", self.now_ns())
+            self._instruction = None
         self.destroy_subscription(self._instruction_in)
         if self._worker:
             self._worker.close()
             self._worker = None
-        self._commander.wait_until_heard(ACKNOWLEDGE_S)
+        last = self._status()
+        last.state = System1Status.STATE_INACTIVE
+        self._status_out.publish(last)
+        self._commander.wait_until_heard(ACKNOWLEDGE_S, self._status_out)
 
     def cleanup(self) -> None:
-        if self._session is None:
-            return
-        self._commander.close()
-        self.destroy_publisher(self._status_out)
+        if self._commander is not None:
+            self._commander.close()
+        if self._status_out is not None:
+            self.destroy_publisher(self._status_out)
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         for timer in self._timers:
             self.destroy_timer(timer)
-        self._session = None
+        self._session = self._commander = self._status_out = None
+        self._inputs, self._timers = [], []
 
     def clock_jumped_back(self) -> None:
         if not self.active:
@@ -200,12 +210,10 @@ class System1Node(DialNode):
         except UnreadableMessageError as error:
             self._refuse("image", str(error))
             return
-        joints = self._joints.at(stamp_ns, self.value("joint_gap"))
+        gap_s = self.value("joint_gap")
+        joints = self._joints.at(stamp_ns, gap_s)
         if joints is None:
-            self._refuse(
-                "joints of the frame",
-                f"no joint state within {self.value('joint_gap')} s before the frame at {stamp_ns / NANOSECONDS:.3f} s",
-            )
+            self._refuse("joints of the frame", f"no joint state within {gap_s} s before the frame at {stamp_ns / NANOSECONDS:.3f} s")
         else:
             self._last_used_ns = stamp_ns
             self._worker.put(Observation(pixels, joints, stamp_ns))
@@ -262,7 +270,7 @@ class System1Node(DialNode):
             if self._arming.update(inputs, now_ns):
                 self._commander.hold(self.now_ns())
                 self.get_logger().warning(f"holding: {self._arming.reason}")
-        if self._arming.state is not before:
+        if self._arming.state is not before or self._report.published_chunks > self._report.told_chunks:  # a status a chunk
             self._publish_status()
 
     def _refuse(self, kind: str, why: str) -> None:
@@ -271,8 +279,11 @@ class System1Node(DialNode):
 
     def _publish_status(self) -> None:
         if self.active:
-            status = self._report.status(self.now_ns(), self._arming, self._gate, self._instruction, self._images, self._joint_stamps)
-            self._status_out.publish(status)
+            self._status_out.publish(self._status())
+
+    def _status(self) -> System1Status:
+        with self._lock:
+            return self._report.status(self.now_ns(), self._arming, self._gate, self._instruction, self._images, self._joint_stamps)
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         return self._report.diagnostics(self._arming, self._gate, self._images)

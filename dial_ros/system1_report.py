@@ -24,6 +24,7 @@ class Report:
     """Counters and last figures since activation; times in [s], -1 where there is none yet."""
 
     published_chunks: int = 0
+    told_chunks: int = 0  # published_chunks in the newest status
     rejected_chunks: int = 0
     clamped_targets: int = 0
     foresight_seq: int = 0
@@ -62,7 +63,7 @@ class Report:
         message.foresight_age = self.foresight_age_s
         message.camera_to_command_latency = self.latency_s
         message.inference_latency = self.inference_s
-        message.published_chunks = self.published_chunks
+        message.published_chunks = self.told_chunks = self.published_chunks
         message.rejected_chunks = self.rejected_chunks
         message.clamped_targets = self.clamped_targets
         message.rejected_foresights = gate.refused.total()

@@ -55,6 +55,7 @@ class System2Node(DialNode):
         self._session = None
         self._worker: Worker[Observation] | None = None
         self._instruction: Instruction | None = None
+        self._outputs, self._image_in, self._service, self._status_timer = [], None, None, None
         self._status_of: tuple[int, str, int] = (System2Status.STATE_INACTIVE, "", 0)
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
@@ -71,6 +72,7 @@ class System2Node(DialNode):
         self._foresight_out = self.create_publisher(LatentForesight, "foresight", qos.LATEST)
         self._instruction_out = self.create_publisher(Instruction, "instruction", qos.LATCHED)
         self._status_out = self.create_publisher(System2Status, "~/status", qos.LATCHED)
+        self._outputs = [self._foresight_out, self._instruction_out, self._status_out]
         self._image_in = self.create_subscription(Image, f"image/{self._contract.camera}", self._on_image, qos.SENSOR)
         self._service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         self._status_timer = self.every(0.2, self._publish_status)
@@ -92,13 +94,15 @@ class System2Node(DialNode):
         self._publish_status()
 
     def cleanup(self) -> None:
-        if self._session is None:
-            return
-        for publisher in (self._foresight_out, self._instruction_out, self._status_out):
+        for publisher in self._outputs:
             self.destroy_publisher(publisher)
-        self.destroy_subscription(self._image_in)
-        self.destroy_service(self._service)
-        self.destroy_timer(self._status_timer)
+        if self._image_in is not None:
+            self.destroy_subscription(self._image_in)
+        if self._service is not None:
+            self.destroy_service(self._service)
+        if self._status_timer is not None:
+            self.destroy_timer(self._status_timer)
+        self._outputs, self._image_in, self._service, self._status_timer = [], None, None, None
         self._session = None
 
     def clock_jumped_back(self) -> None:
@@ -127,6 +131,9 @@ class System2Node(DialNode):
             self._last_used_ns = None  # the first foresight for it comes from the very next frame
             self._instruction_out.publish(self._instruction)
             response.success, response.instruction_id = True, self._instruction.instruction_id
+            if unknown := self._session.unknown_words(text):
+                response.message = f"accepted, but the model has never seen: {', '.join(unknown)}"
+                self.get_logger().warning(f"instruction '{text}' {response.message}")
             self._publish_status()
         return response
 

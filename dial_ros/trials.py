@@ -22,6 +22,8 @@ from dial_ros.msg import LatentForesight, System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
 
 SUCCESS_HELD_S = 0.5  # of simulated time; an object that topples over right after does not count
+SETTLED_S = 2.0  # simulated time before a reset, so that the clock jumps back far enough to be told from a late report
+JUMP_S = 0.5  # a report that much older than the time before the reset comes from after it
 RECORDED = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)  # a recorder wants every frame, not the newest
 
 
@@ -95,7 +97,7 @@ class TrialOperator(Node):
 
         def ready() -> bool:
             reports = {"system1": self._trial.system1[-1:], "system2": self._trial.system2[-1:]}
-            return self._trial.now_s > 0 and all(r and r[0].state != states[name] for name, r in reports.items())
+            return self._trial.now_s > SETTLED_S and all(r and r[0].state != states[name] for name, r in reports.items())
 
         self._wait(ready, limit_s, "nodes to become active (frames, system1/status and system2/status to arrive)")
 
@@ -135,6 +137,7 @@ class TrialOperator(Node):
 
     def _reset(self, seed: int, task: str, target: int) -> str:
         """Puts the scene up; returns its instruction once every node has noticed that the clock jumped back."""
+        self._wait(lambda: self._trial.now_s > SETTLED_S, 60.0, "the simulated clock to go on")
         before_s = self._trial.now_s
         self._trial, self._judged = Trial(seed=seed), None
         request = ResetWorld.Request(task=task, seed=seed, target=target)
@@ -145,11 +148,12 @@ class TrialOperator(Node):
         def noticed() -> bool:
             reports = (self._trial.system1[-1:], self._trial.system2[-1:])
             stamps = [to_ns(report[0].stamp) * 1e-9 for report in reports if report]
-            jumped = len(stamps) == 2 and all(stamp < max(before_s, 0.5) for stamp in stamps)
+            jumped = len(stamps) == 2 and all(stamp < before_s - JUMP_S for stamp in stamps)
             disarmed = jumped and self._trial.system1[-1].state == System1Status.STATE_DISARMED
-            return disarmed and self._judged is False and self._trial.now_s > 0
+            return disarmed and self._judged is False and 0 < self._trial.now_s < before_s - JUMP_S
 
         self._wait(noticed, 20.0, "system1 and system2 to notice the reset of the clock")
+        self._trial.rejected_trajectories.clear()  # left over from before the reset
         return instruction
 
     def _call(self, client, request, name: str):

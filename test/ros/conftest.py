@@ -78,7 +78,8 @@ class Nodes:
     def __init__(self, domain: int, folder: Path) -> None:
         self._environment = os.environ | environment("sim") | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
         self._folder = folder
-        self._all: dict[str, subprocess.Popen] = {}
+        self._newest: dict[str, subprocess.Popen] = {}
+        self._all: list[subprocess.Popen] = []  # one that takes over a name must not hide the one before
 
     def start(self, name: str, as_name: str = "", remappings: dict[str, str] | None = None, **parameters) -> subprocess.Popen:
         """`python -m dial_ros.<name>_node`, its output in a log file; known here as `as_name`, if given."""
@@ -89,8 +90,10 @@ class Nodes:
             line += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
         name = as_name or name
         with self.log_file(name).open("w") as log:
-            self._all[name] = subprocess.Popen(line, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
-        return self._all[name]
+            process = subprocess.Popen(line, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
+        self._newest[name] = process
+        self._all.append(process)
+        return process
 
     def log_file(self, name: str) -> Path:
         return self._folder / f"{name}.log"
@@ -100,11 +103,11 @@ class Nodes:
 
     def end(self, name: str, signal_number: int = signal.SIGTERM) -> int:
         """Sends a signal and returns the exit status."""
-        self._all[name].send_signal(signal_number)
-        return self._all[name].wait(timeout=20)
+        self._newest[name].send_signal(signal_number)
+        return self._newest[name].wait(timeout=20)
 
     def kill_all(self) -> None:
-        for process in self._all.values():
+        for process in self._all:
             if process.poll() is None:
                 process.kill()
                 process.wait()

@@ -85,6 +85,7 @@ def test_rates_hold_in_simulated_time_and_no_chunk_is_rejected(loop):
     assert 0.0 <= one.foresight_age < 0.8
     assert 0.0 < one.camera_to_command_latency < 0.8
     assert one.rejected_foresights == 0
+    assert one.rejected_chunks == 0
     assert loop.rejections == []
     assert two.model_id == one.model_id != ""
 
@@ -96,6 +97,15 @@ def test_chunks_are_stamped_with_the_observation_and_end_at_rest(loop):
     assert times[0] > 0
     assert all(later > earlier for earlier, later in itertools.pairwise(times))
     assert all(velocity == 0.0 for velocity in message.points[-1].velocities)
+
+
+def test_words_the_model_has_never_seen_are_accepted_and_named(loop, nodes):
+    request = SetInstruction.Request(text=TEXT.replace("can", "xylophone"))
+    response = loop.call(SetInstruction, "system2/set_instruction", request)
+    assert response.success
+    assert response.message.endswith(": xylophone")
+    assert "never seen: xylophone" in nodes.log("system2")
+    run_again(loop)
 
 
 def test_a_standing_clock_holds_and_a_going_one_resumes(loop):
@@ -136,6 +146,16 @@ def test_when_system2_is_killed_system1_holds_within_the_horizon(loop, nodes):
     loop.until(lambda: to_ns(loop.joints.header.stamp) > start_ns + 800_000_000, "0.8 simulated seconds")
     assert len(loop.trajectories) <= count + 1, "the hold is sent once"
     assert all(velocity == 0.0 for velocity in loop.trajectories[-1].points[-1].velocities)
+
+
+def test_when_the_robot_is_killed_system1_holds_and_a_new_robot_needs_a_new_instruction(loop, nodes):
+    run_again(loop, "spare/system2")
+    assert nodes.end("mujoco_robot", signal.SIGKILL) == -signal.SIGKILL
+    loop.until(lambda: state1(loop) == System1Status.STATE_HOLDING, "hold without a robot")
+    assert "clock" in loop.system1.reason, "the ages stand with the clock"
+    nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
+    loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "disarmed by the new clock", 60)
+    loop.until(lambda: loop.spare.state == System2Status.STATE_IDLE, "System-2 forgot the instruction")
 
 
 def test_when_system1_is_killed_the_controllers_stop_at_the_end_of_the_last_chunk(loop, nodes):

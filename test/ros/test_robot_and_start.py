@@ -8,10 +8,12 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 from trajectory_msgs.msg import JointTrajectory
 
+from dial_core.config import config_path
 from dial_core.embodiment import load_embodiment
 from dial_core.runtime.motion import JointMotion
 from dial_ros import qos
 from dial_ros.messages import to_ns
+from dial_ros.srv import ResetWorld
 from dial_ros.trajectory import TrajectorySplitter
 
 pytestmark = pytest.mark.ros
@@ -85,6 +87,21 @@ def test_a_trajectory_that_is_wholly_past_or_ends_in_motion_is_rejected_and_name
     assert abs(elbow(robot) - before) < 0.05
 
 
+def test_a_trajectory_from_before_a_reset_is_rejected_and_named(robot):
+    before = elbow(robot)
+    robot.arm.publish(bend(robot, before - 0.5, to_ns(robot.joints.header.stamp) + 2_000_000_000))
+    robot.until(lambda: any("from before a reset" in text for text in robot.rejections), "a rejection")
+    assert abs(elbow(robot) - before) < 0.05
+
+
+def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_goes_on(robot):
+    response = robot.call(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(seed=-1, target=-1))
+    assert not response.success
+    assert "seed -1" in response.message
+    now_ns = to_ns(robot.joints.header.stamp)
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > now_ns + 100_000_000, "the clock goes on")
+
+
 def test_it_can_be_deactivated_and_cleaned_up(robot, nodes):
     for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP):
         assert robot.call(ChangeState, "mujoco_robot/change_state", ChangeState.Request(transition=Transition(id=transition))).success
@@ -106,6 +123,23 @@ def test_a_wrong_parameter_ends_the_start_with_the_reason(nodes, parameters, wor
     process = nodes.start("mujoco_robot", autostart=True, **parameters)
     assert process.wait(timeout=60) == 1
     assert words in nodes.log("mujoco_robot")
+
+
+@pytest.mark.parametrize("name", ["system1", "system2"])
+def test_a_robot_that_the_checkpoint_was_not_made_for_ends_the_start_with_the_reason(nodes, checkpoint, tmp_path, name):
+    faster = tmp_path / "faster.yaml"
+    faster.write_text(config_path("embodiments", "gr1").read_text().replace("rate_hz: 20.0", "rate_hz: 30.0"))
+    process = nodes.start(name, autostart=True, checkpoint=checkpoint, embodiment=faster)
+    assert process.wait(timeout=180) == 1
+    assert "rate_hz: the checkpoint was made for 20.0, offered is 30.0" in nodes.log(name)
+    assert "Traceback" not in nodes.log(name)
+    assert "AttributeError" not in nodes.log(name)
+
+
+def test_a_foresight_timeout_beyond_the_horizon_ends_the_start_with_both_values(nodes, checkpoint):
+    process = nodes.start("system1", autostart=True, checkpoint=checkpoint, foresight_timeout=2.5)
+    assert process.wait(timeout=180) == 1
+    assert "foresight_timeout is 2.5 s, but this checkpoint looks only 0.8 s ahead" in nodes.log("system1")
 
 
 def test_a_checkpoint_that_is_not_there_ends_the_start_with_the_reason(nodes, tmp_path):

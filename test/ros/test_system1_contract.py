@@ -171,11 +171,23 @@ def test_a_stale_input_leads_to_one_decelerating_hold_and_comes_back_by_itself(r
 
 
 def test_only_foresight_of_the_current_instruction_moves_the_robot(running):
+    old, before = running.instruction_id, running.refusals()["instruction_id"]
     running.on.discard("foresight")
     running.instruct()
     running.until_state(System1Status.STATE_WAITING, "waiting for the first foresight")
     assert "foresight" in running.probe.system1.reason
     running.until_stopping()
+    count, states = len(running.probe.trajectories), set()
+
+    def refused_often() -> bool:
+        if running.steps % 25 == 12:
+            running.send_foresight(instruction_id=old)
+        states.add(running.probe.system1.state)
+        return running.refusals()["instruction_id"] > before + 2
+
+    running.until(refused_often, "refusals of foresight of the old instruction")
+    assert states == {System1Status.STATE_WAITING}
+    assert len(running.probe.trajectories) == count
 
 
 def test_a_clock_jump_back_disarms_until_a_new_instruction(running):
@@ -202,4 +214,5 @@ def test_a_terminated_system1_leaves_the_robot_decelerating_and_ends_with_status
     assert nodes.end("system1", signal.SIGTERM) == 0
     running.until(lambda: len(running.probe.trajectories) > count, "a last trajectory", 5)
     running.until_stopping()
+    running.until(lambda: running.probe.system1.state == System1Status.STATE_INACTIVE, "a last status", 5)
     assert "Traceback" not in nodes.log("system1")
