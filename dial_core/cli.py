@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from dial_core.errors import DialError
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,18 +26,19 @@ app = typer.Typer(
     3. `dial train`: warmup, then end to end, on the dataset's cached image tokens.
     4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
 
-Everything comes from seeds, shows its ETA, and when interrupted goes on where it was if you call it again.
+Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect` and `train` go on where they were if you
+call them again; `eval`, `expert` and `probe` start anew.
 """,
 )
 console = Console(stderr=True)
 
-EVALUATION_SEED = 100_000  # smaller seeds are for training
+RESUMING = ("pretrain", "collect", "train")  # commands that go on where they were interrupted
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 works in this one.")]
 Checkpoint = Annotated[Path, typer.Argument(help="Checkpoint folder.")]
 Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
-EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEED, help="First scene.")]
+EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]
 Videos = Annotated[int, typer.Option(min=0, help="Episodes to film.")]
 Task = Annotated[str, typer.Option(help="Task, by its file in config/tasks/.")]
 
@@ -63,7 +65,7 @@ def collect(
     out: Out,
     task: Task = "PlacematToPlate",
     episodes: Annotated[int, typer.Option(min=1, help="Successful demonstrations wanted.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, max=99_999, help="First scene; 100000 and up are for evaluation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=EVALUATION_SEEDS_FROM - 1, help="First scene; 100000 and up are for evaluation.")] = 0,
     disturbed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of scenes in which the robot is pushed off the expert's path.")
     ] = 0.5,
@@ -103,7 +105,7 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Folder for result.json, result.md, success.png and videos.")] = Path("out/eval"),
     task: Task = "PlacematToPlate",
     episodes: Episodes = 100,
-    seed: EvaluationSeed = EVALUATION_SEED,
+    seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     workers: Workers = 2,
     videos: Videos = 3,
     execute_steps: Annotated[int, typer.Option(min=1, help="Control steps executed of each chunk.")] = 8,
@@ -134,7 +136,7 @@ def expert(
     out: Annotated[Path, typer.Option(help="Folder for result.json, result.md, success.png and videos.")] = Path("out/expert"),
     task: Task = "PlacematToPlate",
     episodes: Episodes = 200,
-    seed: EvaluationSeed = EVALUATION_SEED,
+    seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     workers: Workers = 2,
     videos: Videos = 3,
 ) -> None:
@@ -149,7 +151,7 @@ def probe(
     out: Annotated[Path, typer.Option(help="Folder for result.json, result.md and success.png.")] = Path("out/probe"),
     task: Task = "PlacematToPlate",
     episodes: Episodes = 50,
-    seed: EvaluationSeed = EVALUATION_SEED,
+    seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     workers: Workers = 2,
 ) -> None:
     """Show whether the foresight carries the intent: a wrong instruction's, zeros, a frozen first one; the other object named."""
@@ -187,7 +189,9 @@ def main() -> None:
         console.print(f"[bold red]dial:[/] {error}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
-        console.print("[bold]interrupted[/]; the same command goes on from here")
+        resumes = any(command in RESUMING for command in sys.argv[1:2])
+        news = "the same command goes on from here" if resumes else "the same command starts anew"
+        console.print(f"[bold]interrupted[/]; {news}")
         sys.exit(130)
 
 

@@ -12,15 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.data.episodes import Episode, save_episode
+from dial_core.data.fingerprint import require_same
 from dial_core.data.lerobot import write_dataset
 from dial_core.data.progress import progress_bar
 from dial_core.data.workers import run_jobs
 from dial_core.errors import DialError
 from dial_core.kinematics import ForwardKinematics
 from dial_core.sim.expert import Expert
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
 from dial_core.sim.world import World
 
-EVALUATION_SEEDS_FROM = 100_000
 # The robot must also learn to stay where it ended: this long do demonstrations go on after success (0.8 s at 20 Hz).
 HOLD_STEPS = 16
 HOPELESS_ATTEMPTS = 30  # without one success: something is wrong with the task or the expert
@@ -62,12 +63,13 @@ def collect(task: str, episodes: int, seed: int, disturbed: float, out: Path, wo
     `<out>.attempts/` until the dataset is written.
 
     Raises:
-        DialError: `out` exists, or the seeds would reach those kept for evaluation.
+        DialError: `out` exists, attempts of another task, seed or share are there, or the seeds would reach those kept for
+            evaluation.
     """
     if out.exists():
         raise DialError(f"{out} exists already; choose another --out, or delete it to collect anew.")
     folder = out.with_name(f"{out.name}.attempts")
-    folder.mkdir(parents=True, exist_ok=True)
+    require_same(folder, {"task": task, "seed": seed, "disturbed": disturbed})
     tally = _resume(folder, seed)
     with progress_bar(f"collect {task}", episodes, min(episodes, len(tally.successes))) as advance:
         for result in run_jobs(attempt, _jobs(task, episodes, seed, disturbed, folder, tally), workers):

@@ -7,9 +7,11 @@ from typing import Protocol as Interface
 
 import numpy as np
 
+from dial_core.errors import DialError
 from dial_core.evaluation.protocol import Protocol
 from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.checkpoint import load_checkpoint
+from dial_core.runtime.contract import Contract
 from dial_core.runtime.sessions import System1Session, System2Session
 from dial_core.sim.expert import Expert
 from dial_core.sim.world import World
@@ -42,6 +44,7 @@ class DialPolicy:
 
     def __init__(self, checkpoint: Path, protocol: Protocol) -> None:
         loaded = load_checkpoint(checkpoint)
+        require_fitting(protocol, loaded.contract)
         self._system2 = System2Session(loaded)
         self._system1 = System1Session(loaded, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed)
         self._protocol = protocol
@@ -83,6 +86,19 @@ class DialPolicy:
     def _current_foresight(self) -> np.ndarray:
         arrived = [foresight for step, foresight in self._foresights if step <= self._step]
         return arrived[-1]
+
+
+def require_fitting(protocol: Protocol, contract: Contract) -> None:
+    """Checks that a chunk of the checkpoint is as long as the protocol executes.
+
+    Raises:
+        DialError: it is shorter.
+    """
+    if protocol.execute_steps > contract.horizon:
+        raise DialError(
+            f"execute_steps {protocol.execute_steps} is more than the {contract.horizon} control steps of a chunk of "
+            f"checkpoint {contract.model_id}; choose 1..{contract.horizon}"
+        )
 
 
 def wrong_instruction(world: World) -> str:

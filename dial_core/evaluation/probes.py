@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from dial_core.evaluation.policies import require_fitting
 from dial_core.evaluation.protocol import Protocol
 from dial_core.evaluation.report import summarise
 from dial_core.evaluation.rollout import run_episodes
@@ -21,9 +22,15 @@ PROBES: dict[str, dict[str, str]] = {
 
 
 def evaluate(protocol: Protocol, checkpoint: Path | None, workers: int, videos: Path | None = None, count: int = 0) -> dict:
-    """Runs a protocol and summarises it; the checkpoint's id becomes part of the protocol."""
+    """Runs a protocol and summarises it; the checkpoint's id becomes part of the protocol.
+
+    Raises:
+        DialError: no checkpoint, or one that the protocol does not fit; found before the first episode.
+    """
     if checkpoint is not None:
-        protocol = protocol.model_copy(update={"model_id": load_checkpoint(checkpoint).contract.model_id})
+        contract = load_checkpoint(checkpoint).contract
+        require_fitting(protocol, contract)
+        protocol = protocol.model_copy(update={"model_id": contract.model_id})
     started_s = time.monotonic()
     results = run_episodes(protocol, checkpoint, workers, videos, count)
     return summarise(protocol, results, time.monotonic() - started_s)

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from dial_core.config import Config
-from dial_core.data.collect import EVALUATION_SEEDS_FROM
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 
 class Protocol(Config):

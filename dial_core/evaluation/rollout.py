@@ -12,6 +12,9 @@ from dial_core.data.video import write_video
 from dial_core.data.workers import run_jobs
 from dial_core.evaluation.policies import Policy, make_policy
 from dial_core.evaluation.protocol import Protocol
+from dial_core.sim.objects import load_object
+from dial_core.sim.scene import sample_scene
+from dial_core.sim.task import load_task
 from dial_core.sim.world import World
 
 # Success counts when it lasted this many control steps in a row (0.5 s): a toppling object passes through.
@@ -65,7 +68,7 @@ def run_episodes(
     title = f"{protocol.policy} {protocol.foresight}" if protocol.policy == "checkpoint" else protocol.policy
     with progress_bar(f"episodes of {title}", protocol.episodes) as advance:
         for done in run_jobs(run_episode, jobs, workers):
-            results.append(done.value or _crashed(done.job.seed, done.error or ""))
+            results.append(done.value or _crashed(done.job, done.error or ""))
             advance(1, f"{sum(result.success for result in results)} of {len(results)} succeeded")
     return sorted(results, key=lambda result: result.seed)
 
@@ -113,5 +116,8 @@ def _world_and_policy(job: EpisodeJob) -> tuple[World, Policy]:
     return _kept[key]
 
 
-def _crashed(seed: int, error: str) -> EpisodeResult:
-    return EpisodeResult(seed, "", False, 0, False, False, 0, error)
+def _crashed(job: EpisodeJob, error: str) -> EpisodeResult:
+    """A failure, counted among the scenes with as many objects as its own; no world is needed to know how many."""
+    task = load_task(job.protocol.task)
+    scene = sample_scene(task, {name: load_object(name) for name in task.object_types}, job.seed)
+    return EpisodeResult(job.seed, "", False, len(scene.objects), False, False, 0, error)

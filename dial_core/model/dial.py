@@ -98,10 +98,6 @@ class DialModel(PreTrainedModel):
             self.backbone.visual.requires_grad_(False)
             self.backbone.get_input_embeddings().requires_grad_(False)
 
-    def trainable_parameters(self) -> list[nn.Parameter]:
-        """What `set_trainable` left to learn."""
-        return [parameter for parameter in self.parameters() if parameter.requires_grad]
-
     @torch.no_grad()
     def encode_image(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """Enc_ViT: uint8 images (B, H, W, 3) to the merged tokens (B, N, D) that the language model receives."""

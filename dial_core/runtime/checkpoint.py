@@ -16,8 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
@@ -30,7 +31,8 @@ from dial_core.model.normalise import Normaliser
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.runtime.contract import Contract
 
-WEIGHTS, NORMALISATION, CONTRACT, CARD = "model.safetensors", "normalisation.json", "contract.json", "README.md"
+CONFIG, WEIGHTS, NORMALISATION, CONTRACT, CARD = "config.json", "model.safetensors", "normalisation.json", "contract.json", "README.md"
+REQUIRED = (CONFIG, WEIGHTS, "tokenizer.json", "tokenizer_config.json", NORMALISATION, CONTRACT)  # a model card is not
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def save_checkpoint(
     """
     path = Path(path)
     _check_widths(model.arch, normaliser, embodiment)
-    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / "config.json").is_file())):
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / CONFIG).is_file())):
         raise DialError(f"{path} is there and is no checkpoint; choose another folder or move it away")
     path.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
@@ -117,7 +119,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         DialError: a file is missing or broken, tensors do not fit, or weights and contract do not belong together.
     """
     path = Path(path)
-    missing = [name for name in ("config.json", WEIGHTS, NORMALISATION, CONTRACT) if not (path / name).is_file()]
+    missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing:
         raise DialError(f"no checkpoint at {path}: {', '.join(missing)} missing; `dial train` makes one")
     contract = validate(Contract, _read_json(path / CONTRACT), source=path / CONTRACT)
@@ -135,13 +137,23 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def model_id(path: Path) -> str:
-    """16 hex digits of the SHA-256 over the folder's architecture and stored tensors."""
-    digest = hashlib.sha256(json.dumps(_read_json(path / "config.json")["architecture"], sort_keys=True).encode())
-    with safe_open(path / WEIGHTS, "pt") as tensors:
-        for name in sorted(tensors.keys()):
-            tensor = tensors.get_tensor(name).contiguous()
-            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-            digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else tensor.numpy().tobytes())
+    """16 hex digits of the SHA-256 over the folder's architecture and stored tensors.
+
+    Raises:
+        DialError: config.json has no architecture, or a file cannot be read; the message names it.
+    """
+    config = _read_json(path / CONFIG)
+    if "architecture" not in config:
+        raise DialError(f"{path / CONFIG}: key 'architecture' is missing; this is no DIAL checkpoint, or it was edited")
+    digest = hashlib.sha256(json.dumps(config["architecture"], sort_keys=True).encode())
+    try:
+        with safe_open(path / WEIGHTS, "pt") as tensors:
+            for name in sorted(tensors.keys()):
+                tensor = tensors.get_tensor(name).contiguous()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else tensor.numpy().tobytes())
+    except (OSError, SafetensorError) as error:
+        raise DialError(f"{path / WEIGHTS} cannot be read: {error}; restore the file") from error
     return digest.hexdigest()[:16]
 
 
@@ -155,9 +167,9 @@ def make_random_checkpoint(
     robot = load_embodiment(embodiment)
     model = DialModel.from_preset(preset, seed)
     joints = robot.joint_slice
-    mean, spread = [0.0] * robot.state_dim, [0.1] * robot.state_dim
-    mean[joints] = robot.home_position.tolist()
-    normaliser = Normaliser(mean, spread, mean, spread, raw=[False] * robot.state_dim)
+    mean, spread = np.zeros(robot.state_dim), np.full(robot.state_dim, 0.1)
+    mean[joints] = robot.home_position
+    normaliser = Normaliser(mean, spread, mean, spread, raw=np.zeros(robot.state_dim, bool))
     card = f"# Random weights\n\nPreset {preset}, seed {seed}. Not trained: for tests of the plumbing only.\n"
     return save_checkpoint(path, model, tiny_tokenizer(), normaliser, robot, camera, card, torch.float16)
 

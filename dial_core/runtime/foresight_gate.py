@@ -71,12 +71,11 @@ class ForesightContract:
 
 
 class ForesightGate:
-    """Holds the newest foresight that fulfils the contract; counts what it let in and what it refused, by reason."""
+    """Holds the newest foresight that fulfils the contract; counts what was lost on the way and what it refused, by reason."""
 
     def __init__(self, contract: ForesightContract) -> None:
         self.contract = contract
         self.newest: Foresight | None = None
-        self.accepted = 0
         self.lost = 0
         self.refused: Counter[Refusal] = Counter()
         self.last_refusal = ""
@@ -95,12 +94,7 @@ class ForesightGate:
         self._last_seq = foresight.seq
         if self.newest is None or foresight.stamp_ns >= self.newest.stamp_ns:
             self.newest = foresight
-        self.accepted += 1
         return True
-
-    def fresh(self, now_ns: int) -> bool:
-        """Whether there is a foresight and it is still young enough."""
-        return self.newest is not None and now_ns - self.newest.stamp_ns <= self.contract.timeout_s * NANOSECONDS
 
     def clear(self) -> None:
         """Forgets the foresight (new instruction, clock jumped); the counters stay."""

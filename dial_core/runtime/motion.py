@@ -60,9 +60,11 @@ class JointMotion:
 
 
 def cubic(
-    elapsed_s: float, duration_s: float, start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]
+    elapsed_s: float | np.ndarray, duration_s: float | np.ndarray, start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Position (J,) and velocity (J,) on the cubic between two knots, each (position [rad], velocity [rad/s]).
+
+    Elapsed time and duration [s] are those of all joints or (J,) one each.
 
     The same polynomial as ros2_controllers' `Trajectory::interpolate_between_points` with positions and velocities.
     """

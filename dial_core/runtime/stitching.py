@@ -2,13 +2,15 @@
 
 Strategy `replace`: up to the splice the running motion is repeated (a controller that hard-replaces its trajectory
 loses nothing by it), after the splice the new chunk rules. Each motion ends at rest: the dead-man stop.
+Knots keep the limits of position and velocity; between two knots positions do too, while the cubic may be up to 1.5 times
+as fast as the limit in its middle.
 """
 
 import numpy as np
 
 from dial_core.errors import DialError
 from dial_core.runtime.guard import Guard
-from dial_core.runtime.motion import NANOSECONDS, JointMotion
+from dial_core.runtime.motion import NANOSECONDS, JointMotion, cubic
 
 FIRST_KNOT_S = 0.001  # time_from_start of the first point must be > 0; early, so that the present lies between knots
 SHORTEST_STOP_S = 0.05
@@ -58,9 +60,8 @@ def splice(
 def hold(running: JointMotion, now_ns: int, lead_s: float, guard: Guard) -> JointMotion:
     """The motion that leaves `running` (J joints) at `now_ns` + `lead_s` and decelerates to rest within the limits."""
     lead_s = max(lead_s, 2 * FIRST_KNOT_S)
-    position, velocity = running.sample(now_ns + round(lead_s * NANOSECONDS))
-    leave = (np.array([lead_s]), position[None], velocity[None])
-    return _joined(now_ns, _kept(running, now_ns, lead_s), _come_to_rest(leave, guard))
+    start = running.sample(now_ns + round(lead_s * NANOSECONDS))
+    return _joined(now_ns, _kept(running, now_ns, lead_s), _braking(lead_s, start, guard))
 
 
 Knots = tuple[np.ndarray, np.ndarray, np.ndarray]  # times (K,) [s], positions (K, J) [rad], velocities (K, J) [rad/s]
@@ -93,16 +94,49 @@ def _with_velocities(splice_s: float, start: tuple[np.ndarray, np.ndarray], time
     return times, positions, np.concatenate([start[1][None], inner, slopes[-1:]])
 
 
+def _braking(leave_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) -> Knots:
+    """Knots from `start` (J joints) at `leave_s` [s] to rest: constant deceleration, harder only where a limit is too near.
+
+    A joint that has not the room stops just before its limit, whatever deceleration that takes; so its time of braking
+    is its own, and there is one knot at each such time.
+    """
+    position, velocity = start
+    stop_s = max(guard.stopping_time(velocity), SHORTEST_STOP_S)
+    room = np.where(velocity > 0, guard.upper - position, position - guard.lower)
+    own_s = 2 * room / np.maximum(np.abs(velocity), 1e-9)
+    tight = (room > 0) & (own_s < stop_s - FIRST_KNOT_S)
+    # On a grid, so that knots keep apart.
+    braking_s = np.where(tight, np.maximum(np.floor(own_s / FIRST_KNOT_S), 1) * FIRST_KNOT_S, stop_s)
+    rest = (np.clip(position + velocity * braking_s / 2, guard.lower, guard.upper), np.zeros_like(position))
+    times_s = np.unique([0.0, *braking_s, stop_s])
+    positions, velocities = (np.array(part) for part in zip(*(cubic(time_s, braking_s, start, rest) for time_s in times_s), strict=True))
+    stands = times_s[:, None] >= braking_s
+    return leave_s + times_s, np.where(stands, rest[0], positions), np.where(stands, rest[1], velocities)
+
+
 def _come_to_rest(knots: Knots, guard: Guard) -> Knots:
     """`knots` with one more at which all joints stand: constant deceleration inside the limits of `guard`."""
     times_s, positions, velocities = knots
     stop_s = max(guard.stopping_time(velocities[-1]), SHORTEST_STOP_S)
+    times_s = np.concatenate([times_s, [times_s[-1] + stop_s]])
+    velocities = _slow_at_limits(times_s, positions, velocities, guard)
     rest = np.clip(positions[-1] + velocities[-1] * stop_s / 2, guard.lower, guard.upper)
-    return (
-        np.concatenate([times_s, [times_s[-1] + stop_s]]),
-        np.concatenate([positions, rest[None]]),
-        np.concatenate([velocities, np.zeros_like(rest)[None]]),
-    )
+    return times_s, np.concatenate([positions, rest[None]]), np.concatenate([velocities, np.zeros_like(rest)[None]])
+
+
+def _slow_at_limits(times_s: np.ndarray, positions: np.ndarray, velocities: np.ndarray, guard: Guard) -> np.ndarray:
+    """Velocities (K, J) [rad/s] with which no cubic leaves the limits; `times_s` (K + 1,) has the knot of rest too.
+
+    A cubic stays between its Bezier points p0, p0 + v0 h / 3, p1 - v1 h / 3, p1, so these are kept inside; at a limit
+    that means velocity 0. The first velocity is the running motion's and stays, or the motion would jump: only in the
+    piece after the splice may a joint that is on its way to a limit pass it, by less than 4/27 v0 h
+    (some 1e-5 rad for random chunks, because the running motion slows down there as well).
+    """
+    before, after = np.diff(times_s)[:-1, None], np.diff(times_s)[1:, None]
+    above, below = guard.upper - positions[1:], positions[1:] - guard.lower
+    fastest = 3 * np.minimum(above / after, below / before)
+    slowest = -3 * np.minimum(above / before, below / after)
+    return np.concatenate([velocities[:1], np.clip(velocities[1:], slowest, fastest)])
 
 
 def _joined(stamp_ns: int, kept: Knots, new: Knots) -> JointMotion:

@@ -12,8 +12,8 @@ import numpy as np
 
 from dial_core.config import Config, load_config
 from dial_core.sim.robot import GEOM_TYPES, NO_CONTACT, OBJECT_CONTACT, STATIC_CONTACT, Vector
+from dial_core.sim.task import Range
 
-Range = tuple[float, float]
 PARKING = np.array([-1.0, 0.0, 0.0])  # behind the robot, never in view [m]
 
 

@@ -29,8 +29,10 @@ def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: in
     """The scene of `seed`. `target` overrides which object is named and changes nothing else in the picture.
 
     Raises:
-        DialError: `target` is not an index of the scene's objects.
+        DialError: `seed` is negative, or `target` is not an index of the scene's objects.
     """
+    if seed < 0:
+        raise DialError(f"seed {seed} of a scene is negative; seeds are 0, 1, 2, ...")
     rng = np.random.default_rng([seed, 0])
     source = sample_object(types[task.source], rng, *_inside(task.source_region, rng))
     goal = sample_object(types[task.target], rng, *_inside(task.target_region, rng))

@@ -3,7 +3,10 @@
 from typing import Literal
 
 from dial_core.config import Config, load_config
-from dial_core.sim.objects import Range
+
+EVALUATION_SEEDS_FROM = 100_000  # scenes of smaller seeds are for training
+
+Range = tuple[float, float]  # (lowest, highest)
 
 
 class Region(Config):

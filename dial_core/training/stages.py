@@ -11,6 +11,7 @@ from pydantic import Field
 
 from dial_core.config import Config, load_config
 from dial_core.data.features import cached_features
+from dial_core.data.fingerprint import require_same
 from dial_core.data.lerobot import LeRobotDataset
 from dial_core.embodiment import Embodiment, load_embodiment
 from dial_core.errors import DialError
@@ -46,14 +47,19 @@ def train(recipe_name: str, start: Path, dataset_folder: Path, out: Path, worker
 
     Every stage leaves `out/<number>-<stage>/` with its log, loss curve and checkpoint; finished stages are not run again,
     an interrupted one goes on from its newest checkpoint. `command` is told in the model card.
+
+    Raises:
+        DialError: a stage in `out` was begun with another recipe, start or dataset, or the dataset is too small.
     """
     recipe = load_config(Recipe, "training", recipe_name)
     robot = load_embodiment(recipe.embodiment)
     dataset = LeRobotDataset(dataset_folder)
     recording = recording_of(dataset, cached_features(start, dataset, workers))
+    source = _source(recipe, start, dataset)
     current = start
     for number, stage in enumerate(recipe.stages, 1):
         folder = out / f"{number}-{stage.stage}"
+        require_same(folder, {"stage": stage.model_dump(mode="json"), **source})
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
             normaliser = Normaliser.fit(dataset.states, dataset.actions, rotation_dimensions(robot.state_dim))
@@ -88,9 +94,20 @@ def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, robot: Embodi
     save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, trained.contract.camera, card, dtype)
 
 
-def _card(recipe: Recipe, start: Path, dataset: LeRobotDataset, command: str) -> str:
+def _source(recipe: Recipe, start: Path, dataset: LeRobotDataset) -> dict:
+    """What all stages of a run are made from, as the fingerprint of a stage folder remembers it."""
+    shown = {"episodes": len(dataset.episodes), "frames": len(dataset.states), "seed": _collected(dataset).get("seed")}
+    return {"embodiment": recipe.embodiment, "start": load_checkpoint(start).contract.model_id, "dataset": shown}
+
+
+def _collected(dataset: LeRobotDataset) -> dict:
+    """What `dial collect` noted of the dataset; empty if something else made it."""
     collection = dataset.folder / "meta/collection.json"
-    collected = json.loads(collection.read_text()) if collection.exists() else {}
+    return json.loads(collection.read_text()) if collection.exists() else {}
+
+
+def _card(recipe: Recipe, start: Path, dataset: LeRobotDataset, command: str) -> str:
+    collected = _collected(dataset)
     seeds = {key: collected[key] for key in ("task", "seed", "episodes", "disturbed", "failed") if key in collected}
     return f"""# DIAL checkpoint
 

@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dial_core.errors import DialError
 from dial_core.evaluation import rollout
 from dial_core.evaluation.policies import DialPolicy, wrong_instruction
+from dial_core.evaluation.probes import evaluate
 from dial_core.evaluation.protocol import Protocol
 from dial_core.evaluation.report import summarise, write_report
 from dial_core.evaluation.rollout import EpisodeResult, run_episodes
@@ -32,13 +34,30 @@ def test_the_expert_succeeds_and_leaves_a_video(tmp_path):
     assert (tmp_path / "seed-100001.mp4").is_file()
 
 
-def test_a_crash_is_a_failure(monkeypatch):
+def test_a_crash_is_a_failure_of_its_scene(world, monkeypatch):
     monkeypatch.setattr(rollout, "make_policy", lambda protocol, checkpoint: None)
     rollout._kept.clear()
-    (result,) = run_episodes(Protocol(episodes=1), None, workers=0)
+    results = run_episodes(Protocol(episodes=6), None, workers=0)
     rollout._kept.clear()
-    assert not result.success
-    assert "NoneType" in (result.error or "")
+    assert not any(result.success for result in results)
+    assert all("NoneType" in (result.error or "") for result in results)
+    # A crashed scene with two objects still counts among those in which the named one was not moved.
+    drawn = []
+    for result in results:
+        world.reset(result.seed)
+        drawn.append(len(world.scene.objects))
+    assert [result.objects for result in results] == drawn
+    assert set(drawn) == {1, 2}
+    summary = summarise(Protocol(episodes=6), results, wall_s=1.0)
+    assert summary["crashed"] == 6
+    assert summary["two_objects"]["named_moved"]["trials"] == drawn.count(2)
+
+
+def test_more_steps_than_a_chunk_has_are_refused_before_the_first_episode(checkpoint):
+    with pytest.raises(DialError, match=r"execute_steps 17 is more than the 16"):
+        DialPolicy(checkpoint, Protocol(execute_steps=17))
+    with pytest.raises(DialError, match=r"choose 1\.\.16"):
+        evaluate(Protocol(execute_steps=17, episodes=1), checkpoint, workers=0)
 
 
 def test_system2_looks_every_period_and_system1_waits_for_its_delay(world, checkpoint):

@@ -31,7 +31,7 @@ def test_a_memorised_answer_is_given_greedily(small_model, batch):
     mask = F.pad(batch.attention_mask, (0, 2), value=1)
     labels = torch.full_like(ids, -100)
     labels[:, -2:] = answers
-    optimiser = torch.optim.AdamW(small_model.trainable_parameters(), lr=3e-3)
+    optimiser = torch.optim.AdamW([p for p in small_model.parameters() if p.requires_grad], lr=3e-3)
     for _ in range(60):
         optimiser.zero_grad()
         next_token_loss(small_model, batch.image_tokens, ids, mask, labels).backward()

@@ -52,12 +52,13 @@ def test_the_newest_observation_wins_and_gaps_are_lost_messages():
     assert gate.offer(GOOD, "task", NOW_NS)
     assert gate.offer(newer, "task", NOW_NS)
     assert gate.newest is newer
-    assert (gate.accepted, gate.lost) == (2, 2)
+    assert gate.lost == 2
 
 
 def test_clearing_forgets_the_foresight_and_keeps_the_counts():
     gate = ForesightGate(CONTRACT)
     gate.offer(GOOD, "task", NOW_NS)
+    gate.offer(replace(GOOD, model_id="other"), "task", NOW_NS)
     gate.clear()
     assert gate.newest is None
-    assert gate.accepted == 1
+    assert gate.refused == {Refusal.MODEL: 1}

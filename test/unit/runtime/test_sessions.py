@@ -140,11 +140,30 @@ def test_a_normaliser_of_another_width_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "normalisation.json", "contract.json"])
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "normalisation.json", "contract.json"]
+)
 def test_an_incomplete_folder_names_the_missing_file(folder, tmp_path, name):
     shutil.copytree(folder, tmp_path / "c")
     (tmp_path / "c" / name).unlink()
     with pytest.raises(DialError, match=f"{name} missing"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_a_broken_weights_file_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    weights = tmp_path / "c" / "model.safetensors"
+    whole = weights.read_bytes()
+    for broken in (b"", b"no tensors", whole[: len(whole) // 2]):
+        weights.write_bytes(broken)
+        with pytest.raises(DialError, match=r"model\.safetensors cannot be read"):
+            load_checkpoint(tmp_path / "c")
+
+
+def test_a_config_without_architecture_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    (tmp_path / "c" / "config.json").write_text("{}")
+    with pytest.raises(DialError, match=r"config\.json: key 'architecture' is missing"):
         load_checkpoint(tmp_path / "c")
 
 

@@ -88,13 +88,58 @@ def test_a_hold_decelerates_within_the_limits_and_stands():
     assert (velocities[-1] == 0).all()
 
 
-def test_wild_targets_are_brought_inside_all_limits():
-    wild = np.random.default_rng(0).normal(0.0, 4.0, (16, 29))
+def beyond_limits(motion, start_s, end_s):
+    """Farthest position beyond a limit [rad] and highest speed, of its limit, that a controller at 1 kHz is led through."""
+    samples = [motion.sample(ns(time_s)) for time_s in np.arange(start_s, end_s, 0.001)]
+    positions, velocities = (np.array(parts) for parts in zip(*samples, strict=True))
+    farthest = max((EMBODIMENT.lower - positions).max(), (positions - EMBODIMENT.upper).max())
+    return farthest, (np.abs(velocities) / EMBODIMENT.velocity).max()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_wild_targets_are_brought_inside_all_limits_between_the_knots_too(seed):
+    wild = np.random.default_rng(seed).normal(0.0, 4.0, (16, 29))
     motion, clamped = splice(JointMotion.standing(0, EMBODIMENT.home_position), wild, 0, ns(0.05), STEP_S, GUARD)
     assert clamped > 100
-    assert (motion.positions >= EMBODIMENT.lower).all()
-    assert (motion.positions <= EMBODIMENT.upper).all()
     assert (np.abs(motion.velocities) <= EMBODIMENT.velocity * 1.001).all()
+    farthest, speed = beyond_limits(motion, 0.0, 1.2)
+    assert farthest <= 1e-6
+    # Knots keep the limit; the cubic between two at rest is 1.5 times as fast in its middle as on average.
+    assert speed <= 1.5
+
+
+def test_a_target_beyond_a_limit_is_approached_without_passing_it():
+    targets = np.tile(EMBODIMENT.home_position, (16, 1))
+    targets[:, ARM] = EMBODIMENT.upper[ARM] + 1.0
+    near = EMBODIMENT.home_position.copy()
+    near[ARM] = EMBODIMENT.upper[ARM] - 0.4
+    motion, _ = splice(JointMotion.standing(0, near), targets, 0, ns(0.02), STEP_S, GUARD)
+    assert beyond_limits(motion, 0.0, 1.2)[0] <= 1e-6
+    assert motion.positions[-1, ARM] == EMBODIMENT.upper[ARM]
+
+
+def test_splices_and_holds_of_a_wild_motion_stay_inside_too():
+    rng = np.random.default_rng(3)
+    motion = JointMotion.standing(0, EMBODIMENT.home_position)
+    for stamp_s in np.arange(8) * 0.2037:
+        wild = rng.normal(0.0, 4.0, (16, 29))
+        motion, _ = splice(motion, wild, ns(stamp_s), ns(stamp_s + 0.113), STEP_S, GUARD)
+        farthest, speed = beyond_limits(motion, stamp_s, stamp_s + 0.4)
+        assert farthest <= 1e-4  # just after a splice the running velocity rules
+        assert speed <= 1.5
+        held = hold(motion, ns(stamp_s + 0.2), 0.02, GUARD)
+        assert beyond_limits(held, stamp_s + 0.2, stamp_s + 0.6)[0] <= 1e-4
+        assert (np.diff(held.times_s) > 0.0005).all()
+        assert (held.velocities[-1] == 0).all()
+
+
+def test_a_hold_outside_the_limits_moves_back_gently():
+    guard = Guard.for_embodiment(EMBODIMENT, 0.05)
+    standing = JointMotion.standing(0, EMBODIMENT.upper)
+    held = hold(standing, ns(1.0), 0.02, guard)
+    np.testing.assert_allclose(held.positions[-1], guard.upper)
+    velocities = np.array([held.sample(ns(t))[1] for t in np.arange(1.0, 1.1, 0.001)])
+    assert np.abs(velocities).max() <= 1.5 * 0.05 / 0.05 + 1e-9
 
 
 def test_a_chunk_that_is_wholly_past_is_refused_with_both_times():

@@ -143,3 +143,10 @@ def test_half_of_the_scenes_have_a_second_object_of_another_type(world):
     # Neither the place nor the order tells which object is named.
     left = [scene.objects[scene.target].y > scene.objects[1 - scene.target].y for scene in pairs]
     assert 0.2 < np.mean(left) < 0.8
+
+
+def test_a_negative_seed_is_refused_and_changes_nothing(world):
+    world.reset(4)
+    with pytest.raises(DialError, match="seed -1 of a scene is negative"):
+        world.reset(-1)
+    assert world.scene.seed == 4

@@ -4,6 +4,7 @@ import pytest
 from safetensors.torch import load_file
 
 from dial_core.config import load_config
+from dial_core.errors import DialError
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.training.pretrain import PretrainRecipe
 from dial_core.training.stages import Recipe, train
@@ -44,6 +45,14 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
     stamp = (tmp_path / "out/1-warmup/log.jsonl").stat().st_mtime_ns
     run()
     assert (tmp_path / "out/1-warmup/log.jsonl").stat().st_mtime_ns == stamp
+    # A finished stage is not passed off as that of another recipe or dataset.
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("chunks_per_foresight: 2", "chunks_per_foresight: 1"))
+    with pytest.raises(DialError, match=r"stage\.chunks_per_foresight was 2, is now 1.*another --out"):
+        run()
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    fake_dataset(tmp_path / "dataset", (24, 30))
+    with pytest.raises(DialError, match=r"dataset\.episodes was 3, is now 2; dataset\.frames was 74, is now 54"):
+        run()
 
 
 @pytest.mark.parametrize(("schema", "name"), [(Recipe, "dial_tiny"), (PretrainRecipe, "dial_tiny_pretrain")])
