@@ -52,7 +52,7 @@ class System1Node(DialNode):
         "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
         "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
         "camera": Parameter("ego", "name of the embodiment's camera that the model sees"),
-        "chunk_rate_hz": Parameter(6.7, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
+        "chunk_rate_hz": Parameter(2.5, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
         "flow_steps": Parameter(4, "Euler steps of the flow [1]", 1, 100),
         "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow", 0, 2**31 - 1),
         "camera_timeout": Parameter(0.5, "age of the newest frame beyond which the robot holds [s]", 0.01, 60.0),

@@ -1,0 +1,52 @@
+"""What ships besides code: the trained checkpoint with its card, and a README without gaps.
+
+pytest test/unit/test_release.py
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.embodiment import load_embodiment
+from dial_core.runtime.checkpoint import load_checkpoint
+from dial_core.runtime.sessions import System1Session, System2Session
+from dial_core.sim.task import load_task
+from dial_ros.graph import default_checkpoint
+
+ROOT = Path(__file__).resolve().parents[2]
+MAX_BYTES = 16_000_000
+
+
+def test_the_shipped_checkpoint_is_small_and_its_card_says_how_it_was_made():
+    folder = default_checkpoint()
+    assert sum(file.stat().st_size for file in folder.iterdir()) < MAX_BYTES
+    card = (folder / "README.md").read_text()
+    for command in ("dial pretrain", "dial train"):
+        assert command in card
+    assert '"seed"' in card
+
+
+def test_the_shipped_checkpoint_fits_the_robot_and_knows_every_word_of_the_task():
+    checkpoint = load_checkpoint(default_checkpoint())
+    robot = load_embodiment("gr1")
+    checkpoint.contract.require(robot, "ego")
+    system2, system1 = System2Session(checkpoint), System1Session(checkpoint)
+    task = load_task("PlacematToPlate")
+    for name in task.objects:
+        for sentence in task.instructions:
+            assert system2.unknown_words(sentence.format(object=name, source=task.source, target=task.target)) == []
+    image = np.full((96, 96, 3), 128, np.uint8)
+    foresight = system2.foresight(image, "put the can on the plate")
+    chunk = system1.chunk(image, foresight, np.zeros(47, np.float32))
+    assert chunk.shape == (16, 47)
+    assert np.isfinite(chunk).all()
+
+
+def test_the_readme_shows_only_what_is_there():
+    text = (ROOT / "README.md").read_text()
+    assert "RESULTS" not in text
+    for path in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / path).exists(), f"README links {path}, which does not exist"
+    for path in re.findall(r"`((?:dial_core|dial_ros|launch|config|msg|srv|checkpoints|test|docs)/[\w./]*)`", text):
+        assert (ROOT / path).exists(), f"README names {path}, which does not exist"
