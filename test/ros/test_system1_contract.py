@@ -102,7 +102,8 @@ def world(nodes, probe, checkpoint):
     from dial_core.runtime.contract import Contract
 
     contract = Contract.model_validate_json((checkpoint / "contract.json").read_text())
-    nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, clock_timeout=10.0)
+    # Faster than the default, so that a chunk is never owed for longer than the played world waits for one.
+    nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, clock_timeout=10.0, chunk_rate_hz=6.7)
     played = PlayedWorld(probe, contract.model_id, contract.foresight_shape, load_embodiment("gr1"))
     played.until(lambda: probe.system1 is not None, "System-1 up", 180)
     return played
