@@ -54,7 +54,9 @@ class PlayedWorld:
             self._image_out.publish(image_to_message(pixels, self.now_ns, self._camera.frame))
         if "foresight" in self.on and self.instruction_id and self.steps % 25 == 0:
             self.send_foresight()
-        self.probe.spin(0.01)
+        # A spin ends with the first message: without the loop the world would run ahead of a System-1 that talks much.
+        while time.monotonic() - self._advanced_s < STEP_NS / NANOSECONDS:
+            self.probe.spin(0.01)
 
     def _owes_a_chunk(self) -> bool:
         running = self.probe.system1 is not None and self.probe.system1.state == System1Status.STATE_RUNNING
