@@ -8,7 +8,6 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 from dial_ros import qos
-from dial_ros.graph import default_checkpoint
 from dial_ros.messages import to_ns
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
@@ -21,12 +20,8 @@ TEXT = "pick the can from the placemat and place it on the plate"
 
 
 @pytest.fixture(scope="module")
-def loop(nodes, probe):
-    """The three nodes and a spare System-2, up; the probe also keeps the controllers' rejections.
-
-    With the shipped weights: random ones press the arm into the table, where it never quite stands.
-    """
-    checkpoint = default_checkpoint()
+def loop(nodes, probe, checkpoint):
+    """The three nodes and a spare System-2, up; the probe also keeps the controllers' rejections."""
     nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
     nodes.start("system2", autostart=True, use_sim_time=True, checkpoint=checkpoint)
     nodes.start("system2", "spare", SPARE, autostart=True, use_sim_time=True, checkpoint=checkpoint)
