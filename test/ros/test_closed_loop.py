@@ -153,8 +153,10 @@ def test_when_the_robot_is_killed_system1_holds_and_a_new_robot_needs_a_new_inst
     assert nodes.end("mujoco_robot", signal.SIGKILL) == -signal.SIGKILL
     loop.until(lambda: state1(loop) == System1Status.STATE_HOLDING, "hold without a robot")
     assert "clock" in loop.system1.reason, "the ages stand with the clock"
+    loop.joints = None  # or the dead robot's last joint state, of its later clock, would pass for one of the new robot
     nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
     loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "disarmed by the new clock", 60)
+    loop.until(lambda: loop.joints, "joints of the new robot")
     loop.until(lambda: loop.spare.state == System2Status.STATE_IDLE, "System-2 forgot the instruction")
 
 
