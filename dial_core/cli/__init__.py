@@ -1,0 +1,55 @@
+"""The `dial` command: views and demonstrations from seeds, training, evaluation. `dial --help` shows the path."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import typer
+
+from dial_core.cli import evaluation, learning
+from dial_core.cli.options import console
+from dial_core.errors import DialError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="""DIAL from scratch on one machine. The path from nothing to a measured policy:
+
+    1. `dial pretrain`: the tiny VLM learns to see and to point, from rendered views.
+    2. `dial collect`: the scripted expert's episodes become a LeRobot v3 dataset.
+    3. `dial train`: warmup, then end to end, on the dataset's cached image tokens.
+    4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
+
+Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect` and `train` go on where they were if you
+call them again; `eval`, `expert` and `probe` start anew.
+""",
+)
+RESUMING = ("pretrain", "collect", "train")  # commands that go on where they were interrupted
+
+for name, command in {
+    "pretrain": learning.pretrain,
+    "collect": learning.collect,
+    "train": learning.train,
+    "eval": evaluation.evaluate,
+    "expert": evaluation.expert,
+    "probe": evaluation.probe,
+}.items():
+    app.command(name)(command)
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are printed without a traceback."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        app()
+    except DialError as error:
+        console.print(f"[bold red]dial:[/] {error}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        resumes = any(command in RESUMING for command in sys.argv[1:2])
+        news = "the same command goes on from here" if resumes else "the same command starts anew"
+        console.print(f"[bold]interrupted[/]; {news}")
+        sys.exit(130)

@@ -1,0 +1,27 @@
+"""What the commands share: the console, options that mean the same everywhere, and the call as it was typed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+console = Console(stderr=True)
+
+Out = Annotated[Path, typer.Option(help="Folder to write to.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 works in this one.")]
+Checkpoint = Annotated[Path, typer.Argument(help="Checkpoint folder.")]
+Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
+EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]
+Videos = Annotated[int, typer.Option(min=0, help="Episodes to film.")]
+Task = Annotated[str, typer.Option(help="Task, by its file in config/tasks/.")]
+
+
+def command_line() -> str:
+    """This call as a user would type it, for the model card."""
+    return " ".join(["dial", *sys.argv[1:]])
