@@ -52,7 +52,8 @@ class System1Node(DialNode):
         "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
         "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
         "camera": Parameter("ego", "name of the embodiment's camera that the model sees"),
-        "chunk_rate_hz": Parameter(2.5, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
+        "chunk_rate_hz": Parameter(6.7, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
+        "strategy": Parameter("ensemble", "where chunks overlap: ensemble (their mean) or replace (the newest alone)"),
         "flow_steps": Parameter(4, "Euler steps of the flow [1]", 1, 100),
         "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow", 0, 2**31 - 1),
         "camera_timeout": Parameter(0.5, "age of the newest frame beyond which the robot holds [s]", 0.01, 60.0),
@@ -88,7 +89,7 @@ class System1Node(DialNode):
         self._order = JointOrder(self._embodiment.joint_names)
         self._warm_up()
         guard = Guard.for_embodiment(self._embodiment, self.value("position_margin"))
-        self._commander = Commander(self, self._embodiment, guard, self.value("splice_lead"))
+        self._commander = Commander(self, self._embodiment, guard, self.value("splice_lead"), self.value("strategy"))
         self._status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
         self._inputs = [
             self.create_subscription(Image, f"image/{self._contract.camera}", self._on_image, qos.SENSOR),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -28,14 +29,15 @@ call them again; `eval`, `expert` and `probe` start anew.
 )
 RESUMING = ("pretrain", "collect", "train")  # commands that go on where they were interrupted
 
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
     "collect": learning.collect,
     "train": learning.train,
     "eval": evaluation.evaluate,
     "expert": evaluation.expert,
     "probe": evaluation.probe,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(command)
 
 

@@ -12,6 +12,8 @@ from dial_core.evaluation.protocol import Protocol
 from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.checkpoint import load_checkpoint
 from dial_core.runtime.contract import Contract
+from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.overlap import make_overlap
 from dial_core.runtime.sessions import System1Session, System2Session
 from dial_core.sim.expert import Expert
 from dial_core.sim.world import World
@@ -57,6 +59,8 @@ class DialPolicy:
         if self._protocol.foresight == "wrong_instruction":
             self._instruction = wrong_instruction(world)
         self._step = 0
+        self._step_s = 1.0 / world.embodiment.rate_hz
+        self._overlap = make_overlap(self._protocol.strategy, self._step_s)
         # (control step from which System-1 has it, foresight), oldest first
         self._foresights: list[tuple[int, np.ndarray]] = []
 
@@ -67,9 +71,11 @@ class DialPolicy:
         row = self._step % self._protocol.execute_steps
         if row == 0:
             state = self._kinematics.state(world.joint_positions())
-            self._chunk = self._system1.chunk(image, self._current_foresight(), state)
+            chunk = self._system1.chunk(image, self._current_foresight(), state)
+            stamp_ns = round(self._step * self._step_s * NANOSECONDS)
+            self._targets = self._overlap.targets(stamp_ns, chunk[:, world.embodiment.joint_slice])
         self._step += 1
-        return self._chunk[row, world.embodiment.joint_slice].astype(np.float64)
+        return self._targets[row].astype(np.float64)
 
     def _look_ahead(self, image: np.ndarray) -> None:
         kind = self._protocol.foresight

@@ -9,18 +9,20 @@ from typing import Literal
 from pydantic import Field
 
 from dial_core.config import Config
+from dial_core.runtime.overlap import Strategy
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 
 class Protocol(Config):
-    """One evaluation.
+    """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, 50 ms late.
 
     Attributes:
         policy: `checkpoint` or `expert`.
         model_id: hash of the checkpoint's weights and architecture; empty for the expert.
         task: what is asked.
         episodes, seed: scenes `seed` .. `seed + episodes - 1`, never trained on.
-        execute_steps: control steps executed of each chunk.
+        strategy: what is done where chunks overlap; see `runtime.overlap`.
+        execute_steps: control steps from one chunk to the next.
         system2_period_steps: control steps between two foresights.
         system2_delay_steps: control steps until a foresight reaches System-1.
         flow_steps: Euler steps of the action decoder.
@@ -35,9 +37,10 @@ class Protocol(Config):
     task: str = "PlacematToPlate"
     episodes: int = Field(default=100, gt=0)
     seed: int = Field(default=EVALUATION_SEEDS_FROM, ge=EVALUATION_SEEDS_FROM)
-    execute_steps: int = Field(default=8, gt=0)
-    system2_period_steps: int = Field(default=8, gt=0)
-    system2_delay_steps: int = Field(default=0, ge=0)
+    strategy: Strategy = "ensemble"
+    execute_steps: int = Field(default=3, gt=0)
+    system2_period_steps: int = Field(default=5, gt=0)
+    system2_delay_steps: int = Field(default=1, ge=0)
     flow_steps: int = Field(default=4, gt=0)
     noise_seed: int = 0
     instruct: Literal["scene", "other"] = "scene"

@@ -81,7 +81,7 @@ def test_rates_hold_in_simulated_time_and_no_chunk_is_rejected(loop):
     one, two = loop.system1, loop.system2
     # A machine that is busy elsewhere may miss frames; half the asked-for rates still shows that the loop is timed.
     assert 2.0 <= two.foresight_rate <= 4.5
-    assert 1.2 <= one.chunk_rate <= 3.0
+    assert 2.5 <= one.chunk_rate <= 7.5
     assert 0.0 <= one.foresight_age < 0.8
     assert 0.0 < one.camera_to_command_latency < 0.8
     assert one.rejected_foresights == 0

@@ -1,0 +1,80 @@
+"""Where chunks overlap, the ensemble speaks for all that reach a moment, and only for those."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dial_core.errors import DialError
+from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.overlap import make_overlap
+
+STEP_S, HORIZON = 0.05, 16
+STEP_NS = round(STEP_S * NANOSECONDS)
+ORIGIN_NS = 1_764_000_000 * NANOSECONDS  # a wall clock's: large numbers must not cost precision
+
+
+def ramp(stamp_ns, slope=1.0, offset=0.0):
+    """A chunk of the motion slope * t + offset, one joint."""
+    times_s = (stamp_ns - ORIGIN_NS) / NANOSECONDS + STEP_S * np.arange(1, HORIZON + 1)
+    return (slope * times_s + offset)[:, None]
+
+
+def constant(value):
+    return np.full((HORIZON, 2), value)
+
+
+def test_replace_lets_the_newest_chunk_speak_alone():
+    overlap = make_overlap("replace", STEP_S)
+    overlap.targets(0, constant(1.0))
+    assert (overlap.targets(STEP_NS, constant(5.0)) == 5.0).all()
+
+
+def test_the_ensemble_is_the_mean_of_the_chunks_that_reach_each_moment():
+    overlap = make_overlap("ensemble", STEP_S)
+    assert (overlap.targets(0, constant(1.0)) == 1.0).all()
+    second = overlap.targets(6 * STEP_NS, constant(3.0))
+    assert np.allclose(second[:10], 2.0)
+    assert np.allclose(second[10:], 3.0)
+    third = overlap.targets(12 * STEP_NS, constant(8.0))
+    assert np.allclose(third[:4], 4.0)
+    assert np.allclose(third[4:10], 5.5)
+    assert np.allclose(third[10:], 8.0)
+
+
+@given(st.lists(st.integers(1, 20 * STEP_NS), min_size=1, max_size=12))
+def test_chunks_that_agree_are_left_as_they_are_whatever_their_stamps(gaps_ns):
+    overlap, stamp_ns = make_overlap("ensemble", STEP_S), ORIGIN_NS
+    for gap_ns in gaps_ns:
+        stamp_ns += gap_ns
+        assert np.allclose(overlap.targets(stamp_ns, ramp(stamp_ns)), ramp(stamp_ns), atol=1e-6)
+
+
+@given(st.lists(st.tuples(st.integers(1, 20 * STEP_NS), st.floats(-3, 3)), min_size=1, max_size=12))
+def test_no_target_lies_outside_of_what_the_chunks_asked_for(chunks):
+    overlap, stamp_ns, asked = make_overlap("ensemble", STEP_S), 0, []
+    for gap_ns, value in chunks:
+        stamp_ns += gap_ns
+        asked.append(value)
+        result = overlap.targets(stamp_ns, constant(value))
+        assert result.min() >= min(asked) - 1e-9
+        assert result.max() <= max(asked) + 1e-9
+
+
+def test_what_was_forgotten_speaks_no_more():
+    overlap = make_overlap("ensemble", STEP_S)
+    overlap.targets(0, constant(1.0))
+    overlap.forget()
+    assert (overlap.targets(STEP_NS, constant(3.0)) == 3.0).all()
+
+
+def test_chunks_whose_horizon_has_passed_are_dropped():
+    overlap = make_overlap("ensemble", STEP_S)
+    for k in range(200):
+        overlap.targets(3 * k * STEP_NS, constant(float(k)))
+    assert len(overlap._chunks) <= 6
+
+
+def test_an_unknown_strategy_names_the_known_ones():
+    with pytest.raises(DialError, match=r"'mean' .* ensemble, replace"):
+        make_overlap("mean", STEP_S)
