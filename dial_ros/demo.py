@@ -141,7 +141,7 @@ def main(words: Sequence[str] | None = None) -> int:
         trials, results, model_id = run_trials(chosen, console, recording=True)
         settings = {"limit_s": chosen.limit_s, "real_time_factor_limit": chosen.real_time_factor}
         write_json(chosen.out / "summary.json", summary(results, model_id, settings))
-        console.print("drawing demo.mp4 and foresight.png ...")
+        console.print("drawing demo.mp4, demo.gif, foresight.png ...")
         draw(chosen, trials)
     except DialError as error:
         console.print(f"[red]demo failed:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -150,14 +150,19 @@ def main(words: Sequence[str] | None = None) -> int:
         console.print("interrupted")
         return 130
     console.print(table_of(results))
-    for name in ("summary.json", "demo.mp4", "foresight.png"):
+    for name in ("summary.json", "demo.mp4", "demo.gif", "foresight.png"):
         console.print(f"  {chosen.out / name}", highlight=False, soft_wrap=True)
     return 0
 
 
 def draw(chosen: argparse.Namespace, trials: Sequence[Trial]) -> None:
-    """demo.mp4 of all trials, foresight.png of the first successful one (or of the first)."""
-    from dial_ros.demo_video import Vision, write_foresight_figure, write_video  # torch again: only now, the nodes need the cores
+    """demo.mp4 of all trials; demo.gif and foresight.png of the first successful one (or of the first)."""
+    from dial_ros.demo_video import (  # torch again: only now, the nodes need the cores
+        Vision,
+        write_foresight_figure,
+        write_gif,
+        write_video,
+    )
 
     shown = [trial for trial in trials if trial.foresights and trial.ego]
     if not shown:
@@ -165,7 +170,9 @@ def draw(chosen: argparse.Namespace, trials: Sequence[Trial]) -> None:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     vision = Vision.of(chosen.checkpoint, shown)
     write_video(chosen.out / "demo.mp4", shown, vision)
-    write_foresight_figure(chosen.out / "foresight.png", next((t for t in shown if t.success), shown[0]), vision)
+    best = next((trial for trial in shown if trial.success), shown[0])
+    write_gif(chosen.out / "demo.gif", best, vision)
+    write_foresight_figure(chosen.out / "foresight.png", best, vision)
 
 
 def table_of(results: Sequence[TrialFigures]) -> Table:

@@ -1,4 +1,4 @@
-"""Pictures of recorded trials: demo.mp4 (camera beside foresight and change map) and foresight.png (expected beside real future)."""
+"""Pictures of recorded trials: demo.mp4 and demo.gif (camera, foresight, change map), foresight.png (expected beside true future)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from dial_ros.trials import Frame, Trial
 CELL = 320  # side of one picture [px]
 TOP, BOTTOM, GAP = 30, 44, 6  # label strip, caption strip, gap [px]
 FPS = 20
+GIF_STRIDE, GIF_SCALE, GIF_COLOURS = 3, 2 / 3, 96  # every third frame, smaller: a moving picture for a README, under 1 MB
 HOLD_LAST_FRAMES = 25  # so that the eye catches the result
 BACKGROUND, FOREGROUND, GOOD, BAD = (18, 20, 26), (235, 235, 235), (120, 220, 130), (240, 120, 110)
 ENCODE_BATCH = 32
@@ -61,6 +62,14 @@ def write_video(path: Path, trials: Sequence[Trial], vision: Vision) -> None:
             container.mux(stream.encode(av.VideoFrame.from_image(picture)))
         if stream is not None:
             container.mux(stream.encode())
+
+
+def write_gif(path: Path, trial: Trial, vision: Vision) -> None:
+    """One trial as a small looping picture at the speed of simulated time."""
+    pictures = list(_pictures(trial, vision))[::GIF_STRIDE]
+    small = [picture.resize((round(picture.width * GIF_SCALE), round(picture.height * GIF_SCALE))) for picture in pictures]
+    frames = [picture.quantize(GIF_COLOURS, dither=Image.Dither.NONE) for picture in small]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 * GIF_STRIDE // FPS, loop=0, optimize=True)
 
 
 def write_foresight_figure(path: Path, trial: Trial, vision: Vision, moments: int = 4) -> None:

@@ -7,6 +7,7 @@ import sys
 
 import av
 import pytest
+from PIL import Image
 
 from dial_core.runtime.checkpoint import make_random_checkpoint
 
@@ -33,6 +34,8 @@ def test_the_demo_measures_a_trial_and_makes_its_files(tmp_path):
     with av.open(str(tmp_path / "out" / "demo.mp4")) as video:
         frames = sum(1 for _ in video.decode(video=0))
     assert frames > 3 * 20 * 0.8
+    with Image.open(tmp_path / "out" / "demo.gif") as moving:
+        assert moving.n_frames > frames / 4
     assert (tmp_path / "out" / "foresight.png").stat().st_size > 10_000
 
 
