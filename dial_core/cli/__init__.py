@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import evaluation, learning
+from dial_core.cli import evaluation, learning, release
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -36,6 +36,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluation.evaluate,
     "expert": evaluation.expert,
     "probe": evaluation.probe,
+    "import-release": release.import_release,
+    "export-release": release.export_release,
+    "parity": release.parity,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -11,7 +11,8 @@ from rich.console import Console
 
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-console = Console(stderr=True)
+console = Console(stderr=True)  # progress, news, errors
+results = Console()  # what a command was called for
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 works in this one.")]

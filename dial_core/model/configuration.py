@@ -53,6 +53,7 @@ class SpecialTokens(Config):
     video: int
     vision_start: int
     vision_end: int
+    query: int | None = None  # first of the N rows that are the queries in the authors' release; None: they follow the last row
 
 
 class AttentionStack(Config):
@@ -98,6 +99,7 @@ class Architecture(Config):
     decoder: Decoder
     flow: Flow
     loss: Literal["sum", "mean"] = "sum"  # of L_world and L_fm: the paper sums, the release takes the mean
+    separate_world_head: bool = False  # a foresight head of its own for L_world, as in the release's last stage
     image_types: int = 3  # rows of the image-type table: foresight, then one a camera
     horizon: int
     state_dim: int

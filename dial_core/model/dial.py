@@ -173,8 +173,8 @@ class DialModel(PreTrainedModel):
         """
         if stage not in ("warmup", "end_to_end"):
             raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")
-        foresight = self.foresight(image_tokens, input_ids, attention_mask)
-        world_loss = F.mse_loss(foresight, goal_tokens.to(foresight.dtype))
+        foresight, judged = self.system2.both_heads(self.system2.query_states(image_tokens, input_ids, attention_mask))
+        world_loss = F.mse_loss(judged, goal_tokens.to(judged.dtype))
 
         intent = goal_tokens if stage == "warmup" else foresight
         view = image_tokens if system1_image_tokens is None else system1_image_tokens

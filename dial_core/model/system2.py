@@ -15,7 +15,8 @@ class System2(nn.Module):
         self.image_token, self.token_grid = arch.tokens.image, arch.token_grid
         self.backbone = build_backbone(arch)
         self.queries = nn.Parameter(torch.empty(arch.foresight_tokens, arch.width))
-        self.foresight_head = nn.Sequential(nn.Linear(arch.width, arch.width), nn.GELU(), nn.Linear(arch.width, arch.width))
+        self.foresight_head = _head(arch.width)
+        self.world_head = _head(arch.width) if arch.separate_world_head else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -25,6 +26,11 @@ class System2(nn.Module):
     def forward(self, image_tokens_BND: torch.Tensor, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> torch.Tensor:
         """Image tokens and left-padded prompts to foresight (B, N, D)."""
         return self.foresight_head(self.query_states(image_tokens_BND, input_ids_BT, attention_mask_BT))
+
+    def both_heads(self, states_BND: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Query states to the foresight for System-1 and the one that L_world judges: the same, unless that has its own head."""
+        foresight_BND = self.foresight_head(states_BND)
+        return foresight_BND, foresight_BND if self.world_head is None else self.world_head(states_BND)
 
     def query_states(self, image_tokens_BND, input_ids_BT, attention_mask_BT) -> torch.Tensor:
         """Hidden states (B, N, D) of the queries after the final norm; one causal pass, no decoding."""
@@ -58,3 +64,7 @@ class System2(nn.Module):
         return self.backbone.language_model(
             inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=positions, use_cache=False
         ).last_hidden_state
+
+
+def _head(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))

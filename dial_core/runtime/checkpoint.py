@@ -99,7 +99,7 @@ def save_checkpoint(
     try:
         staging.chmod(0o755)
         state = {name: tensor.detach().to("cpu", dtype) for name, tensor in model.state_dict().items()}
-        with _quiet_loading():
+        with quiet_loading():
             model.save_pretrained(staging, state_dict=state)
         tokenizer.save_pretrained(staging)
         contract = make_contract(model.arch, embodiment, camera, model_id(staging))
@@ -130,7 +130,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             "the folder is damaged or was edited, restore it"
         )
     normaliser = Normaliser.from_dict(_read_json(path / NORMALISATION))
-    with _quiet_loading():
+    with quiet_loading():
         model = DialModel.from_pretrained(path).eval()
     _check_widths(model.arch, normaliser, None)
     return Checkpoint(model, PreTrainedTokenizerFast.from_pretrained(path), normaliser, contract)
@@ -203,7 +203,7 @@ def _read_json(path: Path) -> dict:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
+def quiet_loading() -> Iterator[None]:
     """No progress bars of transformers: a node's log is no place for them."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
