@@ -91,6 +91,8 @@ class Flow(Config):
 class Architecture(Config):
     """Everything that fixes the tensors of a DIAL model. Widths: model.md, "Symbols and shapes"."""
 
+    backbone: Literal["qwen2_5_vl"] = "qwen2_5_vl"
+    pretrained: str | None = None  # hub name of the backbone's own weights
     image: ImageSize
     vision: VisionTower
     text: TextModel

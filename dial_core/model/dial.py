@@ -53,6 +53,12 @@ class DialModel(PreTrainedModel):
             return cls(DialConfig.from_preset(name))
 
     @classmethod
+    def without_weights(cls, architecture: Architecture) -> "DialModel":
+        """The model on the meta device: every tensor's name, shape and `requires_grad`, and no memory at any size."""
+        with torch.device("meta"):
+            return cls(DialConfig(architecture))
+
+    @classmethod
     def from_pretrained(cls, *args, **kwargs) -> "DialModel":
         """As transformers, but in float32 unless `dtype` says otherwise, and strict.
 

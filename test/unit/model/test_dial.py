@@ -155,3 +155,14 @@ def test_seeds_decide_the_random_weights():
 def test_the_tiny_model_is_small_enough_to_ship():
     count = sum(parameter.numel() for parameter in DialModel.from_preset("dial_tiny").parameters())
     assert count * 2 < 16e6  # bytes in fp16
+
+
+def test_the_full_size_can_be_built_without_memory_and_has_the_papers_counts():
+    model = DialModel.without_weights(DialConfig.from_preset("qwen2_5_vl_3b").arch)
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    millions = {
+        part: round(sum(p.numel() for p in model.get_submodule(part).parameters()) / 1e6)
+        for part in ("system2.backbone.visual", "system2.backbone.language_model", "system1.fusion", "system1.decoder")
+    }
+    assert list(millions.values()) == [669, 3086, 201, 550]
+    assert not any(p.requires_grad for p in model.backbone.visual.parameters())
