@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import evaluation, learning, release
+from dial_core.cli import evaluation, learning, release, robots
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -39,6 +39,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import-release": release.import_release,
     "export-release": release.export_release,
     "parity": release.parity,
+    "embodiment": robots.embodiment,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

@@ -16,6 +16,7 @@ DOORS = {
     "errors": set(),
     "config": {"errors"},
     "embodiment": {"config", "errors"},
+    "embodiment_from_urdf": {"embodiment", "config", "errors"},
     "kinematics": {"embodiment", "config", "errors"},
     "viz": {"errors"},
     "model": {"embodiment", "config", "errors"},
@@ -24,7 +25,20 @@ DOORS = {
     "data": {"model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "training": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
-    "cli": {"training", "evaluation", "data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
+    "cli": {
+        "embodiment_from_urdf",
+        "training",
+        "evaluation",
+        "data",
+        "model",
+        "runtime",
+        "sim",
+        "embodiment",
+        "kinematics",
+        "viz",
+        "config",
+        "errors",
+    },
 }
 ROS_MAY_USE = {"runtime", "embodiment", "kinematics", "sim", "viz", "config", "errors"}
 # Statistics of a demo or of an evaluation over ROS are the harness's own.
