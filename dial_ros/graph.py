@@ -46,6 +46,8 @@ _POLICY_ARGUMENTS = (
     Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
     Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
+    Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
+    Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller hears of it"),
     Argument("autostart", True, "configure and activate the nodes at once; false: leave that to `ros2 lifecycle set`"),
 )
 _SIM_TIME = Argument("use_sim_time", True, "take the time from /clock, which mujoco_robot publishes")
@@ -77,7 +79,8 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     remappings = _robot_topics(embodiment, str(values["camera"]))
     everywhere = {name: values[name] for name in ("use_sim_time", "autostart", "camera")} | {"embodiment": values["robot"]}
     policy = everywhere | {"checkpoint": values["checkpoint"] or str(default_checkpoint()), "device": values["device"]}
-    nodes = [_node("system2", policy, remappings), _node("system1", policy, remappings)]
+    trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
+    nodes = [_node("system2", policy, remappings), _node("system1", policy, remappings | trajectories)]
     if kind == "sim":
         world = {name: values[name] for name in ("task", "seed", "real_time_factor", "scene_camera")}
         # The robot makes the clock: it must not wait for it.
@@ -126,6 +129,18 @@ def _robot_topics(embodiment: Embodiment, camera: str) -> dict[str, str]:
         raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {known}")
     topics["joint_states"] = embodiment.joint_states_topic
     return {ours: theirs for ours, theirs in topics.items() if ours != theirs}
+
+
+def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> dict[str, str]:
+    """Remappings of System-1's trajectories: to the robot's controllers by their own names, or aside."""
+    ours = [controller.name for controller in embodiment.controllers]
+    pairs = [pair.partition("=") for pair in renamed.split(",") if pair.strip()]
+    theirs = {name.strip(): other.strip() for name, _, other in pairs}
+    if wrong := [name for name, other in theirs.items() if name not in ours or not other]:
+        raise DialError(f"argument controllers: '{', '.join(wrong)}' wants OURS=THEIRS with OURS of: {', '.join(ours)}")
+    aside = "dry_run/" if dry_run else ""
+    topics = {f"{name}/joint_trajectory": f"{aside}{theirs.get(name, name)}/joint_trajectory" for name in ours}
+    return {name: topic for name, topic in topics.items() if name != topic}
 
 
 def _typed(argument: Argument, value: Value) -> Value:

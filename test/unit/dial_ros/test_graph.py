@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from dial_core.config import config_path
+from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_ros.graph import ARGUMENTS, environment, graph
 
@@ -38,6 +39,22 @@ def test_topics_that_already_agree_are_not_remapped():
     assert all(node.remappings == {} for node in graph("sim"))
 
 
+def test_a_dry_run_sends_every_trajectory_aside_and_nothing_else():
+    for kind in ARGUMENTS:
+        remapped = {node.name: node.remappings for node in graph(kind, dry_run="true")}
+        controllers = load_embodiment("gr1").controllers
+        assert remapped["system1"] == {f"{c.name}/joint_trajectory": f"dry_run/{c.name}/joint_trajectory" for c in controllers}
+        assert remapped["system2"] == {}
+
+
+def test_controllers_may_have_names_of_their_own():
+    nodes = {node.name: node for node in graph("humanoid", controllers="left_arm_controller=left_jtc, waist_controller=/torso/jtc")}
+    assert nodes["system1"].remappings == {
+        "left_arm_controller/joint_trajectory": "left_jtc/joint_trajectory",
+        "waist_controller/joint_trajectory": "/torso/jtc/joint_trajectory",
+    }
+
+
 def test_text_from_launch_becomes_typed_parameters():
     robot = next(node for node in graph("sim", seed="100007", scene_camera="true") if node.name == "mujoco_robot")
     assert (robot.parameters["seed"], robot.parameters["scene_camera"]) == (100_007, True)
@@ -57,6 +74,8 @@ def test_in_simulation_everything_but_the_clocks_source_follows_the_clock():
         ("sim", {"seed": "many"}, "seed"),
         ("sim", {"autostart": "maybe"}, "neither true nor false"),
         ("sim", {"robot": "r2d2"}, "gr1"),
+        ("humanoid", {"controllers": "tail_controller=x"}, "left_arm_controller"),
+        ("humanoid", {"controllers": "left_arm_controller"}, "OURS=THEIRS"),
     ],
 )
 def test_a_wrong_choice_is_an_error_that_names_it(kind, chosen, named):
