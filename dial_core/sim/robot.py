@@ -136,11 +136,12 @@ def add_robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
 def coupled_hinges(embodiment: Embodiment) -> list[tuple[str, ...]]:
     """For each joint of the vector the hinges whose angles sum to it."""
     hand = load_config(Hand, "embodiments", f"{embodiment.name}_hand")
-    couplings = {**hand.couplings, **{_left(k): tuple(map(_left, v)) for k, v in hand.couplings.items()}}
+    couplings = {**hand.couplings, **{left_name(k): tuple(map(left_name, v)) for k, v in hand.couplings.items()}}
     return [couplings.get(name, (name,)) for name in embodiment.joint_names]
 
 
-def _left(name: str) -> str:
+def left_name(name: str) -> str:
+    """The left hand's name of something of the right one."""
     return name.replace("R_", "L_", 1) if name.startswith("R_") else name.replace("r_", "l_", 1)
 
 
@@ -187,7 +188,7 @@ def _add_shapes(bodies: dict[str, mujoco.MjsBody], shapes: BodyShapes) -> None:
 
 def _add_hand(bodies: dict[str, mujoco.MjsBody], hand: Hand, shapes: BodyShapes, left: bool) -> None:
     flip = MIRROR if left else np.ones(3)
-    named = _left if left else str
+    named = left_name if left else str
     grip = {"condim": 4, **ROBOT_CONTACT}
     palm = bodies[named(hand.mount)].add_body(name=named(hand.palm.body), gravcomp=1.0)
     palm.add_geom(

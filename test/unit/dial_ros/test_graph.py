@@ -103,6 +103,12 @@ class Recorded:
         self.arguments, self.options = arguments, options
 
 
+class LaunchDescription(Recorded):
+    @property
+    def entities(self):
+        return self.arguments[0]
+
+
 class LaunchConfiguration(Recorded):
     def perform(self, context):
         return context[self.arguments[0]]
@@ -112,17 +118,20 @@ class LaunchConfiguration(Recorded):
 def stand_in_for_launch(monkeypatch):
     """launch and launch_ros are not to be had from pip: modules that record what a launch file asks of them."""
     contents = {
-        "launch": ["LaunchDescription"],
-        "launch.actions": ["DeclareLaunchArgument", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown"],
-        "launch.substitutions": [],
+        "launch": [],
+        "launch.actions": ["DeclareLaunchArgument", "IncludeLaunchDescription", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown"],
+        "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
+        "launch.substitutions": ["PathJoinSubstitution"],
         "launch_ros": [],
         "launch_ros.actions": ["Node"],
+        "launch_ros.substitutions": ["FindPackageShare"],
     }
     for name, classes in contents.items():
         module = ModuleType(name)
         for each in classes:
             setattr(module, each, type(each, (Recorded,), {}))
         monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["launch"].LaunchDescription = LaunchDescription
     sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
 
 
@@ -140,3 +149,16 @@ def test_the_launch_file_starts_the_graph(kind, stand_in_for_launch):
     assert [(n.options["name"], n.options["executable"], n.options["parameters"][1], n.options["namespace"]) for n in started] == [
         (node.name, node.executable, node.parameters, "left_lab") for node in graph(kind)
     ]
+
+
+def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch):
+    spec = importlib.util.spec_from_file_location("gazebo", ROOT / "launch" / "gazebo.launch.py")
+    launch_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launch_file)
+    actions = launch_file.generate_launch_description().entities
+    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
+    assert declared["use_sim_time"] == "true"
+    started = [a for action in actions if type(action).__name__ == "OpaqueFunction" for a in action.options["function"](declared)]
+    executables = [action.options["executable"] for action in started if type(action).__name__ == "Node"]
+    assert executables[:2] == ["system2", "system1"]
+    assert {"create", "spawner", "parameter_bridge", "robot_state_publisher"} <= set(executables)
