@@ -60,19 +60,35 @@ def config_path(kind: str, name: str | Path) -> Path:
 
 
 def load_config(schema: type[C], kind: str, name: str | Path) -> C:
-    """The validated configuration `name` of a kind.
+    """The validated configuration `name` of a kind; `extends: <name>` in it takes the values of another one first.
 
     Raises:
         DialError: missing file, broken YAML, unknown key or wrong type; the message names the file and each key.
     """
     path = config_path(kind, name)
+    return validate(schema, _read_extended(path, kind, ()), source=path)
+
+
+def _read_extended(path: Path, kind: str, below: tuple[Path, ...]) -> dict:
+    """The values of a file laid over those of the one that it extends, mapping by mapping; lists are replaced."""
+    if path in below:
+        raise DialError(f"configurations extend each other in a circle: {' -> '.join(p.stem for p in (*below, path))}")
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise DialError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise DialError(f"{path} must hold a mapping of keys to values, found {type(values).__name__}")
-    return validate(schema, values, source=path)
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    beside = path.with_name(f"{base}.yaml")
+    return _laid_over(_read_extended(beside if beside.is_file() else config_path(kind, base), kind, (*below, path)), values)
+
+
+def _laid_over(base: dict, values: dict) -> dict:
+    both = {key: _laid_over(base[key], value) for key, value in values.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+    return base | values | both
 
 
 def validate(schema: type[C], values: dict, source: str | Path) -> C:
@@ -90,4 +106,5 @@ def _describe(problem, schema: type[Config]) -> str:
         return f"unknown key '{key}'{known}"
     if problem["type"] == "missing":
         return f"key '{key}' is missing"
-    return f"key '{key}': {problem['msg']} (got {problem['input']!r})"
+    got = "" if isinstance(problem["input"], dict) else f" (got {problem['input']!r})"
+    return f"key '{key}': {problem['msg']}{got}"

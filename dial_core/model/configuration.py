@@ -101,7 +101,9 @@ class Architecture(Config):
     decoder: Decoder
     flow: Flow
     loss: Literal["sum", "mean"] = "sum"  # of L_world and L_fm: the paper sums, the release takes the mean
-    separate_world_head: bool = False  # a foresight head of its own for L_world, as in the release's last stage
+    # A foresight head of its own for L_world, as in the release's last stage: False, there (True), or as soon as training is
+    # end to end: until then L_world teaches the one head, and then it gets a copy.
+    separate_world_head: Literal[False, "end_to_end", True] = False
     image_types: int = 3  # rows of the image-type table: foresight, then one a camera
     horizon: int
     state_dim: int

@@ -1,5 +1,6 @@
 """DialModel: System-2 and System-1 in one set of weights, with the two training stages' losses."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,11 +99,19 @@ class DialModel(PreTrainedModel):
         """
         if stage not in STAGES:
             raise DialError(f"unknown stage '{stage}'; stages: {', '.join(STAGES)}")
+        if stage == "end_to_end" and self.arch.separate_world_head == "end_to_end":
+            self.separate_world_head()
         self.requires_grad_(stage != "pretrain")
         self.backbone.requires_grad_(True)
         if stage != "pretrain":
             self.backbone.visual.requires_grad_(False)
             self.backbone.get_input_embeddings().requires_grad_(False)
+
+    def separate_world_head(self) -> None:
+        """Gives L_world a copy of the foresight head, so that the one that feeds System-1 learns from L_fm alone."""
+        self.system2.world_head = deepcopy(self.system2.foresight_head)
+        self.arch = self.arch.model_copy(update={"separate_world_head": True})
+        self.config.architecture = self.arch.model_dump(mode="json")
 
     @torch.no_grad()
     def encode_image(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:

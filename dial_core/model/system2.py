@@ -16,7 +16,7 @@ class System2(nn.Module):
         self.backbone = build_backbone(arch)
         self.queries = nn.Parameter(torch.empty(arch.foresight_tokens, arch.width))
         self.foresight_head = _head(arch.width)
-        self.world_head = _head(arch.width) if arch.separate_world_head else None
+        self.world_head = _head(arch.width) if arch.separate_world_head is True else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
