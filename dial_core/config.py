@@ -87,7 +87,9 @@ def _read_extended(path: Path, kind: str, below: tuple[Path, ...]) -> dict:
 
 
 def _laid_over(base: dict, values: dict) -> dict:
-    both = {key: _laid_over(base[key], value) for key, value in values.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+    both = {
+        key: _laid_over(base[key], value) for key, value in values.items() if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
     return base | values | both
 
 

@@ -42,7 +42,7 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int) -
     model = DialModel.from_pretrained(model_folder)
     folder = dataset.folder / "features" / vision_hash(model)
     file = folder / "tokens.npy"
-    _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.width))
+    _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.feature_width))
     jobs = list(_missing_jobs(model_folder, dataset, file))
     todo = sum(job.last_episode - job.first_episode for job in jobs)
     if jobs:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from dial_core.model.attention import Attention, FeedForward, KeysValues
+from dial_core.model.bridges import present_rows
 from dial_core.model.configuration import Decoder
 from dial_core.model.flow_matching import sinusoid
 
@@ -48,10 +49,14 @@ class DecoderBlock(nn.Module):
 
 
 class ActionDecoder(nn.Module):
-    """Even blocks cross-attend to the fused condition, odd blocks self-attend."""
+    """Even blocks cross-attend to the fused condition, odd blocks self-attend.
 
-    def __init__(self, decoder: Decoder, context_width: int):
+    `padded`: the condition may hold rows of padding, zeros, to which nothing attends.
+    """
+
+    def __init__(self, decoder: Decoder, context_width: int, padded: bool = False):
         super().__init__()
+        self.padded = padded
         self.time = TimeEmbedding(decoder.width)
         self.blocks = nn.ModuleList(DecoderBlock(decoder, context_width if i % 2 == 0 else None) for i in range(decoder.layers))
         self.out_norm = nn.LayerNorm(decoder.width, eps=1e-6, elementwise_affine=False)
@@ -64,7 +69,8 @@ class ActionDecoder(nn.Module):
 
     def condition_cache(self, fused_BMD: torch.Tensor) -> list[KeysValues | None]:
         """Keys and values of the fused condition for every crossing block: they do not depend on tau."""
-        return [block.attention.keys_values(fused_BMD) if block.crosses else None for block in self._stack]
+        present = present_rows(fused_BMD) if self.padded else None
+        return [block.attention.keys_values(fused_BMD, present) if block.crosses else None for block in self._stack]
 
     def modulations(self, time_B: torch.Tensor) -> list[Modulation]:
         """Scale and shift of every block's adaptive norm and of the last norm, at embedding times (B,)."""

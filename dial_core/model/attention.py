@@ -1,10 +1,18 @@
 """The transformer pieces that fusion and action decoder share."""
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-KeysValues = tuple[torch.Tensor, torch.Tensor]  # (B, K, context length, head width) each
+
+class KeysValues(NamedTuple):
+    """A context's keys and values (B, K, M, head width); `present` (B, M) is False at padding, None without any."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    present: torch.Tensor | None = None
 
 
 class Attention(nn.Module):
@@ -20,14 +28,15 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, width)
         self.dropout = nn.Dropout(dropout)
 
-    def keys_values(self, context_BMD: torch.Tensor) -> KeysValues:
+    def keys_values(self, context_BMD: torch.Tensor, present_BM: torch.Tensor | None = None) -> KeysValues:
         """Keys and values of a context (B, M, D): computed once, usable by any number of forward passes."""
-        return self._split(self.key(context_BMD)), self._split(self.value(context_BMD))
+        return KeysValues(self._split(self.key(context_BMD)), self._split(self.value(context_BMD)), present_BM)
 
     def forward(self, x_BTD: torch.Tensor, keys_values: KeysValues | None = None) -> torch.Tensor:
         """Attends from x (B, T, D) to the given keys and values, or to itself."""
-        k_BKMD, v_BKMD = self.keys_values(x_BTD) if keys_values is None else keys_values
-        out = F.scaled_dot_product_attention(self._split(self.query(x_BTD)), k_BKMD, v_BKMD)
+        k_BKMD, v_BKMD, present_BM = self.keys_values(x_BTD) if keys_values is None else keys_values
+        mask = None if present_BM is None else present_BM[:, None, None, :]
+        out = F.scaled_dot_product_attention(self._split(self.query(x_BTD)), k_BKMD, v_BKMD, attn_mask=mask)
         return self.dropout(self.out(out.transpose(1, 2).flatten(2)))
 
     def _split(self, x_BTD: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from transformers import PretrainedConfig
 
 from dial_core.config import Config, load_config, validate
+from dial_core.model.bridges import BRIDGES, Bridge
 
 STAGES = ("pretrain", "warmup", "end_to_end")
 
@@ -88,9 +89,23 @@ class Flow(Config):
     buckets: int = 1000
 
 
+class ViewEncoder(Config):
+    """DINOv2, a second vision tower (bridge `dino`); its patches are averaged to the grid of the backbone's tokens."""
+
+    pretrained: str | None = None  # hub name of its own weights
+    layers: int
+    width: int
+    heads: int
+    patch_size: int  # [px]
+    pretrained_size: int = 518  # [px] side of the images that its position table is for
+
+
 class Architecture(Config):
     """Everything that fixes the tensors of a DIAL model. Widths: model.md, "Symbols and shapes"."""
 
+    bridge: Literal["dial", "dino", "frozen", "finetuned", "flare", "seer", "seer_ev"] = "dial"  # model/bridges.py
+    view_encoder: ViewEncoder | None = None  # of the bridge `dino`
+    prompt_tokens: int = 128  # rows for the words at run time, image included, if the bridge shows them
     backbone: Literal["qwen2_5_vl"] = "qwen2_5_vl"
     pretrained: str | None = None  # hub name of the backbone's own weights
     image: ImageSize
@@ -132,6 +147,33 @@ class Architecture(Config):
         """d: width of image tokens and foresight."""
         return self.text.width
 
+    @property
+    def bridge_rules(self) -> Bridge:
+        """What crosses from System-2 to System-1."""
+        return BRIDGES[self.bridge]
+
+    @property
+    def view_width(self) -> int:
+        """Width of the space in which foresight, goal and System-1's views lie: d, or that of the second vision tower."""
+        return self.view_encoder.width if self.view_encoder else self.width
+
+    @property
+    def feature_width(self) -> int:
+        """F: all that an image is to the model, token by token: the language model's part, then a second tower's."""
+        return self.width + (self.view_encoder.width if self.view_encoder else 0)
+
+    @property
+    def view_part(self) -> slice:
+        """Where in an image's features foresight, goal and System-1's views lie."""
+        return slice(self.width, self.feature_width) if self.view_encoder else slice(0, self.width)
+
+    @property
+    def intent_shape(self) -> tuple[int, int]:
+        """Rows and width of what travels from System-2 to System-1; DIAL: (N, d)."""
+        rules = self.bridge_rules
+        rows = (self.prompt_tokens if rules.shows_words else 0) + (self.foresight_tokens if rules.shows_foresight else 0)
+        return rows, self.view_width
+
     def following(self, source: Literal["paper", "released"]) -> Self:
         """The same tensors, trained as the paper (uniform tau, summed losses) or the public release has it (Beta, mean)."""
         loss = {"paper": "sum", "released": "mean"}[source]
@@ -152,6 +194,17 @@ class Architecture(Config):
             raise ValueError(f"text.rope_sections {self.text.rope_sections} must add up to half a head ({half_head})")
         if self.fusion.width != self.width:
             raise ValueError(f"fusion is {self.fusion.width} wide (heads * head_width), must be d = {self.width}")
+        if (self.bridge == "dino") != (self.view_encoder is not None):
+            raise ValueError(f"bridge '{self.bridge}': a view_encoder belongs to the bridge 'dino', and only to that")
+        if self.view_encoder and any(
+            pixels % (tokens * self.view_encoder.patch_size)
+            for pixels, tokens in zip((self.image.height, self.image.width), self.token_grid, strict=True)
+        ):
+            raise ValueError(f"view_encoder.patch_size ({self.view_encoder.patch_size} px) must divide the pixels of one token")
+        if self.bridge_rules.shows_words and self.prompt_tokens <= self.foresight_tokens:
+            raise ValueError(f"bridge '{self.bridge}' needs prompt_tokens above the {self.foresight_tokens} of the image")
+        if self.separate_world_head and not self.bridge_rules.predicts:
+            raise ValueError(f"bridge '{self.bridge}' has no world loss, so no separate_world_head")
         if self.decoder.max_tokens < self.horizon:
             raise ValueError(f"decoder.max_tokens ({self.decoder.max_tokens}) is below horizon ({self.horizon})")
         return self

@@ -17,6 +17,7 @@ from dial_core.model.embodiment_slots import Slot, SlotLinear
 from dial_core.model.flow_matching import draw_tau, interpolate, masked_mean_square
 from dial_core.model.system1 import System1
 from dial_core.model.system2 import System2
+from dial_core.model.view_encoder import DinoView
 from dial_core.model.vision import VisionEncoder
 
 
@@ -43,6 +44,7 @@ class DialModel(PreTrainedModel):
         self.system2 = System2(self.arch)
         self.system1 = System1(self.arch)
         self.vision = VisionEncoder(self.arch)
+        self.view_encoder = DinoView(self.arch) if self.arch.view_encoder else None
         self.post_init()
         self.set_trainable("warmup")
 
@@ -94,6 +96,8 @@ class DialModel(PreTrainedModel):
     def set_trainable(self, stage: str) -> None:
         """Chooses what learns: `pretrain` the backbone only; `warmup` and `end_to_end` all but ViT and text embedding.
 
+        The bridge `frozen` keeps all of the backbone; DINOv2 never learns.
+
         Raises:
             DialError: unknown stage.
         """
@@ -106,6 +110,10 @@ class DialModel(PreTrainedModel):
         if stage != "pretrain":
             self.backbone.visual.requires_grad_(False)
             self.backbone.get_input_embeddings().requires_grad_(False)
+            if not self.arch.bridge_rules.trains_language:
+                self.backbone.requires_grad_(False)
+        if self.view_encoder is not None:
+            self.view_encoder.requires_grad_(False)
 
     def separate_world_head(self) -> None:
         """Gives L_world a copy of the foresight head, so that the one that feeds System-1 learns from L_fm alone."""
@@ -115,20 +123,24 @@ class DialModel(PreTrainedModel):
 
     @torch.no_grad()
     def encode_image(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
-        """Enc_ViT: uint8 images (B, H, W, 3) to the merged tokens (B, N, D) that the language model receives."""
-        return self.vision.tokens(self.backbone.visual, pixels_BHWC)
+        """Enc_ViT: uint8 images (B, H, W, 3) to the merged tokens (B, N, D) that the language model receives.
+
+        Where an image is more than that to the model, the rest follows in the last dimension: (B, N, F), `arch.feature_width`.
+        """
+        tokens = self.vision.tokens(self.backbone.visual, pixels_BHWC)
+        return tokens if self.view_encoder is None else torch.cat([tokens, self.view_encoder(pixels_BHWC).to(tokens.dtype)], -1)
 
     def vision_tokens(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """`encode_image` with gradients, for pretraining."""
         return self.vision.tokens(self.backbone.visual, pixels_BHWC)
 
     def foresight(self, image_tokens_BND: torch.Tensor, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> torch.Tensor:
-        """System-2: image tokens and left-padded prompts to foresight (B, N, D)."""
+        """System-2: image tokens and left-padded prompts to the intent; DIAL: the foresight (B, N, D)."""
         return self.system2(image_tokens_BND, input_ids_BT, attention_mask_BT)
 
-    def condition(self, foresight_BND: torch.Tensor, image_tokens_BND: torch.Tensor) -> torch.Tensor:
-        """Foresight and the current view to the fused condition (B, M = 2 N, D)."""
-        return self.system1.condition(foresight_BND, image_tokens_BND)
+    def condition(self, intent_BMD: torch.Tensor, image_tokens_BNF: torch.Tensor) -> torch.Tensor:
+        """Intent and the current view to the fused condition; DIAL: (B, 2 N, D)."""
+        return self.system1.condition(intent_BMD, image_tokens_BNF)
 
     def velocity(
         self,
@@ -174,24 +186,21 @@ class DialModel(PreTrainedModel):
 
         Args:
             stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
-            image_tokens: Enc_ViT(o_t) (B, N, D), what System-2 sees.
-            goal_tokens: Enc_ViT(o_{t+H}) (B, N, D).
+            image_tokens: Enc_ViT(o_t) (B, N, F), what System-2 sees; F = D but for some backbones and bridges.
+            goal_tokens: Enc_ViT(o_{t+H}) (B, N, F).
             input_ids, attention_mask: left-padded prompts (B, T).
             state: normalised (B, S).
             action: normalised chunks (B, H, A).
             action_mask: 1 where an element counts, broadcastable to (B, H, A).
             noise: eps (B, H, A); drawn if absent.
             tau: (B,); drawn if absent.
-            system1_image_tokens: the views System-1 sees if they are newer than `image_tokens` (R B, N, D). One foresight
+            system1_image_tokens: the views System-1 sees if they are newer than `image_tokens` (R B, N, F). One foresight
                 then serves R views, states and chunks, as at run time: rows R b .. R b + R - 1 share foresight b.
             embodiment_id: slot.
         """
         if stage not in ("warmup", "end_to_end"):
             raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")
-        foresight, judged = self.system2.both_heads(self.system2.query_states(image_tokens, input_ids, attention_mask))
-        world_loss = F.mse_loss(judged, goal_tokens.to(judged.dtype))
-
-        intent = goal_tokens if stage == "warmup" else foresight
+        intent, foresight, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask)
         view = image_tokens if system1_image_tokens is None else system1_image_tokens
         intent = intent.repeat_interleave(len(view) // len(intent), 0)
         noise = torch.randn_like(action) if noise is None else noise
@@ -200,7 +209,23 @@ class DialModel(PreTrainedModel):
         velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
         action_loss = masked_mean_square(velocity - (action - noise), action_mask)
 
-        loss = world_loss + action_loss
-        if self.arch.loss == "mean":
+        loss = action_loss if world_loss is None else world_loss + action_loss
+        if world_loss is not None and self.arch.loss == "mean":
             loss = loss / 2
         return DialOutput(loss=loss, world_loss=world_loss, action_loss=action_loss, foresight=foresight)
+
+    def _think(self, stage, image_tokens, goal_tokens, input_ids, attention_mask):
+        """System-2's part of a training step: the intent (B, M, D), the foresight (B, N, D) and L_world, None without queries.
+
+        In warmup the stages of the policy are decoupled: the true goal stands for the foresight, and no gradient of the
+        action loss enters System-2 through the words.
+        """
+        words, states = self.system2.outputs(image_tokens, input_ids, attention_mask, self.system2.queries)
+        if words is not None and stage == "warmup":
+            words = words.detach()
+        if states is None:
+            return self.arch.bridge_rules.message(words, None), None, None
+        foresight, judged = self.system2.both_heads(states)
+        goal = goal_tokens[..., self.arch.view_part].to(judged.dtype)
+        shown = goal if stage == "warmup" else foresight
+        return self.arch.bridge_rules.message(words, shown), foresight, F.mse_loss(judged, goal)

@@ -17,9 +17,10 @@ class FusionBlock(nn.Module):
         self.norm2 = nn.LayerNorm(stack.width)
         self.ffn = FeedForward(stack.width, stack.dropout)
 
-    def forward(self, x_BMD: torch.Tensor) -> torch.Tensor:
-        """(B, M, D) to (B, M, D)."""
-        x_BMD = x_BMD + self.attention(self.norm1(x_BMD))
+    def forward(self, x_BMD: torch.Tensor, present_BM: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, M, D) to (B, M, D); nothing attends where `present_BM` is False."""
+        normed = self.norm1(x_BMD)
+        x_BMD = x_BMD + self.attention(normed, self.attention.keys_values(normed, present_BM))
         return x_BMD + self.ffn(self.norm2(x_BMD))
 
 
@@ -31,9 +32,9 @@ class Fusion(nn.Module):
         self.norm = nn.LayerNorm(stack.width)
         self.blocks = nn.ModuleList(FusionBlock(stack) for _ in range(stack.layers))
 
-    def forward(self, condition_BMD: torch.Tensor) -> torch.Tensor:
-        """Condition (B, M, D) to fused condition (B, M, D)."""
+    def forward(self, condition_BMD: torch.Tensor, present_BM: torch.Tensor | None = None) -> torch.Tensor:
+        """Condition (B, M, D) to fused condition (B, M, D); rows of padding (`present_BM` False) come out as zeros."""
         x_BMD = self.norm(condition_BMD)
         for block in self.blocks:
-            x_BMD = block(x_BMD)
-        return x_BMD
+            x_BMD = block(x_BMD, present_BM)
+        return x_BMD if present_BM is None else x_BMD * present_BM.unsqueeze(-1)

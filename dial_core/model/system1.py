@@ -7,6 +7,7 @@ from torch import nn
 
 from dial_core.model.action_decoder import ActionDecoder, Modulation
 from dial_core.model.attention import KeysValues
+from dial_core.model.bridges import present_rows
 from dial_core.model.configuration import Architecture
 from dial_core.model.embodiment_slots import ActionEncoder, Slot, SlotMLP
 from dial_core.model.flow_matching import embedding_time
@@ -31,13 +32,16 @@ class System1(nn.Module):
     def __init__(self, arch: Architecture):
         super().__init__()
         slots, decoder = len(arch.embodiments), arch.decoder
-        self.flow, self.horizon = arch.flow, arch.horizon
+        self.flow, self.horizon, self.bridge = arch.flow, arch.horizon, arch.bridge_rules
+        self.foresight_tokens, self.view_part = arch.foresight_tokens, arch.view_part
         self.image_type = nn.Parameter(torch.empty(arch.image_types, arch.width))
         self.fusion = Fusion(arch.fusion)
         self.state_encoder = SlotMLP(slots, arch.state_dim, decoder.rim_width, decoder.width)
         self.action_encoder = ActionEncoder(slots, arch.action_dim, decoder.width)
         self.position = nn.Parameter(torch.empty(decoder.max_tokens, decoder.width))
-        self.decoder = ActionDecoder(decoder, arch.width)
+        # Another encoder's tokens are brought to the width that every variant fuses at.
+        self.view_projection = nn.Linear(arch.view_width, arch.width) if arch.view_encoder else None
+        self.decoder = ActionDecoder(decoder, arch.width, padded=self.bridge.shows_words)
         self.action_head = SlotMLP(slots, decoder.output_width, decoder.rim_width, arch.action_dim)
         self.reset_parameters()
 
@@ -46,13 +50,21 @@ class System1(nn.Module):
         nn.init.normal_(self.image_type, std=0.02)
         nn.init.normal_(self.position, std=0.02)
 
-    def condition(self, foresight_BND: torch.Tensor, *views_BND: torch.Tensor) -> torch.Tensor:
-        """Foresight and the cameras' image tokens, each plus its type row, fused: (B, (1 + cameras) N, D)."""
-        return self.fusion(self.typed(foresight_BND, *views_BND))
+    def condition(self, intent_BMD: torch.Tensor, *views_BNF: torch.Tensor) -> torch.Tensor:
+        """Intent and the cameras' image features, as far as the bridge shows them, fused; DIAL: (B, (1 + cameras) N, D)."""
+        condition = self.typed(intent_BMD, *views_BNF)
+        return self.fusion(condition, present_rows(condition) if self.bridge.shows_words else None)
 
-    def typed(self, *streams_BND: torch.Tensor) -> torch.Tensor:
-        """The streams, each plus its image-type row, one after the other: the condition before fusion."""
-        return torch.cat([stream + self.image_type[i] for i, stream in enumerate(streams_BND)], 1)
+    def typed(self, intent_BMD: torch.Tensor, *views_BNF: torch.Tensor) -> torch.Tensor:
+        """The condition before fusion: words, foresight, views, one after the other; images each plus its type row."""
+        streams = self.bridge.split(intent_BMD, self.foresight_tokens)
+        words = [streams.pop(0)] if self.bridge.shows_words else []
+        images = dict(enumerate(streams))  # type row 0 is the foresight's
+        if self.bridge.shows_view:
+            images |= {i: view[..., self.view_part] for i, view in enumerate(views_BNF, 1)}
+        if self.view_projection is not None:
+            images = {i: self.view_projection(image) for i, image in images.items()}
+        return torch.cat([*words, *(image + self.image_type[i] for i, image in images.items())], 1)
 
     def steering(self, tau_B: torch.Tensor) -> Steering:
         """All that depends on tau (B,) alone: computed once for the fixed times of a sampler."""

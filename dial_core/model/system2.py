@@ -1,41 +1,67 @@
 """System-2, predictive intent: image and instruction to foresight (model.md; paper Sec. 3.2)."""
 
+from typing import TypeVar
+
 import torch
 from torch import nn
 
+from dial_core.errors import DialError
 from dial_core.model.backbone import build_backbone, image_text_positions
+from dial_core.model.bridges import padded_words
 from dial_core.model.configuration import Architecture
+
+P = TypeVar("P")
 
 
 class System2(nn.Module):
-    """The vision-language backbone, N foresight queries and the foresight head."""
+    """The vision-language backbone; N foresight queries and the foresight head, unless the bridge predicts nothing."""
 
     def __init__(self, arch: Architecture):
         super().__init__()
         self.image_token, self.token_grid = arch.tokens.image, arch.token_grid
+        self.bridge, self.prompt_tokens = arch.bridge_rules, arch.prompt_tokens
         self.backbone = build_backbone(arch)
-        self.queries = nn.Parameter(torch.empty(arch.foresight_tokens, arch.width))
-        self.foresight_head = _head(arch.width)
-        self.world_head = _head(arch.width) if arch.separate_world_head is True else None
+        predicts = self.bridge.predicts
+        self.queries = nn.Parameter(torch.empty(arch.foresight_tokens, arch.width)) if predicts else None
+        self.foresight_head = _head(arch.width, arch.view_width) if predicts else None
+        self.world_head = _head(arch.width, arch.view_width) if arch.separate_world_head is True else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """The queries, at the scale of the text embedding; the sub-modules initialise themselves."""
-        nn.init.normal_(self.queries, std=0.02)
+        if self.queries is not None:
+            nn.init.normal_(self.queries, std=0.02)
 
     def forward(self, image_tokens_BND: torch.Tensor, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> torch.Tensor:
-        """Image tokens and left-padded prompts to foresight (B, N, D)."""
-        return self.foresight_head(self.query_states(image_tokens_BND, input_ids_BT, attention_mask_BT))
+        """Image tokens and left-padded prompts to the intent: what System-1 gets at run time; DIAL: the foresight (B, N, D).
+
+        Raises:
+            DialError: a prompt is too long for a bridge that shows its words.
+        """
+        queries = self.queries if self.bridge.shows_foresight else None  # a causal model's words do not depend on them
+        words, states = self.outputs(image_tokens_BND, input_ids_BT, attention_mask_BT, queries)
+        if words is not None:
+            words = padded_words(words, self.prompt_tokens)
+        return self.bridge.message(words, None if states is None else self._required(self.foresight_head)(states))
+
+    def outputs(
+        self, image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND: torch.Tensor | None
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Final hidden states of the prompts (B, T, D), zero at padding, if the bridge shows them, and of the queries (B, N, D)."""
+        hidden = self.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND)
+        length = input_ids_BT.shape[1]
+        words = hidden[:, :length] * attention_mask_BT.unsqueeze(-1).to(hidden.dtype) if self.bridge.shows_words else None
+        return words, None if queries_ND is None else hidden[:, length:]
 
     def both_heads(self, states_BND: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Query states to the foresight for System-1 and the one that L_world judges: the same, unless that has its own head."""
-        foresight_BND = self.foresight_head(states_BND)
+        foresight_BND = self._required(self.foresight_head)(states_BND)
         return foresight_BND, foresight_BND if self.world_head is None else self.world_head(states_BND)
 
     def query_states(self, image_tokens_BND, input_ids_BT, attention_mask_BT) -> torch.Tensor:
         """Hidden states (B, N, D) of the queries after the final norm; one causal pass, no decoding."""
-        hidden = self.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, self.queries)
-        return hidden[:, -len(self.queries) :]
+        hidden = self.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, self._required(self.queries))
+        return hidden[:, input_ids_BT.shape[1] :]
 
     def hidden_states(
         self,
@@ -47,7 +73,7 @@ class System2(nn.Module):
         """Final hidden states (B, T [+ N], D) of prompts with one image each.
 
         Args:
-            image_tokens_BND: what stands at the image placeholders.
+            image_tokens_BND: what stands at the image placeholders; features beyond the width D are not the language model's.
             input_ids_BT: left-padded token ids.
             attention_mask_BT: 1 at real tokens.
             appended_ND: vectors put after every prompt (the foresight queries).
@@ -56,7 +82,7 @@ class System2(nn.Module):
         positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra)
         embeds_BTD = self.backbone.get_input_embeddings()(input_ids_BT)
         is_image = (input_ids_BT == self.image_token).unsqueeze(-1)
-        embeds_BTD = embeds_BTD.masked_scatter(is_image, image_tokens_BND.to(embeds_BTD.dtype))
+        embeds_BTD = embeds_BTD.masked_scatter(is_image, image_tokens_BND[..., : embeds_BTD.shape[-1]].to(embeds_BTD.dtype))
         if appended_ND is not None:
             embeds_BTD = torch.cat([embeds_BTD, appended_ND.to(embeds_BTD.dtype).expand(len(embeds_BTD), -1, -1)], 1)
         # Without padding no mask is needed, and the faster causal kernel is used.
@@ -65,6 +91,16 @@ class System2(nn.Module):
             inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=positions, use_cache=False
         ).last_hidden_state
 
+    def _required(self, part: P | None) -> P:
+        """A part that only bridges with a world loss have.
 
-def _head(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        Raises:
+            DialError: this one has none.
+        """
+        if part is None:
+            raise DialError("this model's bridge predicts nothing: it has no foresight queries and no foresight head")
+        return part
+
+
+def _head(width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs))

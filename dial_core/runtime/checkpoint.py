@@ -57,7 +57,7 @@ def make_contract(arch: Architecture, embodiment: Embodiment, camera: str, model
         horizon=arch.horizon,
         state_dim=embodiment.state_dim,
         action_dim=arch.action_dim,
-        foresight_shape=(arch.foresight_tokens, arch.width),
+        foresight_shape=arch.intent_shape,
         model_id=model_id,
     )
 

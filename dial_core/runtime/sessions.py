@@ -24,7 +24,7 @@ class System2Session:
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
         self._model = _on_device(checkpoint.model, self.device)
-        self._prompter = Prompter(checkpoint.tokenizer, self.contract.foresight_shape[0])
+        self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
         self._prompt: tuple[str, torch.Tensor, torch.Tensor] | None = None
 
     @classmethod
