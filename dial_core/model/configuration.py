@@ -19,7 +19,11 @@ class ImageSize(Config):
 
 
 class VisionTower(Config):
-    """Qwen2.5-VL's vision tower. A block whose index is not in `full_attention_blocks` attends inside windows."""
+    """The backbone's vision tower, with its patch merger.
+
+    In Qwen2.5-VL a block whose index is not in `full_attention_blocks` attends inside windows. In Qwen3-VL all attend to all,
+    positions are learned besides, and the features after `deepstack_layers` go to the first language layers.
+    """
 
     layers: int
     width: int
@@ -28,11 +32,13 @@ class VisionTower(Config):
     patch_size: int  # [px]
     merge: int = 2  # patches an axis that the merger joins into one token
     window_size: int = 112  # [px]
-    full_attention_blocks: tuple[int, ...]
+    full_attention_blocks: tuple[int, ...] = ()
+    deepstack_layers: tuple[int, ...] = ()
+    position_rows: int = 2304  # of the learned position table, a square grid
 
 
 class TextModel(Config):
-    """Qwen2.5-VL's language model; its width is the width of the merged image tokens and of the foresight."""
+    """The backbone's language model; its width is the width of the merged image tokens and of the foresight."""
 
     vocabulary: int
     layers: int
@@ -40,6 +46,7 @@ class TextModel(Config):
     ffn_width: int
     heads: int
     kv_heads: int
+    head_width: int | None = None  # width / heads where absent; Qwen3-VL's own
     rope_theta: float = 1e6
     rope_sections: tuple[int, ...]  # rotary pairs for time, height, width, time, ...; their sum is half a head
     norm_eps: float = 1e-6
@@ -106,7 +113,7 @@ class Architecture(Config):
     bridge: Literal["dial", "dino", "frozen", "finetuned", "flare", "seer", "seer_ev"] = "dial"  # model/bridges.py
     view_encoder: ViewEncoder | None = None  # of the bridge `dino`
     prompt_tokens: int = 128  # rows for the words at run time, image included, if the bridge shows them
-    backbone: Literal["qwen2_5_vl"] = "qwen2_5_vl"
+    backbone: Literal["qwen2_5_vl", "qwen3_vl"] = "qwen2_5_vl"
     pretrained: str | None = None  # hub name of the backbone's own weights
     image: ImageSize
     vision: VisionTower
@@ -158,14 +165,19 @@ class Architecture(Config):
         return self.view_encoder.width if self.view_encoder else self.width
 
     @property
+    def backbone_width(self) -> int:
+        """Width of the backbone's features of an image, token by token: merged tokens, then what goes to layers in between."""
+        return self.width * (1 + len(self.vision.deepstack_layers))
+
+    @property
     def feature_width(self) -> int:
-        """F: all that an image is to the model, token by token: the language model's part, then a second tower's."""
-        return self.width + (self.view_encoder.width if self.view_encoder else 0)
+        """F: all that an image is to the model, token by token: the backbone's features, then a second tower's tokens."""
+        return self.backbone_width + (self.view_encoder.width if self.view_encoder else 0)
 
     @property
     def view_part(self) -> slice:
         """Where in an image's features foresight, goal and System-1's views lie."""
-        return slice(self.width, self.feature_width) if self.view_encoder else slice(0, self.width)
+        return slice(self.backbone_width, self.feature_width) if self.view_encoder else slice(0, self.width)
 
     @property
     def intent_shape(self) -> tuple[int, int]:
@@ -189,7 +201,10 @@ class Architecture(Config):
                 f"text: heads ({self.text.heads}) must divide width ({self.text.width}) and be a multiple of "
                 f"kv_heads ({self.text.kv_heads})"
             )
-        half_head = self.text.width // self.text.heads // 2
+        qwen3 = self.backbone == "qwen3_vl"
+        if (self.text.head_width is not None) != qwen3 or (self.vision.deepstack_layers and not qwen3):
+            raise ValueError(f"backbone '{self.backbone}': qwen3_vl needs text.head_width; that and vision.deepstack_layers are its own")
+        half_head = (self.text.head_width or self.text.width // self.text.heads) // 2
         if sum(self.text.rope_sections) != half_head:
             raise ValueError(f"text.rope_sections {self.text.rope_sections} must add up to half a head ({half_head})")
         if self.fusion.width != self.width:

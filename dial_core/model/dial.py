@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from dial_core.model.flow_matching import draw_tau, interpolate, masked_mean_squ
 from dial_core.model.system1 import System1
 from dial_core.model.system2 import System2
 from dial_core.model.view_encoder import DinoView
-from dial_core.model.vision import VisionEncoder
+from dial_core.model.vision import build_vision_encoder
 
 
 @dataclass
@@ -43,7 +43,7 @@ class DialModel(PreTrainedModel):
         self.arch: Architecture = config.arch
         self.system2 = System2(self.arch)
         self.system1 = System1(self.arch)
-        self.vision = VisionEncoder(self.arch)
+        self.vision = build_vision_encoder(self.arch)
         self.view_encoder = DinoView(self.arch) if self.arch.view_encoder else None
         self.post_init()
         self.set_trainable("warmup")
@@ -84,7 +84,7 @@ class DialModel(PreTrainedModel):
     @property
     def backbone(self) -> Backbone:
         """The vision-language model."""
-        return self.system2.backbone
+        return cast("Backbone", self.system2.backbone)
 
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.LayerNorm)):
@@ -105,13 +105,9 @@ class DialModel(PreTrainedModel):
             raise DialError(f"unknown stage '{stage}'; stages: {', '.join(STAGES)}")
         if stage == "end_to_end" and self.arch.separate_world_head == "end_to_end":
             self.separate_world_head()
-        self.requires_grad_(stage != "pretrain")
-        self.backbone.requires_grad_(True)
-        if stage != "pretrain":
-            self.backbone.visual.requires_grad_(False)
-            self.backbone.get_input_embeddings().requires_grad_(False)
-            if not self.arch.bridge_rules.trains_language:
-                self.backbone.requires_grad_(False)
+        pretraining = stage == "pretrain"
+        self.requires_grad_(not pretraining)
+        self.backbone.let_learn(tower=pretraining, language=pretraining or self.arch.bridge_rules.trains_language)
         if self.view_encoder is not None:
             self.view_encoder.requires_grad_(False)
 

@@ -98,7 +98,13 @@ def architecture_of(
 
 
 def release_config(arch: Architecture) -> dict[str, Any]:
-    """The inverse of `architecture_of`: {vlm, head, num_queries, vocab} as in the parity file's metadata."""
+    """The inverse of `architecture_of`: {vlm, head, num_queries, vocab} as in the parity file's metadata.
+
+    Raises:
+        DialError: another backbone or bridge than the release's.
+    """
+    if (arch.backbone, arch.bridge) != ("qwen2_5_vl", "dial"):
+        raise DialError(f"the release has backbone 'qwen2_5_vl' and bridge 'dial'; this model has '{arch.backbone}' and '{arch.bridge}'")
     vision, text, tokens, decoder, flow = arch.vision, arch.text, arch.tokens, arch.decoder, arch.flow
     rows = text.vocabulary + (arch.foresight_tokens if tokens.query is None else 0)
     return {

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from dial_core.errors import DialError
-from dial_core.model.backbone import build_backbone, image_text_positions
+from dial_core.model.backbone import build_backbone
 from dial_core.model.bridges import padded_words
 from dial_core.model.configuration import Architecture
+from dial_core.model.positions import image_text_positions
 
 P = TypeVar("P")
 
@@ -81,15 +82,15 @@ class System2(nn.Module):
         extra = 0 if appended_ND is None else len(appended_ND)
         positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra)
         embeds_BTD = self.backbone.get_input_embeddings()(input_ids_BT)
-        is_image = (input_ids_BT == self.image_token).unsqueeze(-1)
-        embeds_BTD = embeds_BTD.masked_scatter(is_image, image_tokens_BND[..., : embeds_BTD.shape[-1]].to(embeds_BTD.dtype))
+        is_image_BT = input_ids_BT == self.image_token
+        embeds_BTD = embeds_BTD.masked_scatter(
+            is_image_BT.unsqueeze(-1), image_tokens_BND[..., : embeds_BTD.shape[-1]].to(embeds_BTD.dtype)
+        )
         if appended_ND is not None:
             embeds_BTD = torch.cat([embeds_BTD, appended_ND.to(embeds_BTD.dtype).expand(len(embeds_BTD), -1, -1)], 1)
         # Without padding no mask is needed, and the faster causal kernel is used.
         mask = None if bool(attention_mask_BT.all()) else nn.functional.pad(attention_mask_BT, (0, extra), value=1)
-        return self.backbone.language_model(
-            inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=positions, use_cache=False
-        ).last_hidden_state
+        return self.backbone.read(embeds_BTD, positions, mask, image_tokens_BND, is_image_BT)
 
     def _required(self, part: P | None) -> P:
         """A part that only bridges with a world loss have.

@@ -1,6 +1,6 @@
-"""Images to tokens: Qwen2.5-VL's vision tower, run as one batch of equal images.
+"""Images to tokens: a backbone's vision tower, run as one batch of equal images.
 
-transformers runs the tower over a packed sequence and splits it per image (and per window) inside every block. All
+transformers runs the towers over a packed sequence and splits it per image (and per window) inside every block. All
 our images have one size, so the same weights run here as plain batched attention; windows become a mask. Equal to
 transformers' result in a test.
 """
@@ -10,26 +10,29 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
+from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 
 Tower = Any
-"""transformers' `Qwen2_5_VisionTransformerPretrainedModel`, whose parts carry no types."""
+"""transformers' vision tower of the backbone, whose parts carry no types."""
 
-# Channel statistics of Qwen2-VL's image processor (CLIP's), for pixels in [0, 1].
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+# Channel statistics of the families' image processors, for pixels in [0, 1]: CLIP's, and Qwen3-VL's.
+CLIP_STATISTICS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+PLAIN_STATISTICS = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def patchify(pixels_BHWC: torch.Tensor, patch_size: int, merge: int) -> torch.Tensor:
+def patchify(pixels_BHWC: torch.Tensor, patch_size: int, merge: int, statistics: Statistics = CLIP_STATISTICS) -> torch.Tensor:
     """uint8 images (B, H, W, 3) to normalised patches (B, L, 3 * patch_size^2) in the image processor's order.
 
     Patches are ordered so that the merge x merge patches of one token are adjacent; a patch is (channel, row, column).
     """
     batch, height, width, channels = pixels_BHWC.shape
-    scale = torch.tensor([1 / (255 * std) for std in PIXEL_STD], device=pixels_BHWC.device)
-    shift = torch.tensor([-mean / std for mean, std in zip(PIXEL_MEAN, PIXEL_STD, strict=True)], device=pixels_BHWC.device)
+    means, stds = statistics
+    scale = torch.tensor([1 / (255 * std) for std in stds], device=pixels_BHWC.device)
+    shift = torch.tensor([-mean / std for mean, std in zip(means, stds, strict=True)], device=pixels_BHWC.device)
     values = pixels_BHWC.float() * scale + shift
     rows, columns = height // patch_size, width // patch_size
     values = values.view(batch, rows // merge, merge, patch_size, columns // merge, merge, patch_size, channels)
@@ -37,7 +40,9 @@ def patchify(pixels_BHWC: torch.Tensor, patch_size: int, merge: int) -> torch.Te
 
 
 class VisionEncoder:
-    """Runs a backbone's vision tower on images of the architecture's size. Holds no weights of its own."""
+    """Runs Qwen2.5-VL's vision tower on images of the architecture's size. Holds no weights of its own."""
+
+    statistics = CLIP_STATISTICS
 
     def __init__(self, arch: Architecture):
         self.size = (arch.image.height, arch.image.width)
@@ -59,13 +64,13 @@ class VisionEncoder:
             )
         # The tower's convolution spans two frames; a still image is given twice, so its two kernels add up.
         kernel = visual.patch_embed.proj.weight.sum(2).flatten(1)
-        patches_BLP = patchify(pixels_BHWC, self.patch_size, self.merge)
-        return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel))
+        patches_BLP = patchify(pixels_BHWC, self.patch_size, self.merge, self.statistics)
+        return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel, visual.patch_embed.proj.bias))
 
     def patch_tokens(self, visual: Tower, patches_BLP: torch.Tensor) -> torch.Tensor:
         """Patches as transformers' image processor gives them (B, L, 3 * 2 * patch_size^2) to tokens (B, N, D)."""
         kernel = visual.patch_embed.proj.weight.flatten(1)
-        return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel))
+        return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel, visual.patch_embed.proj.bias))
 
     def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
         rotation = self._rotation(visual, x_BLD.device)
@@ -107,3 +112,40 @@ class VisionEncoder:
         side = arch.vision.window_size // self.patch_size // self.merge * self.merge
         window = (self.patch_rows // side) * arch.patch_grid[1] + self.patch_columns // side
         return window[:, None] == window[None, :]
+
+
+class DeepstackVisionEncoder(VisionEncoder):
+    """Runs Qwen3-VL's vision tower: learned positions besides the rotary ones, and features from its depth.
+
+    Tokens are (B, N, (1 + deepstack layers) D): the merged tokens, then each deeper feature.
+    """
+
+    statistics = PLAIN_STATISTICS
+
+    def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
+        x_BLD = x_BLD + self._learned_positions(visual).to(x_BLD.dtype)
+        rotation, deeper = self._rotation(visual, x_BLD.device), list[torch.Tensor]()
+        for i, block in enumerate(visual.blocks):
+            x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, None)
+            x_BLD = x_BLD + block.mlp(block.norm2(x_BLD))
+            if i in visual.deepstack_visual_indexes:
+                deeper.append(visual.deepstack_merger_list[len(deeper)](x_BLD))
+        return torch.cat([tokens.view(len(x_BLD), -1, visual.config.out_hidden_size) for tokens in (visual.merger(x_BLD), *deeper)], -1)
+
+    def _learned_positions(self, visual: Tower) -> torch.Tensor:
+        """The position table (L, width), resampled to the image's patches."""
+        table = visual.pos_embed.weight
+        rows, columns = (self.size[0] // self.patch_size, self.size[1] // self.patch_size)
+        indices, weights = get_vision_interpolation_indices_and_weights(
+            torch.tensor([[1, rows, columns]], device=table.device),
+            num_grid_per_side=visual.num_grid_per_side,
+            mode=visual.interpolation_mode,
+            align_corners=visual.interpolation_align_corners,
+            spatial_merge_size=self.merge,
+        )
+        return (table[indices] * weights.unsqueeze(-1).to(table.dtype)).sum(1)
+
+
+def build_vision_encoder(arch: Architecture) -> VisionEncoder:
+    """What runs the vision tower of the architecture's backbone."""
+    return DeepstackVisionEncoder(arch) if arch.backbone == "qwen3_vl" else VisionEncoder(arch)

@@ -81,7 +81,7 @@ def results(model: DialModel, case: Mapping[str, torch.Tensor]) -> dict[str, tor
     system1, embodiment, noise = model.system1, case["embodiment_id"], case["inference_noise"]
     ids, mask, view, goal = _inputs(model, case)
     query_hidden = model.system2.query_states(view, ids, mask)
-    foresight = model.system2.foresight_head(query_hidden)
+    foresight, _ = model.system2.both_heads(query_hidden)
     fused = model.condition(foresight, view)
     cache = system1.decoder.condition_cache(fused)
     state = system1.encode_state(case["state"].squeeze(1), embodiment)

@@ -123,10 +123,10 @@ def export_release(
 
     `case` and `losses` are those of a parity case (see `parity`), if there is one.
     """
-    target = Path(target)
+    target, config = Path(target), release_config(model.arch)
     tensors = {PREFIX + name: tensor.contiguous() for name, tensor in to_release(model.state_dict(), model.arch).items()}
     tensors |= {CASE + name: tensor.contiguous() for name, tensor in (case or {}).items()}
-    metadata = {"config": json.dumps(release_config(model.arch)), "losses": json.dumps(losses or {})}
+    metadata = {"config": json.dumps(config), "losses": json.dumps(losses or {})}
     _write_atomically(target, lambda path: save_file(tensors, path, metadata))
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from dial_core.errors import DialError
-from dial_core.model.backbone import build_backbone, image_text_positions
+from dial_core.model.backbone import build_backbone
+from dial_core.model.positions import image_text_positions
 
 
 def test_positions_equal_transformers_rope_index_under_left_padding(make_architecture, batch):
