@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import evaluation, learning, release, robots
+from dial_core.cli import beginning, evaluation, learning, release, robots
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -32,6 +32,7 @@ RESUMING = ("pretrain", "collect", "train")  # commands that go on where they we
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
     "collect": learning.collect,
+    "begin": beginning.begin,
     "train": learning.train,
     "eval": evaluation.evaluate,
     "expert": evaluation.expert,
