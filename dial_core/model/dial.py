@@ -134,9 +134,9 @@ class DialModel(PreTrainedModel):
         """System-2: image tokens and left-padded prompts to the intent; DIAL: the foresight (B, N, D)."""
         return self.system2(image_tokens_BND, input_ids_BT, attention_mask_BT)
 
-    def condition(self, intent_BMD: torch.Tensor, image_tokens_BNF: torch.Tensor) -> torch.Tensor:
-        """Intent and the current view to the fused condition; DIAL: (B, 2 N, D)."""
-        return self.system1.condition(intent_BMD, image_tokens_BNF)
+    def condition(self, intent_BMD: torch.Tensor, *views_BNF: torch.Tensor) -> torch.Tensor:
+        """Intent and every camera's current view to the fused condition; DIAL: (B, (1 + cameras) N, D)."""
+        return self.system1.condition(intent_BMD, *views_BNF)
 
     def velocity(
         self,

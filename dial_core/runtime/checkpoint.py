@@ -116,7 +116,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     """Reads a checkpoint folder, in float32 on the CPU.
 
     Raises:
-        DialError: a file is missing or broken, tensors do not fit, or weights and contract do not belong together.
+        DialError: a file is missing or broken, tensors do not fit or are not finite, or weights and contract do not belong together.
     """
     path = Path(path)
     missing = [name for name in REQUIRED if not (path / name).is_file()]
@@ -133,6 +133,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     with quiet_loading():
         model = DialModel.from_pretrained(path).eval()
     _check_widths(model.arch, normaliser, None)
+    _check_contract(path, model.arch, contract)
+    _check_finite(path, model)
     return Checkpoint(model, PreTrainedTokenizerFast.from_pretrained(path), normaliser, contract)
 
 
@@ -184,6 +186,29 @@ def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodi
     for name, (expected, got) in widths.items():
         if expected != got:
             raise DialError(f"{name} width: model {arch.state_dim}/{arch.action_dim}, expected {expected}, got {got}")
+
+
+def _check_contract(path: Path, arch: Architecture, contract: Contract) -> None:
+    """The contract promises what the model computes."""
+    computed = {
+        "horizon": arch.horizon,
+        "action_dim": arch.action_dim,
+        "foresight_shape": arch.intent_shape,
+        "height": arch.image.height,
+        "width": arch.image.width,
+    }
+    wrong = [
+        f"{key} {getattr(contract, key)}, the model's is {value}" for key, value in computed.items() if getattr(contract, key) != value
+    ]
+    if wrong:
+        raise DialError(f"{path / CONTRACT} was made for another model: {'; '.join(wrong)}; restore the folder")
+
+
+def _check_finite(path: Path, model: DialModel) -> None:
+    """A run that diverged may have saved NaN: such weights move a robot anywhere."""
+    wrong = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+    if wrong:
+        raise DialError(f"{path / WEIGHTS} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint")
 
 
 def _replace(path: Path, staging: Path) -> None:

@@ -52,3 +52,32 @@ def test_a_missing_file_and_a_missing_name_are_named(tmp_path):
         load_config(Recipe, "training", tmp_path / "nowhere.yaml")
     with pytest.raises(DialError, match=r"available: .*gr1"):
         load_config(Recipe, "embodiments", "gr2")
+
+
+def test_a_file_may_extend_another_mapping_by_mapping(tmp_path):
+    class Inner(Config):
+        a: int
+        b: int
+
+    class Outer(Config):
+        inner: Inner
+        names: list[str]
+
+    (tmp_path / "base.yaml").write_text("inner: {a: 1, b: 2}\nnames: [x, y]\n")
+    (tmp_path / "more.yaml").write_text("extends: base\ninner: {b: 3}\n")
+    (tmp_path / "most.yaml").write_text("extends: more\nnames: [z]\n")
+    loaded = load_config(Outer, "models", tmp_path / "most.yaml")
+    assert (loaded.inner.a, loaded.inner.b, loaded.names) == (1, 3, ["z"])
+
+
+def test_files_that_extend_each_other_in_a_circle_are_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: b\n")
+    (tmp_path / "b.yaml").write_text("extends: a\n")
+    with pytest.raises(DialError, match="circle: a -> b -> a"):
+        load_config(Config, "models", tmp_path / "a.yaml")
+
+
+def test_extending_what_does_not_exist_lists_what_there_is(tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: nothing\n")
+    with pytest.raises(DialError, match=r"no models configuration 'nothing'.*dial_tiny"):
+        load_config(Config, "models", tmp_path / "a.yaml")

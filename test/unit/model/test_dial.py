@@ -166,3 +166,37 @@ def test_the_full_size_can_be_built_without_memory_and_has_the_papers_counts():
     }
     assert list(millions.values()) == [669, 3086, 201, 550]
     assert not any(p.requires_grad for p in model.backbone.visual.parameters())
+
+
+def test_masked_dimensions_get_no_gradient_and_move_no_loss(small_model, batch):
+    """Padding of other embodiments' vectors: neither the head's columns of such a dimension nor its targets count."""
+    mask = torch.tensor([1.0, 1, 0, 1, 0, 1])
+    out = step(small_model, batch, "end_to_end", action_mask=mask)
+    grads = gradients(small_model, out.action_loss)
+    for name in ("system1.action_head.layer2.weight", "system1.action_head.layer2.bias"):
+        grad = grads[name][0]  # slot 0
+        assert grad[..., mask == 0].abs().max() == 0
+        assert grad.abs().reshape(-1, 6).amax(0)[mask == 1].min() > 0
+    assert grads["system1.action_head.layer2.bias"][1].abs().max() == 0, "the other embodiment's slot"
+    far = torch.where(mask == 0, 1e3, batch.action)
+    # The noisy chunk shows the network every dimension: with equal noisy chunks the loss is equal too.
+    tau = torch.zeros(2)
+    losses = [step(small_model, batch, "warmup", action=action, action_mask=mask, tau=tau).action_loss for action in (batch.action, far)]
+    assert torch.equal(*losses)
+
+
+def test_a_separate_world_head_begins_as_a_copy_when_training_goes_end_to_end(make_architecture, batch, tmp_path):
+    torch.manual_seed(0)
+    model = DialModel(DialConfig(make_architecture(separate_world_head="end_to_end")))
+    model.set_trainable("warmup")
+    assert model.system2.world_head is None
+    model.set_trainable("end_to_end")
+    grads = gradients(model, step(model, batch, "end_to_end").world_loss)
+    assert touched(grads, "system2.world_head.")
+    assert not touched(grads, "system2.foresight_head.")
+    assert model.system2.world_head[0].weight.equal(model.system2.foresight_head[0].weight)
+    model.system2.world_head[0].weight.data.add_(1)
+    model.save_pretrained(tmp_path)
+    again = DialModel.from_pretrained(tmp_path)
+    again.set_trainable("end_to_end")  # the next stage keeps the head that the last one trained
+    assert again.system2.world_head[0].weight.equal(model.system2.world_head[0].weight)

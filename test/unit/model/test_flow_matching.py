@@ -27,6 +27,17 @@ def test_released_tau_leans_to_noise():
     assert tau.mean().item() == pytest.approx(0.4, abs=0.01)
 
 
+def test_released_tau_has_the_spread_of_its_beta_distribution():
+    """Var Beta(a, b) = a b / ((a + b)^2 (a + b + 1)); quarters of its mass from the distribution function s^1.5."""
+    torch.manual_seed(1)
+    tau = draw_tau(RELEASED, 200_000)
+    variance = 1.5 * 1.0 / (2.5**2 * 3.5) / 0.999**2
+    assert tau.var().item() == pytest.approx(variance, abs=1e-3)
+    for share in (0.25, 0.5, 0.75):
+        s = share ** (1 / 1.5)
+        assert (tau > (0.999 - s) / 0.999).float().mean().item() == pytest.approx(share, abs=5e-3)
+
+
 def test_only_the_released_flow_quantises_the_embedded_time():
     tau = torch.tensor([0.0, 0.25, 0.12345, 0.5, 0.75])
     assert embedding_time(RELEASED, tau).tolist() == [0, 250, 123, 500, 750]

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import pytest
 import torch
 
@@ -76,3 +78,50 @@ def test_the_true_velocity_carries_noise_to_the_chunk(small_model, batch, fused,
     noise = torch.randn(2, 5, 6)
     monkeypatch.setattr(small_model.system1, "velocity", lambda *_: batch.action - noise)
     torch.testing.assert_close(small_model.sample_chunk(fused, batch.state, noise, steps), batch.action, atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 4, 10])
+def test_the_sampler_follows_a_linear_field_as_euler_does_by_hand(small_model, batch, fused, monkeypatch, steps):
+    """v = g A + b has Euler's solution (1 + g / n)^n A_0 + ((1 + g / n)^n - 1) b / g, which nears the exponential's."""
+    gain, offset = -1.7, 0.4
+    noise = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
+    monkeypatch.setattr(small_model.system1, "velocity", lambda cache, state, noisy, *_: gain * noisy + offset)
+    growth = (1 + gain / steps) ** steps
+    expected = growth * noise + (growth - 1) * offset / gain
+    torch.testing.assert_close(small_model.sample_chunk(fused, batch.state, noise, steps), expected, atol=1e-6, rtol=1e-5)
+
+
+def test_training_targets_the_velocity_that_carries_noise_to_the_chunk(small_model, batch, monkeypatch):
+    """The loss is zero for A - eps exactly, at every tau, and for tau A + (1 - tau) eps as the network's input."""
+    seen = []
+
+    def perfect(fused, state, noisy, tau, embodiment_id):
+        seen.append(noisy)
+        return batch.action - noise
+
+    noise, tau = torch.randn(2, 5, 6), torch.tensor([0.1, 0.8])
+    monkeypatch.setattr(small_model, "velocity", perfect)
+    out = small_model("warmup", noise=noise, tau=tau, **asdict(batch))
+    assert out.action_loss.item() == 0
+    by_hand = torch.stack([t * a + (1 - t) * e for t, a, e in zip(tau, batch.action, noise, strict=True)])
+    torch.testing.assert_close(seen[0], by_hand)
+
+
+def test_eight_samples_at_once_equal_eight_alone(small_model):
+    """From images and prompts of different lengths to chunks, each through its own embodiment slot."""
+    model, generator = small_model.eval(), torch.Generator().manual_seed(7)
+    images = torch.randint(0, 256, (8, 32, 32, 3), dtype=torch.uint8, generator=generator)
+    image, states, noise = model.arch.tokens.image, torch.randn(8, 7, generator=generator), torch.randn(8, 5, 6, generator=generator)
+    prompts = [[2, 4, image, image, image, image, 5, *range(120, 120 + words)] for words in range(1, 9)]
+    longest = max(len(prompt) for prompt in prompts)
+    ids = torch.tensor([[0] * (longest - len(prompt)) + prompt for prompt in prompts])
+    slots = torch.arange(8) % 2
+
+    def chunks(rows: slice, cut: int) -> torch.Tensor:
+        view = model.encode_image(images[rows])
+        foresight = model.foresight(view, ids[rows, cut:], (ids[rows, cut:] != 0).long())
+        return model.sample_chunk(model.condition(foresight, view), states[rows], noise[rows], 4, slots[rows])
+
+    with torch.no_grad():
+        alone = torch.cat([chunks(slice(i, i + 1), longest - len(prompts[i])) for i in range(8)])
+        torch.testing.assert_close(chunks(slice(0, 8), 0), alone, atol=1e-5, rtol=1e-4)

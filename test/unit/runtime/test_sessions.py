@@ -174,6 +174,41 @@ def test_weights_of_another_checkpoint_are_noticed(folder, tmp_path):
         load_checkpoint(tmp_path / "c")
 
 
+def test_a_contract_for_another_horizon_or_foresight_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    contract = json.loads((folder / "contract.json").read_text())
+    (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"horizon": 8, "foresight_shape": [64, 192]}))
+    with pytest.raises(DialError, match=r"horizon 8, the model's is 16; foresight_shape \(64, 192\), the model's is \(36, 192\)"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    model = DialModel.from_preset("dial_tiny")
+    model.system1.image_type.data[1, 3] = float("nan")
+    save_checkpoint(tmp_path / "c", model, tiny_tokenizer(), Normaliser.identity(47), load_embodiment("gr1"))
+    with pytest.raises(DialError, match=r"not finite, in system1\.image_type;"):
+        load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("action_std"), "normalisation statistics.*action_std"),
+        (lambda s: s["state_mean"].__setitem__(20, float("nan")), "state_mean must be 47 finite numbers"),
+        (lambda s: s.update(action_mean=s["action_mean"][:-1]), r"action_mean must be 47 finite numbers, got shape \(46,\)"),
+        (lambda s: s.update(quantiles=[0.1]), "normalisation statistics.*quantiles"),
+    ],
+    ids=["missing", "nan", "width", "unknown"],
+)
+def test_broken_statistics_are_named(folder, tmp_path, change, message):
+    shutil.copytree(folder, tmp_path / "c")
+    statistics = json.loads((folder / "normalisation.json").read_text())
+    change(statistics)
+    (tmp_path / "c" / "normalisation.json").write_text(json.dumps(statistics))
+    with pytest.raises(DialError, match=message):
+        load_checkpoint(tmp_path / "c")
+
+
 def test_an_unknown_contract_key_is_named(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "c")
     contract = json.loads((folder / "contract.json").read_text())
