@@ -32,6 +32,7 @@ STATES = {
     System1Status.STATE_WAITING: "waiting for inputs",
     System1Status.STATE_RUNNING: "moving",
     System1Status.STATE_HOLDING: "holding",
+    System1Status.STATE_PAUSED: "paused",
     System1Status.STATE_STOPPED: "stopped",
 }
 
