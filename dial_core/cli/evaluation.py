@@ -20,7 +20,7 @@ def evaluate(
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     workers: Workers = 2,
     videos: Videos = 3,
-    strategy: Annotated[str, typer.Option(help="Where chunks overlap. ensemble: their mean; replace: the newest alone.")] = "ensemble",
+    strategy: Annotated[str, typer.Option(help="Where chunks overlap: ensemble, replace, blend or rtc.")] = "ensemble",
     execute_steps: Annotated[int, typer.Option(min=1, help="Control steps from one chunk to the next.")] = 3,
     system2_period_steps: Annotated[int, typer.Option(min=1, help="Control steps between two foresights.")] = 5,
     system2_delay_steps: Annotated[int, typer.Option(min=0, help="Control steps until a foresight arrives.")] = 1,

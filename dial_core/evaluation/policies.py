@@ -71,9 +71,11 @@ class DialPolicy:
         row = self._step % self._protocol.execute_steps
         if row == 0:
             state = self._kinematics.state(world.joint_positions())
-            chunk = self._system1.chunk(image, self._current_foresight(), state)
             stamp_ns = round(self._step * self._step_s * NANOSECONDS)
-            self._targets = self._overlap.targets(stamp_ns, chunk[:, world.embodiment.joint_slice])
+            # In lockstep a chunk takes over at once; what the robot does in the step that it starts with is committed.
+            committed = self._overlap.committed(stamp_ns, self._step_s)
+            chunk = self._system1.chunk(image, self._current_foresight(), state, committed)
+            self._targets = self._overlap.targets(stamp_ns, chunk, stamp_ns)[:, world.embodiment.joint_slice]
         self._step += 1
         return self._targets[row].astype(np.float64)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dial_core.config import Config
 from dial_core.embodiment import Embodiment
 from dial_core.errors import DialError
+from dial_core.runtime.views import CameraView
 
 
 class Contract(Config):
@@ -13,8 +14,10 @@ class Contract(Config):
     Attributes:
         embodiment: name of the robot.
         joint_names: in vector order.
-        camera: name of the camera.
-        height, width: of its images [px].
+        camera: name of the camera that both systems see.
+        height, width: of its images as the model gets them [px].
+        crop: the part of the camera's picture that the model sees; see `views.CameraView`.
+        further_cameras: views that System-1 gets beside it, in this order.
         rate_hz: of the actions in a chunk.
         horizon: actions in a chunk.
         state_dim: width of the state in physical units.
@@ -28,6 +31,8 @@ class Contract(Config):
     camera: str
     height: int
     width: int
+    crop: tuple[float, float, float, float] | None = None
+    further_cameras: tuple[CameraView, ...] = ()
     rate_hz: float
     horizon: int
     state_dim: int
@@ -35,21 +40,28 @@ class Contract(Config):
     foresight_shape: tuple[int, int]
     model_id: str
 
+    @property
+    def views(self) -> tuple[CameraView, ...]:
+        """How the model sees each camera, the one of both systems first."""
+        first = CameraView(name=self.camera, height=self.height, width=self.width, crop=self.crop)
+        return (first, *self.further_cameras)
+
     def require(self, embodiment: Embodiment, camera: str) -> None:
-        """Checks that a robot and its camera are those the checkpoint was made for.
+        """Checks that a robot and its cameras are those the checkpoint was made for.
+
+        A camera may have any resolution: its picture is cropped and scaled to the contract's.
 
         Raises:
             DialError: anything differs; the message lists every difference.
         """
-        cameras = {known.name: known for known in embodiment.cameras}
-        if camera not in cameras:
-            raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {', '.join(cameras) or 'none'}")
+        cameras = [known.name for known in embodiment.cameras]
+        missing = [name for name in (camera, *(view.name for view in self.further_cameras)) if name not in cameras]
+        if missing:
+            raise DialError(f"embodiment '{embodiment.name}' has no camera '{', '.join(missing)}'; cameras: {', '.join(cameras) or 'none'}")
         offered = {
             "embodiment": embodiment.name,
             "joint_names": embodiment.joint_names,
             "camera": camera,
-            "height": cameras[camera].height,
-            "width": cameras[camera].width,
             "rate_hz": embodiment.rate_hz,
             "state_dim": embodiment.state_dim,
         }

@@ -12,9 +12,12 @@ import torch
 
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
+from dial_core.model.inpainting import sample_chunk_onto
 from dial_core.model.prompt import Prompter
 from dial_core.runtime.checkpoint import Checkpoint, load_checkpoint
 from dial_core.runtime.contract import Contract
+from dial_core.runtime.overlap import Committed
+from dial_core.runtime.views import CameraView
 
 
 class System2Session:
@@ -40,8 +43,12 @@ class System2Session:
         """Words of an instruction that the model has never seen."""
         return self._prompter.unknown_words(instruction)
 
-    @torch.inference_mode()
     def foresight(self, image: np.ndarray, instruction: str) -> np.ndarray:
+        """The foresight (N, d) alone; see `look`."""
+        return self.look(image, instruction)[0]
+
+    @torch.inference_mode()
+    def look(self, image: np.ndarray, instruction: str) -> tuple[np.ndarray, np.ndarray]:
         """One prefill of System-2.
 
         Args:
@@ -49,15 +56,15 @@ class System2Session:
             instruction: what to do.
 
         Returns:
-            float32 (N, d).
+            The foresight and the tokens of the current view, in whose space it lies: float32 (N, d) each.
 
         Raises:
             DialError: wrong image shape or dtype, or an empty instruction.
         """
-        image_tokens = self._model.encode_image(_image_tensor(image, self.contract, self.device))
+        image_tokens = self._model.encode_image(_image_tensor(image, self.contract.views[0], self.device))
         input_ids, attention_mask = self._encoded(instruction)
         foresight = self._model.system2(image_tokens, input_ids, attention_mask)
-        return foresight[0].float().cpu().numpy()
+        return foresight[0].float().cpu().numpy(), image_tokens[0].float().cpu().numpy()
 
     def _encoded(self, instruction: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The prompt; the last one is kept, as an instruction stays for many images."""
@@ -91,37 +98,57 @@ class System1Session:
         """
         return cls(load_checkpoint(path), device, flow_steps, noise_seed)
 
-    @torch.inference_mode()
-    def chunk(self, image: np.ndarray, foresight: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """One ViT pass, one fusion pass, `flow_steps` Euler steps of the decoder.
+    @torch.no_grad()
+    def chunk(
+        self,
+        images: np.ndarray | tuple[np.ndarray, ...],
+        foresight: np.ndarray,
+        state: np.ndarray,
+        committed: Committed | None = None,
+    ) -> np.ndarray:
+        """One ViT pass a camera, one fusion pass, `flow_steps` Euler steps of the decoder.
 
         Args:
-            image: uint8 (H, W, 3), RGB.
+            images: uint8 (H, W, 3), RGB; or one of every camera of the contract, in its order.
             foresight: (N, d), from the System-2 of the same checkpoint.
             state: (S,), physical units (m, rad).
+            committed: actions that the chunk must agree with (real-time chunking); None leaves it free.
 
         Returns:
             float32 (horizon, A) absolute targets in physical units; row k is to be reached (k + 1) / rate_hz after
             the observation.
 
         Raises:
-            DialError: wrong shapes or dtypes, or values that are not finite.
+            DialError: wrong shapes or dtypes, values that are not finite, or not as many images as the contract has cameras.
         """
-        pixels = _image_tensor(image, self.contract, self.device)
+        views = self._image_tokens(images if isinstance(images, tuple) else (images,))
         state = _finite("state", state, (self.contract.state_dim,))
         foresight = _finite("foresight", foresight, self.contract.foresight_shape)
         encoded = torch.from_numpy(self._normaliser.encode_state(state)).to(self.device)[None]
-        fused = self._model.condition(torch.tensor(foresight, device=self.device)[None], self._model.encode_image(pixels))
-        chunk = self._model.sample_chunk(fused, encoded, self._noise, self.flow_steps, self.slot)
+        fused = self._model.condition(torch.tensor(foresight, device=self.device)[None], *views)
+        if committed is None:
+            chunk = self._model.sample_chunk(fused, encoded, self._noise, self.flow_steps, self.slot)
+        else:
+            actions = self._normaliser.encode_action(committed.actions.astype(np.float32))
+            onto = torch.from_numpy(actions).to(self.device)[None], torch.tensor(committed.weights, dtype=torch.float32, device=self.device)
+            chunk = sample_chunk_onto(self._model.system1, fused, encoded, self._noise, self.flow_steps, self.slot, *onto)
         return self._normaliser.decode_action(chunk[0].float().cpu().numpy())
 
+    def _image_tokens(self, images: tuple[np.ndarray, ...]) -> list[torch.Tensor]:
+        """Tokens (1, N, D) of every camera."""
+        cameras = self.contract.views
+        if len(images) != len(cameras):
+            names = ", ".join(view.name for view in cameras)
+            raise DialError(f"checkpoint {self.contract.model_id} sees {len(cameras)} cameras ({names}), got {len(images)} images")
+        return [self._model.encode_image(_image_tensor(image, view, self.device)) for image, view in zip(images, cameras, strict=True)]
 
-def _image_tensor(image: np.ndarray, contract: Contract, device: torch.device) -> torch.Tensor:
+
+def _image_tensor(image: np.ndarray, view: CameraView, device: torch.device) -> torch.Tensor:
     """(1, H, W, 3) uint8 on the device."""
-    expected = (contract.height, contract.width, 3)
+    expected = (view.height, view.width, 3)
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise DialError(f"image of camera '{contract.camera}': expected uint8 {expected}, got {got}")
+        raise DialError(f"image of camera '{view.name}': expected uint8 {expected}, got {got}")
     # A copy: messages give read-only memory, which torch does not take.
     return torch.tensor(image, device=device)[None]
 

@@ -26,17 +26,17 @@ def constant(value):
 
 def test_replace_lets_the_newest_chunk_speak_alone():
     overlap = make_overlap("replace", STEP_S)
-    overlap.targets(0, constant(1.0))
-    assert (overlap.targets(STEP_NS, constant(5.0)) == 5.0).all()
+    overlap.targets(0, constant(1.0), 0)
+    assert (overlap.targets(STEP_NS, constant(5.0), STEP_NS) == 5.0).all()
 
 
 def test_the_ensemble_is_the_mean_of_the_chunks_that_reach_each_moment():
     overlap = make_overlap("ensemble", STEP_S)
-    assert (overlap.targets(0, constant(1.0)) == 1.0).all()
-    second = overlap.targets(6 * STEP_NS, constant(3.0))
+    assert (overlap.targets(0, constant(1.0), 0) == 1.0).all()
+    second = overlap.targets(6 * STEP_NS, constant(3.0), 6 * STEP_NS)
     assert np.allclose(second[:10], 2.0)
     assert np.allclose(second[10:], 3.0)
-    third = overlap.targets(12 * STEP_NS, constant(8.0))
+    third = overlap.targets(12 * STEP_NS, constant(8.0), 12 * STEP_NS)
     assert np.allclose(third[:4], 4.0)
     assert np.allclose(third[4:10], 5.5)
     assert np.allclose(third[10:], 8.0)
@@ -47,7 +47,7 @@ def test_chunks_that_agree_are_left_as_they_are_whatever_their_stamps(gaps_ns):
     overlap, stamp_ns = make_overlap("ensemble", STEP_S), ORIGIN_NS
     for gap_ns in gaps_ns:
         stamp_ns += gap_ns
-        assert np.allclose(overlap.targets(stamp_ns, ramp(stamp_ns)), ramp(stamp_ns), atol=1e-6)
+        assert np.allclose(overlap.targets(stamp_ns, ramp(stamp_ns), stamp_ns), ramp(stamp_ns), atol=1e-6)
 
 
 @given(st.lists(st.tuples(st.integers(1, 20 * STEP_NS), st.floats(-3, 3)), min_size=1, max_size=12))
@@ -56,25 +56,25 @@ def test_no_target_lies_outside_of_what_the_chunks_asked_for(chunks):
     for gap_ns, value in chunks:
         stamp_ns += gap_ns
         asked.append(value)
-        result = overlap.targets(stamp_ns, constant(value))
+        result = overlap.targets(stamp_ns, constant(value), stamp_ns)
         assert result.min() >= min(asked) - 1e-9
         assert result.max() <= max(asked) + 1e-9
 
 
 def test_what_was_forgotten_speaks_no_more():
     overlap = make_overlap("ensemble", STEP_S)
-    overlap.targets(0, constant(1.0))
+    overlap.targets(0, constant(1.0), 0)
     overlap.forget()
-    assert (overlap.targets(STEP_NS, constant(3.0)) == 3.0).all()
+    assert (overlap.targets(STEP_NS, constant(3.0), STEP_NS) == 3.0).all()
 
 
 def test_chunks_whose_horizon_has_passed_are_dropped():
     overlap = make_overlap("ensemble", STEP_S)
     for k in range(200):
-        overlap.targets(3 * k * STEP_NS, constant(float(k)))
+        overlap.targets(3 * k * STEP_NS, constant(float(k)), 3 * k * STEP_NS)
     assert len(overlap._chunks) <= 6
 
 
 def test_an_unknown_strategy_names_the_known_ones():
-    with pytest.raises(DialError, match=r"'mean' .* ensemble, replace"):
+    with pytest.raises(DialError, match=r"'mean' .* ensemble, replace, blend, rtc"):
         make_overlap("mean", STEP_S)

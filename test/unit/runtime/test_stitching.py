@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from dial_core.embodiment import load_embodiment
-from dial_core.runtime.guard import Guard
+from dial_core.runtime.guard import Guard, Limit, Margins
 from dial_core.runtime.motion import NANOSECONDS, JointMotion
 from dial_core.runtime.stitching import ChunkTooLateError, hold, splice
 
@@ -38,7 +40,7 @@ def play(latency_s, period_s=0.2, end_s=2.5):
     for time_s in times:
         if time_s >= next_stamp + latency_s:
             running, clamped = splice(running, chunk_at(next_stamp), ns(next_stamp), ns(time_s + 0.02), STEP_S, GUARD)
-            clamped_in_all += clamped
+            clamped_in_all += clamped.total() if next_stamp > 0 else 0  # the first has a late start to catch up with
             next_stamp += period_s
         commands.append(running.sample(ns(time_s)))
     return times, np.array([p for p, _ in commands]), np.array([v for _, v in commands]), clamped_in_all
@@ -79,33 +81,56 @@ def test_every_motion_is_a_valid_chunk_for_a_controller():
 def test_a_hold_decelerates_within_the_limits_and_stands():
     running, _ = splice(JointMotion.standing(0, reach([0.0])[0]), chunk_at(0.8), 0, ns(0.02), STEP_S, GUARD)
     held = hold(running, ns(0.3), 0.02, GUARD)
-    before = running.sample(ns(0.32))
-    at_leave = held.sample(ns(0.32))
-    np.testing.assert_allclose(at_leave[1], before[1], atol=1e-9)
+    np.testing.assert_allclose(held.sample(ns(0.32))[1], running.sample(ns(0.32))[1], atol=1e-6)
     assert held.end_ns - ns(0.3) < ns(0.2)
-    velocities = np.array([held.sample(ns(t))[1] for t in np.arange(0.32, 0.6, 0.001)])
-    assert (np.abs(np.diff(velocities, axis=0)) / 0.001 <= EMBODIMENT.acceleration * 1.01).all()
-    assert (velocities[-1] == 0).all()
+    assert beyond_limits(held, 0.3, 0.6) <= SLACK
+    assert (held.velocities[-1] == 0).all()
 
 
-def beyond_limits(motion, start_s, end_s):
-    """Farthest position beyond a limit [rad] and highest speed, of its limit, that a controller at 1 kHz is led through."""
-    samples = [motion.sample(ns(time_s)) for time_s in np.arange(start_s, end_s, 0.001)]
+SLACK = 1e-5
+
+
+def beyond_limits(motion, start_s, end_s, guard=GUARD):
+    """How far a controller at 1 kHz is led beyond a limit: of position [rad], or of velocity and acceleration as a share."""
+    # From the first knot on: a controller that has it would come from where it is.
+    samples = [motion.sample(ns(time_s)) for time_s in np.arange(start_s + 0.002, end_s, 0.001)]
     positions, velocities = (np.array(parts) for parts in zip(*samples, strict=True))
-    farthest = max((EMBODIMENT.lower - positions).max(), (positions - EMBODIMENT.upper).max())
-    return farthest, (np.abs(velocities) / EMBODIMENT.velocity).max()
+    farthest = max((guard.lower - positions).max(), (positions - guard.upper).max())
+    speed = (np.abs(velocities) / guard.velocity).max() - 1
+    acceleration = (np.abs(np.diff(velocities, axis=0)) / 0.001 / guard.acceleration).max() - 1
+    return max(farthest, speed, acceleration)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_wild_targets_are_brought_inside_all_limits_between_the_knots_too(seed):
-    wild = np.random.default_rng(seed).normal(0.0, 4.0, (16, 29))
-    motion, clamped = splice(JointMotion.standing(0, EMBODIMENT.home_position), wild, 0, ns(0.05), STEP_S, GUARD)
-    assert clamped > 100
-    assert (np.abs(motion.velocities) <= EMBODIMENT.velocity * 1.001).all()
-    farthest, speed = beyond_limits(motion, 0.0, 1.2)
-    assert farthest <= 1e-6
-    # Knots keep the limit; the cubic between two at rest is 1.5 times as fast in its middle as on average.
-    assert speed <= 1.5
+@given(st.integers(0, 10_000), st.floats(0.1, 10.0), st.lists(st.floats(0.01, 0.7), min_size=1, max_size=4))
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
+def test_whatever_chunks_ask_for_all_limits_hold_at_every_moment(seed, wildness, latencies_s):
+    rng = np.random.default_rng(seed)
+    motion, stamp_s = JointMotion.standing(0, EMBODIMENT.home_position), 0.0
+    for latency_s in latencies_s:
+        wild = EMBODIMENT.home_position + rng.normal(0.0, wildness, (16, 29))
+        motion, _ = splice(motion, wild, ns(stamp_s), ns(stamp_s + latency_s), STEP_S, GUARD)
+        assert beyond_limits(motion, stamp_s, stamp_s + 1.2) <= SLACK
+        held = hold(motion, ns(stamp_s + latency_s + 0.1), 0.02, GUARD)
+        assert beyond_limits(held, stamp_s + latency_s + 0.1, stamp_s + 1.5) <= SLACK
+        assert (np.diff(held.times_s) > 0.0005).all()
+        assert (held.velocities[-1] == 0).all()
+        stamp_s += latency_s
+
+
+def test_what_the_limits_move_is_counted_by_the_limit():
+    home = JointMotion.standing(0, EMBODIMENT.home_position)
+    targets = np.tile(EMBODIMENT.home_position, (16, 1))
+    targets[:, ARM] = EMBODIMENT.upper[ARM] + 1.0
+    _, clamps = splice(home, targets, 0, ns(0.02), STEP_S, GUARD)
+    assert clamps[Limit.POSITION] == 16
+    assert clamps[Limit.VELOCITY] > 0
+    targets[:, ARM] = EMBODIMENT.home_position[ARM] + 0.05
+    _, clamps = splice(home, targets, 0, ns(0.02), STEP_S, GUARD)
+    assert set(clamps) == {Limit.ACCELERATION}
+    guard = Guard.for_embodiment(EMBODIMENT, Margins(jump=0.05))
+    targets[:, ARM] = 2.9
+    _, clamps = splice(home, targets, 0, ns(0.02), STEP_S, guard, EMBODIMENT.home_position)
+    assert clamps[Limit.JUMP] > 0
 
 
 def test_a_target_beyond_a_limit_is_approached_without_passing_it():
@@ -114,32 +139,18 @@ def test_a_target_beyond_a_limit_is_approached_without_passing_it():
     near = EMBODIMENT.home_position.copy()
     near[ARM] = EMBODIMENT.upper[ARM] - 0.4
     motion, _ = splice(JointMotion.standing(0, near), targets, 0, ns(0.02), STEP_S, GUARD)
-    assert beyond_limits(motion, 0.0, 1.2)[0] <= 1e-6
-    assert motion.positions[-1, ARM] == EMBODIMENT.upper[ARM]
+    assert beyond_limits(motion, 0.0, 1.2) <= SLACK
+    assert motion.positions[-1, ARM] == pytest.approx(EMBODIMENT.upper[ARM], abs=0.005)
 
 
-def test_splices_and_holds_of_a_wild_motion_stay_inside_too():
-    rng = np.random.default_rng(3)
-    motion = JointMotion.standing(0, EMBODIMENT.home_position)
-    for stamp_s in np.arange(8) * 0.2037:
-        wild = rng.normal(0.0, 4.0, (16, 29))
-        motion, _ = splice(motion, wild, ns(stamp_s), ns(stamp_s + 0.113), STEP_S, GUARD)
-        farthest, speed = beyond_limits(motion, stamp_s, stamp_s + 0.4)
-        assert farthest <= 1e-4  # just after a splice the running velocity rules
-        assert speed <= 1.5
-        held = hold(motion, ns(stamp_s + 0.2), 0.02, GUARD)
-        assert beyond_limits(held, stamp_s + 0.2, stamp_s + 0.6)[0] <= 1e-4
-        assert (np.diff(held.times_s) > 0.0005).all()
-        assert (held.velocities[-1] == 0).all()
-
-
-def test_a_hold_outside_the_limits_moves_back_gently():
-    guard = Guard.for_embodiment(EMBODIMENT, 0.05)
+def test_a_robot_found_outside_its_limits_is_led_back_gently():
+    guard = Guard.for_embodiment(EMBODIMENT, Margins(position=0.05))
     standing = JointMotion.standing(0, EMBODIMENT.upper)
     held = hold(standing, ns(1.0), 0.02, guard)
-    np.testing.assert_allclose(held.positions[-1], guard.upper)
-    velocities = np.array([held.sample(ns(t))[1] for t in np.arange(1.0, 1.1, 0.001)])
-    assert np.abs(velocities).max() <= 1.5 * 0.05 / 0.05 + 1e-9
+    np.testing.assert_allclose(held.positions[-1], guard.upper, atol=1e-3)
+    velocities = np.array([held.sample(ns(t))[1] for t in np.arange(1.0, 2.0, 0.001)])
+    assert np.abs(velocities).max() <= 1.0
+    assert (np.abs(np.diff(velocities, axis=0)) / 0.001 <= guard.acceleration * (1 + SLACK)).all()
 
 
 def test_a_chunk_that_is_wholly_past_is_refused_with_both_times():

@@ -1,0 +1,63 @@
+"""Joint limits out of a robot's URDF (`robot_description`)."""
+
+import math
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from dial_core.errors import DialError
+
+LONGEST = 20_000_000  # [characters]; the largest humanoids' have about one million
+MOVABLE = ("revolute", "continuous", "prismatic")
+
+
+@dataclass(frozen=True)
+class JointLimits:
+    """Of one joint: positions [rad or m], speed [rad/s or m/s]; infinite where the URDF gives none."""
+
+    lower: float
+    upper: float
+    velocity: float
+
+
+def joint_limits(text: str) -> dict[str, JointLimits]:
+    """Movable joint -> its limits, from the text of a URDF. A `safety_controller`'s soft limits narrow the hard ones.
+
+    Raises:
+        DialError: not a URDF, or a limit that is no number.
+    """
+    if len(text) > LONGEST:
+        raise DialError(f"robot_description has {len(text)} characters, at most {LONGEST} are read; is it a URDF?")
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:
+        raise DialError("robot_description declares XML entities, which a URDF does not need and which are not read; remove them")
+    try:
+        robot = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise DialError(f"robot_description is not XML: {error}; publish the processed URDF, not the xacro") from error
+    if robot.tag != "robot":
+        raise DialError(f"robot_description begins with <{robot.tag}>, a URDF with <robot>")
+    joints = {joint.get("name", ""): joint for joint in robot.findall("joint") if joint.get("type") in MOVABLE}
+    return {name: _limits_of(name, joint) for name, joint in joints.items()}
+
+
+def _limits_of(name: str, joint: ElementTree.Element) -> JointLimits:
+    hard, soft = joint.find("limit"), joint.find("safety_controller")
+    turns_endlessly = joint.get("type") == "continuous"
+    lower = -math.inf if turns_endlessly else _number(name, hard, "lower", 0.0)
+    upper = math.inf if turns_endlessly else _number(name, hard, "upper", 0.0)
+    lower = max(lower, _number(name, soft, "soft_lower_limit", -math.inf))
+    upper = min(upper, _number(name, soft, "soft_upper_limit", math.inf))
+    velocity = _number(name, hard, "velocity", math.inf)
+    return JointLimits(lower, upper, velocity or math.inf)  # 0 is what exporters write when they know none
+
+
+def _number(joint: str, element: ElementTree.Element | None, key: str, absent: float) -> float:
+    if element is None or element.get(key) is None:
+        return absent
+    text = element.get(key, "")
+    try:
+        value = float(text)
+    except ValueError as error:
+        raise DialError(f"robot_description, joint '{joint}': {key} is '{text}', not a number") from error
+    if math.isnan(value):
+        raise DialError(f"robot_description, joint '{joint}': {key} is not a number")
+    return value
