@@ -5,14 +5,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dial_core.errors import DialError
 from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.motion import NANOSECONDS
+from dial_ros.encodings import ENCODINGS, to_rgb
 from dial_ros.msg import LatentForesight
-
-IMAGE_ENCODINGS = ("rgb8", "bgr8")
 
 
 class UnreadableMessageError(DialError):
@@ -29,27 +28,59 @@ def to_time(time_ns: int) -> Time:
     return Time(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS)
 
 
-def image_from_message(message: Image, size: tuple[int, int] | None = None) -> np.ndarray:
-    """Pixels (H, W, 3) uint8 RGB, a view of the message; `size`: the height and width [px] that it must have.
+def require_readable_image(message: Image | CompressedImage, size: tuple[int, int] | None = None) -> None:
+    """What can be told of a picture without decoding it; `size`: the height and width [px] that it must have.
 
     Raises:
-        UnreadableMessageError: an encoding other than rgb8 and bgr8, too few bytes, or another size.
+        UnreadableMessageError: another size, an encoding without colours, or fewer bytes than it says.
     """
-    if size and (message.height, message.width) != size:
+    if isinstance(message, CompressedImage):
+        if not len(message.data):
+            raise UnreadableMessageError(f"compressed image '{message.format}' is empty; check the camera driver")
+        return
+    _require_size(message.height, message.width, size)
+    encoding = ENCODINGS.get(message.encoding)
+    if encoding is None:
+        raise UnreadableMessageError(f"image encoding '{message.encoding}' has no colours; use one of: {', '.join(ENCODINGS)}")
+    smallest = message.width * encoding.channels * np.dtype(encoding.element).itemsize
+    if message.step < smallest or len(message.data) < message.height * message.step:
         raise UnreadableMessageError(
-            f"image is {message.height}x{message.width}, the model sees {size[0]}x{size[1]}; set the camera's size"
-        )
-    if message.encoding not in IMAGE_ENCODINGS:
-        raise UnreadableMessageError(f"image encoding '{message.encoding}' is not supported; use one of: {', '.join(IMAGE_ENCODINGS)}")
-    height, width, row_bytes = message.height, message.width, 3 * message.width
-    if message.step < row_bytes or len(message.data) < height * message.step:
-        raise UnreadableMessageError(
-            f"image of {height}x{width} {message.encoding} with step {message.step} holds {len(message.data)} bytes, "
+            f"image of {message.height}x{message.width} {message.encoding} with step {message.step} holds {len(message.data)} bytes, "
             f"too few; check the camera driver"
         )
-    rows = np.frombuffer(message.data, dtype=np.uint8, count=height * message.step).reshape(height, message.step)
-    pixels = rows[:, :row_bytes].reshape(height, width, 3)
-    return pixels[:, :, ::-1] if message.encoding == "bgr8" else pixels
+
+
+def image_from_message(message: Image | CompressedImage, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 RGB; of rgb8 and bgr8 a view of the message. `size`: as in `require_readable_image`.
+
+    Raises:
+        UnreadableMessageError: as `require_readable_image`, or a compressed image that cannot be decoded.
+    """
+    require_readable_image(message, size)
+    if isinstance(message, CompressedImage):
+        pixels = _decompressed(message)
+        _require_size(*pixels.shape[:2], size)
+        return pixels
+    rows = np.frombuffer(message.data, dtype=np.uint8, count=message.height * message.step).reshape(message.height, message.step)
+    return to_rgb(rows, message.width, ENCODINGS[message.encoding], bool(message.is_bigendian))
+
+
+def _require_size(height: int, width: int, size: tuple[int, int] | None) -> None:
+    if size and (height, width) != size:
+        raise UnreadableMessageError(
+            f"image is {height}x{width}, the embodiment says that the camera gives {size[0]}x{size[1]}; set the one or the other"
+        )
+
+
+def _decompressed(message: CompressedImage) -> np.ndarray:
+    import cv2
+
+    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise UnreadableMessageError(
+            f"compressed image '{message.format}' of {len(message.data)} bytes cannot be decoded; is it jpeg or png?"
+        )
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
 def image_to_message(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:

@@ -1,76 +1,59 @@
 """Node `system1`: camera frames, joint states and foresight in, one JointTrajectory a controller out.
 
-A camera frame at least 1 / chunk_rate_hz after the last one used goes, with the joints of its moment, into a one-slot
-mailbox; a worker thread infers a chunk, splices it into the running motion inside the limits, and publishes. A steady
-20 Hz timer watches the inputs: one of them stale, and the robot decelerates to a hold until all are fresh again.
+The wiring only: `senses` brings frames and joints together, `runtime.arming` decides whether the robot may move, a worker
+thread infers a chunk from the newest whole frame, and the `commander` splices it into the running motion and publishes.
+A frame at least 1 / chunk_rate_hz after the last one used goes into the worker's one-slot mailbox; a steady 20 Hz timer
+watches the inputs: one of them stale, and the robot decelerates to a hold until all are fresh again.
 """
 
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
-from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.kinematics import ForwardKinematics
-from dial_core.runtime.arming import Arming, Input, State
+from dial_core.runtime.arming import Arming, Effect, Input, State
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract, ForesightGate
-from dial_core.runtime.guard import Guard, NotFiniteError, require_finite
+from dial_core.runtime.guard import Guard, Margins, NotFiniteError, require_finite
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.plan import MotionPlan
 from dial_core.runtime.stitching import ChunkTooLateError
+from dial_core.runtime.tracing import TraceRow, TraceWriter
+from dial_core.runtime.urdf import joint_limits
 from dial_ros import qos
 from dial_ros.commander import Commander
-from dial_ros.joint_history import JointHistory
-from dial_ros.lifecycle import DialNode, Parameter, one_thread, run
-from dial_ros.messages import JointOrder, UnreadableMessageError, foresight_from_message, image_from_message, to_ns
+from dial_ros.lifecycle import DialNode, one_thread, run
+from dial_ros.messages import foresight_from_message, to_ns
 from dial_ros.msg import Instruction, LatentForesight, System1Status
-from dial_ros.rates import StampedStream
+from dial_ros.operator_services import OperatorServices
+from dial_ros.senses import Observation, Senses
+from dial_ros.system1_parameters import PARAMETERS
 from dial_ros.system1_report import Report
 from dial_ros.worker import Worker
 
 ACKNOWLEDGE_S = 0.2  # wait this long for others to have the last hold and the last status when the node ends
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What one chunk starts from. `pixels`: (H, W, 3) uint8 RGB; `joints`: (J,) [rad] at the same moment."""
-
-    pixels: np.ndarray
-    joints: np.ndarray
-    stamp_ns: int
+LIMITS_FROM = ("embodiment", "robot_description")
 
 
 class System1Node(DialNode):
     """System-1 as a lifecycle node. `_lock` guards what executor and worker share: arming, gate, commander."""
 
-    PARAMETERS = {
-        "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
-        "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-        "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
-        "camera": Parameter("ego", "name of the embodiment's camera that the model sees"),
-        "chunk_rate_hz": Parameter(6.7, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
-        "strategy": Parameter("ensemble", "where chunks overlap: ensemble (their mean) or replace (the newest alone)"),
-        "flow_steps": Parameter(4, "Euler steps of the flow [1]", 1, 100),
-        "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow", 0, 2**31 - 1),
-        "camera_timeout": Parameter(0.5, "age of the newest frame beyond which the robot holds [s]", 0.01, 60.0),
-        "joint_timeout": Parameter(0.3, "age of the newest joint state beyond which the robot holds [s]", 0.01, 60.0),
-        "foresight_timeout": Parameter(0.8, "age of the foresight beyond which the robot holds; at most the horizon [s]", 0.01, 60.0),
-        "clock_timeout": Parameter(3.0, "wall seconds without progress of the ROS clock beyond which the robot holds [s]", 0.1, 60.0),
-        "joint_gap": Parameter(0.05, "a frame needs a joint state at most this much older than itself [s]", 0.001, 1.0),
-        "splice_lead": Parameter(0.02, "a chunk takes over this long after it is sent [s]", 0.0, 0.5),
-        "position_margin": Parameter(0.0, "joint targets keep this distance to the position limits [rad]", 0.0, 0.2),
-    }
+    PARAMETERS = PARAMETERS
 
     def __init__(self) -> None:
         super().__init__("system1")
-        self._session = self._commander = self._status_out = None
+        self._session = self._commander = self._status_out = self._senses = self._requests = None
         self._inputs, self._timers = [], []
         self._worker: Worker[Observation] | None = None
         self._lock = threading.RLock()
+        self._arming = Arming()  # for the life of the process: an emergency stop outlives every transition
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -85,58 +68,70 @@ class System1Node(DialNode):
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
         if timeout_s > horizon_s + 1e-9:
             raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
+        if self.value("limits_from") not in LIMITS_FROM:
+            raise DialError(f"limits_from '{self.value('limits_from')}' is not known; choose one of: {', '.join(LIMITS_FROM)}")
         self._kinematics = ForwardKinematics(self._embodiment)
-        self._order = JointOrder(self._embodiment.joint_names)
+        self._margins = Margins(
+            position=self.value("position_margin"),
+            velocity=self.value("velocity_share"),
+            acceleration=self.value("acceleration_share"),
+            jump=self.value("max_jump"),
+        )
+        guard = Guard.for_embodiment(self._embodiment, self._margins)
+        joints, step_s = self._embodiment.joint_slice, 1.0 / self._embodiment.rate_hz
+        plan = MotionPlan(joints, step_s, guard, self.value("splice_lead"), self.value("strategy"))
         self._warm_up()
-        guard = Guard.for_embodiment(self._embodiment, self.value("position_margin"))
-        self._commander = Commander(self, self._embodiment, guard, self.value("splice_lead"), self.value("strategy"))
+        self._commander = Commander(self, self._embodiment, plan)
         self._status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
-        self._inputs = [
-            self.create_subscription(Image, f"image/{self._contract.camera}", self._on_image, qos.SENSOR),
-            self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR),
-            self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST),
-        ]
+        self._senses = Senses(self, self._contract, self._embodiment, self._on_observation)
+        self._inputs = [self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)]
+        self._limits_known, self._limits_refusal = self.value("limits_from") == "embodiment", ""
+        if not self._limits_known:
+            self._inputs.append(self.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED))
+        self._requests = OperatorServices(self, self._arming, self._lock, self._carry_out)
         self._timers = [self.every(0.05, self._supervise), self.every(0.2, self._publish_status)]
 
     def activate(self) -> None:
         self._gate = ForesightGate(
             ForesightContract(self._contract.model_id, tuple(self._contract.foresight_shape), self.value("foresight_timeout"))
         )
-        self._arming, self._report = Arming(), Report()
-        self._images, self._joint_stamps, self._joints = StampedStream(), StampedStream(), JointHistory()
+        trace_file = self.value("trace_file")
+        self._report = Report(TraceWriter(Path(trace_file)) if trace_file else None)
+        self._senses.reset()
         self._instruction: Instruction | None = None
+        self._foresight_refusal = ""
         self._commander.forget()
         self._last_used_ns: int | None = None
         self._clock_seen = (0, time.monotonic())
+        self._arming.activate(self.now_ns())
         self._worker = Worker("system1", self._infer, self.fail_with)
         # Subscribed only now: the latched instruction must meet a node that is ready to be armed.
         self._instruction_in = self.create_subscription(Instruction, "instruction", self._on_instruction, qos.LATCHED)
 
     def deactivate(self) -> None:
         with self._lock:
-            if self._arming.state is State.RUNNING:
-                self._commander.hold(self.now_ns())
-            self._arming.disarm("not active", self.now_ns())
+            self._carry_out(self._arming.deactivate(self.now_ns()))
             self._instruction = None
         self.destroy_subscription(self._instruction_in)
         if self._worker:
             self._worker.close()
             self._worker = None
-        last = self._status()
-        last.state = System1Status.STATE_INACTIVE
-        self._status_out.publish(last)
+        self._status_out.publish(self._status())
         self._commander.wait_until_heard(ACKNOWLEDGE_S, self._status_out)
+        if self._report.trace:
+            self._report.trace.close()
 
     def cleanup(self) -> None:
-        if self._commander is not None:
-            self._commander.close()
+        for part in (self._commander, self._senses, self._requests):
+            if part is not None:
+                part.close()
         if self._status_out is not None:
             self.destroy_publisher(self._status_out)
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
         for timer in self._timers:
             self.destroy_timer(timer)
-        self._session = self._commander = self._status_out = None
+        self._session = self._commander = self._status_out = self._senses = self._requests = None
         self._inputs, self._timers = [], []
 
     def clock_jumped_back(self) -> None:
@@ -144,21 +139,28 @@ class System1Node(DialNode):
             return
         self.get_logger().warning("the clock jumped back: buffers cleared, disarmed until a new instruction")
         with self._lock:
-            self._arming.clock_jumped(self.now_ns())
-            self._worker.clear()
-            self._gate.clear()
-            self._commander.forget()
-            self._last_used_ns, self._instruction = None, None
-            for stream in (self._images, self._joint_stamps, self._joints):
-                stream.clear()
-            self._report.clear_rates()
+            self._carry_out(self._arming.clock_jumped(self.now_ns()))
+            self._instruction = None
         self._publish_status()
 
     def _warm_up(self) -> None:
-        """The first pass allocates: not in front of a moving robot."""
-        blank = np.zeros((self._contract.height, self._contract.width, 3), np.uint8)
+        """The first pass allocates: not in front of a moving robot. It is no chunk, so no delay is reckoned from it."""
+        blank = tuple(np.zeros((view.height, view.width, 3), np.uint8) for view in self._contract.views)
         state = self._kinematics.state(self._embodiment.home_position)
         self._session.chunk(blank, np.zeros(self._contract.foresight_shape, np.float32), state)
+
+    def _carry_out(self, effect: Effect) -> None:
+        """What the state machine asks for; the caller holds the lock."""
+        if Effect.HOLD in effect:
+            self._commander.hold(self.now_ns())
+            self.get_logger().warning(f"decelerating: {self._arming.reason}")
+        if Effect.FORGET in effect and self._worker is not None:
+            self._worker.clear()
+            self._gate.clear()
+            self._commander.forget()
+            self._senses.clear()
+            self._report.clear_rates()
+            self._last_used_ns, self._foresight_refusal = None, ""
 
     # -- inputs (executor thread) --------------------------------------------------------------------------------
 
@@ -166,9 +168,8 @@ class System1Node(DialNode):
         with self._lock:
             if message.instruction_id == self._arming.instruction_id:
                 return
-            if self._arming.instruct(message.instruction_id, self.now_ns()):
-                self._commander.hold(self.now_ns())
-            self._instruction = message
+            self._carry_out(self._arming.instruct(message.instruction_id, self.now_ns()))
+            self._instruction, self._foresight_refusal = message, ""
             self._gate.clear()
         self._publish_status()
 
@@ -178,46 +179,33 @@ class System1Node(DialNode):
         now_ns = self.now_ns()
         with self._lock:
             accepted = self._gate.offer(foresight_from_message(message), self._arming.instruction_id, now_ns)
+            self._foresight_refusal = "" if accepted else self._gate.last_refusal
+        stamps = {"exposed_ns": to_ns(message.header.stamp), "sent_ns": to_ns(message.publish_stamp), "received_ns": now_ns}
+        self._report.note(TraceRow("foresight", now_ns, self._foresight_refusal, **stamps, foresight_seq=message.seq))
         if accepted:
             self._report.foresight_rate.tick(now_ns)
             self._supervise()
         else:
             self.complain(self._gate.last_refusal.split(":")[0], f"foresight refused: {self._gate.last_refusal}")
 
-    def _on_joint_state(self, message: JointState) -> None:
-        if not self.active:
-            return
+    def _on_robot_description(self, message: String) -> None:
         try:
-            positions = self._order.positions(message)
-        except UnreadableMessageError as error:
-            self._refuse("joint state", str(error))
+            guard = Guard.for_embodiment(self._embodiment, self._margins, joint_limits(message.data))
+        except DialError as error:
+            self._limits_refusal = str(error)
+            self.complain("robot_description", str(error))
             return
-        stamp_ns = to_ns(message.header.stamp)
-        self._joint_stamps.take(stamp_ns)
-        self._joints.add(stamp_ns, positions)
+        with self._lock:
+            self._commander.plan.guard = guard
+            self._limits_known, self._limits_refusal = True, ""
 
-    def _on_image(self, message: Image) -> None:
-        if not self.active:
-            return
-        stamp_ns = to_ns(message.header.stamp)
-        if not self._images.take(stamp_ns) or self._arming.state is not State.RUNNING:
-            return
+    def _on_observation(self, seen: Observation) -> None:
         # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
         period_ns = NANOSECONDS / self.value("chunk_rate_hz") - 500_000
-        if self._last_used_ns is not None and stamp_ns - self._last_used_ns < period_ns:
-            return
-        try:
-            pixels = image_from_message(message, (self._contract.height, self._contract.width))
-        except UnreadableMessageError as error:
-            self._refuse("image", str(error))
-            return
-        gap_s = self.value("joint_gap")
-        joints = self._joints.at(stamp_ns, gap_s)
-        if joints is None:
-            self._refuse("joints of the frame", f"no joint state within {gap_s} s before the frame at {stamp_ns / NANOSECONDS:.3f} s")
-        else:
-            self._last_used_ns = stamp_ns
-            self._worker.put(Observation(pixels, joints, stamp_ns))
+        due = self._last_used_ns is None or seen.stamp_ns - self._last_used_ns >= period_ns
+        if due and self._arming.state is State.RUNNING:
+            self._last_used_ns = seen.stamp_ns
+            self._worker.put(seen)
 
     # -- chunks (worker thread) ----------------------------------------------------------------------------------
 
@@ -226,30 +214,49 @@ class System1Node(DialNode):
             foresight = self._gate.newest
             if self._arming.state is not State.RUNNING or foresight is None:
                 return
-        started = time.perf_counter()
-        chunk = self._session.chunk(seen.pixels, foresight.tokens, self._kinematics.state(seen.joints))
-        self._report.inference_s = time.perf_counter() - started
+            committed = self._commander.plan.committed(seen.stamp_ns)
+        started_ns, started_s = self.now_ns(), time.perf_counter()
+        pixels = self._senses.pixels(seen)
+        if pixels is None:
+            return
+        chunk = self._session.chunk(pixels, foresight.tokens, self._kinematics.state(seen.joints), committed)
+        row = TraceRow(
+            "chunk",
+            self.now_ns(),
+            exposed_ns=seen.stamp_ns,
+            received_ns=seen.received_ns,
+            started_ns=started_ns,
+            inferred_ns=self.now_ns(),
+            foresight_ns=foresight.stamp_ns,
+            foresight_seq=foresight.seq,
+            inference_s=time.perf_counter() - started_s,
+        )
         try:
             require_finite(chunk, f"chunk of the frame at {seen.stamp_ns / NANOSECONDS:.3f} s")
             with self._lock:
-                self._send_chunk(chunk[:, self._embodiment.joint_slice], seen, foresight)
+                self._send_chunk(chunk, seen, foresight, row)
         except (NotFiniteError, ChunkTooLateError) as error:
-            self._report.rejected_chunks += 1
-            self._refuse(type(error).__name__, str(error))
+            self._report.rejected(replace(row, text=str(error)))
+            self.complain(type(error).__name__, str(error))
 
-    def _send_chunk(self, targets: np.ndarray, seen: Observation, foresight: Foresight) -> None:
-        """Splices targets (H, J) [rad] into the running motion and publishes, unless the world changed meanwhile."""
+    def _send_chunk(self, chunk: np.ndarray, seen: Observation, foresight: Foresight, row: TraceRow) -> None:
+        """Splices a chunk (H, A) into the running motion and publishes, unless the world changed meanwhile."""
         same_instruction = foresight.instruction_id == self._arming.instruction_id and self._gate.newest is not None
         if self._arming.state is not State.RUNNING or not same_instruction:
+            self._report.note(replace(row, text="the world changed while it was made"))
             return
-        clamped = self._commander.follow(targets, seen.stamp_ns, seen.joints, self.now_ns())
-        now_ns, report = self.now_ns(), self._report
-        report.published_chunks += 1
-        report.clamped_targets += clamped
-        report.foresight_seq = foresight.seq
-        report.foresight_age_s = (seen.stamp_ns - foresight.stamp_ns) / NANOSECONDS
-        report.latency_s = (now_ns - seen.stamp_ns) / NANOSECONDS
-        report.chunk_rate.tick(now_ns)
+        started_s, now_ns = time.perf_counter(), self.now_ns()
+        clamps = self._commander.follow(chunk, seen.stamp_ns, seen.joints, now_ns)
+        plan = self._commander.plan
+        sent = replace(
+            row,
+            sent_ns=now_ns,
+            takes_over_ns=now_ns + round(plan.lead_s * NANOSECONDS),
+            stitching_s=time.perf_counter() - started_s,
+            reckoned_delay_s=plan.reckoned_delay_s,
+            clamped=clamps.total(),
+        )
+        self._report.sent(sent, clamps)
 
     # -- watching ------------------------------------------------------------------------------------------------
 
@@ -260,23 +267,17 @@ class System1Node(DialNode):
         if now_ns != self._clock_seen[0]:
             self._clock_seen = (now_ns, wall_s)
         foresight = self._gate.newest
-        inputs = {
-            "camera": Input(self._images.age_s(now_ns), self.value("camera_timeout")),
-            "joint_states": Input(self._joint_stamps.age_s(now_ns), self.value("joint_timeout")),
-            "foresight": Input(None if foresight is None else (now_ns - foresight.stamp_ns) / NANOSECONDS, self.value("foresight_timeout")),
+        foresight_age_s = None if foresight is None else (now_ns - foresight.stamp_ns) / NANOSECONDS
+        inputs = self._senses.inputs(now_ns) | {
+            "foresight": Input(foresight_age_s, self.value("foresight_timeout"), self._foresight_refusal),
             "clock": Input(wall_s - self._clock_seen[1], self.value("clock_timeout")),
+            "robot_description": Input(0.0 if self._limits_known else None, 1.0, self._limits_refusal),
         }
         with self._lock:
             before = self._arming.state
-            if self._arming.update(inputs, now_ns):
-                self._commander.hold(self.now_ns())
-                self.get_logger().warning(f"holding: {self._arming.reason}")
+            self._carry_out(self._arming.update(inputs, now_ns))
         if self._arming.state is not before or self._report.published_chunks > self._report.told_chunks:  # a status a chunk
             self._publish_status()
-
-    def _refuse(self, kind: str, why: str) -> None:
-        self._report.last_refusal = why
-        self.complain(kind, why)
 
     def _publish_status(self) -> None:
         if self.active:
@@ -284,10 +285,10 @@ class System1Node(DialNode):
 
     def _status(self) -> System1Status:
         with self._lock:
-            return self._report.status(self.now_ns(), self._arming, self._gate, self._instruction, self._images, self._joint_stamps)
+            return self._report.status(self.now_ns(), self._arming, self._gate, self._instruction, self._senses, self.value("strategy"))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        return self._report.diagnostics(self._arming, self._gate, self._images)
+        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, self._senses)
 
 
 def main() -> int:

@@ -2,9 +2,10 @@
 
 import array
 
+import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dial_core.runtime.foresight_gate import Foresight
 from dial_ros.messages import (
@@ -38,11 +39,70 @@ def test_padded_rows_and_bgr_order_are_read():
     np.testing.assert_array_equal(image_from_message(message), PIXELS)
 
 
-def test_another_encoding_or_too_few_bytes_is_refused_with_the_reason():
-    message = image_to_message(PIXELS, 5, "head")
-    message.encoding = "mono8"
-    with pytest.raises(UnreadableMessageError, match="'mono8' is not supported; use one of: rgb8, bgr8"):
-        image_from_message(message)
+def coded(encoding: str, values: np.ndarray, big_endian: bool = False) -> Image:
+    """A message with three bytes of padding a row."""
+    rows = np.ascontiguousarray(values).view(np.uint8).reshape(len(values), -1)
+    padded = np.concatenate([rows, np.full((len(rows), 3), 99, np.uint8)], axis=1)
+    message = Image(height=len(values), width=values.shape[1], encoding=encoding, step=padded.shape[1], is_bigendian=int(big_endian))
+    message.data = array.array("B", padded.tobytes())
+    return message
+
+
+GREY = np.full((4, 6, 1), 77, np.uint8)
+OPAQUE = np.full((4, 6, 1), 255, np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "values", "pixels"),
+    [
+        ("rgba8", np.concatenate([PIXELS, OPAQUE], -1), PIXELS),
+        ("bgra8", np.concatenate([PIXELS[..., ::-1], OPAQUE], -1), PIXELS),
+        ("rgb16", PIXELS.astype("<u2") * 257, PIXELS),
+        ("bgr16", PIXELS[..., ::-1].astype("<u2") * 257, PIXELS),
+        ("mono8", GREY, np.repeat(GREY, 3, -1)),
+        ("mono16", GREY.astype("<u2") * 257, np.repeat(GREY, 3, -1)),
+    ],
+)
+def test_encodings_with_colours_or_grey_are_read_whatever_the_padding(encoding, values, pixels):
+    np.testing.assert_array_equal(image_from_message(coded(encoding, values)), pixels)
+
+
+def test_big_endian_pixels_are_read():
+    np.testing.assert_array_equal(image_from_message(coded("rgb16", PIXELS.astype(">u2") * 257, big_endian=True)), PIXELS)
+
+
+@pytest.mark.parametrize(("pattern", "red_at"), [("rggb", (0, 0)), ("bggr", (1, 1)), ("gbrg", (1, 0)), ("grbg", (0, 1))])
+def test_a_bayer_pattern_is_named_after_its_first_row(pattern, red_at):
+    mosaic = np.zeros((8, 8, 1), np.uint8)
+    mosaic[red_at[0] :: 2, red_at[1] :: 2] = 200
+    np.testing.assert_array_equal(image_from_message(coded(f"bayer_{pattern}8", mosaic))[4, 4], [200, 0, 0])
+
+
+@pytest.mark.parametrize(("encoding", "luma_at"), [("yuv422", 1), ("yuv422_yuy2", 0)])
+def test_yuv_pixels_are_read(encoding, luma_at):
+    values = np.full((4, 6, 2), 128, np.uint8)
+    values[..., luma_at] = 235
+    assert image_from_message(coded(encoding, values)).min() > 250, "white"
+
+
+def test_a_compressed_picture_is_read_and_rubbish_is_not():
+    good = CompressedImage(format="png", data=array.array("B", cv2.imencode(".png", PIXELS[..., ::-1])[1].tobytes()))
+    np.testing.assert_array_equal(image_from_message(good, (4, 6)), PIXELS)
+    with pytest.raises(UnreadableMessageError, match="4x6, the embodiment says that the camera gives 8x8"):
+        image_from_message(good, (8, 8))
+    with pytest.raises(UnreadableMessageError, match="jpeg or png"):
+        image_from_message(CompressedImage(format="jpeg", data=array.array("B", b"rubbish")))
+    with pytest.raises(UnreadableMessageError, match="empty"):
+        image_from_message(CompressedImage(format="jpeg"))
+
+
+def test_another_encoding_size_or_too_few_bytes_is_refused_with_the_reason():
+    depth = image_to_message(PIXELS, 5, "head")
+    depth.encoding = "32FC1"
+    with pytest.raises(UnreadableMessageError, match="'32FC1' has no colours; use one of: rgb8, "):
+        image_from_message(depth)
+    with pytest.raises(UnreadableMessageError, match="image is 4x6, the embodiment says that the camera gives 96x96"):
+        image_from_message(image_to_message(PIXELS, 5, "head"), (96, 96))
     short = image_to_message(PIXELS, 5, "head")
     short.data = short.data[:-1]
     with pytest.raises(UnreadableMessageError, match="holds 71 bytes, too few"):

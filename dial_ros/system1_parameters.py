@@ -1,0 +1,36 @@
+"""The parameters of node `system1`, with defaults, ranges and units. docs/nodes.md shows them; a test keeps the two together."""
+
+from dial_ros.lifecycle import Parameter
+
+PARAMETERS = {
+    "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
+    "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+    "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
+    "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
+    "image_transport": Parameter(
+        "raw", "raw: sensor_msgs/Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"
+    ),
+    "chunk_rate_hz": Parameter(6.7, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
+    "strategy": Parameter(
+        "ensemble", "where chunks overlap: ensemble (their mean), replace (the newest alone), blend (cross-fade) or rtc (inpainted)"
+    ),
+    "flow_steps": Parameter(4, "Euler steps of the flow [1]", 1, 100),
+    "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow [1]", 0, 2**31 - 1),
+    "camera_timeout": Parameter(0.5, "age of the newest whole frame beyond which the robot holds [s]", 0.01, 60.0),
+    "joint_timeout": Parameter(0.3, "age of the newest joint state beyond which the robot holds [s]", 0.01, 60.0),
+    "foresight_timeout": Parameter(0.8, "age of the foresight beyond which the robot holds; at most the horizon [s]", 0.01, 60.0),
+    "clock_timeout": Parameter(3.0, "wall seconds without progress of the ROS clock beyond which the robot holds [s]", 0.1, 60.0),
+    "joint_gap": Parameter(0.05, "a frame needs a joint state at most this much older than itself [s]", 0.001, 1.0),
+    "camera_gap": Parameter(0.05, "a frame needs frames of the further cameras at most this much older than itself [s]", 0.001, 1.0),
+    "splice_lead": Parameter(0.02, "a chunk takes over this long after it is sent [s]", 0.0, 0.5),
+    "limits_from": Parameter(
+        "embodiment", "joint limits: embodiment (its YAML), or robot_description (narrowed to the URDF on that topic, which is waited for)"
+    ),
+    "position_margin": Parameter(0.0, "joint targets keep this distance to the position limits [rad]", 0.0, 0.2),
+    "velocity_share": Parameter(1.0, "share of the velocity limits that is used [1]", 0.01, 1.0),
+    "acceleration_share": Parameter(1.0, "share of the acceleration limits that is used [1]", 0.01, 1.0),
+    "max_jump": Parameter(
+        3.0, "farthest a target may lie from the measured joints, beyond what the joint can travel until then [rad]", 0.01, 10.0
+    ),
+    "trace_file": Parameter("", "write one row for every chunk, foresight and change of state to this .csv or .jsonl; empty: no trace"),
+}
