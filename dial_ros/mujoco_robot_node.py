@@ -3,6 +3,7 @@
 One thread steps the physics in slices of 10 ms, at most at `real_time_factor`: controllers give the set-points, the
 world moves, /clock and joint_states go out; every 50 ms the camera's picture and the judgement. The executor's thread
 takes trajectories and requests. MuJoCo's rendering context belongs to the physics thread, so the world is made there.
+Paused, the world goes on only by `step`: so many slices, as fast as they go.
 """
 
 import queue
@@ -12,7 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
@@ -25,23 +25,21 @@ from dial_core.errors import DialError
 from dial_core.runtime.motion import NANOSECONDS
 from dial_core.sim.world import World
 from dial_ros import qos
-from dial_ros.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError
+from dial_ros.controller_bank import ControllerBank
 from dial_ros.lifecycle import DialNode, Parameter, run
 from dial_ros.messages import image_to_message, to_time
-from dial_ros.srv import ResetWorld
-from dial_ros.trajectory import request_from_message
+from dial_ros.srv import ResetWorld, StepWorld
 
 SLICE_NS = 10_000_000  # the controllers' update period
 CONTROL_SLICES = 5  # slices a control step: camera and judgement at 20 Hz
 SCENE_SLICES = 10  # the spectator's camera at 10 Hz
 SCENE_HEIGHT, SCENE_WIDTH = 240, 320
 REQUEST_TIMEOUT_S = 30.0
-# A real controller would wait for a trajectory of the future. Here one that far ahead was sent before the clock was set back.
-MAX_AHEAD_S = 0.5
+MOST_STEPS = 1000
 
 
 class MujocoRobotNode(DialNode):
-    """The simulated robot as a lifecycle node. `_lock` guards the controllers and the simulated time."""
+    """The simulated robot as a lifecycle node."""
 
     PARAMETERS = {
         "task": Parameter("PlacematToPlate", "task in config/tasks"),
@@ -56,11 +54,8 @@ class MujocoRobotNode(DialNode):
     def __init__(self) -> None:
         super().__init__("mujoco_robot")
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
         self._outputs, self._inputs, self._services_in = [], [], []
         self._requests: queue.SimpleQueue[tuple[Callable[[], object], Future]] = queue.SimpleQueue()
-        self._accepted = self._rejected = 0
-        self._last_rejection = ""
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -71,8 +66,7 @@ class MujocoRobotNode(DialNode):
             raise DialError(f"embodiment '{self._embodiment.name}' has no camera '{self.value('camera')}'; cameras: {', '.join(cameras)}")
         self._camera = cameras[self.value("camera")]
         self._names = list(self._embodiment.joint_names)
-        place = {name: i for i, name in enumerate(self._names)}
-        self._index = {c.name: np.array([place[name] for name in c.joints]) for c in self._embodiment.controllers}
+        self._controllers = ControllerBank(self._embodiment)
         self._closing, self._paused, self._playing = False, False, False
         self._now_ns, self._slices, self._task = 0, 0, self.value("task")
         made: Future = Future()
@@ -93,13 +87,14 @@ class MujocoRobotNode(DialNode):
             self._outputs.append(self._scene_out)
         self._inputs = [
             self.create_subscription(
-                JointTrajectory, f"{name}/joint_trajectory", lambda message, name=name: self._on_trajectory(name, message), qos.LATEST
+                JointTrajectory, f"{c.name}/joint_trajectory", lambda message, name=c.name: self._on_trajectory(name, message), qos.LATEST
             )
-            for name in self._controllers
+            for c in self._embodiment.controllers
         ]
         self._services_in = [
             self.create_service(ResetWorld, "~/reset", self._on_reset),
             self.create_service(SetBool, "~/set_pause", self._on_set_pause),
+            self.create_service(StepWorld, "~/step", self._on_step),
         ]
 
     def activate(self) -> None:
@@ -127,21 +122,9 @@ class MujocoRobotNode(DialNode):
     def _on_trajectory(self, name: str, message: JointTrajectory) -> None:
         if not self._playing:
             return
-        try:
-            request = request_from_message(message)
-            with self._lock:
-                ahead_s = (request.stamp_ns - self._now_ns) / NANOSECONDS
-                if ahead_s > MAX_AHEAD_S:
-                    raise TrajectoryRejectedError(
-                        f"{name} rejects the trajectory: its stamp lies {ahead_s:.3f} s ahead (limit {MAX_AHEAD_S} s); from before a reset?"
-                    )
-                self._controllers[name].accept(request, self._now_ns)
-                self._accepted += 1
-        except TrajectoryRejectedError as error:
-            self._rejected += 1
-            self._last_rejection = str(error)
-            self._rejected_out.publish(String(data=str(error)))
-            self.complain(name, str(error))
+        if why := self._controllers.accept(name, message):
+            self._rejected_out.publish(String(data=why))
+            self.complain(name, why)
 
     def _on_reset(self, request: ResetWorld.Request, response: ResetWorld.Response) -> ResetWorld.Response:
         try:
@@ -159,6 +142,20 @@ class MujocoRobotNode(DialNode):
         response.success, response.message = True, "paused" if request.data else "running"
         return response
 
+    def _on_step(self, request: StepWorld.Request, response: StepWorld.Response) -> StepWorld.Response:
+        if not self._playing or not self._paused:
+            response.message = "the world steps only while it is active and paused; call mujoco_robot/set_pause first"
+        elif not 1 <= request.steps <= MOST_STEPS:
+            response.message = f"steps is {request.steps}; give 1 to {MOST_STEPS} periods of {SLICE_NS / NANOSECONDS} s"
+        else:
+            try:
+                self._in_physics(lambda: [self._slice() for _ in range(request.steps)])
+                response.success = True
+            except TimeoutError:
+                response.message = f"the simulation did not answer within {REQUEST_TIMEOUT_S:.0f} s; it goes on stepping"
+        response.stamp = to_time(self._now_ns)
+        return response
+
     def _in_physics(self, action: Callable[[], object]) -> object:
         """Runs `action` in the physics thread between two slices and gives its result, or raises its exception."""
         done: Future = Future()
@@ -172,7 +169,6 @@ class MujocoRobotNode(DialNode):
             target = None if self.value("target") < 0 else self.value("target")
             self._world = World(self._task, self._embodiment)
             self._world.reset(self.value("seed"), target)
-            self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints))) for c in self._embodiment.controllers}
             self._hold_here()
             self._check_cameras()
         except BaseException as error:
@@ -219,15 +215,8 @@ class MujocoRobotNode(DialNode):
 
     def _slice(self) -> None:
         """10 ms: controllers, physics, messages."""
-        targets = np.empty(len(self._names))
-        with self._lock:
-            self._now_ns += SLICE_NS
-            for name, controller in self._controllers.items():
-                targets[self._index[name]] = controller.sample(self._now_ns)
-        if not np.isfinite(targets).all():
-            bad = [name for name, value in zip(self._names, targets, strict=True) if not np.isfinite(value)]
-            raise DialError(f"a trajectory asks for positions that are not finite: {', '.join(bad)}; a real servo would do anything now")
-        self._world.advance(targets, SLICE_NS / NANOSECONDS)
+        self._now_ns += SLICE_NS
+        self._world.advance(self._controllers.advance(self._now_ns), SLICE_NS / NANOSECONDS)
         self._slices += 1
         stamp = to_time(self._now_ns)
         self._clock_out.publish(Clock(clock=stamp))
@@ -262,23 +251,20 @@ class MujocoRobotNode(DialNode):
         if world is not self._world:
             self._world.close()
             self._world, self._task = world, task
-        with self._lock:
-            self._now_ns = self._slices = 0
+        self._now_ns = self._slices = 0
         self._hold_here()
         self._judged = None
         self._clock_out.publish(Clock(clock=to_time(0)))
 
     def _hold_here(self) -> None:
-        with self._lock:
-            for name, controller in self._controllers.items():
-                controller.hold(self._world.set_points[self._index[name]])
+        self._controllers.hold(self._world.set_points, self._now_ns)
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         values = {
             "simulated_s": self._now_ns / NANOSECONDS,
-            "accepted_trajectories": self._accepted,
-            "rejected_trajectories": self._rejected,
-            "last_rejection": self._last_rejection,
+            "accepted_trajectories": self._controllers.accepted,
+            "rejected_trajectories": self._controllers.rejected,
+            "last_rejection": self._controllers.last_rejection,
         }
         return DiagnosticStatus.OK, "paused" if self._paused else "running", values
 

@@ -40,6 +40,7 @@ class Report:
     last_chunk: TraceRow | None = None  # the newest that was sent
     reckoned_delay_s: float = -1.0
     last_refusal: str = ""
+    noted_state: State | None = None
     chunk_rate: Rate = field(default_factory=Rate)
     foresight_rate: Rate = field(default_factory=Rate)
 
@@ -62,6 +63,12 @@ class Report:
         if self.trace is not None:
             self.trace.write(row)
 
+    def note_state(self, now_ns: int, arming: Arming) -> None:
+        """Writes a change of state to the trace."""
+        if arming.state is not self.noted_state:
+            self.noted_state = arming.state
+            self.note(TraceRow("state", now_ns, f"{arming.state.value}: {arming.reason}" if arming.reason else arming.state.value))
+
     def clear_rates(self) -> None:
         """Forgets what happened before the clock jumped; counters stay."""
         self.chunk_rate.clear()
@@ -71,6 +78,7 @@ class Report:
         self, now_ns: int, arming: Arming, gate: ForesightGate, instruction: Instruction | None, senses: Senses, strategy: str
     ) -> System1Status:
         """The status message of now."""
+        self.note_state(now_ns, arming)
         message = System1Status(stamp=to_time(now_ns), state=STATUS_STATES[arming.state], reason=arming.reason, warning=arming.warning)
         message.last_change = to_time(arming.changed_ns)
         if instruction is not None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, evaluation, learning, release, robots
+from dial_core.cli import beginning, evaluation, learning, motion, release, robots
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -22,6 +22,8 @@ app = typer.Typer(
     2. `dial collect`: the scripted expert's episodes become a LeRobot v3 dataset.
     3. `dial train`: warmup, then end to end, on the dataset's cached image tokens.
     4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
+
+On the robot: `dial smoothness`: how smooth the motion is and what it costs; `dial trace`: where the time goes.
 
 Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect` and `train` go on where they were if you
 call them again; `eval`, `expert` and `probe` start anew.
@@ -41,6 +43,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export-release": release.export_release,
     "parity": release.parity,
     "embodiment": robots.embodiment,
+    "smoothness": motion.smoothness,
+    "trace": motion.trace,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)

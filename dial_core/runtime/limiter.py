@@ -16,7 +16,7 @@ import numpy as np
 
 from dial_core.runtime.guard import Guard
 
-PIECE_S = 0.0125  # longest step of constant acceleration
+PIECE_S = 0.025  # longest step of constant acceleration
 CATCH_UP_S = 0.05  # a joint that lags closes the gap with this time constant
 SLACK = 1e-6  # of a limit: numerical
 NEARLY_INSIDE_RAD = 1e-4  # not worth a motion
@@ -50,8 +50,8 @@ def finer(knots: Knots) -> Knots:
     """The same cubics with so many knots that none is farther than PIECE_S from the next."""
     times, positions, velocities = [knots.times_s[:1]], [knots.positions[:1]], [knots.velocities[:1]]
     for k, gap_s in enumerate(np.diff(knots.times_s)):
-        share = np.arange(1, max(int(np.ceil(gap_s / PIECE_S - 1e-9)), 1) + 1)[:, None]
-        share = share / len(share)
+        pieces = max(int(np.ceil(gap_s / PIECE_S - 1e-9)), 1)
+        share = np.arange(1, pieces + 1)[:, None] / pieces
         (p0, p1), (v0, v1) = knots.positions[k : k + 2], knots.velocities[k : k + 2]
         c2 = 3 * (p1 - p0) - (2 * v0 + v1) * gap_s
         c3 = 2 * (p0 - p1) + (v0 + v1) * gap_s

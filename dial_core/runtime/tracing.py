@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 
@@ -122,9 +122,12 @@ def read_trace(path: Path) -> list[TraceRow]:
 
 
 def _row(values: dict) -> TraceRow:
-    types = {field.name: type(field.default) if field.name not in ("kind", "time_ns") else str for field in fields(TraceRow)}
-    types["time_ns"] = int
-    return TraceRow(**{name: types[name](values[name]) for name in COLUMNS})
+    defaults = {field.name: field.default for field in fields(TraceRow)}
+    kind, time_ns = str(values["kind"]), int(values["time_ns"])
+    if kind not in get_args(Kind):
+        raise ValueError(f"'{kind}' is none of {', '.join(get_args(Kind))}")
+    rest: dict[str, Any] = {name: type(defaults[name])(values[name]) for name in COLUMNS[2:]}
+    return TraceRow(kind, time_ns, **rest)  # type: ignore[arg-type]
 
 
 def stage_table(rows: Iterable[TraceRow]) -> dict[str, dict[str, float]]:

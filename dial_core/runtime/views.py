@@ -50,10 +50,10 @@ def _crop_box(height: int, width: int, view: CameraView) -> tuple[int, int, int,
         scale = min(height / view.height, width / view.width)
         part_height, part_width = round(view.height * scale), round(view.width * scale)
         return (height - part_height) // 2, (width - part_width) // 2, part_height, part_width
-    top, left, part_height, part_width = view.crop
-    if min(view.crop) < 0 or part_height <= 0 or part_width <= 0 or top + part_height > 1 + 1e-9 or left + part_width > 1 + 1e-9:
+    top, left, tall, wide = view.crop
+    if min(view.crop) < 0 or tall <= 0 or wide <= 0 or top + tall > 1 + 1e-9 or left + wide > 1 + 1e-9:
         raise DialError(
             f"camera '{view.name}': crop {view.crop} (top, left, height, width as shares) does not lie within the picture; "
             "each is from 0 to 1, and top + height and left + width at most 1"
         )
-    return round(top * height), round(left * width), max(round(part_height * height), 1), max(round(part_width * width), 1)
+    return round(top * height), round(left * width), max(round(tall * height), 1), max(round(wide * width), 1)

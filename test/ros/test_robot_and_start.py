@@ -6,6 +6,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.config import config_path
@@ -13,7 +14,7 @@ from dial_core.embodiment import load_embodiment
 from dial_core.runtime.motion import JointMotion
 from dial_ros import qos
 from dial_ros.messages import to_ns
-from dial_ros.srv import ResetWorld
+from dial_ros.srv import ResetWorld, StepWorld
 from dial_ros.trajectory import TrajectorySplitter
 
 pytestmark = pytest.mark.ros
@@ -100,6 +101,21 @@ def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_goes_on(robot):
     assert "seed -1" in response.message
     now_ns = to_ns(robot.joints.header.stamp)
     robot.until(lambda: to_ns(robot.joints.header.stamp) > now_ns + 100_000_000, "the clock goes on")
+
+
+def test_a_paused_world_goes_on_by_whole_steps_only(robot):
+    refused = robot.call(StepWorld, "mujoco_robot/step", StepWorld.Request(steps=5))
+    assert not refused.success
+    assert "only while it is active and paused" in refused.message
+    assert robot.call(SetBool, "mujoco_robot/set_pause", SetBool.Request(data=True)).success
+    begin = robot.call(StepWorld, "mujoco_robot/step", StepWorld.Request(steps=1))
+    end = robot.call(StepWorld, "mujoco_robot/step", StepWorld.Request(steps=25))
+    assert end.success
+    assert to_ns(end.stamp) - to_ns(begin.stamp) == 250_000_000
+    robot.until(lambda: to_ns(robot.joints.header.stamp) == to_ns(end.stamp), "the joints of the last step")
+    assert "steps is 0; give 1 to 1000" in robot.call(StepWorld, "mujoco_robot/step", StepWorld.Request(steps=0)).message
+    assert robot.call(SetBool, "mujoco_robot/set_pause", SetBool.Request(data=False)).success
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > to_ns(end.stamp), "the clock goes on")
 
 
 def test_it_can_be_deactivated_and_cleaned_up(robot, nodes):

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import SetBool, Trigger
 
 from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.timeline import draw_timeline
+from dial_core.runtime.tracing import read_trace
 from dial_ros import qos
 from dial_ros.messages import foresight_to_message, image_to_message, to_ns, to_time
 from dial_ros.msg import Instruction, LatentForesight, System1Status
@@ -99,13 +102,19 @@ class PlayedWorld:
 
 
 @pytest.fixture(scope="module")
-def world(nodes, probe, checkpoint):
+def trace_file(tmp_path_factory):
+    return tmp_path_factory.mktemp("trace") / "system1.jsonl"
+
+
+@pytest.fixture(scope="module")
+def world(nodes, probe, checkpoint, trace_file):
     from dial_core.embodiment import load_embodiment
     from dial_core.runtime.contract import Contract
 
     contract = Contract.model_validate_json((checkpoint / "contract.json").read_text())
     # Faster than the default, so that a chunk is never owed for longer than the played world waits for one.
-    nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, clock_timeout=10.0, chunk_rate_hz=6.7)
+    settings = {"clock_timeout": 10.0, "chunk_rate_hz": 6.7, "trace_file": trace_file}
+    nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, **settings)
     played = PlayedWorld(probe, contract.model_id, contract.foresight_shape, load_embodiment("gr1"))
     played.until(lambda: probe.system1 is not None, "System-1 up", 180)
     return played
@@ -212,6 +221,66 @@ def test_a_joint_state_without_one_of_the_joints_is_named_and_holds(running, nod
     running.until_state(System1Status.STATE_RUNNING, "System-1 resumes")
 
 
+def call(world, kind, name, request):
+    """Response of a service of System-1, while the world goes on."""
+    client = world.probe.create_client(kind, f"system1/{name}")
+    world.until(client.service_is_ready, f"service {name}")
+    future = client.call_async(request)
+    world.until(future.done, f"answer of {name}")
+    world.probe.destroy_client(client)
+    return future.result()
+
+
+def sends_nothing(world, seconds=0.6):
+    """Whether no trajectory goes out for a while of the world's time."""
+    count, start_ns = len(world.probe.trajectories), world.now_ns
+    world.until(lambda: world.now_ns > start_ns + seconds * NANOSECONDS, f"{seconds} s")
+    return len(world.probe.trajectories) == count
+
+
+def test_a_pause_decelerates_and_its_end_goes_on_with_the_same_instruction(running):
+    assert call(running, SetBool, "pause", SetBool.Request(data=True)).message == "paused: paused on request"
+    running.until_state(System1Status.STATE_PAUSED, "paused")
+    running.until_stopping()
+    assert sends_nothing(running)
+    assert call(running, SetBool, "pause", SetBool.Request(data=False)).success
+    running.until_state(System1Status.STATE_RUNNING, "System-1 goes on")
+    # It starts where the joints were measured, not where the old motion was.
+    running.probe.trajectories.clear()
+    running.until(lambda: running.probe.trajectories, "a chunk")
+
+
+def test_an_emergency_stop_latches_until_its_reset_and_a_new_instruction(running):
+    assert call(running, Trigger, "estop", Trigger.Request()).success
+    running.until_state(System1Status.STATE_STOPPED, "stopped")
+    assert running.probe.system1.reason == "emergency stop: requested over system1/estop"
+    running.until_stopping()
+    running.instruct()
+    assert sends_nothing(running), "an instruction does not unlatch it"
+    call(running, SetBool, "pause", SetBool.Request(data=False))
+    assert running.probe.system1.state == System1Status.STATE_STOPPED
+    assert call(running, Trigger, "reset_estop", Trigger.Request()).success
+    running.until_state(System1Status.STATE_DISARMED, "disarmed")
+    assert "emergency stop was reset; send a new instruction" in running.probe.system1.reason
+    assert sends_nothing(running)
+    assert not call(running, Trigger, "reset_estop", Trigger.Request()).success
+    running.instruct()
+    running.until_state(System1Status.STATE_RUNNING, "armed by a new instruction")
+
+
+def test_the_status_tells_the_way_of_the_last_chunk_by_stage(running):
+    status = running.probe.system1
+    assert status.strategy == "ensemble"
+    assert 0 <= status.transport_latency < 1
+    assert 0 <= status.waiting_latency < 2
+    assert 0 < status.inference_latency < 2
+    assert 0 < status.stitching_latency < 1
+    assert status.camera_to_command_latency <= status.reckoned_delay
+    assert status.camera_rate == pytest.approx(20, rel=0.3)
+    assert list(status.clamp_names) == ["position", "velocity", "acceleration", "jump"]
+    assert sum(status.clamp_counts) == status.clamped_targets
+
+
 def test_a_terminated_system1_leaves_the_robot_decelerating_and_ends_with_status_zero(running, nodes):
     count = len(running.probe.trajectories)
     assert nodes.end("system1", signal.SIGTERM) == 0
@@ -219,3 +288,17 @@ def test_a_terminated_system1_leaves_the_robot_decelerating_and_ends_with_status
     running.until_stopping()
     running.until(lambda: running.probe.system1.state == System1Status.STATE_INACTIVE, "a last status", 5)
     assert "Traceback" not in nodes.log("system1")
+
+
+def test_the_trace_has_every_chunk_and_every_change_of_state_and_can_be_drawn(world, trace_file, tmp_path):
+    rows = read_trace(trace_file)
+    states = [row.text for row in rows if row.kind == "state"]
+    assert "running" in states
+    assert any(text.startswith("holding: camera") for text in states)
+    assert any(text.startswith("stopped: emergency stop") for text in states)
+    assert states[-1] == "inactive: not active"
+    sent = [row for row in rows if row.kind == "chunk" and row.sent_ns]
+    assert len(sent) > 20
+    assert all(row.exposed_ns <= row.received_ns <= row.started_ns <= row.inferred_ns <= row.sent_ns < row.takes_over_ns for row in sent)
+    assert any("model_id" in row.text for row in rows if row.kind == "foresight")
+    draw_timeline(rows, tmp_path / "trace.png", 0.0, 5.0)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dial_core.errors import DialError
 from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.overlap import make_overlap
+from dial_core.runtime.overlap import guidance_weights, make_overlap
 
 STEP_S, HORIZON = 0.05, 16
 STEP_NS = round(STEP_S * NANOSECONDS)
@@ -78,3 +78,47 @@ def test_chunks_whose_horizon_has_passed_are_dropped():
 def test_an_unknown_strategy_names_the_known_ones():
     with pytest.raises(DialError, match=r"'mean' .* ensemble, replace, blend, rtc"):
         make_overlap("mean", STEP_S)
+
+
+def test_a_blend_fades_from_the_old_chunk_to_the_new_one_after_it_takes_over():
+    overlap = make_overlap("blend", STEP_S)
+    overlap.targets(0, constant(1.0), 0)
+    # Targets at 0.05 s, 0.1 s, ... after the stamp; the new chunk takes over at 0.1 s and has faded in at 0.3 s.
+    faded = overlap.targets(4 * STEP_NS, constant(3.0), 6 * STEP_NS)[:, 0]
+    np.testing.assert_allclose(faded[:7], [1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0])
+
+
+def test_a_blend_forgets_and_then_lets_the_new_chunk_speak_alone():
+    overlap = make_overlap("blend", STEP_S)
+    overlap.targets(0, constant(1.0), 0)
+    overlap.forget()
+    assert (overlap.targets(STEP_NS, constant(3.0), STEP_NS) == 3.0).all()
+
+
+def test_only_real_time_chunking_asks_a_chunk_to_agree():
+    for strategy in ("replace", "blend", "ensemble"):
+        overlap = make_overlap(strategy, STEP_S)
+        overlap.targets(0, constant(1.0), 0)
+        assert overlap.committed(STEP_NS, 0.1) is None
+
+
+def test_real_time_chunking_commits_to_what_is_executed_meanwhile():
+    overlap = make_overlap("rtc", STEP_S)
+    assert overlap.committed(0, 0.1) is None, "nothing runs yet"
+    overlap.targets(ORIGIN_NS, ramp(ORIGIN_NS), ORIGIN_NS)
+    stamp_ns = ORIGIN_NS + round(2.5 * STEP_NS)
+    committed = overlap.committed(stamp_ns, 0.12)
+    np.testing.assert_allclose(committed.actions[:13], ramp(stamp_ns)[:13], atol=1e-6)
+    assert (committed.weights[:3] == 1).all()
+    assert overlap.committed(ORIGIN_NS + 16 * STEP_NS, 0.1) is None, "its horizon has passed"
+    overlap.forget()
+    assert overlap.committed(stamp_ns, 0.12) is None
+
+
+@given(st.integers(1, 16), st.integers(0, 20))
+def test_guidance_never_grows_along_the_chunk_and_ends_where_the_old_one_does(reached, delay):
+    weights = guidance_weights(HORIZON, reached, delay)
+    assert (np.diff(weights) <= 1e-12).all()
+    assert (weights[: min(delay, reached)] == 1).all()
+    assert (weights[reached:] == 0).all()
+    assert ((weights >= 0) & (weights <= 1)).all()

@@ -1,0 +1,69 @@
+"""Smoothness as a table: jerk as a ratio to plain replacing, with success beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.evaluation.protocol import wilson_interval
+from dial_core.evaluation.smoothness import PLAIN, SmoothnessResult
+
+
+def smoothness_summary(results: Sequence[SmoothnessResult]) -> dict[str, dict]:
+    """Strategy -> success, jerk [rad/s^3] and its ratio to `plain` over the same scenes, and the largest steps at splices."""
+    by_strategy = {name: [r for r in results if r.strategy == name] for name in dict.fromkeys(r.strategy for r in results)}
+    jerk = {name: float(np.sqrt(np.mean([r.jerk**2 for r in own]))) for name, own in by_strategy.items()}
+    return {
+        name: {
+            "success": sum(r.success for r in own),
+            "episodes": len(own),
+            "interval": wilson_interval(sum(r.success for r in own), len(own)),
+            "jerk": jerk[name],
+            "jerk_ratio": jerk[name] / jerk[PLAIN] if PLAIN in jerk else None,
+            "jerk_ratio_to_replace": jerk[name] / jerk["replace"] if "replace" in jerk else None,
+            "position_step": max(r.position_step for r in own),
+            "velocity_step": max(r.velocity_step for r in own),
+            "acceleration_share": max(r.acceleration_share for r in own),
+            "splices": sum(r.splices for r in own),
+            "clamped_a_splice": sum(r.clamped for r in own) / max(sum(r.splices for r in own), 1),
+        }
+        for name, own in by_strategy.items()
+    }
+
+
+def write_smoothness(folder: Path, results: Sequence[SmoothnessResult], settings: dict[str, object]) -> str:
+    """Writes `result.json` and `result.md`; returns the Markdown."""
+    summary = smoothness_summary(results)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {"settings": settings, "strategies": summary, "episodes": [asdict(result) for result in results]}
+    (folder / "result.json").write_text(json.dumps(content, indent=2) + "\n")
+    text = _markdown(summary, settings)
+    (folder / "result.md").write_text(text)
+    return text
+
+
+def _markdown(summary: dict[str, dict], settings: dict[str, object]) -> str:
+    lines = [
+        "# Smoothness of the commanded motion, and success",
+        "",
+        "| strategy | success | 95 % | jerk, of plain | jerk, of replace | RMS jerk [rad/s³] | step at a splice [rad] | [rad/s] | "
+        "acceleration, of its limit | splices | targets clamped a splice |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in summary.items():
+        low, high = row["interval"]
+        lines.append(
+            f"| {name} | {row['success']} of {row['episodes']} | {low:.0%} to {high:.0%} | {_ratio(row['jerk_ratio'])} | "
+            f"{_ratio(row['jerk_ratio_to_replace'])} | {row['jerk']:.0f} | {row['position_step']:.1e} | {row['velocity_step']:.1e} | "
+            f"{row['acceleration_share']:.2f} | {row['splices']} | {row['clamped_a_splice']:.2f} |"
+        )
+    told = ", ".join(f"{key} {value}" for key, value in settings.items())
+    return "\n".join([*lines, "", f"Settings: {told}.", ""])
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

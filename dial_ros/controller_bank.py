@@ -1,0 +1,70 @@
+"""All trajectory controllers of a simulated robot: trajectories in, set-points of every joint out. Safe from two threads."""
+
+import threading
+
+import numpy as np
+from trajectory_msgs.msg import JointTrajectory
+
+from dial_core.embodiment import Embodiment
+from dial_core.errors import DialError
+from dial_core.runtime.motion import NANOSECONDS
+from dial_ros.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError
+from dial_ros.trajectory import request_from_message
+
+# A real controller would wait for a trajectory of the future. Here one that far ahead was sent before the clock was set back.
+MAX_AHEAD_S = 0.5
+
+
+class ControllerBank:
+    """The emulated controllers of an embodiment, and their clock."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self._names = embodiment.joint_names
+        place = {name: i for i, name in enumerate(self._names)}
+        self._index = {c.name: np.array([place[name] for name in c.joints]) for c in embodiment.controllers}
+        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints))) for c in embodiment.controllers}
+        self._lock = threading.Lock()
+        self._now_ns = 0
+        self.accepted = self.rejected = 0
+        self.last_rejection = ""
+
+    def accept(self, name: str, message: JointTrajectory) -> str:
+        """Hands a trajectory to the controller `name`; empty if it is played now, else why it is rejected."""
+        try:
+            request = request_from_message(message)
+            with self._lock:
+                ahead_s = (request.stamp_ns - self._now_ns) / NANOSECONDS
+                if ahead_s > MAX_AHEAD_S:
+                    raise TrajectoryRejectedError(
+                        f"{name} rejects the trajectory: its stamp lies {ahead_s:.3f} s ahead (limit {MAX_AHEAD_S} s); from before a reset?"
+                    )
+                self._controllers[name].accept(request, self._now_ns)
+                self.accepted += 1
+        except TrajectoryRejectedError as error:
+            self.rejected += 1
+            self.last_rejection = str(error)
+            return self.last_rejection
+        return ""
+
+    def advance(self, now_ns: int) -> np.ndarray:
+        """Set-points (J,) [rad] at `now_ns`, which is the controllers' time from then on.
+
+        Raises:
+            DialError: a trajectory asks for positions that are not finite; the controllers do not check that.
+        """
+        targets = np.empty(len(self._names))
+        with self._lock:
+            self._now_ns = now_ns
+            for name, controller in self._controllers.items():
+                targets[self._index[name]] = controller.sample(now_ns)
+        if not np.isfinite(targets).all():
+            bad = [name for name, value in zip(self._names, targets, strict=True) if not np.isfinite(value)]
+            raise DialError(f"a trajectory asks for positions that are not finite: {', '.join(bad)}; a real servo would do anything now")
+        return targets
+
+    def hold(self, set_points: np.ndarray, now_ns: int) -> None:
+        """Forgets all trajectories and stands at `set_points` (J,) [rad] (start, reset)."""
+        with self._lock:
+            self._now_ns = now_ns
+            for name, controller in self._controllers.items():
+                controller.hold(set_points[self._index[name]])
