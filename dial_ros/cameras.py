@@ -1,5 +1,6 @@
 """One camera as a node sees it: Image or CompressedImage in, frames by stamp, pixels as the checkpoint's contract wants them."""
 
+import zlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,8 +46,12 @@ class CameraInput:
         transport: str,
         on_frame: Callable[[Frame], None],
         on_refusal: Callable[[str], None],
+        frozen_timeout_s: float = 0.0,
     ) -> None:
-        """Subscribes to `image/<camera>`, or below it to `compressed`. Raises DialError for an unknown transport."""
+        """Subscribes to `image/<camera>`, or below it to `compressed`. Raises DialError for an unknown transport.
+
+        `frozen_timeout_s`: frames that repeat one picture for longer are refused [s]; 0 lets them through.
+        """
         if transport not in TRANSPORTS:
             raise DialError(f"image_transport '{transport}' is not known; choose one of: {', '.join(TRANSPORTS)}")
         self.view, self.arrivals, self.rate = view, StampedStream(), Rate()
@@ -54,6 +59,8 @@ class CameraInput:
         self._on_frame, self._on_refusal = on_frame, on_refusal
         self._frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
         self._decodes = True
+        self._frozen_timeout_s = frozen_timeout_s
+        self._repeated: tuple[int, int] = (0, 0)  # checksum of the newest picture, and since when it is the same [ns]
         kind, ending = (Image, "") if transport == "raw" else (CompressedImage, "/compressed")
         self._subscription = node.create_subscription(kind, f"image/{view.name}{ending}", self._on_message, qos.SENSOR)
 
@@ -97,6 +104,7 @@ class CameraInput:
         self.rate.tick(frame.received_ns)
         try:
             require_readable_image(message, self._size)
+            self._require_change(frame)
             if not self._decodes:
                 self.pixels(frame)
         except UnreadableMessageError as error:
@@ -106,6 +114,17 @@ class CameraInput:
             self._frames.clear()  # the camera's clock went back
         self._frames.append(frame)
         self._on_frame(frame)
+
+    def _require_change(self, frame: Frame) -> None:
+        """A driver that has lost its sensor may go on sending the last picture with new stamps: a real one never repeats itself."""
+        if not self._frozen_timeout_s:
+            return
+        checksum = zlib.adler32(frame.message.data)
+        if checksum != self._repeated[0] or frame.stamp_ns < self._repeated[1]:
+            self._repeated = (checksum, frame.stamp_ns)
+        frozen_s = (frame.stamp_ns - self._repeated[1]) / NANOSECONDS
+        if frozen_s > self._frozen_timeout_s:
+            raise UnreadableMessageError(f"one and the same picture for {frozen_s:.2f} s; is the camera frozen?")
 
 
 def camera_of(embodiment: Embodiment, name: str) -> Camera:

@@ -45,9 +45,9 @@ class MujocoRobotNode(DialNode):
         "task": Parameter("PlacematToPlate", "task in config/tasks"),
         "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
         "camera": Parameter("ego", "name of the embodiment's camera that is published"),
-        "seed": Parameter(0, "seed of the first scene", 0, 2**31 - 1),
-        "target": Parameter(-1, "index of the object that the instruction names; -1: drawn from the seed", -1, 100),
-        "real_time_factor": Parameter(1.0, "simulated over wall time, at most [1]; 0: as fast as it goes", 0.0, 100.0),
+        "seed": Parameter(0, "seed of the first scene [1]", 0, 2**31 - 1),
+        "target": Parameter(-1, "index of the object that the instruction names; -1: drawn from the seed [1]", -1, 100),
+        "real_time_factor": Parameter(1.0, "simulated over wall time at most; 0: as fast as it goes [1]", 0.0, 100.0),
         "scene_camera": Parameter(False, "also publish image/scene, a view from the side"),
     }
 

@@ -50,6 +50,7 @@ class Senses:
                 transport,
                 self._on_first_frame if index == 0 else lambda frame: None,
                 lambda why: self._refuse("image", "camera", why),
+                node.value("frozen_timeout"),
             )
             for index, view in enumerate(contract.views)
         ]

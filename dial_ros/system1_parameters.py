@@ -7,9 +7,7 @@ PARAMETERS = {
     "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
     "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
     "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
-    "image_transport": Parameter(
-        "raw", "raw: sensor_msgs/Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"
-    ),
+    "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
     "chunk_rate_hz": Parameter(6.7, "chunks a second of ROS time at most [Hz]", 0.1, 100.0),
     "strategy": Parameter(
         "ensemble", "where chunks overlap: ensemble (their mean), replace (the newest alone), blend (cross-fade) or rtc (inpainted)"
@@ -17,6 +15,9 @@ PARAMETERS = {
     "flow_steps": Parameter(4, "Euler steps of the flow [1]", 1, 100),
     "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow [1]", 0, 2**31 - 1),
     "camera_timeout": Parameter(0.5, "age of the newest whole frame beyond which the robot holds [s]", 0.01, 60.0),
+    "frozen_timeout": Parameter(
+        0.0, "a camera that repeats one picture for longer counts as stale; 0: off, as a renderer may repeat itself [s]", 0.0, 60.0
+    ),
     "joint_timeout": Parameter(0.3, "age of the newest joint state beyond which the robot holds [s]", 0.01, 60.0),
     "foresight_timeout": Parameter(0.8, "age of the foresight beyond which the robot holds; at most the horizon [s]", 0.01, 60.0),
     "clock_timeout": Parameter(3.0, "wall seconds without progress of the ROS clock beyond which the robot holds [s]", 0.1, 60.0),

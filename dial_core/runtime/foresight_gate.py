@@ -29,7 +29,7 @@ class Foresight:
 
 
 class Refusal(StrEnum):
-    """Why a foresight is not used."""
+    """Why a foresight is not used. `order`: it came twice, or after a newer one."""
 
     MODEL = "model_id"
     SHAPE = "shape"
@@ -38,6 +38,7 @@ class Refusal(StrEnum):
     INSTRUCTION = "instruction_id"
     FUTURE = "future"
     STALE = "stale"
+    ORDER = "order"
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class ForesightGate:
 
     def offer(self, foresight: Foresight, instruction_id: str, now_ns: int) -> bool:
         """Takes `foresight` if it may be used, else counts the refusal and keeps the one before."""
-        refused = self.contract.refusal(foresight, instruction_id, now_ns)
+        refused = self.contract.refusal(foresight, instruction_id, now_ns) or self._out_of_order(foresight)
         if refused:
             reason, sentence = refused
             self.refused[reason] += 1
@@ -92,9 +93,15 @@ class ForesightGate:
         if self._last_seq is not None and foresight.seq > self._last_seq + 1:
             self.lost += foresight.seq - self._last_seq - 1
         self._last_seq = foresight.seq
-        if self.newest is None or foresight.stamp_ns >= self.newest.stamp_ns:
-            self.newest = foresight
+        self.newest = foresight
         return True
+
+    def _out_of_order(self, foresight: Foresight) -> tuple[Refusal, str] | None:
+        """Judged by the observations' stamps: the numbers begin anew when System-2 is restarted."""
+        if self.newest is None or foresight.stamp_ns > self.newest.stamp_ns:
+            return None
+        behind_s = (self.newest.stamp_ns - foresight.stamp_ns) / NANOSECONDS
+        return Refusal.ORDER, f"seq {foresight.seq} comes again or late: its observation lies {behind_s:.3f} s before the one in use"
 
     def clear(self) -> None:
         """Forgets the foresight (new instruction, clock jumped); the counters stay."""

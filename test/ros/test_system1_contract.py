@@ -65,7 +65,8 @@ class PlayedWorld:
         running = self.probe.system1 is not None and self.probe.system1.state == System1Status.STATE_RUNNING
         if not running or len(self.on) < 3 or not self.probe.trajectories:
             return False
-        return self.now_ns - to_ns(self.probe.trajectories[-1].header.stamp) > 400_000_000
+        since_ns = max(to_ns(self.probe.trajectories[-1].header.stamp), to_ns(self.probe.system1.last_change))
+        return self.now_ns - since_ns > 400_000_000
 
     def send_foresight(self, tokens: np.ndarray | None = None, age_s: float = 0.1, **changes) -> None:
         self.seq += 1

@@ -27,6 +27,7 @@ class Bench:
         self.active, self.time_ns, self.complaints, self.callbacks = True, 0, [], {}
         self._values = {
             "image_transport": "raw",
+            "frozen_timeout": 0.0,
             "joint_gap": 0.05,
             "camera_gap": 0.03,
             "camera_timeout": 0.5,
@@ -157,6 +158,19 @@ def test_a_repeated_frame_of_a_frozen_camera_is_not_fresh():
         picture(bench, 100)
     assert len(seen) == 1
     assert both.inputs(700 * MS)["camera"].stale
+
+
+@pytest.mark.parametrize("frozen_timeout", [0.0, 0.2])
+def test_one_picture_with_new_stamps_again_and_again_is_a_frozen_camera_if_that_is_watched(frozen_timeout):
+    both, bench, seen = senses(frozen_timeout=frozen_timeout)
+    for stamp_ms in range(100, 500, 50):
+        bench.time_ns = stamp_ms * MS
+        joints(bench, stamp_ms)
+        picture(bench, stamp_ms)
+    assert len(seen) == (5 if frozen_timeout else 8)
+    picture(bench, 500, value=8)
+    assert len(seen) == (6 if frozen_timeout else 9)
+    assert both.refused["image"] == (3 if frozen_timeout else 0)
 
 
 def test_stamps_of_a_clock_that_is_ahead_are_refused():

@@ -55,6 +55,22 @@ def test_the_newest_observation_wins_and_gaps_are_lost_messages():
     assert gate.lost == 2
 
 
+@pytest.mark.parametrize("behind_ns", [0, 100_000_000])
+def test_one_that_comes_twice_or_after_a_newer_one_is_refused_and_the_newer_one_stays(behind_ns):
+    gate = ForesightGate(CONTRACT)
+    gate.offer(GOOD, "task", NOW_NS)
+    assert not gate.offer(replace(GOOD, stamp_ns=GOOD.stamp_ns - behind_ns), "task", NOW_NS)
+    assert gate.newest is GOOD
+    assert gate.refused == {Refusal.ORDER: 1}
+
+
+def test_after_a_restart_of_system_2_its_numbers_begin_anew_and_are_taken():
+    gate = ForesightGate(CONTRACT)
+    gate.offer(replace(GOOD, seq=90), "task", NOW_NS)
+    assert gate.offer(replace(GOOD, seq=1, stamp_ns=GOOD.stamp_ns + 1), "task", NOW_NS)
+    assert gate.lost == 0
+
+
 def test_clearing_forgets_the_foresight_and_keeps_the_counts():
     gate = ForesightGate(CONTRACT)
     gate.offer(GOOD, "task", NOW_NS)

@@ -1,0 +1,45 @@
+"""docs/nodes.md is true to the code: every parameter with default, unit and range. (The topics are checked on live nodes in test/ros.)
+
+When a parameter changes, the failing test prints the row that the table should have.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dial_ros.lifecycle import Parameter
+from dial_ros.mujoco_robot_node import MujocoRobotNode
+from dial_ros.system1_node import System1Node
+from dial_ros.system2_node import System2Node
+
+DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "nodes.md").read_text()
+NODES = {"system1": System1Node, "system2": System2Node, "mujoco_robot": MujocoRobotNode}
+AUTOSTART = Parameter(False, "configure and activate at start")
+
+
+def section(node: str) -> str:
+    return DOCUMENT.split(f"\n## {node}\n")[1].split("\n## ")[0]
+
+
+def row(key: str, parameter: Parameter) -> str:
+    unit = re.search(r" \[([^\]]+)\]$", parameter.description)
+    words = parameter.description[: unit.start()] if unit else parameter.description
+    default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
+    limits = "" if parameter.lower is None else f"{parameter.lower} to {parameter.upper}"
+    return f"| `{key}` | {'empty' if default == '' else default} | {unit.group(1) if unit else ''} | {limits} | {words} |"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_parameter_stands_in_the_table_as_it_is_declared(node):
+    expected = [row(key, parameter) for key, parameter in {"autostart": AUTOSTART, **NODES[node].PARAMETERS}.items()]
+    table = section(node).split("| parameter |")[1]
+    documented = [line for line in table.splitlines() if line.startswith("| `")]
+    assert documented == expected, "\n".join(expected)
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_every_number_has_a_unit(node):
+    numbers = {key: p for key, p in NODES[node].PARAMETERS.items() if type(p.default) in (int, float)}
+    without = [key for key, parameter in numbers.items() if not parameter.description.endswith("]")]
+    assert without == []
