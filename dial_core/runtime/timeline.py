@@ -17,17 +17,21 @@ STATE_COLOURS = {
     "disarmed": "#e6e6e6",
     "inactive": "#ffffff",
 }
+JUMP_NS = NANOSECONDS // 2
 LANES = {"foresight": 3, "chunk": 2, "followed": 1, "refused": 0}
 
 
 def draw_timeline(rows: Sequence[TraceRow], picture: Path, start_s: float, seconds: float) -> None:
     """Writes the picture of `seconds` [s] of a trace, from `start_s` [s] after its first row on.
 
+    Of a trace in which the clock jumped back, the part after the last jump is drawn.
+
     Raises:
         DialError: nothing happened in that time.
     """
     if not rows:
         raise DialError("the trace is empty: System-1 wrote no row; was it active and given an instruction?")
+    rows = rows[_last_jump(rows) :]
     origin_ns = min(row.exposed_ns or row.time_ns for row in rows)
     length_s = (max(row.time_ns for row in rows) - origin_ns) / NANOSECONDS
     shown = [row for row in rows if start_s <= (row.time_ns - origin_ns) / NANOSECONDS <= start_s + seconds]
@@ -47,22 +51,29 @@ def draw_timeline(rows: Sequence[TraceRow], picture: Path, start_s: float, secon
     figure.savefig(picture, dpi=110)
 
 
+def _last_jump(rows: Sequence[TraceRow]) -> int:
+    """Index of the first row after the clock last jumped back; rows of two threads may lie a little out of order."""
+    back = [k for k in range(1, len(rows)) if rows[k].time_ns < rows[k - 1].time_ns - JUMP_NS]
+    return back[-1] if back else 0
+
+
 def _s(time_ns: int, origin_ns: int) -> float:
     return (time_ns - origin_ns) / NANOSECONDS
 
 
 def _draw_states(axes, rows: Sequence[TraceRow], origin_ns: int, end_s: float) -> None:
-    """A coloured background for every state, its name at the top."""
+    """A coloured background for every state, its name along its beginning."""
     changes = [row for row in rows if row.kind == "state"]
     ends = [_s(row.time_ns, origin_ns) for row in changes[1:]] + [end_s]
     for row, until_s in zip(changes, ends, strict=True):
         begin_s, state = _s(row.time_ns, origin_ns), row.text.split(":")[0]
         axes.axvspan(begin_s, until_s, color=STATE_COLOURS.get(state, "#ffffff"), zorder=0, lw=0)
-        axes.text(begin_s, 3.62, f" {row.text}", fontsize=7, va="top", clip_on=True)
+        axes.text(begin_s, 3.64, state, fontsize=7, va="top", rotation=90, clip_on=True)
 
 
 def _draw_lanes(axes, rows: Sequence[TraceRow], origin_ns: int) -> None:
     sent = [row for row in rows if row.kind == "chunk" and row.sent_ns]
+    stops_ns = [row.time_ns for row in rows if row.kind == "state" and row.text != "running"]
     for row in rows:
         if row.kind == "foresight" and not row.text:
             _bar(axes, "foresight", row.exposed_ns, row.received_ns, origin_ns, "#72a276")
@@ -74,7 +85,9 @@ def _draw_lanes(axes, rows: Sequence[TraceRow], origin_ns: int) -> None:
             begin, end = STAGES[stage]
             # Two heights, so that a chunk that begins before the last one is sent stays visible.
             _bar(axes, "chunk", getattr(row, begin), getattr(row, end), origin_ns, colour, shift=0.14 if k % 2 else -0.14)
-        until_ns = sent[k + 1].takes_over_ns if k + 1 < len(sent) else row.takes_over_ns + NANOSECONDS // 5
+        # Until the next one takes over, or System-1 leaves running and decelerates.
+        ends = [later.takes_over_ns for later in sent[k + 1 : k + 2]] + [t for t in stops_ns if t > row.takes_over_ns]
+        until_ns = min(ends, default=row.takes_over_ns + NANOSECONDS // 5)
         _bar(axes, "followed", row.takes_over_ns, until_ns, origin_ns, "#8172b3" if k % 2 else "#b3a6d9")
     for stage, colour in COLOURS.items():
         axes.barh(-9, 0, color=colour, label=stage)
