@@ -127,6 +127,7 @@ def _robot_topics(embodiment: Embodiment, camera: str) -> dict[str, str]:
     if f"image/{camera}" not in topics:
         known = ", ".join(c.name for c in embodiment.cameras)
         raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {known}")
+    topics |= {f"{ours}/compressed": f"{theirs}/compressed" for ours, theirs in topics.items()}  # image_transport's convention
     topics["joint_states"] = embodiment.joint_states_topic
     return {ours: theirs for ours, theirs in topics.items() if ours != theirs}
 

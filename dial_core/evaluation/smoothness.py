@@ -65,7 +65,10 @@ class SmoothnessResult:
 
 
 class Follower(Interface):
-    """What turns chunks into set-points."""
+    """What turns chunks into set-points. `clamped`: targets that a limit moved [1]; `lead_ns`: from a chunk to its rule [ns]."""
+
+    clamped: int
+    lead_ns: int
 
     def committed(self, stamp_ns: int) -> Committed | None:
         """What the chunk of an observation must agree with."""
@@ -79,6 +82,8 @@ class Follower(Interface):
 
 class Planned:
     """The nodes' plan, with counts."""
+
+    lead_ns = round(LEAD_S * NANOSECONDS)
 
     def __init__(self, joints: slice, step_s: float, guard: Guard, strategy: str) -> None:
         self._plan = MotionPlan(joints, step_s, guard, LEAD_S, strategy)
@@ -97,11 +102,12 @@ class Planned:
 class PlainReplacing:
     """The yardstick: no splice, no limits, straight lines."""
 
-    clamped = 0
+    clamped = lead_ns = 0
 
     def __init__(self, joints: slice, step_s: float) -> None:
         self._joints, self._step_s = joints, step_s
-        self._targets, self._stamp_ns = None, 0
+        self._targets: np.ndarray | None = None
+        self._stamp_ns = 0
 
     def committed(self, stamp_ns: int) -> Committed | None:
         return None
@@ -118,6 +124,45 @@ class PlainReplacing:
         return self._targets[before] + (row - before) * slope, slope / self._step_s
 
 
+class LatePolicy:
+    """Both systems with the robot's timing: what a frame gives arrives `latency_s` after it."""
+
+    def __init__(self, world: World, system2: System2Session, system1: System1Session, follower: Follower, latency_s: float) -> None:
+        self._world, self._system2, self._system1, self._follower = world, system2, system1, follower
+        self._kinematics, self._late_ns = ForwardKinematics(world.embodiment), round(latency_s * NANOSECONDS)
+        self._foresights: list[tuple[int, np.ndarray]] = []  # time of arrival [ns] and foresight, oldest first
+        self._coming: tuple[int, int, np.ndarray, np.ndarray] | None = None  # arrival, stamp [ns], chunk, measured joints
+        self.gaps: list[tuple[float, float]] = []  # largest steps of position and velocity at each splice
+
+    def arrive(self, now_ns: int) -> None:
+        """Goes over to the chunk that has arrived, if one has."""
+        if self._coming is None or self._coming[0] > now_ns:
+            return
+        _, stamp_ns, chunk, measured = self._coming
+        self._coming = None
+        old = self._follower.sample(now_ns + self._follower.lead_ns)
+        self._follower.follow(chunk, stamp_ns, measured, now_ns)
+        new = self._follower.sample(now_ns + self._follower.lead_ns)
+        if old is not None and new is not None:
+            self.gaps.append((float(np.abs(new[0] - old[0]).max()), float(np.abs(new[1] - old[1]).max())))
+
+    def look(self, frame: int, now_ns: int) -> None:
+        """A camera frame: a foresight and a chunk begin where they are due."""
+        foresees, acts = frame % FORESIGHT_STEPS == 0, frame % CHUNK_STEPS == 0 and self._coming is None
+        if not foresees and not acts:
+            return
+        image = self._world.render(self._system1.contract.camera)
+        if foresees:
+            # The first one is waited for; System-1 does not start without.
+            arrival_ns = now_ns + (self._late_ns if self._foresights else 0)
+            self._foresights.append((arrival_ns, self._system2.foresight(image, self._world.instruction)))
+        if acts:
+            foresight = [foresight for arrival_ns, foresight in self._foresights if arrival_ns <= now_ns][-1]
+            measured = self._world.joint_positions()
+            state, committed = self._kinematics.state(measured), self._follower.committed(now_ns)
+            self._coming = now_ns + self._late_ns, now_ns, self._system1.chunk(image, foresight, state, committed), measured
+
+
 _kept: dict[tuple[Path, str], tuple[World, System2Session, System1Session]] = {}
 
 
@@ -125,52 +170,29 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
     """One episode until success has lasted, or the task's last step."""
     world, system2, system1 = _sessions(job)
     world.reset(job.seed)
-    embodiment, kinematics = world.embodiment, ForwardKinematics(world.embodiment)
-    guard, step_s = Guard.for_embodiment(embodiment), 1.0 / embodiment.rate_hz
-    joints = embodiment.joint_slice
+    joints, step_s, guard = world.embodiment.joint_slice, 1.0 / world.embodiment.rate_hz, Guard.for_embodiment(world.embodiment)
     follower: Follower = PlainReplacing(joints, step_s) if job.strategy == PLAIN else Planned(joints, step_s, guard, job.strategy)
-    late_slices = round(job.latency_s / SLICE_S)
-    foresight, coming_foresight, coming_chunk = None, None, None  # the coming ones: (slice of arrival, what arrives)
-    commands, gaps, held, time_slice = [], [], 0, 0
-    while held < SUCCESS_STEPS and time_slice < world.task.max_steps * STEP_SLICES:
-        now_ns = round(time_slice * SLICE_S * NANOSECONDS)
-        frame = time_slice // STEP_SLICES if time_slice % STEP_SLICES == 0 else None
-        image = world.render(system1.contract.camera) if frame is not None and _looks(frame) else None
-        if coming_foresight and coming_foresight[0] <= time_slice:
-            foresight, coming_foresight = coming_foresight[1], None
-        if frame is not None and frame % FORESIGHT_STEPS == 0:
-            coming_foresight = (time_slice + late_slices, system2.foresight(image, world.instruction))
-            foresight = coming_foresight[1] if foresight is None else foresight  # the first one is waited for
-        if coming_chunk and coming_chunk[0] <= time_slice:
-            gaps.append(_follow(follower, *coming_chunk[1:], now_ns))
-            coming_chunk = None
-        if frame is not None and frame % CHUNK_STEPS == 0 and coming_chunk is None:
-            measured = world.joint_positions()
-            chunk = system1.chunk(image, foresight, kinematics.state(measured), follower.committed(now_ns))
-            coming_chunk = (time_slice + late_slices, chunk, now_ns, measured)
-        state = follower.sample(now_ns + round(SLICE_S * NANOSECONDS))
-        commands.append(world.set_points.copy() if state is None else state[0])
+    policy = LatePolicy(world, system2, system1, follower, job.latency_s)
+    commands: list[np.ndarray] = []
+    held = 0
+    while held < SUCCESS_STEPS and len(commands) < world.task.max_steps * STEP_SLICES:
+        frame, slice_of_frame = divmod(len(commands), STEP_SLICES)
+        now_ns = round(len(commands) * SLICE_S * NANOSECONDS)
+        policy.arrive(now_ns)
+        if slice_of_frame == 0:
+            policy.look(frame, now_ns)
+        commanded = follower.sample(now_ns + round(SLICE_S * NANOSECONDS))
+        commands.append(world.set_points.copy() if commanded is None else commanded[0])
         world.advance(commands[-1], SLICE_S)
-        time_slice += 1
-        if time_slice % STEP_SLICES == 0:
+        if slice_of_frame == STEP_SLICES - 1:
             held = held + 1 if world.success() else 0
-    return _result(job, held == SUCCESS_STEPS, np.array(commands), [gap for gap in gaps if gap], guard, follower.clamped)
+    return _result(job, held == SUCCESS_STEPS, np.array(commands), policy.gaps, guard, follower.clamped)
 
 
-def _looks(frame: int) -> bool:
-    return frame % CHUNK_STEPS == 0 or frame % FORESIGHT_STEPS == 0
-
-
-def _follow(follower: Follower, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> tuple[float, float] | None:
-    """Goes over to a chunk; the largest steps of position and velocity where it takes over, None for the first."""
-    takes_over_ns = now_ns + round((LEAD_S if isinstance(follower, Planned) else 0.0) * NANOSECONDS)
-    old = follower.sample(takes_over_ns)
-    follower.follow(chunk, stamp_ns, measured, now_ns)
-    new = follower.sample(takes_over_ns)
-    return None if old is None or new is None else (float(np.abs(new[0] - old[0]).max()), float(np.abs(new[1] - old[1]).max()))
-
-
-def _result(job, success, commands, gaps, guard, clamped) -> SmoothnessResult:
+def _result(
+    job: SmoothnessJob, success: bool, commands: np.ndarray, gaps: list[tuple[float, float]], guard: Guard, clamped: int
+) -> SmoothnessResult:
+    """The figures of an episode's `commands` (T, J) [rad], one every SLICE_S."""
     jerk = np.diff(commands, n=3, axis=0) / SLICE_S**3
     acceleration = np.abs(np.diff(commands, n=2, axis=0)) / SLICE_S**2 / guard.acceleration
     return SmoothnessResult(

@@ -122,11 +122,11 @@ def read_trace(path: Path) -> list[TraceRow]:
 
 
 def _row(values: dict) -> TraceRow:
-    defaults = {field.name: field.default for field in fields(TraceRow)}
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(TraceRow)}
     kind, time_ns = str(values["kind"]), int(values["time_ns"])
     if kind not in get_args(Kind):
         raise ValueError(f"'{kind}' is none of {', '.join(get_args(Kind))}")
-    rest: dict[str, Any] = {name: type(defaults[name])(values[name]) for name in COLUMNS[2:]}
+    rest: dict[str, Any] = {name: types[name](values[name]) for name in COLUMNS[2:]}
     return TraceRow(kind, time_ns, **rest)  # type: ignore[arg-type]
 
 

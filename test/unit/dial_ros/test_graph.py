@@ -32,7 +32,11 @@ def test_humanoid_is_sim_without_the_simulated_robot():
 
 def test_a_robots_own_topics_become_remappings(tmp_path):
     for node in graph("humanoid", robot=str(robot_with_own_topics(tmp_path))):
-        assert node.remappings == {"image/ego": "/head/color/image_raw", "joint_states": "/arm_driver/joint_states"}
+        assert node.remappings == {
+            "image/ego": "/head/color/image_raw",
+            "image/ego/compressed": "/head/color/image_raw/compressed",
+            "joint_states": "/arm_driver/joint_states",
+        }
 
 
 def test_topics_that_already_agree_are_not_remapped():

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint
+from dial_core.runtime.overlap import Committed
 from dial_core.runtime.sessions import System1Session, System2Session
+from dial_core.runtime.views import CameraView
 
 INSTRUCTION = "pick the can from the placemat and place it on the plate"
 
@@ -46,6 +49,31 @@ def test_an_image_and_words_become_foresight_and_then_a_chunk(checkpoint, image,
     assert (foresight.shape, foresight.dtype) == ((36, 192), np.float32)
     assert (chunk.shape, chunk.dtype) == ((16, 47), np.float32)
     assert np.isfinite(chunk).all()
+
+
+def test_a_checkpoint_of_two_cameras_wants_a_picture_of_each_and_uses_both(checkpoint, image, state):
+    wrist = CameraView(name="wrist", height=96, width=96)
+    two = replace(checkpoint, contract=checkpoint.contract.model_copy(update={"further_cameras": (wrist,)}))
+    session, foresight = System1Session(two), np.zeros((36, 192), np.float32)
+    chunks = [session.chunk((image, other), foresight, state) for other in (image, 255 - image)]
+    assert np.abs(chunks[0] - chunks[1]).max() > 1e-4
+    with pytest.raises(DialError, match=r"sees 2 cameras \(ego, wrist\), got 1 images"):
+        session.chunk(image, foresight, state)
+
+
+def test_a_chunk_can_be_made_to_agree_with_committed_actions(checkpoint, image, state):
+    session, foresight = System1Session(checkpoint), np.zeros((36, 192), np.float32)
+    free = session.chunk(image, foresight, state)
+    weights = np.where(np.arange(16) < 4, 1.0, 0.0)
+    led = session.chunk(image, foresight, state, Committed(free + 0.1, weights))
+    assert np.abs(led - free - 0.1)[:4].mean() < 0.5 * 0.1
+    np.testing.assert_allclose(session.chunk(image, foresight, state, Committed(free + 0.1, 0 * weights)), free, atol=1e-4)
+
+
+def test_the_look_of_system_2_gives_the_view_in_the_foresights_own_space(checkpoint, image):
+    foresight, view = System2Session(checkpoint).look(image, INSTRUCTION)
+    assert foresight.shape == view.shape
+    np.testing.assert_array_equal(foresight, System2Session(checkpoint).foresight(image, INSTRUCTION))
 
 
 def test_two_loads_of_a_checkpoint_compute_the_same(folder, checkpoint, image, state):
