@@ -2,7 +2,6 @@
 
 import numpy as np
 from rclpy.duration import Duration
-from rclpy.node import Node
 from rclpy.publisher import Publisher
 from trajectory_msgs.msg import JointTrajectory
 
@@ -11,13 +10,14 @@ from dial_core.runtime.guard import Clamps
 from dial_core.runtime.motion import NANOSECONDS, JointMotion
 from dial_core.runtime.plan import MotionPlan
 from dial_ros import qos
+from dial_ros.lifecycle import DialNode
 from dial_ros.trajectory import TrajectorySplitter
 
 
 class Commander:
     """Publishes what the plan decides. Callers keep to one thread at a time."""
 
-    def __init__(self, node: Node, embodiment: Embodiment, plan: MotionPlan) -> None:
+    def __init__(self, node: DialNode, embodiment: Embodiment, plan: MotionPlan) -> None:
         self.plan = plan
         self._node = node
         self._splitter = TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
@@ -29,6 +29,7 @@ class Commander:
         """Goes over to a chunk, see `MotionPlan.follow`; nothing is sent if that raises."""
         clamps = self.plan.follow(chunk, stamp_ns, measured, now_ns)
         self._send(self.plan.running)
+        self.plan.sent(stamp_ns, now_ns, self._node.now_ns())
         return clamps
 
     def hold(self, now_ns: int) -> None:

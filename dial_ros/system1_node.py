@@ -14,22 +14,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from std_msgs.msg import String
 
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.arming import Arming, Effect, Input, State
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract, ForesightGate
-from dial_core.runtime.guard import Guard, Margins, NotFiniteError, require_finite
+from dial_core.runtime.guard import Guard, NotFiniteError, require_finite
 from dial_core.runtime.motion import NANOSECONDS
 from dial_core.runtime.plan import MotionPlan
 from dial_core.runtime.stitching import ChunkTooLateError
 from dial_core.runtime.tracing import TraceRow, TraceWriter
-from dial_core.runtime.urdf import joint_limits
 from dial_ros import qos
 from dial_ros.commander import Commander
 from dial_ros.lifecycle import DialNode, one_thread, run
+from dial_ros.limits import Limits
 from dial_ros.messages import foresight_from_message, to_ns
 from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.operator_services import OperatorServices
@@ -39,7 +38,6 @@ from dial_ros.system1_report import Report
 from dial_ros.worker import Worker
 
 ACKNOWLEDGE_S = 0.2  # wait this long for others to have the last hold and the last status when the node ends
-LIMITS_FROM = ("embodiment", "robot_description")
 
 
 class System1Node(DialNode):
@@ -49,10 +47,11 @@ class System1Node(DialNode):
 
     def __init__(self) -> None:
         super().__init__("system1")
-        self._session = self._commander = self._status_out = self._senses = self._requests = None
+        self._session = self._commander = self._status_out = self._senses = self._requests = self._limits = None
         self._inputs, self._timers = [], []
         self._worker: Worker[Observation] | None = None
         self._lock = threading.RLock()
+        self._epoch = 0  # counts what was forgotten: a chunk begun before is not sent after
         self._arming = Arming()  # for the life of the process: an emergency stop outlives every transition
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
@@ -68,26 +67,15 @@ class System1Node(DialNode):
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
         if timeout_s > horizon_s + 1e-9:
             raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
-        if self.value("limits_from") not in LIMITS_FROM:
-            raise DialError(f"limits_from '{self.value('limits_from')}' is not known; choose one of: {', '.join(LIMITS_FROM)}")
         self._kinematics = ForwardKinematics(self._embodiment)
-        self._margins = Margins(
-            position=self.value("position_margin"),
-            velocity=self.value("velocity_share"),
-            acceleration=self.value("acceleration_share"),
-            jump=self.value("max_jump"),
-        )
-        guard = Guard.for_embodiment(self._embodiment, self._margins)
+        self._limits = Limits(self, self._embodiment, self._on_limits)
         joints, step_s = self._embodiment.joint_slice, 1.0 / self._embodiment.rate_hz
-        plan = MotionPlan(joints, step_s, guard, self.value("splice_lead"), self.value("strategy"))
+        plan = MotionPlan(joints, step_s, self._limits.guard, self.value("splice_lead"), self.value("strategy"))
         self._warm_up()
         self._commander = Commander(self, self._embodiment, plan)
         self._status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
         self._senses = Senses(self, self._contract, self._embodiment, self._on_observation)
         self._inputs = [self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)]
-        self._limits_known, self._limits_refusal = self.value("limits_from") == "embodiment", ""
-        if not self._limits_known:
-            self._inputs.append(self.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED))
         self._requests = OperatorServices(self, self._arming, self._lock, self._carry_out)
         self._timers = [self.every(0.05, self._supervise), self.every(0.2, self._publish_status)]
 
@@ -122,7 +110,7 @@ class System1Node(DialNode):
             self._report.trace.close()
 
     def cleanup(self) -> None:
-        for part in (self._commander, self._senses, self._requests):
+        for part in (self._commander, self._senses, self._requests, self._limits):
             if part is not None:
                 part.close()
         if self._status_out is not None:
@@ -131,7 +119,7 @@ class System1Node(DialNode):
             self.destroy_subscription(subscription)
         for timer in self._timers:
             self.destroy_timer(timer)
-        self._session = self._commander = self._status_out = self._senses = self._requests = None
+        self._session = self._commander = self._status_out = self._senses = self._requests = self._limits = None
         self._inputs, self._timers = [], []
 
     def clock_jumped_back(self) -> None:
@@ -155,6 +143,7 @@ class System1Node(DialNode):
             self._commander.hold(self.now_ns())
             self.get_logger().warning(f"decelerating: {self._arming.reason}")
         if Effect.FORGET in effect and self._worker is not None:
+            self._epoch += 1
             self._worker.clear()
             self._gate.clear()
             self._commander.forget()
@@ -188,16 +177,9 @@ class System1Node(DialNode):
         else:
             self.complain(self._gate.last_refusal.split(":")[0], f"foresight refused: {self._gate.last_refusal}")
 
-    def _on_robot_description(self, message: String) -> None:
-        try:
-            guard = Guard.for_embodiment(self._embodiment, self._margins, joint_limits(message.data))
-        except DialError as error:
-            self._limits_refusal = str(error)
-            self.complain("robot_description", str(error))
-            return
+    def _on_limits(self, guard: Guard) -> None:
         with self._lock:
             self._commander.plan.guard = guard
-            self._limits_known, self._limits_refusal = True, ""
 
     def _on_observation(self, seen: Observation) -> None:
         # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
@@ -214,7 +196,7 @@ class System1Node(DialNode):
             foresight = self._gate.newest
             if self._arming.state is not State.RUNNING or foresight is None:
                 return
-            committed = self._commander.plan.committed(seen.stamp_ns)
+            committed, epoch = self._commander.plan.committed(seen.stamp_ns), self._epoch
         started_ns, started_s = self.now_ns(), time.perf_counter()
         pixels = self._senses.pixels(seen)
         if pixels is None:
@@ -234,24 +216,27 @@ class System1Node(DialNode):
         try:
             require_finite(chunk, f"chunk of the frame at {seen.stamp_ns / NANOSECONDS:.3f} s")
             with self._lock:
-                self._send_chunk(chunk, seen, foresight, row)
+                if epoch == self._epoch and self._still_wanted(foresight):
+                    self._send_chunk(chunk, seen, row)
+                else:
+                    self._report.note(replace(row, text="the world changed while it was made"))
         except (NotFiniteError, ChunkTooLateError) as error:
             self._report.rejected(replace(row, text=str(error)))
             self.complain(type(error).__name__, str(error))
 
-    def _send_chunk(self, chunk: np.ndarray, seen: Observation, foresight: Foresight, row: TraceRow) -> None:
-        """Splices a chunk (H, A) into the running motion and publishes, unless the world changed meanwhile."""
-        same_instruction = foresight.instruction_id == self._arming.instruction_id and self._gate.newest is not None
-        if self._arming.state is not State.RUNNING or not same_instruction:
-            self._report.note(replace(row, text="the world changed while it was made"))
-            return
-        started_s, now_ns = time.perf_counter(), self.now_ns()
+    def _still_wanted(self, foresight: Foresight) -> bool:
+        """Whether a chunk made with `foresight` may still move the robot."""
+        return self._arming.state is State.RUNNING and foresight.instruction_id == self._arming.instruction_id
+
+    def _send_chunk(self, chunk: np.ndarray, seen: Observation, row: TraceRow) -> None:
+        """Splices a chunk (H, A) into the running motion and publishes; the caller holds the lock."""
+        started_s, now_ns, plan = time.perf_counter(), self.now_ns(), self._commander.plan
+        takes_over_ns = plan.takes_over_ns(now_ns)
         clamps = self._commander.follow(chunk, seen.stamp_ns, seen.joints, now_ns)
-        plan = self._commander.plan
         sent = replace(
             row,
-            sent_ns=now_ns,
-            takes_over_ns=now_ns + round(plan.lead_s * NANOSECONDS),
+            sent_ns=self.now_ns(),
+            takes_over_ns=takes_over_ns,
             stitching_s=time.perf_counter() - started_s,
             reckoned_delay_s=plan.reckoned_delay_s,
             clamped=clamps.total(),
@@ -271,7 +256,7 @@ class System1Node(DialNode):
         inputs = self._senses.inputs(now_ns) | {
             "foresight": Input(foresight_age_s, self.value("foresight_timeout"), self._foresight_refusal),
             "clock": Input(wall_s - self._clock_seen[1], self.value("clock_timeout")),
-            "robot_description": Input(0.0 if self._limits_known else None, 1.0, self._limits_refusal),
+            "robot_description": self._limits.input,
         }
         with self._lock:
             before = self._arming.state

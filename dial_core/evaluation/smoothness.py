@@ -94,6 +94,7 @@ class Planned:
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> None:
         self.clamped += self._plan.follow(chunk, stamp_ns, measured, now_ns).total()
+        self._plan.sent(stamp_ns, now_ns, now_ns)
 
     def sample(self, time_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
         return None if self._plan.running is None else self._plan.running.sample(time_ns)

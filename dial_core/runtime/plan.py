@@ -3,7 +3,6 @@
 The nodes and the offline benchmark play the same plan.
 """
 
-import math
 from collections import deque
 
 import numpy as np
@@ -13,28 +12,24 @@ from dial_core.runtime.motion import NANOSECONDS, JointMotion
 from dial_core.runtime.overlap import Committed, make_overlap
 from dial_core.runtime.stitching import hold, splice
 
-REMEMBERED_WAYS = 10
+REMEMBERED = 10
 
 
-class DelayEstimate:
-    """How long a chunk is on its way: the longest of the last ten, from the observation's stamp to its sending.
-
-    The longest, because a chunk that comes later than reckoned takes over where its predecessor was not meant to rule.
-    Only chunks that were sent count: a warm-up call has no stamp and no sending.
-    """
+class Longest:
+    """The longest of the last ten durations [s]. Longest, because whoever is late takes over where another was meant to rule."""
 
     def __init__(self) -> None:
-        self._ways_s: deque[float] = deque(maxlen=REMEMBERED_WAYS)
+        self._durations_s: deque[float] = deque(maxlen=REMEMBERED)
 
-    def note(self, stamp_ns: int, sent_ns: int) -> None:
-        """One chunk's way; one that a jump of the clock made negative is left out."""
-        if sent_ns >= stamp_ns:
-            self._ways_s.append((sent_ns - stamp_ns) / NANOSECONDS)
+    def note(self, begin_ns: int, end_ns: int) -> None:
+        """One duration; one that a jump of the clock made negative is left out."""
+        if end_ns >= begin_ns:
+            self._durations_s.append((end_ns - begin_ns) / NANOSECONDS)
 
     @property
-    def longest_s(self) -> float:
-        """Of the last ways [s]; NaN before the first."""
-        return max(self._ways_s, default=math.nan)
+    def seconds(self) -> float | None:
+        """None before the first."""
+        return max(self._durations_s, default=None)
 
 
 class MotionPlan:
@@ -46,13 +41,22 @@ class MotionPlan:
         self.running: JointMotion | None = None
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
-        self._delay = DelayEstimate()
+        self._ways, self._sendings = Longest(), Longest()
 
     @property
     def reckoned_delay_s(self) -> float:
         """From an observation to the moment its chunk takes over [s]; one step before the first chunk."""
-        longest_s = self._delay.longest_s
-        return self._step_s if math.isnan(longest_s) else longest_s + self.lead_s
+        way_s = self._ways.seconds
+        return self._step_s if way_s is None else way_s + self.lead_s
+
+    def takes_over_ns(self, now_ns: int) -> int:
+        """When a motion that is begun now takes over: splicing and sending take their time, then the lead."""
+        return now_ns + round(((self._sendings.seconds or 0.0) + self.lead_s) * NANOSECONDS)
+
+    def sent(self, stamp_ns: int, begun_ns: int, sent_ns: int) -> None:
+        """A chunk's motion, begun at `begun_ns`, is on its way. What was never sent (a warm-up) is never reckoned with."""
+        self._ways.note(stamp_ns, sent_ns)
+        self._sendings.note(begun_ns, sent_ns)
 
     def committed(self, stamp_ns: int) -> Committed | None:
         """What the chunk of the observation at `stamp_ns` must agree with, if the strategy asks for it."""
@@ -64,16 +68,15 @@ class MotionPlan:
         Args:
             stamp_ns: time of the chunk's observation.
             measured: joints then (J,) [rad]: where the motion starts if none runs.
-            now_ns: time of sending.
+            now_ns: now; say `sent` when it is on its way.
 
         Raises:
             ChunkTooLateError: all targets are past; nothing changes but what the strategy remembers.
         """
         running = self.running or JointMotion.standing(stamp_ns, measured)
-        takes_over_ns = now_ns + round(self.lead_s * NANOSECONDS)
+        takes_over_ns = self.takes_over_ns(now_ns)
         targets = self._overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         self.running, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
-        self._delay.note(stamp_ns, now_ns)
         return clamps
 
     def hold(self, now_ns: int) -> JointMotion | None:

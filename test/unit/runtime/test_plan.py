@@ -1,7 +1,5 @@
 """The plan over many chunks: splices are continuous, delays are measured, and nothing but real chunks counts."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,7 @@ from dial_core.embodiment import load_embodiment
 from dial_core.runtime.guard import Guard
 from dial_core.runtime.motion import NANOSECONDS
 from dial_core.runtime.overlap import STRATEGIES
-from dial_core.runtime.plan import DelayEstimate, MotionPlan
+from dial_core.runtime.plan import Longest, MotionPlan
 from dial_core.runtime.stitching import ChunkTooLateError
 
 EMBODIMENT = load_embodiment("gr1")
@@ -64,20 +62,25 @@ def test_over_a_thousand_splices_position_and_velocity_are_continuous_and_no_lim
     assert worst_acceleration <= 1 + 1e-5
 
 
-def test_the_delay_is_the_longest_of_the_last_ten_ways():
-    delay = DelayEstimate()
-    assert math.isnan(delay.longest_s)
-    for way_s in (0.3, *[0.1] * 9):
-        delay.note(ns(1.0), ns(1.0 + way_s))
-    assert delay.longest_s == pytest.approx(0.3)
-    delay.note(ns(1.0), ns(1.05))
-    assert delay.longest_s == pytest.approx(0.1), "the slow one is forgotten after ten more"
+def follow(moving, chunk, stamp_s, sent_s, measured=EMBODIMENT.home_position):
+    moving.follow(chunk, ns(stamp_s), measured, ns(sent_s))
+    moving.sent(ns(stamp_s), ns(sent_s), ns(sent_s))
 
 
-def test_a_negative_way_after_a_clock_jump_is_left_out():
-    delay = DelayEstimate()
-    delay.note(ns(9.0), ns(0.1))
-    assert math.isnan(delay.longest_s)
+def test_the_longest_of_the_last_ten_durations_is_reckoned_with():
+    longest = Longest()
+    assert longest.seconds is None
+    for duration_s in (0.3, *[0.1] * 9):
+        longest.note(ns(1.0), ns(1.0 + duration_s))
+    assert longest.seconds == pytest.approx(0.3)
+    longest.note(ns(1.0), ns(1.05))
+    assert longest.seconds == pytest.approx(0.1), "the slow one is forgotten after ten more"
+
+
+def test_a_negative_duration_after_a_clock_jump_is_left_out():
+    longest = Longest()
+    longest.note(ns(9.0), ns(0.1))
+    assert longest.seconds is None
 
 
 def test_one_step_is_reckoned_with_before_the_first_chunk_and_only_sent_chunks_count():
@@ -87,14 +90,26 @@ def test_one_step_is_reckoned_with_before_the_first_chunk_and_only_sent_chunks_c
     with pytest.raises(ChunkTooLateError):
         moving.follow(wandering(rng, 0.0), 0, EMBODIMENT.home_position, ns(0.9))
     assert moving.reckoned_delay_s == STEP_S, "what was never sent tells no delay"
-    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, ns(1.11))
+    follow(moving, wandering(rng, 1.0), 1.0, 1.11)
     assert moving.reckoned_delay_s == pytest.approx(0.13)
+
+
+def test_a_motion_takes_over_only_after_splicing_and_sending_have_had_their_time():
+    moving, rng = plan(), np.random.default_rng(0)
+    assert moving.takes_over_ns(ns(1.0)) == ns(1.02)
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, ns(1.1))
+    moving.sent(ns(1.0), ns(1.1), ns(1.13))
+    assert moving.takes_over_ns(ns(1.2)) == ns(1.25)
+    before = moving.running
+    moving.follow(wandering(rng, 1.15), ns(1.15), EMBODIMENT.home_position, ns(1.25))
+    for moment in (1.26, 1.28, 1.299):
+        np.testing.assert_allclose(moving.running.sample(ns(moment))[0], before.sample(ns(moment))[0], atol=1e-6)
 
 
 def test_committed_steps_are_counted_by_what_was_consumed_between_the_stamps():
     moving, rng = plan("rtc"), np.random.default_rng(0)
     chunk = wandering(rng, 1.0)
-    moving.follow(chunk, ns(1.0), EMBODIMENT.home_position, ns(1.08))
+    follow(moving, chunk, 1.0, 1.08)
     committed = moving.committed(ns(1.0 + 4 * STEP_S))
     np.testing.assert_allclose(committed.actions[:12], chunk[4:], atol=1e-6)
     # 0.08 s and the lead of 0.02 s: two steps are executed before the next chunk can take over.
