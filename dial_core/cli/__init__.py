@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, evaluation, learning, motion, release, robots
+from dial_core.cli import beginning, drawing, evaluation, learning, motion, release, robots
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -42,6 +42,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import-release": release.import_release,
     "export-release": release.export_release,
     "parity": release.parity,
+    "draw": drawing.draw,
     "embodiment": robots.embodiment,
     "smoothness": motion.smoothness,
     "trace": motion.trace,

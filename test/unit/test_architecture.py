@@ -19,6 +19,7 @@ DOORS = {
     "embodiment_from_urdf": {"embodiment", "config", "errors"},
     "kinematics": {"embodiment", "config", "errors"},
     "viz": {"errors"},
+    "diagram": {"model", "embodiment", "config", "errors"},
     "model": {"embodiment", "config", "errors"},
     "sim": {"embodiment", "kinematics", "config", "errors"},
     "runtime": {"model", "embodiment", "kinematics", "config", "errors"},
@@ -26,6 +27,7 @@ DOORS = {
     "training": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
     "cli": {
+        "diagram",
         "embodiment_from_urdf",
         "training",
         "evaluation",
