@@ -68,10 +68,10 @@ def encode_episodes(job: FeatureJob) -> None:
 
 
 def vision_hash(model: DialModel) -> str:
-    """Short SHA-256 of the vision tower's weights (merger included)."""
+    """Short SHA-256 of the weights that make image tokens: the vision tower with its merger, and a second tower."""
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
-        if "visual" in name:
+        if "visual" in name or name.startswith("view_encoder."):
             digest.update(name.encode())
             digest.update(value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]

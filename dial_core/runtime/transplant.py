@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
@@ -63,9 +63,9 @@ def transplant(
     fresh = tuple(sorted(model.state_dict().keys() - taken))
     rest = f"{len(fresh)} random, seed {seed}: {', '.join(fresh) or 'none'}"
     card = f"# {preset}, to begin with\n\n{len(taken)} tensors from {source}; {rest}.\n"
-    words = tokenizer or (source if not ours or (Path(source) / "tokenizer_config.json").is_file() else model.arch.pretrained)
+    words = _own_tokenizer(Path(source), model.arch) if ours and tokenizer is None else _tokenizer(tokenizer or source)
     unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
-    contract = save_checkpoint(path, model, _tokenizer(words), unknown, robot, camera, card, model.dtype)
+    contract = save_checkpoint(path, model, words, unknown, robot, camera, card, model.dtype)
     return Transplant(contract, fresh)
 
 
@@ -100,9 +100,16 @@ def _computation(arch: Architecture) -> dict:
     return {"backbone": arch.backbone, "image": arch.image, "vision": arch.vision, "text": arch.text, "tokens": tokens}
 
 
-def _tokenizer(source: str | Path | None) -> PreTrainedTokenizerBase:
-    if source is None:
-        raise DialError("the source has no tokenizer and the preset names no backbone; name one with --tokenizer")
+def _own_tokenizer(folder: Path, arch: Architecture) -> PreTrainedTokenizerBase:
+    """A checkpoint's; an imported release has none and gets that of the backbone that the preset names."""
+    if (folder / "tokenizer.json").is_file():
+        return PreTrainedTokenizerFast.from_pretrained(folder)
+    if arch.pretrained is None:
+        raise DialError(f"{folder} has no tokenizer and the preset names no backbone; name one with --tokenizer")
+    return _tokenizer(arch.pretrained)
+
+
+def _tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     try:
         return AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
