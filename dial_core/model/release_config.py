@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 from dial_core.model.release_weights import EMBEDDING, WORLD_HEAD
@@ -66,8 +67,9 @@ def architecture_of(
                 "pad": text.get("pad_token_id") or 0,
                 "image": vlm["image_token_id"],
                 "video": vlm["video_token_id"],
-                "vision_start": vlm["vision_start_token_id"],
-                "vision_end": vlm["vision_end_token_id"],
+                # transformers 4 may keep these two with the text.
+                "vision_start": (text | vlm)["vision_start_token_id"],
+                "vision_end": (text | vlm)["vision_end_token_id"],
                 "query": None if last else first_query,
             },
             "fusion": _stack(fusion),
@@ -94,7 +96,7 @@ def architecture_of(
         }
     except KeyError as error:
         raise DialError(f"the release's configuration or tensors lack {error}") from error
-    return Architecture.model_validate(values)
+    return validate(Architecture, values, source="the release's configuration")
 
 
 def release_config(arch: Architecture) -> dict[str, Any]:
@@ -178,10 +180,10 @@ def _require_dial(head: Mapping[str, Any]) -> None:
     diffusion = head["diffusion_model_cfg"]
     expected = {"add_pos_embed": True, "use_vlln": True, "num_target_vision_tokens": 0, "use_vl_mask": False}
     wrong = {key: head[key] for key, value in expected.items() if head.get(key, value) != value}
-    if not diffusion.get("interleave_self_attention", True):
-        wrong["diffusion_model_cfg.interleave_self_attention"] = False
+    wanted = {"interleave_self_attention": True, "norm_type": "ada_norm", "positional_embeddings": None}
+    wrong |= {f"diffusion_model_cfg.{key}": diffusion[key] for key, value in wanted.items() if diffusion.get(key, value) != value}
     if wrong:
-        raise DialError(f"this is no DIAL action head: {wrong}, expected {expected} and interleaved self-attention")
+        raise DialError(f"this is no DIAL action head: {wrong}; expected {expected}, and in diffusion_model_cfg {wanted}")
 
 
 def _stack(stack: Mapping[str, Any]) -> dict[str, Any]:

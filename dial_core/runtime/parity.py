@@ -17,6 +17,20 @@ from dial_core.runtime.release_files import Release, import_model, read_release
 TOLERANCE = 1e-4
 STAGES = {"golden": "warmup", "end2end": "end_to_end"}  # the release's name -> ours
 LOSSES = {"bridge_loss": "world_loss", "action_loss": "action_loss", "loss": "loss"}
+INPUTS = (
+    "input_ids",
+    "attention_mask",
+    "pixel_values",
+    "goal_pixel_values",
+    "image_grid_thw",
+    "state",
+    "action",
+    "action_mask",
+    "embodiment_id",
+    "inference_noise",
+    "training_noise",
+    "training_tau",
+)  # `case.<name>`
 RESULTS = {
     "vit_obs": "ViT tokens, view",
     "vit_goal": "ViT tokens, goal",
@@ -50,9 +64,13 @@ def parity(path: str | Path) -> list[Row]:
         DialError: the file holds no case, or its tensors do not make up a model.
     """
     release = read_release(path)
-    missing = sorted(f"expected_{key}" for key in RESULTS if f"expected_{key}" not in release.case)
+    missing = [name for name in (*INPUTS, *(f"expected_{key}" for key in RESULTS)) if name not in release.case]
+    missing += [f"losses.{stage}.{name}" for stage in STAGES for name in LOSSES if name not in release.losses.get(stage, {})]
     if missing:
         raise DialError(f"{path} holds no complete parity case; missing: {', '.join(missing)}")
+    slots = release.case["embodiment_id"]
+    if slots.min() < 0 or slots.max() >= len(release.arch.embodiments):
+        raise DialError(f"{path}: embodiment_id {slots.tolist()}; the model has slots 0 to {len(release.arch.embodiments) - 1}")
     return compare(import_model(release), release)
 
 

@@ -53,7 +53,7 @@ def read_release(path: str | Path, vlm: str | Path | None = None, image: tuple[i
         stored, metadata = _read_file(path)
         if "config" not in metadata:
             raise DialError(f"{path} has no 'config' in its metadata; give the folder with the release's config.json instead")
-        config, losses = json.loads(metadata["config"]), json.loads(metadata.get("losses", "{}"))
+        config, losses = (_parsed(metadata.get(key, "{}"), f"'{key}' in the metadata of {path}") for key in ("config", "losses"))
         case = {name.removeprefix(CASE): tensor for name, tensor in stored.items() if name.startswith(CASE)}
         tensors = {name: tensor for name, tensor in stored.items() if not name.startswith(CASE)}
     else:
@@ -61,6 +61,8 @@ def read_release(path: str | Path, vlm: str | Path | None = None, image: tuple[i
     if all(name.startswith(PREFIX) for name in tensors):
         tensors = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items()}
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    if missing := [key for key in ("vlm", "head", "num_queries") if key not in config]:
+        raise DialError(f"{path}: its configuration lacks {', '.join(missing)}")
     queries = config["num_queries"]
     arch = architecture_of(
         config["vlm"], config["head"], queries, shapes, _patch_grid(case, config, image), _first_query(case, config, queries)
@@ -206,6 +208,16 @@ def _first_query(case: Mapping[str, torch.Tensor], config: Mapping[str, Any], qu
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        return _parsed(path.read_text(), str(path))
+    except OSError as error:
         raise DialError(f"{path} cannot be read: {error}") from error
+
+
+def _parsed(text: str, source: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DialError(f"{source} is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise DialError(f"{source} must be an object, found {type(values).__name__}")
+    return values

@@ -16,7 +16,7 @@ from dial_core.cli import app
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
-from dial_core.runtime.parity import make_case, parity
+from dial_core.runtime.parity import Row, make_case, parity
 from dial_core.runtime.release_files import export_release, import_model, import_release, load_as_released, read_release
 
 CASE = Path(__file__).parents[2] / "data" / "dial_release_case_a.safetensors"
@@ -161,6 +161,34 @@ def test_the_command_ends_with_1_when_a_weight_is_off(tmp_path):
     assert result.exit_code == 1
     assert "not equal" in result.output
     assert "actions" in result.output
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, m: m.update(config="{"), "'config' in the metadata of .* is no JSON"),
+        (lambda t, m: m.update(config="[]"), "must be an object, found list"),
+        (lambda t, m: m.update(config=m["config"].replace('"num_queries"', '"queries"')), "lacks num_queries"),
+        (lambda t, m: m.update(config=m["config"].replace('"ada_norm"', '"layer_norm"')), "norm_type.*layer_norm"),
+        (lambda t, m: m.update(config=m["config"].replace('"num_attention_heads": 4', '"num_attention_heads": 3')), "must divide width"),
+        (lambda t, m: m.pop("losses"), r"missing: losses\.golden\.bridge_loss"),
+        (lambda t, m: t.pop("case.state"), "missing: state"),
+        (lambda t, m: t["case.embodiment_id"].fill_(9), r"embodiment_id \[9, 9\]; the model has slots 0 to 3"),
+        (lambda t, m: t["case.input_ids"].__setitem__((0, -1), 7), "must be the queries, one after the other"),
+    ],
+)
+def test_a_file_of_another_form_is_refused_with_what_is_wrong(tmp_path, change, message):
+    with safe_open(CASE, "pt") as stored:
+        metadata = stored.metadata()
+    tensors = load_file(CASE)
+    change(tensors, metadata)
+    save_file(tensors, tmp_path / "other.safetensors", metadata=metadata)
+    with pytest.raises(DialError, match=message):
+        parity(tmp_path / "other.safetensors")
+
+
+def test_not_a_number_is_never_within():
+    assert not Row("x", float("nan"), 1.0).within
 
 
 def test_a_truncated_file_says_so(tmp_path):
