@@ -68,8 +68,8 @@ def architecture_of(
                 "image": vlm["image_token_id"],
                 "video": vlm["video_token_id"],
                 # transformers 4 may keep these two with the text.
-                "vision_start": (text | vlm)["vision_start_token_id"],
-                "vision_end": (text | vlm)["vision_end_token_id"],
+                "vision_start": {**text, **vlm}["vision_start_token_id"],
+                "vision_end": {**text, **vlm}["vision_end_token_id"],
                 "query": None if last else first_query,
             },
             "fusion": _stack(fusion),
