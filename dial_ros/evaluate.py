@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
-from dial_core.evaluation.protocol import wilson_interval
+from dial_core.evaluation.intervals import wilson_interval
 from dial_core.sim.task import load_task
 from dial_ros.demo import arguments, run_trials, table_of
 from dial_ros.demo_report import summary, write_json

@@ -39,6 +39,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": evaluation.evaluate,
     "expert": evaluation.expert,
     "probe": evaluation.probe,
+    "compare": evaluation.compare,
+    "merge": evaluation.merge,
     "import-release": release.import_release,
     "export-release": release.export_release,
     "parity": release.parity,

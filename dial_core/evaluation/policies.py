@@ -1,125 +1,167 @@
-"""What drives the robot in an evaluation: the two sessions in lockstep with the simulated clock, or the expert."""
+"""What drives the robot in an evaluation: a checkpoint, here or on another machine, the expert, a replay, or chance."""
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
 
 import numpy as np
 
+from dial_core.data.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.evaluation.protocol import Protocol
-from dial_core.kinematics import ForwardKinematics
-from dial_core.runtime.checkpoint import load_checkpoint
-from dial_core.runtime.contract import Contract
-from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.overlap import make_overlap
-from dial_core.runtime.sessions import System1Session, System2Session
+from dial_core.evaluation.arena import Arena, Observation, TabletopArena
+from dial_core.evaluation.dial_policy import DialPolicy, open_sessions, require_fitting
+from dial_core.evaluation.protocol import PolicyKind, Protocol
 from dial_core.sim.expert import Expert
-from dial_core.sim.world import World
+
+REPLAY, REMOTE = "replay:", "tcp://"
+RANDOM_STEP_RAD = 0.05  # standard deviation of the random policy's step [rad]
 
 
 class Policy(Interface):
-    """Gives joint targets at the control rate."""
+    """Gives joint targets at the control rate.
 
-    def begin(self, world: World) -> None:
-        """A new episode: `world` was just reset."""
-
-    def targets(self, world: World, image: np.ndarray) -> np.ndarray:
-        """Absolute joint targets (29,) [rad] for one control step from now, given the camera's image of now."""
-
-
-class ExpertPolicy:
-    """The scripted expert, as an upper bound."""
-
-    def begin(self, world: World) -> None:
-        """Plans for the scene."""
-        self._expert = Expert(world, world.scene.seed)
-
-    def targets(self, world: World, image: np.ndarray) -> np.ndarray:
-        """The expert's next action; it looks at the world's state and not at the image."""
-        return self._expert.action()[world.embodiment.joint_slice].astype(np.float64)
-
-
-class DialPolicy:
-    """System-2 every `system2_period_steps`, System-1 every `execute_steps`, as the nodes run them but in lockstep."""
-
-    def __init__(self, checkpoint: Path, protocol: Protocol) -> None:
-        loaded = load_checkpoint(checkpoint)
-        require_fitting(protocol, loaded.contract)
-        self._system2 = System2Session(loaded)
-        self._system1 = System1Session(loaded, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed)
-        self._protocol = protocol
-
-    def begin(self, world: World) -> None:
-        """Forgets the last episode and reads the instruction."""
-        self._system1.contract.require(world.embodiment, self._protocol.camera)
-        self._kinematics = ForwardKinematics(world.embodiment)
-        self._instruction = world.instruction
-        if self._protocol.foresight == "wrong_instruction":
-            self._instruction = wrong_instruction(world)
-        self._step = 0
-        self._step_s = 1.0 / world.embodiment.rate_hz
-        self._overlap = make_overlap(self._protocol.strategy, self._step_s)
-        # (control step from which System-1 has it, foresight), oldest first
-        self._foresights: list[tuple[int, np.ndarray]] = []
-
-    def targets(self, world: World, image: np.ndarray) -> np.ndarray:
-        """The next row of the current chunk; a new foresight and a new chunk when they are due."""
-        if self._step % self._protocol.system2_period_steps == 0:
-            self._look_ahead(image)
-        row = self._step % self._protocol.execute_steps
-        if row == 0:
-            state = self._kinematics.state(world.joint_positions())
-            stamp_ns = round(self._step * self._step_s * NANOSECONDS)
-            # In lockstep a chunk takes over at once; what the robot does in the step that it starts with is committed.
-            committed = self._overlap.committed(stamp_ns, self._step_s)
-            chunk = self._system1.chunk(image, self._current_foresight(), state, committed)
-            self._targets = self._overlap.targets(stamp_ns, chunk, stamp_ns)[:, world.embodiment.joint_slice]
-        self._step += 1
-        return self._targets[row].astype(np.float64)
-
-    def _look_ahead(self, image: np.ndarray) -> None:
-        kind = self._protocol.foresight
-        if kind == "first_frame" and self._foresights:
-            return
-        if kind == "zeros":
-            foresight = np.zeros(self._system2.contract.foresight_shape, np.float32)
-        else:
-            foresight = self._system2.foresight(image, self._instruction)
-        # The first one of an episode is waited for; System-1 does not start without.
-        delay = self._protocol.system2_delay_steps if self._foresights else 0
-        self._foresights.append((self._step + delay, foresight))
-
-    def _current_foresight(self) -> np.ndarray:
-        arrived = [foresight for step, foresight in self._foresights if step <= self._step]
-        return arrived[-1]
-
-
-def require_fitting(protocol: Protocol, contract: Contract) -> None:
-    """Checks that a chunk of the checkpoint is as long as the protocol executes.
-
-    Raises:
-        DialError: it is shorter.
+    `heard` is the instruction it works from, and `foresight_age_s` the mean age of the foresights it acted on [s], if it
+    has any: both go into the result, so that a report can be held against what happened.
     """
-    if protocol.execute_steps > contract.horizon:
-        raise DialError(
-            f"execute_steps {protocol.execute_steps} is more than the {contract.horizon} control steps of a chunk of "
-            f"checkpoint {contract.model_id}; choose 1..{contract.horizon}"
-        )
+
+    heard: str
+
+    @property
+    def foresight_age_s(self) -> float | None:
+        """See above."""
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """A new episode: `arena` was just reset to the scene of `seed`."""
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """Absolute joint targets (J,) [rad] for one control step from now."""
 
 
-def wrong_instruction(world: World) -> str:
-    """The scene's instruction with another object: the other one in view, or one that is not there."""
-    objects = [thing.type for thing in world.scene.objects]
-    named = objects[world.scene.target]
-    others = [name for name in objects if name != named] or [name for name in world.task.objects if name != named]
-    return world.instruction.replace(named, others[0])
+class _WithoutForesight:
+    """What the policies without a model share."""
+
+    heard = ""
+    foresight_age_s: float | None = None
 
 
-def make_policy(protocol: Protocol, checkpoint: Path | None) -> Policy:
-    """The policy that a protocol asks for."""
-    if protocol.policy == "expert":
+class ExpertPolicy(_WithoutForesight):
+    """The scripted expert, as an upper bound. It looks at the world's state and not at the image."""
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """Plans for the scene.
+
+        Raises:
+            DialError: the arena is not our tabletop; there is an expert for no other.
+        """
+        if not isinstance(arena, TabletopArena):
+            raise DialError("the scripted expert knows our own tabletop only; evaluate a checkpoint or `random` on this suite")
+        self.heard = instruction
+        self._joints = arena.embodiment.joint_slice
+        self._expert = Expert(arena.world, seed)
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """The expert's next action."""
+        return self._expert.action()[self._joints].astype(np.float64)
+
+
+class RandomPolicy(_WithoutForesight):
+    """A random walk of the joint targets inside their limits: what chance reaches."""
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """Starts from the measured joints; equal seeds walk equally."""
+        self.heard = instruction
+        self._limits = arena.embodiment.lower, arena.embodiment.upper
+        self._rng = np.random.default_rng([seed, 4])
+        self._walk = arena.observe().joints.astype(np.float64)
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """The last targets and a step of 0.05 rad (standard deviation)."""
+        self._walk = np.clip(self._walk + self._rng.normal(0.0, RANDOM_STEP_RAD, self._walk.shape), *self._limits)
+        return self._walk
+
+
+class ReplayPolicy(_WithoutForesight):
+    """A dataset's recorded actions on the scenes they were recorded in, open loop: does the simulation do the same again?"""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises DialError if `folder` is no LeRobot v3 dataset."""
+        self._dataset = LeRobotDataset(folder)
+        self._spans = {(span.facts.get("task"), span.seed): span for span in self._dataset.episodes}
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """Finds the episode of the scene.
+
+        Raises:
+            DialError: the dataset has none of this task and seed.
+        """
+        task = getattr(arena, "task", "")
+        span = self._spans.get((task, seed))
+        if span is None:
+            known = sorted(own for name, own in self._spans if name == task)
+            raise DialError(
+                f"{self._dataset.folder} holds no episode of task {task}, seed {seed}; it has seeds "
+                f"{f'{known[0]} to {known[-1]} ({len(known)} of them)' if known else 'of other tasks only'}"
+            )
+        self.heard = span.instruction
+        self._actions = iter(self._dataset.actions[span.first : span.first + span.length, arena.embodiment.joint_slice])
+        self._last: np.ndarray | None = None
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """The next recorded action; the last one again when they are used up."""
+        self._last = next(self._actions, self._last)
+        assert self._last is not None
+        return self._last.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """Where a policy comes from: its kind, and the folder or `tcp://host:port` of a checkpoint or dataset."""
+
+    kind: PolicyKind
+    location: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> PolicySource:
+        """`expert`, `random`, `replay:DATASET`, `tcp://HOST:PORT`, or a checkpoint folder, as the command line has it."""
+        if text == "expert":
+            return cls("expert")
+        if text == "random":
+            return cls("random")
+        if text.startswith(REPLAY):
+            return cls("replay", text.removeprefix(REPLAY))
+        return cls("checkpoint", text)
+
+    def model_id(self, protocol: Protocol) -> str:
+        """The id that goes into the protocol, once it is known to fit.
+
+        Raises:
+            DialError: no checkpoint or dataset is there, or the protocol does not fit it.
+        """
+        if self.kind == "checkpoint":
+            contract = open_sessions(self.location, protocol)[0].contract
+            require_fitting(protocol, contract)
+            return contract.model_id
+        if self.kind == "replay":
+            return hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
+        return ""
+
+    def seeds(self) -> tuple[int, int] | None:
+        """First seed and number of seeds that a replay has; None for policies that take any."""
+        if self.kind != "replay":
+            return None
+        seeds = [span.seed for span in LeRobotDataset(Path(self.location)).episodes]
+        return min(seeds), max(seeds) - min(seeds) + 1
+
+
+def make_policy(protocol: Protocol, source: PolicySource) -> Policy:
+    """The policy that a protocol asks for, ready for its first episode."""
+    if source.kind == "expert":
         return ExpertPolicy()
-    assert checkpoint is not None
-    return DialPolicy(checkpoint, protocol)
+    if source.kind == "random":
+        return RandomPolicy()
+    if source.kind == "replay":
+        return ReplayPolicy(Path(source.location))
+    return DialPolicy(*open_sessions(source.location, protocol), protocol)

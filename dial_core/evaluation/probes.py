@@ -1,41 +1,38 @@
-"""Does the foresight carry the intent? The same scenes with foresights that carry another one, or none."""
+"""Does the foresight carry the intent? The same scenes with foresights that carry another one, an old one, none, or the truth."""
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
-from dial_core.evaluation.policies import require_fitting
+from dial_core.errors import DialError
+from dial_core.evaluation.evaluate import evaluate
+from dial_core.evaluation.policies import PolicySource
 from dial_core.evaluation.protocol import Protocol
-from dial_core.evaluation.report import summarise
-from dial_core.evaluation.rollout import run_episodes
-from dial_core.runtime.checkpoint import load_checkpoint
 
 # Name in the table -> what is changed in the protocol.
-PROBES: dict[str, dict[str, str]] = {
-    "own foresight": {"foresight": "own"},
+PROBES: dict[str, dict[str, str | int]] = {
+    "own foresight": {},
     "the other object named": {"instruct": "other"},
     "foresight of a wrong instruction": {"foresight": "wrong_instruction"},
     "foresight of zeros": {"foresight": "zeros"},
+    "foresight 0.8 s old": {"system2_delay_steps": 16},
     "frozen first foresight": {"foresight": "first_frame"},
+    "the expert's true future": {"foresight": "expert_future"},
 }
 
 
-def evaluate(protocol: Protocol, checkpoint: Path | None, workers: int, videos: Path | None = None, count: int = 0) -> dict:
-    """Runs a protocol and summarises it; the checkpoint's id becomes part of the protocol.
+def probe(protocol: Protocol, source: PolicySource, out: Path, workers: int, names: tuple[str, ...] = ()) -> dict[str, dict]:
+    """The summary of every probe (or of those named), by its name in the table; each resumable in its own folder.
 
     Raises:
-        DialError: no checkpoint, or one that the protocol does not fit; found before the first episode.
+        DialError: an unknown name, or as `evaluate`.
     """
-    if checkpoint is not None:
-        contract = load_checkpoint(checkpoint).contract
-        require_fitting(protocol, contract)
-        protocol = protocol.model_copy(update={"model_id": contract.model_id})
-    started_s = time.monotonic()
-    results = run_episodes(protocol, checkpoint, workers, videos, count)
-    return summarise(protocol, results, time.monotonic() - started_s)
+    unknown = [name for name in names if name not in PROBES]
+    if unknown:
+        raise DialError(f"no probe '{unknown[0]}'; probes: {', '.join(PROBES)}")
+    return {name: evaluate(protocol.model_copy(update=PROBES[name]), source, out / folder_of(name), workers) for name in names or PROBES}
 
 
-def probe(protocol: Protocol, checkpoint: Path, workers: int) -> dict[str, dict]:
-    """The summary of every probe, by its name in the table."""
-    return {name: evaluate(protocol.model_copy(update=change), checkpoint, workers) for name, change in PROBES.items()}
+def folder_of(name: str) -> str:
+    """A probe's name as a folder."""
+    return name.replace("'", "").replace(" ", "_")

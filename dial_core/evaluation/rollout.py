@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,114 +11,159 @@ import numpy as np
 from dial_core.data.progress import progress_bar
 from dial_core.data.video import write_video
 from dial_core.data.workers import run_jobs
-from dial_core.evaluation.policies import Policy, make_policy
+from dial_core.evaluation.arena import Arena, Case
+from dial_core.evaluation.policies import Policy, PolicySource, make_policy
 from dial_core.evaluation.protocol import Protocol
-from dial_core.sim.objects import load_object
-from dial_core.sim.scene import sample_scene
-from dial_core.sim.task import load_task
-from dial_core.sim.world import World
+from dial_core.evaluation.suites import make_arena
 
-# Success counts when it lasted this many control steps in a row (0.5 s): a toppling object passes through.
-SUCCESS_STEPS = 10
-
-_kept: dict[str, tuple[World, Policy]] = {}
+_arenas: dict[str, Arena] = {}
+_policies: dict[str, Policy] = {}
+ARENAS_KEPT = 4  # a compiled world with its renderer is large, and workers come back to a task soon or never
 
 
 @dataclass(frozen=True)
 class EpisodeJob:
-    """One episode: the protocol, its scene, and where a video goes, if at all."""
+    """One episode: the protocol, who acts, its scene, and where a video goes, if at all."""
 
     protocol: Protocol
-    checkpoint: Path | None
-    seed: int
+    source: PolicySource
+    case: Case
     video: Path | None = None
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How one episode ended.
+    """How one episode ended, with what an audit needs to hold against it.
 
     Attributes:
-        success: the named object stood at rest in the target, hand away, for 0.5 s.
+        task, seed: the scene that was asked for.
+        scene, ended: 12 hex digits of the scene that was put up, and of how it stood at the end.
+        instruction: what that scene asks for.
+        heard: what the policy was told.
+        success: the task was done for `hold_steps` control steps in a row.
+        steps: control steps run, by the simulation's clock.
+        judged: how often success was judged.
+        done: stretches [first, last] of control steps (from 1) at whose ends the task was judged done.
         objects: how many were in the scene.
         named_moved, other_moved: which stood in the target at the end.
-        steps: control steps used.
+        foresight_age_s: mean age of the foresights acted on [s].
         error: what crashed, if it did; a crash is a failure.
     """
 
+    task: str
     seed: int
-    instruction: str
-    success: bool
-    objects: int
-    named_moved: bool
-    other_moved: bool
-    steps: int
+    scene: str = ""
+    ended: str = ""
+    instruction: str = ""
+    heard: str = ""
+    success: bool = False
+    steps: int = 0
+    judged: int = 0
+    done: list[list[int]] = field(default_factory=list)
+    objects: int = 1
+    named_moved: bool = False
+    other_moved: bool = False
+    foresight_age_s: float | None = None
     error: str | None = None
 
+    @property
+    def case(self) -> Case:
+        """The scene that was asked for."""
+        return Case(self.task, self.seed)
 
-def run_episodes(
-    protocol: Protocol, checkpoint: Path | None, workers: int, videos: Path | None = None, count: int = 0
-) -> list[EpisodeResult]:
-    """All episodes of a protocol, in the order of their seeds; the first `count` leave an mp4 in `videos`."""
-    jobs = []
-    for index in range(protocol.episodes):
-        seed = protocol.seed + index
-        video = videos / f"seed-{seed}.mp4" if videos and index < count else None
-        jobs.append(EpisodeJob(protocol, checkpoint, seed, video))
-    results = []
+
+def run_cases(
+    protocol: Protocol,
+    source: PolicySource,
+    cases: Sequence[Case],
+    workers: int,
+    keep: Callable[[EpisodeResult], None],
+    videos: dict[Case, Path] | None = None,
+    done: int = 0,
+) -> None:
+    """Runs one episode of every case and hands each result to `keep` as it comes; a crash comes as a failure.
+
+    Args:
+        protocol, source: how, and who acts.
+        cases: what is left to do.
+        workers: processes; 0 works in this one.
+        keep: takes a result, in the order in which episodes end.
+        videos: which cases to film, and where to.
+        done: cases that were done before, for the progress bar.
+    """
+    jobs = [EpisodeJob(protocol, source, case, (videos or {}).get(case)) for case in cases]
+    successes = ended = 0
     title = f"{protocol.policy} {protocol.foresight}" if protocol.policy == "checkpoint" else protocol.policy
-    with progress_bar(f"episodes of {title}", protocol.episodes) as advance:
-        for done in run_jobs(run_episode, jobs, workers):
-            results.append(done.value or _crashed(done.job, done.error or ""))
-            advance(1, f"{sum(result.success for result in results)} of {len(results)} succeeded")
-    return sorted(results, key=lambda result: result.seed)
+    with progress_bar(f"episodes of {title}", done + len(cases), done) as advance:
+        for result in run_jobs(run_episode, jobs, workers):
+            case = result.job.case
+            episode = result.value or EpisodeResult(case.task, case.seed, error=result.error or "no result")
+            keep(episode)
+            ended, successes = ended + 1, successes + episode.success
+            advance(1, f"{successes} of {ended} succeeded")
 
 
 def run_episode(job: EpisodeJob) -> EpisodeResult:
     """Runs one episode until success has lasted, or the task's last step."""
-    world, policy = _world_and_policy(job)
-    _reset(world, job.protocol, job.seed)
-    policy.begin(world)
+    arena, policy = _arena(job), _policy(job)
+    arena.reset(job.case.seed, other=job.protocol.instruct == "other")
+    instruction, scene = arena.instruction, arena.scene_id()
+    policy.begin(arena, job.case.seed, instruction)
     frames: list[np.ndarray] = []
-    steps = held = 0
-    while held < SUCCESS_STEPS and steps < world.task.max_steps:
-        image = world.render(job.protocol.camera)
+    verdicts: list[bool] = []
+    while not lasted(verdicts, job.protocol.hold_steps) and len(verdicts) < arena.max_steps:
         if job.video:
-            frames.append(world.render(job.protocol.camera, 384, 384))
-        world.advance(policy.targets(world, image), 1.0 / world.embodiment.rate_hz)
-        held = held + 1 if world.success() else 0
-        steps += 1
+            frames.append(arena.picture())
+        verdicts.append(arena.advance(policy.targets(arena.observe())))
     if job.video:
-        write_video(job.video, frames, world.embodiment.rate_hz)
-    moved = set(world.moved_objects())
-    named = world.scene.target
+        write_video(job.video, frames, arena.embodiment.rate_hz)
+    outcome = arena.outcome()
     return EpisodeResult(
-        seed=job.seed,
-        instruction=world.instruction,
-        success=held == SUCCESS_STEPS,
-        objects=len(world.scene.objects),
-        named_moved=named in moved,
-        other_moved=bool(moved - {named}),
-        steps=steps,
+        task=job.case.task,
+        seed=job.case.seed,
+        scene=scene,
+        ended=arena.scene_id(),
+        instruction=instruction,
+        heard=policy.heard,
+        success=lasted(verdicts, job.protocol.hold_steps),
+        steps=arena.steps,
+        judged=len(verdicts),
+        done=stretches(verdicts),
+        objects=outcome.objects,
+        named_moved=outcome.named,
+        other_moved=outcome.other,
+        foresight_age_s=None if policy.foresight_age_s is None else round(policy.foresight_age_s, 4),
     )
 
 
-def _reset(world: World, protocol: Protocol, seed: int) -> None:
-    world.reset(seed)
-    if protocol.instruct == "other" and len(world.scene.objects) > 1:
-        world.reset(seed, target=(world.scene.target + 1) % len(world.scene.objects))
+def lasted(verdicts: Sequence[bool], hold_steps: int) -> bool:
+    """Whether the last `hold_steps` verdicts all say done."""
+    return len(verdicts) >= hold_steps and all(verdicts[-hold_steps:])
 
 
-def _world_and_policy(job: EpisodeJob) -> tuple[World, Policy]:
-    key = f"{job.protocol.hash} {job.checkpoint}"
-    if key not in _kept:
-        _kept.clear()
-        _kept[key] = (World(job.protocol.task), make_policy(job.protocol, job.checkpoint))
-    return _kept[key]
+def stretches(verdicts: Sequence[bool]) -> list[list[int]]:
+    """[first, last] of every unbroken stretch of done, counted from 1."""
+    found: list[list[int]] = []
+    for step, done in enumerate(verdicts, 1):
+        if done and found and found[-1][1] == step - 1:
+            found[-1][1] = step
+        elif done:
+            found.append([step, step])
+    return found
 
 
-def _crashed(job: EpisodeJob, error: str) -> EpisodeResult:
-    """A failure, counted among the scenes with as many objects as its own; no world is needed to know how many."""
-    task = load_task(job.protocol.task)
-    scene = sample_scene(task, {name: load_object(name) for name in task.object_types}, job.seed)
-    return EpisodeResult(job.seed, "", False, len(scene.objects), False, False, 0, error)
+def _arena(job: EpisodeJob) -> Arena:
+    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera}"
+    if key not in _arenas:
+        while len(_arenas) >= ARENAS_KEPT:
+            _arenas.pop(next(iter(_arenas))).close()
+        _arenas[key] = make_arena(job.protocol.suite, job.case.task, job.protocol.camera)
+    return _arenas[key]
+
+
+def _policy(job: EpisodeJob) -> Policy:
+    key = f"{job.protocol.hash} {job.source}"
+    if key not in _policies:
+        _policies.clear()
+        _policies[key] = make_policy(job.protocol, job.source)
+    return _policies[key]

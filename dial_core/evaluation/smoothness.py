@@ -13,7 +13,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
-from dial_core.evaluation.rollout import SUCCESS_STEPS
+from dial_core.evaluation.protocol import HOLD_STEPS
 from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.checkpoint import load_checkpoint
 from dial_core.runtime.guard import Guard
@@ -176,7 +176,7 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
     policy = LatePolicy(world, system2, system1, follower, job.latency_s)
     commands: list[np.ndarray] = []
     held = 0
-    while held < SUCCESS_STEPS and len(commands) < world.task.max_steps * STEP_SLICES:
+    while held < HOLD_STEPS and len(commands) < world.task.max_steps * STEP_SLICES:
         frame, slice_of_frame = divmod(len(commands), STEP_SLICES)
         now_ns = round(len(commands) * SLICE_S * NANOSECONDS)
         policy.arrive(now_ns)
@@ -187,7 +187,7 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
         world.advance(commands[-1], SLICE_S)
         if slice_of_frame == STEP_SLICES - 1:
             held = held + 1 if world.success() else 0
-    return _result(job, held == SUCCESS_STEPS, np.array(commands), policy.gaps, guard, follower.clamped)
+    return _result(job, held == HOLD_STEPS, np.array(commands), policy.gaps, guard, follower.clamped)
 
 
 def _result(

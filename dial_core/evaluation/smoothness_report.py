@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dial_core.evaluation.protocol import wilson_interval
+from dial_core.evaluation.intervals import wilson_interval
 from dial_core.evaluation.smoothness import PLAIN, SmoothnessResult
 
 

@@ -66,6 +66,15 @@ class System2Session:
         foresight = self._model.system2(image_tokens, input_ids, attention_mask)
         return foresight[0].float().cpu().numpy(), image_tokens[0].float().cpu().numpy()
 
+    @torch.inference_mode()
+    def image_tokens(self, image: np.ndarray) -> np.ndarray:
+        """Enc_ViT, what a foresight predicts: uint8 image (H, W, 3) to float32 (N, d).
+
+        Raises:
+            DialError: wrong image shape or dtype.
+        """
+        return self._model.encode_image(_image_tensor(image, self.contract, self.device))[0].float().cpu().numpy()
+
     def _encoded(self, instruction: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The prompt; the last one is kept, as an instruction stays for many images."""
         if self._prompt is None or self._prompt[0] != instruction:

@@ -2,21 +2,27 @@ import pytest
 
 from dial_core.config import validate
 from dial_core.errors import DialError
-from dial_core.evaluation.protocol import Protocol, wilson_interval
-
-
-def test_wilson_interval_equals_published_values():
-    assert wilson_interval(85, 100) == pytest.approx((0.7672, 0.9069), abs=1e-4)
-    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert wilson_interval(0, 0) == (0.0, 1.0)
+from dial_core.evaluation.protocol import Protocol, sources_hash
 
 
 def test_the_hash_changes_with_everything_in_the_protocol():
     first = Protocol()
     assert first.hash == Protocol().hash
-    assert first.hash != Protocol(execute_steps=4).hash
+    for change in ({"execute_steps": 4}, {"suite": "other"}, {"tasks": ("A",)}, {"seed": 100_001}, {"model_id": "x"}):
+        assert Protocol(**change).hash != first.hash
 
 
-def test_training_seeds_are_refused():
-    with pytest.raises(DialError, match="seed"):
+def test_training_seeds_are_refused_but_for_a_replay():
+    with pytest.raises(DialError, match="seed 5 is for training"):
         validate(Protocol, {"seed": 5}, source="dial eval")
+    assert validate(Protocol, {"seed": 5, "policy": "replay"}, source="dial eval").seed == 5
+
+
+def test_a_task_listed_twice_is_refused():
+    with pytest.raises(DialError, match="twice: A"):
+        validate(Protocol, {"tasks": ("A", "B", "A")}, source="dial eval")
+
+
+def test_the_sources_have_one_hash_of_12_digits():
+    assert len(sources_hash()) == 12
+    assert sources_hash() == sources_hash()

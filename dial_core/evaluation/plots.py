@@ -1,0 +1,72 @@
+"""Success rates as pictures, each with its 95 % interval."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+BLUE, ORANGE = "#4477aa", "#cc6633"
+MANY = 8  # bars; more of them lie flat, so that their names can be read
+
+
+def draw_bars(counts: Mapping[str, dict], picture: Path, title: str) -> None:
+    """Success rates [%] as bars with their intervals; `counts` as `report.rate` gives them."""
+    draw_groups({"": counts}, picture, title)
+
+
+def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: str) -> None:
+    """Bars of several policies side by side: policy -> name -> count."""
+    pyplot = _pyplot()
+    names = list(next(iter(groups.values())))
+    flat, width = len(names) > MANY, 0.8 / len(groups)
+    size = (7.0, 1.2 + 0.26 * len(names)) if flat else (2.2 + 1.2 * len(names), 3.6)
+    figure, axes = pyplot.subplots(figsize=size, layout="constrained")
+    draw = axes.barh if flat else axes.bar
+    for index, (label, counts) in enumerate(groups.items()):
+        places = [place + (index - (len(groups) - 1) / 2) * width for place in range(len(names))]
+        rates, whiskers = _percentages([counts[name] for name in names])
+        style = {"color": (BLUE, ORANGE)[index % 2], "capsize": 3, "label": label}
+        draw(places, rates, width, **{"xerr" if flat else "yerr": whiskers}, **style)
+    if flat:
+        axes.set(xlabel="success [%]", xlim=(0, 105))
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+    else:
+        axes.set(ylabel="success [%]", ylim=(0, 105))
+        axes.set_xticks(range(len(names)), names, rotation=20 if len(names) > 1 else 0)
+    if len(groups) > 1:
+        axes.legend(loc="lower right", fontsize=8)
+    axes.set_title(title, fontsize=9)
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
+
+
+def draw_curve(x: Sequence[float], counts: Sequence[dict], picture: Path, title: str, xlabel: str) -> None:
+    """Success rates [%] over `x`, with their intervals."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(5.5, 3.6), layout="constrained")
+    order = sorted(range(len(x)), key=lambda place: x[place])
+    rates, whiskers = _percentages([counts[place] for place in order])
+    axes.errorbar([x[place] for place in order], rates, yerr=whiskers, marker="o", capsize=4, color=BLUE)
+    axes.set(xlabel=xlabel, ylabel="success [%]", ylim=(0, 105))
+    axes.set_title(title, fontsize=9)
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
+
+
+def _percentages(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
+    """Rates [%], and how far their intervals reach below and above."""
+    rates = [100 * count["rate"] for count in counts]
+    below = [max(0.0, rate - 100 * count["interval"][0]) for rate, count in zip(rates, counts, strict=True)]
+    above = [max(0.0, 100 * count["interval"][1] - rate) for rate, count in zip(rates, counts, strict=True)]
+    return rates, [below, above]
+
+
+def _pyplot():
+    """Matplotlib without a window; slow to import, and only pictures need it."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot

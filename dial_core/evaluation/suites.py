@@ -1,0 +1,45 @@
+"""Suites by name: which tasks they hold and where their scenes take place."""
+
+from __future__ import annotations
+
+from dial_core.config import config_root
+from dial_core.errors import DialError
+from dial_core.evaluation.arena import Arena, TabletopArena
+from dial_core.evaluation.robocasa import RobocasaArena, load_benchmark
+
+IN_DISTRIBUTION = "in_distribution"
+ROBOCASA = "robocasa_gr1"
+
+
+def suite_names() -> list[str]:
+    """All suites there are."""
+    return [IN_DISTRIBUTION, *load_benchmark(ROBOCASA).suites]
+
+
+def suite_tasks(suite: str) -> tuple[str, ...]:
+    """The tasks of a suite, in order.
+
+    Raises:
+        DialError: there is no such suite; the message lists them.
+    """
+    if suite == IN_DISTRIBUTION:
+        return tuple(path.stem for path in sorted((config_root() / "tasks").glob("*.yaml")))
+    benchmark = load_benchmark(ROBOCASA)
+    if suite not in benchmark.suites:
+        raise DialError(f"no suite '{suite}'; suites: {', '.join(suite_names())}")
+    return benchmark.tasks(suite)
+
+
+def make_arena(suite: str, task: str, camera: str) -> Arena:
+    """Where a task of a suite takes place."""
+    if suite == IN_DISTRIBUTION:
+        return TabletopArena(task, camera)
+    return RobocasaArena(load_benchmark(ROBOCASA), task)
+
+
+def suite_protocol(suite: str) -> dict:
+    """What a suite fixes of the protocol: its number of episodes a task, and how long success must last [control steps]."""
+    if suite == IN_DISTRIBUTION:
+        return {"episodes": 100}
+    benchmark = load_benchmark(ROBOCASA)
+    return {"episodes": benchmark.episodes, "hold_steps": benchmark.hold_steps}
