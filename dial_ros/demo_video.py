@@ -7,18 +7,17 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from dial_core.runtime.checkpoint import load_checkpoint
 from dial_core.viz import PcaColours, change_map, heat
+from dial_core.viz.panels import Panel, compose, overlay, write
 from dial_ros.trials import Frame, Trial
 
-CELL = 320  # side of one picture [px]
-TOP, BOTTOM, GAP = 30, 44, 6  # label strip, caption strip, gap [px]
 FPS = 20
 GIF_STRIDE, GIF_SCALE, GIF_COLOURS = 3, 2 / 3, 96  # every third frame, smaller: a moving picture for a README, under 1 MB
 HOLD_LAST_FRAMES = 25  # so that the eye catches the result
-BACKGROUND, FOREGROUND, GOOD, BAD = (18, 20, 26), (235, 235, 235), (120, 220, 130), (240, 120, 110)
+GOOD, BAD = (120, 220, 130), (240, 120, 110)
 ENCODE_BATCH = 32
 
 
@@ -112,47 +111,24 @@ def _pictures(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
         if arrived is not None:
             foresight = vision.colours.colours(arrived.tokens)
             change = heat(change_map(arrived.tokens, vision.tokens(_frame_at(trial.ego, arrived.observed_s))), vision.full_scale)
-        cells = [
-            ("what the robot sees", frame.pixels, Image.Resampling.BICUBIC),
-            (f"foresight, {vision.horizon_s:.1f} s ahead", foresight, Image.Resampling.NEAREST),
-            ("where it expects change", _overlay(change, frame.pixels), Image.Resampling.BICUBIC),
+        panels = [
+            Panel("what the robot sees", frame.pixels),
+            Panel(f"foresight, {vision.horizon_s:.1f} s ahead", foresight, smooth=False),
+            Panel("where it expects change", overlay(change, frame.pixels)),
         ]
         if trial.scene:
-            cells.insert(0, ("from the side", _square(_frame_at(trial.scene, frame.stamp_s)), Image.Resampling.BICUBIC))
-        picture = _compose(cells, trial.instruction, f"{max(frame.stamp_s - trial.started_s, 0):.1f} s")
+            panels.insert(0, Panel("from the side", _square(_frame_at(trial.scene, frame.stamp_s))))
+        picture = compose(panels, trial.instruction, f"{max(frame.stamp_s - trial.started_s, 0):.1f} s")
         yield picture
     if picture is not None:
         result, colour = ("done", GOOD) if trial.success else ("not done in time", BAD)
-        _write(ImageDraw.Draw(picture), (picture.width - 12, picture.height - 22), result, 20, colour, anchor="rm")
+        write(ImageDraw.Draw(picture), (picture.width - 12, picture.height - 22), result, 20, colour, anchor="rm")
         yield from [picture] * HOLD_LAST_FRAMES
-
-
-def _compose(cells: list[tuple[str, np.ndarray, Image.Resampling]], caption: str, clock: str) -> Image.Image:
-    """Labelled pictures side by side over a caption. Even sides, as H.264 wants them."""
-    canvas = Image.new("RGB", (len(cells) * CELL + (len(cells) - 1) * GAP, TOP + CELL + BOTTOM), BACKGROUND)
-    draw = ImageDraw.Draw(canvas)
-    for place, (label, pixels, resampling) in enumerate(cells):
-        x = place * (CELL + GAP)
-        canvas.paste(Image.fromarray(pixels).resize((CELL, CELL), resampling), (x, TOP))
-        _write(draw, (x + CELL // 2, TOP // 2), label, 16, FOREGROUND, anchor="mm")
-    _write(draw, (12, canvas.height - 22), f"{clock}   “{caption}”", 20, FOREGROUND, anchor="lm")
-    return canvas
-
-
-def _write(draw: ImageDraw.ImageDraw, position: tuple[int, int], text: str, size: int, colour: tuple[int, int, int], anchor: str) -> None:
-    draw.text(position, text, fill=colour, font=ImageFont.load_default(size), anchor=anchor)
 
 
 def _frame_at(frames: Sequence[Frame], stamp_s: float) -> np.ndarray:
     """Pixels of the frame nearest in time."""
     return min(frames, key=lambda frame: abs(frame.stamp_s - stamp_s)).pixels
-
-
-def _overlay(change: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The change map's colours (h, w, 3) over a camera picture (H, W, 3), both uint8."""
-    size = (pixels.shape[1], pixels.shape[0])
-    smooth = np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BILINEAR))
-    return (0.6 * smooth + 0.4 * pixels).astype(np.uint8)
 
 
 def _square(pixels: np.ndarray) -> np.ndarray:
