@@ -19,6 +19,7 @@ from dial_core.config import Config, load_config
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.evaluation.arena import Observation, Outcome
+from dial_core.runtime.overlap import Strategy
 
 WAIST_PREFIX = "unlocked_waist: "  # the environment puts this before its instructions
 
@@ -40,6 +41,8 @@ class Benchmark(Config):
     max_steps: int  # control steps
     episodes: int
     hold_steps: int  # control steps
+    execute_steps: int  # control steps
+    strategy: Strategy
     image: str  # key of the picture
     crop: float  # central share of the picture's sides
     instruction: str  # key of the instruction
@@ -49,6 +52,11 @@ class Benchmark(Config):
     def tasks(self, suite: str) -> tuple[str, ...]:
         """The environments of a suite, without prefix and robot."""
         return tuple(names.pattern.format(name) for names in self.suites[suite] for name in names.of)
+
+    @property
+    def protocol(self) -> dict:
+        """What the benchmark fixes of `Protocol`; the command line may choose another timing, and the hash tells."""
+        return self.model_dump(include={"episodes", "hold_steps", "execute_steps", "strategy"})
 
 
 class RobocasaArena:
