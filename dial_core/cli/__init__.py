@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, drawing, evaluation, learning, motion, release, robots
+from dial_core.cli import beginning, drawing, evaluation, foresight, learning, motion, release, robots, serving
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -25,11 +25,11 @@ app = typer.Typer(
 
 On the robot: `dial smoothness`: how smooth the motion is and what it costs; `dial trace`: where the time goes.
 
-Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect` and `train` go on where they were if you
-call them again; `eval`, `expert` and `probe` start anew.
+Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect`, `train`, `eval`, `expert` and `probe` go on
+where they were if you call them again; the others start anew.
 """,
 )
-RESUMING = ("pretrain", "collect", "train")  # commands that go on where they were interrupted
+RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe")  # commands that go on where they were interrupted
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
@@ -41,6 +41,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "probe": evaluation.probe,
     "compare": evaluation.compare,
     "merge": evaluation.merge,
+    "foresight": foresight.foresight,
+    "viz": foresight.viz,
+    "serve": serving.serve,
     "import-release": release.import_release,
     "export-release": release.export_release,
     "parity": release.parity,

@@ -25,7 +25,7 @@ def evaluate(
     suite: Suite = "in_distribution",
     task: Tasks = [],  # noqa: B006  # typer reads it, nothing changes it
     episodes: Episodes = 0,
-    seed: Annotated[int, typer.Option(min=0, help="First scene of each task; from 100000 on never trained on.")] = EVALUATION_SEEDS_FROM,
+    seed: Annotated[int, typer.Option(min=0, help="First scene of each task: from 100000, or (replay only) any.")] = EVALUATION_SEEDS_FROM,
     out: Out = None,
     workers: Workers = 2,
     videos: Annotated[int, typer.Option(min=0, help="Episodes of each task to film.")] = 1,
@@ -34,18 +34,19 @@ def evaluate(
         list[str], typer.Option(help="NAME=VALUE,VALUE,...: one evaluation a value, e.g. system2_period=0.25,0.5,1 [s]; may be repeated.")
     ] = [],  # noqa: B006
     shard: Annotated[str, typer.Option(help="K/N: only the K-th of N equal parts, for many machines; `dial merge` joins them.")] = "1/1",
-    strategy: Annotated[str, typer.Option(help="Where chunks overlap: ensemble, replace, blend or rtc.")] = "ensemble",
-    execute_steps: Annotated[int, typer.Option(min=1, help="Control steps from one chunk to the next.")] = 3,
-    system2_period_steps: Annotated[int, typer.Option(min=1, help="Control steps between two foresights.")] = 5,
-    system2_delay_steps: Annotated[int, typer.Option(min=0, help="Control steps until a foresight arrives.")] = 1,
-    flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
+    strategy: Annotated[str | None, typer.Option(help="Where chunks overlap: ensemble, replace, blend or rtc.")] = None,
+    execute_steps: Annotated[int | None, typer.Option(min=1, help="Control steps from one chunk to the next.")] = None,
+    system2_period_steps: Annotated[int | None, typer.Option(min=1, help="Control steps between two foresights.")] = None,
+    system2_delay_steps: Annotated[int | None, typer.Option(min=0, help="Control steps until a foresight arrives.")] = None,
+    flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps of the action decoder.")] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
 ) -> None:
     """Measure a policy in closed loop on scenes never trained on, with 95 % Wilson intervals.
 
     Runs in lockstep with the simulated clock, without ROS. Success is judged at every control step; a crashed episode is a
     failure; an audit looks for the mistakes known in the field before anything is reported. Interrupted, the same command
-    goes on where it was. `OUT/` then holds result.json, result.md, success.png and videos/.
+    goes on where it was. `OUT/` then holds result.json, result.md, success.png and videos/. Timing that is not given is that of
+    the ROS loop (chunks every 3 control steps, foresights every 5, 1 step late), or what the suite's authors fixed.
     """
     timing = {
         "strategy": strategy,
@@ -55,7 +56,7 @@ def evaluate(
         "flow_steps": flow_steps,
         "instruct": instruct,
     }
-    values = _scenes(suite, task, episodes, seed) | timing
+    values = _scenes(suite, task, episodes, seed) | {key: value for key, value in timing.items() if value is not None}
     if sweep and (against or shard != "1/1"):
         raise DialError("--sweep goes neither with --against nor with --shard; run one after the other")
     if sweep:

@@ -9,7 +9,7 @@ from pathlib import Path
 from dial_core.errors import DialError
 from dial_core.evaluation.intervals import Paired, compare_paired
 
-SCENES = ("suite", "tasks", "episodes", "seed", "hold_steps", "instruct")  # what must agree
+SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct")  # what must agree
 
 
 def load_summary(path: Path) -> dict:

@@ -41,7 +41,7 @@ class Shard:
 
 def all_cases(protocol: Protocol) -> list[Case]:
     """The scenes of a protocol in order: every seed of the first task, then of the next."""
-    seeds = range(protocol.seed, protocol.seed + protocol.episodes)
+    seeds = protocol.seeds or range(protocol.seed, protocol.seed + protocol.episodes)
     return [Case(task, seed) for task in protocol.tasks for seed in seeds]
 
 
@@ -55,7 +55,7 @@ class Ledger:
             DialError: it was begun with another protocol, code or shard; the message names every difference.
         """
         self._file = folder / FOLDER / EPISODES
-        settings = {"protocol": protocol.model_dump(), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
+        settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
         require_same(folder / FOLDER, settings)
         self.results = _read(self._file)
 

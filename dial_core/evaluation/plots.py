@@ -54,6 +54,34 @@ def draw_curve(x: Sequence[float], counts: Sequence[dict], picture: Path, title:
     pyplot.close(figure)
 
 
+def draw_quality(summary: dict, picture: Path) -> None:
+    """Relative foresight errors, by task and over the episode, with their intervals and the line of "no change"."""
+    pyplot = _pyplot()
+    rows = {task: row for task, row in {**summary["by_task"], "all": summary["all"]}.items() if row["relative"] is not None}
+    size = (10.0, max(3.4, 1.2 + 0.26 * len(rows)))
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=size, layout="constrained")
+    left.barh(list(rows), [row["relative"] for row in rows.values()], xerr=_reach(list(rows.values())), capsize=3, color=BLUE)
+    left.axvline(1.0, color="black", linestyle=":", label="predicting no change")
+    left.invert_yaxis()
+    left.set(xlabel="error relative to no change")
+    left.legend(fontsize=8)
+    bins = summary["over_episode"]
+    seen = [(place, row) for place, row in enumerate(bins) if row["relative"] is not None]
+    places = [100 * (place + 0.5) / len(bins) for place, _ in seen]
+    parts = [row for _, row in seen]
+    right.errorbar(places, [row["relative"] for row in parts], yerr=_reach(parts), marker="o", capsize=4, color=BLUE)
+    right.axhline(1.0, color="black", linestyle=":")
+    right.set(xlabel="of the episode [%]", xlim=(0, 100), ylabel="error relative to no change", ylim=(0, None))
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
+
+
+def _reach(rows: Sequence[dict]) -> list[list[float]]:
+    """How far the intervals of relative errors reach below and above."""
+    below = [max(0.0, row["relative"] - row["interval"][0]) for row in rows]
+    return [below, [max(0.0, row["interval"][1] - row["relative"]) for row in rows]]
+
+
 def _percentages(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
     """Rates [%], and how far their intervals reach below and above."""
     rates = [100 * count["rate"] for count in counts]

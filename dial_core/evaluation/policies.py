@@ -84,12 +84,21 @@ class RandomPolicy(_WithoutForesight):
 
 
 class ReplayPolicy(_WithoutForesight):
-    """A dataset's recorded actions on the scenes they were recorded in, open loop: does the simulation do the same again?"""
+    """A dataset's recorded actions on the scenes they were recorded in, open loop: does the simulation do the same again?
+
+    Episodes in which the robot was pushed off the expert's path hold what the expert meant and not what was done, so they
+    cannot be replayed.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises DialError if `folder` is no LeRobot v3 dataset."""
         self._dataset = LeRobotDataset(folder)
-        self._spans = {(span.facts.get("task"), span.seed): span for span in self._dataset.episodes}
+        spans = [span for span in self._dataset.episodes if not span.facts.get("disturbed")]
+        self._spans = {(span.facts.get("task"), span.seed): span for span in spans}
+
+    def seeds(self, task: str) -> list[int]:
+        """Seeds of the episodes of `task` that can be replayed, in order."""
+        return sorted(seed for name, seed in self._spans if name == task)
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """Finds the episode of the scene.
@@ -100,11 +109,9 @@ class ReplayPolicy(_WithoutForesight):
         task = getattr(arena, "task", "")
         span = self._spans.get((task, seed))
         if span is None:
-            known = sorted(own for name, own in self._spans if name == task)
-            raise DialError(
-                f"{self._dataset.folder} holds no episode of task {task}, seed {seed}; it has seeds "
-                f"{f'{known[0]} to {known[-1]} ({len(known)} of them)' if known else 'of other tasks only'}"
-            )
+            known = self.seeds(task)
+            there = f"seeds {known[0]} to {known[-1]} ({len(known)} of them)" if known else "other tasks, or disturbed episodes only"
+            raise DialError(f"{self._dataset.folder} holds no undisturbed episode of task {task}, seed {seed}; it has {there}")
         self.heard = span.instruction
         self._actions = iter(self._dataset.actions[span.first : span.first + span.length, arena.embodiment.joint_slice])
         self._last: np.ndarray | None = None
@@ -148,12 +155,21 @@ class PolicySource:
             return hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
         return ""
 
-    def seeds(self) -> tuple[int, int] | None:
-        """First seed and number of seeds that a replay has; None for policies that take any."""
+    def seeds(self, protocol: Protocol) -> tuple[int, ...]:
+        """The seeds that a replay has for the protocol's task, at most `episodes` of them; empty for policies that take any.
+
+        Raises:
+            DialError: the dataset has none, or the protocol asks for several tasks.
+        """
         if self.kind != "replay":
-            return None
-        seeds = [span.seed for span in LeRobotDataset(Path(self.location)).episodes]
-        return min(seeds), max(seeds) - min(seeds) + 1
+            return ()
+        if len(protocol.tasks) != 1:
+            raise DialError("a replay takes one task at a time: the seeds differ by task; choose one with --task")
+        (task,) = protocol.tasks
+        seeds = [seed for seed in ReplayPolicy(Path(self.location)).seeds(task) if seed >= protocol.seed]
+        if not seeds:
+            raise DialError(f"{self.location} holds no undisturbed episode of task {task} with a seed of at least {protocol.seed}")
+        return tuple(seeds[: protocol.episodes])
 
 
 def make_policy(protocol: Protocol, source: PolicySource) -> Policy:

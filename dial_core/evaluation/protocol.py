@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -35,6 +34,7 @@ class Protocol(Config):
         suite: which scenes; see `suites`.
         tasks: what is asked, in this order.
         episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.
+        seeds: those of a replay, which has gaps where the expert failed; empty otherwise.
         hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
         strategy: what is done where chunks overlap; see `runtime.overlap`.
         execute_steps: control steps from one chunk to the next.
@@ -53,6 +53,7 @@ class Protocol(Config):
     tasks: tuple[str, ...] = Field(default=("PlacematToPlate",), min_length=1)
     episodes: int = Field(default=100, gt=0)
     seed: int = Field(default=EVALUATION_SEEDS_FROM, ge=0)
+    seeds: tuple[int, ...] = ()
     hold_steps: int = Field(default=HOLD_STEPS, gt=0)
     strategy: Strategy = "ensemble"
     execute_steps: int = Field(default=3, gt=0)
@@ -78,12 +79,6 @@ class Protocol(Config):
         """12 hex digits of all of the above and of the code version."""
         content = self.model_dump_json() + dial_core.__version__
         return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-    @property
-    def scenes_hash(self) -> str:
-        """12 hex digits of what two policies must share to be compared scene by scene."""
-        shared = self.model_dump(include={"suite", "tasks", "episodes", "seed", "hold_steps", "instruct"})
-        return hashlib.sha256(json.dumps(shared).encode()).hexdigest()[:12]
 
 
 @cache

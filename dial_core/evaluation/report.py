@@ -117,7 +117,9 @@ def table(summaries: dict[str, dict], title: str) -> str:
 
 
 def _signature(summary: dict, varied: set[str] | None = None) -> list[str]:
-    shown = {key: value for key, value in summary["protocol"].items() if key not in (varied or set()) and value != ""}
+    shown = {key: value for key, value in summary["protocol"].items() if key not in (varied or set()) and value not in ("", [])}
+    if "seeds" in shown:
+        shown["seeds"] = f"{len(shown['seeds'])} of the dataset"
     if "tasks" in shown and len(shown["tasks"]) > 3:
         shown["tasks"] = f"{len(shown['tasks'])}, see above" if varied is None else len(shown["tasks"])
     elif "tasks" in shown:

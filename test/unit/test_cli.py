@@ -9,7 +9,7 @@ from dial_core import cli
 from dial_core.cli import app
 
 
-@pytest.mark.parametrize("command", ["pretrain", "collect", "train", "eval", "expert", "probe"])
+@pytest.mark.parametrize("command", ["pretrain", "collect", "train", "eval", "expert", "probe", "merge", "viz", "foresight"])
 def test_every_command_explains_itself(command):
     result = CliRunner().invoke(app, [command, "--help"])
     assert result.exit_code == 0
@@ -21,7 +21,7 @@ def test_the_help_shows_the_path_from_nothing_to_a_measured_policy():
     assert output.index("dial pretrain") < output.index("dial collect") < output.index("dial train") < output.index("dial eval")
 
 
-@pytest.mark.parametrize(("command", "news"), [("collect", "goes on from here"), ("eval", "starts anew")])
+@pytest.mark.parametrize(("command", "news"), [("collect", "goes on from here"), ("eval", "goes on from here"), ("viz", "starts anew")])
 def test_an_interrupted_command_says_whether_it_resumes(command, news, monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt

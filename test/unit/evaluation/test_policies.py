@@ -123,8 +123,12 @@ def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_d
     np.testing.assert_array_equal(targets[: span.length], dataset.actions[span.first : span.first + span.length, 18:])
     np.testing.assert_array_equal(targets[-1], targets[span.length - 1])
     assert policy.heard == span.instruction
-    with pytest.raises(DialError, match=r"no episode of task PlacematToPlate, seed 7; it has seeds 0 to 2"):
+    with pytest.raises(DialError, match=r"no undisturbed episode of task PlacematToPlate, seed 7; it has seeds 0 to 2"):
         policy.begin(arena, 7, "")
     source = PolicySource("replay", str(tmp_path / "data"))
-    assert source.seeds() == (0, 3)
+    assert source.seeds(Protocol(policy="replay", seed=1)) == (1, 2)
+    with pytest.raises(DialError, match="one task at a time"):
+        source.seeds(Protocol(policy="replay", seed=0, tasks=("A", "B")))
+    with pytest.raises(DialError, match="seed of at least 3"):
+        source.seeds(Protocol(policy="replay", seed=3))
     assert len(source.model_id(Protocol(policy="replay", seed=0))) == 16

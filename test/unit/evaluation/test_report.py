@@ -21,7 +21,7 @@ def test_a_report_counts_by_number_of_objects_and_names_its_protocol(tmp_path):
     assert summary["two_objects"]["other_moved"] == {"successes": 1, "trials": 2, "rate": 0.5, "interval": [0.0945, 0.9055]}
     assert summary["foresight_age_s"] == 0.3
     text = write_report(tmp_path, summary, "in_distribution")
-    assert "| PlacematToPlate | 66.7 (2/3) | 20.8 to 93.9 | 130 | 0 |" in text
+    assert "| PlacematToPlate | 66.7 (2/3) | 20.8 to 93.8 | 130 | 0 |" in text
     assert Protocol(episodes=3).hash in text
     assert {path.name for path in tmp_path.iterdir()} == FILES
     assert json.loads((tmp_path / "result.json").read_text()) == summary
