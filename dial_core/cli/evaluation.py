@@ -57,17 +57,19 @@ def evaluate(
         "instruct": instruct,
     }
     values = _scenes(suite, task, episodes, seed) | {key: value for key, value in timing.items() if value is not None}
-    if sweep and (against or shard != "1/1"):
-        raise DialError("--sweep goes neither with --against nor with --shard; run one after the other")
+    if (sweep or against) and shard != "1/1":
+        raise DialError(
+            "--shard goes neither with --sweep nor with --against; run each policy in shards, then `dial merge` and `dial compare`"
+        )
+    if sweep and against:
+        raise DialError("--sweep does not go with --against; sweep one policy after the other")
     if sweep:
         _sweep(values, policy, out, workers, sweep)
         return
-    first = _evaluate(values, policy, out, workers, videos, shard)
+    first, folder = _evaluate(values, policy, out, workers, videos, shard)
     if against:
-        if shard != "1/1":
-            raise DialError("--against needs all scenes; run both with --shard, `dial merge` each, then `dial compare`")
-        second = _evaluate(values, against, out.with_name(f"{out.name}-against") if out else None, workers, videos, shard)
-        _compare(first, second, (out or Path("out/eval")) / "comparison" if out else None)
+        second, other = _evaluate(values, against, out and out / "against", workers, videos, shard)
+        _compare(first, second, folder / f"against-{other.name}" if out is None else folder / "comparison")
 
 
 def expert(
@@ -81,7 +83,7 @@ def expert(
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the summary here.")] = None,
 ) -> None:
     """Measure the scripted expert under the same protocol: what a learner can reach at best."""
-    summary = _evaluate(_scenes(suite, task, episodes, seed), "expert", out, workers, videos, "1/1")
+    summary, _ = _evaluate(_scenes(suite, task, episodes, seed), "expert", out, workers, videos, "1/1")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
         json_file.write_text(json.dumps(summary, indent=2) + "\n")
@@ -149,7 +151,7 @@ def _protocol(values: dict):
     return validate(Protocol, values, source="dial eval")
 
 
-def _evaluate(values: dict, policy: str, out: Path | None, workers: int, videos: int, shard: str) -> dict:
+def _evaluate(values: dict, policy: str, out: Path | None, workers: int, videos: int, shard: str) -> tuple[dict, Path]:
     from dial_core.evaluation.evaluate import evaluate as run
     from dial_core.evaluation.evaluate import prepare
     from dial_core.evaluation.ledger import Shard
@@ -162,7 +164,7 @@ def _evaluate(values: dict, policy: str, out: Path | None, workers: int, videos:
     folder = out or Path("out/eval") / name
     summary = run(protocol, source, folder, workers, videos, part)
     _report(summary, folder)
-    return summary
+    return summary, folder
 
 
 def _report(summary: dict, folder: Path) -> None:

@@ -65,7 +65,9 @@ def watch(protocol: Protocol, sessions: tuple[System2, System1], driver: str, ca
         arena.reset(case.seed)
         policy: Policy = ExpertPolicy() if driver == "expert" else DialPolicy(system2, system1, protocol)
         policy.begin(arena, case.seed, arena.instruction)
-        frames, verdicts, foresights = [], [False], {}
+        frames: list[np.ndarray] = []
+        foresights: dict[int, np.ndarray] = {}
+        verdicts = [False]
         while not lasted(verdicts, protocol.hold_steps) and len(frames) < arena.max_steps:
             seen = arena.observe()
             if len(frames) % protocol.system2_period_steps == 0:

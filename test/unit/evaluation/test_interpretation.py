@@ -87,7 +87,7 @@ def test_the_report_tells_tasks_and_parts_of_the_episode_apart(watched, tmp_path
 def test_what_has_no_foresight_is_refused():
     with pytest.raises(DialError, match="'expert' has no foresight"):
         measure(Protocol(policy="expert"), PolicySource("expert"), "expert", 0)
-    with pytest.raises(DialError, match="choose expert .* or own"):
+    with pytest.raises(DialError, match=r"choose expert .* or own"):
         measure(Protocol(), PolicySource("checkpoint", "x"), "nobody", 0)
 
 

@@ -1,0 +1,93 @@
+"""The evaluation commands from their words to the files they leave, on a stand-in table.
+
+pytest test/unit/evaluation/test_commands.py
+"""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from dial_core.cli import app
+from dial_core.errors import DialError
+from dial_core.evaluation import rollout
+
+
+@pytest.fixture
+def dial(stand_in, tmp_path, monkeypatch):
+    """Runs a command in an empty folder and in this process; a DialError comes out as itself."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> None:
+        result = CliRunner().invoke(app, [*words], catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+
+    return run
+
+
+SCENES = ("--task", "PlacematToPlate", "--episodes", "4", "--workers", "0", "--videos", "0")
+
+
+def test_an_evaluation_leaves_result_table_and_picture_in_a_folder_of_its_own(dial, tmp_path):
+    dial("eval", "random", *SCENES)
+    (folder,) = (tmp_path / "out/eval").iterdir()
+    assert folder.name.startswith("random-in_distribution-")
+    assert {path.name for path in folder.iterdir()} == {"ledger", "result.json", "result.md", "success.png"}
+
+
+def test_two_policies_are_compared_on_the_same_scenes_in_one_command(dial, tmp_path, monkeypatch):
+    honest = rollout.make_arena
+
+    def harder(suite, task, camera):
+        arena = honest(suite, task, camera)
+        arena.done_at = range(30, 40)
+        return arena
+
+    dial("eval", "random", *SCENES, "--out", str(tmp_path / "a"))
+    rollout._arenas.clear()
+    monkeypatch.setattr(rollout, "make_arena", harder)
+    dial("eval", "random", *SCENES, "--out", str(tmp_path / "b"))
+    dial("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--out", str(tmp_path / "c"))
+    comparison = json.loads((tmp_path / "c/comparison.json").read_text())
+    assert (comparison["all"]["only_first"], comparison["all"]["only_second"]) == (4, 0)
+    assert comparison["all"]["p_value"] == 0.125
+
+    dial("eval", "random", *SCENES, "--out", str(tmp_path / "a"), "--against", "expert")
+    assert (tmp_path / "a/against/result.json").is_file()
+    assert "A: random. B: expert." in (tmp_path / "a/comparison/comparison.md").read_text()
+    assert (tmp_path / "a/comparison/comparison.png").is_file()
+
+
+def test_a_sweep_has_a_row_for_every_value(dial, tmp_path):
+    dial("eval", "random", *SCENES, "--sweep", "execute_steps=1,2,4", "--out", str(tmp_path / "sweep"))
+    assert list(json.loads((tmp_path / "sweep/result.json").read_text())) == [f"execute_steps {n}" for n in (1, 2, 4)]
+
+
+def test_shards_are_merged_into_what_one_run_gives(dial, tmp_path):
+    dial("eval", "random", *SCENES, "--out", str(tmp_path / "whole"))
+    for number in (1, 2):
+        dial("eval", "random", *SCENES, "--shard", f"{number}/2", "--out", str(tmp_path / f"{number}"))
+    dial("merge", str(tmp_path / "1"), str(tmp_path / "2"), "--out", str(tmp_path / "merged"))
+    results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "merged")]
+    assert results[0] | {"wall_s": 0} == results[1] | {"wall_s": 0}
+
+
+def test_the_expert_is_measured_into_a_json_file(dial, tmp_path):
+    dial("expert", "--task", "PlacematToPlate", "--episodes", "2", "--workers", "0", "--json", str(tmp_path / "x/expert.json"))
+    assert json.loads((tmp_path / "x/expert.json").read_text())["success"]["trials"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--sweep", "execute_steps=1", "--against", "expert"), "--sweep does not go with --against"),
+        (("--shard", "1/2", "--against", "expert"), "--shard goes neither"),
+        (("--shard", "3/2"), "K/N"),
+        (("--suite", "kitchen"), "no suite 'kitchen'; suites: in_distribution, robocasa_gr1"),
+        (("--task", "MakeCoffee"), "has no task MakeCoffee; its tasks: "),
+        (("--seed", "3"), "seed 3 is for training"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_choices(dial, words, said):
+    with pytest.raises(DialError, match=said):
+        dial("eval", "random", *SCENES, *words)
