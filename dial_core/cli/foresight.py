@@ -41,7 +41,8 @@ def viz(
     watched = watch(protocol, open_sessions(checkpoint, protocol), driver, Case(task, seed))
     interpreter = Interpreter(watched)
     out.mkdir(parents=True, exist_ok=True)
-    figure, video = out / f"{task}-{seed}.png", out / f"{task}-{seed}.mp4"
+    name = f"{task.replace('/', '_')}-{seed}"
+    figure, video = out / f"{name}.png", out / f"{name}.mp4"
     steps = [round(moment * watched.rate_hz) for moment in at] or interpreter.moments(moments)
     interpreter.figure(figure, steps)
     interpreter.video(video)

@@ -75,5 +75,5 @@ def _films(cases: Sequence[Case], count: int, folder: Path) -> dict[Case, Path]:
     films: dict[Case, Path] = {}
     for task in dict.fromkeys(case.task for case in cases):
         for case in [case for case in cases if case.task == task][:count]:
-            films[case] = folder / f"{task}-{case.seed}.mp4"
+            films[case] = folder / f"{task.replace('/', '_')}-{case.seed}.mp4"
     return films

@@ -35,6 +35,7 @@ class Benchmark(Config):
     """A benchmark from outside (`config/benchmarks/<name>.yaml`), with everything its protocol fixes."""
 
     package: str
+    embodiment: str
     modules: tuple[str, ...]
     id: str  # of an environment, with {task}
     rate_hz: float
@@ -62,17 +63,18 @@ class Benchmark(Config):
 class RobocasaArena:
     """One environment of the original benchmark."""
 
-    def __init__(self, benchmark: Benchmark, task: str, embodiment: str = "gr1") -> None:
+    def __init__(self, benchmark: Benchmark, task: str) -> None:
         """Makes the environment.
 
         Raises:
             DialError: the package is not installed, or its rate or spaces are not what the embodiment needs.
         """
         self.task = task
-        self.embodiment, self.max_steps = load_embodiment(embodiment), benchmark.max_steps
+        self.embodiment, self.max_steps = load_embodiment(benchmark.embodiment), benchmark.max_steps
         self._benchmark = benchmark
         if self.embodiment.rate_hz != benchmark.rate_hz:
-            raise DialError(f"embodiment '{embodiment}' runs at {self.embodiment.rate_hz} Hz, the benchmark at {benchmark.rate_hz} Hz")
+            name, rate_hz = self.embodiment.name, self.embodiment.rate_hz
+            raise DialError(f"embodiment '{name}' runs at {rate_hz} Hz, the benchmark at {benchmark.rate_hz} Hz")
         self._env = _make(benchmark, task)
         offset = self.embodiment.joint_slice.start
         self._groups = {name: _moved(self.embodiment.group_slice(name), -offset) for name in benchmark.groups}
