@@ -85,14 +85,16 @@ class TabletopArena:
     Attributes:
         task: name.
         camera: which one the policy sees through.
+        image_px: side of its picture [px].
     """
 
     task: str
     camera: str = "ego"
+    image_px: int = 96
     world: World = field(init=False)
 
     def __post_init__(self) -> None:
-        self.world = World(self.task)
+        self.world = World(self.task, image_size=self.image_px)
         self.embodiment, self.max_steps = self.world.embodiment, self.world.task.max_steps
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol as Interface
 
 import numpy as np
@@ -18,6 +18,7 @@ from dial_core.runtime.motion import NANOSECONDS
 from dial_core.runtime.overlap import Committed, make_overlap
 from dial_core.runtime.remote import SCHEME, connect
 from dial_core.runtime.sessions import System1Session, System2Session
+from dial_core.runtime.views import fit_view
 
 
 class System2(Interface):
@@ -35,9 +36,7 @@ class System1(Interface):
 
     contract: Contract
 
-    def chunk(
-        self, images: np.ndarray, foresight: np.ndarray, state: np.ndarray, committed: Committed | None = None
-    ) -> np.ndarray: ...
+    def chunk(self, images: np.ndarray, foresight: np.ndarray, state: np.ndarray, committed: Committed | None = None) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -84,6 +83,7 @@ class DialPolicy:
 
     def targets(self, observation: Observation) -> np.ndarray:
         """The next row of the current chunk; a new foresight and a new chunk when they are due."""
+        observation = replace(observation, image=fit_view(observation.image, self._system2.contract.views[0]))
         if self._step % self._protocol.system2_period_steps == 0:
             self._look_ahead(observation)
         row = self._step % self._protocol.execute_steps
@@ -107,7 +107,8 @@ class DialPolicy:
             tokens = np.zeros(self._system2.contract.foresight_shape, np.float32)
         elif kind == "expert_future":
             assert self._future is not None
-            tokens = self._system2.image_tokens(self._future.frame(observation.joints))
+            future = fit_view(self._future.frame(observation.joints), self._system2.contract.views[0])
+            tokens = self._system2.image_tokens(future)
         else:
             tokens = self._system2.foresight(observation.image, self._intent)
         # The first one of an episode is waited for; System-1 does not start without.
@@ -116,11 +117,14 @@ class DialPolicy:
 
 
 def require_fitting(protocol: Protocol, contract: Contract) -> None:
-    """Checks that a chunk of the checkpoint is as long as the protocol executes.
+    """Checks that a chunk of the checkpoint is as long as the protocol executes, and that one camera is enough.
 
     Raises:
-        DialError: it is shorter.
+        DialError: it is shorter, or the checkpoint sees through several cameras.
     """
+    if len(contract.views) > 1:
+        names = ", ".join(view.name for view in contract.views)
+        raise DialError(f"checkpoint {contract.model_id} sees through {names}; evaluation has one camera a robot so far")
     if protocol.execute_steps > contract.horizon:
         raise DialError(
             f"execute_steps {protocol.execute_steps} is more than the {contract.horizon} control steps of a chunk of "

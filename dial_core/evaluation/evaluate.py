@@ -27,9 +27,7 @@ def prepare(protocol: Protocol, source: PolicySource) -> Protocol:
     unknown = [task for task in protocol.tasks if task not in known]
     if unknown:
         raise DialError(f"suite '{protocol.suite}' has no task {', '.join(unknown)}; its tasks: {', '.join(known)}")
-    seeds = source.seeds(protocol)
-    known_of_policy = {"policy": source.kind, "model_id": source.model_id(protocol), "seeds": seeds}
-    return protocol.model_copy(update=known_of_policy | ({"episodes": len(seeds)} if seeds else {}))
+    return protocol.model_copy(update=source.facts(protocol))
 
 
 def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, videos: int = 0, shard: Shard | None = None) -> dict:

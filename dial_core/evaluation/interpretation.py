@@ -16,6 +16,7 @@ from dial_core.evaluation.policies import ExpertPolicy, Policy
 from dial_core.evaluation.protocol import Protocol
 from dial_core.evaluation.rollout import lasted
 from dial_core.evaluation.suites import make_arena
+from dial_core.runtime.views import fit_view
 from dial_core.viz import PcaColours, change_map, heat
 from dial_core.viz.panels import Panel, compose
 
@@ -60,7 +61,7 @@ def watch(protocol: Protocol, sessions: tuple[System2, System1], driver: str, ca
         case: the scene.
     """
     system2, system1 = sessions
-    arena = make_arena(protocol.suite, case.task, protocol.camera)
+    arena = make_arena(protocol.suite, case.task, protocol.camera, protocol.image_px)
     try:
         arena.reset(case.seed)
         policy: Policy = ExpertPolicy() if driver == "expert" else DialPolicy(system2, system1, protocol)
@@ -70,9 +71,10 @@ def watch(protocol: Protocol, sessions: tuple[System2, System1], driver: str, ca
         verdicts = [False]
         while not lasted(verdicts, protocol.hold_steps) and len(frames) < arena.max_steps:
             seen = arena.observe()
+            view = fit_view(seen.image, system2.contract.views[0])
             if len(frames) % protocol.system2_period_steps == 0:
-                foresights[len(frames)] = system2.foresight(seen.image, seen.instruction)
-            frames.append(seen.image)
+                foresights[len(frames)] = system2.foresight(view, seen.instruction)
+            frames.append(view)
             verdicts.append(arena.advance(policy.targets(seen)))
         return Watched(
             case=case,

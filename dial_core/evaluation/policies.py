@@ -141,8 +141,8 @@ class PolicySource:
             return cls("replay", text.removeprefix(REPLAY))
         return cls("checkpoint", text)
 
-    def model_id(self, protocol: Protocol) -> str:
-        """The id that goes into the protocol, once it is known to fit.
+    def facts(self, protocol: Protocol) -> dict:
+        """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its picture, seeds.
 
         Raises:
             DialError: no checkpoint or dataset is there, or the protocol does not fit it.
@@ -150,19 +150,20 @@ class PolicySource:
         if self.kind == "checkpoint":
             contract = open_sessions(self.location, protocol)[0].contract
             require_fitting(protocol, contract)
-            return contract.model_id
+            view = contract.views[0]
+            return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
         if self.kind == "replay":
-            return hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
-        return ""
+            model_id = hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
+            seeds = self.seeds(protocol)
+            return {"policy": self.kind, "model_id": model_id, "seeds": seeds, "episodes": len(seeds)}
+        return {"policy": self.kind, "model_id": ""}
 
     def seeds(self, protocol: Protocol) -> tuple[int, ...]:
-        """The seeds that a replay has for the protocol's task, at most `episodes` of them; empty for policies that take any.
+        """The seeds that a replay has for the protocol's task, at most `episodes` of them.
 
         Raises:
             DialError: the dataset has none, or the protocol asks for several tasks.
         """
-        if self.kind != "replay":
-            return ()
         if len(protocol.tasks) != 1:
             raise DialError("a replay takes one task at a time: the seeds differ by task; choose one with --task")
         (task,) = protocol.tasks

@@ -45,6 +45,7 @@ class Protocol(Config):
         instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
         foresight: what System-1 gets; see `probes`.
         camera: which camera the policy sees through.
+        image_px: side of its picture in our own tabletop [px]; a checkpoint's own size.
     """
 
     policy: PolicyKind = "checkpoint"
@@ -64,6 +65,7 @@ class Protocol(Config):
     instruct: Literal["scene", "other"] = "scene"
     foresight: ForesightKind = "own"
     camera: str = "ego"
+    image_px: int = Field(default=96, gt=0)
 
     @model_validator(mode="after")
     def _fair(self):

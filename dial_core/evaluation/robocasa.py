@@ -13,7 +13,6 @@ from typing import Any
 
 import gymnasium
 import numpy as np
-from PIL import Image
 
 from dial_core.config import Config, load_config
 from dial_core.embodiment import load_embodiment
@@ -45,7 +44,6 @@ class Benchmark(Config):
     execute_steps: int  # control steps
     strategy: Strategy
     image: str  # key of the picture
-    crop: float  # central share of the picture's sides
     instruction: str  # key of the instruction
     groups: tuple[str, ...]  # joint groups: keys state.<group> and action.<group>
     suites: dict[str, tuple[Names, ...]]
@@ -79,8 +77,6 @@ class RobocasaArena:
         offset = self.embodiment.joint_slice.start
         self._groups = {name: _moved(self.embodiment.group_slice(name), -offset) for name in benchmark.groups}
         self._check_spaces()
-        camera = self.embodiment.cameras[0]
-        self._size = (camera.width, camera.height)
         self._seen: dict[str, Any] = {}
         self._inner: Any = self._env.unwrapped.env  # type: ignore[attr-defined]  # robosuite's
         self._done = False
@@ -105,11 +101,11 @@ class RobocasaArena:
         self._done = False
 
     def observe(self) -> Observation:
-        """The cropped picture at the camera's size, and the joints in vector order."""
+        """The environment's picture, and the joints in vector order. A checkpoint crops and scales as its contract says."""
         joints = np.zeros(len(self.embodiment.joints))
         for name, place in self._groups.items():
             joints[place] = self._seen[f"state.{name}"]
-        return Observation(self._picture(), joints, self.instruction)
+        return Observation(self.picture(), joints, self.instruction)
 
     def advance(self, targets: np.ndarray) -> bool:
         """One control step; whether the environment calls it a success at the end of this step."""
@@ -140,14 +136,6 @@ class RobocasaArena:
     def close(self) -> None:
         """Frees the environment."""
         self._env.close()
-
-    def _picture(self) -> np.ndarray:
-        pixels = np.asarray(self._seen[self._benchmark.image], np.uint8)
-        height, width = pixels.shape[:2]
-        rows, columns = round(height * self._benchmark.crop), round(width * self._benchmark.crop)
-        top, left = (height - rows) // 2, (width - columns) // 2
-        cropped = Image.fromarray(pixels[top : top + rows, left : left + columns])
-        return np.asarray(cropped.resize(self._size, Image.Resampling.BILINEAR))
 
     def _check_spaces(self) -> None:
         seen, moved = self._env.observation_space, self._env.action_space

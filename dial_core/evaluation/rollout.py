@@ -153,11 +153,11 @@ def stretches(verdicts: Sequence[bool]) -> list[list[int]]:
 
 
 def _arena(job: EpisodeJob) -> Arena:
-    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera}"
+    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera} {job.protocol.image_px}"
     if key not in _arenas:
         while len(_arenas) >= ARENAS_KEPT:
             _arenas.pop(next(iter(_arenas))).close()
-        _arenas[key] = make_arena(job.protocol.suite, job.case.task, job.protocol.camera)
+        _arenas[key] = make_arena(job.protocol.suite, job.case.task, job.protocol.camera, job.protocol.image_px)
     return _arenas[key]
 
 

@@ -31,10 +31,10 @@ def suite_tasks(suite: str) -> tuple[str, ...]:
     return benchmark.tasks(suite)
 
 
-def make_arena(suite: str, task: str, camera: str) -> Arena:
+def make_arena(suite: str, task: str, camera: str, image_px: int = 96) -> Arena:
     """Where a task of a suite takes place."""
     if suite == IN_DISTRIBUTION:
-        return TabletopArena(task, camera)
+        return TabletopArena(task, camera, image_px)
     return RobocasaArena(load_benchmark(ROBOCASA), task)
 
 

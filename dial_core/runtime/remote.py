@@ -22,6 +22,7 @@ from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.runtime.checkpoint import Checkpoint, load_checkpoint
 from dial_core.runtime.contract import Contract
+from dial_core.runtime.overlap import Committed
 from dial_core.runtime.sessions import System1Session, System2Session
 
 SCHEME = "tcp://"
@@ -82,9 +83,18 @@ class RemoteSystem1:
     def __init__(self, connection: Connection, contract: Contract) -> None:
         self._connection, self.contract = connection, contract
 
-    def chunk(self, image: np.ndarray, foresight: np.ndarray, state: np.ndarray) -> np.ndarray:
+    def chunk(
+        self,
+        images: np.ndarray | tuple[np.ndarray, ...],
+        foresight: np.ndarray,
+        state: np.ndarray,
+        committed: Committed | None = None,
+    ) -> np.ndarray:
         """As `System1Session.chunk`."""
-        arrays = {"image": image, "foresight": np.asarray(foresight, np.float32), "state": np.asarray(state, np.float32)}
+        arrays = {f"image{place}": image for place, image in enumerate(images if isinstance(images, tuple) else (images,))}
+        arrays |= {"foresight": np.asarray(foresight, np.float32), "state": np.asarray(state, np.float32)}
+        if committed is not None:
+            arrays |= {f"committed_{name}": values for name, values in committed._asdict().items()}
         return self._connection.call("chunk", arrays)[1]["result"]
 
 
@@ -148,7 +158,9 @@ class _Client(socketserver.BaseRequestHandler):
         if call == "image_tokens":
             return {}, {"result": self._system2.image_tokens(arrays["image"])}
         if call == "chunk":
-            return {}, {"result": self._system1.chunk(arrays["image"], arrays["foresight"], arrays["state"])}
+            images = tuple(arrays[f"image{place}"] for place in range(len(self._system1.contract.views)))
+            committed = Committed(arrays["committed_actions"], arrays["committed_weights"]) if "committed_actions" in arrays else None
+            return {}, {"result": self._system1.chunk(images, arrays["foresight"], arrays["state"], committed)}
         raise DialError(f"unknown call '{call}'; known: open, foresight, image_tokens, chunk")
 
 

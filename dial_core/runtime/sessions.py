@@ -73,7 +73,8 @@ class System2Session:
         Raises:
             DialError: wrong image shape or dtype.
         """
-        return self._model.encode_image(_image_tensor(image, self.contract, self.device))[0].float().cpu().numpy()
+        tokens = self._model.encode_image(_image_tensor(image, self.contract.views[0], self.device))
+        return tokens[0, :, self._model.arch.view_part].float().cpu().numpy()
 
     def _encoded(self, instruction: str) -> tuple[torch.Tensor, torch.Tensor]:
         """The prompt; the last one is kept, as an instruction stays for many images."""

@@ -38,8 +38,8 @@ def test_an_evaluation_leaves_result_table_and_picture_in_a_folder_of_its_own(di
 def test_two_policies_are_compared_on_the_same_scenes_in_one_command(dial, tmp_path, monkeypatch):
     honest = rollout.make_arena
 
-    def harder(suite, task, camera):
-        arena = honest(suite, task, camera)
+    def harder(suite, task, camera, image_px):
+        arena = honest(suite, task, camera, image_px)
         arena.done_at = range(30, 40)
         return arena
 

@@ -102,8 +102,8 @@ def test_an_episode_is_watched_to_its_end(driver, checkpoint, monkeypatch):
     assert not seen.success
 
 
-def short_arena(suite: str, task: str, camera: str):
-    arena = interpretation_arena(suite, task, camera)
+def short_arena(suite: str, task: str, camera: str, image_px: int):
+    arena = interpretation_arena(suite, task, camera, image_px)
     arena.max_steps = 7
     return arena
 

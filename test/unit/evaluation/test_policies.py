@@ -38,7 +38,7 @@ def test_more_steps_than_a_chunk_has_are_refused(checkpoint):
     with pytest.raises(DialError, match=r"execute_steps 17 is more than the 16 .*choose 1\.\.16"):
         policy_of(checkpoint, execute_steps=17)
     with pytest.raises(DialError, match="execute_steps 17"):
-        PolicySource("checkpoint", str(checkpoint)).model_id(Protocol(execute_steps=17))
+        PolicySource("checkpoint", str(checkpoint)).facts(Protocol(execute_steps=17))
 
 
 def test_system2_looks_every_period_and_system1_waits_for_its_delay(arena, checkpoint):
@@ -131,4 +131,5 @@ def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_d
         source.seeds(Protocol(policy="replay", seed=0, tasks=("A", "B")))
     with pytest.raises(DialError, match="seed of at least 3"):
         source.seeds(Protocol(policy="replay", seed=3))
-    assert len(source.model_id(Protocol(policy="replay", seed=0))) == 16
+    facts = source.facts(Protocol(policy="replay", seed=0))
+    assert (facts["seeds"], facts["episodes"], len(facts["model_id"])) == ((0, 1, 2), 3, 16)

@@ -9,6 +9,7 @@ import pytest
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.runtime.overlap import Committed
 from dial_core.runtime.remote import MAX_ARRAY_BYTES, Connection, PolicyServer, connect, receive, send
 from dial_core.runtime.sessions import System1Session, System2Session
 
@@ -46,7 +47,11 @@ def test_a_remote_session_gives_to_the_last_bit_what_a_local_one_gives(server, f
     np.testing.assert_array_equal(system2.foresight(image, INSTRUCTION), foresight)
     np.testing.assert_array_equal(system2.image_tokens(image), local2.image_tokens(image))
     state = np.concatenate([np.zeros(18), load_embodiment().home_position]).astype(np.float32)
-    np.testing.assert_array_equal(system1.chunk(image, foresight, state), local1.chunk(image, foresight, state))
+    chunk = local1.chunk(image, foresight, state)
+    np.testing.assert_array_equal(system1.chunk(image, foresight, state), chunk)
+    committed = Committed(chunk.astype(np.float64) + 0.1, np.linspace(1, 0, len(chunk)))
+    np.testing.assert_array_equal(system1.chunk(image, foresight, state, committed), local1.chunk(image, foresight, state, committed))
+    assert np.abs(local1.chunk(image, foresight, state, committed) - chunk).max() > 1e-3
 
 
 def test_a_refusal_comes_with_its_reason_and_the_connection_lives_on(server, image):
