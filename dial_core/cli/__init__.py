@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, drawing, evaluation, foresight, learning, motion, release, robots, serving
+from dial_core.cli import beginning, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -35,7 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
     "collect": learning.collect,
     "begin": beginning.begin,
-    "train": learning.train,
+    "train": training.train,
     "eval": evaluation.evaluate,
     "expert": evaluation.expert,
     "probe": evaluation.probe,

@@ -1,9 +1,8 @@
-"""`dial pretrain`, `dial collect`, `dial train`: from seeds to a trained checkpoint."""
+"""`dial pretrain`, `dial collect`: from seeds to a model that sees, and demonstrations."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,20 +45,3 @@ def collect(
 
     tally = run(task, episodes, seed, disturbed, out, workers)
     console.print(f"[bold]{episodes}[/] episodes in {out}; failed attempts: {tally.reasons or 'none'}")
-
-
-def train(
-    start: Annotated[Path, typer.Option(help="Checkpoint folder that `dial pretrain` left.")],
-    dataset: Annotated[Path, typer.Option(help="Dataset folder that `dial collect` left.")],
-    out: Out,
-    recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny",
-    workers: Workers = 2,
-) -> None:
-    """Train both stages: warmup (System-1 sees the true goal), then end to end (System-1 sees the foresight).
-
-    First the frozen vision tower's tokens of every frame are computed, once, beside the dataset. Every stage leaves a
-    log, TensorBoard events and a loss curve; the result is `OUT/checkpoint`, with a model card.
-    """
-    from dial_core.training.stages import train as run
-
-    console.print(f"[bold]{run(recipe, start, dataset, out, workers, command_line())}[/]")

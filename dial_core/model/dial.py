@@ -36,6 +36,8 @@ class DialModel(PreTrainedModel):
 
     config_class = DialConfig
     base_model_prefix = "dial"
+    main_input_name = "image_tokens"
+    supports_gradient_checkpointing = True  # of the language model's layers
     _supports_sdpa = True
 
     def __init__(self, config: DialConfig):
@@ -126,6 +128,10 @@ class DialModel(PreTrainedModel):
         tokens = self.vision.tokens(self.backbone.visual, pixels_BHWC)
         return tokens if self.view_encoder is None else torch.cat([tokens, self.view_encoder(pixels_BHWC).to(tokens.dtype)], -1)
 
+    def tokens_of(self, view: torch.Tensor) -> torch.Tensor:
+        """Image tokens (B, N, D) of a view that may still be pixels (B, H, W, 3)."""
+        return self.encode_image(view) if view.dtype == torch.uint8 else view
+
     def vision_tokens(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """`encode_image` with gradients, for pretraining."""
         return self.vision.tokens(self.backbone.visual, pixels_BHWC)
@@ -177,8 +183,11 @@ class DialModel(PreTrainedModel):
         tau: torch.Tensor | None = None,
         system1_image_tokens: torch.Tensor | None = None,
         embodiment_id: Slot = 0,
+        action_elements: torch.Tensor | None = None,
     ) -> DialOutput:
         """Losses of a training step (model.md, "Loss and stages").
+
+        Views are image tokens (B, N, D), or uint8 pixels (B, H, W, 3), which are encoded here.
 
         Args:
             stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
@@ -193,17 +202,20 @@ class DialModel(PreTrainedModel):
             system1_image_tokens: the views System-1 sees if they are newer than `image_tokens` (R B, N, F). One foresight
                 then serves R views, states and chunks, as at run time: rows R b .. R b + R - 1 share foresight b.
             embodiment_id: slot.
+            action_elements: how many elements the action loss is the mean of, where that is not this batch's own count: with
+                several processes or micro-batches every element of the whole batch weighs the same.
         """
         if stage not in ("warmup", "end_to_end"):
             raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")
+        image_tokens, goal_tokens = self.tokens_of(image_tokens), self.tokens_of(goal_tokens)
         intent, foresight, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask)
-        view = image_tokens if system1_image_tokens is None else system1_image_tokens
+        view = image_tokens if system1_image_tokens is None else self.tokens_of(system1_image_tokens)
         intent = intent.repeat_interleave(len(view) // len(intent), 0)
         noise = torch.randn_like(action) if noise is None else noise
         tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
         fused = self.condition(intent, view)
         velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
-        action_loss = masked_mean_square(velocity - (action - noise), action_mask)
+        action_loss = masked_mean_square(velocity - (action - noise), action_mask, action_elements)
 
         loss = action_loss if world_loss is None else world_loss + action_loss
         if world_loss is not None and self.arch.loss == "mean":

@@ -31,10 +31,11 @@ def interpolate(action_BHA: torch.Tensor, noise_BHA: torch.Tensor, tau_B: torch.
     return tau_B11 * action_BHA + (1 - tau_B11) * noise_BHA
 
 
-def masked_mean_square(error_BHA: torch.Tensor, mask_BHA: torch.Tensor) -> torch.Tensor:
-    """Mean of squared errors over unmasked elements (mask 1)."""
+def masked_mean_square(error_BHA: torch.Tensor, mask_BHA: torch.Tensor, elements: torch.Tensor | None = None) -> torch.Tensor:
+    """Mean of squared errors over unmasked elements (mask 1), or their sum over `elements`."""
     mask_BHA = mask_BHA.to(error_BHA.dtype).expand_as(error_BHA)
-    return (error_BHA.square() * mask_BHA).sum() / mask_BHA.sum().clamp_min(1.0)
+    count = mask_BHA.sum() if elements is None else elements
+    return (error_BHA.square() * mask_BHA).sum() / count.clamp_min(1.0)
 
 
 def sinusoid(time_B: torch.Tensor, width: int, last_frequency_index: float, cosine_first: bool = False) -> torch.Tensor:

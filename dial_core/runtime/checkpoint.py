@@ -71,6 +71,7 @@ def save_checkpoint(
     camera: str = "ego",
     card: str = "",
     dtype: torch.dtype = torch.float32,
+    weights: dict[str, torch.Tensor] | None = None,
 ) -> Contract:
     """Writes a checkpoint folder; a reader never sees half of one.
 
@@ -83,6 +84,7 @@ def save_checkpoint(
         camera: the robot's camera it looks through.
         card: text of the model card.
         dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
+        weights: the model's state dict, where training has left the model itself in pieces.
 
     Returns:
         The contract, with the model id of the stored weights.
@@ -98,7 +100,7 @@ def save_checkpoint(
     staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         staging.chmod(0o755)
-        state = {name: tensor.detach().to("cpu", dtype) for name, tensor in model.state_dict().items()}
+        state = {name: tensor.detach().to("cpu", dtype) for name, tensor in (weights or model.state_dict()).items()}
         with quiet_loading():
             model.save_pretrained(staging, state_dict=state)
         tokenizer.save_pretrained(staging)

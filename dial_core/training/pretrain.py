@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from dial_core.config import Config, load_config
+from dial_core.data.mixture import Mixture, draw_stream
 from dial_core.data.progress import progress_bar
 from dial_core.data.views import Views, load_views, render_views
 from dial_core.embodiment import load_embodiment
@@ -31,10 +31,11 @@ from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.runtime.checkpoint import save_checkpoint
 from dial_core.sim.task import load_task
-from dial_core.training.grounding import Places, Vocabulary, object_question, question, shift_view, vocabulary_of
+from dial_core.training.grounding import Vocabulary, object_question, question, shift_view, vocabulary_of
 from dial_core.training.patch_grounding import PatchGrounding
+from dial_core.training.plan import Optimisation
 from dial_core.training.pointing import measure_pointing
-from dial_core.training.trainer import Optimisation, run_training
+from dial_core.training.trainer import run_training
 
 
 class PretrainRecipe(Config):
@@ -65,32 +66,28 @@ class PretrainOutput:
     patch_loss: Tensor | None = None
 
 
-class ViewQuestions(Dataset):
-    """Item i: a random question about view i, moved and brightened at random: (image, places, prompt, answer)."""
+class ViewQuestions:
+    """Sample k: a random question about a view, moved and brightened at random: (image, places, prompt, answer)."""
 
     def __init__(self, views: Views, vocabulary: Vocabulary, recipe: PretrainRecipe) -> None:
         self.views, self.vocabulary, self.recipe = views, vocabulary, recipe
-        self.rng = np.random.default_rng(recipe.optimisation.seed)
+        self.seed = recipe.optimisation.seed
+        self.mixture = Mixture({"views": len(views)}, {"views": 1.0}, self.seed)
 
-    def __len__(self) -> int:
-        return len(self.views)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray, str, str]:
-        image, places = shift_view(self.views.images[index], self.views.visible(index), self.recipe.shift_px, self.rng)
-        factor = 1.0 + self.recipe.brightness * self.rng.uniform(-1.0, 1.0)
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+        _, index = self.mixture.draw(number)
+        rng = draw_stream(self.seed, number)
+        image, places = shift_view(self.views.images[index], self.views.visible(index), self.recipe.shift_px, rng)
+        factor = 1.0 + self.recipe.brightness * rng.uniform(-1.0, 1.0)
         image = np.clip(image * np.float32(factor), 0, 255).astype(np.uint8)
-        prompt, answer = self.ask(places, image.shape[1])
+        prompt, answer = question(places, image.shape[1], rng, self.vocabulary)
         missing = (np.nan, np.nan)
         shares_K2 = np.array([places.get(name, missing) for name in self.views.names], np.float32) / image.shape[1]
         return image, shares_K2, prompt, answer
 
-    def ask(self, places: Places, size_px: int) -> tuple[str, str]:
-        """A random question about `places`."""
-        return question(places, size_px, self.rng, self.vocabulary)
 
-
-class TokenQuestions(Dataset):
-    """Item i: a question about one of the objects in a view, on the frozen tower's tokens: (tokens (N, D), prompt, answer).
+class TokenQuestions:
+    """Sample k: a question about one of the objects in a view, on the frozen tower's tokens: (tokens (N, D), prompt, answer).
 
     Only about objects: each is in one view of four, plate and hand are in nearly all, and are learned first anyway.
     """
@@ -98,14 +95,12 @@ class TokenQuestions(Dataset):
     def __init__(self, tokens: np.ndarray, views: Views, vocabulary: Vocabulary, seed: int) -> None:
         self.tokens, self.views, self.vocabulary = tokens, views, vocabulary
         self.telling = [index for index in range(len(views)) if set(vocabulary.objects) & set(views.visible(index))]
-        self.rng = np.random.default_rng(seed)
+        self.seed, self.mixture = seed, Mixture({"views": len(self.telling)}, {"views": 1.0}, seed)
 
-    def __len__(self) -> int:
-        return len(self.telling)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, str, str]:
-        view, size_px = self.telling[index], self.views.images.shape[2]
-        return self.tokens[view], *object_question(self.views.visible(view), size_px, self.rng, self.vocabulary)
+    def __getitem__(self, number: int) -> tuple[np.ndarray, str, str]:
+        view, size_px = self.telling[self.mixture.draw(number)[1]], self.views.images.shape[2]
+        rng = draw_stream(self.seed, number)
+        return self.tokens[view], *object_question(self.views.visible(view), size_px, rng, self.vocabulary)
 
 
 class Collate:

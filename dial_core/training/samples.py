@@ -1,21 +1,23 @@
-"""Training samples of DIAL from cached image tokens: what System-2 saw, what System-1 sees, and the goal between them."""
+"""Training samples of DIAL, by number: what System-2 saw, what System-1 sees, and the goal between them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
-from dial_core.data.lerobot import LeRobotDataset
-from dial_core.model.normalise import Normaliser
+from dial_core.data.mixture import Mixture, draw_stream
+from dial_core.model.configuration import Architecture
+from dial_core.model.flow_matching import draw_tau
 from dial_core.model.prompt import Prompter
+from dial_core.training.streams import Stream
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Variety:
     """What a sample adds to the recorded frames.
 
     Attributes:
@@ -24,85 +26,76 @@ class Augmentation:
         state_noise: spread of the noise on the normalised state, against leaning on it alone.
     """
 
-    chunks_per_foresight: int
-    max_foresight_age_steps: int
-    state_noise: float
+    chunks_per_foresight: int = 1
+    max_foresight_age_steps: int = 0
+    state_noise: float = 0.0
 
 
-@dataclass(frozen=True)
-class Recording:
-    """One dataset in arrays. Rows are frames: tokens float16 (F, N, d), states and actions float32 (F, 47) physical;
-    `first`, `last` (F,) are the rows of the frame's episode's ends, `task` (F,) the index in `instructions`."""
+class ChunkSamples:
+    """`samples[k]` is number k of a run: a foresight made at one frame and the R chunks that it serves.
 
-    tokens: np.ndarray
-    states: np.ndarray
-    actions: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    task: np.ndarray
-    instructions: list[str]
-
-
-def recording_of(dataset: LeRobotDataset, tokens: np.ndarray) -> Recording:
-    """The dataset's arrays beside its image tokens."""
-    lengths = [span.length for span in dataset.episodes]
-    first = np.repeat([span.first for span in dataset.episodes], lengths)
-    last = np.repeat([span.first + span.length - 1 for span in dataset.episodes], lengths)
-    task = np.repeat([span.task_index for span in dataset.episodes], lengths)
-    return Recording(tokens, dataset.states, dataset.actions, first, last, task, dataset.instructions)
-
-
-class ChunkSamples(Dataset):
-    """Item t: the columns of `DialModel.forward` for a foresight made at frame t and the chunks that it serves.
-
-    Batches are gathered at once (`__getitems__`), so that loading costs a few memory copies. A chunk that reaches past
-    the episode repeats its last action: the robot holds. A goal past the end is the last frame (model.md, "System-2").
+    A pure function of the seed and k, flow noise and tau included. A chunk that reaches past the episode repeats its last
+    action: the robot holds. A goal past the end is the last frame (model.md, "System-2").
     """
 
     def __init__(
         self,
-        recording: Recording,
-        normaliser: Normaliser,
+        streams: Sequence[Stream],
+        weights: Mapping[str, float],
         prompter: Prompter,
         stage: str,
-        horizon: int,
-        augmentation: Augmentation,
+        arch: Architecture,
+        variety: Variety,
         seed: int,
     ) -> None:
-        self.recording, self.stage, self.horizon, self.augmentation = recording, stage, horizon, augmentation
-        self.states = normaliser.encode_state(recording.states)
-        self.actions = normaliser.encode_action(recording.actions)
-        self.input_ids, self.attention_mask = prompter.encode(recording.instructions)
-        self.rng = np.random.default_rng(seed)
+        self.streams, self.stage, self.arch, self.variety, self.seed = streams, stage, arch, variety, seed
+        self.mixture = Mixture({stream.name: len(stream) for stream in streams}, weights, seed)
+        self.input_ids, self.attention_mask = prompter.encode([text for stream in streams for text in stream.instructions])
+        self.first_prompt = np.cumsum([0, *[len(stream.instructions) for stream in streams]])
+        self.newer_views = variety.max_foresight_age_steps > 0 or variety.chunks_per_foresight > 1
 
-    def __len__(self) -> int:
-        return len(self.states)
+    def __getitem__(self, number: int) -> dict[str, Tensor | str | int]:
+        source, row = self.mixture.draw(number)
+        return self.sample(source, row, draw_stream(self.seed, number))
 
-    def __getitems__(self, rows: list[int]) -> dict[str, Tensor | str]:
-        data, seen = self.recording, np.asarray(rows)
-        shape = (len(seen), self.augmentation.chunks_per_foresight)
-        age = self.rng.integers(0, self.augmentation.max_foresight_age_steps + 1, shape)
-        now = np.minimum(seen[:, None] + age, data.last[seen][:, None]).reshape(-1)
-        goal = np.minimum(seen + self.horizon, data.last[seen])
-        chunk = np.minimum(now[:, None] + np.arange(self.horizon), data.last[now][:, None])
-        state = self.states[now]
-        state = state + self.augmentation.state_noise * self.rng.standard_normal(state.shape, np.float32)
-        return {
+    def sample(self, source: int, row: int, rng: np.random.Generator) -> dict[str, Tensor | str | int]:
+        """The sample of frame `row` of a stream, with what is random in it from `rng`."""
+        stream, variety, horizon = self.streams[source], self.variety, self.arch.horizon
+        last = int(stream.last[row])
+        age = rng.integers(0, variety.max_foresight_age_steps + 1, variety.chunks_per_foresight)
+        now = np.minimum(row + age, last)
+        views = stream.views.take(np.array([row, min(row + horizon, last), *(now if self.newer_views else ())]), rng)
+        chunk = np.minimum(now[:, None] + np.arange(horizon), last)
+        state = stream.states[now]
+        state = state + stream.state_mask * np.float32(variety.state_noise) * rng.standard_normal(state.shape, np.float32)
+        prompt = self.first_prompt[source] + stream.prompt[row]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(rng.integers(2**62)))
+            tau = draw_tau(self.arch.flow, len(now))
+            noise = torch.randn(*chunk.shape, self.arch.action_dim)
+        newer = {"system1_image_tokens": views[2:]} if self.newer_views else {}
+        return newer | {
             "stage": self.stage,
-            "image_tokens": self._tokens(seen),
-            "goal_tokens": self._tokens(goal),
-            "system1_image_tokens": self._tokens(now),
-            "input_ids": self.input_ids[data.task[seen]],
-            "attention_mask": self.attention_mask[data.task[seen]],
-            "state": torch.from_numpy(state.astype(np.float32)),
-            "action": torch.from_numpy(self.actions[chunk].astype(np.float32)),
-            "action_mask": torch.ones(1),
+            "image_tokens": views[0:1],
+            "goal_tokens": views[1:2],
+            "input_ids": self.input_ids[prompt : prompt + 1],
+            "attention_mask": self.attention_mask[prompt : prompt + 1],
+            "state": torch.from_numpy(state),
+            "action": torch.from_numpy(stream.actions[chunk]),
+            "action_mask": torch.from_numpy(stream.mask).expand(len(now), 1, -1),
+            "noise": noise,
+            "tau": tau,
+            "embodiment_id": stream.slot,
         }
 
-    def _tokens(self, rows: np.ndarray) -> Tensor:
-        return torch.from_numpy(self.recording.tokens[rows].astype(np.float32))
 
-
-def already_a_batch(batch: dict[str, Tensor | str]) -> dict[str, Tensor | str]:
-    """`ChunkSamples` gathers whole batches; there is nothing left to collate."""
+def join_samples(samples: list[dict[str, Tensor | str | int]]) -> dict[str, Tensor | str | int]:
+    """The columns of `DialModel.forward` for a batch; one slot for all stays a plain number, which is the faster way."""
+    batch: dict[str, Tensor | str | int] = {}
+    for name, first in samples[0].items():
+        column = [sample[name] for sample in samples]
+        batch[name] = torch.cat(column) if isinstance(first, Tensor) else first  # type: ignore[arg-type]
+    slots = [sample["embodiment_id"] for sample in samples]
+    if len(set(slots)) > 1:
+        batch["embodiment_id"] = torch.tensor(slots).repeat_interleave(len(samples[0]["state"]))  # type: ignore[arg-type]
     return batch

@@ -1,103 +1,148 @@
-"""`dial train`: the two stages of DIAL, one after the other, from one recipe (model.md, "Loss and stages")."""
+"""`dial train`: the stages of a recipe one after the other (model.md, "Loss and stages")."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
+from accelerate import PartialState
+from torch import Tensor
 
-from dial_core.config import Config, load_config
 from dial_core.data.features import cached_features
 from dial_core.data.fingerprint import require_same
 from dial_core.data.lerobot import LeRobotDataset
-from dial_core.embodiment import Embodiment, load_embodiment
+from dial_core.data.scaling import fit_normaliser, require_finite
+from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
-from dial_core.model.normalise import Normaliser, rotation_dimensions
+from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.runtime.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from dial_core.training.samples import Augmentation, ChunkSamples, already_a_batch, recording_of
-from dial_core.training.trainer import Optimisation, run_training
+from dial_core.training.plan import Hardware
+from dial_core.training.recipe import ROBOT, Recipe, Stage
+from dial_core.training.samples import ChunkSamples, join_samples
+from dial_core.training.streams import CachedTokens, Pixels, Stream, Views, make_stream
+from dial_core.training.trainer import run_training
 
 
-class Stage(Config):
-    """One stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
-
-    A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each.
-    """
-
-    stage: Literal["warmup", "end_to_end"]
-    chunks_per_foresight: int = Field(default=1, gt=0)
-    max_foresight_age_steps: int = Field(default=0, ge=0)  # [control steps]
-    state_noise: float = Field(default=0.0, ge=0)  # of the normalised state
-    optimisation: Optimisation
-
-
-class Recipe(Config):
-    """What `dial train` does with a dataset. `start`: checkpoint folder with the pretrained backbone."""
-
-    embodiment: str
-    stages: list[Stage] = Field(min_length=1)
-
-
-def train(recipe_name: str, start: Path, dataset_folder: Path, out: Path, workers: int, command: str) -> Path:
-    """Trains the stages of a recipe from `start` on one dataset and writes `out/checkpoint`; returns that folder.
+def train(
+    recipe: Recipe, start: Path, folders: Mapping[str, Path], out: Path, workers: int, command: str, hardware: Hardware | None = None
+) -> Path:
+    """Trains the stages of a recipe from `start` and writes `out/checkpoint`; returns that folder.
 
     Every stage leaves `out/<number>-<stage>/` with its log, loss curve and checkpoint; finished stages are not run again,
-    an interrupted one goes on from its newest checkpoint. `command` is told in the model card.
+    an interrupted one goes on from its newest checkpoint. Every process of an `accelerate launch` calls this.
+
+    Args:
+        start: checkpoint folder with the pretrained backbone.
+        folders: dataset folder of each source that a stage draws from.
+        workers: processes that compute the image tokens of `images: cached`.
+        command: told in the model card.
 
     Raises:
-        DialError: a stage in `out` was begun with another recipe, start or dataset, or the dataset is too small.
+        DialError: a stage in `out` was begun with another recipe, start or dataset; data is missing, broken or too small.
     """
-    recipe = load_config(Recipe, "training", recipe_name)
-    robot = load_embodiment(recipe.embodiment)
-    dataset = LeRobotDataset(dataset_folder)
-    recording = recording_of(dataset, cached_features(start, dataset, workers))
-    source = _source(recipe, start, dataset)
+    datasets = open_sources(recipe, folders)
+    source = _source(recipe, start, datasets)
+    state = PartialState()
     current = start
-    for number, stage in enumerate(recipe.stages, 1):
-        folder = out / f"{number}-{stage.stage}"
-        require_same(folder, {"stage": stage.model_dump(mode="json"), **source})
+    for number, stage in enumerate(recipe.effective_stages(), 1):
+        folder = out / recipe.folder_of(number)
+        if state.is_main_process:
+            require_same(folder, {"stage": stage.model_dump(mode="json"), **source})
+        state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
-            normaliser = Normaliser.fit(dataset.states, dataset.actions, rotation_dimensions(robot.state_dim))
-            _train_stage(stage, checkpoint, normaliser, recording, folder)
-            _save(folder / "checkpoint", checkpoint, normaliser, robot, "")
+            streams, normaliser = make_streams(recipe, stage, datasets, checkpoint, start, workers)
+            weights = _train_stage(stage, checkpoint, streams, folder, hardware)
+            if state.is_main_process:
+                _save(folder / "checkpoint", checkpoint, normaliser, recipe, "", weights)
+            state.wait_for_everyone()
         current = folder / "checkpoint"
-    finished = load_checkpoint(current)
-    card = _card(recipe, start, dataset, command)
-    _save(out / "checkpoint", finished, finished.normaliser, robot, card, torch.float16)
+    if state.is_main_process:
+        finished = load_checkpoint(current)
+        _save(out / "checkpoint", finished, finished.normaliser, recipe, _card(recipe, start, datasets, command), None, torch.float16)
+    state.wait_for_everyone()
     return out / "checkpoint"
 
 
-def _train_stage(stage: Stage, checkpoint: Checkpoint, normaliser: Normaliser, recording, folder: Path) -> None:
-    model = checkpoint.model
+def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRobotDataset]:
+    """The datasets that the recipe's stages draw from, by source, checked for values that are not finite.
+
+    Raises:
+        DialError: a folder is missing or named in vain, or a dataset is broken.
+    """
+    wanted = list(dict.fromkeys(name for stage in recipe.effective_stages() for name in stage.mixture))
+    if missing := [name for name in wanted if name not in folders]:
+        raise DialError(f"the recipe draws from {', '.join(missing)}: say where with `--dataset {missing[0]}=FOLDER`")
+    if unused := [name for name in folders if name not in wanted]:
+        raise DialError(f"no stage of the recipe draws from {', '.join(unused)}; it draws from {', '.join(wanted)}")
+    datasets = {name: LeRobotDataset(folders[name]) for name in wanted}
+    for dataset in datasets.values():
+        for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
+            require_finite(vectors, what, dataset.info["features"][what].get("names") or (), str(dataset.folder))
+    return datasets
+
+
+def make_streams(
+    recipe: Recipe, stage: Stage, datasets: Mapping[str, LeRobotDataset], checkpoint: Checkpoint, start: Path, workers: int
+) -> tuple[list[Stream], Normaliser]:
+    """The stage's sources as the model sees them, and the normaliser of the robot's own slot."""
+    arch = checkpoint.model.arch
+    normalisers = fit_normalisers(recipe, datasets)
+    streams = []
+    for name in stage.mixture:
+        dataset, source = datasets[name], recipe.source(name)
+        if recipe.images == "pixels":
+            views: Views = Pixels(dataset, recipe.augmentation, arch.image.height, arch.image.width)
+        else:
+            with PartialState().main_process_first():
+                views = CachedTokens(cached_features(start, dataset, workers))
+        streams.append(make_stream(name, dataset, views, normalisers[source.slot], arch, source.slot, source.vector))
+    robot = load_embodiment(recipe.embodiment)
+    if robot.name not in normalisers:
+        raise DialError(f"no stage draws from a source with slot '{robot.name}', so its vectors cannot be normalised; add `{ROBOT}`")
+    return streams, normalisers[robot.name]
+
+
+def fit_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset]) -> dict[str, Normaliser]:
+    """One normaliser a slot, from all datasets of all stages, so that no stage changes what a number means."""
+    by_slot: dict[str, list[str]] = {}
+    for name in datasets:
+        by_slot.setdefault(recipe.source(name).slot, []).append(name)
+    return {
+        slot: fit_normaliser(
+            [datasets[name].states[:, recipe.source(name).vector] for name in names],
+            [datasets[name].actions[:, recipe.source(name).vector] for name in names],
+            recipe.normalisation,
+        )
+        for slot, names in by_slot.items()
+    }
+
+
+def _train_stage(stage: Stage, checkpoint: Checkpoint, streams: list[Stream], folder: Path, hardware: Hardware | None) -> dict[str, Tensor]:
+    model, plan = checkpoint.model, stage.optimisation
     model.set_trainable(stage.stage)
     model.train()
-    samples = ChunkSamples(
-        recording,
-        normaliser,
-        Prompter(checkpoint.tokenizer, model.arch.foresight_tokens),
-        stage.stage,
-        model.arch.horizon,
-        Augmentation(stage.chunks_per_foresight, stage.max_foresight_age_steps, stage.state_noise),
-        stage.optimisation.seed,
-    )
-    if len(samples) < stage.optimisation.batch_size:
-        raise DialError(f"{len(samples)} frames make no batch of {stage.optimisation.batch_size}; collect more episodes.")
-    run_training(model, samples, already_a_batch, stage.optimisation, folder, stage.stage, backbone="system2.backbone")
+    prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens)
+    samples = ChunkSamples(streams, stage.mixture, prompter, stage.stage, model.arch, stage.variety, plan.seed)
+    return run_training(model, samples, join_samples, plan, folder, stage.name or stage.stage, hardware)
 
 
-def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, robot: Embodiment, card: str, dtype=torch.float32) -> None:
-    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, trained.contract.camera, card, dtype)
+def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, recipe: Recipe, card: str, weights=None, dtype=torch.float32) -> None:
+    robot = load_embodiment(recipe.embodiment)
+    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, trained.contract.camera, card, dtype, weights)
 
 
-def _source(recipe: Recipe, start: Path, dataset: LeRobotDataset) -> dict:
+def _source(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset]) -> dict:
     """What all stages of a run are made from, as the fingerprint of a stage folder remembers it."""
-    shown = {"episodes": len(dataset.episodes), "frames": len(dataset.states), "seed": _collected(dataset).get("seed")}
-    return {"embodiment": recipe.embodiment, "start": load_checkpoint(start).contract.model_id, "dataset": shown}
+    shown = {
+        name: {"episodes": len(dataset.episodes), "frames": len(dataset.states), "seed": _collected(dataset).get("seed")}
+        for name, dataset in datasets.items()
+    }
+    kept = recipe.model_dump(mode="json", exclude={"stages", "warmup", "human_data"})
+    return kept | {"start": load_checkpoint(start).contract.model_id, "dataset": shown}
 
 
 def _collected(dataset: LeRobotDataset) -> dict:
@@ -106,17 +151,22 @@ def _collected(dataset: LeRobotDataset) -> dict:
     return json.loads(collection.read_text()) if collection.exists() else {}
 
 
-def _card(recipe: Recipe, start: Path, dataset: LeRobotDataset, command: str) -> str:
-    collected = _collected(dataset)
-    seeds = {key: collected[key] for key in ("task", "seed", "episodes", "disturbed", "failed") if key in collected}
+def _card(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset], command: str) -> str:
+    lines = []
+    for name, dataset in datasets.items():
+        kept = {key: value for key, value in _collected(dataset).items() if key in ("task", "seed", "episodes", "disturbed", "failed")}
+        lines.append(
+            f"- Data `{name}`: {len(dataset.episodes)} episodes, {len(dataset.states)} frames at {dataset.rate_hz:g} Hz; `{json.dumps(kept)}`"
+        )
+    earlier = start / "README.md"
     return f"""# DIAL checkpoint
 
 Made by `{command}`.
 
 - Starts from: {start.name} (see its model card below).
-- Demonstrations: {len(dataset.episodes)} episodes, {len(dataset.states)} frames at {dataset.rate_hz:g} Hz; `{json.dumps(seeds)}`
+{chr(10).join(lines)}
 - Recipe: `{recipe.model_dump_json()}`
 
 ## The checkpoint it starts from
 
-{(start / "README.md").read_text()}"""
+{earlier.read_text() if earlier.exists() else "It has no model card."}"""

@@ -1,192 +1,263 @@
-"""One training run on transformers' `Trainer`: resumable, with a progress bar, a JSONL log, TensorBoard and a loss curve."""
+"""One training run on transformers' `Trainer` and accelerate: the same losses on one process or many, interrupted or not.
+
+What makes it so: a sample is a function of its number (`data/mixture.py`), so a resumed run skips by counting and any
+number of processes draws the same global batch; everything else that is random (dropout) comes from generators whose states
+lie in the checkpoint; a checkpoint appears complete or not at all.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import time
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
+from accelerate import PartialState
 from safetensors.torch import load_model
-from torch import nn
-from torch.utils.data import Dataset
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
-from dial_core.config import Config
 from dial_core.data.progress import progress_bar
 from dial_core.errors import DialError
+from dial_core.training.averaging import WeightAverage
+from dial_core.training.health import StepFacts, Watch
+from dial_core.training.plan import Hardware, Optimisation
+from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
+
+PARTS = ("world_loss", "action_loss", "text_loss", "patch_loss")
 
 
-class Optimisation(Config):
-    """How one run optimises. Defaults: the released recipe's AdamW and schedule (model.md, "Loss and stages")."""
+def run_training(
+    model: nn.Module,
+    data: Any,
+    collate: Any,
+    plan: Optimisation,
+    folder: Path,
+    title: str,
+    hardware: Hardware | None = None,
+) -> dict[str, Tensor]:
+    """Trains `model` for `plan.steps` steps, from the newest checkpoint in `folder` if there is one.
 
-    steps: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    learning_rate: float = Field(gt=0)
-    backbone_learning_rate: float | None = Field(default=None, gt=0)  # of the language model; None: learning_rate
-    weight_decay: float = Field(default=1e-5, ge=0)
-    betas: tuple[float, float] = (0.95, 0.999)
-    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
-    clip_norm: float = Field(default=1.0, gt=0)
-    bf16: bool = False
-    save_period_s: float = Field(default=180.0, gt=0)
-    log_period_steps: int = Field(default=20, gt=0)
-    seed: int = 0
-
-
-def run_training(model: nn.Module, data: Dataset, collate: Any, plan: Optimisation, folder: Path, title: str, backbone: str = "") -> None:
-    """Trains `model` in place for `plan.steps` steps, from the newest checkpoint in `folder` if there is one.
+    Called by every process of an `accelerate launch`; the files are written by one. `model` is trained in place (its average
+    takes its place if the plan has one); with FSDP2 or DeepSpeed it may be in pieces afterwards.
 
     Args:
         model: its forward takes a collated batch as keywords and returns an object with `.loss` (a scalar) and
             further scalars `*_loss`, which are logged.
-        data: map-style dataset; `collate` makes a dict of tensors of a list of its items.
+        data: `data[k]` is sample number k of the run, for any k, always the same; or `data.__getitems__([k, ...])`.
+        collate: makes a dict of tensors of what `data` gave.
         folder: gets `checkpoint-*/`, `log.jsonl`, TensorBoard events and `loss.png`.
-        backbone: name prefix of the parameters that learn at `plan.backbone_learning_rate`.
+
+    Returns:
+        The trained weights, whole and on the CPU; on processes but the first possibly empty.
+
+    Raises:
+        DialError: the loss or a gradient went wrong (the message has the facts), or the plan does not fit the machine.
     """
     # PyTorch's default of one thread a core is slower than one thread when the other cores are busy.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    folder.mkdir(parents=True, exist_ok=True)
-    newest = get_last_checkpoint(str(folder))
-    if newest and int(newest.rsplit("-", 1)[1]) >= plan.steps:  # Trainer would do one step more
-        load_model(model, f"{newest}/model.safetensors")
-        return
-    optimiser = torch.optim.AdamW(_parameter_groups(model, plan, backbone), lr=plan.learning_rate, betas=plan.betas, eps=1e-8)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: cosine_with_warmup(step, plan))
-    trainer = _LoggingTrainer(
-        folder,
-        model=model,
-        args=_arguments(plan, folder),
-        train_dataset=data,
-        data_collator=collate,
-        optimizers=(optimiser, schedule),
-        callbacks=[_Rhythm(plan, title)],
-    )
-    for printing in [c for c in trainer.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:
-        trainer.remove_callback(printing)
-    trainer.train(resume_from_checkpoint=newest)
-    draw_loss_curve(folder / "log.jsonl", folder / "loss.png", title)
+    arguments = _arguments(plan, folder, hardware or Hardware())
+    state = PartialState()
+    if state.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        clear_staging(folder)
+    state.wait_for_everyone()
+    newest = max(checkpoints(folder), default=(0, None))
+    if newest[0] >= plan.steps and newest[1] is not None:  # Trainer would do one step more
+        load_model(model, newest[1] / "model.safetensors")
+        return dict(model.state_dict())
+    if plan.gradient_checkpointing:
+        model.activation_checkpointing_enable()  # type: ignore[operator]
+    if state.is_main_process:
+        rewind_log(folder / "log.jsonl", newest[0])
+    trainer = DialTrainer(plan, folder, title, newest[1], model=model, args=arguments, data=data, collate=collate)
+    trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
+    return trainer.finish()
 
 
-def cosine_with_warmup(step: int, plan: Optimisation) -> float:
-    """Factor on the learning rate at `step`: linear over the first `warmup_fraction`, then half a cosine to 0."""
-    warmup = max(1, round(plan.warmup_fraction * plan.steps))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, plan.steps - warmup))))
-
-
-def draw_loss_curve(log: Path, picture: Path, title: str) -> None:
-    """Draws every loss in `log` (JSON lines with `step`) over the steps, on a logarithmic axis."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    rows = [json.loads(line) for line in log.read_text().splitlines()]
-    figure, axes = pyplot.subplots(figsize=(6.4, 3.6))
-    for name in sorted({key for row in rows for key in row if key.endswith("loss")}):
-        points = sorted((row["step"], row[name]) for row in rows if name in row)
-        axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
-    axes.set(title=title, xlabel="step", ylabel="loss", yscale="log")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(picture, dpi=120)
-    pyplot.close(figure)
-
-
-def _parameter_groups(model: nn.Module, plan: Optimisation, backbone: str) -> list[dict[str, Any]]:
-    learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    slow = [value for name, value in learning.items() if backbone and name.startswith(backbone)]
-    fast = [value for name, value in learning.items() if not (backbone and name.startswith(backbone))]
-    slow_rate = plan.backbone_learning_rate or plan.learning_rate
-    groups = [(fast, plan.learning_rate), (slow, slow_rate)]
-    return [{"params": values, "lr": rate, "weight_decay": plan.weight_decay} for values, rate in groups if values]
-
-
-def _arguments(plan: Optimisation, folder: Path) -> TrainingArguments:
+def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> TrainingArguments:
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
+    if hardware.wandb and not find_spec("wandb"):
+        raise DialError("--wandb needs the package wandb: `pip install wandb`, then `wandb login`; TensorBoard works without")
+    micro_batch, accumulation = hardware.split(plan.batch_size, int(os.environ.get("WORLD_SIZE", "1")))
     return TrainingArguments(
         output_dir=str(folder),
         max_steps=plan.steps,
-        per_device_train_batch_size=plan.batch_size,
+        per_device_train_batch_size=micro_batch,
+        gradient_accumulation_steps=accumulation,
         max_grad_norm=plan.clip_norm,
         bf16=plan.bf16,
         seed=plan.seed,
         logging_steps=plan.log_period_steps,
+        logging_nan_inf_filter=False,  # a loss that is not finite stops the run (health.py)
         save_strategy="no",  # by the clock, in _Rhythm
-        save_total_limit=1,
         disable_tqdm=True,
-        report_to=["tensorboard"],
+        report_to=["tensorboard", "wandb"] if hardware.wandb else ["tensorboard"],
+        run_name=folder.name,
         remove_unused_columns=False,
-        dataloader_num_workers=0,  # batches are slices of a memory map: a process more would only compete for cores
+        dataloader_num_workers=hardware.loader_workers,
+        dataloader_persistent_workers=hardware.loader_workers > 0,
+        dataloader_prefetch_factor=4 if hardware.loader_workers else None,
         dataloader_drop_last=True,
-        ignore_data_skip=True,  # a resumed run draws a new order instead of reading through the old one
         use_cpu=not torch.cuda.is_available(),
     )
 
 
-class _LoggingTrainer(Trainer):
-    """Trainer whose log carries the mean of every part of the loss, and which stops at a loss that is not finite."""
+class _Numbered(Dataset):
+    """The samples of a whole run as one finite epoch, so that Trainer resumes by counting."""
 
-    def __init__(self, folder: Path, **arguments: Any) -> None:
-        super().__init__(**arguments)
-        self.folder = folder
+    def __init__(self, data: Any, count: int) -> None:
+        self.data, self.count = data, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitems__(self, numbers: list[int]) -> Any:
+        whole = getattr(self.data, "__getitems__", None)
+        return whole(numbers) if whole else [self.data[number] for number in numbers]
+
+
+class DialTrainer(Trainer):
+    """Trainer with a learning rate a module, judged steps, atomic checkpoints, an average of the weights and a JSONL log."""
+
+    def __init__(self, plan: Optimisation, folder: Path, title: str, newest: Path | None, *, data: Any, collate: Any, **given: Any):
+        self.plan, self.folder, self.title = plan, folder, title
+        self.newest, self.saved_s = newest, time.monotonic()
+        self.watch = Watch(plan.spike_factor, folder)
+        self.average = WeightAverage(plan.ema_decay) if plan.ema_decay else None
+        self._step_losses: list[dict[str, Tensor]] = []  # one a micro-batch of the step at work
+        self._logged: dict[str, list[float]] = {}
+        numbered = _Numbered(data, plan.steps * plan.batch_size)
+        super().__init__(train_dataset=numbered, data_collator=collate, callbacks=[_Rhythm(self)], **given)
         self.model_accepts_loss_kwargs = False
-        self._parts: dict[str, list[torch.Tensor]] = {}
+        for printing in [c for c in self.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:
+            self.remove_callback(printing)
+
+    @property
+    def sharded(self) -> bool:
+        """Whether the weights lie in pieces on the processes, and so do the checkpoints."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset or self.train_dataset)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with the plan's learning rate for each module."""
+        if self.optimizer is None:
+            groups = self.plan.parameter_groups(model or self.model)
+            self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=self.plan.betas, eps=1e-8)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """The plan's warmup and cosine."""
+        if self.lr_scheduler is None:
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, self.plan.rate_factor)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        """Tells every micro-batch how many action elements an average one has, over the whole global batch.
+
+        Samples of embodiments with fewer dimensions then weigh the same however the batch is cut into processes and
+        micro-batches: the mean is over the unmasked elements of all of it.
+        """
+        batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if batches and "action_mask" in batches[0]:
+            elements = sum(batch["action_mask"].expand_as(batch["action"]).sum() for batch in batches) / len(batches)
+            elements = self.accelerator.reduce(torch.as_tensor(elements, dtype=torch.float32, device=device), "mean")
+            batches = [batch | {"action_elements": elements} for batch in batches]
+        return batches, count
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
-        """The model's own loss; its parts are kept for the log."""
+        """The model's own loss; it and its parts are kept for the log and the watch."""
         output = model(**inputs)
-        if not torch.isfinite(output.loss):
-            raise DialError(
-                f"The loss became {output.loss.item()} at step {self.state.global_step}; lower `learning_rate` in the "
-                f"recipe and run again: it goes on from the newest checkpoint in {self.args.output_dir}."
-            )
-        for name in ("world_loss", "action_loss", "text_loss", "patch_loss"):
-            if (value := getattr(output, name, None)) is not None:
-                self._parts.setdefault(name, []).append(value.detach())
+        named = {"loss": output.loss} | {name: getattr(output, name, None) for name in PARTS}
+        self._step_losses.append({name: value.detach().float() for name, value in named.items() if value is not None})
         return (output.loss, output) if return_outputs else output.loss
+
+    def _clip_grad_norm(self, model: nn.Module):
+        """Clips; then looks at the step before it is taken. One exchange between the processes and one wait for the device."""
+        norm = super()._clip_grad_norm(model)
+        losses = {name: torch.stack([row[name] for row in self._step_losses]).mean() for name in self._step_losses[0]}
+        self._step_losses.clear()
+        due = torch.tensor(float(time.monotonic() - self.saved_s > self.plan.save_period_s), device=self.args.device)
+        *values, due = self.accelerator.reduce(torch.stack([*losses.values(), due]), "mean").tolist()
+        means = dict(zip(losses, values, strict=True))
+        step = self.state.global_step + 1
+        draws = (self.state.global_step * self.plan.batch_size, step * self.plan.batch_size - 1)
+        rates = [group["lr"] for group in self.optimizer.param_groups]
+        facts = StepFacts(step, means.pop("loss"), means, float(norm if norm is not None else 0.0), rates, *draws)
+        self.watch.judge(facts, model, self.newest)
+        for name, value in means.items():
+            self._logged.setdefault(name, []).append(value)
+        self.control.should_save = due > 0 or (step == self.plan.steps and not self.sharded)
+        return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the parts' means and writes the row to `log.jsonl` too."""
-        logs |= {name: torch.stack(values).mean().item() for name, values in self._parts.items()}
-        self._parts.clear()
-        row = {"step": self.state.global_step, "wall_s": round(time.time(), 1), **logs}
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        logs |= {name: sum(values) / len(values) for name, values in self._logged.items()}
+        self._logged.clear()
+        if self.is_world_process_zero():
+            row = {"step": self.state.global_step, "wall_s": round(time.time(), 1), **logs}
+            with (self.folder / "log.jsonl").open("a") as file:
+                file.write(json.dumps(row) + "\n")
         super().log(logs, start_time)
+
+    def _get_output_dir(self, trial: Any = None) -> str:
+        return str(self.folder / STAGING)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any = None) -> None:
+        """Writes into staging; the checkpoint is there once every process has finished its part."""
+        super()._save_checkpoint(model, trial)
+        step = self.state.global_step
+        if self.average:
+            self.average.save(self.folder / STAGING / f"checkpoint-{step}", self.args.process_index)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            publish(self.folder, step)
+            prune(self.folder, self.plan.keep_checkpoints, self.plan.keep_every_steps)
+        self.newest, self.saved_s = self.folder / f"checkpoint-{step}", time.monotonic()
+        self.accelerator.wait_for_everyone()
+
+    def finish(self) -> dict[str, Tensor]:
+        """The weights (their average, if there is one), whole and on the CPU."""
+        if self.average:
+            self.average.take_over(self.model)
+        state = self.accelerator.get_state_dict(self.model_wrapped) if self.sharded else self.model.state_dict()
+        if self.is_world_process_zero():
+            draw_loss_curve(self.folder / "log.jsonl", self.folder / "loss.png", self.title)
+        return {name: value.detach().cpu() for name, value in (state or {}).items()}
 
 
 class _Rhythm(TrainerCallback):
-    """Moves the progress bar and saves by the clock: what an interruption costs is minutes, whatever a step takes."""
+    """Moves the progress bar, keeps the average, and lets a save that is due happen: by the clock, whatever a step takes."""
 
-    def __init__(self, plan: Optimisation, title: str) -> None:
-        self.plan, self.title = plan, title
-        self.saved_s = time.monotonic()
-        self.news = ""
+    def __init__(self, trainer: DialTrainer) -> None:
+        self.trainer, self.news = trainer, ""
         self._bar = ExitStack()
 
-    def on_train_begin(self, args, state, control, **_):
-        self.advance = self._bar.enter_context(progress_bar(self.title, state.max_steps, state.global_step))
+    def on_train_begin(self, args, state, control, model=None, **_):
+        quiet = not state.is_world_process_zero
+        self.advance = self._bar.enter_context(progress_bar(self.trainer.title, state.max_steps, state.global_step, quiet))
+        if self.trainer.average:
+            self.trainer.average.begin(model, self.trainer.newest, args.process_index)
 
     def on_log(self, args, state, control, logs=None, **_):
         logs = logs or {}
         self.news = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name.endswith("loss"))
 
-    def on_step_end(self, args, state, control, **_):
+    def on_step_begin(self, args, state, control, **_):
+        control.should_save = False  # set again by the trainer when it is due
+
+    def on_step_end(self, args, state, control, model=None, **_):
         self.advance(1, self.news)
-        finished = state.global_step >= state.max_steps
-        if finished or time.monotonic() - self.saved_s > self.plan.save_period_s:
-            self.saved_s = time.monotonic()
-            control.should_save = True
+        if self.trainer.average:
+            self.trainer.average.update(model)
 
     def on_train_end(self, args, state, control, **_):
         self._bar.close()

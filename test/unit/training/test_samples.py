@@ -1,40 +1,54 @@
 import numpy as np
 import pytest
+import torch
 
-from dial_core.model.normalise import Normaliser
+from dial_core.config import load_config
+from dial_core.model.configuration import Architecture
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
-from dial_core.training.samples import Augmentation, ChunkSamples, Recording
+from dial_core.training.samples import ChunkSamples, Variety, join_samples
+from dial_core.training.streams import CachedTokens, Stream
 
 HORIZON = 16
 
 
-@pytest.fixture
-def recording() -> Recording:
-    """Two episodes of 30 and 20 frames; the tokens and the actions of frame t hold the number t."""
+def numbered_stream(name: str = "robot", width: int = 47, slot: int = 0, offset: int = 0) -> Stream:
+    """Two episodes of 30 and 20 frames; the tokens and the vectors of frame t hold the number offset + t."""
     rows = np.arange(50)
-    tokens = np.broadcast_to(rows[:, None, None], (50, 36, 4)).astype(np.float16)
-    vectors = np.broadcast_to(rows[:, None], (50, 47)).astype(np.float32)
+    tokens = np.broadcast_to((offset + rows)[:, None, None], (50, 36, 4)).astype(np.float16)
+    vectors = np.broadcast_to((offset + rows)[:, None], (50, 47)).astype(np.float32)
+    mask = (np.arange(47) < width).astype(np.float32)
     first, last = np.where(rows < 30, 0, 30), np.where(rows < 30, 29, 49)
-    return Recording(tokens, vectors, vectors, first, last, (rows >= 30).astype(int), ["put the can", "put the cup"])
+    prompt = (rows >= 30).astype(int)
+    return Stream(
+        name, CachedTokens(tokens), vectors * mask, vectors * mask, mask, mask, first, last, prompt, ["put the can", "put the cup"], slot
+    )
 
 
-def samples(recording: Recording, chunks: int, age: int, noise: float = 0.0) -> ChunkSamples:
+def make_samples(streams, weights=None, chunks: int = 1, age: int = 0, noise: float = 0.0, seed: int = 0) -> ChunkSamples:
+    arch = load_config(Architecture, "models", "dial_tiny")
     prompter = Prompter(tiny_tokenizer(), 36)
-    augmentation = Augmentation(chunks, age, noise)
-    return ChunkSamples(recording, Normaliser.identity(47), prompter, "warmup", HORIZON, augmentation, seed=0)
+    weights = weights or {stream.name: 1.0 for stream in streams}
+    return ChunkSamples(streams, weights, prompter, "warmup", arch, Variety(chunks, age, noise), seed)
 
 
-def test_goal_and_chunk_stay_in_the_episode_and_the_last_action_is_repeated(recording):
-    batch = samples(recording, chunks=1, age=0).__getitems__([0, 20, 45])
+def at(samples: ChunkSamples, *rows: int) -> dict:
+    """The batch of frames `rows` of the first stream."""
+    return join_samples([samples.sample(0, row, np.random.default_rng(row)) for row in rows])
+
+
+def test_goal_and_chunk_stay_in_the_episode_and_the_last_action_is_repeated():
+    batch = at(make_samples([numbered_stream()]), 0, 20, 45)
     assert batch["image_tokens"][:, 0, 0].tolist() == [0, 20, 45]
     assert batch["goal_tokens"][:, 0, 0].tolist() == [16, 29, 49]
     assert batch["action"][1, :, 0].tolist() == [*range(20, 30), *[29] * 6]
-    assert batch["action"].shape == (3, HORIZON, 47)
+    assert batch["action"].shape == batch["noise"].shape == (3, HORIZON, 47)
+    assert "system1_image_tokens" not in batch
 
 
-def test_one_foresight_serves_chunks_up_to_its_greatest_age(recording):
-    batch = samples(recording, chunks=3, age=5).__getitems__([10, 28] * 10)
+def test_one_foresight_serves_chunks_up_to_its_greatest_age():
+    samples = make_samples([numbered_stream()], chunks=3, age=5)
+    batch = join_samples([samples.sample(0, row, np.random.default_rng(i)) for i, row in enumerate([10, 28] * 10)])
     seen = batch["image_tokens"][:, 0, 0].repeat_interleave(3)
     age = batch["system1_image_tokens"][:, 0, 0] - seen
     assert set(age[seen == 10].tolist()) <= set(range(6))
@@ -44,15 +58,46 @@ def test_one_foresight_serves_chunks_up_to_its_greatest_age(recording):
     assert batch["goal_tokens"][0, 0, 0] == 26
 
 
-def test_every_frame_has_its_own_episodes_prompt(recording):
-    data = samples(recording, chunks=1, age=0)
-    batch = data.__getitems__([0, 49])
-    assert batch["input_ids"][0].tolist() == data.input_ids[0].tolist()
-    assert batch["input_ids"][1].tolist() == data.input_ids[1].tolist()
+def test_every_frame_has_its_own_episodes_prompt():
+    samples = make_samples([numbered_stream("a"), numbered_stream("b")])
+    batch = at(samples, 0, 49)
+    assert batch["input_ids"][0].tolist() == samples.input_ids[0].tolist()
+    assert batch["input_ids"][1].tolist() == samples.input_ids[1].tolist()
+    assert samples.sample(1, 49, np.random.default_rng(0))["input_ids"][0].tolist() == samples.input_ids[3].tolist()
 
 
-def test_noise_touches_the_state_only(recording):
-    clean, noisy = samples(recording, 1, 0), samples(recording, 1, 0, noise=0.1)
-    first, second = clean.__getitems__([3]), noisy.__getitems__([3])
-    assert 0.0 < (first["state"] - second["state"]).abs().max() < 1.0
+def test_noise_touches_the_state_only_and_only_where_the_embodiment_has_one():
+    clean, noisy = make_samples([numbered_stream(width=18)]), make_samples([numbered_stream(width=18)], noise=0.1)
+    first, second = at(clean, 3), at(noisy, 3)
+    assert 0.0 < (first["state"] - second["state"])[:, :18].abs().max() < 1.0
+    assert (second["state"][:, 18:] == 0).all()
     assert (first["action"] == second["action"]).all()
+
+
+def test_a_sample_is_a_function_of_its_number_alone():
+    one, other = (
+        make_samples([numbered_stream()], chunks=2, age=3, noise=0.1),
+        make_samples([numbered_stream()], chunks=2, age=3, noise=0.1),
+    )
+    other[7], other[3]
+    torch.rand(5)
+    for name, value in one[1234].items():
+        assert torch.equal(value, other[1234][name]) if isinstance(value, torch.Tensor) else value == other[1234][name]
+    assert not torch.equal(one[1]["noise"], one[2]["noise"])
+
+
+def test_embodiments_mix_in_one_batch_with_their_slots_and_masks():
+    streams = [numbered_stream("robot"), numbered_stream("human", width=18, slot=1, offset=100)]
+    samples = make_samples(streams, {"robot": 3, "human": 1}, chunks=2)
+    batch = join_samples([samples[number] for number in range(200)])
+    human = batch["image_tokens"][:, 0, 0] >= 100
+    assert human.sum() == pytest.approx(50, abs=15)
+    rows = human.repeat_interleave(2)
+    assert (batch["embodiment_id"] == rows.long()).all()
+    assert (batch["action_mask"][rows].sum(-1) == 18).all()
+    assert (batch["action_mask"][~rows].sum(-1) == 47).all()
+    assert (batch["action"][rows][..., 18:] == 0).all()
+
+
+def test_a_batch_of_one_embodiment_keeps_the_faster_single_slot():
+    assert at(make_samples([numbered_stream(slot=3)]), 0, 1)["embodiment_id"] == 3

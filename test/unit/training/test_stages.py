@@ -7,7 +7,8 @@ from dial_core.config import load_config
 from dial_core.errors import DialError
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.training.pretrain import PretrainRecipe
-from dial_core.training.stages import Recipe, train
+from dial_core.training.recipe import Recipe
+from dial_core.training.stages import train
 
 RECIPE = """
 embodiment: gr1
@@ -17,7 +18,7 @@ stages:
     max_foresight_age_steps: 6
     optimisation: {steps: 2, batch_size: 4, learning_rate: 1.0e-3, log_period_steps: 1}
   - stage: end_to_end
-    optimisation: {steps: 2, batch_size: 4, learning_rate: 1.0e-3, backbone_learning_rate: 1.0e-4, log_period_steps: 1}
+    optimisation: {steps: 2, batch_size: 4, learning_rate: 1.0e-3, learning_rates: {system2.backbone: 1.0e-4}, log_period_steps: 1}
 """
 
 
@@ -27,7 +28,8 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
     (tmp_path / "recipe.yaml").write_text(RECIPE)
 
     def run():
-        return train(str(tmp_path / "recipe.yaml"), tmp_path / "start", tmp_path / "dataset", tmp_path / "out", 0, "dial train")
+        recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+        return train(recipe, tmp_path / "start", {"robot": tmp_path / "dataset"}, tmp_path / "out", 0, "dial train")
 
     trained = run()
     before, after = load_file(tmp_path / "start/model.safetensors"), load_file(trained / "model.safetensors")
@@ -51,7 +53,7 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
         run()
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     fake_dataset(tmp_path / "dataset", (24, 30))
-    with pytest.raises(DialError, match=r"dataset\.episodes was 3, is now 2; dataset\.frames was 74, is now 54"):
+    with pytest.raises(DialError, match=r"dataset\.robot\.episodes was 3, is now 2; dataset\.robot\.frames was 74, is now 54"):
         run()
 
 

@@ -1,12 +1,26 @@
-import json
-from dataclasses import dataclass
+"""The engine on a model of five weights: what holds there holds at any size.
 
+pytest test/unit/training/test_trainer.py
+Run as a program (FOLDER STEP) it is a training run that is killed by SIGKILL in the middle of STEP.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from dial_core.errors import DialError
-from dial_core.training.trainer import Optimisation, cosine_with_warmup, run_training
+from dial_core.training.plan import Hardware, Optimisation
+from dial_core.training.run_folder import checkpoints
+from dial_core.training.trainer import run_training
 
 
 @dataclass
@@ -16,58 +30,153 @@ class Output:
 
 
 class Line(nn.Module):
-    """Fits a line; raises at a step to stand for an interruption."""
+    """Fits a line, with dropout; at a step it may be interrupted, killed or fed poison."""
 
-    def __init__(self, stop_at: int = 0) -> None:
+    def __init__(self, stop_at: int = 0, kill_at: int = 0) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.layer, self.steps, self.stop_at = nn.Linear(4, 1), 0, stop_at
+        self.layer, self.dropout = nn.Linear(4, 1), nn.Dropout(0.1)
+        self.steps, self.stop_at, self.kill_at = 0, stop_at, kill_at
 
-    def forward(self, x: torch.Tensor) -> Output:
+    def forward(self, x: torch.Tensor, scale: torch.Tensor) -> Output:
         self.steps += 1
         if self.steps == self.stop_at:
             raise KeyboardInterrupt
-        loss = (self.layer(x) - x.sum(-1, keepdim=True)).square().mean()
+        if self.steps == self.kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        loss = (self.layer(self.dropout(x)) - x.sum(-1, keepdim=True)).square().mean() * scale.mean()
         return Output(loss, loss * 2)
 
 
-def train(model: nn.Module, folder, **changes) -> None:
-    torch.manual_seed(1)
-    data = [torch.randn(4) for _ in range(64)]
-    values = {"steps": 30, "batch_size": 8, "learning_rate": 0.05, "save_period_s": 1e-9, "log_period_steps": 5}
-    run_training(model, data, lambda rows: {"x": torch.stack(rows)}, Optimisation(**values | changes), folder, "line")
+class Points:
+    """Random points; those from number `poison` on carry a factor that makes their loss what a test wants."""
+
+    def __init__(self, poison: int = 10**9, factor: float = 1.0) -> None:
+        self.poison, self.factor = poison, factor
+
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, float]:
+        x = np.random.default_rng(number).normal(0, 1, 4).astype(np.float32)
+        return torch.from_numpy(x), self.factor if number >= self.poison else 1.0
 
 
-def test_an_interrupted_run_goes_on_from_its_newest_checkpoint(tmp_path):
+def join(points) -> dict[str, torch.Tensor]:
+    x, scale = zip(*points, strict=True)
+    return {"x": torch.stack(x), "scale": torch.tensor(scale)}
+
+
+def train(model: nn.Module, folder: Path, hardware: Hardware | None = None, data: Points | None = None, **changes) -> dict:
+    values = {"steps": 30, "batch_size": 8, "learning_rate": 0.05, "save_period_s": 1e-9, "log_period_steps": 1}
+    return run_training(model, data or Points(), join, Optimisation(**values | changes), folder, "line", hardware)
+
+
+def rows(folder: Path) -> list[dict]:
+    return [row for row in map(json.loads, (folder / "log.jsonl").read_text().splitlines()) if "loss" in row]
+
+
+def test_a_run_killed_in_a_step_and_resumed_gives_the_same_losses_and_weights(tmp_path):
+    straight, resumed = Line(), Line()
+    train(straight, tmp_path / "straight", ema_decay=0.9)
+    killed = subprocess.run([sys.executable, __file__, str(tmp_path / "killed"), "12"], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    train(resumed, tmp_path / "killed", ema_decay=0.9)
+    assert resumed.steps == 30 - 11
+    first, second = rows(tmp_path / "straight"), rows(tmp_path / "killed")
+    assert [row["step"] for row in second] == list(range(1, 31))
+    for key in ("loss", "world_loss", "grad_norm", "learning_rate"):
+        assert [row[key] for row in first] == [row[key] for row in second]
+    assert torch.equal(straight.layer.weight, resumed.layer.weight)
+
+
+def test_a_checkpoint_that_was_being_written_when_the_run_died_is_not_taken_for_one(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        train(Line(stop_at=12), tmp_path)
-    second = Line()
-    train(second, tmp_path)
-    assert second.steps == 30 - 11
-    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["step"] for row in rows if "loss" in row] == [5, 10, 15, 20, 25, 30]
-    assert rows[0]["world_loss"] == pytest.approx(2 * rows[0]["loss"], rel=1e-3)
-    assert (tmp_path / "loss.png").is_file()
+        train(Line(stop_at=6), tmp_path)
+    half = tmp_path / ".partial/checkpoint-6"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_bytes(b"half")
+    again = Line()
+    train(again, tmp_path)
+    assert again.steps == 30 - 5
+    assert not (tmp_path / ".partial/checkpoint-6").exists()
+
+
+def test_checkpoints_are_pruned_but_for_the_newest_and_the_milestones(tmp_path):
+    train(Line(), tmp_path, steps=12, keep_checkpoints=2, keep_every_steps=5)
+    assert [step for step, _ in checkpoints(tmp_path)] == [5, 10, 11, 12]
 
 
 def test_a_finished_run_only_loads_its_weights(tmp_path):
     first, second = Line(), Line()
     train(first, tmp_path)
-    train(second, tmp_path)
+    weights = train(second, tmp_path)
     assert second.steps == 0
-    torch.testing.assert_close(second.layer.weight, first.layer.weight)
+    assert torch.equal(second.layer.weight, first.layer.weight)
+    assert torch.equal(weights["layer.weight"], first.layer.weight)
+    assert (tmp_path / "loss.png").is_file()
 
 
-def test_a_loss_that_is_not_finite_stops_with_advice(tmp_path):
+def test_micro_batches_and_loader_processes_change_nothing(tmp_path):
+    whole, pieces = Line(), Line()
+    whole.dropout = pieces.dropout = nn.Identity()
+    train(whole, tmp_path / "whole", steps=6)
+    train(pieces, tmp_path / "pieces", Hardware(micro_batch=2, loader_workers=1), steps=6)
+    assert pieces.steps == 4 * whole.steps
+    torch.testing.assert_close(whole.layer.weight, pieces.layer.weight)
+    for one, other in zip(rows(tmp_path / "whole"), rows(tmp_path / "pieces"), strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+        assert one["world_loss"] == pytest.approx(2 * other["loss"], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_are_touched(tmp_path):
     model = Line()
-    nn.init.constant_(model.layer.weight, float("nan"))
-    with pytest.raises(DialError, match="learning_rate"):
+    with pytest.raises(DialError, match=r"Stopped before step 6: the loss is nan") as stopped:
+        train(model, tmp_path, data=Points(poison=5 * 8, factor=float("nan")), steps=8)
+    assert "samples 40 to 47" in str(stopped.value)
+    assert "checkpoint-5" in str(stopped.value)
+    assert json.loads((tmp_path / "stopped.json").read_text())["step"] == 6
+    assert torch.isfinite(model.layer.weight).all()
+    # With mended data the run goes on from there.
+    train(Line(), tmp_path, steps=8)
+    assert rows(tmp_path)[-1]["step"] == 8
+
+
+def test_gradients_that_are_not_finite_are_named(tmp_path):
+    model = Line()
+    model.layer.weight.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(DialError, match=r"gradient's norm is (inf|nan).*not finite in layer\.weight"):
         train(model, tmp_path)
+
+
+def test_every_module_learns_at_its_own_rate(tmp_path):
+    model = Line()
+    before = model.layer.weight.detach().clone()
+    train(model, tmp_path, learning_rates={"layer.weight": 1e-12}, steps=4)
+    torch.testing.assert_close(model.layer.weight, before)
+    assert rows(tmp_path)[0]["learning_rate"] > 0
+    with pytest.raises(DialError, match=r"learning_rates.* names decoder.*there are layer\.bias, layer\.weight"):
+        train(Line(), tmp_path / "other", learning_rates={"decoder": 1e-3})
+
+
+def test_a_run_with_an_average_ends_with_it(tmp_path):
+    plain, averaged = Line(), Line()
+    train(plain, tmp_path / "plain", steps=5)
+    train(averaged, tmp_path / "averaged", steps=5, ema_decay=0.999)
+    start = Line().layer.weight
+    assert (averaged.layer.weight - start).abs().max() < 0.02 * (plain.layer.weight - start).abs().max()
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    assert Hardware(micro_batch=4).split(32, processes=2) == (4, 4)
+    with pytest.raises(DialError, match="a batch of 30 does not divide into 4 processes with micro-batches of 7"):
+        Hardware().split(30, processes=4)
 
 
 def test_the_rate_rises_for_the_warmup_and_ends_at_zero():
     plan = Optimisation(steps=100, batch_size=1, learning_rate=1.0, warmup_fraction=0.1)
-    factors = [cosine_with_warmup(step, plan) for step in range(101)]
+    factors = [plan.rate_factor(step) for step in range(101)]
     assert factors[0] == pytest.approx(0.1)
     assert max(factors) == factors[9] == 1.0
     assert factors[100] == pytest.approx(0.0)
+
+
+if __name__ == "__main__":
+    train(Line(kill_at=int(sys.argv[2])), Path(sys.argv[1]), ema_decay=0.9)

@@ -1,0 +1,64 @@
+"""Frames of a video by number, in any order, from containers that stay open: what training from pixels reads with."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dial_core.errors import DialError
+
+_OPEN = 24  # containers kept open a process
+
+
+class FrameReader:
+    """Reads single frames. One seek serves all frames of a call; only those asked for are converted to RGB.
+
+    It may be copied into worker processes: each opens its own containers.
+    """
+
+    def __init__(self, rate_hz: float) -> None:
+        self.rate_hz = rate_hz
+        self._containers: OrderedDict[Path, av.container.InputContainer] = OrderedDict()
+
+    def __getstate__(self) -> dict:
+        return {"rate_hz": self.rate_hz, "_containers": OrderedDict()}
+
+    def read(self, video: Path, numbers: Sequence[int]) -> np.ndarray:
+        """Frames `numbers` (any order, repeats allowed) of a video, uint8 (len(numbers), H, W, 3).
+
+        Raises:
+            DialError: the video ends before, or cannot be decoded.
+        """
+        wanted, found = set(numbers), {}
+        try:
+            container = self._container(video)
+            stream = container.streams.video[0]
+            assert stream.time_base is not None
+            container.seek(int(min(wanted) / self.rate_hz / stream.time_base), stream=stream)
+            for frame in container.decode(stream):
+                number = round((frame.time or 0.0) * self.rate_hz)
+                if number in wanted:
+                    found[number] = frame.to_ndarray(format="rgb24")
+                if len(found) == len(wanted) or number > max(wanted):
+                    break
+        except (av.FFmpegError, OSError) as error:
+            raise DialError(f"{video} cannot be decoded near frame {min(wanted)}: {error}; restore the file or drop the episode") from error
+        if missing := sorted(wanted - set(found)):
+            raise DialError(
+                f"{video} has no frame {missing[0]} at {self.rate_hz:g} Hz; the dataset's parquet and video do not belong together"
+            )
+        return np.stack([found[number] for number in numbers])
+
+    def _container(self, video: Path) -> av.container.InputContainer:
+        if video not in self._containers:
+            container = av.open(str(video), "r")
+            container.streams.video[0].codec_context.thread_count = 1  # workers run side by side
+            self._containers[video] = container
+            if len(self._containers) > _OPEN:
+                self._containers.popitem(last=False)[1].close()
+        self._containers.move_to_end(video)
+        return self._containers[video]

@@ -1,0 +1,100 @@
+"""The watch over a run: a loss that jumps, or a gradient that is not finite, stops it before the weights are touched."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+
+from torch import nn
+
+from dial_core.errors import DialError
+
+_WINDOW = 100  # losses whose median is the usual one
+_SETTLED = 50  # losses before a spike is one: a run's first losses fall by orders of magnitude
+REPORT = "stopped.json"
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """What one step showed, the same on every process.
+
+    Attributes:
+        step: number of the step that was about to be taken.
+        loss: its loss; `parts` the named losses it is made of.
+        gradient_norm: over all parameters, before clipping.
+        learning_rates: one a parameter group.
+        first_draw, last_draw: numbers of the samples in the batch; the same numbers give the same samples again.
+    """
+
+    step: int
+    loss: float
+    parts: dict[str, float]
+    gradient_norm: float
+    learning_rates: list[float]
+    first_draw: int
+    last_draw: int
+
+
+class Watch:
+    """Judges every step by the median of the losses before it."""
+
+    def __init__(self, spike_factor: float, folder: Path) -> None:
+        self.spike_factor, self.folder = spike_factor, folder
+        self.losses: deque[float] = deque(maxlen=_WINDOW)
+
+    def judge(self, facts: StepFacts, model: nn.Module, newest: Path | None) -> None:
+        """Takes note of a step that may be taken.
+
+        Args:
+            model: whose gradients are asked for names where they are not finite.
+            newest: checkpoint that a resumed run would start from.
+
+        Raises:
+            DialError: the step must not be taken; the facts are in the run folder's `stopped.json`.
+        """
+        usual = median(self.losses) if self.losses else math.nan
+        trouble = self._trouble(facts, usual)
+        if not trouble:
+            self.losses.append(facts.loss)
+            return
+        broken = _not_finite(model)
+        report = asdict(facts) | {"trouble": trouble, "usual_loss": usual, "gradients_not_finite": broken}
+        (self.folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        raise DialError(
+            f"Stopped before step {facts.step}: {trouble}. Parts: {_shown(facts.parts)}; gradient norm {facts.gradient_norm:.4g}"
+            + (f", not finite in {', '.join(broken[:3])} and {max(0, len(broken) - 3)} more" if broken else "")
+            + f"; learning rates {', '.join(f'{rate:.2g}' for rate in facts.learning_rates)}; "
+            f"samples {facts.first_draw} to {facts.last_draw}. The weights were not touched; all of it is in {self.folder / REPORT}. "
+            f"Next: look at these samples, lower `learning_rate` or `clip_norm`, or raise `spike_factor`; the same "
+            f"command then goes on from {newest or 'the beginning'}."
+        )
+
+    def _trouble(self, facts: StepFacts, usual: float) -> str:
+        if not math.isfinite(facts.loss):
+            return f"the loss is {facts.loss}"
+        if not math.isfinite(facts.gradient_norm):
+            return f"the gradient's norm is {facts.gradient_norm}"
+        if len(self.losses) >= _SETTLED and facts.loss > self.spike_factor * usual:
+            return (
+                f"the loss is {facts.loss:.4g}, {facts.loss / usual:.0f} times the median {usual:.4g} of the last {len(self.losses)} steps"
+            )
+        return ""
+
+
+def _not_finite(model: nn.Module) -> list[str]:
+    """Names of the parameters whose gradient (this process's part of it) is not finite."""
+    gradients = ((name, parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None)
+    return [name for name, gradient in gradients if not bool(local(gradient).isfinite().all())]
+
+
+def local(tensor):
+    """This process's part of a sharded tensor (FSDP2's DTensor), or the tensor itself."""
+    return tensor.to_local() if hasattr(tensor, "to_local") else tensor
+
+
+def _shown(parts: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.4g}" for name, value in parts.items()) or "none"

@@ -1,0 +1,96 @@
+"""What one run optimises (`Optimisation`, part of a recipe) and what the machine makes of it (`Hardware`, of a call)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pydantic import Field
+from torch import nn
+
+from dial_core.config import Config
+from dial_core.errors import DialError
+
+
+class Optimisation(Config):
+    """How one run optimises, on whatever machine. Defaults: the released recipe (model.md, "Loss and stages").
+
+    `batch_size` is that of the whole machine park: the same recipe means the same run on one GPU and on 64.
+    """
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)  # samples a step, over all processes and micro-batches
+    learning_rate: float = Field(gt=0)
+    learning_rates: dict[str, float] = Field(default_factory=dict)  # by prefix of the parameters' names; the longest wins
+    weight_decay: float = Field(default=1e-5, ge=0)
+    betas: tuple[float, float] = (0.95, 0.999)
+    warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    bf16: bool = False  # forward and backward in bfloat16; weights, moments and the average stay float32
+    gradient_checkpointing: bool = False  # recompute the language model's activations in the backward pass
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)  # of an average of the weights, which the stage then ends with
+    spike_factor: float = Field(default=10.0, gt=1)  # a loss above this times the median of the last 100 stops the run
+    save_period_s: float = Field(default=180.0, gt=0)
+    keep_checkpoints: int = Field(default=1, gt=0)  # of the newest
+    keep_every_steps: int | None = Field(default=None, gt=0)  # checkpoints at multiples of this are never pruned
+    log_period_steps: int = Field(default=20, gt=0)
+    seed: int = 0
+
+    def rate_factor(self, step: int) -> float:
+        """Factor on the learning rates at `step`: linear over the first `warmup_fraction`, then half a cosine to 0."""
+        warmup = max(1, round(self.warmup_fraction * self.steps))
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, self.steps - warmup))))
+
+    def parameter_groups(self, model: nn.Module) -> list[dict]:
+        """The trainable parameters of `model`, one group a learning rate, as torch's optimisers take them.
+
+        Raises:
+            DialError: a prefix in `learning_rates` names nothing that learns.
+        """
+        groups: dict[float, list[nn.Parameter]] = {}
+        unused = set(self.learning_rates)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                prefix = self._prefix_of(name)
+                unused.discard(prefix)
+                groups.setdefault(self.learning_rates.get(prefix, self.learning_rate), []).append(parameter)
+        if unused:
+            parts = sorted({".".join(name.split(".")[:2]) for name, p in model.named_parameters() if p.requires_grad})
+            raise DialError(
+                f"`learning_rates` names {', '.join(sorted(unused))}, but no trainable parameter begins so; there are {', '.join(parts)}"
+            )
+        return [{"params": group, "lr": rate, "weight_decay": self.weight_decay} for rate, group in groups.items()]
+
+    def _prefix_of(self, name: str) -> str:
+        return max((prefix for prefix in self.learning_rates if name.startswith(prefix)), key=len, default="")
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a call adds to a recipe: how this machine gets through it. Changes no result but by float rounding.
+
+    Attributes:
+        micro_batch: samples that one device takes at once; the rest of its share is accumulated. 0: its whole share.
+        loader_workers: processes a device that decode and gather batches; 0 does it between the steps.
+        wandb: report to Weights & Biases too (`pip install wandb`, `wandb login`).
+    """
+
+    micro_batch: int = 0
+    loader_workers: int = 0
+    wandb: bool = False
+
+    def split(self, batch_size: int, processes: int) -> tuple[int, int]:
+        """(samples a micro-batch, micro-batches a step) for each of `processes`.
+
+        Raises:
+            DialError: the batch does not divide evenly.
+        """
+        micro = self.micro_batch or batch_size // processes
+        if not micro or batch_size % (processes * micro):
+            raise DialError(
+                f"a batch of {batch_size} does not divide into {processes} processes with micro-batches of {micro}; "
+                f"choose --micro-batch so that {processes} x micro-batch divides {batch_size}"
+            )
+        return micro, batch_size // (processes * micro)

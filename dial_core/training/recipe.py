@@ -1,0 +1,113 @@
+"""What `dial train` does, as data: sources, stages one after the other, and the paper's two switches."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from dial_core.config import Config
+from dial_core.data.augmentation import ImageAugmentation
+from dial_core.data.scaling import Kind
+from dial_core.embodiment import EEF_DIM
+from dial_core.training.plan import Optimisation
+from dial_core.training.samples import Variety
+
+ROBOT = "robot"  # the source that a plain `--dataset FOLDER` is
+
+
+class Source(Config):
+    """One kind of data; `--dataset NAME=FOLDER` says where it lies.
+
+    `slot` is the embodiment's set of encoders and head in the model; `dimensions: eef` keeps the two wrist poses (18) and masks
+    the rest, as for human hands (Sec. 4.1).
+    """
+
+    slot: str
+    human: bool = False
+    dimensions: Literal["all", "eef"] = "all"
+
+    @property
+    def vector(self) -> slice:
+        """Which dimensions of the dataset's vectors count."""
+        return slice(0, EEF_DIM) if self.dimensions == "eef" else slice(None)
+
+
+class Stage(Config):
+    """One stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
+
+    A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each, drawn from the sources by the
+    weights of `mixture` (shares of the samples; all from the robot if it is absent).
+    """
+
+    name: str = ""  # of its folder; the stage's kind if empty
+    stage: Literal["warmup", "end_to_end"]
+    mixture: dict[str, float] = Field(default_factory=lambda: {ROBOT: 1.0})
+    chunks_per_foresight: int = Field(default=1, gt=0)
+    max_foresight_age_steps: int = Field(default=0, ge=0)  # [control steps]
+    state_noise: float = Field(default=0.0, ge=0)  # of the normalised state
+    optimisation: Optimisation
+
+    @property
+    def variety(self) -> Variety:
+        """What its samples add to the recorded frames."""
+        return Variety(self.chunks_per_foresight, self.max_foresight_age_steps, self.state_noise)
+
+
+class Recipe(Config):
+    """What `dial train` does.
+
+    Attributes:
+        embodiment: the robot that the checkpoint is for; its slot's normaliser goes into the checkpoint.
+        model: preset in `config/models/` to begin with, where no `--start` checkpoint is given.
+        sources: the data by name.
+        images: `cached` trains on the frozen vision tower's tokens, computed once (no augmentation); `pixels` decodes and encodes
+            in every step.
+        augmentation: of pixels; one look for all frames of a sample.
+        normalisation: how vectors become unit-free (`data/scaling.py`).
+        warmup: off trains the warmup stages end to end too, for the same number of steps (the paper's ablation).
+        human_data: off leaves human sources out of every mixture.
+    """
+
+    embodiment: str
+    model: str | None = None
+    sources: dict[str, Source] = Field(default_factory=dict)
+    images: Literal["cached", "pixels"] = "cached"
+    augmentation: ImageAugmentation = ImageAugmentation()
+    normalisation: Kind = "mean_std"
+    warmup: bool = True
+    human_data: bool = True
+    stages: list[Stage] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        known = {ROBOT, *self.sources}
+        for number, stage in enumerate(self.stages, 1):
+            if unknown := sorted(set(stage.mixture) - known):
+                raise ValueError(f"stage {number}: mixture names {', '.join(unknown)}; sources: {', '.join(sorted(known))}")
+            if self.images == "cached" and self.augmentation != ImageAugmentation():
+                raise ValueError("augmentation changes pixels: it needs `images: pixels`")
+        if not self.human_data and any(not self._without_humans(stage.mixture) for stage in self.stages):
+            raise ValueError("human_data: false leaves a stage without data")
+        return self
+
+    def source(self, name: str) -> Source:
+        """A source by name; the robot's own is there without being listed."""
+        return self.sources.get(name) or Source(slot=self.embodiment)
+
+    def effective_stages(self) -> list[Stage]:
+        """The stages with both switches applied."""
+        stages = self.stages
+        if not self.human_data:
+            stages = [stage.model_copy(update={"mixture": self._without_humans(stage.mixture)}) for stage in stages]
+        if not self.warmup:
+            stages = [stage.model_copy(update={"stage": "end_to_end"}) for stage in stages]
+        return stages
+
+    def folder_of(self, number: int) -> str:
+        """`2-end_to_end`: the folder of stage `number` (from 1) below the run's."""
+        stage = self.effective_stages()[number - 1]
+        return f"{number}-{stage.name or stage.stage}"
+
+    def _without_humans(self, mixture: dict[str, float]) -> dict[str, float]:
+        return {name: weight for name, weight in mixture.items() if not self.source(name).human}

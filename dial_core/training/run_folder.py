@@ -1,0 +1,83 @@
+"""A run's folder: checkpoints that are complete or absent, their pruning, the log and its curve."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+STAGING = ".partial"  # a checkpoint is written in here and then renamed
+
+
+def checkpoints(folder: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of every complete checkpoint, oldest first."""
+    found = [(int(path.name.rsplit("-", 1)[1]), path) for path in folder.glob("checkpoint-*") if path.name.rsplit("-", 1)[1].isdigit()]
+    return sorted(found)
+
+
+def publish(folder: Path, step: int) -> Path:
+    """Moves the finished checkpoint of `step` out of staging: from now on a reader finds it, whole."""
+    staged, final = folder / STAGING / f"checkpoint-{step}", folder / f"checkpoint-{step}"
+    for file in staged.rglob("*"):  # a power cut after the rename must not leave empty files
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+    if final.exists():  # of an earlier life of this run, and equal to this one
+        shutil.rmtree(final)
+    os.rename(staged, final)
+    return final
+
+
+def prune(folder: Path, keep: int, keep_every_steps: int | None) -> None:
+    """Deletes all checkpoints but the `keep` newest and those at multiples of `keep_every_steps`."""
+    for step, path in checkpoints(folder)[:-keep]:
+        if not (keep_every_steps and step % keep_every_steps == 0):
+            doomed = folder / STAGING / f"old-{path.name}"  # renamed first: nobody resumes from a half-deleted one
+            doomed.parent.mkdir(exist_ok=True)
+            shutil.rmtree(doomed, ignore_errors=True)
+            os.rename(path, doomed)
+            shutil.rmtree(doomed)
+
+
+def clear_staging(folder: Path) -> None:
+    """Removes what a killed run left unfinished."""
+    shutil.rmtree(folder / STAGING, ignore_errors=True)
+
+
+def rewind_log(log: Path, step: int) -> None:
+    """Drops the rows after `step`, which a resumed run is about to write again, and a row that was cut off."""
+    if not log.exists():
+        return
+    rows = []
+    for line in log.read_text().splitlines():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if row["step"] <= step:
+            rows.append(line)
+    partial = log.with_suffix(".partial")
+    partial.write_text("".join(f"{row}\n" for row in rows))
+    os.replace(partial, log)
+
+
+def draw_loss_curve(log: Path, picture: Path, title: str) -> None:
+    """Draws every loss in `log` (JSON lines with `step`) over the steps, on a logarithmic axis."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    figure, axes = pyplot.subplots(figsize=(6.4, 3.6))
+    for name in sorted({key for row in rows for key in row if key.endswith("loss")}):
+        points = sorted((row["step"], row[name]) for row in rows if name in row)
+        axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+    axes.set(title=title, xlabel="step", ylabel="loss", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)

@@ -1,0 +1,130 @@
+"""One dataset as the model sees it: normalised vectors padded to the model's widths, masks, prompts, and its views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dial_core.data.augmentation import ImageAugmentation
+from dial_core.data.frame_reader import FrameReader
+from dial_core.data.lerobot import LeRobotDataset
+from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
+from dial_core.model.normalise import Normaliser
+
+
+class Views(Protocol):
+    """Where a stream's frames come from."""
+
+    def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """What the model receives for the frames `rows` of one sample, (len(rows), ...)."""
+        ...
+
+
+@dataclass(frozen=True)
+class CachedTokens:
+    """The frozen vision tower's tokens, computed before: float16 (F, N, d)."""
+
+    tokens: np.ndarray
+
+    def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """float32 (len(rows), N, d)."""
+        return torch.from_numpy(self.tokens[rows].astype(np.float32))
+
+
+class Pixels:
+    """Frames decoded as they are needed, all of a sample in one random look."""
+
+    def __init__(self, dataset: LeRobotDataset, augmentation: ImageAugmentation, height: int, width: int) -> None:
+        self.augmentation, self.size = augmentation, (height, width)
+        self.reader = FrameReader(dataset.rate_hz)
+        self.spans = dataset.episodes
+        self.starts = np.array([span.first for span in self.spans])
+
+    def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
+        """uint8 (len(rows), height, width, 3)."""
+        span = self.spans[int(np.searchsorted(self.starts, rows[0], "right")) - 1]
+        frames = self.reader.read(span.video, [span.video_first + int(row) - span.first for row in rows])
+        return torch.from_numpy(self.augmentation.draw(rng).of(frames, *self.size))
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Rows are frames.
+
+    Attributes:
+        name: of the source in the recipe.
+        views: where the images come from.
+        states, actions: float32 (F, S) and (F, A), model units, padded with zeros.
+        mask: float32 (A,), 1 at the dimensions that this embodiment has.
+        state_mask: float32 (S,), the same of the state.
+        first, last: (F,) rows of the frame's episode's ends.
+        prompt: (F,) index into `instructions`.
+        instructions: all of the dataset.
+        slot: the embodiment's place in the model.
+    """
+
+    name: str
+    views: Views
+    states: np.ndarray
+    actions: np.ndarray
+    mask: np.ndarray
+    state_mask: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    prompt: np.ndarray
+    instructions: list[str]
+    slot: int = 0
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+
+def make_stream(
+    name: str, dataset: LeRobotDataset, views: Views, normaliser: Normaliser, arch: Architecture, slot: str, dimensions: slice
+) -> Stream:
+    """A dataset in the model's terms.
+
+    Args:
+        normaliser: of this embodiment's own dimensions.
+        slot: name of the embodiment's slot.
+        dimensions: which of the dataset's vectors count; the first ones, as all embodiments begin with the wrists.
+
+    Raises:
+        DialError: the model has no such slot or is too narrow.
+    """
+    if slot not in arch.embodiments:
+        raise DialError(
+            f"source '{name}': the model has no slot '{slot}'; its slots: {', '.join(arch.embodiments)} (`embodiments` of the model)"
+        )
+    states = normaliser.encode_state(dataset.states[:, dimensions])
+    actions = normaliser.encode_action(dataset.actions[:, dimensions])
+    lengths = [span.length for span in dataset.episodes]
+    first = np.repeat([span.first for span in dataset.episodes], lengths)
+    return Stream(
+        name=name,
+        views=views,
+        states=_padded(name, "state", states, arch.state_dim),
+        actions=_padded(name, "action", actions, arch.action_dim),
+        mask=_ones(actions.shape[1], arch.action_dim),
+        state_mask=_ones(states.shape[1], arch.state_dim),
+        first=first,
+        last=first + np.repeat(lengths, lengths) - 1,
+        prompt=np.repeat([span.task_index for span in dataset.episodes], lengths),
+        instructions=dataset.instructions,
+        slot=arch.embodiments.index(slot),
+    )
+
+
+def _padded(name: str, what: str, vectors: np.ndarray, width: int) -> np.ndarray:
+    if vectors.shape[1] > width:
+        raise DialError(f"source '{name}': {what}s have {vectors.shape[1]} dimensions, the model has room for {width}")
+    return np.pad(vectors.astype(np.float32), ((0, 0), (0, width - vectors.shape[1])))
+
+
+def _ones(count: int, width: int) -> np.ndarray:
+    return (np.arange(width) < count).astype(np.float32)

@@ -1,0 +1,103 @@
+"""Two processes are one: the same samples, the same losses, the same weights.
+
+pytest test/unit/training/test_processes.py
+Run as a program (FOLDER), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on robot and human samples.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from dial_core.config import load_config
+from dial_core.model.configuration import Architecture, DialConfig
+from dial_core.model.dial import DialModel
+from dial_core.model.prompt import Prompter
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.training.plan import Optimisation
+from dial_core.training.samples import ChunkSamples, Variety, join_samples
+from dial_core.training.streams import CachedTokens, Stream
+from dial_core.training.trainer import run_training
+
+LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+# What `accelerate launch --config_file config/accelerate/fsdp2_8.yaml` sets in the environment.
+FSDP2 = {
+    "ACCELERATE_USE_FSDP": "true",
+    "FSDP_VERSION": "2",
+    "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+    "FSDP_TRANSFORMER_CLS_TO_WRAP": "Qwen2_5_VLDecoderLayer,FusionBlock",
+    "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+    "FSDP_RESHARD_AFTER_FORWARD": "true",
+}
+
+
+def small_model() -> DialModel:
+    """dial_tiny, narrow, with slots for robot and human; no dropout."""
+    values = load_config(Architecture, "models", "dial_tiny").model_dump()
+    values["image"] = {"height": 32, "width": 32}
+    values["vision"] |= {"layers": 1, "width": 32, "ffn_width": 48, "heads": 2, "full_attention_blocks": (0,)}
+    values["text"] |= {"layers": 2, "width": 32, "ffn_width": 48, "heads": 2, "kv_heads": 1, "rope_sections": (2, 3, 3)}
+    values["fusion"] |= {"layers": 1, "heads": 2, "head_width": 16}
+    values["decoder"] |= {"layers": 2, "heads": 2, "head_width": 12, "output_width": 16, "rim_width": 20}
+    torch.manual_seed(0)
+    return DialModel(DialConfig(Architecture.model_validate(values | {"embodiments": ("robot", "human")})))
+
+
+def random_stream(name: str, width: int, slot: int) -> Stream:
+    rng, rows = np.random.default_rng(slot), np.arange(40)
+    mask = (np.arange(47) < width).astype(np.float32)
+    vectors = rng.normal(0, 1, (40, 47)).astype(np.float32) * mask
+    tokens = CachedTokens(rng.normal(0, 1, (40, 4, 32)).astype(np.float16))
+    return Stream(name, tokens, vectors, vectors, mask, mask, 0 * rows, 0 * rows + 39, 0 * rows, ["put the can on the plate"], slot)
+
+
+def main(folder: Path) -> None:
+    model = small_model()
+    streams = [random_stream("robot", 47, 0), random_stream("human", 18, 1)]
+    prompter = Prompter(tiny_tokenizer(), model.arch.foresight_tokens)
+    samples = ChunkSamples(streams, {"robot": 1, "human": 1}, prompter, "end_to_end", model.arch, Variety(2, 3, 0.1), seed=0)
+    model.set_trainable("end_to_end")
+    plan = Optimisation(steps=4, batch_size=8, learning_rate=1e-3, log_period_steps=1)
+    weights = run_training(model, samples, join_samples, plan, folder, "processes")
+    if weights:
+        save_file({name: value.contiguous() for name, value in weights.items()}, folder / "trained.safetensors")
+
+
+def launched(folder: Path, launch: list[str], **environment: str) -> tuple[list[dict], dict]:
+    """Log rows and weights of a run of this file."""
+    environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launch, __file__, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [row for row in rows if "loss" in row], load_file(folder / "trained.safetensors")
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    return launched(tmp_path_factory.mktemp("alone"), [])
+
+
+def require_equal(one: tuple[list[dict], dict], other: tuple[list[dict], dict]) -> None:
+    for key in ("loss", "world_loss", "action_loss", "grad_norm"):
+        np.testing.assert_allclose([row[key] for row in other[0]], [row[key] for row in one[0]], rtol=2e-5)
+    for name, value in one[1].items():
+        torch.testing.assert_close(other[1][name], value, rtol=1e-3, atol=2e-5)
+
+
+def test_two_processes_with_the_same_global_batch_give_the_losses_of_one(alone, tmp_path):
+    require_equal(alone, launched(tmp_path, LAUNCH))
+
+
+def test_weights_in_shards_give_the_losses_of_whole_ones(alone, tmp_path):
+    require_equal(alone, launched(tmp_path, LAUNCH, **FSDP2))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
