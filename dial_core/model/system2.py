@@ -1,6 +1,6 @@
 """System-2, predictive intent: image and instruction to foresight (model.md; paper Sec. 3.2)."""
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +12,13 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.positions import image_text_positions
 
 P = TypeVar("P")
+
+
+class Layout(NamedTuple):
+    """Where the tokens of prompts stand: computed once for prompts that stay, because finding out waits for the device."""
+
+    positions: torch.Tensor  # rotary (3, B, T + N)
+    mask: torch.Tensor | None  # (B, T + N); None without padding, which allows the faster causal kernel
 
 
 class System2(nn.Module):
@@ -33,23 +40,31 @@ class System2(nn.Module):
         if self.queries is not None:
             nn.init.normal_(self.queries, std=0.02)
 
-    def forward(self, image_tokens_BND: torch.Tensor, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self,
+        image_tokens_BND: torch.Tensor,
+        input_ids_BT: torch.Tensor,
+        attention_mask_BT: torch.Tensor,
+        layout: Layout | None = None,
+    ) -> torch.Tensor:
         """Image tokens and left-padded prompts to the intent: what System-1 gets at run time; DIAL: the foresight (B, N, D).
+
+        With the prompts' `layout` nothing waits for the device.
 
         Raises:
             DialError: a prompt is too long for a bridge that shows its words.
         """
         queries = self.queries if self.bridge.shows_foresight else None  # a causal model's words do not depend on them
-        words, states = self.outputs(image_tokens_BND, input_ids_BT, attention_mask_BT, queries)
+        words, states = self.outputs(image_tokens_BND, input_ids_BT, attention_mask_BT, queries, layout)
         if words is not None:
             words = padded_words(words, self.prompt_tokens)
         return self.bridge.message(words, None if states is None else self._required(self.foresight_head)(states))
 
     def outputs(
-        self, image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND: torch.Tensor | None
+        self, image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND: torch.Tensor | None, layout: Layout | None = None
     ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """Final hidden states of the prompts (B, T, D), zero at padding, if the bridge shows them, and of the queries (B, N, D)."""
-        hidden = self.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND)
+        hidden = self.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND, layout)
         length = input_ids_BT.shape[1]
         words = hidden[:, :length] * attention_mask_BT.unsqueeze(-1).to(hidden.dtype) if self.bridge.shows_words else None
         return words, None if queries_ND is None else hidden[:, length:]
@@ -70,6 +85,7 @@ class System2(nn.Module):
         input_ids_BT: torch.Tensor,
         attention_mask_BT: torch.Tensor,
         appended_ND: torch.Tensor | None = None,
+        layout: Layout | None = None,
     ) -> torch.Tensor:
         """Final hidden states (B, T [+ N], D) of prompts with one image each.
 
@@ -78,9 +94,9 @@ class System2(nn.Module):
             input_ids_BT: left-padded token ids.
             attention_mask_BT: 1 at real tokens.
             appended_ND: vectors put after every prompt (the foresight queries).
+            layout: of these prompts, if it is known.
         """
-        extra = 0 if appended_ND is None else len(appended_ND)
-        positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra)
+        layout = layout or self.layout(input_ids_BT, attention_mask_BT, 0 if appended_ND is None else len(appended_ND))
         embeds_BTD = self.backbone.get_input_embeddings()(input_ids_BT)
         is_image_BT = input_ids_BT == self.image_token
         embeds_BTD = embeds_BTD.masked_scatter(
@@ -88,9 +104,18 @@ class System2(nn.Module):
         )
         if appended_ND is not None:
             embeds_BTD = torch.cat([embeds_BTD, appended_ND.to(embeds_BTD.dtype).expand(len(embeds_BTD), -1, -1)], 1)
+        return self.backbone.read(embeds_BTD, layout.positions, layout.mask, image_tokens_BND, is_image_BT)
+
+    def layout(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor, extra: int) -> Layout:
+        """The layout of left-padded prompts with `extra` tokens after each (the foresight queries).
+
+        Raises:
+            DialError: a prompt does not hold exactly one image.
+        """
+        positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra)
         # Without padding no mask is needed, and the faster causal kernel is used.
-        mask = None if bool(attention_mask_BT.all()) else nn.functional.pad(attention_mask_BT, (0, extra), value=1)
-        return self.backbone.read(embeds_BTD, positions, mask, image_tokens_BND, is_image_BT)
+        whole = bool(attention_mask_BT.all())
+        return Layout(positions, None if whole else nn.functional.pad(attention_mask_BT, (0, extra), value=1))
 
     def _required(self, part: P | None) -> P:
         """A part that only bridges with a world loss have.

@@ -6,10 +6,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from dial_core.config import Config
+from dial_core.config import Config, validate
 from dial_core.data.augmentation import ImageAugmentation
 from dial_core.data.scaling import Kind
-from dial_core.embodiment import EEF_DIM
+from dial_core.embodiment import EEF_DIM, load_embodiment
+from dial_core.model.configuration import Architecture
 from dial_core.training.plan import Optimisation
 from dial_core.training.samples import Variety
 
@@ -103,6 +104,13 @@ class Recipe(Config):
         if not self.warmup:
             stages = [stage.model_copy(update={"stage": "end_to_end"}) for stage in stages]
         return stages
+
+    def fitted(self, arch: Architecture) -> Architecture:
+        """A preset with a slot for every source and as wide as the robot's vectors."""
+        width = load_embodiment(self.embodiment).state_dim
+        slots = dict.fromkeys([self.embodiment, *(self.source(name).slot for stage in self.effective_stages() for name in stage.mixture)])
+        values = arch.model_dump() | {"embodiments": tuple(slots), "state_dim": width, "action_dim": width}
+        return validate(Architecture, values, source=f"model {self.model}")
 
     def folder_of(self, number: int) -> str:
         """`2-end_to_end`: the folder of stage `number` (from 1) below the run's."""

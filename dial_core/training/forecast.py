@@ -1,0 +1,133 @@
+"""`dial train --dry-run`: what would be trained, on what, for how long, in how much memory. Needs no weights and no GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from dial_core.data.lerobot import LeRobotDataset
+from dial_core.data.scaling import warnings_about
+from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture, DialConfig
+from dial_core.model.dial import DialModel
+from dial_core.training.memory import memory_of
+from dial_core.training.plan import Hardware
+from dial_core.training.recipe import Recipe, Stage
+from dial_core.training.stages import open_sources
+
+GIB = 2.0**30
+
+
+def forecast(
+    recipe: Recipe, start: Path | None, folders: Mapping[str, Path], hardware: Hardware, gpus: int, strategy: str, console: Console
+) -> None:
+    """Prints parameters by module, each stage's steps, batch, memory a GPU and data mixture; the data, where it is given.
+
+    Raises:
+        DialError: neither a start nor a model is named, the batch does not divide, or the data is broken.
+    """
+    arch = architecture_of(recipe, start)
+    model = DialModel.without_weights(arch)
+    datasets = open_sources(recipe, folders) if folders else {}
+    for number, stage in enumerate(recipe.effective_stages(), 1):
+        model.set_trainable(stage.stage)
+        title = f"Stage {number} of {len(recipe.stages)}: {stage.name or stage.stage}"
+        console.print(_parameters(model, title))
+        console.print(_run(stage, model, arch, hardware, gpus, strategy))
+        console.print(_mixture(stage, datasets))
+    for name, dataset in datasets.items():
+        for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
+            names = dataset.info["features"][what].get("names") or ()
+            for news in warnings_about(vectors[:, recipe.source(name).vector], what, names):
+                console.print(f"[yellow]{name}[/]: {news}", highlight=False)
+
+
+def architecture_of(recipe: Recipe, start: Path | None) -> Architecture:
+    """The model that a run begins with: that of the start checkpoint, or the recipe's preset with slots for its sources.
+
+    Raises:
+        DialError: neither is given.
+    """
+    if start is not None:
+        return DialConfig.from_pretrained(start).arch
+    if recipe.model is None:
+        raise DialError("name a model: `--start CHECKPOINT`, or `model: PRESET` in the recipe")
+    return recipe.fitted(DialConfig.from_preset(recipe.model).arch)
+
+
+def parameter_counts(model: DialModel) -> dict[str, tuple[int, int]]:
+    """Module (two levels deep, the backbone's own parts apart) -> (parameters, of them trainable)."""
+    counts: dict[str, tuple[int, int]] = {}
+    for name, parameter in model.named_parameters():
+        parts = name.split(".")
+        depth = 3 if name.startswith("system2.backbone.") else 2
+        if "embed_tokens" in parts:
+            depth = 4
+        module = ".".join(parts[:depth])
+        total, learning = counts.get(module, (0, 0))
+        counts[module] = (total + parameter.numel(), learning + parameter.numel() * parameter.requires_grad)
+    return counts
+
+
+def _parameters(model: DialModel, title: str) -> Table:
+    table = Table("module", title=title)
+    for column in ("parameters", "trainable", "frozen"):
+        table.add_column(column, justify="right")
+    counts = parameter_counts(model)
+    for module, (total, learning) in counts.items():
+        table.add_row(module, _count(total), _count(learning), _count(total - learning))
+    total, learning = (sum(values) for values in zip(*counts.values(), strict=True))
+    table.add_section()
+    table.add_row("all", _count(total), _count(learning), _count(total - learning))
+    return table
+
+
+def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:
+    plan = stage.optimisation
+    micro, accumulation = hardware.split(plan.batch_size, gpus)
+    memory = memory_of(model, arch, plan, micro, gpus, strategy)
+    table = Table(show_header=False)
+    rates = ", ".join(f"{name} {rate:.1e}" for name, rate in {"all": plan.learning_rate, **plan.learning_rates}.items())
+    rows = {
+        "steps": f"{plan.steps:,}",
+        "batch": f"{plan.batch_size} = {gpus} GPUs x {accumulation} micro-batches x {micro}; {stage.chunks_per_foresight} chunks a sample",
+        "samples in all": f"{plan.steps * plan.batch_size:,}",
+        "learning rate": f"{rates}; warmup {plan.warmup_fraction:.0%}, then cosine",
+        "precision": ("bf16, float32 weights" if plan.bf16 else "float32")
+        + (", gradient checkpointing" if plan.gradient_checkpointing else ""),
+        f"memory a GPU ({strategy}, estimate)": f"{memory.total / GIB:.1f} GiB: weights {memory.weights / GIB:.1f}, "
+        f"gradients {memory.gradients / GIB:.1f}, moments {memory.moments / GIB:.1f}, average {memory.average / GIB:.1f}, "
+        f"activations {memory.activations / GIB:.1f}",
+        "checkpoint": f"{4 * _parameter_total(model) / GIB:.1f} GiB of weights, "
+        f"{8 * _parameter_total(model, learning=True) / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table
+
+
+def _mixture(stage: Stage, datasets: Mapping[str, LeRobotDataset]) -> Table:
+    table = Table("source", "share", "episodes", "frames", "times each frame is drawn")
+    total, samples = sum(stage.mixture.values()), stage.optimisation.steps * stage.optimisation.batch_size
+    for name, weight in stage.mixture.items():
+        dataset = datasets.get(name)
+        known = (
+            [f"{len(dataset.episodes):,}", f"{len(dataset.states):,}", f"{samples * weight / total / len(dataset.states):.1f}"]
+            if dataset
+            else ["?"] * 3
+        )
+        table.add_row(name, f"{weight / total:.1%}", *known)
+    return table
+
+
+def _parameter_total(model: DialModel, learning: bool = False) -> int:
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not learning)
+
+
+def _count(value: int) -> str:
+    if value >= 1e6:
+        return f"{value / 1e6:,.1f} M"
+    return f"{value / 1e3:,.1f} k" if value >= 1e3 else str(value)

@@ -1,0 +1,78 @@
+"""How much memory a training step needs on one device, estimated from the architecture alone. Arithmetic, nothing measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from torch import nn
+
+from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
+from dial_core.training.plan import Optimisation
+
+Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
+_PROMPT_TOKENS = 30  # of chat template and instruction
+_FLOAT, _HALF = 4, 2  # [bytes]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one device, by what holds them."""
+
+    weights: float
+    gradients: float
+    moments: float
+    average: float
+    activations: float
+
+    @property
+    def total(self) -> float:
+        """Sum of the parts. The allocator and the libraries take a few GB more."""
+        return self.weights + self.gradients + self.moments + self.average + self.activations
+
+
+def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str) -> Memory:
+    """What one of `gpus` devices holds while it trains `samples` foresights at a time.
+
+    Weights and AdamW's two moments are float32; with bf16 each weight that is in use has a half-size copy. `ddp` keeps all of
+    it on every device; `zero2` shares gradients and moments, `fsdp2` and `zero3` the weights too.
+
+    Raises:
+        DialError: unknown strategy.
+    """
+    if strategy not in get_args(Strategy):
+        raise DialError(f"unknown strategy '{strategy}'; strategies: {', '.join(get_args(Strategy))}")
+    everything = sum(parameter.numel() for parameter in model.parameters())
+    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    states = 1 if strategy == "ddp" else gpus  # over how many devices gradients and moments are spread
+    shards = gpus if strategy in ("fsdp2", "zero3") else 1
+    copies = _HALF * (everything if shards == 1 else _gathered(arch, everything)) if plan.bf16 else 0
+    return Memory(
+        weights=_FLOAT * everything / shards + copies,
+        gradients=_FLOAT * learning / states,
+        moments=2 * _FLOAT * learning / states,
+        average=_FLOAT * learning / shards if plan.ema_decay else 0,
+        activations=samples * _activations(arch, plan),
+    )
+
+
+def _gathered(arch: Architecture, everything: int) -> int:
+    """Weights that are whole at one time under sharding: the root (all but the layers of language model and fusion), two layers."""
+    text, fusion = arch.text, arch.fusion
+    keys = text.width * text.kv_heads // text.heads
+    layer = 2 * text.width * (text.width + keys) + 3 * text.width * text.ffn_width
+    block = 12 * fusion.width**2
+    return everything - (text.layers - 2) * layer - fusion.layers * block
+
+
+def _activations(arch: Architecture, plan: Optimisation) -> float:
+    """Bytes that one sample's forward pass leaves for its backward pass."""
+    size = _HALF if plan.bf16 else _FLOAT
+    text, decoder, fusion = arch.text, arch.decoder, arch.fusion
+    tokens = 2 * arch.foresight_tokens + _PROMPT_TOKENS
+    layer = tokens * (8 * text.width + 4 * text.ffn_width)
+    language = tokens * text.width * text.layers + layer if plan.gradient_checkpointing else text.layers * layer
+    fused = fusion.layers * 2 * arch.foresight_tokens * 16 * fusion.width
+    decoded = decoder.layers * (1 + arch.horizon) * 18 * decoder.width + decoder.layers * arch.foresight_tokens * 2 * decoder.width
+    return float(size * (language + fused + decoded))
