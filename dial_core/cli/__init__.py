@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
+from dial_core.cli import beginning, bench, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -54,6 +54,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -26,9 +26,11 @@ DOORS = {
     "data": {"model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "training": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
+    "benchmarks": {"training", "data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "cli": {
         "diagram",
         "embodiment_from_urdf",
+        "benchmarks",
         "training",
         "evaluation",
         "data",

@@ -1,0 +1,1 @@
+"""How fast, and how far from what the device could do: the model's calls, the data's path, the field's peers."""
