@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from dial_core.cli.options import Out, Workers, command_line, console
-from dial_core.errors import DialError
 
 
 def train(
-    start: Annotated[Path | None, typer.Option(help="Checkpoint folder to begin with, e.g. what `dial pretrain` left.")] = None,
+    start: Annotated[Path | None, typer.Option(help="Checkpoint folder to begin with; without it, the recipe's model.")] = None,
     dataset: Annotated[
         list[str] | None, typer.Option(help="Dataset folder of the robot, or NAME=FOLDER for each source of the recipe.")
     ] = None,
@@ -47,8 +46,6 @@ def train(
 
         forecast(plan, start, folders, hardware, gpus, strategy, console)
         return
-    if start is None:
-        raise DialError("`--start` is missing: a checkpoint folder to begin with; `dial pretrain` makes one for the tiny model")
     console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
 
 

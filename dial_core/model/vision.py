@@ -31,12 +31,17 @@ def patchify(pixels_BHWC: torch.Tensor, patch_size: int, merge: int, statistics:
     """
     batch, height, width, channels = pixels_BHWC.shape
     means, stds = statistics
-    scale = torch.tensor([1 / (255 * std) for std in stds], device=pixels_BHWC.device)
-    shift = torch.tensor([-mean / std for mean, std in zip(means, stds, strict=True)], device=pixels_BHWC.device)
+    scale = _filled([1 / (255 * std) for std in stds], pixels_BHWC.device)
+    shift = _filled([-mean / std for mean, std in zip(means, stds, strict=True)], pixels_BHWC.device)
     values = pixels_BHWC.float() * scale + shift
     rows, columns = height // patch_size, width // patch_size
     values = values.view(batch, rows // merge, merge, patch_size, columns // merge, merge, patch_size, channels)
     return values.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, rows * columns, channels * patch_size**2)
+
+
+def _filled(values: list[float], device: torch.device) -> torch.Tensor:
+    """A vector that is made on the device: copying it there would wait, which a captured graph must not."""
+    return torch.cat([torch.full((1,), value, device=device) for value in values])
 
 
 class VisionEncoder:
@@ -75,7 +80,7 @@ class VisionEncoder:
     def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
         rotation = self._rotation(visual, x_BLD.device)
         for block, full in zip(visual.blocks, self.full_attention, strict=True):
-            mask = None if full else self.window_mask.to(x_BLD.device)
+            mask = None if full else self.window_mask
             x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask)
             x_BLD = x_BLD + block.mlp(block.norm2(x_BLD))
         return visual.merger(x_BLD).view(len(x_BLD), -1, visual.config.out_hidden_size)
@@ -91,12 +96,13 @@ class VisionEncoder:
         return attention.proj(out.transpose(1, 2).reshape(batch, length, width))
 
     def _rotation(self, visual: Tower, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """cos and sin (L, head width) of the patches' rows and columns, computed once a device."""
+        """cos and sin (L, head width) of the patches' rows and columns, computed once a device; brings the mask there too."""
         if self.rotation is None or self.rotation[0].device != device:
             # Tensors made in inference mode could not be used by a later training step.
             with torch.inference_mode(False):
                 positions = torch.stack([self.patch_rows, self.patch_columns], 1).to(device)
                 self.rotation = visual.rotary_pos_emb(positions.float(), positions)
+                self.window_mask = self.window_mask.to(device)
         return self.rotation
 
     def _patch_positions(self, arch: Architecture) -> tuple[torch.Tensor, torch.Tensor]:

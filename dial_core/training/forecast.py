@@ -32,10 +32,13 @@ def forecast(
     arch = architecture_of(recipe, start)
     model = DialModel.without_weights(arch)
     datasets = open_sources(recipe, folders) if folders else {}
+    shown: dict[str, tuple[int, int]] = {}
     for number, stage in enumerate(recipe.effective_stages(), 1):
         model.set_trainable(stage.stage)
-        title = f"Stage {number} of {len(recipe.stages)}: {stage.name or stage.stage}"
-        console.print(_parameters(model, title))
+        console.rule(f"stage {number} of {len(recipe.stages)}: {stage.name or stage.stage}")
+        if parameter_counts(model) != shown:  # the same in most stages
+            shown = parameter_counts(model)
+            console.print(_parameters(shown))
         console.print(_run(stage, model, arch, hardware, gpus, strategy))
         console.print(_mixture(stage, datasets))
     for name, dataset in datasets.items():
@@ -46,13 +49,14 @@ def forecast(
 
 
 def architecture_of(recipe: Recipe, start: Path | None) -> Architecture:
-    """The model that a run begins with: that of the start checkpoint, or the recipe's preset with slots for its sources.
+    """The model that a run begins with (`beginning.py`), without making it.
 
     Raises:
-        DialError: neither is given.
+        DialError: neither a start nor a model is named.
     """
     if start is not None:
-        return DialConfig.from_pretrained(start).arch
+        arch = DialConfig.from_pretrained(start).arch
+        return arch.model_copy(update={"embodiments": recipe.slots(arch.embodiments)})
     if recipe.model is None:
         raise DialError("name a model: `--start CHECKPOINT`, or `model: PRESET` in the recipe")
     return recipe.fitted(DialConfig.from_preset(recipe.model).arch)
@@ -72,11 +76,10 @@ def parameter_counts(model: DialModel) -> dict[str, tuple[int, int]]:
     return counts
 
 
-def _parameters(model: DialModel, title: str) -> Table:
-    table = Table("module", title=title)
+def _parameters(counts: Mapping[str, tuple[int, int]]) -> Table:
+    table = Table("module")
     for column in ("parameters", "trainable", "frozen"):
         table.add_column(column, justify="right")
-    counts = parameter_counts(model)
     for module, (total, learning) in counts.items():
         table.add_row(module, _count(total), _count(learning), _count(total - learning))
     total, learning = (sum(values) for values in zip(*counts.values(), strict=True))

@@ -105,11 +105,15 @@ class Recipe(Config):
             stages = [stage.model_copy(update={"stage": "end_to_end"}) for stage in stages]
         return stages
 
+    def slots(self, there: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """The slots `there`, and one for the robot and every source that have none."""
+        sources = [self.source(name).slot for stage in self.effective_stages() for name in stage.mixture]
+        return tuple(dict.fromkeys([*there, self.embodiment, *sources]))
+
     def fitted(self, arch: Architecture) -> Architecture:
         """A preset with a slot for every source and as wide as the robot's vectors."""
         width = load_embodiment(self.embodiment).state_dim
-        slots = dict.fromkeys([self.embodiment, *(self.source(name).slot for stage in self.effective_stages() for name in stage.mixture)])
-        values = arch.model_dump() | {"embodiments": tuple(slots), "state_dim": width, "action_dim": width}
+        values = arch.model_dump() | {"embodiments": self.slots(), "state_dim": width, "action_dim": width}
         return validate(Architecture, values, source=f"model {self.model}")
 
     def folder_of(self, number: int) -> str:

@@ -18,7 +18,8 @@ from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
-from dial_core.runtime.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from dial_core.runtime.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
+from dial_core.training.beginning import begin
 from dial_core.training.plan import Hardware
 from dial_core.training.recipe import ROBOT, Recipe, Stage
 from dial_core.training.samples import ChunkSamples, join_samples
@@ -27,7 +28,13 @@ from dial_core.training.trainer import run_training
 
 
 def train(
-    recipe: Recipe, start: Path, folders: Mapping[str, Path], out: Path, workers: int, command: str, hardware: Hardware | None = None
+    recipe: Recipe,
+    start: Path | None,
+    folders: Mapping[str, Path],
+    out: Path,
+    workers: int,
+    command: str,
+    hardware: Hardware | None = None,
 ) -> Path:
     """Trains the stages of a recipe from `start` and writes `out/checkpoint`; returns that folder.
 
@@ -35,7 +42,7 @@ def train(
     an interrupted one goes on from its newest checkpoint. Every process of an `accelerate launch` calls this.
 
     Args:
-        start: checkpoint folder with the pretrained backbone.
+        start: checkpoint folder with the pretrained backbone; None begins with the recipe's model.
         folders: dataset folder of each source that a stage draws from.
         workers: processes that compute the image tokens of `images: cached`.
         command: told in the model card.
@@ -43,9 +50,11 @@ def train(
     Raises:
         DialError: a stage in `out` was begun with another recipe, start or dataset; data is missing, broken or too small.
     """
-    datasets = open_sources(recipe, folders)
-    source = _source(recipe, start, datasets)
     state = PartialState()
+    datasets = open_sources(recipe, folders)
+    with state.main_process_first():
+        start = begin(recipe, start, out)
+    source = _source(recipe, start, datasets)
     current = start
     for number, stage in enumerate(recipe.effective_stages(), 1):
         folder = out / recipe.folder_of(number)
@@ -142,7 +151,7 @@ def _source(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset])
         for name, dataset in datasets.items()
     }
     kept = recipe.model_dump(mode="json", exclude={"stages", "warmup", "human_data"})
-    return kept | {"start": load_checkpoint(start).contract.model_id, "dataset": shown}
+    return kept | {"start": json.loads((start / CONTRACT).read_text())["model_id"], "dataset": shown}
 
 
 def _collected(dataset: LeRobotDataset) -> dict:
@@ -155,9 +164,8 @@ def _card(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset], c
     lines = []
     for name, dataset in datasets.items():
         kept = {key: value for key, value in _collected(dataset).items() if key in ("task", "seed", "episodes", "disturbed", "failed")}
-        lines.append(
-            f"- Data `{name}`: {len(dataset.episodes)} episodes, {len(dataset.states)} frames at {dataset.rate_hz:g} Hz; `{json.dumps(kept)}`"
-        )
+        counts = f"{len(dataset.episodes)} episodes, {len(dataset.states)} frames at {dataset.rate_hz:g} Hz"
+        lines.append(f"- Data `{name}`: {counts}; `{json.dumps(kept)}`")
     earlier = start / "README.md"
     return f"""# DIAL checkpoint
 

@@ -1,7 +1,8 @@
 """Two processes are one: the same samples, the same losses, the same weights.
 
 pytest test/unit/training/test_processes.py
-Run as a program (FOLDER), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on robot and human samples.
+Run as a program (FOLDER), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on
+robot and human samples.
 """
 
 import json

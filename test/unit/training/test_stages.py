@@ -1,14 +1,20 @@
 import json
 
+import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 from safetensors.torch import load_file
 
 from dial_core.config import load_config
 from dial_core.errors import DialError
+from dial_core.model.dial import DialModel
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.training.beginning import grow_slots
+from dial_core.training.forecast import architecture_of
 from dial_core.training.pretrain import PretrainRecipe
 from dial_core.training.recipe import Recipe
-from dial_core.training.stages import train
+from dial_core.training.stages import open_sources, train
 
 RECIPE = """
 embodiment: gr1
@@ -57,6 +63,88 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
         run()
 
 
-@pytest.mark.parametrize(("schema", "name"), [(Recipe, "dial_tiny"), (PretrainRecipe, "dial_tiny_pretrain")])
-def test_the_shipped_recipes_are_valid(schema, name):
-    load_config(schema, "training", name)
+CO_TRAINING = """
+embodiment: gr1
+model: dial_tiny
+sources:
+  human: {slot: human, human: true, dimensions: eef}
+images: pixels
+augmentation: {crop: 0.9, brightness: 0.2, contrast: 0.2, saturation: 0.2}
+normalisation: quantiles
+stages:
+  - stage: warmup
+    mixture: {robot: 1.0, human: 1.0}
+    optimisation: &fast {steps: 1, batch_size: 12, learning_rate: 1.0e-3, log_period_steps: 1}
+  - name: robot_only
+    stage: end_to_end
+    optimisation: *fast
+"""
+
+
+def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_dataset, tmp_path):
+    folders = {name: fake_dataset(tmp_path / name).folder for name in ("robot", "human")}
+    (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    trained = load_checkpoint(train(recipe, None, folders, tmp_path / "out", 0, "dial train"))
+    assert trained.model.arch.embodiments == ("gr1", "human")
+    assert trained.normaliser.action_dim == 47
+    begun = load_checkpoint(tmp_path / "out/0-start").model.state_dict()
+    first = load_checkpoint(tmp_path / "out/1-warmup/checkpoint").model.state_dict()
+    last = load_checkpoint(tmp_path / "out/2-robot_only/checkpoint").model.state_dict()
+    head = "system1.action_head.layer2.weight"
+    assert not begun[head][1].equal(first[head][1])
+    assert first[head][1].equal(last[head][1])  # without people no gradient reaches their slot
+    assert not first[head][0].equal(last[head][0])
+    # The joints that people do not have taught their slot's head nothing.
+    assert begun[head][1][:, 18:].equal(first[head][1][:, 18:])
+
+
+def test_a_start_without_the_slot_gets_it_as_a_copy_of_its_first():
+    before = DialModel.from_preset("dial_tiny")
+    after = grow_slots(before, ("gr1", "human")).state_dict()
+    for name, value in before.state_dict().items():
+        assert after[name][:1].equal(value) if len(after[name]) != len(value) else after[name].equal(value)
+    assert after["system1.state_encoder.layer1.weight"][1].equal(after["system1.state_encoder.layer1.weight"][0])
+
+
+def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "robot")
+    (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    with pytest.raises(DialError, match="draws from human: say where with `--dataset human=FOLDER`"):
+        open_sources(recipe, {"robot": dataset.folder})
+    with pytest.raises(DialError, match="no stage of the recipe draws from hands"):
+        open_sources(recipe.model_copy(update={"human_data": False}), {"robot": dataset.folder, "hands": dataset.folder})
+    table = parquet.read_table(dataset.folder / "data/chunk-000/file-000.parquet")
+    states = np.stack(table["observation.state"].to_pylist())
+    states[5, 20] = np.nan
+    column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(states.reshape(-1).astype(np.float32)), 47)
+    table = table.set_column(table.schema.get_field_index("observation.state"), "observation.state", column)
+    parquet.write_table(table, dataset.folder / "data/chunk-000/file-000.parquet")
+    with pytest.raises(DialError, match=r"1 values of observation\.state are not finite, first in frame 5, dimension 20 \(l_"):
+        open_sources(recipe.model_copy(update={"human_data": False}), {"robot": dataset.folder})
+
+
+RECIPES = ("dial_tiny", "few_shot", "full", "human", "real_robot")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_shipped_recipes_are_valid_and_their_models_exist(name):
+    recipe = load_config(Recipe, "training", name)
+    assert recipe.model is None or architecture_of(recipe, None).embodiments[0] == recipe.embodiment
+    load_config(PretrainRecipe, "training", "dial_tiny_pretrain")
+
+
+def test_the_papers_two_switches_change_the_stages_and_nothing_else():
+    recipe = load_config(Recipe, "training", "human")
+    alone = recipe.model_copy(update={"human_data": False, "warmup": False})
+    assert [stage.stage for stage in alone.effective_stages()] == ["end_to_end"] * 3
+    assert [stage.mixture for stage in alone.effective_stages()] == [{"robot": 1.0}] * 3
+    assert [stage.optimisation for stage in alone.effective_stages()] == [stage.optimisation for stage in recipe.stages]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_papers_step_counts(name):
+    steps = {"few_shot": [20000, 20000], "full": [80000, 80000], "human": [20000, 20000, 20000], "real_robot": [80000, 80000, 2000]}
+    if name in steps:
+        assert [stage.optimisation.steps for stage in load_config(Recipe, "training", name).stages] == steps[name]
