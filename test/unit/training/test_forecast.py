@@ -1,0 +1,84 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from dial_core.config import config_root, load_config
+from dial_core.errors import DialError
+from dial_core.model.configuration import DialConfig
+from dial_core.model.dial import DialModel
+from dial_core.training.forecast import forecast, parameter_counts
+from dial_core.training.memory import memory_of
+from dial_core.training.plan import Hardware, Optimisation
+from dial_core.training.recipe import Recipe
+
+GIB = 2.0**30
+PLAN = Optimisation(steps=1, batch_size=8, learning_rate=1e-4, bf16=True, gradient_checkpointing=True)
+
+
+@pytest.fixture(scope="module")
+def full_size() -> DialModel:
+    model = DialModel.without_weights(DialConfig.from_preset("qwen2_5_vl_3b").arch)
+    model.set_trainable("end_to_end")
+    return model
+
+
+def told(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp") -> str:
+    out = io.StringIO()
+    console = Console(file=out, width=160, force_terminal=False)
+    forecast(load_config(Recipe, "training", recipe), None, folders or {}, hardware or Hardware(), gpus, strategy, console)
+    return out.getvalue()
+
+
+def test_a_dry_run_of_the_full_size_needs_neither_weights_nor_data():
+    text = told("human", gpus=8, strategy="fsdp2")
+    for line in (
+        "system2.backbone.visual",
+        "668.7 M",
+        "2,774.8 M",
+        "256 = 8 GPUs x 1 micro-batches x 32",
+        "stage 3 of 3: robot_only",
+        "50.0%",
+    ):
+        assert line in text
+
+
+def test_a_dry_run_on_data_counts_it_and_warns(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset")
+    text = told("few_shot", {"robot": dataset.folder}, Hardware(micro_batch=16), gpus=2)
+    assert "256 = 2 GPUs x 8 micro-batches x 16" in text
+    assert "74" in text  # frames
+    assert "hardly move" in text  # the idle left arm
+
+
+def test_the_counts_tell_trainable_from_frozen(full_size):
+    counts = parameter_counts(full_size)
+    assert counts["system2.backbone.visual"][1] == 0
+    assert counts["system2.backbone.language_model.embed_tokens"][1] == 0
+    assert counts["system2.backbone.language_model"][0] == counts["system2.backbone.language_model"][1]
+    assert sum(total for total, _ in counts.values()) == sum(p.numel() for p in full_size.parameters())
+
+
+def test_memory_is_what_the_strategy_spreads(full_size):
+    def gib(gpus: int, strategy: str) -> float:
+        return memory_of(full_size, full_size.arch, PLAN, 8, gpus, strategy).total / GIB
+
+    # Weights, gradient and two moments in float32, and a bf16 copy of the weights: 6 bytes a parameter, 12 more where it learns.
+    assert gib(1, "ddp") == pytest.approx((6 * 4.526e9 + 12 * 3.547e9) / GIB, rel=0.02)
+    assert gib(8, "ddp") == gib(1, "ddp")
+    assert gib(8, "fsdp2") < gib(8, "zero2") < gib(8, "ddp")
+    assert gib(64, "fsdp2") < gib(8, "fsdp2") < 16
+    with pytest.raises(DialError, match="unknown strategy 'magic'; strategies: ddp, fsdp2, zero2, zero3"):
+        gib(8, "magic")
+
+
+@pytest.mark.parametrize("path", sorted((config_root() / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_launch_configuration_is_one_that_accelerate_reads(path):
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    read = load_config_from_file(str(path))
+    gpus = 1 if path.stem == "one_gpu" else int(path.stem.rsplit("_", 1)[1])
+    assert read.num_processes == gpus
+    assert read.num_machines == max(1, gpus // 8)
+    if "zero" in path.stem:
+        assert (config_root().parent / read.deepspeed_config["deepspeed_config_file"]).is_file()
