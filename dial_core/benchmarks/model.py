@@ -67,11 +67,14 @@ def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flo
     if dtype_name not in DTYPES:
         raise DialError(f"unknown dtype '{dtype_name}'; dtypes: {', '.join(DTYPES)}")
     with torch.device(device):
-        model = DialModel(DialConfig.from_preset(preset)).to(DTYPES[dtype_name]).eval()
+        model = DialModel(DialConfig.from_preset(preset)).eval()
+    model.to(dtype=DTYPES[dtype_name])  # type: ignore[call-arg]
     roofline = roofline_of(device, DTYPES[dtype_name])
-    counted = {name: part.flops() for name, part in parts_of(DialModel.without_weights(model.arch), flow_steps).items()}
+    parts = parts_of(model, flow_steps)
+    bare = parts if device.type == "meta" else parts_of(DialModel.without_weights(model.arch), flow_steps)
+    counted = {name: part.flops() for name, part in bare.items()}
     rows: dict[str, Row] = {}
-    for name, part in parts_of(model, flow_steps).items():
+    for name, part in parts.items():
         size_bytes = part.reads * DTYPES[dtype_name].itemsize
         # The steps of a system wait for each other, so their floors add up.
         floors_s = [rows[step].floor_s for step in part.steps] or [roofline.floor_s(size_bytes, counted[name])]

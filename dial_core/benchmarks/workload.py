@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from dial_core.model.action_decoder import DecoderBlock
 from dial_core.model.dial import DialModel
 from dial_core.model.system2 import Layout
 
@@ -105,9 +107,9 @@ def _once_a_chunk(model: DialModel) -> int:
     """Weights of System-1 that are read once a chunk, not once a flow step: the keys and values of the condition, all that
     depends on tau or on the state alone, and the tables."""
     decoder, system1 = model.system1.decoder, model.system1
-    crossing = [block.attention for block in decoder.blocks if block.crosses]
-    once: list[nn.Module | nn.Parameter | None] = [layer for attention in crossing for layer in (attention.key, attention.value)]
-    once += [block.modulation for block in decoder.blocks]
+    blocks = cast("list[DecoderBlock]", decoder.blocks)
+    once: list[nn.Module | nn.Parameter | None] = [block.modulation for block in blocks]
+    once += [layer for block in blocks if block.crosses for layer in (block.attention.key, block.attention.value)]
     once += [decoder.time, decoder.out_modulation, system1.state_encoder, system1.position, system1.image_type]
     return sum(_count(part) for part in once)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,3 +36,42 @@ def model(
     peaks = f"{report.roofline.bytes_per_s / 1e9:,.1f} GB/s, {report.roofline.flops_per_s / 1e12:,.2f} TFLOP/s"
     console.print(f"roofline: {peaks} ({report.roofline.source})", highlight=False)
     print(report.to_json())
+
+
+@app.command("data")
+def data(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    workers: Annotated[str, typer.Option(help="Numbers of decoding processes to try, e.g. 0,1,2,4.")] = "0,1,2",
+    size_px: Annotated[int, typer.Option(min=16, help="Side of the model's image.")] = 224,
+    step_ms: Annotated[float, typer.Option(min=0, help="Time of a training step, from its log; compares the rates with it.")] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step that this machine draws.")] = 32,
+    budget_s: Annotated[float, typer.Option(min=0.1, help="Time for each number of processes.")] = 10.0,
+) -> None:
+    """Time the way from video to a training batch: seek, decode, augment, resize, by number of worker processes.
+
+    Choose the smallest `dial train --loader-workers` whose rate is above what a step needs.
+    """
+    from dial_core.benchmarks.loading import bench_loading, table_of
+
+    rates = bench_loading(dataset, [int(count) for count in workers.split(",")], size_px, budget_s=budget_s)
+    console.print(table_of(rates, size_px, step_ms / 1e3 or None, batch_size))
+    print(json.dumps([asdict(rate) for rate in rates]))
+
+
+@app.command("peers")
+def peers(
+    python: Annotated[Path, typer.Option(help="Interpreter of an environment with lerobot.")] = Path(".venv-peers/bin/python"),
+    preset: Annotated[str, typer.Option(help="Our model, by its file in config/models/.")] = "qwen2_5_vl_3b",
+    device: Device = "cuda",
+    calls: Annotated[int, typer.Option(min=5, help="Timed calls of each.")] = 100,
+) -> None:
+    """Race GR00T N1.7 and pi0 (random weights, as the lerobot package runs them) against DIAL on this device.
+
+    They need an environment of their own, as lerobot pins older libraries:
+    `python -m venv .venv-peers && .venv-peers/bin/pip install "lerobot[groot,pi]==0.6.2"`.
+    """
+    from dial_core.benchmarks.peers import race, table_of
+
+    rows = race(preset, python, device, calls)
+    console.print(table_of(rows, device))
+    print(json.dumps(rows))

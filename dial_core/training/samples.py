@@ -73,7 +73,7 @@ class ChunkSamples:
             torch.manual_seed(int(rng.integers(2**62)))
             tau = draw_tau(self.arch.flow, len(now))
             noise = torch.randn(*chunk.shape, self.arch.action_dim)
-        newer = {"system1_image_tokens": views[2:]} if self.newer_views else {}
+        newer: dict[str, Tensor | str | int] = {"system1_image_tokens": views[2:]} if self.newer_views else {}
         return newer | {
             "stage": self.stage,
             "image_tokens": views[0:1],

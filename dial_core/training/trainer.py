@@ -144,19 +144,22 @@ class DialTrainer(Trainer):
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset or self.train_dataset)
+        data: Any = train_dataset or self.train_dataset
+        return SequentialSampler(data)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with the plan's learning rate for each module."""
         if self.optimizer is None:
-            groups = self.plan.parameter_groups(model or self.model)
+            whole: Any = model or self.model
+            groups = self.plan.parameter_groups(whole)
             self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=self.plan.betas, eps=1e-8)
         return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """The plan's warmup and cosine."""
         if self.lr_scheduler is None:
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer or self.optimizer, self.plan.rate_factor)
+            optimiser: Any = optimizer or self.optimizer
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, self.plan.rate_factor)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
@@ -190,7 +193,8 @@ class DialTrainer(Trainer):
         means = dict(zip(losses, values, strict=True))
         step = self.state.global_step + 1
         draws = (self.state.global_step * self.plan.batch_size, step * self.plan.batch_size - 1)
-        rates = [group["lr"] for group in self.optimizer.param_groups]
+        optimiser: Any = self.optimizer
+        rates = [group["lr"] for group in optimiser.param_groups]
         facts = StepFacts(step, means.pop("loss"), means, float(norm if norm is not None else 0.0), rates, *draws)
         self.watch.judge(facts, model, self.newest)
         for name, value in means.items():
@@ -226,9 +230,10 @@ class DialTrainer(Trainer):
 
     def finish(self) -> dict[str, Tensor]:
         """The weights (their average, if there is one), whole and on the CPU."""
+        model: Any = self.model
         if self.average:
-            self.average.take_over(self.model)
-        state = self.accelerator.get_state_dict(self.model_wrapped) if self.sharded else self.model.state_dict()
+            self.average.take_over(model)
+        state = self.accelerator.get_state_dict(self.model_wrapped) if self.sharded else model.state_dict()
         if self.is_world_process_zero():
             draw_loss_curve(self.folder / "log.jsonl", self.folder / "loss.png", self.title)
         return {name: value.detach().cpu() for name, value in (state or {}).items()}
