@@ -68,7 +68,7 @@ def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flo
         raise DialError(f"unknown dtype '{dtype_name}'; dtypes: {', '.join(DTYPES)}")
     with torch.device(device):
         model = DialModel(DialConfig.from_preset(preset)).eval()
-    model.to(dtype=DTYPES[dtype_name])  # type: ignore[call-arg]
+    model.to(dtype=DTYPES[dtype_name])
     roofline = roofline_of(device, DTYPES[dtype_name])
     parts = parts_of(model, flow_steps)
     bare = parts if device.type == "meta" else parts_of(DialModel.without_weights(model.arch), flow_steps)
