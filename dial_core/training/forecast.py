@@ -49,17 +49,15 @@ def forecast(
 
 
 def architecture_of(recipe: Recipe, start: Path | None) -> Architecture:
-    """The model that a run begins with (`beginning.py`), without making it.
+    """The model that a run begins with (`starting.py`), without making it.
 
     Raises:
         DialError: neither a start nor a model is named.
     """
-    if start is not None:
-        arch = DialConfig.from_pretrained(start).arch
-        return arch.model_copy(update={"embodiments": recipe.slots(arch.embodiments)})
-    if recipe.model is None:
+    if start is None and recipe.model is None:
         raise DialError("name a model: `--start CHECKPOINT`, or `model: PRESET` in the recipe")
-    return recipe.fitted(DialConfig.from_preset(recipe.model).arch)
+    arch = DialConfig.from_pretrained(start).arch if start else DialConfig.from_preset(recipe.model or "").arch
+    return arch.model_copy(update={"embodiments": recipe.slots(arch.embodiments)})
 
 
 def parameter_counts(model: DialModel) -> dict[str, tuple[int, int]]:

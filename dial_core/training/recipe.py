@@ -6,11 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from dial_core.config import Config, validate
+from dial_core.config import Config
 from dial_core.data.augmentation import ImageAugmentation
 from dial_core.data.scaling import Kind
-from dial_core.embodiment import EEF_DIM, load_embodiment
-from dial_core.model.configuration import Architecture
+from dial_core.embodiment import EEF_DIM
 from dial_core.training.plan import Optimisation
 from dial_core.training.samples import Variety
 
@@ -109,12 +108,6 @@ class Recipe(Config):
         """The slots `there`, and one for the robot and every source that have none."""
         sources = [self.source(name).slot for stage in self.effective_stages() for name in stage.mixture]
         return tuple(dict.fromkeys([*there, self.embodiment, *sources]))
-
-    def fitted(self, arch: Architecture) -> Architecture:
-        """A preset with a slot for every source and as wide as the robot's vectors."""
-        width = load_embodiment(self.embodiment).state_dim
-        values = arch.model_dump() | {"embodiments": self.slots(), "state_dim": width, "action_dim": width}
-        return validate(Architecture, values, source=f"model {self.model}")
 
     def folder_of(self, number: int) -> str:
         """`2-end_to_end`: the folder of stage `number` (from 1) below the run's."""

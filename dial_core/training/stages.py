@@ -19,10 +19,10 @@ from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.runtime.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
-from dial_core.training.beginning import begin
 from dial_core.training.plan import Hardware
 from dial_core.training.recipe import ROBOT, Recipe, Stage
 from dial_core.training.samples import ChunkSamples, join_samples
+from dial_core.training.starting import starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, Views, make_stream
 from dial_core.training.trainer import run_training
 
@@ -53,7 +53,7 @@ def train(
     state = PartialState()
     datasets = open_sources(recipe, folders)
     with state.main_process_first():
-        start = begin(recipe, start, out)
+        start = starting_point(recipe, start, out)
     source = _source(recipe, start, datasets)
     current = start
     for number, stage in enumerate(recipe.effective_stages(), 1):

@@ -10,11 +10,11 @@ from dial_core.config import load_config
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
-from dial_core.training.beginning import grow_slots
 from dial_core.training.forecast import architecture_of
 from dial_core.training.pretrain import PretrainRecipe
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import open_sources, train
+from dial_core.training.starting import grow_slots, starting_point
 
 RECIPE = """
 embodiment: gr1
@@ -85,7 +85,8 @@ def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_da
     folders = {name: fake_dataset(tmp_path / name).folder for name in ("robot", "human")}
     (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
     recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
-    trained = load_checkpoint(train(recipe, None, folders, tmp_path / "out", 0, "dial train"))
+    make_random_checkpoint(tmp_path / "start")
+    trained = load_checkpoint(train(recipe, tmp_path / "start", folders, tmp_path / "out", 0, "dial train"))
     assert trained.model.arch.embodiments == ("gr1", "human")
     assert trained.normaliser.action_dim == 47
     begun = load_checkpoint(tmp_path / "out/0-start").model.state_dict()
@@ -97,6 +98,12 @@ def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_da
     assert not first[head][0].equal(last[head][0])
     # The joints that people do not have taught their slot's head nothing.
     assert begun[head][1][:, 18:].equal(first[head][1][:, 18:])
+
+
+def test_a_model_without_a_pretrained_backbone_needs_a_start(tmp_path):
+    recipe = Recipe(embodiment="gr1", model="dial_tiny", stages=load_config(Recipe, "training", "dial_tiny").stages)
+    with pytest.raises(DialError, match="dial begin"):
+        starting_point(recipe, None, tmp_path)
 
 
 def test_a_start_without_the_slot_gets_it_as_a_copy_of_its_first():

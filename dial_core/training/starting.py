@@ -1,0 +1,67 @@
+"""The checkpoint that the first stage starts from: as given, or with slots for the recipe's further embodiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from dial_core.embodiment import load_embodiment
+from dial_core.errors import DialError
+from dial_core.model.configuration import DialConfig
+from dial_core.model.dial import DialModel
+from dial_core.model.embodiment_slots import SlotLinear
+from dial_core.runtime.beginning import begin
+from dial_core.runtime.checkpoint import load_checkpoint, save_checkpoint
+from dial_core.training.recipe import Recipe
+
+FOLDER = "0-start"
+
+
+def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
+    """The checkpoint folder to start from; written to `out/0-start` where there is none that fits.
+
+    Without `start` it is the recipe's preset around its backbone's pretrained weights (`dial begin`). A checkpoint without a
+    slot for one of the recipe's sources gets it, as a copy of its first slot.
+
+    Raises:
+        DialError: there is nothing to begin with, or its weights cannot be had.
+    """
+    made = out / FOLDER
+    if start is None and not made.exists():
+        begin(made, *_preset(recipe), embodiment=recipe.embodiment, seed=recipe.stages[0].optimisation.seed)
+    there = made if made.exists() else start
+    assert there is not None
+    slots = DialConfig.from_pretrained(there).arch.embodiments
+    if recipe.slots(slots) == slots:
+        return there
+    checkpoint = load_checkpoint(there)
+    card = there / "README.md"
+    grown = grow_slots(checkpoint.model, recipe.slots(slots))
+    robot, camera = load_embodiment(recipe.embodiment), checkpoint.contract.camera
+    text = card.read_text() if card.exists() else ""
+    save_checkpoint(made, grown, checkpoint.tokenizer, checkpoint.normaliser, robot, camera, text)
+    return made
+
+
+def grow_slots(model: DialModel, slots: tuple[str, ...]) -> DialModel:
+    """The same model with further embodiment slots, each a copy of the first."""
+    grown = DialModel(DialConfig(model.arch.model_copy(update={"embodiments": slots})))
+    per_slot = {f"{name}.{part}" for name, module in model.named_modules() if isinstance(module, SlotLinear) for part in ("weight", "bias")}
+    new = len(slots) - len(model.arch.embodiments)
+    state = {
+        name: torch.cat([value, value[:1].expand(new, *value.shape[1:])]) if name in per_slot else value
+        for name, value in model.state_dict().items()
+    }
+    grown.load_state_dict(state)
+    return grown
+
+
+def _preset(recipe: Recipe) -> tuple[str, str]:
+    """Name of the model and of its backbone's weights."""
+    if recipe.model is None:
+        raise DialError("name what to begin with: `--start CHECKPOINT`, or `model: PRESET` in the recipe; `dial pretrain` makes a tiny one")
+    backbone = DialConfig.from_preset(recipe.model).arch.pretrained
+    if backbone is None:
+        raise DialError(f"model {recipe.model} names no pretrained backbone: make a start with `dial begin` and give it as `--start`")
+    return recipe.model, backbone
