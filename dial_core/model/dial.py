@@ -88,6 +88,10 @@ class DialModel(PreTrainedModel):
         """The vision-language model."""
         return cast("Backbone", self.system2.backbone)
 
+    def get_input_embeddings(self) -> nn.Module:
+        """The text embedding table, for what asks a transformers model for it (FSDP2)."""
+        return self.backbone.get_input_embeddings()
+
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, (nn.Linear, nn.LayerNorm)):
             if module.weight is not None:  # adaptive norms have no weights

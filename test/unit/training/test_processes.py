@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, DistributedType
 from safetensors.torch import load_file, save_file
 
 from dial_core.config import load_config
@@ -38,6 +39,17 @@ FSDP2 = {
 }
 
 
+def let_accelerate_shard_on_a_cpu() -> None:
+    """accelerate takes FSDP on accelerators only; torch's FSDP2 itself runs on gloo."""
+    begin = AcceleratorState.__init__
+
+    def begin_sharded(self, *arguments, fsdp_plugin=None, **named):
+        begin(self, *arguments, fsdp_plugin=fsdp_plugin, **named)
+        self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin or self.fsdp_plugin
+
+    AcceleratorState.__init__ = begin_sharded
+
+
 def small_model() -> DialModel:
     """dial_tiny, narrow, with slots for robot and human; no dropout."""
     values = load_config(Architecture, "models", "dial_tiny").model_dump()
@@ -58,14 +70,16 @@ def random_stream(name: str, width: int, slot: int) -> Stream:
     return Stream(name, tokens, vectors, vectors, mask, mask, 0 * rows, 0 * rows + 39, 0 * rows, ["put the can on the plate"], slot)
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, steps: int = 4, **changes) -> None:
+    if os.environ.get("ACCELERATE_USE_FSDP"):
+        let_accelerate_shard_on_a_cpu()
     model = small_model()
     streams = [random_stream("robot", 47, 0), random_stream("human", 18, 1)]
     prompter = Prompter(tiny_tokenizer(), model.arch.foresight_tokens)
     samples = ChunkSamples(streams, {"robot": 1, "human": 1}, prompter, "end_to_end", model.arch, Variety(2, 3, 0.1), seed=0)
     model.set_trainable("end_to_end")
-    plan = Optimisation(steps=4, batch_size=8, learning_rate=1e-3, log_period_steps=1)
-    weights = run_training(model, samples, join_samples, plan, folder, "processes")
+    values = {"steps": steps, "batch_size": 8, "learning_rate": 1e-3, "log_period_steps": 1, "save_period_s": 1e-9}
+    weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
     if weights:
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / "trained.safetensors")
 
@@ -92,6 +106,14 @@ def require_equal(one: tuple[list[dict], dict], other: tuple[list[dict], dict]) 
         torch.testing.assert_close(other[1][name], value, rtol=1e-3, atol=2e-5)
 
 
+def test_half_precision_and_recomputation_give_nearly_the_same_losses(alone, tmp_path):
+    main(tmp_path, bf16=True, gradient_checkpointing=True)
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    losses = [row["loss"] for row in rows if "loss" in row]
+    np.testing.assert_allclose(losses, [row["loss"] for row in alone[0]], rtol=0.02)
+    assert losses != [row["loss"] for row in alone[0]]
+
+
 def test_two_processes_with_the_same_global_batch_give_the_losses_of_one(alone, tmp_path):
     require_equal(alone, launched(tmp_path, LAUNCH))
 
@@ -101,4 +123,4 @@ def test_weights_in_shards_give_the_losses_of_whole_ones(alone, tmp_path):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *(int(steps) for steps in sys.argv[2:]))
