@@ -199,7 +199,8 @@ class DialTrainer(Trainer):
         self.watch.judge(facts, model, self.newest)
         for name, value in means.items():
             self._logged.setdefault(name, []).append(value)
-        self.control.should_save = due > 0 or (step == self.plan.steps and not self.sharded)
+        # Of a run in shards the last step is not saved: its weights are gathered next, and there is no resuming after it.
+        self.control.should_save = not self.sharded if step == self.plan.steps else due > 0
         return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
