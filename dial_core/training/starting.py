@@ -11,7 +11,7 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.embodiment_slots import SlotLinear
-from dial_core.runtime.beginning import begin
+from dial_core.runtime.transplant import transplant
 from dial_core.runtime.checkpoint import load_checkpoint, save_checkpoint
 from dial_core.training.recipe import Recipe
 
@@ -29,7 +29,7 @@ def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
     """
     made = out / FOLDER
     if start is None and not made.exists():
-        begin(made, *_preset(recipe), embodiment=recipe.embodiment, seed=recipe.stages[0].optimisation.seed)
+        transplant(made, *_preset(recipe), embodiment=recipe.embodiment, seed=recipe.stages[0].optimisation.seed)
     there = made if made.exists() else start
     assert there is not None
     slots = DialConfig.from_pretrained(there).arch.embodiments
