@@ -36,6 +36,7 @@ class Report:
     published_chunks: int = 0
     told_chunks: int = 0  # published_chunks in the newest status
     rejected_chunks: int = 0
+    late_chunks: int = 0  # on their way only after the moment at which they were to take over: the controllers jump
     clamps: Clamps = field(default_factory=Counter)
     last_chunk: TraceRow | None = None  # the newest that was sent
     reckoned_delay_s: float = -1.0
@@ -47,6 +48,7 @@ class Report:
     def sent(self, row: TraceRow, clamps: Clamps) -> None:
         """A chunk went out."""
         self.published_chunks += 1
+        self.late_chunks += row.sent_ns > row.takes_over_ns
         self.clamps += clamps
         self.last_chunk, self.reckoned_delay_s = row, row.reckoned_delay_s
         self.chunk_rate.tick(row.sent_ns)
@@ -133,6 +135,7 @@ class Report:
             "inference_s": round(row.inference_s, 4) if row else -1,
             "published_chunks": self.published_chunks,
             "rejected_chunks": self.rejected_chunks,
+            "late_chunks": self.late_chunks,
             "lost_frames": senses.first_camera.arrivals.lost,
             "lost_foresights": gate.lost,
             "last_refusal": self.last_refusal or senses.last_refusal or gate.last_refusal,
