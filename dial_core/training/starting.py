@@ -11,8 +11,8 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.embodiment_slots import SlotLinear
-from dial_core.runtime.transplant import transplant
 from dial_core.runtime.checkpoint import load_checkpoint, save_checkpoint
+from dial_core.runtime.transplant import transplant
 from dial_core.training.recipe import Recipe
 
 FOLDER = "0-start"
