@@ -12,7 +12,7 @@ export LP_NUM_THREADS  ?= 1
 unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION \
     LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE
 
-.PHONY: help setup demo test lint clean clean-all
+.PHONY: help setup demo test faults lint clean clean-all
 
 help:  ## this list
 	@echo "DIAL for ROS 2. Usage: make <target>"; echo
@@ -26,6 +26,9 @@ demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 no
 
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+faults: setup  ## real nodes, one fault after another; results in docs/results/faults.md (ARGS="--quick", ARGS="--minutes 30")
+	$(PYTHON_IN_VENV) -m dial_ros.faults --results $(ARGS)
 
 lint: setup  ## ruff on everything, mypy on dial_core
 	$(PYTHON_IN_VENV) -m ruff check .

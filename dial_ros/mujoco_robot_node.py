@@ -80,9 +80,10 @@ class MujocoRobotNode(DialNode):
         self._joints_out = self.create_publisher(JointState, "joint_states", qos.SENSOR)
         self._image_out = self.create_publisher(Image, f"image/{self._camera.name}", qos.SENSOR)
         self._scene_out = self.create_publisher(Image, "image/scene", qos.SENSOR) if self.value("scene_camera") else None
+        self._set_points_out = self.create_publisher(JointState, "~/set_points", qos.EVENTS)
         self._success_out = self.create_publisher(Bool, "~/success", qos.LATCHED)
         self._rejected_out = self.create_publisher(String, "~/rejected", qos.EVENTS)
-        self._outputs = [self._clock_out, self._joints_out, self._image_out, self._success_out, self._rejected_out]
+        self._outputs = [self._clock_out, self._joints_out, self._image_out, self._set_points_out, self._success_out, self._rejected_out]
         if self._scene_out:
             self._outputs.append(self._scene_out)
         self._inputs = [
@@ -216,10 +217,15 @@ class MujocoRobotNode(DialNode):
     def _slice(self) -> None:
         """10 ms: controllers, physics, messages."""
         self._now_ns += SLICE_NS
-        self._world.advance(self._controllers.advance(self._now_ns), SLICE_NS / NANOSECONDS)
+        set_points = self._controllers.advance(self._now_ns)
+        self._world.advance(set_points, SLICE_NS / NANOSECONDS)
         self._slices += 1
         stamp = to_time(self._now_ns)
         self._clock_out.publish(Clock(clock=stamp))
+        if self._set_points_out.get_subscription_count():
+            commanded = JointState(name=self._names, position=set_points.tolist())
+            commanded.header.stamp = stamp
+            self._set_points_out.publish(commanded)
         self._publish_joints(stamp)
         if self._slices % CONTROL_SLICES == 0:
             self._judge()

@@ -78,6 +78,19 @@ class Runner:
             if process.poll() is None:
                 process.send_signal(signal_number)
 
+    def send_to(self, name: str, signal_number: int) -> None:
+        """Sends a signal to one node, if it still runs."""
+        if self._processes[name].poll() is None:
+            self._processes[name].send_signal(signal_number)
+
+    def process(self, name: str) -> subprocess.Popen:
+        """The newest process of a node."""
+        return self._processes[name]
+
+    def start_again(self, name: str) -> None:
+        """A new process for a node that has ended; its log goes on."""
+        self._processes[name] = self._spawn(self._nodes[name], log_mode="a")
+
     def wait(self, stop_requested: threading.Event, period_s: float = 0.1) -> dict[str, int]:
         """Blocks until `stop_requested` is set or a required node has ended; returns `dead()`."""
         while not stop_requested.wait(period_s) and not self.dead():
@@ -105,11 +118,11 @@ class Runner:
     def __exit__(self, *_) -> None:
         self.stop()
 
-    def _spawn(self, node: NodeSpec) -> subprocess.Popen:
+    def _spawn(self, node: NodeSpec, log_mode: str = "w") -> subprocess.Popen:
         to_file = self._log_dir is not None
         if to_file:
             self._log_dir.mkdir(parents=True, exist_ok=True)
-        output = (self._log_dir / f"{node.name}.log").open("w") if to_file else subprocess.PIPE
+        output = (self._log_dir / f"{node.name}.log").open(log_mode) if to_file else subprocess.PIPE
         process = subprocess.Popen(
             command(node, self._namespace),
             env=self._environment,

@@ -259,9 +259,10 @@ class System1Node(DialNode):
             "robot_description": self._limits.input,
         }
         with self._lock:
-            before = self._arming.state
+            before = self._arming.state, bool(self._arming.warning)
             self._carry_out(self._arming.update(inputs, now_ns))
-        if self._arming.state is not before or self._report.published_chunks > self._report.told_chunks:  # a status a chunk
+        after = self._arming.state, bool(self._arming.warning)
+        if after != before or self._report.published_chunks > self._report.told_chunks:  # a status a chunk
             self._publish_status()
 
     def _publish_status(self) -> None:

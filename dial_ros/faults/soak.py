@@ -1,0 +1,69 @@
+"""Continuous running: a new instruction every ten seconds for many minutes; memory, losses and rejections on the way."""
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dial_ros.faults.limits import LimitUse
+from dial_ros.faults.stage import Stage
+from dial_ros.msg import System1Status
+
+INSTRUCTION_PERIOD_S = 10.0
+OBJECTS = ("can", "cup", "bottle", "milk")
+WARM_UP_SHARE = 0.2  # of the run; allocators fill their pools first
+GROWTH_LIMIT_MB_PER_HOUR = 60.0
+
+
+@dataclass
+class Soak:
+    """What a run gave. Memory by node: minutes and MB."""
+
+    minutes: float
+    memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    instructions: int = 0
+    chunks: int = 0
+    rejected_chunks: int = 0  # by System-1, before sending
+    rejected_trajectories: int = 0  # by the controllers
+    lost_frames: int = 0
+    lost_foresights: int = 0
+    seconds_not_running: float = 0.0
+    use: LimitUse = field(default_factory=LimitUse)
+
+    def growth_mb_per_hour(self, node: str) -> float:
+        """Slope of a node's memory after the warm-up [MB/h]."""
+        samples = [(m, mb) for m, mb in self.memory[node] if m >= WARM_UP_SHARE * self.minutes]
+        if len(samples) < 3:
+            return float("nan")
+        minutes, megabytes = np.array(samples).T
+        return float(np.polyfit(minutes, megabytes, 1)[0] * 60)
+
+    @property
+    def passed(self) -> bool:
+        """Nothing rejected, no limit exceeded, no memory that grows."""
+        steady = all(self.growth_mb_per_hour(node) <= GROWTH_LIMIT_MB_PER_HOUR for node in self.memory)
+        return steady and self.use.kept and not self.rejected_chunks and not self.rejected_trajectories
+
+
+def soak(stage: Stage, minutes: float) -> Soak:
+    """Runs the robot for `minutes` of wall time."""
+    result = Soak(minutes)
+    stage.run_freely()
+    began, begin_s = stage.witness.system1, time.monotonic()
+    while (elapsed_min := (time.monotonic() - begin_s) / 60) < minutes:
+        for node, megabytes in stage.rss_mb().items():
+            result.memory.setdefault(node, []).append((elapsed_min, megabytes))
+        stage.witness.begin()
+        thing = OBJECTS[result.instructions % len(OBJECTS)]
+        result.instructions += stage.instruct(f"pick the {thing} from the placemat and place it on the plate").success
+        stage.during(INSTRUCTION_PERIOD_S)
+        result.use |= stage.witness.limit_use()
+        result.rejected_trajectories += len(stage.witness.rejected)
+        away = [s for s in stage.witness.statuses if s.state != System1Status.STATE_RUNNING]
+        result.seconds_not_running += INSTRUCTION_PERIOD_S * len(away) / max(len(stage.witness.statuses), 1)
+    ended = stage.witness.system1
+    result.chunks = ended.published_chunks - began.published_chunks
+    result.rejected_chunks = ended.rejected_chunks - began.rejected_chunks
+    result.lost_frames = ended.lost_frames - began.lost_frames
+    result.lost_foresights = ended.lost_foresights - began.lost_foresights
+    return result

@@ -1,0 +1,189 @@
+"""The graph under test: its processes, the saboteur in the middle, the witness, and the operator's requests."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from dial_core.embodiment import load_embodiment
+from dial_core.errors import DialError
+from dial_core.runtime.motion import NANOSECONDS
+from dial_ros.faults.saboteur import PREFIX, Saboteur
+from dial_ros.faults.witness import Witness
+from dial_ros.graph import NodeSpec, environment, graph
+from dial_ros.msg import System1Status, System2Status
+from dial_ros.runner import Runner
+from dial_ros.srv import ResetWorld, SetInstruction
+
+INSTRUCTION = "pick the can from the placemat and place it on the plate"
+CAMERA = "ego"
+START_LIMIT_S = 180.0  # of wall time; on a busy machine importing torch takes long
+FROZEN_S = 0.2  # the saboteur's camera never repeats a picture unless it is told to
+SETTLED_S = 3.0  # simulated time: room for observations stamped two seconds back
+
+
+class NotInTimeError(DialError):
+    """What was waited for did not come."""
+
+
+class Stage:
+    """Everything a scenario works with. One thread: whoever waits, spins."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self._node = Node("fault_campaign")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self.witness = Witness(self._node, load_embodiment("gr1"))
+        self.saboteur = Saboteur(self._node, CAMERA, lambda: self.witness.now_ns)
+        self._instruct = self._node.create_client(SetInstruction, "system2/set_instruction")
+        self._reset = self._node.create_client(ResetWorld, "mujoco_robot/reset")
+
+    def until(self, condition: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
+        """Spins until `condition()` is true. Raises NotInTimeError after `limit_s` [s] of wall time."""
+        end_s = time.monotonic() + limit_s
+        while not condition():
+            if time.monotonic() > end_s:
+                told = self.witness.system1
+                raise NotInTimeError(f"not within {limit_s:.0f} s: {what}; System-1 said last: {told.reason if told else 'nothing'}")
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def during(self, seconds: float) -> None:
+        """Spins through `seconds` [s] of the robot's time (of wall time ten times as long, if its clock stands)."""
+        start_ns, end_s = self.witness.now_ns, time.monotonic() + 10 * seconds
+        while time.monotonic() < end_s and 0 <= self.witness.now_ns - start_ns < seconds * NANOSECONDS:
+            self._executor.spin_once(timeout_sec=0.02)
+
+    def instruct(self, text: str = INSTRUCTION) -> SetInstruction.Response:
+        """The answer of system2/set_instruction."""
+        return self._call(self._instruct, SetInstruction.Request(text=text), "system2/set_instruction")
+
+    def instruct_many(self, rate_hz: float, duration_s: float) -> str:
+        """Requests at `rate_hz` for `duration_s` of wall time, without waiting in between; the id of the last one accepted."""
+        count, futures, begin_s = round(rate_hz * duration_s), [], time.monotonic()
+        for k in range(count):
+            self.until(lambda due=begin_s + k / rate_hz: time.monotonic() >= due, "the next request")
+            futures.append(self._instruct.call_async(SetInstruction.Request(text=INSTRUCTION)))
+        self.until(lambda: all(future.done() for future in futures), "answers to every request", 30)
+        return futures[-1].result().instruction_id
+
+    def reset(self, seed: int) -> None:
+        """Puts the world back to its beginning: the clock jumps."""
+        if not self._call(self._reset, ResetWorld.Request(seed=seed, target=-1), "mujoco_robot/reset").success:
+            raise DialError("mujoco_robot refused a reset")
+
+    def in_state(self, *states: int) -> bool:
+        """Whether System-1's last word was one of these."""
+        return self.witness.system1 is not None and self.witness.system1.state in states
+
+    def wait_active(self) -> None:
+        """All three nodes speak and System-1 and System-2 are active."""
+
+        def active() -> bool:
+            one, two = self.witness.system1, self.witness.system2
+            speak = one is not None and two is not None and self.witness.now_ns > SETTLED_S * NANOSECONDS
+            return speak and one.state != System1Status.STATE_INACTIVE and two.state != System2Status.STATE_INACTIVE
+
+        self.until(active, "all nodes active; see their logs", START_LIMIT_S)
+
+    def run_freely(self) -> None:
+        """Leaves with a robot that follows chunks for a new instruction, every input good."""
+        self.saboteur.recover()
+        self.until(lambda: self.witness.now_ns > SETTLED_S * NANOSECONDS, "the clock", 30)
+        instruction_id = self.instruct().instruction_id
+
+        def runs() -> bool:
+            said = self.witness.system1
+            return said is not None and said.instruction_id == instruction_id and said.state == System1Status.STATE_RUNNING
+
+        self.until(runs, "System-1 to run", 30)
+        self.until_chunks(3)
+
+    def until_chunks(self, count: int, limit_s: float = 15.0) -> None:
+        """Waits until System-1 has published `count` more chunks, running."""
+        before = self.witness.system1.published_chunks
+
+        def came() -> bool:
+            return self.in_state(System1Status.STATE_RUNNING) and self.witness.system1.published_chunks >= before + count
+
+        self.until(came, f"{count} chunks", limit_s)
+
+    def end_node(self, name: str, number: int, limit_s: float = 10.0) -> int:
+        """Sends a signal to a node and gives its exit status; killed if it does not end within `limit_s` [s]."""
+        process = self.runner.process(name)
+        self.runner.send_to(name, number)
+        try:
+            self.until(lambda: process.poll() is not None, f"{name} to end", limit_s)
+        except NotInTimeError:
+            self.runner.send_to(name, signal.SIGKILL)
+            raise
+        return process.returncode
+
+    def start_again(self, name: str) -> None:
+        """Restarts an ended node and waits until all are active."""
+        self.witness.forget_nodes(name)
+        if name == "mujoco_robot":
+            self.witness.now_ns = 0
+        self.runner.start_again(name)
+        self.wait_active()
+
+    def rss_mb(self) -> dict[str, float]:
+        """Resident memory of every node [MB]."""
+        return {name: _rss_mb(self.runner.process(name).pid) for name in ("mujoco_robot", "system1", "system2")}
+
+    def close(self) -> None:
+        """Ends the campaign's own node."""
+        self._executor.shutdown()
+        self._node.destroy_node()
+
+    def _call(self, client, request, name: str):
+        self.until(client.service_is_ready, f"service {name}", 30)
+        future = client.call_async(request)
+        self.until(future.done, f"an answer of {name}", 30)
+        return future.result()
+
+
+def sabotaged_graph(checkpoint: str = "") -> tuple[NodeSpec, ...]:
+    """The sim graph with camera, joints and foresight led through the saboteur."""
+    led_aside = {topic: f"{PREFIX}/{topic}" for topic in (f"image/{CAMERA}", "joint_states", "foresight")}
+    nodes = []
+    for node in graph("sim", checkpoint=checkpoint):
+        if node.name == "system1":
+            node = replace(node, remappings=node.remappings | led_aside, parameters=node.parameters | {"frozen_timeout": FROZEN_S})
+        if node.name == "system2":
+            node = replace(node, remappings=node.remappings | {f"image/{CAMERA}": led_aside[f"image/{CAMERA}"]})
+        nodes.append(replace(node, required=False))
+    return tuple(nodes)
+
+
+@contextmanager
+def stage(log_dir: Path, checkpoint: str = "") -> Iterator[Stage]:
+    """A running stage in a DDS domain of its own, every node active."""
+    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+    for name, value in environment("sim").items():
+        os.environ.setdefault(name, value)
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        with Runner(sabotaged_graph(checkpoint), environment("sim"), log_dir=log_dir) as runner:
+            set_up = Stage(runner)
+            try:
+                set_up.wait_active()
+                yield set_up
+            finally:
+                set_up.close()
+    finally:
+        rclpy.shutdown()
+
+
+def _rss_mb(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
