@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         scenarios = [] if options.soak_only else chosen_scenarios(options.quick, options.only)
         print(f"{len(scenarios)} scenarios, logs of the nodes in {options.log_dir}", flush=True)
-        with stage(options.log_dir, options.checkpoint) as set_up:
+        with stage(options.log_dir, options.checkpoint, options.splice_lead) as set_up:
             outcomes = play_all(set_up, scenarios, options.repeats, lambda outcome: print(line(outcome), flush=True))
             soaked = soak(set_up, options.minutes) if options.minutes > 0 else None
     except DialError as error:
@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=0.0, help="then run continuously for so long (default: not at all)")
     parser.add_argument("--soak-only", action="store_true", help="no scenarios, only the continuous run")
     parser.add_argument("--checkpoint", default="", help="folder of the model (default: the dial-tiny of the package)")
+    parser.add_argument("--splice-lead", type=float, metavar="S", help="System-1's splice_lead [s] (default: that of config/nodes)")
     parser.add_argument("--results", type=Path, nargs="?", const=RESULTS, help="write the page (default: docs/results/faults.md)")
     parser.add_argument("--log-dir", type=Path, default=Path("out/faults"), help="logs of the nodes (default: %(default)s)")
     return parser

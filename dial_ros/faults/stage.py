@@ -152,13 +152,14 @@ class Stage:
         return future.result()
 
 
-def sabotaged_graph(checkpoint: str = "") -> tuple[NodeSpec, ...]:
-    """The sim graph with camera, joints and foresight led through the saboteur."""
+def sabotaged_graph(checkpoint: str = "", splice_lead_s: float | None = None) -> tuple[NodeSpec, ...]:
+    """The sim graph with camera, joints and foresight led through the saboteur; `splice_lead_s` [s] in place of the default."""
+    own = {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s})
     led_aside = {topic: f"{PREFIX}/{topic}" for topic in (f"image/{CAMERA}", "joint_states", "foresight")}
     nodes = []
     for node in graph("sim", checkpoint=checkpoint):
         if node.name == "system1":
-            node = replace(node, remappings=node.remappings | led_aside, parameters=node.parameters | {"frozen_timeout": FROZEN_S})
+            node = replace(node, remappings=node.remappings | led_aside, parameters=node.parameters | own)
         if node.name == "system2":
             node = replace(node, remappings=node.remappings | {f"image/{CAMERA}": led_aside[f"image/{CAMERA}"]})
         nodes.append(replace(node, required=False))
@@ -166,14 +167,14 @@ def sabotaged_graph(checkpoint: str = "") -> tuple[NodeSpec, ...]:
 
 
 @contextmanager
-def stage(log_dir: Path, checkpoint: str = "") -> Iterator[Stage]:
-    """A running stage in a DDS domain of its own, every node active."""
+def stage(log_dir: Path, checkpoint: str = "", splice_lead_s: float | None = None) -> Iterator[Stage]:
+    """A running stage in a DDS domain of its own, every node active; arguments as of `sabotaged_graph`."""
     os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
     for name, value in environment("sim").items():
         os.environ.setdefault(name, value)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        with Runner(sabotaged_graph(checkpoint), environment("sim"), log_dir=log_dir) as runner:
+        with Runner(sabotaged_graph(checkpoint, splice_lead_s), environment("sim"), log_dir=log_dir) as runner:
             set_up = Stage(runner)
             try:
                 set_up.wait_active()
