@@ -1,0 +1,51 @@
+"""The page of results: counts, the slowest times, and failures in words."""
+
+import numpy as np
+
+from dial_ros.faults.limits import LimitUse
+from dial_ros.faults.outcome import Outcome
+from dial_ros.faults.report import page
+from dial_ros.faults.soak import Soak
+from dial_ros.faults.stream_faults import told_after_s
+from dial_ros.messages import to_time
+from dial_ros.msg import System1Status
+
+
+def outcome(name, told_s, held=True):
+    made = Outcome(name, told_after_s=told_s, use=LimitUse(0.0, 0.5, 1.0, 100))
+    made.check_time("tells", told_s, 0.5)
+    made.check("limits kept", held, "acceleration 3.000")
+    return made
+
+
+def test_repeats_make_one_row_with_the_slowest_time_and_the_count_of_passes():
+    text = page([outcome("camera frozen", 0.2), outcome("camera frozen", 0.3, held=False)], None, "command", "today", "machine")
+    assert "| camera frozen | 1/2 | 0.30 | - |" in text
+    assert "**1 of 2 runs passed**" in text
+    assert "- camera frozen: limits kept (acceleration 3.000)" in text
+
+
+def test_a_time_that_never_came_fails():
+    made = Outcome("x")
+    made.check_time("tells", None, 0.5)
+    assert not made.passed
+
+
+def test_memory_growth_is_the_slope_after_the_warm_up():
+    minutes = np.linspace(0, 30, 61)
+    steady = [(m, 500.0 if m > 3 else 100.0) for m in minutes]
+    leaking = [(m, 500 + 2 * m) for m in minutes]
+    soaked = Soak(30, {"system1": steady, "system2": leaking}, use=LimitUse(0, 0.5, 0.5, 10))
+    assert abs(soaked.growth_mb_per_hour("system1")) < 1e-6
+    assert abs(soaked.growth_mb_per_hour("system2") - 120) < 1e-6
+    assert not soaked.passed
+
+
+def test_a_diagnostic_counts_from_the_first_status_after_the_fault_that_carries_it():
+    before = System1Status(refused_input_names=["image"], refused_input_counts=[3])
+    statuses = [
+        System1Status(stamp=to_time(k * 10**8), refused_input_names=["image"], refused_input_counts=[count])
+        for k, count in enumerate([3, 3, 4, 5])
+    ]
+    assert told_after_s(statuses, before, "input:image", 10**8) == 0.1
+    assert told_after_s(statuses, before, "words:camera", 0) is None
