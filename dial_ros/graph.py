@@ -44,6 +44,7 @@ _POLICY_ARGUMENTS = (
     Argument("robot", "gr1", "embodiment: a name in config/embodiments/, or a path to a YAML file"),
     Argument("checkpoint", "", "folder of the trained model; empty: the dial-tiny that comes with the package"),
     Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
+    Argument("cameras", "", "other topics of the robot's cameras, CAMERA=TOPIC and commas between; empty: as the embodiment says"),
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
     Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
     Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
@@ -69,14 +70,16 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
 def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     """The nodes of the graph `kind` (`sim` or `humanoid`), with `chosen` in place of the arguments' defaults.
 
-    Values may be text, as launch hands them over. `namespace` is the starter's business and changes no NodeSpec.
+    Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
 
     Raises:
         DialError: unknown graph, argument, robot or camera, or a value that is not of the argument's type.
     """
     values = resolve_arguments(kind, chosen)
     embodiment = load_embodiment(str(values["robot"]))
-    remappings = _robot_topics(embodiment, str(values["camera"]))
+    remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
+    if kind == "sim" and values["namespace"]:
+        remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two
     everywhere = {name: values[name] for name in ("use_sim_time", "autostart", "camera")} | {"embodiment": values["robot"]}
     policy = everywhere | {"checkpoint": values["checkpoint"] or str(default_checkpoint()), "device": values["device"]}
     trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
@@ -121,12 +124,13 @@ def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -
     return NodeSpec(name, f"dial_ros.{name}_node", config_path("nodes", name), parameters, remappings)
 
 
-def _robot_topics(embodiment: Embodiment, camera: str) -> dict[str, str]:
+def _robot_topics(embodiment: Embodiment, camera: str, cameras: str) -> dict[str, str]:
     """Remappings from the interface's topic names to the robot's, only where they differ."""
-    topics = {f"image/{c.name}": c.topic for c in embodiment.cameras}
-    if f"image/{camera}" not in topics:
-        known = ", ".join(c.name for c in embodiment.cameras)
-        raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {known}")
+    names = [c.name for c in embodiment.cameras]
+    if camera not in names:
+        raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {', '.join(names)}")
+    renamed = _pairs("cameras", cameras, names)
+    topics = {f"image/{c.name}": renamed.get(c.name, c.topic) for c in embodiment.cameras}
     topics |= {f"{ours}/compressed": f"{theirs}/compressed" for ours, theirs in topics.items()}  # image_transport's convention
     topics["joint_states"] = embodiment.joint_states_topic
     return {ours: theirs for ours, theirs in topics.items() if ours != theirs}
@@ -135,13 +139,20 @@ def _robot_topics(embodiment: Embodiment, camera: str) -> dict[str, str]:
 def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> dict[str, str]:
     """Remappings of System-1's trajectories: to the robot's controllers by their own names, or aside."""
     ours = [controller.name for controller in embodiment.controllers]
-    pairs = [pair.partition("=") for pair in renamed.split(",") if pair.strip()]
-    theirs = {name.strip(): other.strip() for name, _, other in pairs}
-    if wrong := [name for name, other in theirs.items() if name not in ours or not other]:
-        raise DialError(f"argument controllers: '{', '.join(wrong)}' wants OURS=THEIRS with OURS of: {', '.join(ours)}")
-    aside = "dry_run/" if dry_run else ""
-    topics = {f"{name}/joint_trajectory": f"{aside}{theirs.get(name, name)}/joint_trajectory" for name in ours}
-    return {name: topic for name, topic in topics.items() if name != topic}
+    theirs = _pairs("controllers", renamed, ours)
+    topics = {name: f"{theirs.get(name, name)}/joint_trajectory" for name in ours}
+    if dry_run:  # an absolute name too goes below dry_run/, in the robot's own namespace
+        topics = {name: f"dry_run/{topic.lstrip('/')}" for name, topic in topics.items()}
+    return {f"{name}/joint_trajectory": topic for name, topic in topics.items() if f"{name}/joint_trajectory" != topic}
+
+
+def _pairs(argument: str, text: str, ours: list[str]) -> dict[str, str]:
+    """`OURS=THEIRS, ...` as a mapping. Raises DialError for a name that is none of `ours`, or half a pair."""
+    split = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    pairs = {name.strip(): other.strip() for name, _, other in split}
+    if wrong := [name for name, other in pairs.items() if name not in ours or not other]:
+        raise DialError(f"argument {argument}: '{', '.join(wrong)}' wants OURS=THEIRS with OURS of: {', '.join(ours)}")
+    return pairs
 
 
 def _typed(argument: Argument, value: Value) -> Value:
