@@ -11,7 +11,11 @@ from dial_core.errors import DialError
 from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.motion import NANOSECONDS
 from dial_ros.encodings import ENCODINGS, to_rgb
-from dial_ros.msg import LatentForesight
+from dial_ros.msg import Instruction, LatentForesight
+
+LONGEST_TEXT = 10_000  # [characters] of an instruction; system2 accepts at most so many, whatever it is set to
+LONGEST_ID = 100  # [characters]; a uuid has 36
+_CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
 
 
 class UnreadableMessageError(DialError):
@@ -26,6 +30,18 @@ def to_ns(time: Time) -> int:
 def to_time(time_ns: int) -> Time:
     """The stamp of `time_ns` (not negative)."""
     return Time(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS)
+
+
+def require_bounded(message: Instruction) -> None:
+    """An instruction is echoed in every status: whoever publishes one must not fill the network with it.
+
+    Raises:
+        UnreadableMessageError: text or id is too long, or the id is empty.
+    """
+    if len(message.text) > LONGEST_TEXT:
+        raise UnreadableMessageError(f"instruction has {len(message.text)} characters, at most {LONGEST_TEXT} are read")
+    if not 0 < len(message.instruction_id) <= LONGEST_ID:
+        raise UnreadableMessageError(f"instruction id has {len(message.instruction_id)} characters, 1 to {LONGEST_ID} are read")
 
 
 def require_readable_image(message: Image | CompressedImage, size: tuple[int, int] | None = None) -> None:
@@ -106,11 +122,11 @@ def foresight_from_message(message: LatentForesight) -> Foresight:
     return Foresight(
         tokens=tokens,
         shape=shape,
-        dtype=message.dtype,
+        dtype=message.dtype[:_CUT],
         stamp_ns=to_ns(message.header.stamp),
         seq=message.seq,
-        instruction_id=message.instruction_id,
-        model_id=message.model_id,
+        instruction_id=message.instruction_id[:_CUT],
+        model_id=message.model_id[:_CUT],
     )
 
 

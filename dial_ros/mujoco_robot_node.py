@@ -36,6 +36,7 @@ SCENE_SLICES = 10  # the spectator's camera at 10 Hz
 SCENE_HEIGHT, SCENE_WIDTH = 240, 320
 REQUEST_TIMEOUT_S = 30.0
 MOST_STEPS = 1000
+LONGEST_NAME = 200  # [characters] of a task
 
 
 class MujocoRobotNode(DialNode):
@@ -250,6 +251,8 @@ class MujocoRobotNode(DialNode):
             self._success_out.publish(Bool(data=success))
 
     def _reset(self, task: str, seed: int, target: int | None) -> None:
+        if len(task) > LONGEST_NAME:
+            raise DialError(f"the task's name has {len(task)} characters, at most {LONGEST_NAME} are read")
         if seed < 0:
             raise DialError(f"seed {seed} is negative; give 0 or more")
         world = self._world if task == self._task else World(task, self._embodiment)

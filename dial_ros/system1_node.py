@@ -29,7 +29,7 @@ from dial_ros import qos
 from dial_ros.commander import Commander
 from dial_ros.lifecycle import DialNode, one_thread, run
 from dial_ros.limits import Limits
-from dial_ros.messages import foresight_from_message, to_ns
+from dial_ros.messages import UnreadableMessageError, foresight_from_message, require_bounded, to_ns
 from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.operator_services import OperatorServices
 from dial_ros.senses import Observation, Senses
@@ -154,6 +154,11 @@ class System1Node(DialNode):
     # -- inputs (executor thread) --------------------------------------------------------------------------------
 
     def _on_instruction(self, message: Instruction) -> None:
+        try:
+            require_bounded(message)
+        except UnreadableMessageError as error:
+            self.complain("instruction", str(error))
+            return
         with self._lock:
             if message.instruction_id == self._arming.instruction_id:
                 return

@@ -59,6 +59,23 @@ def test_controllers_may_have_names_of_their_own():
     }
 
 
+def test_a_dry_run_also_sends_controllers_with_absolute_names_aside():
+    nodes = {node.name: node for node in graph("humanoid", controllers="waist_controller=/torso/jtc", dry_run=True)}
+    assert nodes["system1"].remappings["waist_controller/joint_trajectory"] == "dry_run/torso/jtc/joint_trajectory"
+    assert all(topic.startswith("dry_run/") for topic in nodes["system1"].remappings.values())
+
+
+def test_cameras_may_have_topics_of_their_own():
+    for node in graph("humanoid", cameras="ego=/head/color/image_raw"):
+        assert node.remappings["image/ego"] == "/head/color/image_raw"
+        assert node.remappings["image/ego/compressed"] == "/head/color/image_raw/compressed"
+
+
+def test_a_simulated_robot_in_a_namespace_has_a_clock_of_its_own_and_a_real_one_has_not():
+    assert all(node.remappings["/clock"] == "clock" for node in graph("sim", namespace="left"))
+    assert not any("/clock" in node.remappings for node in (*graph("sim"), *graph("humanoid", namespace="left")))
+
+
 def test_text_from_launch_becomes_typed_parameters():
     robot = next(node for node in graph("sim", seed="100007", scene_camera="true") if node.name == "mujoco_robot")
     assert (robot.parameters["seed"], robot.parameters["scene_camera"]) == (100_007, True)
@@ -80,6 +97,7 @@ def test_in_simulation_everything_but_the_clocks_source_follows_the_clock():
         ("sim", {"robot": "r2d2"}, "gr1"),
         ("humanoid", {"controllers": "tail_controller=x"}, "left_arm_controller"),
         ("humanoid", {"controllers": "left_arm_controller"}, "OURS=THEIRS"),
+        ("humanoid", {"cameras": "left_wrist=/x"}, "ego"),
     ],
 )
 def test_a_wrong_choice_is_an_error_that_names_it(kind, chosen, named):
@@ -153,6 +171,23 @@ def test_the_launch_file_starts_the_graph(kind, stand_in_for_launch):
     assert [(n.options["name"], n.options["executable"], n.options["parameters"][1], n.options["namespace"]) for n in started] == [
         (node.name, node.executable, node.parameters, "left_lab") for node in graph(kind)
     ]
+
+
+@pytest.mark.parametrize("kind", list(ARGUMENTS))
+def test_the_real_launch_makes_the_graph_where_it_is_installed(kind):
+    pytest.importorskip("launch_ros", reason="launch comes with an apt ROS 2 only")
+    from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    context = LaunchContext()
+    description = PythonLaunchDescriptionSource(str(ROOT / "launch" / f"{kind}.launch.py")).get_launch_description(context)
+    started = []
+    for entity in description.entities:
+        made = entity.visit(context) or []
+        assert isinstance(entity, OpaqueFunction) or not isinstance(entity, DeclareLaunchArgument) or entity.description
+        started += made if isinstance(entity, OpaqueFunction) else []
+    assert [node.node_executable for node in started] == [node.executable for node in graph(kind)]
 
 
 def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch):

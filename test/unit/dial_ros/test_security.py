@@ -10,6 +10,8 @@ import pytest
 from dial_core.config import config_root
 from dial_core.embodiment import load_embodiment
 from dial_ros.graph import environment
+from dial_ros.messages import LONGEST_ID, UnreadableMessageError, foresight_from_message, require_bounded
+from dial_ros.msg import Instruction, LatentForesight
 from dial_ros.security import policy, rights
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -100,3 +102,14 @@ def test_the_search_for_pickle_finds_it(source):
 def test_nothing_unpickles(path):
     bad = [node.lineno for node in ast.walk(ast.parse(path.read_text())) if unpickles(node)]
     assert not bad, f"{path}: lines {bad} can run code that a file or message brings"
+
+
+@pytest.mark.parametrize(("text", "identity"), [("x" * 10_001, "id"), ("x", "i" * 101), ("x", "")])
+def test_an_instruction_of_unbounded_length_is_refused(text, identity):
+    with pytest.raises(UnreadableMessageError, match="characters"):
+        require_bounded(Instruction(text=text, instruction_id=identity))
+
+
+def test_names_in_a_foresight_are_cut_before_they_reach_the_diagnostics():
+    read = foresight_from_message(LatentForesight(model_id="m" * 10**6, instruction_id="i" * 10**6, dtype="d" * 10**6))
+    assert max(map(len, (read.model_id, read.instruction_id, read.dtype))) == LONGEST_ID + 1
