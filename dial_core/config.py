@@ -69,19 +69,32 @@ def load_config(schema: type[C], kind: str, name: str | Path) -> C:
     return validate(schema, _read_extended(path, kind, ()), source=path)
 
 
-def _read_extended(path: Path, kind: str, below: tuple[Path, ...]) -> dict:
-    """The values of a file laid over those of the one that it extends, mapping by mapping; lists are replaced."""
-    if path in below:
-        raise DialError(f"configurations extend each other in a circle: {' -> '.join(p.stem for p in (*below, path))}")
+def read_values(path: Path) -> dict:
+    """The mapping in a YAML file, not yet validated.
+
+    Raises:
+        DialError: broken YAML, or something else than a mapping.
+    """
     try:
         values = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise DialError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise DialError(f"{path} must hold a mapping of keys to values, found {type(values).__name__}")
+    return values
+
+
+def _read_extended(path: Path, kind: str, below: tuple[Path, ...]) -> dict:
+    """The values of a file laid over those of the one that it extends, mapping by mapping; lists are replaced."""
+    if path in below:
+        raise DialError(f"configurations extend each other in a circle: {' -> '.join(p.stem for p in (*below, path))}")
+    values = read_values(path)
     base = values.pop("extends", None)
     if base is None:
         return values
+    if "/" in base:  # of another kind
+        kind, base = base.split("/", 1)
+        return _laid_over(_read_extended(config_path(kind, base), kind, (*below, path)), values)
     beside = path.with_name(f"{base}.yaml")
     return _laid_over(_read_extended(beside if beside.is_file() else config_path(kind, base), kind, (*below, path)), values)
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from dial_core.kinematics import ForwardKinematics
 from dial_core.sim.kinematic_arm import KinematicArm, palm_rotation
-from dial_core.sim.world import TABLE_TOP_M, World
+from dial_core.sim.model import TABLE_TOP_M
+from dial_core.sim.world import World
 
 PERIOD_S = 0.05  # control period
 

@@ -23,7 +23,7 @@ GEOM_TYPES = {
     "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
     "box": mujoco.mjtGeom.mjGEOM_BOX,
     "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
 }
 
 
@@ -116,11 +116,12 @@ class Hand(Config):
     couplings: dict[str, tuple[str, ...]]
 
 
-def add_robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
+def add_robot(spec: mujoco.MjSpec, embodiment: Embodiment, camera: CameraMount | None = None) -> None:
     """Adds the embodiment's upper body, both hands, 29 servos in vector order and the head camera to `spec`.
 
     Actuator i drives joint i of the embodiment's vector. A finger's servo pulls a fixed tendon over its two hinges, so
     that its length is the sum of both [rad]. Sites `left_grasp` and `right_grasp` mark where a grasped object's centre is.
+    `camera` replaces the head camera's mount.
     """
     shapes = load_config(BodyShapes, "embodiments", f"{embodiment.name}_body")
     hand = load_config(Hand, "embodiments", f"{embodiment.name}_hand")
@@ -129,7 +130,7 @@ def add_robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
     _add_hand(bodies, hand, shapes, left=False)
     _add_hand(bodies, hand, shapes, left=True)
     _add_servos(spec, embodiment, shapes, hand)
-    mount = shapes.camera
+    mount = camera or shapes.camera
     bodies[mount.body].add_camera(name=mount.name, pos=mount.position, quat=mount.quaternion(), fovy=np.degrees(mount.field_of_view_rad))
 
 

@@ -1,20 +1,28 @@
 """Scenes: which instance of what stands where, drawn from a seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dial_core.errors import DialError
-from dial_core.sim.objects import ObjectSpec, ObjectType, sample_object
+from dial_core.sim.catalogue import ObjectType, load_object
+from dial_core.sim.looks import Look, find_looks
+from dial_core.sim.objects import ObjectSpec, sample_object
 from dial_core.sim.task import Region, Task
 
 TABLE_COLOURS = ((0.62, 0.50, 0.38), (0.70, 0.62, 0.52), (0.52, 0.44, 0.38), (0.66, 0.64, 0.60))
 MARGIN_M = 0.055  # from an object's centre to the edge of what it stands on
 
+# Streams of a seed: 0 the task's own draws, 1 the robot's pose, 2 the expert, 3 the collector, 4 and up what tasks have beside.
+SIDE, LOOK, DISTRACTORS, OPENING = 4, 5, 6, 7
+
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """A sampled scene. `objects[target]` is what the instruction names; all poses in the robot's base frame."""
+    """A sampled scene. `objects[target]` is what the instruction names; all poses in the robot's base frame.
+
+    `hand`: the one that does it; `look`: None for a table of one colour without anything around.
+    """
 
     seed: int
     objects: tuple[ObjectSpec, ...]
@@ -23,6 +31,19 @@ class SceneSpec:
     goal: ObjectSpec
     table_colour: tuple[float, float, float]
     instruction: str
+    hand: str = "right"
+    distractors: tuple[ObjectSpec, ...] = ()
+    look: Look | None = None
+
+    @property
+    def things(self) -> tuple[ObjectSpec, ...]:
+        """Everything on the table."""
+        return (*self.objects, self.source, self.goal, *self.distractors)
+
+
+def scene_of(task: Task, seed: int, target: int | None = None) -> SceneSpec:
+    """The scene of `seed`, without compiling a world. See `sample_scene`."""
+    return sample_scene(task, {name: load_object(name) for name in task.object_types}, seed, target)
 
 
 def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: int | None = None) -> SceneSpec:
@@ -46,8 +67,75 @@ def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: in
     chosen = drawn if target is None else target
     if not 0 <= chosen < count:
         raise DialError(f"target {target} is not in the scene of seed {seed}, which has {count} object(s): 0..{count - 1}")
-    instruction = phrase.format(object=objects[chosen].type, source=task.source, target=task.target)
-    return SceneSpec(seed, objects, chosen, source, goal, table_colour, instruction)
+    instruction = _said(task, types, phrase, types[objects[chosen].type].called)
+    standing = 2 * source.half_height * types[task.source].floor
+    objects = tuple(replace(thing, base=standing) for thing in objects)
+    scene = SceneSpec(seed, objects, chosen, source, goal, table_colour, instruction)
+    return _dressed(task, types, scene)
+
+
+def other_instruction(task: Task, seed: int) -> str:
+    """The instruction of the same scene with another object named: the other one on the source, or one that is not there."""
+    scene = scene_of(task, seed)
+    if len(scene.objects) > 1:
+        return scene_of(task, seed, (scene.target + 1) % len(scene.objects)).instruction
+    present = {thing.type for thing in scene.things}
+    absent = [name for name in task.objects if name not in present] or [thing.type for thing in scene.distractors]
+    if not absent:
+        raise DialError(f"task {task.name} knows one object type only; no other instruction can be given in its scenes")
+    other, named = (load_object(name).called for name in (absent[seed % len(absent)], scene.objects[scene.target].type))
+    return scene.instruction.replace(named, other, 1)
+
+
+def _said(task: Task, types: dict[str, ObjectType], phrase: str, noun: str) -> str:
+    goal = types[task.target]
+    return phrase.format(object=noun, source=types[task.source].called, target=goal.called, place=goal.place)
+
+
+def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> SceneSpec:
+    """The scene with what a task may have beside its own draws: opening, distractors, look, the other side."""
+    changes: dict = {"hand": task.hand}
+    goal = scene.goal
+    if task.target_yaw_rad is not None:
+        goal = replace(goal, yaw=float(np.random.default_rng([scene.seed, OPENING, 1]).uniform(*task.target_yaw_rad)))
+    if joint := types[task.target].joint:
+        goal = replace(goal, opening=float(np.random.default_rng([scene.seed, OPENING]).uniform(*joint.open)))
+    distractors = _distractors(task, types, scene)
+    left = False
+    if task.hand == "nearer":
+        left = bool(np.random.default_rng([scene.seed, SIDE]).random() < 0.5)
+        changes["hand"] = "left" if left else "right"
+    looks = find_looks(task.looks)
+    paint: tuple = ()
+    if looks:
+        changes["look"] = look = looks[np.random.default_rng([scene.seed, LOOK]).integers(len(looks))]
+        paint = look.repaint
+
+    def placed(thing: ObjectSpec, index: int) -> ObjectSpec:
+        if left:
+            thing = replace(thing, y=-thing.y, yaw=-thing.yaw)
+        if paint:
+            colours = {name: paint[(index + i) % len(paint)] for i, name in enumerate(thing.colours)}
+            thing = replace(thing, colours=colours)
+        return thing
+
+    changes["objects"] = tuple(placed(thing, 2 * i) for i, thing in enumerate(scene.objects))
+    changes["distractors"] = tuple(placed(thing, 1 + i) for i, thing in enumerate(distractors))
+    changes["source"], changes["goal"] = placed(scene.source, 3), placed(goal, 4)
+    return replace(scene, **changes)
+
+
+def _distractors(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> list[ObjectSpec]:
+    rng = np.random.default_rng([scene.seed, DISTRACTORS])
+    count = int(rng.integers(task.distractor_count[0], task.distractor_count[1] + 1))
+    absent = [name for name in task.distractors if name not in {thing.type for thing in scene.things}]
+    regions = rng.permutation(len(task.distractor_regions))[:count]
+    names = rng.permutation(len(absent))[:count]
+    found = []
+    for name, region in zip(names, regions, strict=False):
+        spot = _inside(task.distractor_regions[region], rng)
+        found.append(sample_object(types[absent[name]], rng, *spot))
+    return found
 
 
 def _inside(region: Region, rng: np.random.Generator) -> tuple[float, float]:

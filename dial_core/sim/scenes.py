@@ -10,9 +10,10 @@ import mujoco
 import numpy as np
 
 from dial_core.sim.kinematic_arm import KinematicArm, palm_rotation
+from dial_core.sim.model import TABLE_TOP_M
 from dial_core.sim.objects import ObjectSpec, sample_object, yaw_quaternion
 from dial_core.sim.scene import TABLE_COLOURS, sample_scene
-from dial_core.sim.world import TABLE_TOP_M, World
+from dial_core.sim.world import World
 
 LIBRARY_SIZE = 300
 TABLE_X = (0.16, 0.47)  # where things may lie [m]

@@ -2,7 +2,8 @@
 
 from typing import Literal
 
-from dial_core.config import Config, load_config
+from dial_core.config import Config, config_path, config_root, read_values, validate
+from dial_core.sim.robot import CameraMount
 
 EVALUATION_SEEDS_FROM = 100_000  # scenes of smaller seeds are for training
 
@@ -17,10 +18,14 @@ class Region(Config):
 
 
 class Task(Config):
-    """A rearrangement: move one object from `source` to `target`."""
+    """Move one object from `source` to `target`; close the target too if it can be closed.
+
+    With `hand: nearer` half of the scenes are mirrored in the plane y = 0, and the arm on that side works. Regions are
+    those of the right hand. `looks` name pools of appearances in `config/looks/`; without any, the table is of one colour.
+    """
 
     name: str
-    hand: Literal["left", "right"]
+    hand: Literal["left", "right", "nearer"]
     source: str
     target: str
     objects: tuple[str, ...]
@@ -29,14 +34,33 @@ class Task(Config):
     max_steps: int  # control steps
     source_region: Region
     target_region: Region
-    instructions: tuple[str, ...]  # with {object}, {source}, {target}
+    target_yaw_rad: Range | None = None  # instead of the target's own range
+    instructions: tuple[str, ...]  # with {object}, {source}, {target} and {place} (in, on)
+    distractors: tuple[str, ...] = ()  # types that may stand elsewhere on the table
+    distractor_count: tuple[int, int] = (0, 0)
+    distractor_regions: tuple[Region, ...] = ()
+    looks: tuple[str, ...] = ()
+    camera: CameraMount | None = None  # instead of the embodiment's head camera mount
 
     @property
     def object_types(self) -> tuple[str, ...]:
-        """Every type the task's model needs: movable objects first, then source and target."""
-        return (*self.objects, *dict.fromkeys((self.source, self.target)))
+        """Every type the task's scenes may hold: movable objects first, then source, target and distractors."""
+        return tuple(dict.fromkeys((*self.objects, self.source, self.target, *self.distractors)))
 
 
 def load_task(name: str) -> Task:
-    """The task `name` from `config/tasks/`."""
-    return load_config(Task, "tasks", name)
+    """The task `name` from `config/tasks/`, its file laid over the setting it is `based_on`.
+
+    Raises:
+        DialError: no such task or setting, an unknown key, a wrong value.
+    """
+    path = config_path("tasks", name)
+    values = read_values(path)
+    while base := values.pop("based_on", None):
+        values = {**read_values(config_path("settings", base)), **values}
+    return validate(Task, values, source=path)
+
+
+def task_names() -> list[str]:
+    """All tasks there are, by their files in `config/tasks/`, sorted."""
+    return sorted(path.stem for path in (config_root() / "tasks").glob("*.yaml"))

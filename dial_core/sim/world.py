@@ -6,25 +6,18 @@ import mujoco
 import numpy as np
 
 from dial_core.embodiment import Embodiment, load_embodiment
-from dial_core.sim.objects import ObjectSlot, ObjectSpec, add_object, load_object, yaw_quaternion
-from dial_core.sim.robot import STATIC_CONTACT, add_robot, coupled_hinges
+from dial_core.sim.catalogue import load_object
+from dial_core.sim.judgement import placed_objects, succeeded
+from dial_core.sim.looks import Look
+from dial_core.sim.model import TABLE_TOP_M, TIMESTEP_S, build_model
+from dial_core.sim.objects import ObjectSlot, ObjectSpec
+from dial_core.sim.robot import coupled_hinges
 from dial_core.sim.scene import SceneSpec, sample_scene
 from dial_core.sim.task import Task, load_task
 
-TIMESTEP_S = 0.002
-SCENE_CAMERA_M = (1.05, 0.75, 0.75)  # the spectator's camera `scene`, in front of the robot and to its left [m]
-SCENE_TARGET_M = (0.15, -0.05, 0.18)
-SCENE_VIEW_DEG = 42.0
-TABLE_TOP_M = 0.04  # above the robot's base frame
-TABLE_EDGE_M = 0.12  # in front of the robot's base frame
 HOME_NOISE_RAD = 0.02
 SETTLE_STEPS = 50
-
-# When an object counts as put down.
-REST_SPEED_M_S = 0.05
-UPRIGHT_COS = 0.95
-LANDING_M = 0.015  # between the object's bottom and the target's top
-HAND_AWAY_M = 0.08  # from the grasp point to the object's centre
+SLOTS_AT_MOST = 8  # a task with more types has its model compiled for the types of each scene
 
 
 class World:
@@ -35,9 +28,26 @@ class World:
         self.embodiment = embodiment or load_embodiment()
         self.image_size = image_size
         self.types = {name: load_object(name) for name in self.task.object_types}
-        self.model = build_model(self.embodiment, list(self.types.values()))
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._compiled: tuple = ()
+        self.scene: SceneSpec
+        self.reset(0)
+
+    def _compile(self, scene: SceneSpec) -> None:
+        """Builds the model for the scene's types and look, unless it is there already."""
+        names = tuple(self.types) if len(self.types) <= SLOTS_AT_MOST else tuple(thing.type for thing in scene.things)
+        mirrored = scene.hand != self.task.hand and scene.hand == "left"
+        wanted = (names, scene.look, mirrored)
+        if wanted != self._compiled:
+            self.close()
+            self._build(names, scene.look, mirrored)
+            self._compiled = wanted
+
+    def _build(self, types: tuple[str, ...], look: Look | None, mirrored: bool) -> None:
+        kinds = [self.types[name].mirrored() if mirrored else self.types[name] for name in types]
+        self.model = build_model(self.embodiment, kinds, look, self.task.camera)
         self.data = mujoco.MjData(self.model)
-        self.slots = {name: ObjectSlot(self.model, kind) for name, kind in self.types.items()}
+        self.slots = {kind.name: ObjectSlot(self.model, kind) for kind in kinds}
         hinges = coupled_hinges(self.embodiment)
         first = [self.model.joint(names[0]) for names in hinges]
         last = [self.model.joint(names[-1]) for names in hinges]
@@ -46,14 +56,28 @@ class World:
         # A hinge alone would be counted twice in a sum of two columns.
         self._weights = np.array([[1.0, float(len(names) > 1)] for names in hinges])
         self._table = self.model.geom("table").id
-        self.grasp_site = self.model.site(f"{self.task.hand}_grasp").id
-        self.palm_geom = self.model.geom(f"{self.task.hand[0]}_palm").id
-        palm = self.model.geom_bodyid[self.palm_geom]
-        self.hand_bodies = [palm, *(b for b in range(palm + 1, self.model.nbody) if self._under(b, palm))]
-        self._thumb = self.model.geom(f"{self.task.hand[0].upper()}_thumb_distal_link").id
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
-        self.scene: SceneSpec
-        self.reset(0)
+        self.grasp_sites = [self.model.site(f"{side}_grasp").id for side in ("left", "right")]
+
+    @property
+    def hand(self) -> str:
+        """The hand that works in this scene: `left` or `right`."""
+        return self.scene.hand
+
+    @property
+    def grasp_site(self) -> int:
+        """Site of the working hand where a grasped object's centre is."""
+        return int(self.model.site(f"{self.hand}_grasp").id)
+
+    @property
+    def palm_geom(self) -> int:
+        """The working hand's palm."""
+        return int(self.model.geom(f"{self.hand[0]}_palm").id)
+
+    @property
+    def hand_bodies(self) -> list[int]:
+        """The working hand's palm and everything that hangs on it."""
+        palm = int(self.model.geom_bodyid[self.palm_geom])
+        return [palm, *(b for b in range(palm + 1, self.model.nbody) if self._under(b, palm))]
 
     # -- scene ---------------------------------------------------------------------------------------------------
 
@@ -61,29 +85,29 @@ class World:
         """Samples the scene of `seed` and puts the robot near its home pose. `target`: index of the object to name."""
         scene = sample_scene(self.task, self.types, seed, target)
         noise = np.random.default_rng([seed, 1]).normal(0.0, HOME_NOISE_RAD, len(self.embodiment.joints))
-        arm = self.embodiment.group_slice(f"{self.task.hand}_arm")
+        arm = self.embodiment.group_slice(f"{scene.hand}_arm")
         pose = self.embodiment.home_position.copy()
         joints = slice(arm.start - self.embodiment.joint_slice.start, arm.stop - self.embodiment.joint_slice.start)
         pose[joints] += noise[joints]
+        self._compile(scene)
         self.scene = scene
-        self.lay_out((*scene.objects, scene.source, scene.goal), scene.table_colour)
+        self.lay_out(scene.things, None if scene.look else scene.table_colour)
         self.put_robot(pose)
         mujoco.mj_step(self.model, self.data, nstep=SETTLE_STEPS)
         self.data.time = 0.0
 
-    def lay_out(self, things: tuple[ObjectSpec, ...], table_colour) -> None:
-        """Shows exactly `things` on the table, standing, everything at rest and time zero."""
+    def lay_out(self, things: tuple[ObjectSpec, ...], table_colour: tuple[float, float, float] | None) -> None:
+        """Shows exactly `things` on the table, standing, everything at rest and time zero. No colour: the look's texture."""
         mujoco.mj_resetData(self.model, self.data)
-        self.model.geom_rgba[self._table, :3] = table_colour
+        if table_colour:
+            self.model.geom_rgba[self._table, :3] = table_colour
         shown = {thing.type: thing for thing in things}
         for name, slot in self.slots.items():
             if name not in shown:
                 slot.hide(self.model, self.data)
                 continue
-            thing = shown[name]
-            slot.show(self.model, thing)
-            position = np.array([thing.x, thing.y, TABLE_TOP_M + thing.half_height])
-            slot.place(self.model, self.data, position, yaw_quaternion(thing.yaw))
+            slot.show(self.model, shown[name])
+            slot.stand(self.model, self.data, shown[name], TABLE_TOP_M)
         keep = self.data.qpos.copy()
         mujoco.mj_setConst(self.model, self.data)
         self.data.qpos[:] = keep
@@ -172,8 +196,9 @@ class World:
 
     def thumb_tip(self) -> np.ndarray:
         """The working hand's thumb tip (3,) [m]."""
-        axis = self.data.geom_xmat[self._thumb].reshape(3, 3)[:, 2]
-        return self.data.geom_xpos[self._thumb] + axis * self.model.geom_size[self._thumb, 1]
+        thumb = self.model.geom(f"{self.hand[0].upper()}_thumb_distal_link").id
+        axis = self.data.geom_xmat[thumb].reshape(3, 3)[:, 2]
+        return self.data.geom_xpos[thumb] + axis * self.model.geom_size[thumb, 1]
 
     def _under(self, body: int, ancestor: int) -> bool:
         while body > ancestor:
@@ -183,66 +208,9 @@ class World:
     # -- judgement -----------------------------------------------------------------------------------------------
 
     def success(self) -> bool:
-        """Whether the named object stands at rest on the target with the hand away from it, now."""
-        slot = self.slots[self.scene.objects[self.scene.target].type]
-        still = np.linalg.norm(self.data.qvel[slot.qvel][:3]) < REST_SPEED_M_S
-        away = np.linalg.norm(self.data.site_xpos[self.grasp_site] - self.data.xpos[slot.body]) > HAND_AWAY_M
-        return bool(still and away and self.scene.target in self.moved_objects())
+        """Whether the task is done, now: the named object rests in the target, hands away, the target closed if it can be."""
+        return succeeded(self)
 
     def moved_objects(self) -> list[int]:
-        """Indices of the scene's objects that stand upright on the target."""
-        return [i for i, thing in enumerate(self.scene.objects) if self._on_target(thing)]
-
-    def _on_target(self, thing: ObjectSpec) -> bool:
-        slot, goal = self.slots[thing.type], self.scene.goal
-        centre = self.data.xpos[slot.body]
-        upright = self.data.xmat[slot.body].reshape(3, 3)[2, 2] > UPRIGHT_COS
-        inside = np.linalg.norm(centre[:2] - goal.xy) < goal.radius
-        bottom = centre[2] - thing.half_height - (TABLE_TOP_M + 2 * goal.half_height)
-        return bool(upright and inside and abs(bottom) < LANDING_M)
-
-
-def build_model(embodiment: Embodiment, types: list) -> mujoco.MjModel:
-    """The compiled model: robot, table and one slot for each object type."""
-    spec = mujoco.MjSpec()
-    spec.compiler.degree = False
-    spec.option.timestep = TIMESTEP_S
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
-    spec.option.impratio = 10
-    spec.visual.headlight.ambient = [0.40, 0.40, 0.40]
-    spec.visual.headlight.diffuse = [0.25, 0.25, 0.25]
-    spec.visual.headlight.specular = [0.1, 0.1, 0.1]
-    spec.worldbody.add_light(
-        pos=[0.2, 0.8, 1.5],
-        dir=[0.1, -0.5, -1],
-        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
-        diffuse=[0.35, 0.35, 0.35],
-        specular=[0.05, 0.05, 0.05],
-    )
-    half = [0.4, 0.8, 0.02]
-    spec.worldbody.add_geom(
-        name="table",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=[TABLE_EDGE_M + half[0], 0, TABLE_TOP_M - half[2]],
-        size=half,
-        friction=[1.0, 0.01, 0.001],
-        condim=4,
-        **STATIC_CONTACT,
-    )
-    look = _looking_at(np.array(SCENE_CAMERA_M), np.array(SCENE_TARGET_M))
-    spec.worldbody.add_camera(name="scene", pos=SCENE_CAMERA_M, quat=look, fovy=SCENE_VIEW_DEG)
-    add_robot(spec, embodiment)
-    for kind in types:
-        add_object(spec, kind)
-    return spec.compile()
-
-
-def _looking_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Orientation (4,) wxyz of an upright camera at `eye` (3,) [m] with `target` (3,) [m] in the middle of its picture."""
-    back = (eye - target) / np.linalg.norm(eye - target)
-    right = np.cross([0.0, 0.0, 1.0], back)
-    right /= np.linalg.norm(right)
-    quaternion = np.empty(4)
-    mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(back, right), back], 1).ravel())
-    return quaternion
+        """Indices of the scene's objects that are in or on the target."""
+        return placed_objects(self)

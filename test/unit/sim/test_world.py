@@ -3,7 +3,8 @@ import pytest
 
 from dial_core.errors import DialError
 from dial_core.kinematics import ForwardKinematics
-from dial_core.sim.world import TABLE_TOP_M, World
+from dial_core.sim.model import TABLE_TOP_M
+from dial_core.sim.world import World
 
 
 def two_object_seed(world) -> int:

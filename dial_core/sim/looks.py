@@ -1,0 +1,83 @@
+"""Appearances: procedural table textures, floor, lights and, for unseen ones, colours that replace the things' own."""
+
+from functools import cache
+
+import mujoco
+
+from dial_core.config import Config, config_root, read_values, validate
+from dial_core.errors import DialError
+from dial_core.sim.patterns import PATTERNS, paint
+from dial_core.sim.robot import Vector
+
+TEXTURE_PX = 256
+
+
+class Look(Config):
+    """One appearance. `repaint` gives the things' parts these colours, in the order of their colour names."""
+
+    name: str
+    pattern: str  # of the table, one of dial_core/sim/patterns.py
+    colours: tuple[Vector, Vector]  # of the pattern
+    floor: Vector
+    light: Vector = (0.35, 0.35, 0.35)
+    light_from: Vector = (-0.1, 0.5, 1.0)
+    ambient: Vector = (0.40, 0.40, 0.40)
+    repaint: tuple[Vector, ...] = ()
+
+
+class LookPool(Config):
+    """A file of looks (`config/looks/<name>.yaml`)."""
+
+    name: str
+    looks: tuple[Look, ...]
+
+
+@cache
+def _pool(path) -> LookPool:
+    pool = validate(LookPool, read_values(path), source=path)
+    for look in pool.looks:
+        if look.pattern not in PATTERNS:
+            raise DialError(f"{path}: look '{look.name}' has pattern '{look.pattern}'; available: {', '.join(PATTERNS)}")
+    return pool
+
+
+def look_pools() -> dict[str, tuple[Look, ...]]:
+    """All looks there are, by pool."""
+    return {path.stem: _pool(path).looks for path in sorted((config_root() / "looks").glob("*.yaml"))}
+
+
+def find_looks(names: tuple[str, ...]) -> tuple[Look, ...]:
+    """The looks called `names`; a pool's name stands for all of its looks.
+
+    Raises:
+        DialError: there is none of that name.
+    """
+    pools = look_pools()
+    single = {look.name: (look,) for looks in pools.values() for look in looks}
+    found: list[Look] = []
+    for name in names:
+        if name not in pools and name not in single:
+            raise DialError(f"no look or pool of looks '{name}'; pools: {', '.join(pools)}; looks: {', '.join(single)}")
+        found += pools.get(name) or single[name]
+    return tuple(found)
+
+
+def add_look(spec: mujoco.MjSpec, look: Look) -> str:
+    """Adds texture, floor and lights of `look` to `spec`; returns the name of the table's material."""
+    pixels = paint(look.pattern, look.colours, TEXTURE_PX)
+    texture = spec.add_texture(name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3)
+    texture.data = pixels.tobytes()
+    material = spec.add_material(name="table", specular=0.1, shininess=0.1)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "table"
+    spec.worldbody.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=[0.6, 0, -0.76],
+        size=[2.5, 2.5, 0.01],
+        rgba=[*look.floor, 1],
+        contype=0,
+        conaffinity=0,
+    )
+    spec.visual.headlight.ambient = list(look.ambient)
+    sun = spec.worldbody.lights[0]
+    sun.diffuse, sun.dir = list(look.light), [-value for value in look.light_from]
+    return "table"

@@ -1,0 +1,76 @@
+"""A suite: the environments of a benchmark split. Data only (`config/suites/<name>.yaml`)."""
+
+from dataclasses import dataclass
+
+from dial_core.config import Config, config_root, load_config
+from dial_core.errors import DialError
+from dial_core.sim.task import Task, load_task
+
+
+class Environment(Config):
+    """One line of a suite: a task, and what of it is replaced (another source, target, objects, looks)."""
+
+    name: str | None = None  # the task's name if left out
+    task: str
+    source: str | None = None
+    target: str | None = None
+    objects: tuple[str, ...] | None = None
+    looks: tuple[str, ...] | None = None
+
+
+class SuiteFile(Config):
+    """Schema of `config/suites/<name>.yaml`."""
+
+    name: str
+    description: str
+    environments: tuple[Environment, ...]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A loaded suite. Every task in it is complete: `World(task)` and `sample_scene(task, seed)` need nothing else."""
+
+    name: str
+    description: str
+    tasks: tuple[Task, ...]
+
+    @property
+    def task_names(self) -> tuple[str, ...]:
+        """Names of the environments, unique in the suite, in its order."""
+        return tuple(task.name for task in self.tasks)
+
+    def task(self, name: str) -> Task:
+        """The environment `name`.
+
+        Raises:
+            DialError: the suite has none of that name; the message lists those it has.
+        """
+        for task in self.tasks:
+            if task.name == name:
+                return task
+        raise DialError(f"suite {self.name} has no task '{name}'; it has {', '.join(self.task_names)}")
+
+
+def load_suite(name: str) -> Suite:
+    """The suite `name` from `config/suites/`.
+
+    Raises:
+        DialError: no such suite, an unknown task or key, or two environments of one name.
+    """
+    file = load_config(SuiteFile, "suites", name)
+    tasks = tuple(_task_of(environment) for environment in file.environments)
+    names = [task.name for task in tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise DialError(f"suite {name} has two environments called {', '.join(twice)}; give each its own name")
+    return Suite(file.name, file.description, tasks)
+
+
+def suite_names() -> list[str]:
+    """All suites there are, sorted."""
+    return sorted(path.stem for path in (config_root() / "suites").glob("*.yaml"))
+
+
+def _task_of(environment: Environment) -> Task:
+    task = load_task(environment.task)
+    changes = environment.model_dump(exclude_none=True, exclude={"task"})
+    return Task.model_validate({**task.model_dump(), **changes})
