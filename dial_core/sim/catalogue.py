@@ -37,7 +37,8 @@ class Inside(Config):
     high: Vector
     spot: Vector  # of the object's bottom; `moves` with the joint
     moves: bool = False
-    enter_m: float = 0.0  # how far in front of the spot the hand comes down to the spot's height
+    enter_m: float = 0.0  # how far in front of the spot the hand comes down to its height; 0: from above
+    wall_m: float = 0.0  # height of the wall to reach over, above the spot
 
 
 class ObjectType(Config):

@@ -1,21 +1,19 @@
 """A suite: the environments of a benchmark split. Data only (`config/suites/<name>.yaml`)."""
 
 from dataclasses import dataclass
+from typing import Any
 
-from dial_core.config import Config, config_root, load_config
+from dial_core.config import Config, config_root, load_config, validate
 from dial_core.errors import DialError
 from dial_core.sim.task import Task, load_task
 
 
 class Environment(Config):
-    """One line of a suite: a task, and what of it is replaced (another source, target, objects, looks)."""
+    """One line of a suite: a task, and which of its keys are replaced by what."""
 
     name: str | None = None  # the task's name if left out
     task: str
-    source: str | None = None
-    target: str | None = None
-    objects: tuple[str, ...] | None = None
-    looks: tuple[str, ...] | None = None
+    replaced: dict[str, Any] = {}
 
 
 class SuiteFile(Config):
@@ -58,7 +56,7 @@ def load_suite(name: str) -> Suite:
         DialError: no such suite, an unknown task or key, or two environments of one name.
     """
     file = load_config(SuiteFile, "suites", name)
-    tasks = tuple(_task_of(environment) for environment in file.environments)
+    tasks = tuple(_task_of(environment, name) for environment in file.environments)
     names = [task.name for task in tasks]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise DialError(f"suite {name} has two environments called {', '.join(twice)}; give each its own name")
@@ -70,7 +68,7 @@ def suite_names() -> list[str]:
     return sorted(path.stem for path in (config_root() / "suites").glob("*.yaml"))
 
 
-def _task_of(environment: Environment) -> Task:
+def _task_of(environment: Environment, suite: str) -> Task:
     task = load_task(environment.task)
-    changes = environment.model_dump(exclude_none=True, exclude={"task"})
-    return Task.model_validate({**task.model_dump(), **changes})
+    name = environment.name or task.name
+    return validate(Task, {**task.model_dump(), **environment.replaced, "name": name}, source=f"suite {suite}, environment {name}")
