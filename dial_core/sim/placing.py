@@ -27,6 +27,8 @@ RETREAT_UP_M = 0.05  # out of a container
 SPREAD_M = 0.01  # where on the target's middle it is put down, either way
 ENTER_HEIGHT_M = 0.014  # above a fixture's floor on the way in
 ENTER_HEADING_RAD = 0.22
+ASIDE_INSIDE_M = 0.045  # from the object before the hand leaves a fixture
+LEAVE_M = 0.05  # further out than where it came in
 
 
 class Placing:
@@ -90,9 +92,11 @@ class Placing:
         yield Waypoint("enter", above, heading, 1.0, 1.1)
         yield Waypoint("lower", landing, heading, 1.0, 0.3)
         yield Waypoint("release", landing, heading, 0.0, 0.6)
-        diagonal = landing - 0.03 * (fingers + normal)
-        yield Waypoint("retreat", landing - 0.06 * fingers - 0.035 * normal, heading, 0.0, 0.7, via=diagonal)
-        yield Waypoint("leave", landing - np.array([enter_m + 0.06, 0.03, 0.0]), heading, 0.0, 0.9)
+        diagonal = landing - ASIDE_INSIDE_M * (fingers + normal) / 2
+        yield Waypoint("retreat", landing - ASIDE_INSIDE_M * (fingers + normal), heading, 0.0, 0.7, via=diagonal)
+        # Along the fingers: straight back they would sweep sideways and take the object with them.
+        out = enter_m + LEAVE_M
+        yield Waypoint("leave", landing - out * fingers - ASIDE_INSIDE_M * normal, heading, 0.0, 0.9)
 
     def _centre(self) -> np.ndarray:
         world = self._world

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from dial_core.config import Config, config_path, config_root, read_values, validate
+from dial_core.config import Config, config_root, load_config
 from dial_core.sim.robot import CameraMount
 
 EVALUATION_SEEDS_FROM = 100_000  # scenes of smaller seeds are for training
@@ -49,16 +49,8 @@ class Task(Config):
 
 
 def load_task(name: str) -> Task:
-    """The task `name` from `config/tasks/`, its file laid over the setting it is `based_on`.
-
-    Raises:
-        DialError: no such task or setting, an unknown key, a wrong value.
-    """
-    path = config_path("tasks", name)
-    values = read_values(path)
-    while base := values.pop("based_on", None):
-        values = {**read_values(config_path("settings", base)), **values}
-    return validate(Task, values, source=path)
+    """The task `name` from `config/tasks/`."""
+    return load_config(Task, "tasks", name)
 
 
 def task_names() -> list[str]:
