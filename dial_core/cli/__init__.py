@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, bench, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
+from dial_core.cli import beginning, bench, data, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -55,6 +55,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(bench.app, name="bench")
+app.add_typer(data.data_app, name="data")
 
 
 def main() -> None:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from dial_core.cli.options import Out, Task, Workers, command_line, console
+from dial_core.cli.options import Out, Workers, command_line, console
+from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 
@@ -29,19 +30,39 @@ def pretrain(
 
 def collect(
     out: Out,
-    task: Task = "PlacematToPlate",
-    episodes: Annotated[int, typer.Option(min=1, help="Successful demonstrations wanted.")] = 100,
+    task: Annotated[list[str], typer.Option(help="Task, by its file in config/tasks/; may be repeated.")] = ["PlacematToPlate"],  # noqa: B006
+    suite: Annotated[str, typer.Option(help="All tasks of a suite in config/suites/, instead of --task.")] = "",
+    episodes: Annotated[int, typer.Option(min=1, help="Successful demonstrations wanted of each task.")] = 100,
     seed: Annotated[int, typer.Option(min=0, max=EVALUATION_SEEDS_FROM - 1, help="First scene; 100000 and up are for evaluation.")] = 0,
     disturbed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of scenes in which the robot is pushed off the expert's path.")
     ] = 0.5,
+    image_size: Annotated[int, typer.Option(min=32, help="Height and width of the pictures [px].")] = 96,
+    shard: Annotated[str, typer.Option(help="K/N: only every N-th scene, from the K-th on; `dial data merge` joins all N.")] = "1/1",
+    spare: Annotated[int | None, typer.Option(min=0, help="Episodes a shard collects beyond its share; else 5 %.")] = None,
     workers: Workers = 2,
 ) -> None:
     """Collect the scripted expert's demonstrations as a LeRobot v3 dataset.
 
-    Failed attempts are left out and counted, by reason, in `meta/collection.json`.
+    Failed attempts are left out and counted, by reason, in `meta/collection.json`; `previews/` shows what was collected.
+    Killed at any moment it loses the episodes in flight, and the same command goes on. On several machines give each one
+    a shard: `dial collect --suite in_distribution --shard 3/8 --out shards/3`, then `dial data merge shards/* dataset`.
     """
+    from dial_core.data.collect import Plan
     from dial_core.data.collect import collect as run
+    from dial_core.sim.suite import load_suite
+    from dial_core.sim.task import load_task
 
-    tally = run(task, episodes, seed, disturbed, out, workers)
-    console.print(f"[bold]{episodes}[/] episodes in {out}; failed attempts: {tally.reasons or 'none'}")
+    tasks = load_suite(suite).tasks if suite else tuple(load_task(name) for name in task)
+    plan = Plan(tuple(each.name for each in tasks), episodes, seed, disturbed, image_size, _shard(shard), spare)
+    tallies = run(tasks, plan, out, workers)
+    failures = sum(len(tally.failures) for tally in tallies.values())
+    tried = sum(len(tally.tried) for tally in tallies.values())
+    console.print(f"[bold]{episodes} x {len(tasks)}[/] episodes in {out}; {failures} of {tried} attempts failed", highlight=False)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise DialError(f"--shard '{text}' is not K/N with K from 1 to N, for example 3/8")
+    return int(part), int(parts)

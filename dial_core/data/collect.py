@@ -1,165 +1,165 @@
-"""`dial collect`: the scripted expert's successful episodes as a LeRobot v3 dataset, from seeds."""
+"""`dial collect`: the scripted expert's successful episodes as a LeRobot v3 dataset, from seeds; all of it or one shard."""
 
 from __future__ import annotations
 
-import json
+import math
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from dial_core.data.episodes import Episode, save_episode
-from dial_core.data.fingerprint import require_same
-from dial_core.data.lerobot import write_dataset
+from dial_core.data.attempts import Attempts, Tally
+from dial_core.data.demonstration import demonstrate
+from dial_core.data.episodes import save_episode
+from dial_core.data.packing import pack
 from dial_core.data.progress import progress_bar
-from dial_core.data.workers import run_jobs
+from dial_core.data.workers import JobResult, run_jobs
 from dial_core.errors import DialError
-from dial_core.kinematics import ForwardKinematics
-from dial_core.sim.expert import Expert
-from dial_core.sim.task import EVALUATION_SEEDS_FROM
+from dial_core.sim.task import EVALUATION_SEEDS_FROM, Task
 from dial_core.sim.world import World
 
-# The robot must also learn to stay where it ended: this long do demonstrations go on after success (0.8 s at 20 Hz).
-HOLD_STEPS = 16
 HOPELESS_ATTEMPTS = 30  # without one success: something is wrong with the task or the expert
+SPARE_SHARE = 0.05  # of a shard's episodes
 
-_worlds: dict[str, World] = {}
+_kept: dict[tuple[str, int], World] = {}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is collected: of each task the first `episodes` scenes from `seed` on in which the expert succeeds.
+
+    On a share `disturbed` of the scenes the robot is pushed off the expert's path while the expert's own actions are
+    recorded, so that a learner sees how to come back (DART, Laskey et al. 2017). Shard (k, n), k = 1..n, has every n-th
+    seed, and collects `spare` episodes more than its share: where it succeeds others may fail.
+    """
+
+    tasks: tuple[str, ...]
+    episodes: int
+    seed: int
+    disturbed: float
+    image_size: int = 96
+    shard: tuple[int, int] = (1, 1)
+    spare: int | None = None  # of a shard; by default 5 % and at least 2
+
+    @property
+    def identity(self) -> dict:
+        """What attempts must agree on to be gone on with."""
+        return {key: value for key, value in asdict(self).items() if key != "spare"}
+
+    def seeds(self) -> Iterator[int]:
+        """This shard's seeds in order.
+
+        Raises:
+            DialError: the next one is kept for evaluation.
+        """
+        part, parts = self.shard
+        at = self.seed + part - 1
+        while True:
+            if at >= EVALUATION_SEEDS_FROM:
+                raise DialError(f"Seed {at} is kept for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed.")
+            yield at
+            at += parts
+
+    @property
+    def wanted(self) -> int:
+        """Successes of each task that this shard collects."""
+        parts = self.shard[1]
+        share = math.ceil(self.episodes / parts)
+        if parts == 1:
+            return share
+        return share + (max(2, math.ceil(SPARE_SHARE * share)) if self.spare is None else self.spare)
 
 
 @dataclass(frozen=True)
 class CollectJob:
     """One attempt: the expert on the scene of `seed`, kept in `folder`."""
 
-    task: str
+    task: Task
     seed: int
     disturbed: bool
-    folder: str
+    image_size: int
+    folder: Path
 
 
-@dataclass
-class Tally:
-    """Outcomes of the attempts so far: successful seeds, and what ended the failed ones."""
+def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dict[str, Tally]:
+    """Collects `plan` into a dataset at `out`, or a shard of it into a folder of attempts at `out`.
 
-    successes: set[int]
-    failures: dict[int, str]
-
-    @property
-    def reasons(self) -> dict[str, int]:
-        """How often each reason ended an attempt."""
-        return dict(Counter(self.failures.values()))
-
-
-def collect(task: str, episodes: int, seed: int, disturbed: float, out: Path, workers: int) -> Tally:
-    """Collects `episodes` demonstrations from scenes `seed`, `seed` + 1, ... into a dataset at `out`.
-
-    On a share `disturbed` of the scenes the robot is pushed off the expert's path while the expert's own actions are
-    recorded, so that a learner sees how to come back (DART, Laskey et al. 2017).
-
-    The first `episodes` seeds on which the expert succeeds, however many workers took part; failed attempts are
-    counted by reason in `meta/collection.json`. Interrupted, it goes on where it was: finished attempts lie in
-    `<out>.attempts/` until the dataset is written.
+    However many workers took part, the result is the same. Failed attempts are counted by reason in
+    `meta/collection.json`. Interrupted, it goes on where it was: finished attempts lie in `<out>.attempts/` until the
+    dataset is written, and a dataset appears complete or not at all.
 
     Raises:
-        DialError: `out` exists, attempts of another task, seed or share are there, or the seeds would reach those kept for
-            evaluation.
+        DialError: `out` exists, attempts of another plan are there, or the seeds would reach those kept for evaluation.
     """
-    if out.exists():
+    sharded = plan.shard[1] > 1
+    if out.exists() and not sharded:
         raise DialError(f"{out} exists already; choose another --out, or delete it to collect anew.")
-    folder = out.with_name(f"{out.name}.attempts")
-    require_same(folder, {"task": task, "seed": seed, "disturbed": disturbed})
-    tally = _resume(folder, seed)
-    with progress_bar(f"collect {task}", episodes, min(episodes, len(tally.successes))) as advance:
-        for result in run_jobs(attempt, _jobs(task, episodes, seed, disturbed, folder, tally), workers):
-            reason = result.value
-            if result.error:
-                reason = "crashed: " + result.error.strip().splitlines()[-1]
-                _note_failure(folder, result.job.seed, reason)
-            if reason is None:
-                tally.successes.add(result.job.seed)
-            else:
-                tally.failures[result.job.seed] = reason
-            news = f"{len(tally.failures)} of {len(tally.successes) + len(tally.failures)} attempts failed"
-            advance(int(reason is None), news)
+    attempts = Attempts(out if sharded else out.with_name(f"{out.name}.attempts"))
+    attempts.require(plan.identity)
+    tallies = {task.name: attempts.tally(task.name) for task in tasks}
+    _attempt_all(tasks, plan, attempts, tallies, workers)
+    if not sharded:
+        pack(out, attempts.folder / "packed", plan, {name: [attempts] for name in tallies})
+        shutil.rmtree(attempts.folder)
+    return tallies
+
+
+def _attempt_all(tasks: tuple[Task, ...], plan: Plan, attempts: Attempts, tallies: dict[str, Tally], workers: int) -> None:
+    wanted = plan.wanted * len(tasks)
+    title = tasks[0].name if len(tasks) == 1 else f"{len(tasks)} tasks"
+    with progress_bar(f"collect {title}", wanted, sum(min(plan.wanted, len(t.successes)) for t in tallies.values())) as advance:
+        for result in run_jobs(attempt, _jobs(tasks, plan, attempts, tallies), workers):
+            tally = tallies[result.job.task.name]
+            useful = _note(result, tally, attempts) and len(tally.successes) <= plan.wanted
+            failed, tried = (sum(len(of(t)) for t in tallies.values()) for of in (lambda t: t.failures, lambda t: t.tried))
+            advance(int(useful), f"{failed} of {tried} attempts failed; {result.job.task.name}")
             if not tally.successes and len(tally.failures) >= HOPELESS_ATTEMPTS:
-                raise DialError(f"The expert failed in all of the first {HOPELESS_ATTEMPTS} scenes: {tally.reasons}")
-    chosen = sorted(tally.successes)[:episodes]
-    world = _world(task)
-    paths = [_episode_path(folder, chosen_seed) for chosen_seed in chosen]
-    write_dataset(out, paths, world.embodiment, (world.image_size, world.image_size))
-    failed = {at: reason for at, reason in sorted(tally.failures.items()) if at < chosen[-1]}
-    report = {"task": task, "seed": seed, "disturbed": disturbed, "episodes": len(chosen), "failed": len(failed), "failures": failed}
-    (out / "meta/collection.json").write_text(json.dumps(report, indent=2) + "\n")
-    shutil.rmtree(folder)
-    return tally
+                raise DialError(f"{result.job.task.name}: the expert failed in the first {HOPELESS_ATTEMPTS} scenes: {tally.reasons}")
+
+
+def _note(result: JobResult, tally: Tally, attempts: Attempts) -> bool:
+    """Counts one attempt; says whether it succeeded."""
+    reason = result.value
+    if result.error:
+        reason = "crashed: " + result.error.strip().splitlines()[-1]
+        attempts.note_failure(result.job.task.name, result.job.seed, reason)
+    if reason is None:
+        tally.successes.add(result.job.seed)
+    else:
+        tally.failures[result.job.seed] = reason
+    return reason is None
 
 
 def attempt(job: CollectJob) -> str | None:
     """Runs one attempt and stores it if it succeeds; returns what ended it otherwise."""
-    world = _world(job.task)
+    world, attempts = _world(job.task, job.image_size), Attempts(job.folder)
     episode, reason = demonstrate(world, job.seed, job.disturbed)
     if episode is None:
-        _note_failure(Path(job.folder), job.seed, reason)
+        attempts.note_failure(job.task.name, job.seed, reason)
         return reason
-    save_episode(_episode_path(Path(job.folder), job.seed), episode, world.embodiment.rate_hz)
+    save_episode(attempts.episode(job.task.name, job.seed), episode, world.embodiment.rate_hz)
     return None
 
 
-def demonstrate(world: World, seed: int, disturbed: bool = False) -> tuple[Episode | None, str]:
-    """The expert's episode on the scene of `seed`, or None and the phase in which it failed."""
-    world.reset(seed)
-    expert = Expert(world, seed)
-    kinematics = ForwardKinematics(world.embodiment)
-    frames, states, actions = [], [], []
-    held = 0
-    for _ in range(world.task.max_steps):
-        frames.append(world.render())
-        states.append(kinematics.state(world.joint_positions()))
-        actions.append(expert.action())
-        phase = expert.phase
-        executed = expert.disturb(actions[-1]) if disturbed else actions[-1]
-        world.advance(executed[world.embodiment.joint_slice], 1.0 / world.embodiment.rate_hz)
-        held = held + 1 if world.success() else 0
-        if expert.done and held >= HOLD_STEPS:
-            break
-        if expert.done and held == 0:
-            return None, f"the object was not in place at the end (phase {phase})"
-    if held < HOLD_STEPS:
-        return None, f"out of time in phase {phase}"
-    objects = [thing.type for thing in world.scene.objects]
-    facts = {"task": world.task.name, "objects": objects, "target": world.scene.target, "disturbed": disturbed}
-    vectors = np.asarray(states, np.float32), np.asarray(actions, np.float32)
-    return Episode(np.stack(frames), *vectors, world.instruction, seed, facts), ""
+def _jobs(tasks: tuple[Task, ...], plan: Plan, attempts: Attempts, tallies: dict[str, Tally]) -> Iterator[CollectJob]:
+    """Task by task, seed by seed, until enough have succeeded; drawn from only when a worker is free."""
+    for task in tasks:
+        seeds, tally = plan.seeds(), tallies[task.name]
+        tried = tally.tried
+        while len(tally.successes) < plan.wanted:
+            seed = next(seeds)
+            if seed not in tried:
+                disturbed = bool(np.random.default_rng([seed, 3]).random() < plan.disturbed)
+                yield CollectJob(task, seed, disturbed, plan.image_size, attempts.folder)
 
 
-def _jobs(task: str, episodes: int, seed: int, disturbed: float, folder: Path, tally: Tally) -> Iterator[CollectJob]:
-    tried = tally.successes | set(tally.failures)
-    at = seed
-    while len(tally.successes) < episodes:
-        if at >= EVALUATION_SEEDS_FROM:
-            raise DialError(f"Seed {at} is kept for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed.")
-        if at not in tried:
-            yield CollectJob(task, at, bool(np.random.default_rng([at, 3]).random() < disturbed), str(folder))
-        at += 1
-
-
-def _world(task: str) -> World:
-    if task not in _worlds:
-        _worlds[task] = World(task)
-    return _worlds[task]
-
-
-def _episode_path(folder: Path, seed: int) -> Path:
-    return folder / f"{seed:06d}.npz"
-
-
-def _note_failure(folder: Path, seed: int, reason: str) -> None:
-    (folder / f"{seed:06d}.failed").write_text(reason)
-
-
-def _resume(folder: Path, seed: int) -> Tally:
-    failures = {int(path.stem): path.read_text() for path in folder.glob("*.failed")}
-    successes = {int(path.stem) for path in folder.glob("*.npz")}
-    return Tally({at for at in successes if at >= seed}, {at: why for at, why in failures.items() if at >= seed})
+def _world(task: Task, image_size: int) -> World:
+    key = (task.model_dump_json(), image_size)
+    if key not in _kept:
+        for world in _kept.values():
+            world.close()
+        _kept.clear()
+        _kept[key] = World(task, image_size=image_size)
+    return _kept[key]

@@ -57,7 +57,7 @@ def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: in
     rng = np.random.default_rng([seed, 0])
     source = sample_object(types[task.source], rng, *_inside(task.source_region, rng))
     goal = sample_object(types[task.target], rng, *_inside(task.target_region, rng))
-    count = 2 if rng.random() < task.second_object_probability else 1
+    count = min(2 if rng.random() < task.second_object_probability else 1, len(task.objects))
     names = rng.choice(len(task.objects), size=count, replace=False)
     spots = _row(source, count, task.spacing_m, rng)
     objects = tuple(sample_object(types[task.objects[name]], rng, *spot) for name, spot in zip(names, spots, strict=True))
