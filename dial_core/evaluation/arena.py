@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol as Interface
 
 import numpy as np
 
 from dial_core.embodiment import Embodiment
-from dial_core.errors import DialError
+from dial_core.sim.scene import other_instruction
+from dial_core.sim.task import Task
 from dial_core.sim.world import World
 
 
@@ -78,23 +79,13 @@ class Arena(Interface):
         """Frees the renderer."""
 
 
-@dataclass
 class TabletopArena:
-    """The tabletop world of one task.
+    """The tabletop world of one task."""
 
-    Attributes:
-        task: name.
-        camera: which one the policy sees through.
-        image_px: side of its picture [px].
-    """
-
-    task: str
-    camera: str = "ego"
-    image_px: int = 96
-    world: World = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.world = World(self.task, image_size=self.image_px)
+    def __init__(self, task: Task | str, camera: str = "ego", image_px: int = 96) -> None:
+        """`task`: a suite's, or by its file; `camera`: which one the policy sees through, at `image_px` [px] a side."""
+        self.world, self.camera = World(task, image_size=image_px), camera
+        self.task = self.world.task.name
         self.embodiment, self.max_steps = self.world.embodiment, self.world.task.max_steps
 
     @property
@@ -129,13 +120,7 @@ class TabletopArena:
         Raises:
             DialError: the task knows one type of object only.
         """
-        scene = self.world.scene
-        objects = [thing.type for thing in scene.objects]
-        named = objects[scene.target]
-        others = [name for name in (*objects, *self.world.task.objects) if name != named]
-        if not others:
-            raise DialError(f"task {self.task} knows no object but '{named}': there is no wrong instruction to probe with")
-        return self.world.instruction.replace(named, others[0])
+        return other_instruction(self.world.task, self.world.scene.seed)
 
     def scene_id(self) -> str:
         """Of the physics state, the visible things' places, sizes and colours, and the instruction."""

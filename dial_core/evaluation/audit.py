@@ -1,7 +1,8 @@
 """Does a result agree with itself? The mistakes known in the field, each looked for before anything is reported.
 
 Every check holds what the harness did against something it did not produce itself: the list of scenes that were asked for,
-the scene that the simulation put up, the simulation's clock, the instruction that the policy says it heard.
+the scene that the simulation put up and what its seed asks for, the simulation's clock, the instruction that the policy
+says it heard.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dial_core.errors import DialError
 from dial_core.evaluation.arena import Case
 from dial_core.evaluation.protocol import Protocol
 from dial_core.evaluation.rollout import EpisodeResult
+from dial_core.evaluation.suites import instruction_of
 
 SHOWN = 3  # cases named in a message
 
@@ -33,6 +35,7 @@ def problems(protocol: Protocol, cases: Sequence[Case], results: Sequence[Episod
     yield from _scenes(cases, results)
     ran = [result for result in results if result.error is None]
     yield from _said("the policy was told another scene's instruction", [r for r in ran if r.heard != r.instruction])
+    yield from _said("the scene asks for something else than its seed does", [r for r in ran if not _asks_as_its_seed(protocol, r)])
     yield from _said("success was not judged at every control step", [r for r in ran if r.judged != r.steps])
     wrong = [r for r in ran if r.success != _done_long_enough(r, protocol.hold_steps)]
     yield from _said(f"success does not follow from {protocol.hold_steps} steps in a row judged done", wrong)
@@ -51,6 +54,11 @@ def _scenes(cases: Sequence[Case], results: Sequence[EpisodeResult]) -> Iterator
             put_up.setdefault(result.scene, []).append(result.case)
     same = [case for shared in put_up.values() if len(set(shared)) > 1 for case in shared]
     yield from _named("the very same scene was put up for different seeds", same)
+
+
+def _asks_as_its_seed(protocol: Protocol, result: EpisodeResult) -> bool:
+    expected = instruction_of(protocol.suite, result.case, other=protocol.instruct == "other")
+    return expected is None or result.instruction == expected
 
 
 def _done_long_enough(result: EpisodeResult, hold_steps: int) -> bool:

@@ -22,7 +22,7 @@ HOLD_STEPS = 10
 
 # What a result depends on beside its protocol: code of these rooms and data of these kinds.
 _ROOMS = ("embodiment.py", "kinematics.py", "model", "runtime", "sim", "evaluation")
-_KINDS = ("benchmarks", "embodiments", "objects", "suites", "tasks")
+_KINDS = ("benchmarks", "embodiments", "families", "looks", "objects", "settings", "suites", "tasks")
 
 
 class Protocol(Config):

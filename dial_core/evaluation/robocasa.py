@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from functools import cache
 from typing import Any
 
 import gymnasium
@@ -151,6 +152,7 @@ class RobocasaArena:
                     )
 
 
+@cache
 def load_benchmark(name: str) -> Benchmark:
     """The benchmark `name` from `config/benchmarks/`."""
     return load_config(Benchmark, "benchmarks", name)

@@ -1,20 +1,23 @@
-"""Suites by name: which tasks they hold and where their scenes take place."""
+"""Suites by name, ours and those of the original benchmark: which tasks they hold, and where their scenes take place."""
 
 from __future__ import annotations
 
-from dial_core.config import config_root
-from dial_core.errors import DialError
-from dial_core.evaluation.arena import Arena, TabletopArena
-from dial_core.evaluation.robocasa import RobocasaArena, load_benchmark
+from functools import cache
 
-IN_DISTRIBUTION = "in_distribution"
+from dial_core.errors import DialError
+from dial_core.evaluation.arena import Arena, Case, TabletopArena
+from dial_core.evaluation.robocasa import Benchmark, RobocasaArena, load_benchmark
+from dial_core.sim import suite as tabletop
+from dial_core.sim.scene import scene_of
+
 EPISODES = 100  # of each task of our own suites
-ROBOCASA = "robocasa_gr1"
+
+_load_suite = cache(tabletop.load_suite)
 
 
 def suite_names() -> list[str]:
     """All suites there are."""
-    return [IN_DISTRIBUTION, *load_benchmark(ROBOCASA).suites]
+    return [*tabletop.suite_names(), *_original().suites]
 
 
 def suite_tasks(suite: str) -> tuple[str, ...]:
@@ -23,21 +26,39 @@ def suite_tasks(suite: str) -> tuple[str, ...]:
     Raises:
         DialError: there is no such suite; the message lists them.
     """
-    if suite == IN_DISTRIBUTION:
-        return tuple(path.stem for path in sorted((config_root() / "tasks").glob("*.yaml")))
-    benchmark = load_benchmark(ROBOCASA)
-    if suite not in benchmark.suites:
+    if suite in _original().suites:
+        return _original().tasks(suite)
+    if suite not in tabletop.suite_names():
         raise DialError(f"no suite '{suite}'; suites: {', '.join(suite_names())}")
-    return benchmark.tasks(suite)
-
-
-def make_arena(suite: str, task: str, camera: str, image_px: int = 96) -> Arena:
-    """Where a task of a suite takes place."""
-    if suite == IN_DISTRIBUTION:
-        return TabletopArena(task, camera, image_px)
-    return RobocasaArena(load_benchmark(ROBOCASA), task)
+    return _load_suite(suite).task_names
 
 
 def suite_protocol(suite: str) -> dict:
     """What a suite fixes of the protocol: episodes of a task, how long success must last, the timing of its authors."""
-    return {"episodes": EPISODES} if suite == IN_DISTRIBUTION else load_benchmark(ROBOCASA).protocol
+    return _original().protocol if suite in _original().suites else {"episodes": EPISODES}
+
+
+def make_arena(suite: str, task: str, camera: str, image_px: int = 96) -> Arena:
+    """Where a task of a suite takes place."""
+    if suite in _original().suites:
+        return RobocasaArena(_original(), task)
+    return TabletopArena(_load_suite(suite).task(task), camera, image_px)
+
+
+def instruction_of(suite: str, case: Case, other: bool) -> str | None:
+    """What the scene of a case asks for, worked out from its seed alone; None where only the environment knows.
+
+    With `other` another object is named, where there is one.
+    """
+    if suite in _original().suites:
+        return None
+    task = _load_suite(suite).task(case.task)
+    scene = scene_of(task, case.seed)
+    count = len(scene.objects)
+    if other and count > 1:
+        scene = scene_of(task, case.seed, (scene.target + 1) % count)
+    return scene.instruction
+
+
+def _original() -> Benchmark:
+    return load_benchmark("robocasa_gr1")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dial_core.embodiment import load_embodiment
-from dial_core.evaluation import rollout
+from dial_core.evaluation import audit, rollout
 from dial_core.evaluation.arena import Observation, Outcome
 from dial_core.evaluation.policies import PolicySource
 from dial_core.evaluation.protocol import Protocol
@@ -83,6 +83,7 @@ def stand_in(monkeypatch, fresh_worker):
     """Episodes of this process take place on the stand-in table: patch its class or `rollout` to plant a bug."""
     monkeypatch.setattr(rollout, "make_arena", lambda suite, task, camera, image_px: StandInArena(task))
     monkeypatch.setattr(rollout, "make_policy", lambda protocol, source: ListeningPolicy())
+    monkeypatch.setattr(audit, "instruction_of", lambda suite, case, other: f"{case.task}: put thing {case.seed} on the plate")
     return StandInArena
 
 

@@ -17,9 +17,11 @@ from dial_core.evaluation.ledger import Ledger, all_cases
 from dial_core.evaluation.policies import PolicySource
 from dial_core.evaluation.protocol import Protocol
 from dial_core.evaluation.rollout import EpisodeResult
+from dial_core.evaluation.suites import instruction_of
 
 RANDOM = PolicySource("random")
-ONE = EpisodeResult("PlacematToPlate", 100_000, "a1", "b1", "put it there", "put it there", True, 20, 20, [[11, 20]])
+ASKED = instruction_of("in_distribution", Case("PlacematToPlate", 100_000), other=False)
+ONE = EpisodeResult("PlacematToPlate", 100_000, "a1", "b1", ASKED, ASKED, True, 20, 20, [[11, 20]])
 
 
 def test_an_honest_evaluation_passes(stand_in, protocol, tmp_path):
@@ -38,6 +40,12 @@ def test_every_environment_given_the_first_ones_instruction_is_found(stand_in, p
 
     monkeypatch.setattr(rollout, "make_policy", lambda protocol, source: Deaf())
     with pytest.raises(DialError, match=r"told another scene's instruction: PlacematToPlate 100001, PlacematToPlate 100002.* and 2 more"):
+        evaluate(protocol, RANDOM, tmp_path, workers=0)
+
+
+def test_a_scene_that_asks_for_something_else_than_its_seed_is_found(stand_in, protocol, tmp_path, monkeypatch):
+    monkeypatch.setattr(stand_in, "instruction", property(lambda self: f"{self.task}: put thing 100000 on the plate"))
+    with pytest.raises(DialError, match="asks for something else than its seed does: PlacematToPlate 100001"):
         evaluate(protocol, RANDOM, tmp_path, workers=0)
 
 
@@ -75,11 +83,11 @@ def test_a_crash_dropped_is_found(stand_in, protocol, tmp_path, monkeypatch):
 
 
 def test_a_crash_is_a_failure_and_is_not_tried_again(stand_in, protocol, tmp_path, monkeypatch):
-    crash_in(stand_in, monkeypatch, seed=100_001)
-    summary = evaluate(protocol, RANDOM, tmp_path, workers=0)
+    with monkeypatch.context() as once:
+        crash_in(stand_in, once, seed=100_001)
+        summary = evaluate(protocol, RANDOM, tmp_path, workers=0)
     assert (summary["success"]["successes"], summary["success"]["trials"], summary["crashed"]) == (4, 6, 2)
     assert "renderer gone" in next(e["error"] for e in summary["episodes"] if e["seed"] == 100_001)
-    monkeypatch.undo()
     assert evaluate(protocol, RANDOM, tmp_path, workers=0)["crashed"] == 2
 
 
@@ -103,6 +111,7 @@ def test_a_seed_asked_for_twice_is_found(stand_in, protocol, tmp_path, monkeypat
         (replace(ONE, success=False), "success does not follow"),
         (replace(ONE, error="killed"), "a crashed episode counts as a success"),
         (replace(ONE, seed=100_001), "not asked for"),
+        (replace(ONE, instruction="put it there", heard="put it there"), "something else than its seed"),
     ],
 )
 def test_a_result_that_contradicts_itself_is_found(planted, found):
