@@ -1,4 +1,4 @@
-"""`dial bench`: how fast the model is, and how far from what the device allows."""
+"""`dial bench`: how fast model, data and world are, and how far from what the device allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import typer
 
 from dial_core.cli.options import console
 
-app = typer.Typer(no_args_is_help=True, help="Measure: the model's calls, the data's path to it, and the field's peers.")
+app = typer.Typer(
+    no_args_is_help=True, help="Measure: the model's calls, the data's path to it, the simulated world, and the field's peers."
+)
 
 Device = Annotated[str, typer.Option(help="cpu, cuda (cuda:1), or meta: count parameters, FLOPs and bytes of any size on no device.")]
 
@@ -75,3 +77,25 @@ def peers(
     rows = race(preset, python, device, calls)
     console.print(table_of(rows, device))
     print(json.dumps(rows))
+
+
+@app.command("world")
+def world(
+    task: Annotated[list[str], typer.Option(help="Task, by its file in config/tasks/; may be repeated.")] = [  # noqa: B006
+        "PlacematToPlate",
+        "TrayToTieredbasket",
+        "WineToCabinetClose",
+    ],
+    steps: Annotated[int, typer.Option(min=20, help="Control steps timed of each task.")] = 300,
+    image_px: Annotated[int, typer.Option(min=16, help="Side of the picture [px].")] = 128,
+) -> None:
+    """Time the simulated world's control step in its parts: 50 ms of physics, one picture, the observation.
+
+    The budget is 33 ms on one CPU core. A reset compiles the scene's model where a task has more types of things than one
+    model should hold. The last line is the whole report as JSON.
+    """
+    from dial_core.benchmarks.world import bench_world, json_of, table_of
+
+    rows = bench_world(tuple(task), steps, image_px)
+    console.print(table_of(rows, image_px))
+    print(json_of(rows, image_px))

@@ -9,8 +9,8 @@ from pydantic import field_validator
 
 from dial_core.config import Config, config_root, load_config, read_values, validate
 from dial_core.errors import DialError
+from dial_core.sim.camera import Vector
 from dial_core.sim.parts import Part, Ring
-from dial_core.sim.robot import Vector
 from dial_core.sim.task import Range
 
 
@@ -106,11 +106,16 @@ def load_object(name: str) -> ObjectType:
     Raises:
         DialError: there is none of that name, or its file is wrong.
     """
-    families = _families(config_root())
+    return _load(config_root(), name)
+
+
+@cache
+def _load(root: Path, name: str) -> ObjectType:
+    families = _families(root)
     if name in families:
         path, values = families[name]
         return validate(ObjectType, {"name": name, **values}, source=f"{path}: {name}")
-    if not (config_root() / f"objects/{name}.yaml").is_file() and not name.endswith((".yaml", ".yml")):
+    if not (root / f"objects/{name}.yaml").is_file():
         raise DialError(f"no object type '{name}'; available: {', '.join(object_names())}")
     return load_config(ObjectType, "objects", name)
 

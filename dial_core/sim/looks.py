@@ -6,8 +6,8 @@ import mujoco
 
 from dial_core.config import Config, config_root, read_values, validate
 from dial_core.errors import DialError
+from dial_core.sim.camera import Vector
 from dial_core.sim.patterns import PATTERNS, paint
-from dial_core.sim.robot import Vector
 
 TEXTURE_PX = 256
 

@@ -4,10 +4,11 @@ import mujoco
 import numpy as np
 
 from dial_core.embodiment import Embodiment
+from dial_core.sim.camera import CameraMount
 from dial_core.sim.catalogue import ObjectType
 from dial_core.sim.looks import Look, add_look
 from dial_core.sim.objects import add_object
-from dial_core.sim.robot import STATIC_CONTACT, CameraMount, add_robot
+from dial_core.sim.robot import STATIC_CONTACT, add_robot
 
 TIMESTEP_S = 0.002
 SCENE_CAMERA_M = (1.05, 0.75, 0.75)  # the spectator's camera `scene`, in front of the robot and to its left [m]

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
+from dial_core.sim.camera import Vector
 from dial_core.sim.catalogue import ObjectType
 from dial_core.sim.parts import Part
-from dial_core.sim.robot import GEOM_TYPES, NO_CONTACT, OBJECT_CONTACT, STATIC_CONTACT, Vector
+from dial_core.sim.robot import GEOM_TYPES, NO_CONTACT, OBJECT_CONTACT, STATIC_CONTACT
 
 PARKING = np.array([-1.0, 0.0, 0.0])  # behind the robot, never in view [m]
 

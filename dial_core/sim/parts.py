@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from dial_core.config import Config
-from dial_core.sim.robot import Vector
+from dial_core.sim.camera import Vector
 
 ROUND = ("cylinder", "capsule")  # two sizes: radius and half length
 

@@ -8,8 +8,8 @@ from pydantic import Field
 
 from dial_core.config import Config, load_config
 from dial_core.embodiment import Embodiment
+from dial_core.sim.camera import CameraMount, Vector
 
-Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
 MIRROR = np.array([1.0, -1.0, 1.0])
 
@@ -46,26 +46,6 @@ class Servo(Config):
     stiffness: float
     force_limit: float
     armature: float
-
-
-class CameraMount(Config):
-    """Where the head camera sits on its body and where it looks."""
-
-    name: str
-    body: str
-    position: Vector  # [m]
-    pitch_down_rad: float
-    yaw_rad: float
-    field_of_view_rad: float
-
-    def quaternion(self) -> np.ndarray:
-        """The camera's orientation on its body (4,) wxyz: the image's right is x, its up y, the view along -z."""
-        pitch, yaw = self.pitch_down_rad, self.yaw_rad
-        right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
-        view = np.array([np.cos(pitch) * np.cos(yaw), np.cos(pitch) * np.sin(yaw), -np.sin(pitch)])
-        quaternion = np.empty(4)
-        mujoco.mju_mat2Quat(quaternion, np.stack([right, np.cross(right, view), -view], axis=1).flatten())
-        return quaternion
 
 
 class BodyShapes(Config):
@@ -131,7 +111,9 @@ def add_robot(spec: mujoco.MjSpec, embodiment: Embodiment, camera: CameraMount |
     _add_hand(bodies, hand, shapes, left=True)
     _add_servos(spec, embodiment, shapes, hand)
     mount = camera or shapes.camera
-    bodies[mount.body].add_camera(name=mount.name, pos=mount.position, quat=mount.quaternion(), fovy=np.degrees(mount.field_of_view_rad))
+    orientation = np.empty(4)
+    mujoco.mju_mat2Quat(orientation, mount.rotation().flatten())
+    bodies[mount.body].add_camera(name=mount.name, pos=mount.position, quat=orientation, fovy=np.degrees(mount.field_of_view_rad))
 
 
 def coupled_hinges(embodiment: Embodiment) -> list[tuple[str, ...]]:

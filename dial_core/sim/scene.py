@@ -115,14 +115,20 @@ def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> Scen
         if left:
             thing = replace(thing, y=-thing.y, yaw=-thing.yaw)
         if paint:
-            colours = {name: paint[(index + i) % len(paint)] for i, name in enumerate(thing.colours)}
-            thing = replace(thing, colours=colours)
+            thing = replace(thing, colours=_repainted(types[thing.type], paint, index))
         return thing
 
     changes["objects"] = tuple(placed(thing, 2 * i) for i, thing in enumerate(scene.objects))
     changes["distractors"] = tuple(placed(thing, 1 + i) for i, thing in enumerate(distractors))
     changes["source"], changes["goal"] = placed(scene.source, 3), placed(goal, 4)
     return replace(scene, **changes)
+
+
+def _repainted(kind: ObjectType, paint: tuple, index: int) -> dict:
+    """Colours for the parts of a thing from a look's, beginning with the first from `index` on that is unlike its own."""
+    own = np.array([colour for choices in kind.colours.values() for colour in choices])
+    first = max(range(len(paint)), key=lambda i: min(0.2, np.linalg.norm(own - paint[(index + i) % len(paint)], axis=1).min()))
+    return {name: paint[(index + first + i) % len(paint)] for i, name in enumerate(kind.colours)}
 
 
 def _distractors(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> list[ObjectSpec]:

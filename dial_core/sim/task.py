@@ -3,7 +3,7 @@
 from typing import Literal
 
 from dial_core.config import Config, config_root, load_config
-from dial_core.sim.robot import CameraMount
+from dial_core.sim.camera import CameraMount
 
 EVALUATION_SEEDS_FROM = 100_000  # scenes of smaller seeds are for training
 

@@ -28,6 +28,7 @@ DOORS = {
     "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
     "benchmarks": {"training", "data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "cli": {
+        "benchmarks",
         "diagram",
         "embodiment_from_urdf",
         "benchmarks",
