@@ -11,9 +11,7 @@ import typer
 
 from dial_core.cli.options import console
 
-app = typer.Typer(
-    no_args_is_help=True, help="Measure the model's calls, the data's path to it, the world, and the field's peers."
-)
+app = typer.Typer(no_args_is_help=True, help="Measure the model's calls, the data's path to it, the world, and the field's peers.")
 
 Device = Annotated[str, typer.Option(help="cpu, cuda (cuda:1), or meta: count parameters, FLOPs and bytes of any size on no device.")]
 

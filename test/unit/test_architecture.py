@@ -31,7 +31,6 @@ DOORS = {
         "benchmarks",
         "diagram",
         "embodiment_from_urdf",
-        "benchmarks",
         "training",
         "evaluation",
         "data",

@@ -1,9 +1,5 @@
 """One world for all tests of the simulator: it compiles once and every test resets it."""
 
-import os
-
-os.environ.setdefault("MUJOCO_GL", "egl")
-
 import pytest
 
 from dial_core.sim.world import World
