@@ -1,7 +1,8 @@
 """Which nodes run, with which parameters and remappings: plain data, read by launch/*.launch.py and by runner.py.
 
-Two graphs. `sim`: system2, system1 and mujoco_robot, which stands for robot and controllers. `humanoid`: the same without
-mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML names them.
+Graphs. `sim`: system2, system1 and mujoco_robot, which stands for robot and controllers. `humanoid`: the same without
+mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML names them. `record`: the recorder, beside
+one of these or beside a teleoperated robot.
 """
 
 from dataclasses import dataclass, field
@@ -64,11 +65,16 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("scene_camera", False, "also publish image/scene, a view from the side"),
     ),
     "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME),
+    "record": (
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart")),
+        _ROBOT_TIME,
+        Argument("directory", "recordings", "folder in which every episode gets a folder"),
+    ),
 }
 
 
 def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
-    """The nodes of the graph `kind` (`sim` or `humanoid`), with `chosen` in place of the arguments' defaults.
+    """The nodes of the graph `kind` (`sim`, `humanoid` or `record`), with `chosen` in place of the arguments' defaults.
 
     Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
 
@@ -77,6 +83,9 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     """
     values = resolve_arguments(kind, chosen)
     embodiment = load_embodiment(str(values["robot"]))
+    if kind == "record":
+        own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")}
+        return (_node("recorder", own | {"embodiment": values["robot"]}, _robot_topics(embodiment)),)
     remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
     if kind == "sim" and values["namespace"]:
         remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two
@@ -124,10 +133,10 @@ def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -
     return NodeSpec(name, f"dial_ros.{name}_node", config_path("nodes", name), parameters, remappings)
 
 
-def _robot_topics(embodiment: Embodiment, camera: str, cameras: str) -> dict[str, str]:
-    """Remappings from the interface's topic names to the robot's, only where they differ."""
+def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: str = "") -> dict[str, str]:
+    """Remappings from the interface's topic names to the robot's, only where they differ; `camera`, if given, must be the robot's."""
     names = [c.name for c in embodiment.cameras]
-    if camera not in names:
+    if camera is not None and camera not in names:
         raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {', '.join(names)}")
     renamed = _pairs("cameras", cameras, names)
     topics = {f"image/{c.name}": renamed.get(c.name, c.topic) for c in embodiment.cameras}

@@ -23,7 +23,8 @@ DOORS = {
     "model": {"embodiment", "config", "errors"},
     "sim": {"embodiment", "kinematics", "config", "errors"},
     "runtime": {"model", "embodiment", "kinematics", "config", "errors"},
-    "data": {"model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
+    "bags": {"errors"},
+    "data": {"bags", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "training": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
     "benchmarks": {"training", "data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
@@ -34,6 +35,7 @@ DOORS = {
         "training",
         "evaluation",
         "data",
+        "bags",
         "model",
         "runtime",
         "sim",
@@ -44,7 +46,7 @@ DOORS = {
         "errors",
     },
 }
-ROS_MAY_USE = {"runtime", "embodiment", "kinematics", "sim", "viz", "config", "errors"}
+ROS_MAY_USE = {"bags", "runtime", "embodiment", "kinematics", "sim", "viz", "config", "errors"}
 # Statistics of a demo or of an evaluation over ROS are the harness's own.
 ROS_TOOLS_MAY_USE = ROS_MAY_USE | {"evaluation"}
 ROS_TOOLS = {"demo.py", "evaluate.py", "demo_report.py", "demo_video.py"}

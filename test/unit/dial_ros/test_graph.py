@@ -115,7 +115,7 @@ def test_every_argument_has_a_description():
 
 def test_executables_installed_by_cmake_are_the_graphs():
     line = next(line for line in (ROOT / "CMakeLists.txt").read_text().splitlines() if "foreach(node IN ITEMS" in line)
-    assert set(line.split("ITEMS")[1].split(")")[0].split()) == {node.executable for node in graph("sim")}
+    assert set(line.split("ITEMS")[1].split(")")[0].split()) == {node.executable for kind in ("sim", "record") for node in graph(kind)}
 
 
 class Recorded:

@@ -1,0 +1,141 @@
+"""Writes a rosbag2 folder of MCAP files, message by message, as raw bytes.
+
+The `mcap` package and not `rosbags` writes: its writer can end a chunk at any moment (`flush`), so that a killed process
+loses only what came since, and it can go on in a next file. `rosbags` ends a chunk every MiB, which takes minutes when
+only joints are recorded, and knows one file a bag; it reads what is written here.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from mcap.writer import CompressionType, Writer
+
+from dial_core.bags.layout import EPISODE_RECORD, BagContents, BagError, FileSpan, Topic
+
+SPLIT_BYTES = 2 * 2**30
+_CHUNK_BYTES = 2**20  # as rosbag2 and Foxglove like them
+
+
+class BagWriter:
+    """A bag under construction. One thread at a time."""
+
+    def __init__(self, folder: Path, topics: Sequence[Topic], facts: dict[str, str] | None = None, split_bytes: int = SPLIT_BYTES) -> None:
+        """Makes the folder and its first file.
+
+        Args:
+            folder: of the bag, not there yet.
+            topics: all that may be written.
+            facts: what is known at the beginning (instruction, robot); kept even if the bag is never closed.
+            split_bytes: a file that has reached this size is followed by a next one.
+
+        Raises:
+            BagError: the folder is there already, or cannot be made.
+        """
+        self.folder = folder
+        self._split_bytes = split_bytes
+        self._contents = BagContents(list(topics), {topic.name: 0 for topic in topics}, facts=dict(facts or {}))
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            raise BagError(f"{folder} is there already and is not overwritten; choose another label, or move it away") from None
+        except OSError as error:
+            raise BagError(f"{folder} cannot be made: {error}") from error
+        self._open_file()
+
+    @property
+    def messages(self) -> int:
+        """Written so far."""
+        return sum(self._contents.counts.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Messages written so far, by topic."""
+        return dict(self._contents.counts)
+
+    def write(self, topic: str, log_ns: int, publish_ns: int, data: bytes) -> None:
+        """Adds one message.
+
+        Args:
+            topic: name of one of the bag's topics.
+            log_ns: when it was received [ns].
+            publish_ns: when it was sent [ns].
+            data: CDR bytes as they came over the wire.
+
+        Raises:
+            BagError: the disk is full or failed.
+        """
+        with _disk_errors(self.folder):
+            if self._stream.tell() >= self._split_bytes and self._span.messages:
+                self._finish_file()
+                self._open_file()
+            self._mcap.add_message(self._channels[topic], log_ns, data, publish_ns)
+        self._span.note(log_ns)
+        self._contents.counts[topic] += 1
+
+    def flush(self) -> None:
+        """Hands all that was written to the operating system: from here on a killed process loses none of it."""
+        with _disk_errors(self.folder):
+            self._mcap.flush()
+
+    def close(self, facts: dict[str, str] | None = None) -> None:
+        """Completes the bag: index, `metadata.yaml` and further `facts`. Raises BagError if the disk does not take them."""
+        self._contents.facts |= facts or {}
+        with _disk_errors(self.folder):
+            self._mcap.add_metadata(EPISODE_RECORD, self._contents.facts)
+            self._finish_file()
+            self._contents.write(self.folder)
+
+    def abandon(self) -> None:
+        """Lets go of the file as it is, unfinished; readable like that of a killed process."""
+        try:
+            self._stream.close()
+        except OSError:
+            self._stream.raw.close() if hasattr(self._stream, "raw") else None
+
+    def _open_file(self) -> None:
+        path = self.folder / f"{self.folder.name}_{len(self._contents.files)}.mcap"
+        self._stream: IO[bytes] = path.open("xb")
+        self._span = FileSpan(path)
+        self._contents.files.append(self._span)
+        self._mcap = Writer(self._stream, chunk_size=_CHUNK_BYTES, compression=CompressionType.NONE)
+        with _disk_errors(self.folder):
+            self._mcap.start(profile="ros2", library="dial_ros")
+            self._mcap.add_metadata(EPISODE_RECORD, self._contents.facts)
+            self._channels = self._register()
+            self._stream.flush()
+
+    def _register(self) -> dict[str, int]:
+        schemas: dict[str, int] = {}
+        channels = {}
+        for topic in self._contents.topics:
+            if topic.type not in schemas:
+                schemas[topic.type] = self._mcap.register_schema(topic.type, "ros2msg", topic.definition.encode())
+            metadata = {"offered_qos_profiles": topic.qos_yaml(), "topic_type_hash": topic.type_hash}
+            channels[topic.name] = self._mcap.register_channel(topic.name, "cdr", schemas[topic.type], metadata)
+        return channels
+
+    def _finish_file(self) -> None:
+        self._mcap.finish()
+        self._stream.close()
+
+
+class _disk_errors:  # noqa: N801  a context, written like a function
+    """Turns what the disk raises into a BagError that says what to do."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind, error, trace) -> None:
+        if not isinstance(error, OSError):
+            return
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise BagError(
+                f"{self._folder}: the disk is full; make room, then record again. What was written before is safe: `dial repair {self._folder}`"
+            ) from error
+        raise BagError(f"{self._folder}: the disk failed: {error}") from error

@@ -1,0 +1,141 @@
+"""The recorder with real processes: bags hold the very bytes of the wire, survive a kill, and are never overwritten.
+
+pytest test/ros/test_recorder.py
+"""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image, JointState
+from std_srvs.srv import Trigger
+
+from dial_core.bags.reader import Bag
+from dial_core.bags.repair import repair
+from dial_ros import qos
+from dial_ros.messages import image_to_message, to_time
+from dial_ros.msg import Instruction
+from dial_ros.recorded_topics import RecordedTopic
+from dial_ros.srv import StartEpisode, StopEpisode
+
+pytestmark = pytest.mark.ros
+NAMES = ["a", "b"]
+
+
+class Robot:
+    """Publishes pictures and joints when asked, and knows what it has sent."""
+
+    def __init__(self, probe) -> None:
+        self._probe = probe
+        self._images = probe.create_publisher(Image, "image/ego", qos.SENSOR)
+        self._joints = probe.create_publisher(JointState, "joint_states", qos.SENSOR)
+        self._instruction = probe.create_publisher(Instruction, "instruction", qos.LATCHED)
+        self.wire: list[bytes] = []  # the joints, as any subscriber gets them
+        probe.create_subscription(JointState, "joint_states", self.wire.append, RecordedTopic("", "").profile, raw=True)
+        self._step = 0
+
+    def instruct(self, text: str) -> None:
+        self._instruction.publish(Instruction(instruction_id="1", text=text))
+
+    def step(self) -> None:
+        """10 ms of a robot: joints, and every third time a picture."""
+        self._step += 1
+        joints = JointState(name=NAMES, position=[float(self._step), 0.0])
+        joints.header.stamp = to_time(self._step * 10_000_000)
+        self._joints.publish(joints)
+        if self._step % 3 == 0:
+            self._images.publish(image_to_message(np.full((96, 96, 3), self._step % 256, np.uint8), self._step * 10_000_000, "ego"))
+        self._probe.spin(0.01)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("recordings")
+
+
+@pytest.fixture(scope="module")
+def robot(probe):
+    return Robot(probe)
+
+
+@pytest.fixture(scope="module")
+def recorder(nodes, probe, robot, folder):
+    nodes.start("recorder", autostart=True, directory=str(folder), min_free_mb=1)
+    robot.instruct("put the can on the plate")
+    probe.until(lambda: start(probe, "warm-up").success, "a recorder to which the streams flow", 60.0, robot.step)
+    probe.call(Trigger, "recorder/discard_episode", Trigger.Request())
+
+
+def start(probe, label: str = "", instruction: str = "") -> StartEpisode.Response:
+    return probe.call(StartEpisode, "recorder/start_episode", StartEpisode.Request(label=label, instruction=instruction))
+
+
+def stop(probe, outcome: int = StopEpisode.Request.OUTCOME_SUCCESS, note: str = "") -> StopEpisode.Response:
+    return probe.call(StopEpisode, "recorder/stop_episode", StopEpisode.Request(outcome=outcome, note=note))
+
+
+def record(probe, robot, label: str, steps: int = 60) -> StopEpisode.Response:
+    probe.until(lambda: start(probe, label).success, "a start", step=robot.step)
+    for _ in range(steps):
+        robot.step()
+    return stop(probe, note="by hand")
+
+
+def test_a_bag_holds_the_bytes_of_the_wire_and_what_the_operator_said(recorder, probe, robot, folder):
+    answer = record(probe, robot, "first")
+    assert answer.success, answer.message
+    bag = Bag(folder / "first")
+    assert {key: bag.facts[key] for key in ("instruction", "outcome", "note", "embodiment", "lost")} == {
+        "instruction": "put the can on the plate",
+        "outcome": "success",
+        "note": "by hand",
+        "embodiment": "gr1",
+        "lost": "0",
+    }
+    recorded = [data for _, _, data in bag.messages(["/joint_states"])]
+    assert len(recorded) >= 60
+    first = robot.wire.index(recorded[0])
+    assert recorded == robot.wire[first : first + len(recorded)]
+    assert bag.decode("/instruction", next(bag.messages(["/instruction"]))[2]).text == "put the can on the plate"
+
+
+def test_an_episode_that_is_there_is_not_overwritten(recorder, probe, robot):
+    record(probe, robot, "twice", 5)
+    robot.step()
+    answer = start(probe, "twice")
+    assert not answer.success
+    assert "not overwritten" in answer.message
+
+
+def test_a_second_start_is_refused_and_discard_leaves_nothing(recorder, probe, robot, folder):
+    probe.until(lambda: start(probe, "unwanted").success, "a start", step=robot.step)
+    assert "stop or discard it first" in start(probe, "other").message
+    assert probe.call(Trigger, "recorder/discard_episode", Trigger.Request()).success
+    assert not (folder / "unwanted").exists()
+    assert not stop(probe).success
+
+
+def test_a_silent_camera_is_told_before_anything_is_recorded(recorder, probe):
+    answer = probe.until(lambda: (a := start(probe, "blind")) and not a.success and a, "a refusal", step=lambda: discard_if_started(probe))
+    assert "nothing arrives on /image/ego" in answer.message
+
+
+def discard_if_started(probe) -> None:
+    probe.call(Trigger, "recorder/discard_episode", Trigger.Request())
+
+
+def test_a_killed_recorder_leaves_all_but_the_last_second(recorder, probe, robot, nodes, folder):
+    probe.until(lambda: start(probe, "killed").success, "a start", step=robot.step)
+    marked = None
+    end_s = time.monotonic() + 2.5
+    while time.monotonic() < end_s:
+        robot.step()
+        if time.monotonic() < end_s - 1.0:
+            marked = robot._step
+    nodes.end("recorder", signal.SIGKILL)
+    repaired = repair(folder / "killed")
+    bag = Bag(folder / "killed")
+    newest = max(int(bag.decode("/joint_states", data).position[0]) for _, _, data in bag.messages(["/joint_states"]))
+    assert repaired > 100
+    assert newest >= marked
