@@ -27,7 +27,7 @@ from dial_core.errors import DialError
 from dial_ros.interface_text import message_class
 from dial_ros.lifecycle import DialNode, Parameter, run
 from dial_ros.msg import Instruction
-from dial_ros.recorded_topics import RecordedTopic, definitions, described, parse_extra, topics_of
+from dial_ros.recorded_topics import DEPTH, RecordedTopic, definitions, described, parse_extra, topics_of
 from dial_ros.srv import StartEpisode, StopEpisode
 
 MIB = 2**20
@@ -124,6 +124,16 @@ class RecorderNode(DialNode):
 
         return self.create_subscription(message_class(topic.type), topic.name, take, topic.profile, raw=True)
 
+    def _take_what_waits(self) -> None:
+        """Messages that came before now but still wait in the middleware: on a busy machine the executor lags behind."""
+        for subscription in self._inputs:
+            for _ in range(DEPTH):
+                with subscription.handle:
+                    taken = subscription.handle.take_message(subscription.msg_type, True)
+                if taken is None:
+                    break
+                subscription.callback(*taken)
+
     # -- services ------------------------------------------------------------------------------------------------
 
     def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
@@ -208,6 +218,7 @@ class RecorderNode(DialNode):
 
     def _finish(self, outcome: str, note: str) -> str:
         """Completes the bag; what went wrong, or an empty text."""
+        self._take_what_waits()
         spool, self._spool = self._spool, None
         try:
             spool.close({"outcome": outcome, "note": note})

@@ -136,6 +136,6 @@ class _disk_errors:  # noqa: N801  a context, written like a function
             return
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BagError(
-                f"{self._folder}: the disk is full; make room, then record again. What was written before is safe: `dial repair {self._folder}`"
+                f"{self._folder}: the disk is full; make room. What was written before is safe: `dial repair {self._folder}`"
             ) from error
         raise BagError(f"{self._folder}: the disk failed: {error}") from error

@@ -43,10 +43,11 @@ class Robot:
         self._step += 1
         joints = JointState(name=NAMES, position=[float(self._step), 0.0])
         joints.header.stamp = to_time(self._step * 10_000_000)
+        heard = len(self.wire)
         self._joints.publish(joints)
         if self._step % 3 == 0:
             self._images.publish(image_to_message(np.full((96, 96, 3), self._step % 256, np.uint8), self._step * 10_000_000, "ego"))
-        self._probe.spin(0.01)
+        self._probe.until(lambda: len(self.wire) > heard, "its own joints on the wire")
 
 
 @pytest.fixture(scope="module")
