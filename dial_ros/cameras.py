@@ -1,7 +1,6 @@
 """One camera as a node sees it: Image or CompressedImage in, frames by stamp, pixels as the checkpoint's contract wants them."""
 
 import zlib
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,10 +10,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from dial_core.embodiment import Camera, Embodiment
 from dial_core.errors import DialError
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.observation import StampedHistory, UnreadableMessageError, image_from_message, require_readable_image
 from dial_core.runtime.views import CameraView, fit_view
 from dial_ros import qos
 from dial_ros.lifecycle import DialNode
-from dial_ros.messages import UnreadableMessageError, image_from_message, require_readable_image, to_ns
+from dial_ros.messages import to_ns
 from dial_ros.rates import Rate, StampedStream
 
 TRANSPORTS = ("raw", "compressed")
@@ -57,7 +57,7 @@ class CameraInput:
         self.view, self.arrivals, self.rate = view, StampedStream(), Rate()
         self._node, self._size = node, (camera.height, camera.width)
         self._on_frame, self._on_refusal = on_frame, on_refusal
-        self._frames: deque[Frame] = deque(maxlen=KEPT_FRAMES)
+        self._frames: StampedHistory[Frame] = StampedHistory(KEPT_FRAMES)
         self._decodes = True
         self._frozen_timeout_s = frozen_timeout_s
         self._repeated: tuple[int, int] = (0, 0)  # checksum of the newest picture, and since when it is the same [ns]
@@ -76,10 +76,7 @@ class CameraInput:
 
     def before(self, stamp_ns: int, max_gap_s: float) -> Frame | None:
         """The newest frame at or before `stamp_ns`, unless more than `max_gap_s` [s] before it."""
-        for frame in reversed(self._frames):
-            if frame.stamp_ns <= stamp_ns:
-                return frame if stamp_ns - frame.stamp_ns <= max_gap_s * NANOSECONDS else None
-        return None
+        return self._frames.at(stamp_ns, max_gap_s)
 
     def clear(self) -> None:
         """Forgets all frames (the clock jumped)."""
@@ -110,9 +107,7 @@ class CameraInput:
         except UnreadableMessageError as error:
             self._on_refusal(f"camera '{self.view.name}': {error}")
             return
-        if self._frames and frame.stamp_ns < self._frames[-1].stamp_ns:
-            self._frames.clear()  # the camera's clock went back
-        self._frames.append(frame)
+        self._frames.add(frame.stamp_ns, frame)
         self._on_frame(frame)
 
     def _require_change(self, frame: Frame) -> None:

@@ -15,11 +15,11 @@ from dial_core.embodiment import Embodiment
 from dial_core.runtime.arming import Input
 from dial_core.runtime.contract import Contract
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.observation import JointHistory, JointOrder, UnreadableMessageError
 from dial_ros import qos
 from dial_ros.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame, camera_of
-from dial_ros.joint_history import JointHistory
 from dial_ros.lifecycle import DialNode
-from dial_ros.messages import JointOrder, UnreadableMessageError, to_ns
+from dial_ros.messages import to_ns
 from dial_ros.rates import Rate, StampedStream
 
 REFUSED = ("image", "joint_states", "joints_of_frame", "cameras_of_frame")

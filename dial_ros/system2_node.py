@@ -18,11 +18,12 @@ from dial_core.embodiment import load_embodiment
 from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.guard import NotFiniteError, require_finite
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.observation import UnreadableMessageError
 from dial_ros import qos
 from dial_ros.cameras import CameraInput, Frame, camera_of
 from dial_ros.foresight_picture import ForesightPicture
 from dial_ros.lifecycle import DialNode, Parameter, one_thread, run
-from dial_ros.messages import UnreadableMessageError, foresight_to_message, image_to_message, to_time
+from dial_ros.messages import foresight_to_message, image_to_message, to_time
 from dial_ros.msg import Instruction, LatentForesight, System2Status
 from dial_ros.rates import Rate
 from dial_ros.srv import SetInstruction

@@ -16,8 +16,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 
 from dial_core.errors import DialError
+from dial_core.runtime.observation import image_from_message
 from dial_ros import qos
-from dial_ros.messages import foresight_from_message, image_from_message, to_ns
+from dial_ros.messages import foresight_from_message, to_ns
 from dial_ros.msg import LatentForesight, System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
 

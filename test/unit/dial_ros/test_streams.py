@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dial_core.runtime.motion import NANOSECONDS
-from dial_ros.joint_history import JointHistory
+from dial_core.runtime.observation import JointHistory
 from dial_ros.rates import Rate, StampedStream
 from dial_ros.worker import Worker
 
