@@ -7,9 +7,8 @@ from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.embodiment import Embodiment
 from dial_core.errors import DialError
+from dial_core.runtime.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.runtime.motion import NANOSECONDS
-from dial_ros.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError
-from dial_ros.trajectory import request_from_message
 
 # A real controller would wait for a trajectory of the future. Here one that far ahead was sent before the clock was set back.
 MAX_AHEAD_S = 0.5
@@ -31,7 +30,7 @@ class ControllerBank:
     def accept(self, name: str, message: JointTrajectory) -> str:
         """Hands a trajectory to the controller `name`; empty if it is played now, else why it is rejected."""
         try:
-            request = request_from_message(message)
+            request = TrajectoryRequest.from_message(message)
             with self._lock:
                 ahead_s = (request.stamp_ns - self._now_ns) / NANOSECONDS
                 if ahead_s > MAX_AHEAD_S:

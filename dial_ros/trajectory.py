@@ -1,4 +1,4 @@
-"""A joint motion -> one JointTrajectory a controller, as ros2_controllers' joint_trajectory_controller wants it; and back."""
+"""A joint motion -> one JointTrajectory a controller, as ros2_controllers' joint_trajectory_controller wants it."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dial_core.embodiment import Controller
 from dial_core.runtime.motion import NANOSECONDS, JointMotion
-from dial_ros.joint_trajectory_controller import TrajectoryRequest
-from dial_ros.messages import to_ns, to_time
+from dial_ros.messages import to_time
 
 
 class TrajectorySplitter:
@@ -33,18 +32,6 @@ class TrajectorySplitter:
             for position, velocity, duration in zip(motion.positions[:, index], motion.velocities[:, index], durations, strict=True)
         ]
         return message
-
-
-def request_from_message(message: JointTrajectory) -> TrajectoryRequest:
-    """The message as plain arrays for the emulated controller; nothing is judged here."""
-    return TrajectoryRequest(
-        joint_names=tuple(message.joint_names),
-        stamp_ns=to_ns(message.header.stamp),
-        times_ns=tuple(p.time_from_start.sec * NANOSECONDS + p.time_from_start.nanosec for p in message.points),
-        positions=tuple(tuple(p.positions) for p in message.points),
-        velocities=tuple(tuple(p.velocities) for p in message.points),
-        efforts=tuple(tuple(p.effort) for p in message.points),
-    )
 
 
 def _duration(offset_s: float) -> Duration:

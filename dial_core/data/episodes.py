@@ -11,6 +11,8 @@ import numpy as np
 
 from dial_core.data.video import encode
 
+_VIDEO_OF = "video_of_"  # a further camera's video in the file
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -38,7 +40,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class StoredEpisode:
-    """An episode as it lies in a file: its frames still coded (`video`, mp4 bytes)."""
+    """An episode as it lies in a file: its frames still coded (`video`, mp4 bytes; `more_videos` those of further cameras, by name)."""
 
     video: bytes
     states: np.ndarray
@@ -46,6 +48,7 @@ class StoredEpisode:
     instruction: str
     seed: int
     facts: dict
+    more_videos: dict[str, bytes] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.states)
@@ -53,12 +56,25 @@ class StoredEpisode:
 
 def save_episode(path: Path, episode: Episode, rate_hz: float) -> None:
     """Writes the episode to `path` (.npz); a reader never sees half a file."""
+    video = encode(episode.frames, rate_hz)
+    store_episode(path, StoredEpisode(video, episode.states, episode.actions, episode.instruction, episode.seed, episode.facts))
+
+
+def store_episode(path: Path, episode: StoredEpisode) -> None:
+    """Writes an episode whose frames are coded already to `path` (.npz); a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     note = json.dumps({"instruction": episode.instruction, "seed": episode.seed, "facts": episode.facts})
-    video = np.frombuffer(encode(episode.frames, rate_hz), np.uint8)
+    videos = {f"{_VIDEO_OF}{name}": np.frombuffer(video, np.uint8) for name, video in episode.more_videos.items()}
     with partial.open("wb") as file:
-        np.savez(file, video=video, states=episode.states, actions=episode.actions, note=note)
+        np.savez(
+            file,
+            video=np.frombuffer(episode.video, np.uint8),
+            states=episode.states,
+            actions=episode.actions,
+            note=np.array(note),
+            **videos,
+        )
     partial.rename(path)
 
 
@@ -66,4 +82,5 @@ def load_episode(path: Path) -> StoredEpisode:
     """Reads what `save_episode` wrote."""
     with np.load(path) as file:
         note = json.loads(str(file["note"]))
-        return StoredEpisode(file["video"].tobytes(), file["states"], file["actions"], **note)
+        more = {name.removeprefix(_VIDEO_OF): file[name].tobytes() for name in file.files if name.startswith(_VIDEO_OF)}
+        return StoredEpisode(file["video"].tobytes(), file["states"], file["actions"], **note, more_videos=more)

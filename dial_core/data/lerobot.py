@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,33 +29,48 @@ from dial_core.errors import DialError
 EPISODES_PER_FILE = 500
 
 
-def write_dataset(folder: Path, episodes: Sequence[Path], embodiment: Embodiment, frame_shape: tuple[int, int]) -> None:
+def write_dataset(
+    folder: Path,
+    episodes: Sequence[Path],
+    embodiment: Embodiment,
+    frame_shape: tuple[int, int],
+    more_cameras: Mapping[str, tuple[int, int]] | None = None,
+) -> None:
     """Packs stored episodes, in the order given, as a LeRobot v3 dataset at `folder`, which appears complete or not at all.
 
     Args:
-        episodes: files of `save_episode`.
-        frame_shape: (height, width) [pixel] of the frames.
+        episodes: files of `save_episode` or `store_episode`.
+        frame_shape: (height, width) [pixel] of the first camera's frames.
+        more_cameras: those of the further cameras, by name; every episode has their videos.
     """
     if not episodes:
         raise DialError(f"No episode to write to {folder}; collect at least one successful demonstration.")
     partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    key = video_key(embodiment)
+    shapes = {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}
     tasks: dict[str, int] = {}
     parts: list[dict[str, Statistics]] = []
     frames = 0
     for file_index, first in enumerate(range(0, len(episodes), EPISODES_PER_FILE)):
         batch = [load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]]
         name = f"chunk-000/file-{file_index:03d}"
-        table, rows, statistics = _tables(batch, first, frames, file_index, tasks, key, embodiment.rate_hz)
+        table, rows, statistics = _tables(
+            batch, first, frames, file_index, tasks, [camera_key(name) for name in shapes], embodiment.rate_hz
+        )
         _write_parquet(partial / f"data/{name}.parquet", table)
         _write_parquet(partial / f"meta/episodes/{name}.parquet", rows)
-        concatenate(partial / f"videos/{key}/{name}.mp4", [episode.video for episode in batch], embodiment.rate_hz)
+        for camera in shapes:
+            videos = [episode.more_videos[camera] if camera in (more_cameras or {}) else episode.video for episode in batch]
+            concatenate(partial / f"videos/{camera_key(camera)}/{name}.mp4", videos, embodiment.rate_hz)
         parts += statistics
         frames += table.num_rows
     stats = {name: merge([part[name] for part in parts]).as_lerobot() for name in parts[0]}
-    info = info_of(embodiment, key, frame_shape, len(episodes), frames, len(tasks))
+    info = info_of(embodiment, {camera_key(name): shape for name, shape in shapes.items()}, len(episodes), frames, len(tasks))
     _write_parquet(partial / "meta/tasks.parquet", tasks_table(tasks))
-    for name, content in {"info": info, "stats": stats, "modality": modality_of(embodiment, key)}.items():
+    for name, content in {
+        "info": info,
+        "stats": stats,
+        "modality": modality_of(embodiment, {name: camera_key(name) for name in shapes}),
+    }.items():
         (partial / f"meta/{name}.json").write_text(json.dumps(content, indent=2) + "\n")
     if folder.exists():
         shutil.rmtree(folder)
@@ -64,7 +79,12 @@ def write_dataset(folder: Path, episodes: Sequence[Path], embodiment: Embodiment
 
 def video_key(embodiment: Embodiment) -> str:
     """Name of the head camera's video in the dataset."""
-    return f"observation.images.{embodiment.cameras[0].name}"
+    return camera_key(embodiment.cameras[0].name)
+
+
+def camera_key(name: str) -> str:
+    """Name of a camera's video in the dataset."""
+    return f"observation.images.{name}"
 
 
 def _tables(
@@ -73,7 +93,7 @@ def _tables(
     first_frame: int,
     file_index: int,
     tasks: dict[str, int],
-    key: str,
+    keys: list[str],
     rate_hz: float,
 ) -> tuple[pyarrow.Table, pyarrow.Table, list[dict[str, Statistics]]]:
     """Frame table, episode table and statistics of one file's episodes; new instructions are added to `tasks`."""
@@ -105,10 +125,16 @@ def _tables(
                 "data/file_index": file_index,
                 "dataset_from_index": frame,
                 "dataset_to_index": frame + length,
-                f"videos/{key}/chunk_index": 0,
-                f"videos/{key}/file_index": file_index,
-                f"videos/{key}/from_timestamp": file_frame / rate_hz,
-                f"videos/{key}/to_timestamp": (file_frame + length) / rate_hz,
+                **{
+                    f"videos/{key}/{what}": value
+                    for key in keys
+                    for what, value in {
+                        "chunk_index": 0,
+                        "file_index": file_index,
+                        "from_timestamp": file_frame / rate_hz,
+                        "to_timestamp": (file_frame + length) / rate_hz,
+                    }.items()
+                },
                 "meta/episodes/chunk_index": 0,
                 "meta/episodes/file_index": file_index,
                 **{f"stats/{name}/{what}": value for name in own for what, value in own[name].as_lerobot().items()},

@@ -17,21 +17,10 @@ def vector_names(embodiment: Embodiment) -> list[str]:
     return [f"{side}_wrist_{part}" for side in ("left", "right") for part in wrist] + list(embodiment.joint_names)
 
 
-def info_of(embodiment: Embodiment, key: str, frame_shape: tuple[int, int], episodes: int, frames: int, tasks: int) -> dict:
-    """Content of `meta/info.json`."""
-    height, width = frame_shape
+def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes: int, frames: int, tasks: int) -> dict:
+    """Content of `meta/info.json`. `videos`: (height, width) [pixel] by key, the head camera's first."""
     vector = {"dtype": "float32", "shape": [embodiment.state_dim], "names": vector_names(embodiment)}
-    video = {
-        "video.height": height,
-        "video.width": width,
-        "video.channels": 3,
-        "video.fps": round(embodiment.rate_hz),
-        "video.codec": "h264",
-        "video.pix_fmt": "yuv444p",
-        "video.is_depth_map": False,
-        "has_audio": False,
-    }
-    camera = {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"], "info": video}
+    cameras = {key: _camera_feature(*shape, embodiment.rate_hz) for key, shape in videos.items()}
     scalars = {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _SCALARS.items()}
     return {
         "codebase_version": "v3.0",
@@ -46,12 +35,29 @@ def info_of(embodiment: Embodiment, key: str, frame_shape: tuple[int, int], epis
         "splits": {"train": f"0:{episodes}"},
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
         "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
-        "features": {key: camera, "observation.state": vector, "action": vector, **scalars},
+        "features": {**cameras, "observation.state": vector, "action": vector, **scalars},
     }
 
 
-def modality_of(embodiment: Embodiment, key: str) -> dict:
-    """Content of `meta/modality.json`: which slice of the vectors is which part of the robot (GR00T's convention)."""
+def _camera_feature(height: int, width: int, rate_hz: float) -> dict:
+    video = {
+        "video.height": height,
+        "video.width": width,
+        "video.channels": 3,
+        "video.fps": round(rate_hz),
+        "video.codec": "h264",
+        "video.pix_fmt": "yuv444p",
+        "video.is_depth_map": False,
+        "has_audio": False,
+    }
+    return {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"], "info": video}
+
+
+def modality_of(embodiment: Embodiment, keys: dict[str, str]) -> dict:
+    """Content of `meta/modality.json`: which slice of the vectors is which part of the robot (GR00T's convention).
+
+    `keys`: the videos' keys by camera name.
+    """
     parts = {
         "left_wrist_position": slice(0, 3),
         "left_wrist_rotation_6d": slice(3, 9),
@@ -63,7 +69,7 @@ def modality_of(embodiment: Embodiment, key: str) -> dict:
     return {
         "state": vector,
         "action": vector,
-        "video": {embodiment.cameras[0].name: {"original_key": key}},
+        "video": {name: {"original_key": key} for name, key in keys.items()},
         "annotation": {"human.task_description": {"original_key": "task_index"}},
     }
 

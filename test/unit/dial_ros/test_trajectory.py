@@ -3,10 +3,10 @@
 import numpy as np
 
 from dial_core.embodiment import load_embodiment
+from dial_core.runtime.joint_trajectory_controller import JointTrajectoryController, TrajectoryRequest
 from dial_core.runtime.motion import JointMotion
-from dial_ros.joint_trajectory_controller import JointTrajectoryController
 from dial_ros.messages import to_ns
-from dial_ros.trajectory import TrajectorySplitter, request_from_message
+from dial_ros.trajectory import TrajectorySplitter
 
 EMBODIMENT = load_embodiment("gr1")
 STAMP_NS = 12_345_678_901
@@ -35,7 +35,7 @@ def test_the_controllers_play_the_motion_as_it_was_meant():
     messages = TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(wanted)
     for controller in EMBODIMENT.controllers:
         played = JointTrajectoryController(controller, np.zeros(len(controller.joints)))
-        played.accept(request_from_message(messages[controller.name]), STAMP_NS + 10_000_000)
+        played.accept(TrajectoryRequest.from_message(messages[controller.name]), STAMP_NS + 10_000_000)
         index = [EMBODIMENT.joint_names.index(name) for name in controller.joints]
         for time_ns in range(STAMP_NS + 10_000_000, STAMP_NS + 250_000_000, 10_000_000):
             np.testing.assert_allclose(played.sample(time_ns), wanted.sample(time_ns)[0][index], atol=1e-9)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dial_core.embodiment import Controller
-from dial_ros.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
+from dial_core.runtime.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 
 MS = 1_000_000
 GOOD = TrajectoryRequest(

@@ -5,6 +5,7 @@ After ros2_controllers' `joint_trajectory_controller.cpp` (`validate_trajectory_
 """
 
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 
@@ -35,6 +36,19 @@ class TrajectoryRequest:
     positions: tuple[tuple[float, ...], ...]
     velocities: tuple[tuple[float, ...], ...]
     efforts: tuple[tuple[float, ...], ...] = ()
+
+    @classmethod
+    def from_message(cls, message: Any) -> Self:
+        """A JointTrajectory, rclpy's or one decoded from a bag, as plain data; nothing is judged here."""
+        points = message.points
+        return cls(
+            joint_names=tuple(message.joint_names),
+            stamp_ns=message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec,
+            times_ns=tuple(p.time_from_start.sec * NANOSECONDS + p.time_from_start.nanosec for p in points),
+            positions=tuple(tuple(p.positions) for p in points),
+            velocities=tuple(tuple(p.velocities) for p in points),
+            efforts=tuple(tuple(p.effort) for p in points),
+        )
 
 
 class JointTrajectoryController:
