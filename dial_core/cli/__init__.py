@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import beginning, bench, data, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
+from dial_core.cli import bags, beginning, bench, data, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -30,6 +30,7 @@ where they were if you call them again; the others start anew.
 """,
 )
 RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe")  # commands that go on where they were interrupted
+RESUMING = ("pretrain", "collect", "train", "convert")  # commands that go on where they were interrupted
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
@@ -52,10 +53,12 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "smoothness": motion.smoothness,
     "trace": motion.trace,
 }
+
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.data_app, name="data")
+app.add_typer(bags.convert_app, name="convert")
 
 
 def main() -> None:

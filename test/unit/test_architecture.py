@@ -23,7 +23,7 @@ DOORS = {
     "model": {"embodiment", "config", "errors"},
     "sim": {"embodiment", "kinematics", "config", "errors"},
     "runtime": {"model", "embodiment", "kinematics", "config", "errors"},
-    "bags": {"errors"},
+    "bags": {"embodiment", "config", "errors"},
     "data": {"bags", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "training": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "config", "errors"},
     "evaluation": {"data", "model", "runtime", "sim", "embodiment", "kinematics", "viz", "config", "errors"},
