@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import PointStamped
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
@@ -82,9 +83,11 @@ class MujocoRobotNode(DialNode):
         self._image_out = self.create_publisher(Image, f"image/{self._camera.name}", qos.SENSOR)
         self._scene_out = self.create_publisher(Image, "image/scene", qos.SENSOR) if self.value("scene_camera") else None
         self._set_points_out = self.create_publisher(JointState, "~/set_points", qos.EVENTS)
+        self._target_out = self.create_publisher(PointStamped, "~/target", qos.SENSOR)  # privileged: for the expert only
         self._success_out = self.create_publisher(Bool, "~/success", qos.LATCHED)
         self._rejected_out = self.create_publisher(String, "~/rejected", qos.EVENTS)
-        self._outputs = [self._clock_out, self._joints_out, self._image_out, self._set_points_out, self._success_out, self._rejected_out]
+        self._outputs = [self._clock_out, self._joints_out, self._image_out, self._set_points_out]
+        self._outputs += [self._target_out, self._success_out, self._rejected_out]
         if self._scene_out:
             self._outputs.append(self._scene_out)
         self._inputs = [
@@ -230,6 +233,7 @@ class MujocoRobotNode(DialNode):
         self._publish_joints(stamp)
         if self._slices % CONTROL_SLICES == 0:
             self._judge()
+            self._publish_target(stamp)
             self._publish_image(self._image_out, self._camera.name, self._camera.height, self._camera.width, self._camera.frame)
         if self._scene_out and self._slices % SCENE_SLICES == 0:
             self._publish_image(self._scene_out, "scene", SCENE_HEIGHT, SCENE_WIDTH, "world")
@@ -240,6 +244,13 @@ class MujocoRobotNode(DialNode):
         message.position = self._world.joint_positions().tolist()
         message.velocity = self._world.joint_velocities().tolist()
         self._joints_out.publish(message)
+
+    def _publish_target(self, stamp) -> None:
+        """Centre of the object that the instruction names, in the robot's base frame [m]."""
+        message = PointStamped()
+        message.header.stamp, message.header.frame_id = stamp, self._embodiment.base
+        message.point.x, message.point.y, message.point.z = self._world.target_position().tolist()
+        self._target_out.publish(message)
 
     def _publish_image(self, publisher, camera: str, height: int, width: int, frame: str) -> None:
         publisher.publish(image_to_message(self._world.render(camera, height, width), self._now_ns, frame))

@@ -160,6 +160,14 @@ class World:
         """Measured joint velocities in vector order (29,) [rad/s]."""
         return np.sum(self.data.qvel[self._dofs] * self._weights, axis=1)
 
+    def target_position(self) -> np.ndarray:
+        """Centre of the named object (3,) [m]."""
+        return self.data.xpos[self.slots[self.scene.objects[self.scene.target].type].body].copy()
+
+    def see_target_at(self, position: np.ndarray) -> None:
+        """Takes the named object to be at `position` (3,) [m]: for an expert that plans beside another, moving world."""
+        self.data.xpos[self.slots[self.scene.objects[self.scene.target].type].body] = position
+
     # -- pictures ------------------------------------------------------------------------------------------------
 
     def render(self, camera: str = "ego", height: int | None = None, width: int | None = None) -> np.ndarray:
