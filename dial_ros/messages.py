@@ -11,12 +11,11 @@ from sensor_msgs.msg import Image
 
 from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.observation import UnreadableMessageError
+from dial_core.runtime.observation import LONGEST_ID, UnreadableMessageError
+from dial_core.runtime.observation import foresight_from_message as foresight_from_message
 from dial_ros.msg import Instruction, LatentForesight
 
 LONGEST_TEXT = 10_000  # [characters] of an instruction; system2 accepts at most so many, whatever it is set to
-LONGEST_ID = 100  # [characters]; a uuid has 36
-_CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
 
 
 def to_ns(time: Time) -> int:
@@ -48,28 +47,6 @@ def image_to_message(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     message.header.frame_id = frame_id
     message.data = array.array("B", np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
     return message
-
-
-def foresight_from_message(message: LatentForesight) -> Foresight:
-    """The foresight as it came. Tokens are float32; flat if they do not fill the shape, empty if the dtype is unknown."""
-    shape = tuple(int(n) for n in message.shape)
-    tokens = np.empty(0, dtype=np.float32)
-    if message.dtype in ("float32", "float16"):
-        element = np.dtype(message.dtype).newbyteorder("<")
-        whole = len(message.data) // element.itemsize
-        tokens = np.frombuffer(message.data, dtype=element, count=whole)
-        # Bytes left over, or too few, stay flat: the gate then refuses the shape.
-        if len(message.data) == element.itemsize * int(np.prod(shape)):
-            tokens = tokens.reshape(shape)
-    return Foresight(
-        tokens=tokens,
-        shape=shape,
-        dtype=message.dtype[:_CUT],
-        stamp_ns=to_ns(message.header.stamp),
-        seq=message.seq,
-        instruction_id=message.instruction_id[:_CUT],
-        model_id=message.model_id[:_CUT],
-    )
 
 
 def foresight_to_message(foresight: Foresight, publish_ns: int, frame_id: str, horizon_s: float) -> LatentForesight:

@@ -59,6 +59,7 @@ for name, command in COMMANDS.items():
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.data_app, name="data")
 app.add_typer(bags.convert_app, name="convert")
+app.add_typer(bags.replay_app, name="replay")
 
 
 def main() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from dial_core.cli.options import Workers, console
+from dial_core.cli.options import Checkpoint, Task, Workers, console
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
 
@@ -64,3 +66,77 @@ def repair(bags: Bags) -> None:
             console.print(f"{folder}: {run(folder)} messages kept", highlight=False)
         if not found:
             console.print(f"{source}: no unfinished bag in it", highlight=False)
+
+
+replay_app = typer.Typer(no_args_is_help=True, help="Play recordings: through the simulated robot, or through System-1 alone.")
+
+
+@replay_app.command("robot")
+def replay_robot(
+    source: Annotated[Path, typer.Argument(help="A bag, or a LeRobot dataset.")],
+    episode: Annotated[int, typer.Option(min=0, help="Of the dataset.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Scene of the simulated world; the recording's own, to see it succeed again.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for replay.json and the robot's log.")] = Path("out/replay"),
+    task: Task = "PlacematToPlate",
+) -> None:
+    """Play an episode's actions, or a bag's commands, through `mujoco_robot` over ROS.
+
+    What a recording asks of a robot is seen before a real one does it. `replay.json` tells how closely the joints followed
+    and whether the task succeeded.
+    """
+    from dial_core.data.motions import recorded_targets, save_motion
+
+    targets, embodiment = recorded_targets(source, episode)
+    motion = out / "motion.npz"
+    save_motion(motion, targets, embodiment)
+    _run_module("dial_ros.replay", str(motion), "--seed", str(seed), "--task", task, "--out", str(out))
+
+
+@replay_app.command("chunks")
+def replay_chunks(
+    checkpoint: Checkpoint,
+    bag: Annotated[Path, typer.Argument(help="A bag with foresights of this checkpoint (recorded while it drove).")],
+    out: Annotated[Path, typer.Option(help="Folder for open_loop.json and open_loop.png.")] = Path("out/open_loop"),
+    period_steps: Annotated[int, typer.Option(min=1, help="Control steps between two chunks.")] = 3,
+    flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
+) -> None:
+    """Run System-1 alone on a recording, from its recorded foresights; no VLM, no robot.
+
+    Its chunks are compared with what was commanded, joint by joint and by steps ahead, beside the error of standing still.
+    """
+    from rich.markdown import Markdown
+
+    from dial_core.data.open_loop import open_loop, write_open_loop
+    from dial_core.embodiment import load_embodiment
+    from dial_core.runtime.checkpoint import load_checkpoint
+
+    result = open_loop(checkpoint, bag, period_steps, flow_steps)
+    embodiment = load_embodiment(load_checkpoint(checkpoint).contract.embodiment)
+    console.print(Markdown(write_open_loop(out, result, embodiment)))
+    console.print(f"{result.chunks} chunks; pictures in {out}", highlight=False)
+
+
+def record(
+    out: Annotated[Path, typer.Option(help="Folder in which every episode gets a folder.")] = Path("recordings"),
+    expert: Annotated[bool, typer.Option("--expert", help="In simulation: the scripted expert drives, without an operator.")] = False,
+    episodes: Annotated[int, typer.Option(min=1, help="With --expert: successful demonstrations wanted.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="With --expert: first scene; 100000 and up are for evaluation.")] = 0,
+    task: Task = "PlacematToPlate",
+    instruction: Annotated[str, typer.Option(help="What the robot is to do; empty: as the topic `instruction` says.")] = "",
+    robot: Annotated[str, typer.Option(help="Embodiment: a name in config/embodiments/, or a YAML file.")] = "gr1",
+    sim_time: Annotated[bool, typer.Option("--sim-time", help="Take the time from /clock.")] = False,
+) -> None:
+    """Record demonstrations as rosbag2 folders (MCAP): episode by episode from the keyboard, or by the expert in simulation.
+
+    Without --expert: starts the recorder beside whatever drives the robot (teleoperation, a policy) and asks when to begin
+    and how it went. The bags open in `ros2 bag`, Foxglove and rosbags; `dial convert bag` makes a dataset of them.
+    """
+    if expert:
+        _run_module("dial_ros.record_expert", "--out", str(out), "--task", task, "--episodes", str(episodes), "--seed", str(seed))
+    line = ["--out", str(out), "--robot", robot, "--instruction", instruction]
+    _run_module("dial_ros.record", *line, *(["--sim-time"] if sim_time else []))
+
+
+def _run_module(module: str, *words: str) -> NoReturn:
+    """Goes over into a program of the ROS side, which the core does not import."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *words])

@@ -61,7 +61,7 @@ def find_bags(sources: Sequence[Path]) -> list[Path]:
     """The bag folders among `sources` and directly below them, in order. Raises DialError if there is none in one of them."""
     bags: list[Path] = []
     for source in sources:
-        found = [folder for folder in (source, *sorted(source.glob("*/"))) if _is_bag(folder)]
+        found = [folder for folder in (source, *sorted(source.glob("*/"))) if is_bag(folder)]
         if not found:
             raise DialError(f"{source} is no bag and has none directly below it (no {METADATA_FILE}, no .mcap file)")
         bags += found[:1] if found[0] == source else found
@@ -190,7 +190,8 @@ class Film:
         raise DialError(f"picture {number} of {self._topic} was there and is gone; did the bag change meanwhile?")
 
 
-def _is_bag(folder: Path) -> bool:
+def is_bag(folder: Path) -> bool:
+    """Whether `folder` holds a rosbag2, finished or not."""
     return (folder / METADATA_FILE).is_file() or any(folder.glob("*.mcap")) or any(folder.glob("*.db3"))
 
 

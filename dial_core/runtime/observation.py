@@ -13,9 +13,12 @@ import numpy as np
 
 from dial_core.errors import DialError
 from dial_core.runtime.encodings import ENCODINGS, to_rgb
+from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.motion import NANOSECONDS
 
 JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
+LONGEST_ID = 100  # [characters] of an instruction's id; a uuid has 36
+_CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
 
 T = TypeVar("T")
 
@@ -42,6 +45,11 @@ class StampedHistory(Generic[T]):
             if entry_ns <= stamp_ns:
                 return value if stamp_ns - entry_ns <= max_gap_s * NANOSECONDS else None
         return None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came yet."""
+        return not self._entries
 
     def clear(self) -> None:
         """Forgets all (the clock jumped)."""
@@ -138,3 +146,25 @@ def _decompressed(message: Any) -> np.ndarray:
             f"compressed image '{message.format}' of {len(message.data)} bytes cannot be decoded; is it jpeg or png?"
         )
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def foresight_from_message(message: Any) -> Foresight:
+    """The foresight of a LatentForesight as it came. Tokens are float32; flat if they do not fill the shape, empty for an unknown dtype."""
+    shape = tuple(int(n) for n in message.shape)
+    tokens = np.empty(0, dtype=np.float32)
+    if message.dtype in ("float32", "float16"):
+        element = np.dtype(message.dtype).newbyteorder("<")
+        whole = len(message.data) // element.itemsize
+        tokens = np.frombuffer(message.data, dtype=element, count=whole)
+        # Bytes left over, or too few, stay flat: the gate then refuses the shape.
+        if len(message.data) == element.itemsize * int(np.prod(shape)):
+            tokens = tokens.reshape(shape)
+    return Foresight(
+        tokens=tokens,
+        shape=shape,
+        dtype=message.dtype[:_CUT],
+        stamp_ns=message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec,
+        seq=message.seq,
+        instruction_id=message.instruction_id[:_CUT],
+        model_id=message.model_id[:_CUT],
+    )
