@@ -66,7 +66,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     ),
     "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME),
     "record": (
-        *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart")),
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart", "controllers", "dry_run")),
         _ROBOT_TIME,
         Argument("directory", "recordings", "folder in which every episode gets a folder"),
     ),
@@ -84,8 +84,9 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     values = resolve_arguments(kind, chosen)
     embodiment = load_embodiment(str(values["robot"]))
     if kind == "record":
-        own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")}
-        return (_node("recorder", own | {"embodiment": values["robot"]}, _robot_topics(embodiment)),)
+        own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")} | {"embodiment": values["robot"]}
+        commands = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
+        return (_node("recorder", own, _robot_topics(embodiment) | commands),)
     remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
     if kind == "sim" and values["namespace"]:
         remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two

@@ -12,6 +12,7 @@ from dial_core.errors import DialError
 from dial_ros.interface_text import definition_of, type_hash_of
 
 DEPTH = 100  # a recorder wants every message: 3 s of a camera, 1 s of joints may wait while the executor is busy
+TRANSPORTS = {"raw": ("sensor_msgs/msg/Image", ""), "compressed": ("sensor_msgs/msg/CompressedImage", "/compressed")}
 
 
 @dataclass(frozen=True)
@@ -42,20 +43,26 @@ class RecordedTopic:
         )
 
 
-def topics_of(embodiment: Embodiment, cameras: Sequence[str] = (), extra: Sequence[RecordedTopic] = ()) -> list[RecordedTopic]:
+def topics_of(
+    embodiment: Embodiment, cameras: Sequence[str] = (), extra: Sequence[RecordedTopic] = (), transport: str = "raw"
+) -> list[RecordedTopic]:
     """Cameras, joints, commands, instruction, foresight and status of a robot, then `extra`.
 
     Args:
         cameras: of the embodiment's; none: all.
+        transport: raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed.
 
     Raises:
-        DialError: a camera is not the embodiment's.
+        DialError: a camera is not the embodiment's, or the transport is unknown.
     """
     known = [camera.name for camera in embodiment.cameras]
     if unknown := sorted(set(cameras) - set(known)):
         raise DialError(f"embodiment '{embodiment.name}' has no camera '{unknown[0]}'; cameras: {', '.join(known)}")
+    if transport not in TRANSPORTS:
+        raise DialError(f"image_transport '{transport}' is not known; choose one of: {', '.join(TRANSPORTS)}")
+    kind, ending = TRANSPORTS[transport]
     return [
-        *(RecordedTopic(f"image/{name}", "sensor_msgs/msg/Image", required=True) for name in cameras or known),
+        *(RecordedTopic(f"image/{name}{ending}", kind, required=True) for name in cameras or known),
         RecordedTopic("joint_states", "sensor_msgs/msg/JointState", required=True),
         *(
             RecordedTopic(f"{controller.name}/joint_trajectory", "trajectory_msgs/msg/JointTrajectory", reliable=True)

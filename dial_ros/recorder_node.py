@@ -55,6 +55,7 @@ class RecorderNode(DialNode):
         "directory": Parameter("recordings", "folder in which every episode gets a folder"),
         "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
         "cameras": Parameter("", "which of the embodiment's cameras, by commas; empty: all"),
+        "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
         "extra_topics": Parameter("", "further topics as topic:package/msg/Type, by commas"),
         "split_mb": Parameter(2048, "a bag goes on in a next file after this much [MiB]", 1, 1_000_000),
         "queue_mb": Parameter(512, "what may wait for the disk before messages are lost [MiB]", 1, 100_000),
@@ -74,7 +75,7 @@ class RecorderNode(DialNode):
     def configure(self) -> None:
         self._embodiment = load_embodiment(self.value("embodiment"))
         cameras = [name.strip() for name in self.value("cameras").split(",") if name.strip()]
-        self._topics = topics_of(self._embodiment, cameras, parse_extra(self.value("extra_topics")))
+        self._topics = topics_of(self._embodiment, cameras, parse_extra(self.value("extra_topics")), self.value("image_transport"))
         self._definitions = definitions(self._topics)
         self._directory = Path(self.value("directory")).expanduser().absolute()
         self._directory.mkdir(parents=True, exist_ok=True)

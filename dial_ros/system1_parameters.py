@@ -1,5 +1,6 @@
 """The parameters of node `system1`, with defaults, ranges and units. docs/nodes.md shows them; a test keeps the two together."""
 
+from dial_core.runtime.observation import CAMERA_GAP_S, JOINT_GAP_S
 from dial_ros.lifecycle import Parameter
 
 PARAMETERS = {
@@ -21,8 +22,10 @@ PARAMETERS = {
     "joint_timeout": Parameter(0.3, "age of the newest joint state beyond which the robot holds [s]", 0.01, 60.0),
     "foresight_timeout": Parameter(0.8, "age of the foresight beyond which the robot holds; at most the horizon [s]", 0.01, 60.0),
     "clock_timeout": Parameter(3.0, "wall seconds without progress of the ROS clock beyond which the robot holds [s]", 0.1, 60.0),
-    "joint_gap": Parameter(0.05, "a frame needs a joint state at most this much older than itself [s]", 0.001, 1.0),
-    "camera_gap": Parameter(0.05, "a frame needs frames of the further cameras at most this much older than itself [s]", 0.001, 1.0),
+    "joint_gap": Parameter(JOINT_GAP_S, "a frame needs a joint state at most this much older than itself [s]", 0.001, 1.0),
+    "camera_gap": Parameter(
+        CAMERA_GAP_S, "a frame needs frames of the further cameras at most this much older than itself [s]", 0.001, 1.0
+    ),
     "splice_lead": Parameter(0.02, "a chunk takes over this long after it is sent [s]", 0.0, 0.5),
     "limits_from": Parameter(
         "embodiment", "joint limits: embodiment (its YAML), or robot_description (narrowed to the URDF on that topic, which is waited for)"

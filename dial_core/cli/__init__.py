@@ -27,6 +27,10 @@ On the robot: `dial smoothness`: how smooth the motion is and what it costs; `di
 
 Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect`, `train`, `eval`, `expert` and `probe` go on
 where they were if you call them again; the others start anew.
+From a robot: `dial record`, `dial convert bag`; back to it: `dial replay`; a killed recording: `dial repair`.
+
+Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect` and `train` go on where they were if you
+call them again; `eval`, `expert` and `probe` start anew.
 """,
 )
 RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe")  # commands that go on where they were interrupted
@@ -52,6 +56,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "embodiment": robots.embodiment,
     "smoothness": motion.smoothness,
     "trace": motion.trace,
+    "record": bags.record,
+    "repair": bags.repair,
 }
 
 for name, command in COMMANDS.items():

@@ -175,18 +175,20 @@ class Film:
         for step, number in enumerate(numbers):
             if number != self._number:
                 before = self._pixels
-                self._go_to(number)
-                self.repeated += int(np.array_equal(before, self._pixels))
+                self.repeated += int(np.array_equal(before, self.picture(number)))
             if step in (0, len(numbers) // 2, len(numbers) - 1):
                 shown.append(self._pixels.copy())
             yield self._pixels
         self.thumbnails = np.stack(shown)
 
-    def _go_to(self, number: int) -> None:
+    def picture(self, number: int) -> np.ndarray:
+        """The picture of message `number`, not before one asked for earlier: (H, W, 3) uint8."""
+        if number == self._number:
+            return self._pixels
         for at, (_, _, data) in self._messages:
             if at == number:
                 self._number, self._pixels = at, image_from_message(self._bag.decode(self._topic, data), self._size)
-                return
+                return self._pixels
         raise DialError(f"picture {number} of {self._topic} was there and is gone; did the bag change meanwhile?")
 
 

@@ -20,10 +20,10 @@ from dial_core.embodiment import Camera, Embodiment
 from dial_core.errors import DialError
 from dial_core.runtime.joint_trajectory_controller import TrajectoryRequest
 from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.observation import JOINT_GAP_S, JointHistory, JointOrder, StampedHistory
+from dial_core.runtime.observation import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, JointOrder, StampedHistory
 
-CAMERA_GAP_S = 0.1  # a further camera's frame may be this much older than the first's
-TOPIC_TYPES = {"image": "sensor_msgs/msg/Image", "joints": "sensor_msgs/msg/JointState"}
+IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+JOINT_STATES = ("sensor_msgs/msg/JointState",)
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,11 @@ def find_streams(bag: Bag, embodiment: Embodiment, cameras: Sequence[Camera]) ->
     Raises:
         BagError: a camera or the joint states were not recorded, or have another type.
     """
-    images = tuple(_required(bag, (f"image/{camera.name}", camera.topic), TOPIC_TYPES["image"]) for camera in cameras)
-    joints = _required(bag, ("joint_states", embodiment.joint_states_topic), TOPIC_TYPES["joints"])
+    images = tuple(
+        _required(bag, [f"{topic}{ending}" for ending in ("", "/compressed") for topic in (f"image/{camera.name}", camera.topic)], IMAGES)
+        for camera in cameras
+    )
+    joints = _required(bag, ["joint_states", embodiment.joint_states_topic], JOINT_STATES)
     named = {controller.name: _found(bag, (f"{controller.name}/joint_trajectory",)) for controller in embodiment.controllers}
     commands = {topic: name for name, topic in named.items() if topic is not None}
     return Streams(images, joints, commands, _found(bag, ("instruction",)))
@@ -166,11 +169,11 @@ def _found(bag: Bag, names: Sequence[str]) -> str | None:
     return None
 
 
-def _required(bag: Bag, names: Sequence[str], kind: str) -> str:
+def _required(bag: Bag, names: Sequence[str], kinds: Sequence[str]) -> str:
     topic = _found(bag, names)
     if topic is None:
         wanted = " or ".join(dict.fromkeys(f"/{name.lstrip('/')}" for name in names))
         raise BagError(f"no topic {wanted}; the bag has {', '.join(sorted(bag.topics)) or 'none'}")
-    if bag.topics[topic].type != kind:
-        raise BagError(f"topic {topic} has type {bag.topics[topic].type}, expected {kind}")
+    if bag.topics[topic].type not in kinds:
+        raise BagError(f"topic {topic} has type {bag.topics[topic].type}, expected {' or '.join(kinds)}")
     return topic

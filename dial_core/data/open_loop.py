@@ -15,6 +15,7 @@ import numpy as np
 
 from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
+from dial_core.data.bag_conversion import Film
 from dial_core.data.bag_resampling import commanded
 from dial_core.data.bag_timeline import Sighting, Timeline, find_streams, read_timeline
 from dial_core.embodiment import Embodiment, load_embodiment
@@ -22,8 +23,9 @@ from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.contract import Contract
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract
 from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.observation import StampedHistory, foresight_from_message, image_from_message
+from dial_core.runtime.observation import StampedHistory, foresight_from_message
 from dial_core.runtime.sessions import System1Session
+from dial_core.runtime.views import fit_view
 
 
 @dataclass(frozen=True)
@@ -60,27 +62,26 @@ def open_loop(checkpoint: Path, folder: Path, period_steps: int = 3, flow_steps:
     contract = session.contract
     embodiment = load_embodiment(bag.facts.get("embodiment", contract.embodiment))
     contract.require(embodiment, contract.camera)
-    camera = next(camera for camera in embodiment.cameras if camera.name == contract.camera)
-    streams = find_streams(bag, embodiment, [camera])
+    cameras = [next(camera for camera in embodiment.cameras if camera.name == view.name) for view in contract.views]
+    streams = find_streams(bag, embodiment, cameras)
     timeline = read_timeline(bag, streams, embodiment)
     foresights, refused = usable_foresights(bag, contract)
     kinematics = ForwardKinematics(embodiment)
     errors, copied = [], []
-    sightings = {sighting.frames[0]: sighting for sighting in timeline.sightings}
     next_ns = 0
     horizon_s, step_ns = contract.horizon / contract.rate_hz, round(NANOSECONDS / contract.rate_hz)
     wanted = _commanded_after(timeline, embodiment, contract)
-    for number, (_, _, data) in enumerate(bag.messages([streams.images[0]])):
-        sighting = sightings.get(number)
-        if sighting is None or sighting.stamp_ns < next_ns:
+    films = [Film(bag, topic, camera) for topic, camera in zip(streams.images, cameras, strict=True)]
+    for sighting in timeline.sightings:
+        if sighting.stamp_ns < next_ns:
             continue
         foresight = foresights.at(sighting.stamp_ns, horizon_s)
         truth = wanted(sighting)
         if foresight is None or truth is None:
             continue
         next_ns = sighting.stamp_ns + period_steps * step_ns - step_ns // 10
-        pixels = image_from_message(bag.decode(streams.images[0], data), (contract.height, contract.width))
-        chunk = session.chunk(pixels, foresight.tokens, kinematics.state(sighting.joints))[:, embodiment.joint_slice]
+        images = tuple(fit_view(film.picture(at), view) for film, at, view in zip(films, sighting.frames, contract.views, strict=True))
+        chunk = session.chunk(images, foresight.tokens, kinematics.state(sighting.joints))[:, embodiment.joint_slice]
         errors.append((chunk - truth) ** 2)
         copied.append((sighting.joints - truth) ** 2)
     if not errors:

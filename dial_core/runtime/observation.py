@@ -19,6 +19,7 @@ from dial_core.runtime.motion import NANOSECONDS
 JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
 LONGEST_ID = 100  # [characters] of an instruction's id; a uuid has 36
 _CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
+CAMERA_GAP_S = 0.05  # and frames of the further cameras
 
 T = TypeVar("T")
 

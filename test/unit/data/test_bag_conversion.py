@@ -112,7 +112,7 @@ def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_
     assert reports["good"].episodes
     expected = {
         "corrupt": "damaged",
-        "blind": "no topic /image/ego; the bag has",
+        "blind": "no topic /image/ego or /image/ego/compressed; the bag has",
         "unknown": "has type my_robot/msg/Picture, expected sensor_msgs/msg/Image",
         "other_robot": "recorded with embodiment 'r2d2'",
         "half_robot": "joint state lacks l_shoulder_pitch",

@@ -1,0 +1,1 @@
+"""Measurements of the ROS side: each prints a table and, as its last line, one JSON object."""
