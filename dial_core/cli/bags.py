@@ -24,6 +24,9 @@ def convert_bag(
     actions: Annotated[str, typer.Option(help="commands: the controllers' set-points a step later; next: the states then.")] = "commands",
     gaps: Annotated[str, typer.Option(help="drop: cut episodes at gaps; keep: fill them with the last frame, and report.")] = "drop",
     max_gap_s: Annotated[float, typer.Option(min=0.0, help="A frame older than this at its step is a gap [s].")] = 0.15,
+    tail_s: Annotated[
+        float, typer.Option(min=0.0, help="Standing still that is kept after the motion [s]: a robot must learn to stay.")
+    ] = 0.8,
     instruction: Annotated[str, typer.Option(help="For bags that carry none.")] = "",
     failures: Annotated[bool, typer.Option(help="Take in episodes that the operator called failures.")] = False,
     workers: Workers = 2,
@@ -46,7 +49,7 @@ def convert_bag(
             raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
     *bags, out = sources
     named = tuple(name.strip() for name in cameras.split(",") if name.strip())
-    resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s)
+    resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s, tail_s=tail_s)
     reports = convert_bags(bags, out, Conversion(embodiment, named, instruction, failures, resampling), workers)
     for report in reports:
         if not report.episodes:

@@ -93,16 +93,17 @@ class Source(Node):
         publisher.publish(message)
 
 
-def spawn(folder: Path) -> subprocess.Popen:
-    """A recorder process that writes to `folder`."""
-    line = [sys.executable, "-m", "dial_ros.recorder_node", "--ros-args", "-p", "autostart:=true", "-p", f"directory:={folder}"]
+def spawn(folder: Path, name: str) -> subprocess.Popen:
+    """A recorder process that writes to `folder`. Each has its own name: DDS takes a killed one for alive for a while."""
+    line = [sys.executable, "-m", "dial_ros.recorder_node", "--ros-args", "-r", f"__node:={name}"]
+    line += ["-p", "autostart:=true", "-p", f"directory:={folder}"]
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def begin(source: Source, label: str) -> None:
+def begin(source: Source, recorder: str, label: str) -> None:
     """Starts an episode as soon as the recorder is ready."""
     deadline = time.monotonic() + 60
-    while not (answer := source.call(StartEpisode, "recorder/start_episode", StartEpisode.Request(label=label))).success:
+    while not (answer := source.call(StartEpisode, f"{recorder}/start_episode", StartEpisode.Request(label=label))).success:
         if time.monotonic() > deadline:
             raise DialError(answer.message)
         source.run(0.2)
@@ -115,8 +116,8 @@ def numbers(bag: Bag, topic: str) -> list[int]:
 
 def measure_loss(source: Source, folder: Path, seconds: float) -> dict:
     """Records for `seconds` [s]; for each topic what was sent while recording and what of it is missing."""
-    recorder = spawn(folder)
-    begin(source, "long")
+    recorder = spawn(folder, "recorder")
+    begin(source, "recorder", "long")
     source.run(seconds)
     answer = source.call(StopEpisode, "recorder/stop_episode", StopEpisode.Request())
     recorder.send_signal(signal.SIGINT)
@@ -135,8 +136,8 @@ def measure_kills(source: Source, folder: Path, kills: int, seed: int) -> dict:
     rng = random.Random(seed)
     missing_s: list[float] = []
     for number in range(kills):
-        recorder = spawn(folder)
-        begin(source, f"kill_{number}")
+        recorder = spawn(folder, f"recorder_{number}")
+        begin(source, f"recorder_{number}", f"kill_{number}")
         source.run(rng.uniform(1.5, 4.0))
         recorder.kill()
         killed_ns = time.time_ns()
