@@ -97,7 +97,11 @@ def record(
     described = [Topic(name, KINDS[name], STORE.generate_msgdef(KINDS[name], ros_version=2)[0]) for name in topics]
     told = {"instruction": "put the can on the plate", "outcome": "success", "embodiment": "gr1"} | facts
     writer = BagWriter(folder, described, told)
-    make = {JOINTS: (10, joint_bytes), IMAGE: (frame_ms, image_bytes), COMMANDS: (50, command_bytes)}
+    make: dict[str, tuple[int, Callable[[int], bytes]]] = {
+        JOINTS: (10, joint_bytes),
+        IMAGE: (frame_ms, image_bytes),
+        COMMANDS: (50, command_bytes),
+    }
     start_ns = 1000 * MS
     for step in range(round(seconds * 1000)):
         stamp_ns = start_ns + step * MS

@@ -25,16 +25,13 @@ app = typer.Typer(
 
 On the robot: `dial smoothness`: how smooth the motion is and what it costs; `dial trace`: where the time goes.
 
-Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect`, `train`, `eval`, `expert` and `probe` go on
-where they were if you call them again; the others start anew.
-From a robot: `dial record`, `dial convert bag`; back to it: `dial replay`; a killed recording: `dial repair`.
+From the robot: `dial record`, `dial convert bag`; back to it: `dial replay`; a killed recording: `dial repair`.
 
-Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect` and `train` go on where they were if you
-call them again; `eval`, `expert` and `probe` start anew.
+Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect`, `convert`, `train`, `eval`, `expert` and
+`probe` go on where they were if you call them again; the others start anew.
 """,
 )
-RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe")  # commands that go on where they were interrupted
-RESUMING = ("pretrain", "collect", "train", "convert")  # commands that go on where they were interrupted
+RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe", "convert", "record")  # commands that go on where interrupted
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
@@ -59,7 +56,6 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "record": bags.record,
     "repair": bags.repair,
 }
-
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(bench.app, name="bench")

@@ -163,8 +163,9 @@ class Film:
     def __init__(self, bag: Bag, topic: str, camera: Camera) -> None:
         self._bag, self._topic, self._size = bag, topic, (camera.height, camera.width)
         self._messages = enumerate(bag.messages([topic]))
-        self._number, self._pixels = -1, np.empty(0)
-        self.thumbnails, self.repeated = np.empty(0), 0
+        self._number, self.repeated = -1, 0
+        self._pixels: np.ndarray = np.empty(0)
+        self.thumbnails: np.ndarray = np.empty(0)
 
     def encode(self, piece: Piece, place: int, rate_hz: float) -> bytes:
         """The piece's pictures as an mp4; `place`: of this camera in `piece.frames`. Pieces are taken in order."""

@@ -90,7 +90,7 @@ def resample(timeline: Timeline, embodiment: Embodiment, settings: Resampling) -
     chosen = np.searchsorted(stamps, ticks + int(JITTER_SHARE * period_ns), side="right") - 1
     ages_s = np.maximum(ticks - stamps[chosen], 0) / NANOSECONDS
     joints = np.stack([timeline.sightings[i].joints for i in chosen])
-    targets, rejected, silent = joints[1:], 0, []
+    targets, rejected, silent = joints[1:], 0, list[str]()
     if settings.actions == "commands":
         targets, rejected, silent = commanded(timeline.commands, ticks[:-1] + period_ns, joints, embodiment)
     count = len(ticks) - 1  # the last step's action lies beyond the bag

@@ -65,16 +65,10 @@ def store_episode(path: Path, episode: StoredEpisode) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".{os.getpid()}.partial")
     note = json.dumps({"instruction": episode.instruction, "seed": episode.seed, "facts": episode.facts})
-    videos = {f"{_VIDEO_OF}{name}": np.frombuffer(video, np.uint8) for name, video in episode.more_videos.items()}
+    arrays: dict[str, np.ndarray] = {"video": np.frombuffer(episode.video, np.uint8), "note": np.array(note)}
+    arrays |= {f"{_VIDEO_OF}{name}": np.frombuffer(video, np.uint8) for name, video in episode.more_videos.items()}
     with partial.open("wb") as file:
-        np.savez(
-            file,
-            video=np.frombuffer(episode.video, np.uint8),
-            states=episode.states,
-            actions=episode.actions,
-            note=np.array(note),
-            **videos,
-        )
+        np.savez(file, allow_pickle=False, states=episode.states, actions=episode.actions, **arrays)
     partial.rename(path)
 
 

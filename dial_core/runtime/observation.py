@@ -67,7 +67,7 @@ class JointOrder:
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
         self._seen: list[str] | None = None
-        self._index = np.empty(0, dtype=np.intp)
+        self._index: np.ndarray = np.empty(0, dtype=np.intp)
 
     def positions(self, message: Any) -> np.ndarray:
         """Positions (J,) [rad] of a JointState in our order; extra joints are ignored.
@@ -125,7 +125,7 @@ def image_from_message(message: Any, size: tuple[int, int] | None = None) -> np.
     require_readable_image(message, size)
     if hasattr(message, "format"):
         pixels = _decompressed(message)
-        _require_size(*pixels.shape[:2], size)
+        _require_size(pixels.shape[0], pixels.shape[1], size)
         return pixels
     rows = np.frombuffer(message.data, dtype=np.uint8, count=message.height * message.step).reshape(message.height, message.step)
     return to_rgb(rows, message.width, ENCODINGS[message.encoding], bool(message.is_bigendian))
@@ -152,7 +152,7 @@ def _decompressed(message: Any) -> np.ndarray:
 def foresight_from_message(message: Any) -> Foresight:
     """The foresight of a LatentForesight as it came. Tokens are float32; flat if they do not fill the shape, empty for an unknown dtype."""
     shape = tuple(int(n) for n in message.shape)
-    tokens = np.empty(0, dtype=np.float32)
+    tokens: np.ndarray = np.empty(0, dtype=np.float32)
     if message.dtype in ("float32", "float16"):
         element = np.dtype(message.dtype).newbyteorder("<")
         whole = len(message.data) // element.itemsize
