@@ -50,7 +50,16 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
         "mujoco_robot": _node(
             "mujoco_robot",
             Rights(
-                ("/clock", joints, *cameras, "image/scene", "mujoco_robot/success", "mujoco_robot/rejected", "mujoco_robot/set_points"),
+                (
+                    "/clock",
+                    joints,
+                    *cameras,
+                    "image/scene",
+                    "mujoco_robot/success",
+                    "mujoco_robot/rejected",
+                    "mujoco_robot/set_points",
+                    "mujoco_robot/target",
+                ),
                 trajectories,
                 world,
             ),

@@ -9,9 +9,10 @@ from std_msgs.msg import String
 from dial_core.embodiment import Embodiment
 from dial_core.runtime.guard import Guard
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.observation import JointOrder
 from dial_ros import qos
 from dial_ros.faults.limits import LimitUse, limit_use
-from dial_ros.messages import JointOrder, to_ns
+from dial_ros.messages import to_ns
 from dial_ros.msg import System1Status, System2Status
 
 PERIOD_NS = 10_000_000  # of the simulated controllers

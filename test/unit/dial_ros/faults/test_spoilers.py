@@ -6,18 +6,11 @@ from sensor_msgs.msg import JointState
 
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.observation import JointOrder, UnreadableMessageError, foresight_from_message, require_readable_image
 from dial_ros.faults import spoilers
 from dial_ros.faults.campaign import GROUPS, chosen_scenarios
 from dial_ros.faults.stream_faults import STREAM_FAULTS
-from dial_ros.messages import (
-    JointOrder,
-    UnreadableMessageError,
-    foresight_from_message,
-    foresight_to_message,
-    image_to_message,
-    require_readable_image,
-    to_ns,
-)
+from dial_ros.messages import foresight_to_message, image_to_message, to_ns
 
 NOW_NS = 5 * NANOSECONDS
 CONTRACT = ForesightContract("model", (4, 8), 0.8)
