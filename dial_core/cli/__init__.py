@@ -9,6 +9,21 @@ from collections.abc import Callable
 import typer
 
 from dial_core.cli import bags, beginning, bench, data, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
+from dial_core.cli import (
+    beginning,
+    bench,
+    data,
+    drawing,
+    evaluation,
+    foresight,
+    learning,
+    motion,
+    release,
+    robots,
+    serving,
+    training,
+    world,
+)
 from dial_core.cli.options import console
 from dial_core.errors import DialError
 
@@ -35,6 +50,7 @@ RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe", "convert"
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning.pretrain,
+    "tasks": world.tasks,
     "collect": learning.collect,
     "begin": beginning.begin,
     "train": training.train,

@@ -47,7 +47,8 @@ def pack(out: Path, scratch: Path, plan: Plan, sources: Mapping[str, Sequence[At
 
 def joined(task: str, folders: Sequence[Attempts]) -> tuple[Tally, dict[int, Path]]:
     """What several folders hold of one task together, and the file of each success."""
-    whole, places = Tally(), {}
+    whole = Tally()
+    places: dict[int, Path] = {}
     for attempts in folders:
         tally = attempts.tally(task)
         whole.successes |= tally.successes

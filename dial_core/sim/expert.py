@@ -5,7 +5,7 @@ beside it, closes, lifts, carries, stands the object on the target, opens and dr
 then pushes closed with a fist, of the same hand or of the other one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -75,7 +75,7 @@ class Expert:
         while True:
             yield joints
 
-    def _close(self, here: Waypoint, start: Waypoint) -> Iterator[np.ndarray]:
+    def _close(self, here: Waypoint, start: Waypoint) -> Generator[np.ndarray, None, tuple[Limb, Waypoint]]:
         """Pushes the fixture closed; gives the limb that did and where it ended."""
         joint = self._world.slots[self._world.scene.goal.type].kind.joint
         assert joint is not None

@@ -13,14 +13,12 @@ import pytest
 from dial_core.data import collect as collecting
 from dial_core.data.attempts import Attempts
 from dial_core.data.collect import Plan, collect
-from dial_core.data.demonstration import demonstrate
 from dial_core.data.episodes import Episode
 from dial_core.data.fingerprint import require_same
 from dial_core.data.lerobot import LeRobotDataset
 from dial_core.data.shards import is_shard, join_shards
 from dial_core.errors import DialError
 from dial_core.sim.task import load_task
-from dial_core.sim.world import World
 
 TASK = load_task("PlacematToPlate")
 OTHER = load_task("PlateToBowl")
@@ -60,21 +58,9 @@ def quick(monkeypatch):
     monkeypatch.setattr(collecting, "_world", lambda task, size: FakeWorld(task))
 
 
-def test_a_collected_episode_is_what_the_simulation_did_and_a_second_call_refuses(tmp_path):
+def test_a_second_call_refuses_to_overwrite(tmp_path, quick):
     out = tmp_path / "dataset"
-    tally = collect((TASK,), plan(), out, workers=0)[TASK.name]
-    dataset = LeRobotDataset(out)
-    span = dataset.episodes[0]
-    assert span.seed in tally.successes
-    episode, _ = demonstrate(World(TASK), span.seed)
-    np.testing.assert_array_equal(dataset.states, episode.states)
-    np.testing.assert_array_equal(dataset.actions, episode.actions)
-    assert np.abs(dataset.frames(span).astype(float) - episode.frames).mean() < 3.0
-    assert span.instruction == episode.instruction
-    assert span.facts["objects"][span.facts["target"]] in span.instruction
-    assert json.loads((out / "meta/collection.json").read_text())["episodes"] == 1
-    assert (out / "previews/contact_sheet.png").is_file()
-    assert len(list((out / "previews").glob("*.mp4"))) == 1
+    assert collect((TASK,), plan(), out, workers=0)[TASK.name].successes == {0}
     assert not out.with_name("dataset.attempts").exists()
     with pytest.raises(DialError, match="exists already"):
         collect((TASK,), plan(), out, workers=0)
