@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import typer
 
-from dial_core.cli import bags, beginning, bench, data, drawing, evaluation, foresight, learning, motion, release, robots, serving, training
 from dial_core.cli import (
+    bags,
     beginning,
     bench,
     data,
