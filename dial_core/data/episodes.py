@@ -40,7 +40,10 @@ class Episode:
 
 @dataclass(frozen=True)
 class StoredEpisode:
-    """An episode as it lies in a file: its frames still coded (`video`, mp4 bytes; `more_videos` those of further cameras, by name)."""
+    """An episode as it lies in a file: its frames still coded (`video`, mp4 bytes; `more_videos` those of further cameras, by name).
+
+    `action_mask`: float32 (T, D), 1 where an action counts; None: everywhere.
+    """
 
     video: bytes
     states: np.ndarray
@@ -49,6 +52,7 @@ class StoredEpisode:
     seed: int
     facts: dict
     more_videos: dict[str, bytes] = field(default_factory=dict)
+    action_mask: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.states)
@@ -67,9 +71,17 @@ def store_episode(path: Path, episode: StoredEpisode) -> None:
     note = json.dumps({"instruction": episode.instruction, "seed": episode.seed, "facts": episode.facts})
     arrays: dict[str, np.ndarray] = {"video": np.frombuffer(episode.video, np.uint8), "note": np.array(note)}
     arrays |= {f"{_VIDEO_OF}{name}": np.frombuffer(video, np.uint8) for name, video in episode.more_videos.items()}
+    if episode.action_mask is not None:
+        arrays["action_mask"] = episode.action_mask
     with partial.open("wb") as file:
         np.savez(file, allow_pickle=False, states=episode.states, actions=episode.actions, **arrays)
     partial.rename(path)
+
+
+def has_action_mask(path: Path) -> bool:
+    """Whether a stored episode says where its actions count; its arrays are not read for that."""
+    with np.load(path) as file:
+        return "action_mask" in file.files
 
 
 def load_episode(path: Path) -> StoredEpisode:
@@ -77,4 +89,5 @@ def load_episode(path: Path) -> StoredEpisode:
     with np.load(path) as file:
         note = json.loads(str(file["note"]))
         more = {name.removeprefix(_VIDEO_OF): file[name].tobytes() for name in file.files if name.startswith(_VIDEO_OF)}
-        return StoredEpisode(file["video"].tobytes(), file["states"], file["actions"], **note, more_videos=more)
+        mask = file["action_mask"] if "action_mask" in file.files else None
+        return StoredEpisode(file["video"].tobytes(), file["states"], file["actions"], **note, more_videos=more, action_mask=mask)

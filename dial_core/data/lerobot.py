@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
-from dial_core.data.episodes import StoredEpisode, load_episode
+from dial_core.data.episodes import StoredEpisode, has_action_mask, load_episode
 from dial_core.data.lerobot_meta import info_of, modality_of, tasks_table
 from dial_core.data.statistics import Statistics, merge, statistics_of
 from dial_core.data.video import concatenate, read_frames, read_video
@@ -27,6 +27,7 @@ from dial_core.embodiment import Embodiment
 from dial_core.errors import DialError
 
 EPISODES_PER_FILE = 500
+ACTION_MASK = "action_mask"
 
 
 def write_dataset(
@@ -50,11 +51,12 @@ def write_dataset(
     tasks: dict[str, int] = {}
     parts: list[dict[str, Statistics]] = []
     frames = 0
+    masked = any(has_action_mask(path) for path in episodes)
     for file_index, first in enumerate(range(0, len(episodes), EPISODES_PER_FILE)):
         batch = [load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]]
         name = f"chunk-000/file-{file_index:03d}"
         table, rows, statistics = _tables(
-            batch, first, frames, file_index, tasks, [camera_key(name) for name in shapes], embodiment.rate_hz
+            batch, first, frames, file_index, tasks, [camera_key(name) for name in shapes], embodiment.rate_hz, masked
         )
         _write_parquet(partial / f"data/{name}.parquet", table)
         _write_parquet(partial / f"meta/episodes/{name}.parquet", rows)
@@ -65,6 +67,8 @@ def write_dataset(
         frames += table.num_rows
     stats = {name: merge([part[name] for part in parts]).as_lerobot() for name in parts[0]}
     info = info_of(embodiment, {camera_key(name): shape for name, shape in shapes.items()}, len(episodes), frames, len(tasks))
+    if masked:
+        info["features"][ACTION_MASK] = info["features"]["action"]
     _write_parquet(partial / "meta/tasks.parquet", tasks_table(tasks))
     for name, content in {
         "info": info,
@@ -95,6 +99,7 @@ def _tables(
     tasks: dict[str, int],
     keys: list[str],
     rate_hz: float,
+    masked: bool,
 ) -> tuple[pyarrow.Table, pyarrow.Table, list[dict[str, Statistics]]]:
     """Frame table, episode table and statistics of one file's episodes; new instructions are added to `tasks`."""
     frame_tables, episode_rows, statistics = [], [], []
@@ -111,6 +116,9 @@ def _tables(
             "index": pyarrow.array(np.arange(frame, frame + length)),
             "task_index": pyarrow.array(np.full(length, task_index)),
         }
+        if masked:
+            everywhere = np.ones_like(episode.actions)
+            columns[ACTION_MASK] = _vectors(everywhere if episode.action_mask is None else episode.action_mask)
         frame_tables.append(pyarrow.table(columns))
         own = {"observation.state": statistics_of(episode.states), "action": statistics_of(episode.actions)}
         statistics.append(own)
@@ -200,6 +208,11 @@ class LeRobotDataset:
     def actions(self) -> np.ndarray:
         """All actions, absolute targets, float32 (F, 47) [m, rad]."""
         return self._matrix("action")
+
+    @cached_property
+    def action_mask(self) -> np.ndarray | None:
+        """1 where an action counts, float32 (F, 47); None: everywhere."""
+        return self._matrix(ACTION_MASK) if ACTION_MASK in self.info["features"] else None
 
     @cached_property
     def instructions(self) -> list[str]:

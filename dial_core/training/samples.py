@@ -82,7 +82,7 @@ class ChunkSamples:
             "attention_mask": self.attention_mask[prompt : prompt + 1],
             "state": torch.from_numpy(state),
             "action": torch.from_numpy(stream.actions[chunk]),
-            "action_mask": torch.from_numpy(stream.mask).expand(len(now), 1, -1),
+            "action_mask": torch.from_numpy(stream.action_mask(chunk)),
             "noise": noise,
             "tau": tau,
             "embodiment_id": stream.slot,

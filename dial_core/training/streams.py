@@ -66,6 +66,7 @@ class Stream:
         prompt: (F,) index into `instructions`.
         instructions: all of the dataset.
         slot: the embodiment's place in the model.
+        sure: float32 (F, A), 1 where a frame's action counts (people's hands are not always seen); None: everywhere.
     """
 
     name: str
@@ -79,9 +80,15 @@ class Stream:
     prompt: np.ndarray
     instructions: list[str]
     slot: int = 0
+    sure: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.states)
+
+    def action_mask(self, rows: np.ndarray) -> np.ndarray:
+        """1 where the actions of frames `rows` (..., H) count, float32 (..., H, A)."""
+        mask = np.broadcast_to(self.mask, (*rows.shape, len(self.mask)))
+        return mask.copy() if self.sure is None else mask * self.sure[rows]
 
 
 def make_stream(
@@ -117,6 +124,7 @@ def make_stream(
         prompt=np.repeat([span.task_index for span in dataset.episodes], lengths),
         instructions=dataset.instructions,
         slot=arch.embodiments.index(slot),
+        sure=None if dataset.action_mask is None else _padded(name, "action mask", dataset.action_mask[:, dimensions], arch.action_dim),
     )
 
 
