@@ -76,7 +76,7 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(bench.app, name="bench")
 app.add_typer(data.data_app, name="data")
-app.add_typer(bags.convert_app, name="convert")
+app.add_typer(bags.convert_app, name="convert")  # cli/data.py adds to it
 app.add_typer(bags.replay_app, name="replay")
 
 

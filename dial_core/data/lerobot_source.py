@@ -32,6 +32,7 @@ class SourceEpisode:
     table: Path
     videos: dict[str, tuple[Path, int]]
     facts: dict
+    seed: int = 0
 
     @property
     def name(self) -> str:
@@ -54,6 +55,7 @@ class LeRobotSource:
             raise DialError(f"{folder} has LeRobot version {self.version}; read: {', '.join(VERSIONS)}")
         self.rate_hz = float(self.info["fps"])
         self.features: dict[str, dict] = self.info["features"]
+        self._newest_table: tuple[Path, pyarrow.Table] | None = None
 
     @cached_property
     def modality(self) -> Modality:
@@ -89,7 +91,7 @@ class LeRobotSource:
             DialError: the file is missing or broken, or holds another number of rows than the episode has frames.
         """
         try:
-            table = parquet.read_table(episode.table)
+            table = self._table(episode.table)
         except (OSError, pyarrow.ArrowException) as error:
             raise DialError(f"{self.folder}, {episode.name}: {episode.table.name} cannot be read: {error}") from error
         if self.version == "v3.0":
@@ -97,6 +99,12 @@ class LeRobotSource:
         if len(table) != episode.length:
             raise DialError(f"{self.folder}, {episode.name}: {len(table)} rows, its metadata say {episode.length}; make the dataset anew")
         return {name: column for name in table.column_names if (column := _matrix(table[name])) is not None}
+
+    def _table(self, path: Path) -> pyarrow.Table:
+        # Hundreds of episodes of v3.0 share a file: the last one stays.
+        if self._newest_table is None or self._newest_table[0] != path:
+            self._newest_table = path, parquet.read_table(path)
+        return self._newest_table[1]
 
     def instruction(self, episode: SourceEpisode, columns: dict[str, np.ndarray], annotation: str | None = None) -> str:
         """What the robot was told: by an annotation's column, by `task_index`, or by the episode's first task.
@@ -136,7 +144,7 @@ class LeRobotSource:
             first = round(row[f"videos/{key}/from_timestamp"] * self.rate_hz)
             videos[key] = (self.folder / self.info["video_path"].format(video_key=key, **own), first)
         facts = json.loads(row["facts"]) if row.get("facts") else {}
-        return SourceEpisode(row["episode_index"], row["length"], tuple(row["tasks"]), table, videos, facts)
+        return SourceEpisode(row["episode_index"], row["length"], tuple(row["tasks"]), table, videos, facts, row.get("seed") or 0)
 
 
 def _json_lines(file: Path) -> list[dict]:

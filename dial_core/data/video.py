@@ -11,6 +11,8 @@ from typing import IO
 import av
 import numpy as np
 
+from dial_core.errors import DialError
+
 # At 96x96 chroma subsampling smears a can's colour over its neighbours: full chroma, and hardly any quantisation.
 _PIXEL_FORMAT = "yuv444p"
 # No B-frames: packets are in order of display, which `concatenate` relies on. One thread: workers run side by side.
@@ -79,6 +81,34 @@ def concatenate(path: Path, videos: Iterable[bytes], rate_hz: float) -> None:
                     packet.duration = 1
                     frames += 1
                     output.mux(packet)
+
+
+def cut(path: Path, first: int, count: int, rate_hz: float) -> bytes:
+    """Frames `first` .. `first + count - 1` of a video as a file of its own, packet by packet: nothing is coded twice.
+
+    Raises:
+        DialError: the video ends before, or frame `first` cannot be decoded without those before it.
+    """
+    memory, taken = io.BytesIO(), 0
+    with av.open(str(path), "r") as source, av.open(memory, "w", format="mp4") as output:
+        stream = source.streams.video[0]
+        assert stream.time_base is not None
+        target = output.add_stream_from_template(stream)
+        source.seek(int(first / rate_hz / stream.time_base), stream=stream)
+        for packet in source.demux(stream):
+            if not packet.size or packet.pts is None or round(packet.pts * stream.time_base * rate_hz) < first:
+                continue
+            if taken == 0 and not packet.is_keyframe:
+                raise DialError(f"{path}: frame {first} does not begin a sequence, so it cannot be cut out; make the dataset anew")
+            if taken == count:
+                break
+            packet.stream, packet.time_base, packet.duration = target, Fraction(1, round(rate_hz)), 1
+            packet.pts = packet.dts = taken
+            output.mux(packet)
+            taken += 1
+    if taken < count:
+        raise DialError(f"{path} has no frame {first + taken}; the dataset's parquet and video do not belong together")
+    return memory.getvalue()
 
 
 def read_video(source: Path | bytes) -> Iterator[np.ndarray]:

@@ -1,0 +1,41 @@
+"""How far a dataset lies from the statistics of a checkpoint: what to look at before fine-tuning with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dial_core.model.normalise import SPREAD_FLOOR, Normaliser
+
+FAR_SPREADS = 3.0  # a mean so many of the checkpoint's spreads away is another motion than it learned
+WIDE = 3.0  # a spread so many times the checkpoint's
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One dimension: its mean in spreads of the checkpoint from the checkpoint's mean, and its spread over the checkpoint's."""
+
+    what: str
+    name: str
+    shift: float
+    widening: float
+
+    @property
+    def far(self) -> bool:
+        """Whether the checkpoint's statistics fit it badly."""
+        return abs(self.shift) > FAR_SPREADS or self.widening > WIDE
+
+
+def drift_of(normaliser: Normaliser, states: np.ndarray, actions: np.ndarray, names: Sequence[str]) -> list[Drift]:
+    """Each normalised dimension of states and actions (F, D), the farthest first; 6D rotations are not normalised and not told."""
+    drifts = []
+    for what, values, mean, std in (
+        ("state", states, normaliser.state_mean, normaliser.state_std),
+        ("action", actions, normaliser.action_mean, normaliser.action_std),
+    ):
+        shift = (values.mean(0) - mean) / std
+        widening = np.maximum(values.std(0), SPREAD_FLOOR) / std
+        drifts += [Drift(what, names[i], float(shift[i]), float(widening[i])) for i in np.flatnonzero(~normaliser.raw)]
+    return sorted(drifts, key=lambda drift: -max(abs(drift.shift) / FAR_SPREADS, drift.widening / WIDE))
