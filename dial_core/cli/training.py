@@ -11,9 +11,9 @@ from dial_core.cli.options import Out, Workers, command_line, console
 
 
 def train(
-    start: Annotated[Path | None, typer.Option(help="Checkpoint folder to begin with; without it, the recipe's model.")] = None,
+    start: Annotated[Path | None, typer.Option("--start", "--from", help="Checkpoint folder to begin with; without it, the recipe's model.")] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option(help="Dataset folder of the robot, or NAME=FOLDER for each source of the recipe.")
+        list[str] | None, typer.Option("--dataset", "--data", help="Dataset folder of the robot, or NAME=FOLDER for each source of the recipe.")
     ] = None,
     out: Out = Path("out/train"),
     recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny",
@@ -30,6 +30,8 @@ def train(
     With `images: cached` the frozen vision tower's tokens of every frame are computed first, once, beside the dataset. Every
     stage leaves a log, TensorBoard events and a loss curve; the result is `OUT/checkpoint`, with a model card. Killed at any
     moment, the same command goes on from the newest checkpoint with the same losses.
+
+    Fine-tuning on 20 to 100 episodes of your own: `dial train --from CHECKPOINT --data FOLDER --recipe finetune` (docs/finetune.md).
 
     On many GPUs: `accelerate launch --config_file config/accelerate/fsdp2_8.yaml -m dial_core.cli train ...` (docs/training.md).
     """

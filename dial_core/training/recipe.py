@@ -65,6 +65,7 @@ class Recipe(Config):
             in every step.
         augmentation: of pixels; one look for all frames of a sample.
         normalisation: how vectors become unit-free (`data/scaling.py`).
+        statistics: `recomputed` from this run's data, or `reused`: the robot's slot keeps those of the start, as fine-tuning wants.
         warmup: off trains the warmup stages end to end too, for the same number of steps (the paper's ablation).
         human_data: off leaves human sources out of every mixture.
     """
@@ -75,6 +76,7 @@ class Recipe(Config):
     images: Literal["cached", "pixels"] = "cached"
     augmentation: ImageAugmentation = ImageAugmentation()
     normalisation: Kind = "mean_std"
+    statistics: Literal["recomputed", "reused"] = "recomputed"
     warmup: bool = True
     human_data: bool = True
     stages: list[Stage] = Field(min_length=1)

@@ -13,12 +13,12 @@ from torch import Tensor
 from dial_core.data.features import cached_features
 from dial_core.data.fingerprint import require_same
 from dial_core.data.lerobot import LeRobotDataset
-from dial_core.data.scaling import fit_normaliser, require_finite
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.runtime.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
+from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
 from dial_core.training.plan import Hardware
 from dial_core.training.recipe import ROBOT, Recipe, Stage
 from dial_core.training.samples import ChunkSamples, join_samples
@@ -77,7 +77,7 @@ def train(
 
 
 def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRobotDataset]:
-    """The datasets that the recipe's stages draw from, by source, checked for values that are not finite.
+    """The datasets that the recipe's stages draw from, by source, checked for their robot and for values that are not finite.
 
     Raises:
         DialError: a folder is missing or named in vain, or a dataset is broken.
@@ -88,9 +88,8 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRob
     if unused := [name for name in folders if name not in wanted]:
         raise DialError(f"no stage of the recipe draws from {', '.join(unused)}; it draws from {', '.join(wanted)}")
     datasets = {name: LeRobotDataset(folders[name]) for name in wanted}
-    for dataset in datasets.values():
-        for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
-            require_finite(vectors, what, dataset.info["features"][what].get("names") or (), str(dataset.folder))
+    for name, dataset in datasets.items():
+        require_usable(name, dataset, recipe)
     return datasets
 
 
@@ -99,7 +98,7 @@ def make_streams(
 ) -> tuple[list[Stream], Normaliser]:
     """The stage's sources as the model sees them, and the normaliser of the robot's own slot."""
     arch = checkpoint.model.arch
-    normalisers = fit_normalisers(recipe, datasets)
+    normalisers = choose_normalisers(recipe, datasets, checkpoint)
     streams = []
     for name in stage.mixture:
         dataset, source = datasets[name], recipe.source(name)
@@ -113,21 +112,6 @@ def make_streams(
     if robot.name not in normalisers:
         raise DialError(f"no stage draws from a source with slot '{robot.name}', so its vectors cannot be normalised; add `{ROBOT}`")
     return streams, normalisers[robot.name]
-
-
-def fit_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset]) -> dict[str, Normaliser]:
-    """One normaliser a slot, from all datasets of all stages, so that no stage changes what a number means."""
-    by_slot: dict[str, list[str]] = {}
-    for name in datasets:
-        by_slot.setdefault(recipe.source(name).slot, []).append(name)
-    return {
-        slot: fit_normaliser(
-            [datasets[name].states[:, recipe.source(name).vector] for name in names],
-            [datasets[name].actions[:, recipe.source(name).vector] for name in names],
-            recipe.normalisation,
-        )
-        for slot, names in by_slot.items()
-    }
 
 
 def _train_stage(stage: Stage, checkpoint: Checkpoint, streams: list[Stream], folder: Path, hardware: Hardware | None) -> dict[str, Tensor]:
@@ -174,7 +158,12 @@ Made by `{command}`.
 - Starts from: {start.name} (see its model card below).
 {chr(10).join(lines)}
 - Recipe: `{recipe.model_dump_json()}`
-
+{_statistics_line(recipe, start, datasets)}
 ## The checkpoint it starts from
 
 {earlier.read_text() if earlier.exists() else "It has no model card."}"""
+
+
+def _statistics_line(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset]) -> str:
+    told = reused_statistics_report(recipe, datasets, load_checkpoint(start)) if recipe.statistics == "reused" else ""
+    return f"- {told}\n" if told else ""

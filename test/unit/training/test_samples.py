@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -101,3 +103,14 @@ def test_embodiments_mix_in_one_batch_with_their_slots_and_masks():
 
 def test_a_batch_of_one_embodiment_keeps_the_faster_single_slot():
     assert at(make_samples([numbered_stream(slot=3)]), 0, 1)["embodiment_id"] == 3
+
+
+def test_a_frame_that_was_not_seen_surely_does_not_count_in_any_chunk_that_reaches_it():
+    sure = np.ones((50, 47), np.float32)
+    sure[12, 9:18] = 0.0
+    stream = replace(numbered_stream(width=18), sure=sure)
+    mask = at(make_samples([stream]), 10)["action_mask"]
+    assert mask.shape == (1, HORIZON, 47)
+    assert mask[0, :, 9].tolist() == [1, 1, 0, *[1] * 13]
+    assert mask[0, :, 0].tolist() == [1] * HORIZON
+    assert mask[..., 18:].sum() == 0

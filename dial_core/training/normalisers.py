@@ -1,0 +1,89 @@
+"""Which statistics a run normalises with: of its own data, or the start's; and whether the data may be trained into a slot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dial_core.data.drift import Drift, drift_of
+from dial_core.data.lerobot import LeRobotDataset
+from dial_core.data.lerobot_meta import vector_names
+from dial_core.data.scaling import fit_normaliser, require_finite
+from dial_core.embodiment import load_embodiment
+from dial_core.errors import DialError
+from dial_core.model.normalise import Normaliser
+from dial_core.runtime.checkpoint import Checkpoint
+from dial_core.training.recipe import Recipe
+
+
+def choose_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], start: Checkpoint) -> dict[str, Normaliser]:
+    """One normaliser a slot, from all datasets of all stages, so that no stage changes what a number means.
+
+    With `statistics: reused` the robot's own slot keeps those of the checkpoint it starts from: what its weights learned to read.
+
+    Raises:
+        DialError: statistics to be reused are those of another robot.
+    """
+    by_slot: dict[str, list[str]] = {}
+    for name in datasets:
+        by_slot.setdefault(recipe.source(name).slot, []).append(name)
+    fitted = {
+        slot: fit_normaliser(
+            [datasets[name].states[:, recipe.source(name).vector] for name in names],
+            [datasets[name].actions[:, recipe.source(name).vector] for name in names],
+            recipe.normalisation,
+        )
+        for slot, names in by_slot.items()
+    }
+    if recipe.statistics == "reused":
+        robot = load_embodiment(recipe.embodiment).name
+        if start.contract.embodiment != robot:
+            raise DialError(
+                f"`statistics: reused`, but the start is of '{start.contract.embodiment}' and the recipe of '{robot}'; "
+                "recompute them (`statistics: recomputed`)"
+            )
+        fitted[robot] = start.normaliser
+    return fitted
+
+
+def reused_statistics_report(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], start: Checkpoint) -> str:
+    """A sentence on how well reused statistics fit the robot's data, for log and model card; empty if they are recomputed."""
+    if recipe.statistics != "reused":
+        return ""
+    robot = load_embodiment(recipe.embodiment)
+    own = [dataset for name, dataset in datasets.items() if recipe.source(name).slot == robot.name]
+    states, actions = (np.concatenate([getattr(dataset, what) for dataset in own]) for what in ("states", "actions"))
+    drifts = drift_of(start.normaliser, states, actions, vector_names(robot))
+    far = [drift for drift in drifts if drift.far]
+    if not far:
+        return f"Statistics are the start's; all {len(drifts)} normalised dimensions of the data lie well within them."
+    shown = ", ".join(_told(drift) for drift in far[:4])
+    return (
+        f"Statistics are the start's, and {len(far)} of {len(drifts)} dimensions of the data lie far from them: {shown}. "
+        "If training goes badly, recompute them (`statistics: recomputed`)."
+    )
+
+
+def require_usable(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
+    """
+    Raises:
+        DialError: a source's data is of another robot than its slot, or an episode has values that are not finite; both are named.
+    """
+    source, robot_type = recipe.source(name), dataset.info.get("robot_type")
+    if source.dimensions == "all" and robot_type is not None and robot_type != source.slot:
+        raise DialError(
+            f"source '{name}': {dataset.folder} is of '{robot_type}', but it is to be trained into slot '{source.slot}'; "
+            f"name the right dataset, or give the source `slot: {robot_type}` in the recipe"
+        )
+    for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
+        if np.isfinite(vectors).all():
+            continue
+        names = dataset.info["features"][what].get("names") or ()
+        for index, span in enumerate(dataset.episodes):
+            rows = slice(span.first, span.first + span.length)
+            require_finite(vectors[rows], what, names, f"{dataset.folder}, episode {index}")
+
+
+def _told(drift: Drift) -> str:
+    return f"{drift.what} {drift.name} (mean {drift.shift:+.1f} spreads away, spread {drift.widening:.1f} times)"

@@ -1,0 +1,99 @@
+import json
+
+import numpy as np
+import pyarrow
+import pytest
+from pyarrow import parquet
+
+from dial_core.config import load_config
+from dial_core.data.drift import drift_of
+from dial_core.data.lerobot import LeRobotDataset
+from dial_core.errors import DialError
+from dial_core.model.normalise import Normaliser, rotation_dimensions
+from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
+from dial_core.training.recipe import Recipe
+from dial_core.training.stages import open_sources, train
+
+FINETUNE = """
+embodiment: gr1
+statistics: reused
+stages:
+  - stage: end_to_end
+    optimisation: {steps: 1, batch_size: 2, learning_rate: 1.0e-4, log_period_steps: 1}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path) -> Recipe:
+    (tmp_path / "recipe.yaml").write_text(FINETUNE)
+    return load_config(Recipe, "training", tmp_path / "recipe.yaml")
+
+
+@pytest.fixture
+def start(tmp_path):
+    make_random_checkpoint(tmp_path / "start")
+    return tmp_path / "start"
+
+
+def replace_column(dataset: LeRobotDataset, name: str, values: np.ndarray) -> None:
+    file = dataset.folder / "data/chunk-000/file-000.parquet"
+    table = parquet.read_table(file)
+    column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.reshape(-1).astype(np.float32)), values.shape[1])
+    parquet.write_table(table.set_column(table.schema.get_field_index(name), name, column), file)
+
+
+def test_a_fine_tuned_checkpoint_keeps_the_statistics_of_its_start_and_says_so(fake_dataset, recipe, start, tmp_path):
+    folder = fake_dataset(tmp_path / "dataset").folder
+    trained = train(recipe, start, {"robot": folder}, tmp_path / "out", 0, "dial train --from start")
+    before, after = load_checkpoint(start).normaliser, load_checkpoint(trained).normaliser
+    assert before.to_dict() == after.to_dict()
+    assert "Statistics are the start's" in (trained / "README.md").read_text()
+    again = recipe.model_copy(update={"statistics": "recomputed"})
+    fitted = choose_normalisers(again, open_sources(again, {"robot": folder}), load_checkpoint(start))["gr1"]
+    assert not np.allclose(fitted.state_mean, before.state_mean)
+
+
+def test_what_lies_far_from_reused_statistics_is_named(fake_dataset, recipe, start, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset")
+    states = dataset.states.copy()
+    states[:, 18 + 7] += 2.0  # r_shoulder_pitch, two radians away
+    replace_column(dataset, "observation.state", states)
+    report = reused_statistics_report(recipe, {"robot": LeRobotDataset(dataset.folder)}, load_checkpoint(start))
+    assert "state r_shoulder_pitch (mean +" in report
+    assert "`statistics: recomputed`" in report
+
+
+def test_drift_is_told_in_spreads_of_the_checkpoint_and_rotations_are_left_out():
+    normaliser = Normaliser(np.zeros(47), np.full(47, 0.5), np.zeros(47), np.full(47, 0.5), rotation_dimensions(47))
+    states = np.zeros((4, 47))
+    states[:, 20] = [1.9, 2.1, 1.9, 2.1]
+    first = drift_of(normaliser, states, states * 0, [str(index) for index in range(47)])[0]
+    assert (first.what, first.name, round(first.shift, 3), round(first.widening, 3)) == ("state", "20", 4.0, 0.2)
+    assert first.far
+    assert len(drift_of(normaliser, states, states, [str(index) for index in range(47)])) == 2 * (47 - 12)
+
+
+def test_reused_statistics_of_another_robot_are_refused(fake_dataset, recipe, start, tmp_path):
+    contract = json.loads((start / "contract.json").read_text())
+    (start / "contract.json").write_text(json.dumps(contract | {"embodiment": "iron"}))
+    datasets = {"robot": fake_dataset(tmp_path / "dataset")}
+    with pytest.raises(DialError, match="the start is of 'iron' and the recipe of 'gr1'"):
+        choose_normalisers(recipe, datasets, load_checkpoint(start))
+
+
+def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset")
+    file = dataset.folder / "meta/info.json"
+    file.write_text(file.read_text().replace('"robot_type": "gr1"', '"robot_type": "iron"'))
+    with pytest.raises(DialError, match="source 'robot': .*dataset is of 'iron', but it is to be trained into slot 'gr1'"):
+        require_usable("robot", LeRobotDataset(dataset.folder), recipe)
+
+
+def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, recipe, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset", (24, 30, 20))
+    actions = dataset.actions.copy()
+    actions[24 + 3, 18] = np.inf
+    replace_column(dataset, "action", actions)
+    with pytest.raises(DialError, match=r"episode 1: 1 values of action are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"):
+        open_sources(recipe, {"robot": dataset.folder})
