@@ -111,7 +111,7 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
             progress.begin()
             result = None
             try:
-                trial = operator.run(seed, chosen.limit_s, progress.update)
+                trial = operator.run(seed, chosen.limit_s, progress.update, chosen.task)
                 result = figures(trial)
             finally:
                 progress.end(result)
@@ -127,11 +127,17 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
     parser.add_argument("--trials", type=int, default=trials, help="how many, on successive seeds")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
     parser.add_argument("--limit-s", type=float, default=limit_s, help="simulated seconds until a trial counts as failed")
+    parser.add_argument("--task", type=_task, default="", help="name in config/tasks or a YAML file; empty: the one of config/nodes")
     parser.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="folder of the trained model")
     parser.add_argument("--real-time-factor", type=float, default=1.0, help="simulated over wall time, at most; 0: as fast as it goes")
     parser.add_argument("--scene-camera", action="store_true", help="also film from the side (costs simulation speed)")
     parser.add_argument("--out", type=Path, default=config_root().parent / out, help="folder for the results")
     return parser
+
+
+def _task(text: str) -> str:
+    """A file is named absolutely: the node that loads it works elsewhere."""
+    return str(Path(text).resolve()) if text.endswith((".yaml", ".yml")) else text
 
 
 def main(words: Sequence[str] | None = None) -> int:
