@@ -80,7 +80,9 @@ def info(dataset: Dataset) -> None:
         "robot": str(source.info.get("robot_type")),
         "LeRobot version": source.version,
         "episodes": f"{len(source.episodes)}, {frames} frames, {frames / source.rate_hz / 3600:.2f} h at {source.rate_hz:g} Hz",
-        "cameras": ", ".join(f"{name} {'x'.join(str(n) for n in source.features[key]['shape'][:2])}" for name, key in source.modality.videos.items()),
+        "cameras": ", ".join(
+            f"{name} {'x'.join(str(n) for n in source.features[key]['shape'][:2])}" for name, key in source.modality.videos.items()
+        ),
         "state": _parts(source.modality.state),
         "action": _parts(source.modality.action),
         "instructions": f"{len(words)}: " + "; ".join(f"{text} ({count})" for text, count in words.most_common(5)),
@@ -216,7 +218,10 @@ def _tell_drift(dataset: Path, checkpoint: Path) -> None:
 def _tell(report, out: Path) -> None:
     for name, reason in report.left_out.items():
         console.print(f"[yellow]{name}[/]: {reason}", highlight=False)
-    console.print(f"[bold]{report.converted}[/] episodes in {out}, {len(report.left_out)} left out; `dial data check {out}` looks at them", highlight=False)
+    console.print(
+        f"[bold]{report.converted}[/] episodes in {out}, {len(report.left_out)} left out; `dial data check {out}` looks at them",
+        highlight=False,
+    )
 
 
 def _parts(parts) -> str:

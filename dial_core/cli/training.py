@@ -11,9 +11,12 @@ from dial_core.cli.options import Out, Workers, command_line, console
 
 
 def train(
-    start: Annotated[Path | None, typer.Option("--start", "--from", help="Checkpoint folder to begin with; without it, the recipe's model.")] = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", "--from", help="Checkpoint folder to begin with; without it, the recipe's model.")
+    ] = None,
     dataset: Annotated[
-        list[str] | None, typer.Option("--dataset", "--data", help="Dataset folder of the robot, or NAME=FOLDER for each source of the recipe.")
+        list[str] | None,
+        typer.Option("--dataset", "--data", help="Dataset folder of the robot, or NAME=FOLDER for each source of the recipe."),
     ] = None,
     out: Out = Path("out/train"),
     recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny",

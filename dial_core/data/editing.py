@@ -35,9 +35,7 @@ def merge_datasets(folders: Sequence[Path], out: Path) -> Path:
     return out
 
 
-def split_dataset(
-    folder: Path, out: Path, shares: Mapping[str, float], seed: int = 0, without: Collection[int] = ()
-) -> dict[str, int]:
+def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: int = 0, without: Collection[int] = ()) -> dict[str, int]:
     """Deals the episodes of a dataset out, at random by `seed`, to `out/<name>` by `shares`; episodes of each part.
 
     Shares are relative to each other; every part gets at least one episode. Episodes whose index is in `without` are left out.
@@ -103,7 +101,9 @@ def open_ours(folder: Path) -> LeRobotSource:
     """
     source = LeRobotSource(folder)
     if source.version != "v3.0" or any(not _ours(source.features[key]) for key in source.video_keys):
-        raise DialError(f"{folder} was not written by this package (version {source.version}); bring it in with `dial convert lerobot` first")
+        raise DialError(
+            f"{folder} was not written by this package (version {source.version}); bring it in with `dial convert lerobot` first"
+        )
     LeRobotDataset(folder)
     embodiment_of(source)
     return source
@@ -120,7 +120,8 @@ def embodiment_of(source: LeRobotSource) -> Embodiment:
     if names != vector_names(robot):
         changed = sorted(set(names) ^ set(vector_names(robot)))
         raise DialError(
-            f"{source.folder} is of '{robot.name}' but its vectors are named otherwise than the embodiment's: {', '.join(changed[:6]) or 'order'}"
+            f"{source.folder} is of '{robot.name}' but its vectors are named otherwise than the embodiment's: "
+            f"{', '.join(changed[:6]) or 'another order'}; convert it with `dial convert lerobot`"
         )
     return robot
 

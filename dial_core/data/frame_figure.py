@@ -45,7 +45,11 @@ def draw(path: Path) -> Path:
     left, right = example_wrists(camera)
     figure = pyplot.figure(figsize=(10.5, 5.2))
     axes = figure.add_subplot(1, 2, 1, projection="3d")
-    poses = {"world (ARKit): y up": np.eye(4), "camera0: x right, y down, z ahead": camera, "robot: x ahead, y left, z up": inverse(frame_from_world(camera, "robot"))}
+    poses = {
+        "world (ARKit): y up": np.eye(4),
+        "camera0: x right, y down, z ahead": camera,
+        "robot: x ahead, y left, z up": inverse(frame_from_world(camera, "robot")),
+    }
     for number, (name, pose) in enumerate(poses.items()):
         _draw_frame(axes, pose, name, below=number != 1)
     for name, wrist in (("left wrist", left[0]), ("right wrist", right[0])):
@@ -60,7 +64,9 @@ def draw(path: Path) -> Path:
     numbers = figure.add_subplot(1, 2, 2)
     numbers.axis("off")
     rows = [_row("camera", camera, left, right), _row("robot", camera, left, right)]
-    table = numbers.table(rows, colLabels=["--frame", "left wrist [m]", "right wrist [m]"], loc="center", cellLoc="center", colWidths=[0.18, 0.4, 0.4])
+    table = numbers.table(
+        rows, colLabels=["--frame", "left wrist [m]", "right wrist [m]"], loc="center", cellLoc="center", colWidths=[0.18, 0.4, 0.4]
+    )
     table.auto_set_font_size(False)
     table.set_fontsize(9)
     table.scale(1, 1.8)

@@ -39,9 +39,7 @@ def fit_frame(frame: np.ndarray, height: int, width: int, fit: Fit = "pad") -> n
     return padded
 
 
-def picked_frames(
-    video: Path, numbers: Sequence[int], rate_hz: float, height: int, width: int, fit: Fit = "pad"
-) -> Iterator[np.ndarray]:
+def picked_frames(video: Path, numbers: Sequence[int], rate_hz: float, height: int, width: int, fit: Fit = "pad") -> Iterator[np.ndarray]:
     """Frames `numbers` (not decreasing) of a video, fitted; one 1080p frame in memory at a time.
 
     Raises:

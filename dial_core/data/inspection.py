@@ -122,7 +122,9 @@ def _about_videos(source: LeRobotSource) -> Iterator[Finding]:
             if isinstance(found, str):
                 yield Finding("error", episode.name, f"{key}: {found}")
             elif found < first + episode.length:
-                yield Finding("error", episode.name, f"{key}: {video.name} has {found} frames, the episode needs up to {first + episode.length}")
+                yield Finding(
+                    "error", episode.name, f"{key}: {video.name} has {found} frames, the episode needs up to {first + episode.length}"
+                )
 
 
 def _frames_in(video: Path) -> int | str:

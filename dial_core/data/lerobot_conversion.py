@@ -115,7 +115,9 @@ def camera_of(source: LeRobotSource, mapping: SourceMapping) -> str:
     if name not in videos:
         raise DialError(f"{source.folder} has no camera '{name}'; cameras: {', '.join(videos) or 'none'}. Name one in the mapping")
     if videos[name] not in source.video_keys:
-        raise DialError(f"{source.folder}: camera '{name}' is stored as single images; only mp4 videos are read, convert it with LeRobot first")
+        raise DialError(
+            f"{source.folder}: camera '{name}' is stored as single images; only mp4 videos are read, convert it with LeRobot first"
+        )
     return videos[name]
 
 

@@ -26,7 +26,10 @@ def dataset_statistics(folder: Path) -> dict[str, Statistics]:
         for name, found in parts.items():
             if name not in columns or not np.isfinite(columns[name]).all():
                 fault = "values that are not finite" if name in columns else "nothing"
-                raise DialError(f"{folder}, {episode.name}: {name} holds {fault}; `dial data check` lists every fault, `dial data split` leaves episodes out")
+                raise DialError(
+                    f"{folder}, {episode.name}: {name} holds {fault}; `dial data check` lists every fault, "
+                    "`dial data split --without` leaves episodes out"
+                )
             found.append(columns[name])
     return {name: statistics_of(np.concatenate(found)) for name, found in parts.items()}
 

@@ -33,7 +33,9 @@ def vector_of(frame: int) -> np.ndarray:
     return np.arange(44) / 100 + frame / 1000
 
 
-def write_gr00t_set(folder: Path, lengths=(4, 3), version: str = "v2.0", rate_hz: float = 20.0, words: str = "unlocked_waist: pick the cup") -> Path:
+def write_gr00t_set(
+    folder: Path, lengths=(4, 3), version: str = "v2.0", rate_hz: float = 20.0, words: str = "unlocked_waist: pick the cup"
+) -> Path:
     """A LeRobot v2 dataset with modality.json, as GR00T's simulated GR1 sets are: actions are the state plus 0.5."""
     parts = {name: {"start": start, "end": end} for name, (start, end) in GR1_PARTS.items()}
     key = "observation.images.ego_view"
@@ -83,7 +85,9 @@ def write_gr00t_set(folder: Path, lengths=(4, 3), version: str = "v2.0", rate_hz
     return folder
 
 
-def write_gr00t_episode(folder: Path, episode: int, states: np.ndarray, actions: np.ndarray, rate_hz: float = 20.0, valid: bool = True) -> None:
+def write_gr00t_episode(
+    folder: Path, episode: int, states: np.ndarray, actions: np.ndarray, rate_hz: float = 20.0, valid: bool = True
+) -> None:
     """One episode's parquet file."""
     length = len(states)
     columns = {
@@ -101,7 +105,9 @@ def write_gr00t_episode(folder: Path, episode: int, states: np.ndarray, actions:
     parquet.write_table(pyarrow.table(columns), path)
 
 
-def write_egodex(folder: Path, number: int, poses: dict[str, np.ndarray], confidences: dict[str, np.ndarray] | None = None, **attributes) -> Path:
+def write_egodex(
+    folder: Path, number: int, poses: dict[str, np.ndarray], confidences: dict[str, np.ndarray] | None = None, **attributes
+) -> Path:
     """`N.hdf5` and `N.mp4`: world poses (F, 4, 4) by name (`camera`, `leftHand`, `rightHand`), words as attributes."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{number}.hdf5"

@@ -53,8 +53,8 @@ def test_in_the_robots_frame_x_is_ahead_y_left_z_up_and_the_eye_is_the_robots(tm
     write_egodex(tmp_path / "part1/basic_pick_place", 0, person(), llm_description="Put the cup on the plate.")
     dataset = convert(tmp_path)
     eye = np.array(EYE_IN_BASE_M)
-    np.testing.assert_allclose(dataset.states[0, :3], eye + [0.4, 0.3, -0.5], atol=1e-6)
-    np.testing.assert_allclose(dataset.states[0, 9:12], eye + [0.4, -0.2, -0.5], atol=1e-6)
+    np.testing.assert_allclose(dataset.states[0, :3], eye + np.array([0.4, 0.3, -0.5]), atol=1e-6)
+    np.testing.assert_allclose(dataset.states[0, 9:12], eye + np.array([0.4, -0.2, -0.5]), atol=1e-6)
     # the world's x axis points to the person's right: -y of the robot; the world's y axis points up: z
     np.testing.assert_allclose(dataset.states[0, 3:9], [0, -1, 0, 0, 0, 1], atol=1e-6)
 

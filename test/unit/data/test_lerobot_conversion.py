@@ -133,7 +133,7 @@ def test_a_part_beyond_its_column_is_named(tmp_path):
     folder = write_gr00t_set(tmp_path / "robocasa")
     file = folder / "meta/modality.json"
     file.write_text(file.read_text().replace('"end": 44', '"end": 45'))
-    with pytest.raises(DialError, match="part 'waist' is dimensions 41 to 45 of 'observation.state', which has 44"):
+    with pytest.raises(DialError, match=r"part 'waist' is dimensions 41 to 45 of 'observation\.state', which has 44"):
         convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
 
 

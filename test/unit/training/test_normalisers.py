@@ -86,7 +86,7 @@ def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, 
     dataset = fake_dataset(tmp_path / "dataset")
     file = dataset.folder / "meta/info.json"
     file.write_text(file.read_text().replace('"robot_type": "gr1"', '"robot_type": "iron"'))
-    with pytest.raises(DialError, match="source 'robot': .*dataset is of 'iron', but it is to be trained into slot 'gr1'"):
+    with pytest.raises(DialError, match=r"source 'robot': .*dataset is of 'iron', but it is to be trained into slot 'gr1'"):
         require_usable("robot", LeRobotDataset(dataset.folder), recipe)
 
 
@@ -95,5 +95,7 @@ def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, r
     actions = dataset.actions.copy()
     actions[24 + 3, 18] = np.inf
     replace_column(dataset, "action", actions)
-    with pytest.raises(DialError, match=r"episode 1: 1 values of action are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"):
+    with pytest.raises(
+        DialError, match=r"episode 1: 1 values of action are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"
+    ):
         open_sources(recipe, {"robot": dataset.folder})
