@@ -1,12 +1,12 @@
 import numpy as np
 
-from dial_core.data.floating_hands import SKIN_RGB, film_hands, floating_hands
+from dial_core.data.floating_hands import SKIN_RGB, HandsWorld, film_hands
 from dial_core.data.human_frames import EYE_IN_BASE_M
 from dial_core.data.lerobot import LeRobotDataset
 
 
 def test_a_person_has_hands_of_skin_and_nothing_else_of_the_robot():
-    world = floating_hands("PlacematToPlate")
+    world = HandsWorld("PlacematToPlate")
     model = world.model
     seen = {model.body(model.geom_bodyid[geom]).name: model.geom_rgba[geom] for geom in range(model.ngeom)}
     np.testing.assert_allclose(seen["r_palm"], (*SKIN_RGB, 1.0), atol=1e-6)
@@ -16,7 +16,7 @@ def test_a_person_has_hands_of_skin_and_nothing_else_of_the_robot():
 
 
 def test_the_eye_of_human_data_is_the_robots_head_camera():
-    world = floating_hands("PlacematToPlate")
+    world = HandsWorld("PlacematToPlate")
     world.put_robot(world.embodiment.home_position)
     np.testing.assert_allclose(world.data.camera("ego").xpos, EYE_IN_BASE_M, atol=1e-3)
 
