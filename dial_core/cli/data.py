@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from dial_core.cli.bags import convert_app
 from dial_core.cli.options import Task, Workers, console, results
@@ -167,13 +167,13 @@ def stats(
         _tell_drift(dataset, against)
         return
     names = json.loads((dataset / "meta/info.json").read_text())["features"]["action"].get("names") or []
-    table = Table("dimension", "state mean", "spread", "range", "action mean", "spread", "range", title=str(dataset))
+    table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=str(dataset), box=None)
     state, action = found["observation.state"], found["action"]
     for index in range(len(action.mean)):
         cells = [
             cell
             for part in (state, action)
-            for cell in (f"{part.mean[index]:.3f}", f"{part.std[index]:.3f}", f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}")
+            for cell in (f"{part.mean[index]:.2f} ± {part.std[index]:.2f}", f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}")
         ]
         table.add_row(names[index] if index < len(names) else str(index), *cells)
     results.print(table, highlight=False)
