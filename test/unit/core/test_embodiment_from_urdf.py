@@ -91,7 +91,7 @@ def test_the_command_writes_a_file_that_loads_and_never_overwrites(tmp_path):
     assert "exists already" in str(again.exception)
 
 
-@pytest.mark.parametrize(("name", "width"), [("gr1", 47), ("iron", 50), ("unitree_g1", 49)])
+@pytest.mark.parametrize(("name", "width"), [("gr1", 47), ("iron", 50), ("tabletop", 47), ("unitree_g1", 49)])
 def test_shipped_embodiments_have_the_width_of_their_vectors_and_symmetric_arms(name, width):
     robot = load_embodiment(name)
     assert robot.state_dim == width
