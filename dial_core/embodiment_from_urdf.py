@@ -13,6 +13,7 @@ from dial_core.embodiment import Embodiment
 from dial_core.errors import DialError
 
 MOVABLE = ("revolute", "continuous")
+LONGEST = 20_000_000  # [characters]; the largest humanoids' have about one million
 FASTEST_RAD_S = {"arm": 3.0, "hand": 6.0, "waist": 1.5, "head": 1.5}  # for manipulation; motors do more
 ACCELERATION_RAD_S2 = {"arm": 25.0, "hand": 100.0, "waist": 10.0, "head": 10.0}
 CAMERA = {"name": "ego", "topic": "camera/color/image_raw", "frame": "camera_color_optical_frame", "height": 480, "width": 640}
@@ -83,6 +84,8 @@ def _flow(value: object) -> str:
 
 
 def _parse(text: str) -> ElementTree.Element:
+    if len(text) > LONGEST:
+        raise DialError(f"the URDF has {len(text)} characters, at most {LONGEST} are read; is it a URDF?")
     if "<!DOCTYPE" in text or "<!ENTITY" in text:
         raise DialError("the URDF declares XML entities, which it does not need and which are not read; remove them")
     try:

@@ -134,7 +134,13 @@ def record(
     Without --expert: starts the recorder beside whatever drives the robot (teleoperation, a policy) and asks when to begin
     and how it went. The bags open in `ros2 bag`, Foxglove and rosbags; `dial convert bag` makes a dataset of them.
     """
+    from dial_core.errors import DialError
+
     if expert:
+        if instruction or robot != "gr1" or sim_time:
+            raise DialError(
+                "--expert drives the simulated gr1 and says itself what it does: leave out --robot, --instruction and --sim-time"
+            )
         _run_module("dial_ros.record_expert", "--out", str(out), "--task", task, "--episodes", str(episodes), "--seed", str(seed))
     line = ["--out", str(out), "--robot", robot, "--instruction", instruction]
     _run_module("dial_ros.record", *line, *(["--sim-time"] if sim_time else []))

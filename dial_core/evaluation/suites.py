@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
+from dial_core.config import config_root
 from dial_core.errors import DialError
 from dial_core.evaluation.arena import Arena, Case, TabletopArena
 from dial_core.evaluation.robocasa import Benchmark, RobocasaArena, load_benchmark
@@ -12,7 +14,15 @@ from dial_core.sim.scene import scene_of
 
 EPISODES = 100  # of each task of our own suites
 
-_load_suite = cache(tabletop.load_suite)
+
+@cache
+def _suite_of(root: Path, suite: str) -> tabletop.Suite:
+    return tabletop.load_suite(suite)
+
+
+def _load_suite(suite: str) -> tabletop.Suite:
+    """The suite, read once for each configuration folder."""
+    return _suite_of(config_root(), suite)
 
 
 def suite_names() -> list[str]:

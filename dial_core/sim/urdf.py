@@ -184,8 +184,8 @@ def _euler(rpy: np.ndarray) -> np.ndarray:
 
 def _turn_z_to(direction: np.ndarray) -> np.ndarray:
     """A rotation (3, 3) that turns z to `direction` (3,)."""
-    helper = np.array([1.0, 0, 0]) if abs(direction[0]) < 0.9 else np.array([0.0, 1, 0])
-    x = np.cross(helper, direction)
+    across = np.array([1.0, 0, 0]) if abs(direction[0]) < 0.9 else np.array([0.0, 1, 0])
+    x = np.cross(across, direction)
     x /= np.linalg.norm(x)
     return np.stack([x, np.cross(direction, x), direction], axis=1)
 
