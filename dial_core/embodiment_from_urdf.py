@@ -11,9 +11,9 @@ import yaml
 from dial_core.config import validate
 from dial_core.embodiment import Embodiment
 from dial_core.errors import DialError
+from dial_core.urdf import parse_urdf
 
 MOVABLE = ("revolute", "continuous")
-LONGEST = 20_000_000  # [characters]; the largest humanoids' have about one million
 FASTEST_RAD_S = {"arm": 3.0, "hand": 6.0, "waist": 1.5, "head": 1.5}  # for manipulation; motors do more
 ACCELERATION_RAD_S2 = {"arm": 25.0, "hand": 100.0, "waist": 10.0, "head": 10.0}
 CAMERA = {"name": "ego", "topic": "camera/color/image_raw", "frame": "camera_color_optical_frame", "height": 480, "width": 640}
@@ -36,7 +36,7 @@ def embodiment_from_urdf(
     Raises:
         DialError: not a URDF, a group without joints, an unknown link.
     """
-    robot = _parse(text)
+    robot = parse_urdf(text, "the URDF")
     hinges = {_end(joint, "child"): joint for joint in robot.findall("joint")}
     known = {link.get("name", "") for link in robot.findall("link")}
     for link in (base, *wrists):
@@ -81,20 +81,6 @@ def to_yaml(values: dict, heading: str) -> str:
 
 def _flow(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip().removesuffix("...").strip()
-
-
-def _parse(text: str) -> ElementTree.Element:
-    if len(text) > LONGEST:
-        raise DialError(f"the URDF has {len(text)} characters, at most {LONGEST} are read; is it a URDF?")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise DialError("the URDF declares XML entities, which it does not need and which are not read; remove them")
-    try:
-        robot = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise DialError(f"not XML: {error}; give the processed URDF, not the xacro") from error
-    if robot.tag != "robot":
-        raise DialError(f"begins with <{robot.tag}>, a URDF with <robot>")
-    return robot
 
 
 def _below(base: str, hinges: Mapping[str, ElementTree.Element]) -> list[str]:

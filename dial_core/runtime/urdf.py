@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from dial_core.errors import DialError
+from dial_core.urdf import parse_urdf
 
-LONGEST = 20_000_000  # [characters]; the largest humanoids' have about one million
 MOVABLE = ("revolute", "continuous", "prismatic")
 
 
@@ -25,16 +25,7 @@ def joint_limits(text: str) -> dict[str, JointLimits]:
     Raises:
         DialError: not a URDF, or a limit that is no number.
     """
-    if len(text) > LONGEST:
-        raise DialError(f"robot_description has {len(text)} characters, at most {LONGEST} are read; is it a URDF?")
-    if "<!DOCTYPE" in text or "<!ENTITY" in text:
-        raise DialError("robot_description declares XML entities, which a URDF does not need and which are not read; remove them")
-    try:
-        robot = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise DialError(f"robot_description is not XML: {error}; publish the processed URDF, not the xacro") from error
-    if robot.tag != "robot":
-        raise DialError(f"robot_description begins with <{robot.tag}>, a URDF with <robot>")
+    robot = parse_urdf(text, "robot_description")
     joints = {joint.get("name", ""): joint for joint in robot.findall("joint") if joint.get("type") in MOVABLE}
     return {name: _limits_of(name, joint) for name, joint in joints.items()}
 
