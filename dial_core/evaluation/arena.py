@@ -22,9 +22,15 @@ class Case:
     seed: int
 
 
+NOT_SEEN = np.empty((0, 0, 3), np.uint8)
+
+
 @dataclass(frozen=True)
 class Observation:
-    """What a policy gets at a control step: `image` uint8 (H, W, 3), measured `joints` (J,) [rad], the `instruction`."""
+    """What a policy gets at a control step: `image` uint8 (H, W, 3), measured `joints` (J,) [rad], the `instruction`.
+
+    For a policy that does not look, `image` is NOT_SEEN: pictures are most of a step's time.
+    """
 
     image: np.ndarray
     joints: np.ndarray
@@ -57,8 +63,8 @@ class Arena(Interface):
     def reset(self, seed: int, other: bool = False) -> None:
         """Puts up the scene of `seed`; with `other` another object is named, if there is one."""
 
-    def observe(self) -> Observation:
-        """What the policy sees and measures now."""
+    def observe(self, look: bool = True) -> Observation:
+        """What the policy measures now, and sees, if it looks."""
 
     def advance(self, targets: np.ndarray) -> bool:
         """One control step towards absolute joint targets (J,) [rad]; whether the scene's task is done at its end."""
@@ -105,9 +111,9 @@ class TabletopArena:
         if other and count > 1:
             self.world.reset(seed, target=(self.world.scene.target + 1) % count)
 
-    def observe(self) -> Observation:
-        """The camera's picture and the measured joints."""
-        return Observation(self.world.render(self.camera), self.world.joint_positions(), self.world.instruction)
+    def observe(self, look: bool = True) -> Observation:
+        """The camera's picture, rendered only for a policy that looks, and the measured joints."""
+        return Observation(self.world.render(self.camera) if look else NOT_SEEN, self.world.joint_positions(), self.world.instruction)
 
     def advance(self, targets: np.ndarray) -> bool:
         """One control period of physics."""

@@ -51,6 +51,8 @@ class TimedForesight:
 class DialPolicy:
     """System-2 every `system2_period_steps`, System-1 every `execute_steps`, as the nodes run them but in lockstep."""
 
+    looks = True
+
     def __init__(self, system2: System2, system1: System1, protocol: Protocol) -> None:
         require_fitting(protocol, system2.contract)
         self._system2, self._system1, self._protocol = system2, system1, protocol

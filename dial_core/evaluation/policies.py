@@ -24,10 +24,11 @@ class Policy(Interface):
     """Gives joint targets at the control rate.
 
     `heard` is the instruction it works from, and `foresight_age_s` the mean age of the foresights it acted on [s], if it
-    has any: both go into the result, so that a report can be held against what happened.
+    has any: both go into the result, so that a report can be held against what happened. Without `looks` it gets no pictures.
     """
 
     heard: str
+    looks: bool
 
     @property
     def foresight_age_s(self) -> float | None:
@@ -44,6 +45,7 @@ class _WithoutForesight:
     """What the policies without a model share."""
 
     heard = ""
+    looks = False
     foresight_age_s: float | None = None
 
 
@@ -75,7 +77,7 @@ class RandomPolicy(_WithoutForesight):
         self.heard = instruction
         self._limits = arena.embodiment.lower, arena.embodiment.upper
         self._rng = np.random.default_rng([seed, 4])
-        self._walk = arena.observe().joints.astype(np.float64)
+        self._walk = arena.observe(look=False).joints.astype(np.float64)
 
     def targets(self, observation: Observation) -> np.ndarray:
         """The last targets and a step of 0.05 rad (standard deviation)."""

@@ -101,7 +101,7 @@ class RobocasaArena:
         self._seen, _ = self._env.reset(seed=seed)
         self._done = False
 
-    def observe(self) -> Observation:
+    def observe(self, look: bool = True) -> Observation:
         """The environment's picture, and the joints in vector order. A checkpoint crops and scales as its contract says."""
         joints = np.zeros(len(self.embodiment.joints))
         for name, place in self._groups.items():

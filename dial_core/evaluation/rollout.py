@@ -114,7 +114,7 @@ def run_episode(job: EpisodeJob) -> EpisodeResult:
     while not lasted(verdicts, job.protocol.hold_steps) and len(verdicts) < arena.max_steps:
         if job.video:
             frames.append(arena.picture())
-        verdicts.append(arena.advance(policy.targets(arena.observe())))
+        verdicts.append(arena.advance(policy.targets(arena.observe(policy.looks))))
     if job.video:
         write_video(job.video, frames, arena.embodiment.rate_hz)
     outcome = arena.outcome()

@@ -32,7 +32,7 @@ class StandInArena:
     def reset(self, seed: int, other: bool = False) -> None:
         self.seed, self.steps = seed, 0
 
-    def observe(self) -> Observation:
+    def observe(self, look: bool = True) -> Observation:
         return Observation(np.zeros((96, 96, 3), np.uint8), EMBODIMENT.home_position.copy(), self.instruction)
 
     def advance(self, targets: np.ndarray) -> bool:
@@ -59,6 +59,7 @@ class ListeningPolicy:
     """Stands still and remembers what it was told."""
 
     heard = ""
+    looks = True
     foresight_age_s = None
 
     def begin(self, arena, seed: int, instruction: str) -> None:

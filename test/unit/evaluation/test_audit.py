@@ -124,9 +124,9 @@ def crash_in(stand_in, monkeypatch, seed: int) -> None:
     """Lets the episodes of a seed crash."""
     honest = stand_in.observe
 
-    def observe(self):
+    def observe(self, look=True):
         if self.seed == seed:
             raise RuntimeError("renderer gone")
-        return honest(self)
+        return honest(self, look)
 
     monkeypatch.setattr(stand_in, "observe", observe)

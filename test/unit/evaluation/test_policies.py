@@ -103,6 +103,14 @@ def test_the_experts_future_is_what_the_expert_sees_one_horizon_later(arena, che
     assert np.array_equal(replace(future, reached=len(future.frames) - 3).frame(future.joints[-1]), future.frames[-1])
 
 
+def test_no_picture_is_rendered_for_a_policy_that_does_not_look(arena):
+    arena.reset(1)
+    assert arena.observe().image.shape == (96, 96, 3)
+    unseen = arena.observe(look=False)
+    assert unseen.image.size == 0
+    np.testing.assert_array_equal(unseen.joints, arena.observe().joints)
+
+
 def test_chance_walks_inside_the_limits_and_equally_for_equal_seeds(arena):
     walks = []
     for _ in range(2):
