@@ -53,7 +53,7 @@ class Probe(Node):
         """Takes in what arrives within `seconds`."""
         self._executor.spin_once(timeout_sec=seconds)
 
-    def until(self, condition, what: str, deadline_s: float = 20.0, step=None):
+    def until(self, condition, what: str, deadline_s: float = 60.0, step=None):
         """Waits until `condition()` is true and returns its value; `step` drives the world meanwhile."""
         end = time.monotonic() + deadline_s
         while time.monotonic() < end:
@@ -62,7 +62,7 @@ class Probe(Node):
             (step or self.spin)()
         pytest.fail(f"not within {deadline_s} s: {what}; system1: {self.system1}; system2: {self.system2}")
 
-    def call(self, kind, name: str, request, deadline_s: float = 20.0):
+    def call(self, kind, name: str, request, deadline_s: float = 60.0):
         """Response of a service."""
         client = self.create_client(kind, name)
         self.until(client.service_is_ready, f"service {name}", START_S)
