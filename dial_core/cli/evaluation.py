@@ -15,7 +15,10 @@ from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 POLICY = "A checkpoint folder, `tcp://HOST:PORT` of a `dial serve`, `expert`, `random`, or `replay:DATASET`."
 Suite = Annotated[str, typer.Option(help="Which scenes: a suite by name; an unknown name lists them.")]
-Tasks = Annotated[list[str], typer.Option("--task", help="Only this task of the suite; may be repeated. Without: all of them.")]
+Tasks = Annotated[
+    list[str],
+    typer.Option("--task", help="Only this task of the suite, or your own YAML file; may be repeated."),
+]
 Episodes = Annotated[int, typer.Option(min=0, help="Scenes of each task; 0: as many as the suite's protocol says (100, RoboCasa 50).")]
 Out = Annotated[Path | None, typer.Option(help="Folder to write to. Without: out/eval/ and a name made of what is measured.")]
 

@@ -14,7 +14,7 @@ from dial_core.evaluation.policies import PolicySource
 from dial_core.evaluation.protocol import Protocol
 from dial_core.evaluation.report import summarise
 from dial_core.evaluation.rollout import run_cases
-from dial_core.evaluation.suites import suite_tasks
+from dial_core.evaluation.suites import is_file, suite_tasks
 
 
 def prepare(protocol: Protocol, source: PolicySource) -> Protocol:
@@ -24,9 +24,9 @@ def prepare(protocol: Protocol, source: PolicySource) -> Protocol:
         DialError: an unknown suite or task, no checkpoint, or one that the protocol does not fit.
     """
     known = suite_tasks(protocol.suite)
-    unknown = [task for task in protocol.tasks if task not in known]
+    unknown = [task for task in protocol.tasks if task not in known and not is_file(task)]
     if unknown:
-        raise DialError(f"suite '{protocol.suite}' has no task {', '.join(unknown)}; its tasks: {', '.join(known)}")
+        raise DialError(f"suite '{protocol.suite}' has no task {', '.join(unknown)}; its tasks: {', '.join(known)}; or name a YAML file")
     return protocol.model_copy(update=source.facts(protocol))
 
 

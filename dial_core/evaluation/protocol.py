@@ -78,8 +78,9 @@ class Protocol(Config):
 
     @property
     def hash(self) -> str:
-        """12 hex digits of all of the above and of the code version."""
-        content = self.model_dump_json() + dial_core.__version__
+        """12 hex digits of all of the above, of what tasks named by a file say, and of the code version."""
+        files = [Path(task).read_text() for task in self.tasks if Path(task).is_file()]
+        content = "".join([self.model_dump_json(), dial_core.__version__, *files])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

@@ -11,6 +11,7 @@ from dial_core.evaluation.arena import Arena, Case, TabletopArena
 from dial_core.evaluation.robocasa import Benchmark, RobocasaArena, load_benchmark
 from dial_core.sim import suite as tabletop
 from dial_core.sim.scene import scene_of
+from dial_core.sim.task import Task, load_task
 
 EPISODES = 100  # of each task of our own suites
 
@@ -43,16 +44,21 @@ def suite_tasks(suite: str) -> tuple[str, ...]:
     return _load_suite(suite).task_names
 
 
+def is_file(task: str) -> bool:
+    """Whether a task is meant by its own YAML file, and not by its name in a suite."""
+    return task.endswith((".yaml", ".yml"))
+
+
 def suite_protocol(suite: str) -> dict:
     """What a suite fixes of the protocol: episodes of a task, how long success must last, the timing of its authors."""
     return _original().protocol if suite in _original().suites else {"episodes": EPISODES}
 
 
 def make_arena(suite: str, task: str, camera: str, image_px: int = 96) -> Arena:
-    """Where a task of a suite takes place."""
+    """Where a task of a suite, or one of our tabletop by its file, takes place."""
     if suite in _original().suites:
         return RobocasaArena(_original(), task)
-    return TabletopArena(_load_suite(suite).task(task), camera, image_px)
+    return TabletopArena(_tabletop_task(suite, task), camera, image_px)
 
 
 def instruction_of(suite: str, case: Case, other: bool) -> str | None:
@@ -62,12 +68,16 @@ def instruction_of(suite: str, case: Case, other: bool) -> str | None:
     """
     if suite in _original().suites:
         return None
-    task = _load_suite(suite).task(case.task)
+    task = _tabletop_task(suite, case.task)
     scene = scene_of(task, case.seed)
     count = len(scene.objects)
     if other and count > 1:
         scene = scene_of(task, case.seed, (scene.target + 1) % count)
     return scene.instruction
+
+
+def _tabletop_task(suite: str, task: str) -> Task:
+    return load_task(task) if is_file(task) else _load_suite(suite).task(task)
 
 
 def _original() -> Benchmark:

@@ -49,7 +49,7 @@ class Task(Config):
 
 
 def load_task(name: str) -> Task:
-    """The task `name` from `config/tasks/`."""
+    """The task `name` from `config/tasks/`, or the one in a file `name.yaml`."""
     return load_config(Task, "tasks", name)
 
 
