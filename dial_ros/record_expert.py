@@ -71,7 +71,7 @@ class Demonstrator(Node):
         self._driver.begin(seed)
         self._instruction_out.publish(Instruction(stamp=to_time(self._now_ns), instruction_id=str(uuid.uuid4()), text=instruction))
         self._until(lambda: self._target is not None and self._driver.subscribed, 20.0, "the controllers to listen")
-        request = StartEpisode.Request(label=f"{self._task}_{seed:06d}", instruction=instruction)
+        request = StartEpisode.Request(label=f"{Path(self._task).stem}_{seed:06d}", instruction=instruction)
         started = self._call("recorder/start_episode", request)
         ended_ns = None
         while True:
