@@ -17,8 +17,9 @@ from dial_core.errors import DialError
 _PIXEL_FORMAT = "yuv444p"
 # No B-frames: packets are in order of display, which `concatenate` relies on. One thread: workers run side by side.
 _OPTIONS: dict[str, object] = {"crf": "8", "preset": "veryfast", "bf": "0", "threads": "1"}
-# A camera's full picture is shrunk before a model sees it, which hides what is lost: 234 instead of 63 VGA frames a second and core.
-_LARGE_OPTIONS = _OPTIONS | {"crf": "14", "preset": "ultrafast"}
+# A camera's full picture is shrunk before a model sees it, which hides what is lost: 0.8 of 255 on average, as with crf 14
+# (0.65), in a fraction of the time and of the disk.
+_LARGE_OPTIONS = _OPTIONS | {"crf": "20", "preset": "ultrafast"}
 _LARGE_PIXELS = 256 * 256
 
 # For eyes instead: browsers and players everywhere show 4:2:0 and nothing else.
