@@ -82,7 +82,8 @@ class Source(Node):
             if future is None and client.service_is_ready():
                 future = client.call_async(request)
             if time.monotonic() > deadline:
-                raise DialError(f"no answer of {name} within {limit_s:.0f} s")
+                raise DialError(f"no answer of {name} within {limit_s:.0f} s; {'asked once' if future else 'it never came up'}")
+        self.destroy_client(client)
         return future.result()
 
     def _publish(self, topic: str) -> None:
@@ -97,16 +98,20 @@ def spawn(folder: Path, name: str) -> subprocess.Popen:
     """A recorder process that writes to `folder`. Each has its own name: DDS takes a killed one for alive for a while."""
     line = [sys.executable, "-m", "dial_ros.recorder_node", "--ros-args", "-r", f"__node:={name}"]
     line += ["-p", "autostart:=true", "-p", f"directory:={folder}"]
-    return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    with (folder / f"{name}.log").open("w") as log:
+        return subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
 
 
-def begin(source: Source, recorder: str, label: str) -> None:
-    """Starts an episode as soon as the recorder is ready."""
+def begin(source: Source, folder: Path, recorder: str, label: str) -> None:
+    """Starts an episode as soon as the recorder is ready. Raises DialError with its last words if it is not within a minute."""
     deadline = time.monotonic() + 60
-    while not (answer := source.call(StartEpisode, f"{recorder}/start_episode", StartEpisode.Request(label=label))).success:
-        if time.monotonic() > deadline:
-            raise DialError(answer.message)
-        source.run(0.2)
+    try:
+        while not (answer := source.call(StartEpisode, f"{recorder}/start_episode", StartEpisode.Request(label=label))).success:
+            if time.monotonic() > deadline:
+                raise DialError(answer.message)
+            source.run(0.2)
+    except DialError as error:
+        raise DialError(f"{error}; its log ends:\n{(folder / f'{recorder}.log').read_text()[-2000:]}") from error
 
 
 def numbers(bag: Bag, topic: str) -> list[int]:
@@ -117,7 +122,7 @@ def numbers(bag: Bag, topic: str) -> list[int]:
 def measure_loss(source: Source, folder: Path, seconds: float) -> dict:
     """Records for `seconds` [s]; for each topic what was sent while recording and what of it is missing."""
     recorder = spawn(folder, "recorder")
-    begin(source, "recorder", "long")
+    begin(source, folder, "recorder", "long")
     source.run(seconds)
     answer = source.call(StopEpisode, "recorder/stop_episode", StopEpisode.Request())
     recorder.send_signal(signal.SIGINT)
@@ -137,7 +142,7 @@ def measure_kills(source: Source, folder: Path, kills: int, seed: int) -> dict:
     missing_s: list[float] = []
     for number in range(kills):
         recorder = spawn(folder, f"recorder_{number}")
-        begin(source, f"recorder_{number}", f"kill_{number}")
+        begin(source, folder, f"recorder_{number}", f"kill_{number}")
         source.run(rng.uniform(1.5, 4.0))
         recorder.kill()
         killed_ns = time.time_ns()
