@@ -1,16 +1,19 @@
 """The commanded motion of the whole robot, on its way to the controllers."""
 
+from collections.abc import Callable
+
 import numpy as np
 from rclpy.duration import Duration
 from rclpy.publisher import Publisher
+from rclpy.serialization import serialize_message
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.embodiment import Embodiment
-from dial_core.runtime.guard import Clamps
 from dial_core.runtime.motion import NANOSECONDS, JointMotion
-from dial_core.runtime.plan import MotionPlan
+from dial_core.runtime.plan import MotionPlan, Sent
 from dial_ros import qos
 from dial_ros.lifecycle import DialNode
+from dial_ros.polled import FreshClock
 from dial_ros.trajectory import TrajectorySplitter
 
 
@@ -19,26 +22,37 @@ class Commander:
 
     def __init__(self, node: DialNode, embodiment: Embodiment, plan: MotionPlan) -> None:
         self.plan = plan
-        self._node = node
+        self._node, self._clock = node, FreshClock(node, node.now_ns)
         self._splitter = TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
         self._publishers = {
             c.name: node.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
         }
 
-    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> Clamps:
+    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray) -> Sent:
         """Goes over to a chunk, see `MotionPlan.follow`; nothing is sent if that raises."""
-        clamps = self.plan.follow(chunk, stamp_ns, measured, now_ns)
-        self._send(self.plan.running)
-        self.plan.sent(stamp_ns, now_ns, self._node.now_ns())
-        return clamps
+        return self.plan.follow(chunk, stamp_ns, measured, self)
 
-    def hold(self, now_ns: int) -> None:
+    def hold(self) -> None:
         """Decelerates what runs; before the first chunk there is nothing to stop."""
-        self._send(self.plan.hold(now_ns))
+        self.plan.hold(self)
 
     def forget(self) -> None:
         """The next chunk starts from the measured joints."""
         self.plan.forget()
+
+    def now_ns(self) -> int:
+        """What the controllers' clock shows [ns], as far as the transport tells."""
+        return self._clock.now_ns()
+
+    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+        """Makes the messages down to their bytes, so that publishing is a matter of microseconds."""
+        messages = {name: serialize_message(message) for name, message in self._splitter.messages(motion).items()}
+
+        def publish() -> None:
+            for name, message in messages.items():
+                self._publishers[name].publish(message)
+
+        return publish
 
     def wait_until_heard(self, timeout_s: float, *others: Publisher) -> None:
         """Waits until the controllers have the last message, and the readers of `others` theirs, at most `timeout_s` [s] each."""
@@ -46,12 +60,7 @@ class Commander:
             publisher.wait_for_all_acked(Duration(nanoseconds=round(timeout_s * NANOSECONDS)))
 
     def close(self) -> None:
-        """Takes the publishers down."""
+        """Takes clock and publishers down."""
+        self._clock.close()
         for publisher in self._publishers.values():
             self._node.destroy_publisher(publisher)
-
-    def _send(self, motion: JointMotion | None) -> None:
-        if motion is None:
-            return
-        for name, message in self._splitter.messages(motion).items():
-            self._publishers[name].publish(message)

@@ -66,6 +66,8 @@ def controllers(embodiment: Embodiment) -> str:
                 "command_interfaces": ["position"],
                 "state_interfaces": ["position", "velocity"],
                 "allow_nonzero_velocity_at_trajectory_end": False,
+                "interpolate_from_desired_state": True,  # what is sent goes on from what was sent, not from what was measured
+                "allow_trajectory_replacement": False,  # since 6.8: its blending would shift every trajectory to its arrival
             }
         }
     return yaml.safe_dump(values, sort_keys=False)

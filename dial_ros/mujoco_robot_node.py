@@ -1,8 +1,8 @@
 """Node `mujoco_robot`: a simulated robot with its trajectory controllers, its camera and its clock.
 
-One thread steps the physics in slices of 10 ms, at most at `real_time_factor`: controllers give the set-points, the
-world moves, /clock and joint_states go out; every 50 ms the camera's picture and the judgement. The executor's thread
-takes trajectories and requests. MuJoCo's rendering context belongs to the physics thread, so the world is made there.
+One thread steps the physics in slices of 10 ms, at most at `real_time_factor`: controllers take new trajectories and give
+the set-points, the world moves, /clock and joint_states go out; every 50 ms the camera's picture and the judgement. The
+executor's thread takes requests. MuJoCo's rendering context belongs to the physics thread, so the world is made there.
 Paused, the world goes on only by `step`: so many slices, as fast as they go.
 """
 
@@ -29,6 +29,7 @@ from dial_ros import qos
 from dial_ros.controller_bank import ControllerBank
 from dial_ros.lifecycle import DialNode, Parameter, run
 from dial_ros.messages import image_to_message, to_time
+from dial_ros.polled import PolledSubscription
 from dial_ros.srv import ResetWorld, StepWorld
 
 SLICE_NS = 10_000_000  # the controllers' update period
@@ -56,7 +57,8 @@ class MujocoRobotNode(DialNode):
     def __init__(self) -> None:
         super().__init__("mujoco_robot")
         self._thread: threading.Thread | None = None
-        self._outputs, self._inputs, self._services_in = [], [], []
+        self._outputs, self._services_in = [], []
+        self._inputs: dict[str, PolledSubscription] = {}  # by controller
         self._requests: queue.SimpleQueue[tuple[Callable[[], object], Future]] = queue.SimpleQueue()
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
@@ -90,12 +92,11 @@ class MujocoRobotNode(DialNode):
         self._outputs += [self._target_out, self._success_out, self._rejected_out]
         if self._scene_out:
             self._outputs.append(self._scene_out)
-        self._inputs = [
-            self.create_subscription(
-                JointTrajectory, f"{c.name}/joint_trajectory", lambda message, name=c.name: self._on_trajectory(name, message), qos.LATEST
-            )
+        # Read by the physics thread itself: a busy executor must not make a trajectory late.
+        self._inputs = {
+            c.name: PolledSubscription(self, JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST)
             for c in self._embodiment.controllers
-        ]
+        }
         self._services_in = [
             self.create_service(ResetWorld, "~/reset", self._on_reset),
             self.create_service(SetBool, "~/set_pause", self._on_set_pause),
@@ -117,19 +118,13 @@ class MujocoRobotNode(DialNode):
         self._thread = None
         for publisher in self._outputs:
             self.destroy_publisher(publisher)
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
+        for subscription in self._inputs.values():
+            subscription.close()
+        self._inputs = {}
         for service in self._services_in:
             self.destroy_service(service)
 
     # -- requests (executor thread) ------------------------------------------------------------------------------
-
-    def _on_trajectory(self, name: str, message: JointTrajectory) -> None:
-        if not self._playing:
-            return
-        if why := self._controllers.accept(name, message):
-            self._rejected_out.publish(String(data=why))
-            self.complain(name, why)
 
     def _on_reset(self, request: ResetWorld.Request, response: ResetWorld.Response) -> ResetWorld.Response:
         try:
@@ -200,6 +195,8 @@ class MujocoRobotNode(DialNode):
         while not self._closing:
             self._serve()
             if not self._playing or self._paused:
+                if not self._playing:
+                    self._drain()
                 time.sleep(0.01)
                 deadline_s = time.monotonic()
                 continue
@@ -220,6 +217,7 @@ class MujocoRobotNode(DialNode):
 
     def _slice(self) -> None:
         """10 ms: controllers, physics, messages."""
+        self._receive()
         self._now_ns += SLICE_NS
         set_points = self._controllers.advance(self._now_ns)
         self._world.advance(set_points, SLICE_NS / NANOSECONDS)
@@ -237,6 +235,18 @@ class MujocoRobotNode(DialNode):
             self._publish_image(self._image_out, self._camera.name, self._camera.height, self._camera.width, self._camera.frame)
         if self._scene_out and self._slices % SCENE_SLICES == 0:
             self._publish_image(self._scene_out, "scene", SCENE_HEIGHT, SCENE_WIDTH, "world")
+
+    def _receive(self) -> None:
+        for name, subscription in self._inputs.items():
+            while (message := subscription.take()) is not None:
+                if why := self._controllers.accept(name, message):
+                    self._rejected_out.publish(String(data=why))
+                    self.complain(name, why)
+
+    def _drain(self) -> None:
+        for subscription in self._inputs.values():
+            while subscription.take() is not None:
+                pass
 
     def _publish_joints(self, stamp) -> None:
         message = JointState(name=self._names)
@@ -271,6 +281,7 @@ class MujocoRobotNode(DialNode):
         if world is not self._world:
             self._world.close()
             self._world, self._task = world, task
+        self._drain()  # what waits was meant for the old world
         self._now_ns = self._slices = 0
         self._hold_here()
         self._judged = None
@@ -284,6 +295,7 @@ class MujocoRobotNode(DialNode):
             "simulated_s": self._now_ns / NANOSECONDS,
             "accepted_trajectories": self._controllers.accepted,
             "rejected_trajectories": self._controllers.rejected,
+            "outdated_trajectories": self._controllers.outdated,
             "last_rejection": self._controllers.last_rejection,
         }
         return DiagnosticStatus.OK, "paused" if self._paused else "running", values

@@ -22,7 +22,7 @@ from dial_core.runtime.arming import Arming, Effect, Input, State
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract, ForesightGate
 from dial_core.runtime.guard import Guard, NotFiniteError, require_finite
 from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.plan import MotionPlan
+from dial_core.runtime.plan import MotionPlan, SpliceMissedError
 from dial_core.runtime.stitching import ChunkTooLateError
 from dial_core.runtime.tracing import TraceRow, TraceWriter
 from dial_ros import qos
@@ -140,7 +140,7 @@ class System1Node(DialNode):
     def _carry_out(self, effect: Effect) -> None:
         """What the state machine asks for; the caller holds the lock."""
         if Effect.HOLD in effect:
-            self._commander.hold(self.now_ns())
+            self._commander.hold()
             self.get_logger().warning(f"decelerating: {self._arming.reason}")
         if Effect.FORGET in effect and self._worker is not None:
             self._epoch += 1
@@ -225,6 +225,8 @@ class System1Node(DialNode):
                     self._send_chunk(chunk, seen, row)
                 else:
                     self._report.note(replace(row, text="the world changed while it was made"))
+        except SpliceMissedError as error:
+            self._report.missed(replace(row, text=str(error)))
         except (NotFiniteError, ChunkTooLateError) as error:
             self._report.rejected(replace(row, text=str(error)))
             self.complain(type(error).__name__, str(error))
@@ -235,18 +237,17 @@ class System1Node(DialNode):
 
     def _send_chunk(self, chunk: np.ndarray, seen: Observation, row: TraceRow) -> None:
         """Splices a chunk (H, A) into the running motion and publishes; the caller holds the lock."""
-        started_s, now_ns, plan = time.perf_counter(), self.now_ns(), self._commander.plan
-        takes_over_ns = plan.takes_over_ns(now_ns)
-        clamps = self._commander.follow(chunk, seen.stamp_ns, seen.joints, now_ns)
-        sent = replace(
+        started_s = time.perf_counter()
+        sent = self._commander.follow(chunk, seen.stamp_ns, seen.joints)
+        row = replace(
             row,
-            sent_ns=self.now_ns(),
-            takes_over_ns=takes_over_ns,
+            sent_ns=sent.sent_ns,
+            takes_over_ns=sent.takes_over_ns,
             stitching_s=time.perf_counter() - started_s,
-            reckoned_delay_s=plan.reckoned_delay_s,
-            clamped=clamps.total(),
+            reckoned_delay_s=self._commander.plan.reckoned_delay_s,
+            clamped=sent.clamps.total(),
         )
-        self._report.sent(sent, clamps)
+        self._report.sent(row, sent.clamps)
 
     # -- watching ------------------------------------------------------------------------------------------------
 

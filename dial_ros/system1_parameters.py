@@ -1,6 +1,7 @@
 """The parameters of node `system1`, with defaults, ranges and units. docs/nodes.md shows them; a test keeps the two together."""
 
 from dial_core.runtime.observation import CAMERA_GAP_S, JOINT_GAP_S
+from dial_core.runtime.plan import SPLICE_LEAD_S
 from dial_ros.lifecycle import Parameter
 
 PARAMETERS = {
@@ -26,7 +27,9 @@ PARAMETERS = {
     "camera_gap": Parameter(
         CAMERA_GAP_S, "a frame needs frames of the further cameras at most this much older than itself [s]", 0.001, 1.0
     ),
-    "splice_lead": Parameter(0.02, "a chunk takes over this long after it is sent [s]", 0.0, 0.5),
+    "splice_lead": Parameter(
+        SPLICE_LEAD_S, "a motion takes over this long after it is sent; more than the way to the controllers takes [s]", 0.0, 0.5
+    ),
     "limits_from": Parameter(
         "embodiment", "joint limits: embodiment (its YAML), or robot_description (narrowed to the URDF on that topic, which is waited for)"
     ),

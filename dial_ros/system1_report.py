@@ -36,7 +36,7 @@ class Report:
     published_chunks: int = 0
     told_chunks: int = 0  # published_chunks in the newest status
     rejected_chunks: int = 0
-    late_chunks: int = 0  # on their way only after the moment at which they were to take over: the controllers jump
+    late_chunks: int = 0  # not ready in time to take over smoothly, so not sent
     clamps: Clamps = field(default_factory=Counter)
     last_chunk: TraceRow | None = None  # the newest that was sent
     reckoned_delay_s: float = -1.0
@@ -48,7 +48,6 @@ class Report:
     def sent(self, row: TraceRow, clamps: Clamps) -> None:
         """A chunk went out."""
         self.published_chunks += 1
-        self.late_chunks += row.sent_ns > row.takes_over_ns
         self.clamps += clamps
         self.last_chunk, self.reckoned_delay_s = row, row.reckoned_delay_s
         self.chunk_rate.tick(row.sent_ns)
@@ -58,6 +57,11 @@ class Report:
         """A chunk was dropped before sending."""
         self.rejected_chunks += 1
         self.last_refusal = row.text
+        self.note(row)
+
+    def missed(self, row: TraceRow) -> None:
+        """A chunk was not ready in time; the motion before goes on."""
+        self.late_chunks += 1
         self.note(row)
 
     def note(self, row: TraceRow) -> None:

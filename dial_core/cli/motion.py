@@ -15,12 +15,13 @@ from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 def smoothness(
     checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option(help="Folder for result.json and result.md.")] = Path("out/smoothness"),
+    out: Annotated[Path, typer.Option(help="Folder for result.json, result.md and result.png.")] = Path("out/smoothness"),
     task: Task = "PlacematToPlate",
     episodes: Annotated[int, typer.Option(min=1, help="Scenes a strategy.")] = 20,
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     strategies: Annotated[str, typer.Option(help="Which to compare, joined by commas.")] = "plain,replace,blend,ensemble,rtc",
     latency_s: Annotated[float, typer.Option(min=0.0, max=0.5, help="From a frame to its chunk or foresight [s].")] = 0.1,
+    lead_s: Annotated[float, typer.Option(min=0.0, max=0.5, help="From a chunk to the moment it takes over [s].")] = 0.05,
     workers: Workers = 2,
 ) -> None:
     """Compare what is done where chunks overlap: jerk of the commanded motion as a ratio, with success beside it.
@@ -38,7 +39,7 @@ def smoothness(
     chosen = [name.strip() for name in strategies.split(",")]
     if unknown := [name for name in chosen if name not in (PLAIN, *STRATEGIES)]:
         raise DialError(f"no strategy {', '.join(unknown)}; choose from {PLAIN}, {', '.join(STRATEGIES)}")
-    jobs = [SmoothnessJob(checkpoint, task, name, seed + k, latency_s) for name in chosen for k in range(episodes)]
+    jobs = [SmoothnessJob(checkpoint, task, name, seed + k, latency_s, lead_s) for name in chosen for k in range(episodes)]
     results = []
     with progress_bar("smoothness", len(jobs)) as advance:
         for done in run_jobs(run_smoothness, jobs, workers):
@@ -48,7 +49,7 @@ def smoothness(
             advance(1, f"{sum(result.success for result in results)} of {len(results)} succeeded")
     order = {name: k for k, name in enumerate(chosen)}
     results.sort(key=lambda result: (order[result.strategy], result.seed))
-    settings = {"checkpoint": str(checkpoint), "task": task, "first seed": seed, "latency [s]": latency_s}
+    settings = {"checkpoint": str(checkpoint), "task": task, "first seed": seed, "latency [s]": latency_s, "splice lead [s]": lead_s}
     console.print(Markdown(write_smoothness(out, results, settings)))
 
 

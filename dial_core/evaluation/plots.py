@@ -76,6 +76,20 @@ def draw_quality(summary: dict, picture: Path) -> None:
     pyplot.close(figure)
 
 
+def draw_smoothness(summary: Mapping[str, dict], picture: Path) -> None:
+    """Success with its interval, and the commanded motion's jerk on a logarithmic scale, strategy by strategy."""
+    pyplot = _pyplot()
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.0, 3.4), layout="constrained")
+    counts = [{"rate": row["success"] / row["episodes"], "interval": row["interval"]} for row in summary.values()]
+    rates, whiskers = _percentages(counts)
+    left.bar(list(summary), rates, yerr=whiskers, capsize=3, color=BLUE)
+    left.set(ylabel="success [%]", ylim=(0, 105))
+    right.bar(list(summary), [row["jerk"] for row in summary.values()], color=ORANGE)
+    right.set(ylabel="RMS jerk [rad/s³]", yscale="log")
+    figure.savefig(picture, dpi=120)
+    pyplot.close(figure)
+
+
 def _reach(rows: Sequence[dict]) -> list[list[float]]:
     """How far the intervals of relative errors reach below and above."""
     below = [max(0.0, row["relative"] - row["interval"][0]) for row in rows]

@@ -7,6 +7,7 @@ played as it comes, in straight lines from target to target, and the next one ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol as Interface
@@ -17,28 +18,37 @@ from dial_core.evaluation.protocol import HOLD_STEPS
 from dial_core.kinematics import ForwardKinematics
 from dial_core.runtime.checkpoint import load_checkpoint
 from dial_core.runtime.guard import Guard
-from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.motion import NANOSECONDS, JointMotion
 from dial_core.runtime.overlap import Committed
-from dial_core.runtime.plan import MotionPlan
+from dial_core.runtime.plan import SPLICE_LEAD_S, MotionPlan
 from dial_core.runtime.sessions import System1Session, System2Session
 from dial_core.sim.world import World
 
 SLICE_S = 0.01  # the controllers' update period
 STEP_SLICES = 5  # of 10 ms, a frame
 CHUNK_STEPS, FORESIGHT_STEPS = 3, 5  # frames a chunk and a foresight: 6.7 Hz and 4 Hz
-LEAD_S = 0.02
 PLAIN = "plain"
+# What "continuous" means at a splice: old and new motion together until it, and a microsecond after it.
+POSITION_BOUND_RAD, VELOCITY_BOUND_RAD_S = 1e-5, 1e-3
+LOOKS = 6  # at old and new motion between now and the splice
+JUST_AFTER_NS = 1000
 
 
 @dataclass(frozen=True)
 class SmoothnessJob:
-    """One episode with one strategy; `latency_s`: from a frame to its chunk, and from a frame to its foresight [s]."""
+    """One episode with one strategy.
+
+    Attributes:
+        latency_s: from a frame to its chunk, and from a frame to its foresight [s].
+        lead_s: from a chunk to the moment it takes over [s].
+    """
 
     checkpoint: Path
     task: str
     strategy: str
     seed: int
     latency_s: float
+    lead_s: float = SPLICE_LEAD_S
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,8 @@ class SmoothnessResult:
 
     Attributes:
         jerk: root mean square over time and joints of the commanded positions' third difference [rad/s^3].
-        position_step, velocity_step: largest differences between old and new motion at a splice [rad, rad/s].
+        position_step, velocity_step: largest differences between old and new motion from the new one's arrival to just after
+            its splice [rad, rad/s].
         acceleration_share: largest commanded acceleration as a share of its limit [1].
         splices: motions that replaced a running one [1].
         clamped: targets that a limit moved [1].
@@ -81,20 +92,25 @@ class Follower(Interface):
 
 
 class Planned:
-    """The nodes' plan, with counts."""
+    """The nodes' plan, with counts, and its outlet: what is sent is there at once, preparing it is part of the latency."""
 
-    lead_ns = round(LEAD_S * NANOSECONDS)
-
-    def __init__(self, joints: slice, step_s: float, guard: Guard, strategy: str) -> None:
-        self._plan = MotionPlan(joints, step_s, guard, LEAD_S, strategy)
-        self.clamped = 0
+    def __init__(self, joints: slice, step_s: float, guard: Guard, strategy: str, lead_s: float = SPLICE_LEAD_S) -> None:
+        self._plan = MotionPlan(joints, step_s, guard, lead_s, strategy)
+        self.lead_ns = round(lead_s * NANOSECONDS)
+        self._now_ns = self.clamped = 0
 
     def committed(self, stamp_ns: int) -> Committed | None:
         return self._plan.committed(stamp_ns)
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> None:
-        self.clamped += self._plan.follow(chunk, stamp_ns, measured, now_ns).total()
-        self._plan.sent(stamp_ns, now_ns, now_ns)
+        self._now_ns = now_ns
+        self.clamped += self._plan.follow(chunk, stamp_ns, measured, self).clamps.total()
+
+    def now_ns(self) -> int:
+        return self._now_ns
+
+    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+        return lambda: None
 
     def sample(self, time_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
         return None if self._plan.running is None else self._plan.running.sample(time_ns)
@@ -141,11 +157,14 @@ class LatePolicy:
             return
         _, stamp_ns, chunk, measured = self._coming
         self._coming = None
-        old = self._follower.sample(now_ns + self._follower.lead_ns)
+        moments = [now_ns + self._follower.lead_ns * k // LOOKS for k in range(LOOKS + 1)]
+        moments.append(moments[-1] + JUST_AFTER_NS)
+        old = [self._follower.sample(moment) for moment in moments]
         self._follower.follow(chunk, stamp_ns, measured, now_ns)
-        new = self._follower.sample(now_ns + self._follower.lead_ns)
-        if old is not None and new is not None:
-            self.gaps.append((float(np.abs(new[0] - old[0]).max()), float(np.abs(new[1] - old[1]).max())))
+        new = [self._follower.sample(moment) for moment in moments]
+        if None not in (*old, *new):
+            position, velocity = np.abs(np.array(new) - np.array(old)).max(axis=(0, 2))
+            self.gaps.append((float(position), float(velocity)))
 
     def look(self, frame: int, now_ns: int) -> None:
         """A camera frame: a foresight and a chunk begin where they are due."""
@@ -172,7 +191,9 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
     world, system2, system1 = _sessions(job)
     world.reset(job.seed)
     joints, step_s, guard = world.embodiment.joint_slice, 1.0 / world.embodiment.rate_hz, Guard.for_embodiment(world.embodiment)
-    follower: Follower = PlainReplacing(joints, step_s) if job.strategy == PLAIN else Planned(joints, step_s, guard, job.strategy)
+    follower: Follower = (
+        PlainReplacing(joints, step_s) if job.strategy == PLAIN else Planned(joints, step_s, guard, job.strategy, job.lead_s)
+    )
     policy = LatePolicy(world, system2, system1, follower, job.latency_s)
     commands: list[np.ndarray] = []
     held = 0

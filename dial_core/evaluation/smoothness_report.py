@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.evaluation.intervals import wilson_interval
-from dial_core.evaluation.smoothness import PLAIN, SmoothnessResult
+from dial_core.evaluation.plots import draw_smoothness
+from dial_core.evaluation.smoothness import PLAIN, POSITION_BOUND_RAD, VELOCITY_BOUND_RAD_S, SmoothnessResult
 
 
 def smoothness_summary(results: Sequence[SmoothnessResult]) -> dict[str, dict]:
@@ -28,6 +29,7 @@ def smoothness_summary(results: Sequence[SmoothnessResult]) -> dict[str, dict]:
             "position_step": max(r.position_step for r in own),
             "velocity_step": max(r.velocity_step for r in own),
             "acceleration_share": max(r.acceleration_share for r in own),
+            "continuous": all(r.position_step <= POSITION_BOUND_RAD and r.velocity_step <= VELOCITY_BOUND_RAD_S for r in own),
             "splices": sum(r.splices for r in own),
             "clamped_a_splice": sum(r.clamped for r in own) / max(sum(r.splices for r in own), 1),
         }
@@ -36,13 +38,14 @@ def smoothness_summary(results: Sequence[SmoothnessResult]) -> dict[str, dict]:
 
 
 def write_smoothness(folder: Path, results: Sequence[SmoothnessResult], settings: dict[str, object]) -> str:
-    """Writes `result.json` and `result.md`; returns the Markdown."""
+    """Writes `result.json`, `result.md` and `result.png`; returns the Markdown."""
     summary = smoothness_summary(results)
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "strategies": summary, "episodes": [asdict(result) for result in results]}
     (folder / "result.json").write_text(json.dumps(content, indent=2) + "\n")
     text = _markdown(summary, settings)
     (folder / "result.md").write_text(text)
+    draw_smoothness(summary, folder / "result.png")
     return text
 
 
@@ -50,19 +53,21 @@ def _markdown(summary: dict[str, dict], settings: dict[str, object]) -> str:
     lines = [
         "# Smoothness of the commanded motion, and success",
         "",
-        "| strategy | success | 95 % | jerk, of plain | jerk, of replace | RMS jerk [rad/s³] | step at a splice [rad] | [rad/s] | "
-        "acceleration, of its limit | splices | targets clamped a splice |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| strategy | success | 95 % | jerk, of plain | jerk, of replace | RMS jerk [rad/s³] | splices | largest step [rad] | [rad/s] | "
+        "continuous | acceleration, of its limit | targets clamped a splice |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, row in summary.items():
         low, high = row["interval"]
         lines.append(
             f"| {name} | {row['success']} of {row['episodes']} | {low:.0%} to {high:.0%} | {_ratio(row['jerk_ratio'])} | "
-            f"{_ratio(row['jerk_ratio_to_replace'])} | {row['jerk']:.0f} | {row['position_step']:.1e} | {row['velocity_step']:.1e} | "
-            f"{row['acceleration_share']:.2f} | {row['splices']} | {row['clamped_a_splice']:.2f} |"
+            f"{_ratio(row['jerk_ratio_to_replace'])} | {row['jerk']:.0f} | {row['splices']} | {row['position_step']:.1e} | "
+            f"{row['velocity_step']:.1e} | {'yes' if row['continuous'] else 'no'} | {row['acceleration_share']:.2f} | "
+            f"{row['clamped_a_splice']:.2f} |"
         )
     told = ", ".join(f"{key} {value}" for key, value in settings.items())
-    return "\n".join([*lines, "", f"Settings: {told}.", ""])
+    bound = f"Continuous: no step above {POSITION_BOUND_RAD:g} rad and {VELOCITY_BOUND_RAD_S:g} rad/s at any splice."
+    return "\n".join([*lines, "", f"{bound} Settings: {told}.", ""])
 
 
 def _ratio(value: float | None) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
 
-WARN_SHARE = 0.75  # of an input's limit: older than this, it is told that System-1 goes on with old news
+WARN_SHARE = 0.5  # of an input's limit: older than this, it is told that System-1 goes on with old news
 
 
 class State(Enum):

@@ -107,7 +107,7 @@ class Ensemble(Replace):
         return total / voices[:, None]
 
     def forget(self) -> None:
-        self._chunks.clear()
+        self._chunks = []  # not cleared: a plan that tries something out keeps a shallow copy
 
 
 class RealTimeChunking(Replace):

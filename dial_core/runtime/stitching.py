@@ -66,11 +66,11 @@ def splice(
     return _joined(stamp_ns, _kept(running, stamp_ns, splice_s), new, Knots(*(part[1:] for part in rest))), clamps
 
 
-def hold(running: JointMotion, now_ns: int, lead_s: float, guard: Guard) -> JointMotion:
-    """The motion that leaves `running` (J joints) at `now_ns` + `lead_s` and decelerates to rest within the limits."""
-    lead_s = _leaving(running, now_ns, lead_s)
-    start = running.sample(now_ns + round(lead_s * NANOSECONDS))
-    return _joined(now_ns, _kept(running, now_ns, lead_s), braking(lead_s, start, guard))
+def hold(running: JointMotion, stamp_ns: int, splice_ns: int, guard: Guard) -> JointMotion:
+    """The motion of origin `stamp_ns` that leaves `running` (J joints) at `splice_ns` and decelerates to rest within the limits."""
+    splice_s = _leaving(running, stamp_ns, (splice_ns - stamp_ns) / NANOSECONDS)
+    start = running.sample(stamp_ns + round(splice_s * NANOSECONDS))
+    return _joined(stamp_ns, _kept(running, stamp_ns, splice_s), braking(splice_s, start, guard))
 
 
 def _leaving(running: JointMotion, stamp_ns: int, time_s: float) -> float:

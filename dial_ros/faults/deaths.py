@@ -61,7 +61,7 @@ class Death:
             outcome.stopping_after_s = (to_ns(stage.witness.system1.last_change) - begin_ns) / NANOSECONDS
             outcome.check_time("decelerates", outcome.stopping_after_s, HORIZON_S + 0.1)  # a foresight may be under way
             outcome.told_after_s = told_after_s(stage.witness.statuses, before, "words:foresight", begin_ns)
-            outcome.check_time("tells words:foresight", outcome.told_after_s, HORIZON_S)
+            outcome.check_time("tells words:foresight", outcome.told_after_s, TOLD_LIMIT_S)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ all repeats, in seconds of the robot's clock since the first spoilt message (or 
 Velocity and acceleration are the largest share of a joint's limit in the set-points that the controllers commanded, one
 every 10 ms: 1 is the limit. A row passes if every check of it held: the named diagnostic within 0.5 s, deceleration within
 the horizon of 0.8 s where the robot must hold, no trajectory rejected by a controller, no limit exceeded, and chunks again
-by themselves once the cause is gone. A death is no message, so its diagnostic has other limits: System-2's must come within
-the horizon, the robot's own within System-1's clock_timeout of 3 s of wall time.
+by themselves once the cause is gone. The robot's own death stops the clock, so its diagnostic has a limit of wall time:
+System-1's clock_timeout of 3 s and half a second.
 """
 
 

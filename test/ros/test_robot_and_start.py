@@ -1,6 +1,7 @@
 """mujoco_robot as controllers and clock; and how nodes refuse to start."""
 
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rosgraph_msgs.msg import Clock
@@ -32,6 +33,8 @@ def robot(nodes, probe):
     probe.keep(Clock, "/clock", "clock", qos.SENSOR)
     probe.keep(Image, "image/ego", "image", qos.SENSOR)
     probe.keep(Bool, "mujoco_robot/success", "success", qos.LATCHED)
+    probe.diagnostics = []
+    probe.create_subscription(DiagnosticArray, "/diagnostics", probe.diagnostics.append, qos.EVENTS)
     probe.create_subscription(String, "mujoco_robot/rejected", lambda m: probe.rejections.append(m.data), qos.EVENTS)
     probe.arm = probe.create_publisher(JointTrajectory, "right_arm_controller/joint_trajectory", qos.LATEST)
     for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
@@ -88,11 +91,21 @@ def test_a_trajectory_that_is_wholly_past_or_ends_in_motion_is_rejected_and_name
     assert abs(elbow(robot) - before) < 0.05
 
 
-def test_a_trajectory_from_before_a_reset_is_rejected_and_named(robot):
-    before = elbow(robot)
-    robot.arm.publish(bend(robot, before - 0.5, to_ns(robot.joints.header.stamp) + 2_000_000_000))
-    robot.until(lambda: any("from before a reset" in text for text in robot.rejections), "a rejection")
-    assert abs(elbow(robot) - before) < 0.05
+def test_a_trajectory_from_before_a_reset_is_neither_played_nor_rejected_but_counted(robot):
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > 1_000_000_000, "a simulated second")
+    before_ns = to_ns(robot.joints.header.stamp)
+    assert robot.call(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(seed=100_000, target=-1)).success
+    robot.until(lambda: to_ns(robot.joints.header.stamp) < before_ns, "the clock of the new world")
+    stands, rejections = elbow(robot), list(robot.rejections)
+    robot.arm.publish(bend(robot, stands - 0.5, before_ns))
+
+    def outdated():
+        told = [s for array in robot.diagnostics for s in array.status if s.name == "/mujoco_robot"]
+        return any(value.key == "outdated_trajectories" and int(value.value) >= 1 for status in told for value in status.values)
+
+    robot.until(outdated, "the count in the diagnostics")
+    assert abs(elbow(robot) - stands) < 0.05
+    assert robot.rejections == rejections
 
 
 def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_goes_on(robot):

@@ -43,10 +43,31 @@ def test_a_rejection_is_counted_and_told():
     assert "in the past" in controllers.last_rejection
 
 
-def test_a_trajectory_from_before_a_reset_is_rejected():
+def test_a_trajectory_from_before_a_reset_is_outdated_which_is_no_rejection():
     controllers = bank()
-    assert "0.600 s ahead (limit 0.5 s); from before a reset?" in controllers.accept(ARM, message(stamp_ms=600))
-    assert controllers.accept(ARM, message(stamp_ms=400)) == ""
+    controllers.advance(900 * MS)
+    controllers.hold(HOME, 0)
+    controllers.advance(100 * MS)
+    assert controllers.accept(ARM, message(stamp_ms=850)) == ""
+    assert (controllers.accepted, controllers.rejected, controllers.outdated) == (0, 0, 1)
+    np.testing.assert_array_equal(controllers.advance(950 * MS), HOME)
+    assert controllers.accept(ARM, message(stamp_ms=940)) == ""
+    assert (controllers.accepted, controllers.outdated) == (1, 1)
+
+
+def test_after_several_resets_the_farthest_time_that_was_shown_tells_what_is_outdated():
+    controllers = bank()
+    for before_ms in (900, 50):
+        controllers.advance(before_ms * MS)
+        controllers.hold(HOME, 0)
+    controllers.accept(ARM, message(stamp_ms=850))
+    assert controllers.outdated == 1
+
+
+def test_without_a_reset_a_stamp_of_the_future_is_taken_as_the_real_controller_does():
+    controllers = bank()
+    assert controllers.accept(ARM, message(stamp_ms=600)) == ""
+    assert (controllers.accepted, controllers.outdated) == (1, 0)
 
 
 def test_a_reset_forgets_what_ran():

@@ -57,6 +57,10 @@ def test_what_was_refused_is_told_while_it_is_waited_for():
 
 def test_an_input_that_grows_old_warns_first_and_only_beyond_its_limit_holds():
     arming = running()
+    assert arming.update(FRESH | {"foresight": Input(0.39, 0.8)}, 3) is Effect.NOTHING
+    assert arming.warning == ""
+    assert arming.update(FRESH | {"foresight": Input(0.41, 0.8)}, 3) is Effect.NOTHING
+    assert arming.warning == "going on with foresight 0.41 s old (limit 0.80 s)"
     assert arming.update(OLD_FORESIGHT, 3) is Effect.NOTHING
     assert arming.state is State.RUNNING
     assert arming.warning == "going on with foresight 0.70 s old (limit 0.80 s)"

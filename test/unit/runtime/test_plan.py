@@ -20,6 +20,20 @@ def ns(time_s):
     return round(time_s * NANOSECONDS)
 
 
+class At:
+    """An outlet at one moment; preparing takes `preparing_s`."""
+
+    def __init__(self, time_s, preparing_s=0.0):
+        self.time_s, self.preparing_s = time_s, preparing_s
+
+    def now_ns(self):
+        return ns(self.time_s)
+
+    def prepare(self, motion):
+        self.time_s += self.preparing_s
+        return lambda: None
+
+
 def plan(strategy="replace"):
     return MotionPlan(JOINTS, STEP_S, GUARD, 0.02, strategy)
 
@@ -41,7 +55,7 @@ def test_over_a_thousand_splices_position_and_velocity_are_continuous_and_no_lim
         latency_s = rng.uniform(0.02, 0.25)
         before = moving.running
         moving.committed(ns(stamp_s))
-        moving.follow(wandering(rng, stamp_s), ns(stamp_s), measured, ns(stamp_s + latency_s))
+        moving.follow(wandering(rng, stamp_s), ns(stamp_s), measured, At(stamp_s + latency_s))
         if before is not None:
             # Left and right of every moment around the splice: the motion is the old one before, continuous across.
             for offset_s in (-0.002, -0.001, 0.0):
@@ -60,11 +74,6 @@ def test_over_a_thousand_splices_position_and_velocity_are_continuous_and_no_lim
     assert worst_velocity < 1e-3 * GUARD.velocity.max()
     assert worst_speed <= 1 + 1e-5
     assert worst_acceleration <= 1 + 1e-5
-
-
-def follow(moving, chunk, stamp_s, sent_s, measured=EMBODIMENT.home_position):
-    moving.follow(chunk, ns(stamp_s), measured, ns(sent_s))
-    moving.sent(ns(stamp_s), ns(sent_s), ns(sent_s))
 
 
 def test_the_longest_of_the_last_ten_durations_is_reckoned_with():
@@ -88,20 +97,21 @@ def test_one_step_is_reckoned_with_before_the_first_chunk_and_only_sent_chunks_c
     assert moving.reckoned_delay_s == STEP_S
     assert moving.committed(ns(1.0)) is None
     with pytest.raises(ChunkTooLateError):
-        moving.follow(wandering(rng, 0.0), 0, EMBODIMENT.home_position, ns(0.9))
+        moving.follow(wandering(rng, 0.0), 0, EMBODIMENT.home_position, At(0.9))
     assert moving.reckoned_delay_s == STEP_S, "what was never sent tells no delay"
-    follow(moving, wandering(rng, 1.0), 1.0, 1.11)
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.11))
     assert moving.reckoned_delay_s == pytest.approx(0.13)
 
 
-def test_a_motion_takes_over_only_after_splicing_and_sending_have_had_their_time():
+def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_time():
     moving, rng = plan(), np.random.default_rng(0)
     assert moving.takes_over_ns(ns(1.0)) == ns(1.02)
-    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, ns(1.1))
-    moving.sent(ns(1.0), ns(1.1), ns(1.13))
+    sent = moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1, preparing_s=0.03))
+    assert (sent.sent_ns, sent.takes_over_ns) == (ns(1.16), ns(1.18)), "the first attempt did not know how long it takes"
     assert moving.takes_over_ns(ns(1.2)) == ns(1.25)
     before = moving.running
-    moving.follow(wandering(rng, 1.15), ns(1.15), EMBODIMENT.home_position, ns(1.25))
+    sent = moving.follow(wandering(rng, 1.15), ns(1.15), EMBODIMENT.home_position, At(1.25, preparing_s=0.03))
+    assert sent.takes_over_ns == ns(1.30)
     for moment in (1.26, 1.28, 1.299):
         np.testing.assert_allclose(moving.running.sample(ns(moment))[0], before.sample(ns(moment))[0], atol=1e-6)
 
@@ -109,7 +119,7 @@ def test_a_motion_takes_over_only_after_splicing_and_sending_have_had_their_time
 def test_committed_steps_are_counted_by_what_was_consumed_between_the_stamps():
     moving, rng = plan("rtc"), np.random.default_rng(0)
     chunk = wandering(rng, 1.0)
-    follow(moving, chunk, 1.0, 1.08)
+    moving.follow(chunk, ns(1.0), EMBODIMENT.home_position, At(1.08))
     committed = moving.committed(ns(1.0 + 4 * STEP_S))
     np.testing.assert_allclose(committed.actions[:12], chunk[4:], atol=1e-6)
     # 0.08 s and the lead of 0.02 s: two steps are executed before the next chunk can take over.
@@ -120,17 +130,17 @@ def test_committed_steps_are_counted_by_what_was_consumed_between_the_stamps():
 
 def test_a_hold_before_the_first_chunk_is_nothing_and_after_it_ends_at_rest():
     moving, rng = plan(), np.random.default_rng(0)
-    assert moving.hold(ns(1.0)) is None
-    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, ns(1.1))
-    held = moving.hold(ns(1.3))
+    assert moving.hold(At(1.0)) is None
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
+    held = moving.hold(At(1.3))
     assert (held.velocities[-1] == 0).all()
     assert held is moving.running
 
 
 def test_after_forgetting_the_motion_starts_from_the_measured_joints():
     moving, rng = plan("blend"), np.random.default_rng(0)
-    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, ns(1.1))
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
     moving.forget()
     elsewhere = EMBODIMENT.home_position + 0.05
-    moving.follow(wandering(rng, 3.0), ns(3.0), elsewhere, ns(3.1))
+    moving.follow(wandering(rng, 3.0), ns(3.0), elsewhere, At(3.1))
     np.testing.assert_allclose(moving.running.sample(ns(3.05))[0], elsewhere)

@@ -72,7 +72,7 @@ def test_what_is_kept_of_the_running_motion_is_exactly_that_motion():
 def test_every_motion_is_a_valid_chunk_for_a_controller():
     first, _ = splice(JointMotion.standing(0, reach([0.0])[0]), chunk_at(0.0), 0, ns(0.06), STEP_S, GUARD)
     second, _ = splice(first, chunk_at(0.2), ns(0.2), ns(0.31), STEP_S, GUARD)
-    for motion in (first, second, hold(second, ns(0.5), 0.02, GUARD)):
+    for motion in (first, second, hold(second, ns(0.5), ns(0.52), GUARD)):
         assert motion.times_s[0] > 0
         assert (np.diff(motion.times_s) > 0.0005).all()
         assert (motion.velocities[-1] == 0).all()
@@ -80,7 +80,7 @@ def test_every_motion_is_a_valid_chunk_for_a_controller():
 
 def test_a_hold_decelerates_within_the_limits_and_stands():
     running, _ = splice(JointMotion.standing(0, reach([0.0])[0]), chunk_at(0.8), 0, ns(0.02), STEP_S, GUARD)
-    held = hold(running, ns(0.3), 0.02, GUARD)
+    held = hold(running, ns(0.3), ns(0.32), GUARD)
     np.testing.assert_allclose(held.sample(ns(0.32))[1], running.sample(ns(0.32))[1], atol=1e-6)
     assert held.end_ns - ns(0.3) < ns(0.2)
     assert beyond_limits(held, 0.3, 0.6) <= SLACK
@@ -110,7 +110,7 @@ def test_whatever_chunks_ask_for_all_limits_hold_at_every_moment(seed, wildness,
         wild = EMBODIMENT.home_position + rng.normal(0.0, wildness, (16, 29))
         motion, _ = splice(motion, wild, ns(stamp_s), ns(stamp_s + latency_s), STEP_S, GUARD)
         assert beyond_limits(motion, stamp_s, stamp_s + 1.2) <= SLACK
-        held = hold(motion, ns(stamp_s + latency_s + 0.1), 0.02, GUARD)
+        held = hold(motion, ns(stamp_s + latency_s + 0.1), ns(stamp_s + latency_s + 0.12), GUARD)
         assert beyond_limits(held, stamp_s + latency_s + 0.1, stamp_s + 1.5) <= SLACK
         assert (np.diff(held.times_s) > 0.0005).all()
         assert (held.velocities[-1] == 0).all()
@@ -146,7 +146,7 @@ def test_a_target_beyond_a_limit_is_approached_without_passing_it():
 def test_a_robot_found_outside_its_limits_is_led_back_gently():
     guard = Guard.for_embodiment(EMBODIMENT, Margins(position=0.05))
     standing = JointMotion.standing(0, EMBODIMENT.upper)
-    held = hold(standing, ns(1.0), 0.02, guard)
+    held = hold(standing, ns(1.0), ns(1.02), guard)
     np.testing.assert_allclose(held.positions[-1], guard.upper, atol=5e-3)
     velocities = np.array([held.sample(ns(t))[1] for t in np.arange(1.0, 2.0, 0.001)])
     assert np.abs(velocities).max() <= 1.0 + 1e-9
