@@ -1,9 +1,13 @@
 """`dial trace` and `dial smoothness` as a user types them."""
 
+import inspect
+
 from typer.testing import CliRunner
 
 from dial_core.cli import app
+from dial_core.cli.motion import smoothness
 from dial_core.errors import DialError
+from dial_core.runtime.plan import SPLICE_LEAD_S
 from dial_core.runtime.tracing import TraceRow, TraceWriter
 
 MS = 1_000_000
@@ -28,3 +32,7 @@ def test_an_unknown_strategy_is_refused_with_the_known_ones(tmp_path):
     result = CliRunner().invoke(app, ["smoothness", str(tmp_path), "--strategies", "replace,average"])
     assert isinstance(result.exception, DialError)
     assert "no strategy average; choose from plain, replace, blend, ensemble, rtc" in str(result.exception)
+
+
+def test_smoothness_is_measured_with_the_nodes_own_lead_unless_told_otherwise():
+    assert inspect.signature(smoothness).parameters["lead_s"].default == SPLICE_LEAD_S
