@@ -238,8 +238,8 @@ class MujocoRobotNode(DialNode):
 
     def _receive(self) -> None:
         for name, subscription in self._inputs.items():
-            while (message := subscription.take()) is not None:
-                if why := self._controllers.accept(name, message):
+            while (taken := subscription.take()) is not None:
+                if why := self._controllers.accept(name, taken.message):
                     self._rejected_out.publish(String(data=why))
                     self.complain(name, why)
 

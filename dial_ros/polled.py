@@ -1,7 +1,8 @@
 """Subscriptions that are read when their news is wanted: no executor in between, which may be busy with something else."""
 
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
@@ -10,6 +11,9 @@ from rosgraph_msgs.msg import Clock
 
 from dial_core.runtime.motion import NANOSECONDS
 from dial_ros import qos
+from dial_ros.messages import to_ns
+
+OLDEST_TICK_S = 0.3
 
 
 class NeverExecuted(CallbackGroup):
@@ -25,18 +29,25 @@ class NeverExecuted(CallbackGroup):
         pass
 
 
+class Taken(NamedTuple):
+    """A message and when its sender published it [ns of the system's time]."""
+
+    message: Any
+    sent_ns: int
+
+
 class PolledSubscription:
-    """A subscription that is asked. Safe from any one thread."""
+    """A subscription that is asked. Callers keep to one thread at a time."""
 
     def __init__(self, node: Node, kind: type, topic: str, profile: QoSProfile) -> None:
         self._node = node
         self._subscription = node.create_subscription(kind, topic, _never_called, profile, callback_group=NeverExecuted())
 
-    def take(self) -> Any | None:
+    def take(self) -> Taken | None:
         """The next message, if one waits."""
         with self._subscription.handle:
             taken = self._subscription.handle.take_message(self._subscription.msg_type, False)
-        return None if taken is None else taken[0]
+        return None if taken is None else Taken(taken[0], taken[1]["source_timestamp"])
 
     def close(self) -> None:
         """Ends it."""
@@ -44,28 +55,38 @@ class PolledSubscription:
 
 
 class FreshClock:
-    """ROS time as fresh as the transport allows: a node's own clock stands while its executor is busy, the world goes on.
+    """What the world's clock shows by now. A node's own clock shows the tick that its executor came to last: on a busy machine
+    the world is tens of milliseconds farther.
 
-    With the system's time there is nothing to poll, and the node's own clock is as fresh.
+    With the system's time there is nothing to poll, and the node's own clock is right.
     """
 
     def __init__(self, node: Node, own_ns: Callable[[], int]) -> None:
-        self._node, self._own_ns = node, own_ns
-        self._ticks: PolledSubscription | None = None
-        self._newest_ns: int | None = None
-        if node.get_clock().ros_time_is_active:
-            self._ticks = PolledSubscription(node, Clock, "/clock", qos.SENSOR)
+        self._own_ns = own_ns
+        self._ticks = PolledSubscription(node, Clock, "/clock", qos.SENSOR) if node.get_clock().ros_time_is_active else None
+        self._newest: Taken | None = None
 
     def now_ns(self) -> int:
-        """Time [ns] of the newest tick that has come in."""
+        """Time [ns]: the newest tick that has come in, and as much as has passed since it was published."""
         while self._ticks is not None and (tick := self._ticks.take()) is not None:
-            self._newest_ns = tick.clock.sec * NANOSECONDS + tick.clock.nanosec
-        return self._own_ns() if self._newest_ns is None else self._newest_ns
+            self._newest = tick
+        if self._newest is None:
+            return self._own_ns()
+        return shown_ns(to_ns(self._newest.message.clock), self._newest.sent_ns, time.time_ns())
 
     def close(self) -> None:
         """Ends it."""
         if self._ticks is not None:
             self._ticks.close()
+
+
+def shown_ns(tick_ns: int, sent_ns: int, system_ns: int) -> int:
+    """What a clock shows whose tick of `tick_ns` was sent at `sent_ns`, at `system_ns` of the system's time, at most.
+
+    At most, because simulated time is taken to be as fast as real time. A world that stands (or whose machine's clock is
+    another) is not followed farther than OLDEST_TICK_S.
+    """
+    return tick_ns + min(max(system_ns - sent_ns, 0), round(OLDEST_TICK_S * NANOSECONDS))
 
 
 def _never_called(_: Any) -> None:

@@ -27,7 +27,7 @@ REMEMBERED = 10
 ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # more is not reckoned with: one hiccup must not put off the next chunks beyond their horizon
 HOLD_HISTORY_S = 0.2  # a hold begins so long before now: the present must lie between its points
-JUMP_S = 0.05  # a clock that shows so much less than an observation's stamp was set back
+JUMP_S = 0.5  # a clock that goes back so far was set back; what it shows between two ticks is reckoned, and may be corrected
 
 
 class SpliceMissedError(DialError):
