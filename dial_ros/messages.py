@@ -12,7 +12,6 @@ from sensor_msgs.msg import Image
 from dial_core.runtime.foresight_gate import Foresight
 from dial_core.runtime.motion import NANOSECONDS
 from dial_core.runtime.observation import LONGEST_ID, UnreadableMessageError
-from dial_core.runtime.observation import foresight_from_message as foresight_from_message
 from dial_ros.msg import Instruction, LatentForesight
 
 LONGEST_TEXT = 10_000  # [characters] of an instruction; system2 accepts at most so many, whatever it is set to

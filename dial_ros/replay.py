@@ -5,18 +5,11 @@ python -m dial_ros.replay motion.npz --seed 7        (dial replay robot makes th
 
 import argparse
 import json
-import os
-import random
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
@@ -26,24 +19,24 @@ from dial_core.errors import DialError
 from dial_core.runtime.motion import NANOSECONDS, JointMotion
 from dial_core.runtime.observation import JointOrder
 from dial_ros import qos
-from dial_ros.graph import environment, graph
+from dial_ros.graph import graph
 from dial_ros.messages import to_ns
-from dial_ros.runner import Runner
 from dial_ros.trajectory import TrajectorySplitter
+from dial_ros.waiting import WaitingNode, running
 
 AHEAD = 3  # targets a message
 APPROACH_S = 2.0  # from where the robot stands to the first target
 END_S = 1.0  # watched after the last target
+STANDSTILL_S = 60.0  # of wall time in which the next control step must come
 
 
-class Player(Node):
+class Player(WaitingNode):
     """Sends targets (T, J) [rad] at the control rate and notes where the joints went."""
 
     def __init__(self, embodiment: Embodiment, check_alive: Callable[[], None]) -> None:
-        super().__init__("replay")
-        self._embodiment, self._check_alive = embodiment, check_alive
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
+        """Arguments: the robot that plays; `check_alive` as of WaitingNode."""
+        super().__init__("replay", check_alive)
+        self._embodiment = embodiment
         self._order, self._splitter = JointOrder(embodiment.joint_names), TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
         self._publishers_by_name = {
             c.name: self.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
@@ -55,7 +48,8 @@ class Player(Node):
 
     def play(self, targets: np.ndarray) -> np.ndarray:
         """Plays `targets`; where the joints were at each target's time (T, J) [rad]."""
-        self._until(lambda: len(self._joints) and all(p.get_subscription_count() for p in self._publishers_by_name.values()), 60.0)
+        publishers = self._publishers_by_name.values()
+        self.wait_until(lambda: len(self._joints) and all(p.get_subscription_count() for p in publishers), STANDSTILL_S, "the robot")
         step_s = 1.0 / self._embodiment.rate_hz
         self._send(JointMotion(self._now_ns, np.array([APPROACH_S]), targets[:1], np.zeros_like(targets[:1])))
         start_ns = self._now_ns + round(APPROACH_S * NANOSECONDS)
@@ -63,26 +57,18 @@ class Player(Node):
         reached = []
         for step in range(len(targets)):
             time_ns = start_ns + round(step * step_s * NANOSECONDS)
-            self._until(lambda time_ns=time_ns: self._now_ns >= time_ns, 60.0)
+            self.wait_until(lambda time_ns=time_ns: self._now_ns >= time_ns, STANDSTILL_S, "the robot to go on")
             reached.append(self._joints)
             path = padded[step : step + AHEAD + 1]
             velocities = np.concatenate([(path[2:] - path[:-2]) / (2 * step_s), np.zeros_like(path[:1])])
             self._send(JointMotion(time_ns, step_s * np.arange(1, AHEAD + 1), path[1:], velocities))
         end_ns = self._now_ns + round(END_S * NANOSECONDS)
-        self._until(lambda: self._now_ns >= end_ns, 60.0)
+        self.wait_until(lambda: self._now_ns >= end_ns, STANDSTILL_S, "the robot to go on")
         return np.stack(reached)
 
     def _send(self, motion: JointMotion) -> None:
         for name, message in self._splitter.messages(motion).items():
             self._publishers_by_name[name].publish(message)
-
-    def _until(self, done: Callable[[], bool], limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
-        while not done():
-            self._executor.spin_once(timeout_sec=0.05)
-            self._check_alive()
-            if time.monotonic() > deadline:
-                raise DialError(f"the simulated robot did not go on within {limit_s:.0f} s")
 
     def _on_joints(self, message: JointState) -> None:
         self._now_ns, self._joints = to_ns(message.header.stamp), self._order.positions(message)
@@ -96,24 +82,11 @@ def replay(motion: Path, seed: int, task: str, out: Path) -> dict:
     with np.load(motion) as file:
         targets, embodiment = file["targets"], load_embodiment(str(file["embodiment"]))
     robot = next(n for n in graph("sim", task=task, seed=seed, robot=embodiment.name) if n.name == "mujoco_robot")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 101)))
-    for name, value in environment("sim").items():
-        os.environ.setdefault(name, value)
-    runner = Runner([robot], environment("sim"), log_dir=out / "log")
-
-    def check_alive() -> None:
-        for name, status in runner.dead().items():
-            raise DialError(f"node {name} ended with status {status}; {out / 'log' / name}.log says why")
-
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        with runner:
-            player = Player(embodiment, check_alive)
-            reached = player.play(targets)
-            success = player.success
-            player.destroy_node()
-    finally:
-        rclpy.shutdown()
+    with running([robot], "sim", out / "log") as check_alive:
+        player = Player(embodiment, check_alive)
+        reached = player.play(targets)
+        success = player.success
+        player.destroy_node()
     errors = np.sqrt(((reached - targets) ** 2).mean(0))
     result = {
         "steps": len(targets),

@@ -22,6 +22,7 @@ from dial_core.runtime.arming import Arming, Effect, Input, State
 from dial_core.runtime.foresight_gate import Foresight, ForesightContract, ForesightGate
 from dial_core.runtime.guard import Guard, NotFiniteError, require_finite
 from dial_core.runtime.motion import NANOSECONDS
+from dial_core.runtime.observation import UnreadableMessageError, foresight_from_message
 from dial_core.runtime.plan import MotionPlan, SpliceMissedError
 from dial_core.runtime.stitching import ChunkTooLateError
 from dial_core.runtime.tracing import TraceRow, TraceWriter
@@ -29,7 +30,7 @@ from dial_ros import qos
 from dial_ros.commander import Commander
 from dial_ros.lifecycle import DialNode, one_thread, run
 from dial_ros.limits import Limits
-from dial_ros.messages import UnreadableMessageError, foresight_from_message, require_bounded, to_ns
+from dial_ros.messages import require_bounded, to_ns
 from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.operator_services import OperatorServices
 from dial_ros.senses import Observation, Senses

@@ -8,19 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 
 from dial_core.errors import DialError
-from dial_core.runtime.observation import image_from_message
+from dial_core.runtime.observation import foresight_from_message, image_from_message
 from dial_ros import qos
-from dial_ros.messages import foresight_from_message, to_ns
+from dial_ros.messages import to_ns
 from dial_ros.msg import LatentForesight, System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
+from dial_ros.waiting import WaitingNode
 
 SUCCESS_HELD_S = 0.5  # of simulated time; an object that topples over right after does not count
 SETTLED_S = 2.0  # simulated time before a reset, so that the clock jumps back far enough to be told from a late report
@@ -69,20 +67,16 @@ class Trial:
         return self.now_s - self.started_s
 
 
-class TrialOperator(Node):
-    """Runs trials. `check_alive` is called while waiting and raises when the graph is gone."""
+class TrialOperator(WaitingNode):
+    """Runs trials."""
 
     def __init__(self, camera: str = "ego", recording: bool = True, check_alive: Callable[[], None] = lambda: None) -> None:
-        """Subscribes to what a trial needs; with `recording` the pictures and foresights are kept."""
-        super().__init__("trial_operator")
-        self._recording, self._check_alive = recording, check_alive
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
+        """Subscribes to what a trial needs; with `recording` the pictures and foresights are kept. `check_alive`: as of WaitingNode."""
+        super().__init__("trial_operator", check_alive)
+        self._recording = recording
         self._trial = Trial(seed=0)
         self._judged: bool | None = None
         self._judged_s = 0.0
-        self._reset_client = self.create_client(ResetWorld, "mujoco_robot/reset")
-        self._instruct_client = self.create_client(SetInstruction, "system2/set_instruction")
         self.create_subscription(Image, f"image/{camera}", self._on_ego, RECORDED)
         self.create_subscription(Bool, "mujoco_robot/success", self._on_success, qos.LATCHED)
         self.create_subscription(String, "mujoco_robot/rejected", self._on_rejected, qos.EVENTS)
@@ -100,7 +94,7 @@ class TrialOperator(Node):
             reports = {"system1": self._trial.system1[-1:], "system2": self._trial.system2[-1:]}
             return self._trial.now_s > SETTLED_S and all(r and r[0].state != states[name] for name, r in reports.items())
 
-        self._wait(ready, limit_s, "nodes to become active (frames, system1/status and system2/status to arrive)")
+        self.wait_until(ready, limit_s, "nodes to become active (frames, system1/status and system2/status to arrive)")
 
     def run(self, seed: int, limit_s: float, progress: Callable[[Trial], None] = lambda _: None, task: str = "", target: int = -1) -> Trial:
         """One trial on the scene of `seed`.
@@ -119,12 +113,12 @@ class TrialOperator(Node):
             DialError: a service refused or did not answer, or the graph died or stood still.
         """
         instruction = self._reset(seed, task, target)
-        accepted = self._call(self._instruct_client, SetInstruction.Request(text=instruction), "system2/set_instruction")
+        accepted = self.command(SetInstruction, "system2/set_instruction", SetInstruction.Request(text=instruction))
         trial = self._trial
         trial.instruction, trial.instruction_id, trial.started_s = instruction, accepted.instruction_id, trial.now_s
         started = last_progress = time.monotonic()
         while trial.sim_s < limit_s and not trial.success:
-            self._spin()
+            self.spin_once()
             trial.success = self._judged is True and trial.now_s - self._judged_s >= SUCCESS_HELD_S
             now = time.monotonic()
             trial.wall_s = now - started
@@ -138,11 +132,11 @@ class TrialOperator(Node):
 
     def _reset(self, seed: int, task: str, target: int) -> str:
         """Puts the scene up; returns its instruction once every node has noticed that the clock jumped back."""
-        self._wait(lambda: self._trial.now_s > SETTLED_S, 60.0, "the simulated clock to go on")
+        self.wait_until(lambda: self._trial.now_s > SETTLED_S, 60.0, "the simulated clock to go on")
         before_s = self._trial.now_s
         self._trial, self._judged = Trial(seed=seed), None
         request = ResetWorld.Request(task=task, seed=seed, target=target)
-        instruction = self._call(self._reset_client, request, "mujoco_robot/reset").instruction
+        instruction = self.command(ResetWorld, "mujoco_robot/reset", request).instruction
         # System-1 disarms on the jump. An instruction sent before it noticed would be forgotten with the old buffers.
         self._trial = Trial(seed=seed)
 
@@ -153,32 +147,9 @@ class TrialOperator(Node):
             disarmed = jumped and self._trial.system1[-1].state == System1Status.STATE_DISARMED
             return disarmed and self._judged is False and 0 < self._trial.now_s < before_s - JUMP_S
 
-        self._wait(noticed, 20.0, "system1 and system2 to notice the reset of the clock")
+        self.wait_until(noticed, 20.0, "system1 and system2 to notice the reset of the clock")
         self._trial.rejected_trajectories.clear()  # left over from before the reset
         return instruction
-
-    def _call(self, client, request, name: str):
-        """The response of a service; a refusal or silence is a DialError."""
-        self._wait(client.service_is_ready, 20.0, f"service {name}")
-        future = client.call_async(request)
-        self._wait(future.done, 40.0, f"an answer of {name}")
-        response = future.result()
-        if not response.success:
-            raise DialError(f"{name} refused: {response.message}")
-        return response
-
-    def _wait(self, done: Callable[[], bool], limit_s: float, what: str) -> None:
-        deadline = time.monotonic() + limit_s
-        while not done():
-            self._spin()
-            if time.monotonic() > deadline:
-                raise DialError(f"waited {limit_s:.0f} s in vain for {what}; the nodes' logs say more")
-
-    def _spin(self) -> None:
-        if not rclpy.ok():
-            raise DialError("interrupted")
-        self._executor.spin_once(timeout_sec=0.05)
-        self._check_alive()
 
     def _on_ego(self, message: Image) -> None:
         self._trial.now_s = to_ns(message.header.stamp) * 1e-9

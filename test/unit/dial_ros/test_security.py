@@ -9,8 +9,9 @@ import pytest
 
 from dial_core.config import config_root
 from dial_core.embodiment import load_embodiment
+from dial_core.runtime.observation import LONGEST_ID, UnreadableMessageError, foresight_from_message
 from dial_ros.graph import environment
-from dial_ros.messages import LONGEST_ID, UnreadableMessageError, foresight_from_message, require_bounded
+from dial_ros.messages import require_bounded
 from dial_ros.msg import Instruction, LatentForesight
 from dial_ros.security import policy, rights
 

@@ -1,0 +1,63 @@
+"""Programs around the nodes wait for a bounded time, tell what they waited for, and end when the graph does."""
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+from std_srvs.srv import SetBool
+
+from dial_core.errors import DialError
+from dial_ros.graph import environment, graph
+from dial_ros.waiting import WaitingNode, running
+
+pytestmark = pytest.mark.ros
+
+
+@pytest.fixture
+def machine(monkeypatch, domain):
+    """This process's environment in the module's domain; it is put back afterwards."""
+    for name, value in (environment("sim") | {"ROS_DOMAIN_ID": str(domain)}).items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def node(machine, tmp_path):
+    with running([], "sim", tmp_path):
+        node = WaitingNode("waiting")
+        yield node
+        node.destroy_node()
+
+
+def test_what_does_not_come_is_named_with_the_time_it_was_given(node):
+    with pytest.raises(DialError, match="waited 0 s in vain for the moon"):
+        node.wait_until(lambda: False, 0.1, "the moon")
+
+
+def test_a_response_is_handed_back_and_a_refusal_of_a_command_is_an_error(node):
+    def answer(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        response.success, response.message = request.data, "only if you say yes"
+        return response
+
+    node.create_service(SetBool, "agree", answer)
+    assert node.command(SetBool, "agree", SetBool.Request(data=True)).success
+    assert not node.call(SetBool, "agree", SetBool.Request(data=False)).success
+    with pytest.raises(DialError, match="agree refused: only if you say yes"):
+        node.command(SetBool, "agree", SetBool.Request(data=False))
+
+
+def test_waiting_ends_when_a_required_node_does_with_its_last_words(machine, tmp_path):
+    (recorder,) = graph("record", directory=str(tmp_path))
+    broken = replace(recorder, parameters=recorder.parameters | {"embodiment": "nobody"})
+    with running([broken], "record", tmp_path) as check_alive:
+        node = WaitingNode("waiting", check_alive)
+        with pytest.raises(DialError, match=r"(?s)node recorder ended with status 1\. The end of .*recorder\.log:.*nobody"):
+            node.wait_until(lambda: False, 60.0, "the recorder")
+        node.destroy_node()
+
+
+def test_a_termination_ends_the_graph_in_order_and_the_handlers_are_put_back(machine, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), running([], "sim", tmp_path):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
