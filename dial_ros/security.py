@@ -3,7 +3,7 @@
 python -m dial_ros.security --robot gr1 > policy.xml        (what to do with it: docs/security.md)
 
 A policy allows and denies the rest. So only System-1 may publish trajectories, only System-2 instructions and foresight, and only
-the enclave `operator` may call the services that start, stop or instruct a robot.
+the enclave `operator` may call the services that start, stop, instruct or record a robot. The recorder hears and says nothing.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from dial_core.errors import DialError
 ENCLAVE_ROOT = "/dial"
 PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters")
 LIFECYCLE_SERVICES = ("change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph")
-NODES = ("system1", "system2", "mujoco_robot")
+NODES = ("system1", "system2", "mujoco_robot", "recorder")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
     joints = embodiment.joint_states_topic
     stops = ("system1/pause", "system1/estop", "system1/reset_estop")
     world = ("mujoco_robot/reset", "mujoco_robot/set_pause", "mujoco_robot/step")
+    status = ("system1/status", "system2/status")
+    episodes = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
+    recorded = (*cameras, joints, *trajectories, *dry, "foresight", "instruction", *status, "mujoco_robot/success")
     system1_in = (*cameras, joints, "foresight", "instruction", "robot_description")
     controlled = tuple(f"{node}/{service}" for node in NODES for service in LIFECYCLE_SERVICES)
     read = tuple(f"{node}/{service}" for node in NODES for service in PARAMETER_SERVICES)
@@ -64,10 +67,11 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
                 world,
             ),
         ),
+        "recorder": _node("recorder", Rights((), recorded, episodes)),
         "operator": Rights(
             publish=("/rosout", "/parameter_events"),
-            subscribe=("/clock", "/diagnostics", "/rosout", "instruction", *(f"{node}/status" for node in NODES[:2]), joints, *cameras),
-            request=(*stops, "system2/set_instruction", *world, *controlled, *read),
+            subscribe=("/clock", "/diagnostics", "/rosout", "instruction", *status, joints, *cameras),
+            request=(*stops, "system2/set_instruction", *world, *episodes, *controlled, *read),
         ),
     }
 

@@ -85,7 +85,7 @@ class System1Node(DialNode):
             ForesightContract(self._contract.model_id, tuple(self._contract.foresight_shape), self.value("foresight_timeout"))
         )
         trace_file = self.value("trace_file")
-        self._report = Report(TraceWriter(Path(trace_file)) if trace_file else None)
+        self._report = Report(TraceWriter(Path(trace_file), self.value("trace_mb")) if trace_file else None)
         self._senses.reset()
         self._instruction: Instruction | None = None
         self._foresight_refusal = ""

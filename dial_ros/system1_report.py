@@ -142,6 +142,7 @@ class Report:
             "late_chunks": self.late_chunks,
             "lost_frames": senses.first_camera.arrivals.lost,
             "lost_foresights": gate.lost,
+            "trace": "off" if self.trace is None else self.trace.ended or "written",
             "last_refusal": self.last_refusal or senses.last_refusal or gate.last_refusal,
         }
         values |= {f"clamped/{limit}": self.clamps[limit] for limit in Limit}

@@ -9,6 +9,7 @@ All times are the node's own clock [ns]: simulated where use_sim_time is set. A 
     sent -> takes over    the splice lead: the controllers have it by then
 """
 
+import contextlib
 import csv
 import json
 import threading
@@ -73,35 +74,55 @@ COLUMNS = tuple(field.name for field in fields(TraceRow))
 
 
 class TraceWriter:
-    """Writes rows to a file as they happen, from any thread: `.csv` as a table, `.jsonl` as one JSON object a line."""
+    """Writes rows to a file as they happen, from any thread: `.csv` as a table, `.jsonl` as one JSON object a line.
 
-    def __init__(self, path: Path) -> None:
-        """Raises DialError if the file cannot be written or has another ending."""
+    It ends where it has reached its size or the disk takes no more: a robot must not stand still for want of a trace.
+    """
+
+    def __init__(self, path: Path, limit_mb: float = 100.0) -> None:
+        """Begins the file anew; no row is begun beyond `limit_mb` [MiB].
+
+        Raises:
+            DialError: the file cannot be written or has another ending.
+        """
         if path.suffix not in (".csv", ".jsonl"):
             raise DialError(f"trace file {path}: the ending says the format; choose .csv or .jsonl")
+        self._limit_mb = limit_mb
+        self.ended = ""  # why nothing is written any more; empty while rows are
+        self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[str] = path.open("w", newline="", buffering=1)
+            self._table = csv.DictWriter(self._file, COLUMNS) if path.suffix == ".csv" else None
+            if self._table:
+                self._table.writeheader()
         except OSError as error:
             raise DialError(f"trace file {path} cannot be written: {error.strerror}") from error
-        self._lock = threading.Lock()
-        self._table = csv.DictWriter(self._file, COLUMNS) if path.suffix == ".csv" else None
-        if self._table:
-            self._table.writeheader()
 
     def write(self, row: TraceRow) -> None:
-        """Adds one row; a row after `close` is dropped."""
+        """Adds one row; a row after the end is dropped."""
         with self._lock:
-            if self._file.closed:
+            if self.ended:
                 return
-            if self._table:
-                self._table.writerow(asdict(row))
-            else:
-                self._file.write(json.dumps(asdict(row)) + "\n")
+            try:
+                if self._file.tell() >= self._limit_mb * 2**20:
+                    self._end(f"full: {self._limit_mb:g} MiB")
+                elif self._table:
+                    self._table.writerow(asdict(row))
+                else:
+                    self._file.write(json.dumps(asdict(row)) + "\n")
+            except OSError as error:
+                self._end(f"cannot be written: {error.strerror}")
 
     def close(self) -> None:
         """Ends the file."""
         with self._lock:
+            if not self.ended:
+                self._end("closed")
+
+    def _end(self, why: str) -> None:
+        self.ended = why
+        with contextlib.suppress(OSError):  # what the buffer still holds does not fit on a full disk
             self._file.close()
 
 

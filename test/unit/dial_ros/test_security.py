@@ -13,7 +13,8 @@ from dial_core.runtime.observation import LONGEST_ID, UnreadableMessageError, fo
 from dial_ros.graph import environment
 from dial_ros.messages import require_bounded
 from dial_ros.msg import Instruction, LatentForesight
-from dial_ros.security import policy, rights
+from dial_ros.recorded_topics import TRANSPORTS, topics_of
+from dial_ros.security import NODES, policy, rights
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCUMENT = (ROOT / "docs" / "nodes.md").read_text()
@@ -35,6 +36,7 @@ def holders(right: str, ending: str) -> set[str]:
         ("request", "system1/reset_estop", {"operator"}),
         ("request", "system2/set_instruction", {"operator"}),
         ("request", "change_state", {"operator"}),
+        ("request", "recorder/start_episode", {"operator"}),
         ("reply", "system1/estop", {"system1"}),
     ],
 )
@@ -46,11 +48,19 @@ def test_nobody_may_set_a_parameter_of_system1_but_the_operator():
     assert holders("request", "system1/set_parameters") == {"operator"}
 
 
+def test_the_recorder_hears_all_that_it_records_and_says_nothing():
+    allowed = rights(GR1)["recorder"]
+    recorded = [topic.name for transport in TRANSPORTS for topic in topics_of(GR1, transport=transport)]
+    assert {topic.replace("image/ego", GR1.cameras[0].topic) for topic in recorded} <= set(allowed.subscribe)
+    assert set(allowed.publish) == {"/diagnostics", "/rosout", "/parameter_events", "recorder/transition_event"}
+    assert allowed.request == ()
+
+
 def test_no_name_is_a_wildcard():
     assert "*" not in policy(GR1)
 
 
-@pytest.mark.parametrize("node", ["system1", "system2", "mujoco_robot"])
+@pytest.mark.parametrize("node", NODES)
 def test_everything_that_the_document_of_the_nodes_lists_is_allowed(node):
     section = DOCUMENT.split(f"\n## {node}\n")[1].split("\n## ")[0]
     allowed = rights(GR1)[node]

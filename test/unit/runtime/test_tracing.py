@@ -1,6 +1,7 @@
 """The trace: written from any thread, read back as it was, summed up by stage, and drawn."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -40,6 +41,30 @@ def test_rows_come_back_as_they_were_written(tmp_path, ending):
     writer.close()
     writer.write(ROWS[0])
     assert len(read_trace(path)) == len(ROWS), "after its end nothing is added"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_full_trace_ends_with_a_whole_row_and_says_so(tmp_path, ending):
+    path, limit_mb = tmp_path / f"run{ending}", 0.01
+    writer = TraceWriter(path, limit_mb)
+    for _ in range(200):
+        writer.write(ROWS[4])
+    assert writer.ended == "full: 0.01 MiB"
+    rows = read_trace(path)
+    assert rows == [ROWS[4]] * len(rows)
+    longest = path.stat().st_size / len(rows) + 400
+    assert limit_mb * 2**20 <= path.stat().st_size < limit_mb * 2**20 + longest
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+def test_a_full_disk_ends_the_trace_and_nothing_else(tmp_path):
+    (tmp_path / "run.jsonl").symlink_to("/dev/full")
+    writer = TraceWriter(tmp_path / "run.jsonl")
+    writer.write(ROWS[0])
+    assert writer.ended == "cannot be written: No space left on device"
+    writer.write(ROWS[0])
+    writer.close()
+    assert writer.ended.startswith("cannot be written"), "the reason stays"
 
 
 def test_another_ending_and_a_folder_that_cannot_be_written_are_refused(tmp_path):
