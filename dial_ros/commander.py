@@ -28,6 +28,11 @@ class Commander:
             c.name: node.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
         }
 
+    @property
+    def unheard(self) -> list[str]:
+        """Topics of controllers to which nobody listens."""
+        return [publisher.topic_name for publisher in self._publishers.values() if not publisher.get_subscription_count()]
+
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray) -> Sent:
         """Goes over to a chunk, see `MotionPlan.follow`; nothing is sent if that raises."""
         return self.plan.follow(chunk, stamp_ns, measured, self)

@@ -14,12 +14,15 @@ from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from dial_core.errors import DialError
 from dial_ros import qos
+from dial_ros.compatibility import Compatibility
 
 COMPLAINT_PERIOD_S = 5.0
+LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
 
 ParameterValue = bool | int | float | str
 
@@ -50,6 +53,7 @@ class DialNode(LifecycleNode):
     PARAMETERS: Mapping[str, Parameter] = {}
 
     def __init__(self, name: str) -> None:
+        self._compatibility = Compatibility(self)  # first: rclpy makes publishers of its own
         super().__init__(name)
         self.failure: str | None = None  # set when the node cannot go on; the process then ends with an error
         self.active = False
@@ -69,6 +73,14 @@ class DialNode(LifecycleNode):
 
     def activate(self) -> None:
         """Arms."""
+
+    def obstacle(self) -> str:
+        """Why `activate` would be refused now, after what was heard since `configure`; empty: it would not."""
+        return ""
+
+    def listened(self) -> bool:
+        """Whether enough was heard since `configure` to judge that; an autostart waits for it for a moment."""
+        return True
 
     def deactivate(self) -> None:
         """Disarms."""
@@ -92,6 +104,16 @@ class DialNode(LifecycleNode):
     def now_ns(self) -> int:
         """ROS time [ns]."""
         return self.get_clock().now().nanoseconds
+
+    def create_subscription(self, msg_type, topic: str, callback, qos_profile: QoSProfile, **options):
+        """As of rclpy; publishers that can deliver nothing are told in the diagnostics."""
+        options.setdefault("event_callbacks", self._compatibility.of_subscription(topic, qos_profile))
+        return super().create_subscription(msg_type, topic, callback, qos_profile, **options)
+
+    def create_publisher(self, msg_type, topic: str, qos_profile: QoSProfile, **options):
+        """As of rclpy; subscribers to whom nothing can be delivered are told in the diagnostics."""
+        options.setdefault("event_callbacks", self._compatibility.of_publisher(topic, qos_profile))
+        return super().create_publisher(msg_type, topic, qos_profile, **options)
 
     def every(self, period_s: float, callback: Callable[[], None]):
         """A timer on the steady clock: it goes on when simulated time stands still."""
@@ -127,7 +149,7 @@ class DialNode(LifecycleNode):
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        result = self._attempt("activate", self.activate)
+        result = self._attempt("activate", self._activate_unhindered)
         self.active = result is TransitionCallbackReturn.SUCCESS
         return result
 
@@ -150,6 +172,11 @@ class DialNode(LifecycleNode):
             self._jump_handle = None
         return self._attempt("cleanup", self.cleanup)
 
+    def _activate_unhindered(self) -> None:
+        if why := self.obstacle():
+            raise DialError(why)
+        self.activate()
+
     def _attempt(self, transition: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         try:
             action()
@@ -161,8 +188,16 @@ class DialNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
+    def _diagnose_inactive(self) -> tuple[bytes, str, Mapping[str, object]]:
+        why = self.obstacle()
+        return (DiagnosticStatus.WARN, f"not active, and would refuse to be: {why}", {}) if why else (DiagnosticStatus.OK, "not active", {})
+
     def _publish_diagnostics(self) -> None:
-        level, message, values = self.diagnose() if self.active else (DiagnosticStatus.OK, "not active", {})
+        level, message, values = self.diagnose() if self.active else self._diagnose_inactive()
+        if mismatched := self._compatibility.mismatched():
+            level = max(level, DiagnosticStatus.WARN)
+            message = "; ".join([message, *mismatched.values()])
+            values = {**values, **{f"qos/{topic}": why for topic, why in mismatched.items()}}
         status = DiagnosticStatus(level=level, name=self.get_fully_qualified_name(), message=message, hardware_id="")
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
         array = DiagnosticArray(status=[status])
@@ -185,7 +220,7 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        if node.value("autostart") and not _started(node):
+        if node.value("autostart") and not _started(node, executor, stop):
             return 1
         while not stop and node.failure is None:
             executor.spin_once(timeout_sec=0.2)
@@ -194,8 +229,14 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
         _end(node, executor)
 
 
-def _started(node: DialNode) -> bool:
-    return all(trigger() is TransitionCallbackReturn.SUCCESS for trigger in (node.trigger_configure, node.trigger_activate))
+def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) -> bool:
+    """Configures, listens for a moment to what `activate` is going to check, and activates; False if one of them is refused."""
+    if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+        return False
+    deadline_s = time.monotonic() + LISTEN_S
+    while not (stop or node.listened() or time.monotonic() > deadline_s):
+        executor.spin_once(timeout_sec=0.05)
+    return node.trigger_activate() is TransitionCallbackReturn.SUCCESS
 
 
 def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:

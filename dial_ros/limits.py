@@ -1,4 +1,4 @@
-"""Where System-1's joint limits come from: the embodiment's YAML, or the robot's own URDF on `robot_description`."""
+"""The robot's own URDF on `robot_description`: it is checked against the embodiment, and may narrow the limits of its YAML."""
 
 from collections.abc import Callable
 
@@ -7,8 +7,9 @@ from std_msgs.msg import String
 from dial_core.embodiment import Embodiment
 from dial_core.errors import DialError
 from dial_core.runtime.arming import Input
+from dial_core.runtime.fit import limits_beyond, missing_from_description
 from dial_core.runtime.guard import Guard, Margins
-from dial_core.runtime.urdf import joint_limits
+from dial_core.runtime.urdf import RobotDescription, read_description
 from dial_ros import qos
 from dial_ros.lifecycle import DialNode
 
@@ -16,10 +17,13 @@ SOURCES = ("embodiment", "robot_description")
 
 
 class Limits:
-    """The guard of now. With `limits_from: robot_description` the robot waits for the URDF, which narrows the embodiment's limits."""
+    """The guard of now. A URDF that does not fit keeps the robot from moving; without one the embodiment is believed.
+
+    With `limits_from: robot_description` the URDF is waited for and narrows the embodiment's limits; else these must lie inside it.
+    """
 
     def __init__(self, node: DialNode, embodiment: Embodiment, on_change: Callable[[Guard], None]) -> None:
-        """`on_change` is called with the guard of a URDF that arrives.
+        """`on_change` is called with the guard of a URDF that narrows the limits.
 
         Raises:
             DialError: an unknown source, or margins that leave a joint no room.
@@ -35,26 +39,42 @@ class Limits:
             jump=node.value("max_jump"),
         )
         self.guard = Guard.for_embodiment(embodiment, self._margins)
-        self._known, self._refusal, self._subscription = source == "embodiment", "", None
-        if not self._known:
-            self._subscription = node.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED)
+        self.misfit = ""  # why the newest URDF does not fit
+        self._narrows, self._heard = source == "robot_description", False
+        self._subscription = node.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED)
 
     @property
     def input(self) -> Input:
-        """For the state machine: missing until the limits are known."""
-        return Input(0.0 if self._known else None, 1.0, self._refusal)
+        """For the state machine: missing while limits are waited for or the URDF does not fit."""
+        missing = self.misfit or (self._narrows and not self._heard)
+        return Input(None if missing else 0.0, 1.0, self.misfit)
+
+    @property
+    def listened(self) -> bool:
+        """Whether the URDF has come, or nobody publishes one."""
+        return self._heard or not self._node.count_publishers(self._subscription.topic_name)
 
     def close(self) -> None:
-        """Ends the subscription, if there is one."""
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
+        """Ends the subscription."""
+        self._node.destroy_subscription(self._subscription)
 
     def _on_robot_description(self, message: String) -> None:
+        self._heard = True
         try:
-            self.guard = Guard.for_embodiment(self._embodiment, self._margins, joint_limits(message.data))
+            self._take(read_description(message.data))
         except DialError as error:
-            self._refusal = str(error)
-            self._node.complain("robot_description", str(error))
+            self.misfit = str(error)
+            self._node.complain("robot_description", self.misfit)
             return
-        self._known, self._refusal = True, ""
-        self._on_change(self.guard)
+        self.misfit = ""
+
+    def _take(self, robot: RobotDescription) -> None:
+        """Raises DialError if the robot does not fit; else the limits are its own, if they are to come from it."""
+        if missing := missing_from_description(self._embodiment, robot):
+            raise DialError(missing)
+        guard = Guard.for_embodiment(self._embodiment, self._margins, robot.limits if self._narrows else None)
+        if beyond := limits_beyond(self._embodiment, guard, robot):
+            raise DialError(beyond)
+        if self._narrows:
+            self.guard = guard
+            self._on_change(guard)

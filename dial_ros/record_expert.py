@@ -110,7 +110,7 @@ def record(out: Path, task: str, episodes: int, seed: int, real_time_factor: flo
     with running([robot, *recorder], "sim", out / "log") as check_alive:
         demonstrator = Demonstrator(task, check_alive)
         while succeeded < episodes:
-            outcome = finished(out / f"{task}_{seed:06d}")
+            outcome = finished(out / f"{Path(task).stem}_{seed:06d}")
             if outcome is None:
                 success, path = demonstrator.demonstrate(seed)
                 outcome = "success" if success else "failure"

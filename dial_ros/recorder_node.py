@@ -68,7 +68,7 @@ class RecorderNode(DialNode):
         self._spool: Spool | None = None
         self._newest: Path | None = None  # bag of the last episode, for discard
         self._trouble = ""  # why the last episode ended before its time
-        self._inputs, self._services_in, self._timers = [], [], []
+        self._inputs, self._services_in, self._watches = [], [], []
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -91,16 +91,16 @@ class RecorderNode(DialNode):
         self._arrived = {topic.name: Arrived() for topic in self._topics}
         self._names = {topic.name: self.resolve_topic_name(topic.name) for topic in self._topics}
         self._inputs = [self._subscribe(topic) for topic in self._topics]
-        self._timers = [self.every(0.5, self._watch)]
+        self._watches = [self.every(0.5, self._watch)]
 
     def deactivate(self) -> None:
         if self._spool is not None:
             self._finish("unknown", "the recorder was stopped")
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        for timer in self._timers:
+        for timer in self._watches:
             self.destroy_timer(timer)
-        self._inputs, self._timers = [], []
+        self._inputs, self._watches = [], []
 
     def cleanup(self) -> None:
         for service in self._services_in:

@@ -14,6 +14,7 @@ from sensor_msgs.msg import JointState
 from dial_core.embodiment import Embodiment
 from dial_core.runtime.arming import Input
 from dial_core.runtime.contract import Contract
+from dial_core.runtime.fit import missing_from_states
 from dial_core.runtime.motion import NANOSECONDS
 from dial_core.runtime.observation import JointHistory, JointOrder, UnreadableMessageError
 from dial_ros import qos
@@ -40,7 +41,9 @@ class Senses:
 
     def __init__(self, node: DialNode, contract: Contract, embodiment: Embodiment, on_observation: Callable[[Observation], None]) -> None:
         self._node, self._on_observation = node, on_observation
-        self._order = JointOrder(embodiment.joint_names)
+        self._embodiment, self._order = embodiment, JointOrder(embodiment.joint_names)
+        self._reported: list[str] | None = None  # the names in the newest joint state, active or not
+        self.misfit = ""  # which joints of which controllers they lack
         transport = node.value("image_transport")
         self._cameras = [
             CameraInput(
@@ -60,6 +63,11 @@ class Senses:
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
         self._refusals: dict[str, str] = {}  # input -> why its last value was not taken, until one is
+
+    @property
+    def listened(self) -> bool:
+        """Whether a joint state has come, active or not."""
+        return self._reported is not None
 
     @property
     def first_camera(self) -> CameraInput:
@@ -103,7 +111,13 @@ class Senses:
         self._node.destroy_subscription(self._joints_in)
 
     def _on_joint_state(self, message: JointState) -> None:
+        if message.name != self._reported:
+            self._reported = list(message.name)
+            self.misfit = missing_from_states(self._embodiment, self._reported)
         if not self._node.active:
+            return
+        if self.misfit:
+            self._refuse("joint_states", "joint_states", self.misfit)
             return
         stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
         try:

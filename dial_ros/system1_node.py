@@ -49,7 +49,7 @@ class System1Node(DialNode):
     def __init__(self) -> None:
         super().__init__("system1")
         self._session = self._commander = self._status_out = self._senses = self._requests = self._limits = None
-        self._inputs, self._timers = [], []
+        self._inputs, self._watches = [], []
         self._worker: Worker[Observation] | None = None
         self._lock = threading.RLock()
         self._epoch = 0  # counts what was forgotten: a chunk begun before is not sent after
@@ -78,7 +78,13 @@ class System1Node(DialNode):
         self._senses = Senses(self, self._contract, self._embodiment, self._on_observation)
         self._inputs = [self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)]
         self._requests = OperatorServices(self, self._arming, self._lock, self._carry_out)
-        self._timers = [self.every(0.05, self._supervise), self.every(0.2, self._publish_status)]
+        self._watches = [self.every(0.05, self._supervise), self.every(0.2, self._publish_status)]
+
+    def listened(self) -> bool:
+        return self._senses.listened and self._limits.listened
+
+    def obstacle(self) -> str:
+        return "; ".join(part.misfit for part in (self._senses, self._limits) if part and part.misfit)
 
     def activate(self) -> None:
         self._gate = ForesightGate(
@@ -118,10 +124,10 @@ class System1Node(DialNode):
             self.destroy_publisher(self._status_out)
         for subscription in self._inputs:
             self.destroy_subscription(subscription)
-        for timer in self._timers:
+        for timer in self._watches:
             self.destroy_timer(timer)
         self._session = self._commander = self._status_out = self._senses = self._requests = self._limits = None
-        self._inputs, self._timers = [], []
+        self._inputs, self._watches = [], []
 
     def clock_jumped_back(self) -> None:
         if not self.active:
@@ -281,7 +287,7 @@ class System1Node(DialNode):
             return self._report.status(self.now_ns(), self._arming, self._gate, self._instruction, self._senses, self.value("strategy"))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, self._senses)
+        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, self._senses, self._commander.unheard)
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """What System-1 tells about itself: its counters, its trace, its status message and its diagnostics."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -125,9 +125,12 @@ class Report:
         message.inference_latency, message.stitching_latency = row.inference_s, row.stitching_s
         message.camera_to_command_latency = row.stage_s("whole")
 
-    def diagnostics(self, now_ns: int, arming: Arming, gate: ForesightGate, senses: Senses) -> tuple[bytes, str, Mapping[str, object]]:
-        """Level, message and values for /diagnostics."""
-        level = LEVELS.get(arming.state, DiagnosticStatus.WARN if arming.warning else DiagnosticStatus.OK)
+    def diagnostics(
+        self, now_ns: int, arming: Arming, gate: ForesightGate, senses: Senses, unheard: Sequence[str]
+    ) -> tuple[bytes, str, Mapping[str, object]]:
+        """Level, message and values for /diagnostics. `unheard`: topics of controllers to which nobody listens."""
+        deaf = f"nobody listens to {', '.join(unheard)}" if unheard and arming.state is State.RUNNING else ""
+        level = LEVELS.get(arming.state, DiagnosticStatus.WARN if arming.warning or deaf else DiagnosticStatus.OK)
         row = self.last_chunk
         values: dict[str, object] = {
             "state": arming.state.value,
@@ -142,13 +145,14 @@ class Report:
             "late_chunks": self.late_chunks,
             "lost_frames": senses.first_camera.arrivals.lost,
             "lost_foresights": gate.lost,
+            "unheard_controllers": ", ".join(unheard),
             "trace": "off" if self.trace is None else self.trace.ended or "written",
             "last_refusal": self.last_refusal or senses.last_refusal or gate.last_refusal,
         }
         values |= {f"clamped/{limit}": self.clamps[limit] for limit in Limit}
         values |= {f"input_refused/{kind}": senses.refused[kind] for kind in REFUSED}
         values |= {f"foresight_refused/{reason}": gate.refused[reason] for reason in Refusal}
-        return level, arming.reason or arming.warning or arming.state.value, values
+        return level, "; ".join(filter(None, (arming.reason, arming.warning, deaf))) or arming.state.value, values
 
 
 def _or_none_yet(age_s: float | None) -> float:

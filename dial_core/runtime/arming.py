@@ -72,7 +72,7 @@ class Arming:
     def __init__(self) -> None:
         self.state = State.INACTIVE
         self.reason = "not active"
-        self.warning = ""  # while running: which inputs grow old
+        self.warning = ""  # while running: which inputs grow old; while disarmed: which are refused
         self.changed_ns = 0
         self.instruction_id = ""
         self._active = self._stopped = self._paused = self._armed = False
@@ -140,6 +140,9 @@ class Arming:
 
     def update(self, inputs: Mapping[str, Input], now_ns: int) -> Effect:
         """Judges the inputs (name -> Input)."""
+        if self.state is State.DISARMED:
+            refused = [f"{name} refused: {stream.refusal}" for name, stream in inputs.items() if stream.refusal]
+            self.warning = f"an instruction would not move the robot: {'; '.join(refused)}" if refused else ""
         if self.state not in (State.WAITING, State.RUNNING, State.HOLDING):
             return Effect.NOTHING
         missing = [name for name, stream in inputs.items() if stream.age_s is None]

@@ -80,7 +80,7 @@ class Guard:
         if missing:
             raise DialError(
                 f"robot_description has no joint {', '.join(missing)}; its movable joints: {', '.join(urdf) or 'none'}. "
-                "Check the embodiment's joint names, or set limits_from to embodiment"
+                "Check the embodiment's joint names"
             )
         own = [urdf[name] for name in names]
         return replace(

@@ -1,4 +1,4 @@
-"""Joint limits out of a robot's URDF (`robot_description`)."""
+"""What a robot's URDF (`robot_description`) says of its joints: their limits, and which of them no controller moves."""
 
 import math
 from dataclasses import dataclass
@@ -19,15 +19,35 @@ class JointLimits:
     velocity: float
 
 
-def joint_limits(text: str) -> dict[str, JointLimits]:
-    """Movable joint -> its limits, from the text of a URDF. A `safety_controller`'s soft limits narrow the hard ones.
+@dataclass(frozen=True)
+class RobotDescription:
+    """The joints of a URDF by name.
+
+    Fields:
+        limits: of those that a controller can move.
+        unmoved: of the others, why it cannot: their type, such as `fixed`, or `follows` another joint.
+    """
+
+    limits: dict[str, JointLimits]
+    unmoved: dict[str, str]
+
+
+def read_description(text: str) -> RobotDescription:
+    """The joints of a URDF, from its text. A `safety_controller`'s soft limits narrow the hard ones.
 
     Raises:
         DialError: not a URDF, or a limit that is no number.
     """
-    robot = parse_urdf(text, "robot_description")
-    joints = {joint.get("name", ""): joint for joint in robot.findall("joint") if joint.get("type") in MOVABLE}
-    return {name: _limits_of(name, joint) for name, joint in joints.items()}
+    limits, unmoved = {}, {}
+    for joint in parse_urdf(text, "robot_description").findall("joint"):
+        name, mimic = joint.get("name", ""), joint.find("mimic")
+        if joint.get("type") not in MOVABLE:
+            unmoved[name] = joint.get("type", "without a type")
+        elif mimic is not None:
+            unmoved[name] = f"follows {mimic.get('joint')}"
+        else:
+            limits[name] = _limits_of(name, joint)
+    return RobotDescription(limits, unmoved)
 
 
 def _limits_of(name: str, joint: ElementTree.Element) -> JointLimits:

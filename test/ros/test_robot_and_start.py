@@ -1,5 +1,6 @@
 """mujoco_robot as controllers and clock; and how nodes refuse to start."""
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
@@ -11,16 +12,16 @@ from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.config import config_path
-from dial_core.embodiment import load_embodiment
 from dial_core.runtime.motion import JointMotion
 from dial_ros import qos
 from dial_ros.messages import to_ns
 from dial_ros.srv import ResetWorld, StepWorld
 from dial_ros.trajectory import TrajectorySplitter
 
+from .conftest import EMBODIMENT, START_S
+
 pytestmark = pytest.mark.ros
 
-EMBODIMENT = load_embodiment("gr1")
 ELBOW = EMBODIMENT.joint_names.index("r_elbow_pitch")
 
 
@@ -39,7 +40,7 @@ def robot(nodes, probe):
     probe.arm = probe.create_publisher(JointTrajectory, "right_arm_controller/joint_trajectory", qos.LATEST)
     for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
         request = ChangeState.Request(transition=Transition(id=transition))
-        assert probe.call(ChangeState, "mujoco_robot/change_state", request, 60).success
+        assert probe.call(ChangeState, "mujoco_robot/change_state", request, START_S).success
     probe.until(lambda: probe.arm.get_subscription_count() == 2, "the controller listens, beside the probe itself")
     probe.until(lambda: probe.clock and probe.image and probe.joints, "clock, image and joints")
     return probe
@@ -49,15 +50,13 @@ def elbow(probe):
     return probe.joints.position[list(probe.joints.name).index("r_elbow_pitch")]
 
 
-def bend(probe, to: float, stamp_ns: int) -> JointTrajectory:
-    """The right arm's message that bends the elbow to `to` [rad] in half a second."""
+def bend(probe, to: float, stamp_ns: int, seconds: float = 2.0) -> JointTrajectory:
+    """The right arm's message that bends the elbow to `to` [rad]; two seconds leave it time to arrive on a busy machine."""
     order = [probe.joints.name.index(name) for name in EMBODIMENT.joint_names]
     position = [probe.joints.position[i] for i in order]
     position[ELBOW] = to
     still = [[0.0] * len(position)]
-    import numpy as np
-
-    motion = JointMotion(stamp_ns, np.array([0.5]), np.array([position]), np.array(still))
+    motion = JointMotion(stamp_ns, np.array([seconds]), np.array([position]), np.array(still))
     return TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(motion)["right_arm_controller"]
 
 
@@ -80,7 +79,7 @@ def test_a_good_trajectory_is_played_and_its_end_held(robot):
 
 def test_a_trajectory_that_is_wholly_past_or_ends_in_motion_is_rejected_and_named(robot):
     before = elbow(robot)
-    late = bend(robot, before - 0.5, 10_000_000)
+    late = bend(robot, before - 0.5, 10_000_000, 0.5)
     robot.until(lambda: to_ns(robot.joints.header.stamp) > 800_000_000, "0.8 simulated seconds")
     robot.arm.publish(late)
     robot.until(lambda: any("in the past" in text for text in robot.rejections), "a rejection")
@@ -150,7 +149,7 @@ def test_it_can_be_deactivated_and_cleaned_up(robot, nodes):
 )
 def test_a_wrong_parameter_ends_the_start_with_the_reason(nodes, parameters, words):
     process = nodes.start("mujoco_robot", autostart=True, **parameters)
-    assert process.wait(timeout=60) == 1
+    assert process.wait(timeout=START_S) == 1
     assert words in nodes.log("mujoco_robot")
 
 
@@ -159,7 +158,7 @@ def test_a_robot_that_the_checkpoint_was_not_made_for_ends_the_start_with_the_re
     faster = tmp_path / "faster.yaml"
     faster.write_text(config_path("embodiments", "gr1").read_text().replace("rate_hz: 20.0", "rate_hz: 30.0"))
     process = nodes.start(name, autostart=True, checkpoint=checkpoint, embodiment=faster)
-    assert process.wait(timeout=180) == 1
+    assert process.wait(timeout=START_S) == 1
     assert "rate_hz: the checkpoint was made for 20.0, offered is 30.0" in nodes.log(name)
     assert "Traceback" not in nodes.log(name)
     assert "AttributeError" not in nodes.log(name)
@@ -167,11 +166,11 @@ def test_a_robot_that_the_checkpoint_was_not_made_for_ends_the_start_with_the_re
 
 def test_a_foresight_timeout_beyond_the_horizon_ends_the_start_with_both_values(nodes, checkpoint):
     process = nodes.start("system1", autostart=True, checkpoint=checkpoint, foresight_timeout=2.5)
-    assert process.wait(timeout=180) == 1
+    assert process.wait(timeout=START_S) == 1
     assert "foresight_timeout is 2.5 s, but this checkpoint looks only 0.8 s ahead" in nodes.log("system1")
 
 
 def test_a_checkpoint_that_is_not_there_ends_the_start_with_the_reason(nodes, tmp_path):
     process = nodes.start("system2", autostart=True, checkpoint=tmp_path / "nowhere")
-    assert process.wait(timeout=180) == 1
+    assert process.wait(timeout=START_S) == 1
     assert "nowhere" in nodes.log("system2")

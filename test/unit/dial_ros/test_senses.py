@@ -184,7 +184,7 @@ def test_stamps_of_a_clock_that_is_ahead_are_refused():
 
 @pytest.mark.parametrize(
     ("names", "value", "words"),
-    [(GR1.joint_names[1:], 0.0, "lacks l_shoulder_pitch"), (GR1.joint_names, np.nan, "not finite: l_shoulder_pitch")],
+    [(GR1.joint_names[1:], 0.0, "lack left_arm_controller (l_shoulder_pitch)"), (GR1.joint_names, np.nan, "not finite: l_shoulder_pitch")],
 )
 def test_joint_states_that_cannot_be_used_are_named(names, value, words):
     both, bench, _ = senses()

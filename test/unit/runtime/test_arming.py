@@ -55,6 +55,21 @@ def test_what_was_refused_is_told_while_it_is_waited_for():
     assert arming.reason == "waiting for foresight, foresight refused: model_id: made by model 'x'"
 
 
+def test_what_is_refused_is_told_before_an_instruction_asks_for_it():
+    arming = active()
+    unfit = FRESH | {"robot_description": Input(None, 1.0, "has no elbow"), "foresight": Input(None, 0.8)}
+    arming.update(unfit, 1)
+    assert (arming.state, arming.reason) == (State.DISARMED, "no instruction")
+    assert arming.warning == "an instruction would not move the robot: robot_description refused: has no elbow"
+    arming.update(FRESH, 2)
+    assert arming.warning == ""
+    arming.update(unfit, 3)
+    arming.instruct("a", 4)
+    arming.update(unfit, 5)
+    assert (arming.state, arming.warning) == (State.WAITING, "")
+    assert arming.reason == "waiting for foresight, robot_description, robot_description refused: has no elbow"
+
+
 def test_an_input_that_grows_old_warns_first_and_only_beyond_its_limit_holds():
     arming = running()
     assert arming.update(FRESH | {"foresight": Input(0.39, 0.8)}, 3) is Effect.NOTHING

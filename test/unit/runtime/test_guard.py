@@ -6,7 +6,7 @@ import pytest
 from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.runtime.guard import Guard, Limit, Margins, NotFiniteError, require_finite
-from dial_core.runtime.urdf import JointLimits, joint_limits
+from dial_core.runtime.urdf import JointLimits, read_description
 
 EMBODIMENT = load_embodiment("gr1")
 ONE_JOINT = Guard(np.array([-1.0]), np.array([1.0]), np.array([2.0]), np.array([20.0]))
@@ -68,15 +68,20 @@ URDF = """<robot name="r">
   <joint name="soft" type="revolute"><limit lower="-2" upper="2" velocity="0" effort="1"/>
     <safety_controller soft_lower_limit="-1.5" soft_upper_limit="1" k_velocity="1"/></joint>
   <joint name="weld" type="fixed"/>
+  <joint name="tip" type="revolute"><limit lower="0" upper="1" velocity="1" effort="1"/><mimic joint="soft"/></joint>
 </robot>"""
 
 
 def test_limits_are_read_from_a_urdf_soft_ones_included():
-    assert joint_limits(URDF) == {
+    assert read_description(URDF).limits == {
         "elbow": JointLimits(-2.5, 0.5, 3.1),
         "wheel": JointLimits(-np.inf, np.inf, 7.0),
         "soft": JointLimits(-1.5, 1.0, np.inf),
     }
+
+
+def test_joints_that_no_controller_moves_are_told_apart():
+    assert read_description(URDF).unmoved == {"weld": "fixed", "tip": "follows soft"}
 
 
 @pytest.mark.parametrize(
@@ -92,4 +97,4 @@ def test_limits_are_read_from_a_urdf_soft_ones_included():
 )
 def test_what_is_no_urdf_is_refused_with_the_reason(text, words):
     with pytest.raises(DialError, match=words):
-        joint_limits(text)
+        read_description(text)
