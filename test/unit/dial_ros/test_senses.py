@@ -182,6 +182,18 @@ def test_stamps_of_a_clock_that_is_ahead_are_refused():
     assert "9.00 s in the future; synchronise the clocks" in both.inputs(0)["camera"].refusal
 
 
+def test_joints_are_judged_before_the_node_is_active_and_again_when_their_names_change():
+    both, bench, _ = senses()
+    assert not both.listened
+    bench.active = False
+    joints(bench, 100, 0.0, GR1.joint_names[1:])
+    assert both.listened
+    assert both.misfit.startswith("joint_states lack left_arm_controller (l_shoulder_pitch)")
+    joints(bench, 110, 0.0, GR1.joint_names)
+    assert both.misfit == ""
+    assert both.inputs(110 * MS)["joint_states"].age_s is None, "nothing is taken in"
+
+
 @pytest.mark.parametrize(
     ("names", "value", "words"),
     [(GR1.joint_names[1:], 0.0, "lack left_arm_controller (l_shoulder_pitch)"), (GR1.joint_names, np.nan, "not finite: l_shoulder_pitch")],
