@@ -236,7 +236,7 @@ def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) 
     deadline_s = time.monotonic() + LISTEN_S
     while not (stop or node.listened() or time.monotonic() > deadline_s):
         executor.spin_once(timeout_sec=0.05)
-    return node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+    return bool(stop) or node.trigger_activate() is TransitionCallbackReturn.SUCCESS
 
 
 def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:

@@ -14,6 +14,8 @@ from dial_ros.messages import to_ns
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
 
+from .conftest import START_S
+
 pytestmark = pytest.mark.ros
 
 # A second System-2 on the same topics: it takes over when the first is killed. Its services are below /spare.
@@ -32,7 +34,7 @@ def loop(nodes, probe, checkpoint):
     probe.create_subscription(String, "mujoco_robot/rejected", lambda m: probe.rejections.append(m.data), qos.EVENTS)
     probe.spare = None
     probe.keep(System2Status, "spare/system2/status", "spare", qos.LATCHED)
-    probe.until(lambda: probe.system1 and probe.system2 and probe.spare and probe.joints, "all nodes up", 180)
+    probe.until(lambda: probe.system1 and probe.system2 and probe.spare and probe.joints, "all nodes up", START_S)
     return probe
 
 

@@ -14,6 +14,8 @@ from dial_ros import qos
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import SetInstruction
 
+from .conftest import START_S
+
 pytestmark = pytest.mark.ros
 
 DOCUMENT = (Path(__file__).resolve().parents[2] / "docs" / "nodes.md").read_text()
@@ -56,7 +58,7 @@ def live(nodes, probe, checkpoint):
         status = probe.system1, probe.system2
         return all(status) and status[0].state != System1Status.STATE_INACTIVE and status[1].state != System2Status.STATE_INACTIVE
 
-    probe.until(active, "all nodes active", 180)
+    probe.until(active, "all nodes active", START_S)
     return probe
 
 

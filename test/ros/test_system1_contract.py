@@ -13,6 +13,7 @@ from dial_core.runtime.timeline import draw_timeline
 from dial_core.runtime.tracing import read_trace
 from dial_ros.msg import System1Status
 
+from .conftest import START_S
 from .played_world import PlayedWorld
 
 pytestmark = pytest.mark.ros
@@ -30,7 +31,7 @@ def world(nodes, probe, checkpoint, trace_file):
     settings = {"clock_timeout": 10.0, "chunk_rate_hz": 6.7, "trace_file": trace_file}
     nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, **settings)
     played = PlayedWorld(probe, contract.model_id, contract.foresight_shape, load_embodiment("gr1"))
-    played.until(lambda: probe.system1 is not None, "System-1 up", 180)
+    played.until(lambda: probe.system1 is not None, "System-1 up", START_S)
     return played
 
 
