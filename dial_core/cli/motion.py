@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import shlex
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +55,8 @@ def smoothness(
     order = {name: k for k, name in enumerate(chosen)}
     results.sort(key=lambda result: (order[result.strategy], result.seed))
     settings = {"checkpoint": str(checkpoint), "task": task, "first seed": seed, "latency [s]": latency_s, "splice lead [s]": lead_s}
-    console.print(Markdown(write_smoothness(out, results, settings)))
+    made = f"`dial {shlex.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}."
+    console.print(Markdown(write_smoothness(out, results, settings, made)))
 
 
 def trace(

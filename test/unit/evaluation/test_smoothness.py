@@ -91,8 +91,9 @@ def test_jerk_is_told_as_a_ratio_to_plain_replacing_with_success_beside_it(tmp_p
     assert summary[PLAIN]["jerk_ratio"] == 1.0
     assert summary["rtc"]["jerk_ratio"] == pytest.approx(50 / np.sqrt((400**2 + 300**2) / 2))
     assert summary["rtc"]["jerk_ratio_to_replace"] is None
-    text = write_smoothness(tmp_path, results, {"latency [s]": 0.1})
+    text = write_smoothness(tmp_path, results, {"latency [s]": 0.1}, "`dial smoothness`, today, here.")
     assert "| rtc | 2 of 2 | 34% to 100% | 0.14 | - | 50 | 20 |" in text
     assert "| yes |" in text
+    assert "`dial smoothness`, today, here. Settings: latency [s] 0.1." in text
     assert (tmp_path / "result.png").is_file()
     assert json.loads((tmp_path / "result.json").read_text())["strategies"]["plain"]["success"] == 1
