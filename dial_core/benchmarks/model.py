@@ -14,7 +14,8 @@ from dial_core.benchmarks.workload import Part, parts_of
 from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
-from dial_core.runtime.captured import Captured
+from dial_core.model.inference import ready_to_infer
+from dial_core.runtime.captured import Captured, recorder_for
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -67,8 +68,7 @@ def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flo
     if dtype_name not in DTYPES:
         raise DialError(f"unknown dtype '{dtype_name}'; dtypes: {', '.join(DTYPES)}")
     with torch.device(device):
-        model = DialModel(DialConfig.from_preset(preset)).eval()
-    model.to(dtype=DTYPES[dtype_name])
+        model = ready_to_infer(DialModel(DialConfig.from_preset(preset)), device, DTYPES[dtype_name])
     roofline = roofline_of(device, DTYPES[dtype_name])
     parts = parts_of(model, flow_steps)
     bare = parts if device.type == "meta" else parts_of(DialModel.without_weights(model.arch), flow_steps)
@@ -110,6 +110,6 @@ def _device(name: str) -> torch.device:
 
 
 def _measured(row: Row, part: Part, device: torch.device, calls: int) -> Row:
-    function = Captured(part.function)
+    function = Captured(part.function, recorder_for(device))
     latency = latency_of(lambda: function(*part.inputs), device, calls)
     return replace(row, median_s=latency.median_s, p99_s=latency.p99_s)

@@ -54,6 +54,7 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, Part]:
     input_ids, attention_mask, layout = _prompt(model)
     state = torch.zeros(1, arch.state_dim, dtype=dtype, device=device)
     noise = torch.zeros(1, arch.horizon, arch.action_dim, dtype=dtype, device=device)
+    schedule = model.system1.schedule(flow_steps, slot=0)
 
     def system2(pixels, input_ids, attention_mask, positions) -> torch.Tensor:
         return language(model.encode_image(pixels), input_ids, attention_mask, positions)
@@ -65,7 +66,7 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, Part]:
         return decoder(model.condition(intent, model.encode_image(pixels)), state, noise)
 
     def decoder(fused, state, noise) -> torch.Tensor:
-        return model.sample_chunk(fused, state, noise, flow_steps)
+        return model.sample_chunk(fused, state, noise, schedule=schedule)
 
     with torch.inference_mode():
         tokens = model.encode_image(pixels)
@@ -77,8 +78,8 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, Part]:
     words += _count(model.system2.foresight_head)
     fusion = _count(model.system1.fusion)
     rest = _count(model.system1) - fusion
-    stepped = rest - _once_a_chunk(model)
-    reads = rest + (flow_steps - 1) * stepped
+    read = rest - _once_a_session(model)
+    reads = read + (flow_steps - 1) * (read - _once_a_chunk(model))
     system1_steps = ("vision", "fusion", "decoder")
     parts = [
         Part("vision", model.encode_image, (pixels,), vision, vision),
@@ -97,21 +98,27 @@ def _prompt(model: DialModel) -> tuple[torch.Tensor, torch.Tensor, Layout]:
     image = [arch.tokens.vision_start, *[arch.tokens.image] * arch.foresight_tokens, arch.tokens.vision_end]
     text = [1] * (INSTRUCTION_TOKENS - 2)
     input_ids = torch.tensor([text[:3] + image + text[3:]])
-    extra = len(model.system2.queries) if model.system2.queries is not None and model.arch.bridge_rules.shows_foresight else 0
-    layout = model.system2.layout(input_ids, torch.ones_like(input_ids), extra)
+    layout = model.system2.run_time_layout(input_ids, torch.ones_like(input_ids))
     input_ids = input_ids.to(model.device)
     return input_ids, torch.ones_like(input_ids), Layout(layout.positions.to(model.device), None)
 
 
 def _once_a_chunk(model: DialModel) -> int:
-    """Weights of System-1 that are read once a chunk, not once a flow step: the keys and values of the condition, all that
-    depends on tau or on the state alone, and the tables."""
-    decoder, system1 = model.system1.decoder, model.system1
-    blocks = cast("list[DecoderBlock]", decoder.blocks)
-    once: list[nn.Module | nn.Parameter | None] = [block.modulation for block in blocks]
-    once += [layer for block in blocks if block.crosses for layer in (block.attention.key, block.attention.value)]
-    once += [decoder.time, decoder.out_modulation, system1.state_encoder, system1.position, system1.image_type]
+    """Weights of System-1 that are read once a chunk, not once a flow step: the keys and values of the condition, what
+    depends on the state alone, and the tables."""
+    system1 = model.system1
+    crossing = [block for block in cast("list[DecoderBlock]", system1.decoder.blocks) if block.crosses]
+    once: list[nn.Module | nn.Parameter] = [layer for block in crossing for layer in (block.attention.key, block.attention.value)]
+    once += [system1.state_encoder, system1.position, system1.image_type]
     return sum(_count(part) for part in once)
+
+
+def _once_a_session(model: DialModel) -> int:
+    """Weights of System-1 that meet nothing but the times, which are the same for every chunk: the schedule holds the results."""
+    decoder = model.system1.decoder
+    steering = [block.modulation for block in cast("list[DecoderBlock]", decoder.blocks)]
+    times_share = model.system1.action_encoder.w2.weight.numel() // 2
+    return times_share + sum(_count(part) for part in (decoder.time, decoder.out_modulation, *steering))
 
 
 def _count(part: nn.Module | nn.Parameter | None) -> int:

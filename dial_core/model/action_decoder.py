@@ -12,7 +12,7 @@ from dial_core.model.configuration import Decoder
 from dial_core.model.flow_matching import sinusoid
 
 TIME_CHANNELS = 256  # width of the raw time code, as in diffusers' DiT
-Modulation = tuple[torch.Tensor, torch.Tensor]  # scale and shift of an adaptive norm, (B, 1, width) each
+Modulation = tuple[torch.Tensor, torch.Tensor]  # gain and shift of an adaptive norm, (B, 1, width) each
 
 
 class TimeEmbedding(nn.Module):
@@ -29,13 +29,28 @@ class TimeEmbedding(nn.Module):
         return self.layer2(F.silu(self.layer1(code.to(self.layer1.weight.dtype))))
 
 
+class AdaptiveNorm(nn.Module):
+    """Layer norm whose gain and shift come with the call."""
+
+    def __init__(self, width: int, eps: float):
+        super().__init__()
+        self.shape, self.eps = (width,), eps
+
+    def forward(self, x_BTD: torch.Tensor, modulation: Modulation) -> torch.Tensor:
+        """(B, T, D) to (B, T, D)."""
+        gain, shift = modulation
+        if len(gain) == 1:  # one time for the whole batch, as in the sampler: one operation instead of three
+            return F.layer_norm(x_BTD, self.shape, gain.view(-1), shift.view(-1), self.eps)
+        return F.layer_norm(x_BTD, self.shape, eps=self.eps) * gain + shift
+
+
 class DecoderBlock(nn.Module):
     """Adaptive norm, attention (to the condition or to itself), plain norm, feed-forward."""
 
     def __init__(self, decoder: Decoder, context_width: int | None):
         super().__init__()
         self.crosses = context_width is not None
-        self.norm1 = nn.LayerNorm(decoder.width, elementwise_affine=False)
+        self.norm1 = AdaptiveNorm(decoder.width, eps=1e-5)
         self.modulation = nn.Linear(decoder.width, 2 * decoder.width)  # time embedding to scale, shift
         self.attention = Attention(decoder.width, decoder.heads, decoder.head_width, decoder.dropout, context_width)
         self.norm2 = nn.LayerNorm(decoder.width, elementwise_affine=False)
@@ -43,8 +58,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x_BTD: torch.Tensor, modulation: Modulation, context: KeysValues | None) -> torch.Tensor:
         """(B, T, D) to (B, T, D); `context` holds the condition's keys and values in a crossing block."""
-        scale, shift = modulation
-        x_BTD = x_BTD + self.attention(self.norm1(x_BTD) * (1 + scale) + shift, context)
+        x_BTD = x_BTD + self.attention(self.norm1(x_BTD, modulation), context)
         return x_BTD + self.ffn(self.norm2(x_BTD))
 
 
@@ -59,7 +73,7 @@ class ActionDecoder(nn.Module):
         self.padded = padded
         self.time = TimeEmbedding(decoder.width)
         self.blocks = nn.ModuleList(DecoderBlock(decoder, context_width if i % 2 == 0 else None) for i in range(decoder.layers))
-        self.out_norm = nn.LayerNorm(decoder.width, eps=1e-6, elementwise_affine=False)
+        self.out_norm = AdaptiveNorm(decoder.width, eps=1e-6)
         self.out_modulation = nn.Linear(decoder.width, 2 * decoder.width)  # time embedding to shift, scale
         self.out = nn.Linear(decoder.width, decoder.output_width)
 
@@ -73,16 +87,15 @@ class ActionDecoder(nn.Module):
         return [block.attention.keys_values(fused_BMD, present) if block.crosses else None for block in self._stack]
 
     def modulations(self, time_B: torch.Tensor) -> list[Modulation]:
-        """Scale and shift of every block's adaptive norm and of the last norm, at embedding times (B,)."""
+        """Gain and shift of every block's adaptive norm and of the last norm, at embedding times (B,)."""
         time_BD = F.silu(self.time(time_B))
-        blocks = [block.modulation(time_BD).unsqueeze(1).chunk(2, -1) for block in self._stack]
-        shift, scale = self.out_modulation(time_BD).unsqueeze(1).chunk(2, -1)
-        return [*blocks, (scale, shift)]
+        scales_shifts = [block.modulation(time_BD).unsqueeze(1).chunk(2, -1) for block in self._stack]
+        shift, scale = self.out_modulation(time_BD).unsqueeze(1).chunk(2, -1)  # the other way round, as in the release
+        return [(1 + scale, shift) for scale, shift in (*scales_shifts, (scale, shift))]
 
     def forward(self, tokens_BTD: torch.Tensor, modulations: list[Modulation], cache: list[KeysValues | None]) -> torch.Tensor:
         """Tokens (B, 1 + H, D) to hidden states (B, 1 + H, output_width)."""
         x_BTD = tokens_BTD
         for block, modulation, context in zip(self.blocks, modulations[:-1], cache, strict=True):
             x_BTD = block(x_BTD, modulation, context)
-        scale, shift = modulations[-1]
-        return self.out(self.out_norm(x_BTD) * (1 + scale) + shift)
+        return self.out(self.out_norm(x_BTD, modulations[-1]))

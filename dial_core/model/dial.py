@@ -15,7 +15,7 @@ from dial_core.model.backbone import Backbone
 from dial_core.model.configuration import STAGES, Architecture, DialConfig
 from dial_core.model.embodiment_slots import Slot, SlotLinear
 from dial_core.model.flow_matching import draw_tau, interpolate, masked_mean_square
-from dial_core.model.system1 import System1
+from dial_core.model.system1 import Schedule, System1
 from dial_core.model.system2 import System2
 from dial_core.model.view_encoder import DinoView
 from dial_core.model.vision import build_vision_encoder
@@ -159,7 +159,7 @@ class DialModel(PreTrainedModel):
         """Flow velocity (B, H, A) of noisy chunks at tau (B,) in [0, 1]."""
         cache = self.system1.decoder.condition_cache(fused_BMD)
         state_token = self.system1.encode_state(state_BS, embodiment_id)
-        return self.system1.velocity(cache, state_token, noisy_BHA, self.system1.steering(tau_B), embodiment_id)
+        return self.system1.velocity(cache, state_token, noisy_BHA, self.system1.steering(tau_B, embodiment_id), embodiment_id)
 
     @torch.no_grad()
     def sample_chunk(
@@ -169,9 +169,14 @@ class DialModel(PreTrainedModel):
         noise_BHA: torch.Tensor,
         steps: int = 4,
         embodiment_id: Slot = 0,
+        schedule: Schedule | None = None,
     ) -> torch.Tensor:
-        """Normalised chunk (B, H, A) from noise by `steps` Euler steps (paper: 4)."""
-        return self.system1.sample_chunk(fused_BMD, state_BS, noise_BHA, steps, embodiment_id)
+        """Normalised chunk (B, H, A) from noise by `steps` Euler steps (paper: 4).
+
+        A caller of many chunks passes `system1.schedule(steps, embodiment_id)`, which it keeps.
+        """
+        schedule = schedule or self.system1.schedule(steps, embodiment_id)
+        return self.system1.sample_chunk(fused_BMD, state_BS, noise_BHA, schedule, embodiment_id)
 
     def forward(
         self,

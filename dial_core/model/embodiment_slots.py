@@ -30,7 +30,7 @@ class SlotLinear(nn.Module):
     def forward(self, x_BTD: torch.Tensor, slot: Slot) -> torch.Tensor:
         """(B, T, in) to (B, T, out)."""
         if isinstance(slot, int):
-            return x_BTD @ self.weight[slot] + self.bias[slot]
+            return F.linear(x_BTD, self.weight[slot].T, self.bias[slot])
         return torch.baddbmm(self.bias[slot].unsqueeze(1), x_BTD, self.weight[slot])
 
 
@@ -48,7 +48,10 @@ class SlotMLP(nn.Module):
 
 
 class ActionEncoder(nn.Module):
-    """Noisy actions and tau to tokens: W1 a, joined with the sinusoid of tau; W2, swish; W3."""
+    """Noisy actions and tau to tokens: W1 a, joined with the sinusoid of tau; W2, swish; W3.
+
+    W2 [W1 a, code] is computed as W2a W1 a + W2b code: the second term depends on tau alone.
+    """
 
     def __init__(self, slots: int, action_dim: int, width: int):
         super().__init__()
@@ -57,12 +60,13 @@ class ActionEncoder(nn.Module):
         self.w2 = SlotLinear(slots, 2 * width, width)
         self.w3 = SlotLinear(slots, width, width)
 
-    def time_code(self, time_B: torch.Tensor) -> torch.Tensor:
-        """Sinusoid (B, 1, width) of embedding times (B,)."""
-        return sinusoid(time_B, self.width, last_frequency_index=self.width // 2).unsqueeze(1)
+    def time_part(self, time_B: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """W2's share and bias (B, 1, width) of embedding times (B,)."""
+        code_B1D = sinusoid(time_B, self.width, last_frequency_index=self.width // 2).unsqueeze(1)
+        weight = self.w2.weight[slot][..., self.width :, :]
+        return code_B1D.to(weight.dtype) @ weight + self.w2.bias[slot].unsqueeze(-2)
 
-    def forward(self, noisy_BHA: torch.Tensor, time_code_B1D: torch.Tensor, slot: Slot) -> torch.Tensor:
-        """Noisy chunk (B, H, A) and the time's code to tokens (B, H, width)."""
-        actions = self.w1(noisy_BHA, slot)
-        code = time_code_B1D.to(actions.dtype).expand_as(actions)
-        return self.w3(F.silu(self.w2(torch.cat([actions, code], -1), slot)), slot)
+    def forward(self, noisy_BHA: torch.Tensor, time_part_B1D: torch.Tensor, slot: Slot) -> torch.Tensor:
+        """Noisy chunk (B, H, A) and the time's part to tokens (B, H, width)."""
+        actions_BHD = self.w1(noisy_BHA, slot) @ self.w2.weight[slot][..., : self.width, :]
+        return self.w3(F.silu(actions_BHD + time_part_B1D), slot)

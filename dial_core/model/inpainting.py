@@ -10,7 +10,7 @@ gradient of that comparison, clipped at `strength` (their beta):
 import torch
 
 from dial_core.model.embodiment_slots import Slot
-from dial_core.model.system1 import System1
+from dial_core.model.system1 import Schedule, System1
 
 STRENGTH = 5.0  # the paper's beta for few Euler steps
 
@@ -20,7 +20,7 @@ def sample_chunk_onto(
     fused_BMD: torch.Tensor,
     state_BS: torch.Tensor,
     noise_BHA: torch.Tensor,
-    steps: int,
+    schedule: Schedule,
     slot: Slot,
     committed_BHA: torch.Tensor,
     weights_H: torch.Tensor,
@@ -33,17 +33,16 @@ def sample_chunk_onto(
     with torch.no_grad():
         cache = system1.decoder.condition_cache(fused_BMD)
         state_token = system1.encode_state(state_BS, slot)
-        steering = system1.steering(torch.arange(steps, device=noise_BHA.device, dtype=torch.float32) / steps)
     weights_1H1, chunk_BHA = weights_H[None, :, None], noise_BHA
-    for step in range(steps):
-        tau = step / steps
+    for step, steering in enumerate(schedule):
+        tau = step / len(schedule)
         with torch.enable_grad():
             chunk_BHA = chunk_BHA.detach().requires_grad_(True)
-            velocity_BHA = system1.velocity(cache, state_token, chunk_BHA, steering.at(step), slot)
+            velocity_BHA = system1.velocity(cache, state_token, chunk_BHA.to(fused_BMD.dtype), steering, slot)
             arrival_BHA = chunk_BHA + (1 - tau) * velocity_BHA
             error_BHA = ((committed_BHA - arrival_BHA) * weights_1H1).detach()
             (correction_BHA,) = torch.autograd.grad((arrival_BHA * error_BHA).sum(), chunk_BHA)
-        chunk_BHA = chunk_BHA + (velocity_BHA + _guidance(tau, strength) * correction_BHA) / steps
+        chunk_BHA = chunk_BHA + (velocity_BHA + _guidance(tau, strength) * correction_BHA) / len(schedule)
     return chunk_BHA.detach()
 
 

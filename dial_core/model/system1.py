@@ -15,15 +15,14 @@ from dial_core.model.fusion import Fusion
 
 
 class Steering(NamedTuple):
-    """What the time tau contributes: the action encoder's code and the decoder's adaptive norms, B times."""
+    """What the time tau contributes: to the action encoder, and to the decoder's adaptive norms; B times."""
 
-    time_code: torch.Tensor  # (B, 1, width)
+    time_part: torch.Tensor  # (B, 1, width)
     modulations: list[Modulation]
 
-    def at(self, step: int) -> "Steering":
-        """One of the B times, kept as a batch of one that broadcasts."""
-        row = slice(step, step + 1)
-        return Steering(self.time_code[row], [(scale[row], shift[row]) for scale, shift in self.modulations])
+
+Schedule = list[Steering]
+"""The steering of every Euler step, each a batch of one that broadcasts; its length is the number of steps."""
 
 
 class System1(nn.Module):
@@ -66,10 +65,22 @@ class System1(nn.Module):
             images = {i: self.view_projection(image) for i, image in images.items()}
         return torch.cat([*words, *(image + self.image_type[i] for i, image in images.items())], 1)
 
-    def steering(self, tau_B: torch.Tensor) -> Steering:
-        """All that depends on tau (B,) alone: computed once for the fixed times of a sampler."""
+    def steering(self, tau_B: torch.Tensor, slot: Slot) -> Steering:
+        """All that depends on tau (B,) and the embodiment alone."""
         time_B = embedding_time(self.flow, tau_B)
-        return Steering(self.action_encoder.time_code(time_B), self.decoder.modulations(time_B))
+        return Steering(self.action_encoder.time_part(time_B, slot), self.decoder.modulations(time_B))
+
+    @torch.no_grad()
+    def schedule(self, steps: int, slot: Slot) -> Schedule:
+        """What the fixed times of a sampler contribute: the same for every chunk, as long as the weights stay."""
+        # Tensors made in inference mode could not be used by a sampler that needs gradients.
+        with torch.inference_mode(False):
+            times = embedding_time(self.flow, torch.arange(steps, device=self.position.device, dtype=torch.float32) / steps)
+            modulations = self.decoder.modulations(times)
+            return [
+                Steering(self.action_encoder.time_part(time, slot), [(gain[k : k + 1], shift[k : k + 1]) for gain, shift in modulations])
+                for k, time in enumerate(times.split(1))
+            ]
 
     def velocity(
         self,
@@ -85,7 +96,7 @@ class System1(nn.Module):
 
     def velocity_hidden(self, cache, state_token_B1D, noisy_BHA, steering: Steering, slot: Slot) -> torch.Tensor:
         """The decoder's output (B, 1 + H, output_width) before the action head."""
-        actions = self.action_encoder(noisy_BHA, steering.time_code, slot) + self.position[: noisy_BHA.shape[1]]
+        actions = self.action_encoder(noisy_BHA, steering.time_part, slot) + self.position[: noisy_BHA.shape[1]]
         return self.decoder(torch.cat([state_token_B1D, actions], 1), steering.modulations, cache)
 
     def encode_state(self, state_BS: torch.Tensor, slot: Slot) -> torch.Tensor:
@@ -93,16 +104,16 @@ class System1(nn.Module):
         return self.state_encoder(state_BS.unsqueeze(1), slot)
 
     def sample_chunk(
-        self, fused_BMD: torch.Tensor, state_BS: torch.Tensor, noise_BHA: torch.Tensor, steps: int, slot: Slot
+        self, fused_BMD: torch.Tensor, state_BS: torch.Tensor, noise_BHA: torch.Tensor, schedule: Schedule, slot: Slot
     ) -> torch.Tensor:
-        """Euler from noise (tau = 0) to a normalised chunk (tau = 1), (B, H, A).
+        """Euler from noise (tau = 0) to a normalised chunk (tau = 1), (B, H, A), in the noise's dtype.
 
-        The condition's keys and values, the state's token and all that depends on the times alone are computed once.
+        The condition's keys and values and the state's token are computed once.
         """
         cache = self.decoder.condition_cache(fused_BMD)
         state_token = self.encode_state(state_BS, slot)
-        steering = self.steering(torch.arange(steps, device=noise_BHA.device, dtype=torch.float32) / steps)
         chunk_BHA = noise_BHA
-        for step in range(steps):
-            chunk_BHA = chunk_BHA + self.velocity(cache, state_token, chunk_BHA, steering.at(step), slot) / steps
+        for steering in schedule:
+            velocity_BHA = self.velocity(cache, state_token, chunk_BHA.to(fused_BMD.dtype), steering, slot)
+            chunk_BHA = chunk_BHA + velocity_BHA / len(schedule)
         return chunk_BHA

@@ -54,11 +54,15 @@ class System2(nn.Module):
         Raises:
             DialError: a prompt is too long for a bridge that shows its words.
         """
-        queries = self.queries if self.bridge.shows_foresight else None  # a causal model's words do not depend on them
-        words, states = self.outputs(image_tokens_BND, input_ids_BT, attention_mask_BT, queries, layout)
+        words, states = self.outputs(image_tokens_BND, input_ids_BT, attention_mask_BT, self.shown_queries, layout)
         if words is not None:
             words = padded_words(words, self.prompt_tokens)
         return self.bridge.message(words, None if states is None else self._required(self.foresight_head)(states))
+
+    @property
+    def shown_queries(self) -> torch.Tensor | None:
+        """The queries (N, D) that run at run time: none where only words are shown, as a causal model's do not depend on them."""
+        return self.queries if self.bridge.shows_foresight else None
 
     def outputs(
         self, image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND: torch.Tensor | None, layout: Layout | None = None
@@ -105,6 +109,10 @@ class System2(nn.Module):
         if appended_ND is not None:
             embeds_BTD = torch.cat([embeds_BTD, appended_ND.to(embeds_BTD.dtype).expand(len(embeds_BTD), -1, -1)], 1)
         return self.backbone.read(embeds_BTD, layout.positions, layout.mask, image_tokens_BND, is_image_BT)
+
+    def run_time_layout(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> Layout:
+        """The layout of prompts as `forward` reads them. Raises as `layout`."""
+        return self.layout(input_ids_BT, attention_mask_BT, 0 if self.shown_queries is None else len(self.shown_queries))
 
     def layout(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor, extra: int) -> Layout:
         """The layout of left-padded prompts with `extra` tokens after each (the foresight queries).

@@ -6,10 +6,10 @@ from torch.nn import functional as F
 from transformers import Dinov2Config, Dinov2Model
 
 from dial_core.model.configuration import Architecture
+from dial_core.model.vision import scale_and_shift
 
 # Of ImageNet, for pixels in [0, 1], as DINOv2 was trained.
-PIXEL_MEAN = (0.485, 0.456, 0.406)
-PIXEL_STD = (0.229, 0.224, 0.225)
+STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class DinoView(nn.Module):
@@ -34,8 +34,8 @@ class DinoView(nn.Module):
     @torch.no_grad()
     def forward(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) to (B, N, width)."""
-        mean, std = (torch.tensor(values, device=pixels_BHWC.device) for values in (PIXEL_MEAN, PIXEL_STD))
-        values = ((pixels_BHWC.float() / 255 - mean) / std).permute(0, 3, 1, 2)
+        scale_C1, shift_C1 = scale_and_shift(STATISTICS, pixels_BHWC.device)
+        values = pixels_BHWC.permute(0, 3, 1, 2).float() * scale_C1.unsqueeze(-1) + shift_C1.unsqueeze(-1)
         dtype = self.tower.embeddings.patch_embeddings.projection.weight.dtype
         patches = self.tower(values.to(dtype)).last_hidden_state[:, 1:]  # the first is the class token
         rows = pixels_BHWC.shape[1] // self.patch_size

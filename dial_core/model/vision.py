@@ -5,11 +5,11 @@ our images have one size, so the same weights run here as plain batched attentio
 transformers' result in a test.
 """
 
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch.nn import functional as F
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import rotate_half
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from dial_core.errors import DialError
@@ -30,18 +30,20 @@ def patchify(pixels_BHWC: torch.Tensor, patch_size: int, merge: int, statistics:
     Patches are ordered so that the merge x merge patches of one token are adjacent; a patch is (channel, row, column).
     """
     batch, height, width, channels = pixels_BHWC.shape
-    means, stds = statistics
-    scale = _filled([1 / (255 * std) for std in stds], pixels_BHWC.device)
-    shift = _filled([-mean / std for mean, std in zip(means, stds, strict=True)], pixels_BHWC.device)
-    values = pixels_BHWC.float() * scale + shift
     rows, columns = height // patch_size, width // patch_size
-    values = values.view(batch, rows // merge, merge, patch_size, columns // merge, merge, patch_size, channels)
-    return values.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, rows * columns, channels * patch_size**2)
+    patches = pixels_BHWC.view(batch, rows // merge, merge, patch_size, columns // merge, merge, patch_size, channels)
+    # Sorted while they are bytes; then the channels' statistics meet runs of equal channel.
+    patches = patches.permute(0, 1, 4, 2, 5, 7, 3, 6).reshape(batch, rows * columns, channels, patch_size**2)
+    scale_C1, shift_C1 = scale_and_shift(statistics, pixels_BHWC.device)
+    return (patches.float() * scale_C1 + shift_C1).flatten(2)
 
 
-def _filled(values: list[float], device: torch.device) -> torch.Tensor:
-    """A vector that is made on the device: copying it there would wait, which a captured graph must not."""
-    return torch.cat([torch.full((1,), value, device=device) for value in values])
+@lru_cache
+def scale_and_shift(statistics: Statistics, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """What brings pixel values in [0, 255] to mean 0 and deviation 1, (channels, 1) each."""
+    with torch.inference_mode(False):  # made in inference mode, a later training step could not use it
+        means, stds = torch.tensor(statistics, device=device).unsqueeze(-1)
+        return 1 / (255 * stds), -means / stds
 
 
 class VisionEncoder:
@@ -68,7 +70,7 @@ class VisionEncoder:
                 f"images must be uint8 (B, {self.size[0]}, {self.size[1]}, 3), got {pixels_BHWC.dtype} {tuple(pixels_BHWC.shape)}"
             )
         # The tower's convolution spans two frames; a still image is given twice, so its two kernels add up.
-        kernel = visual.patch_embed.proj.weight.sum(2).flatten(1)
+        kernel = sum(visual.patch_embed.proj.weight.unbind(2)).flatten(1)
         patches_BLP = patchify(pixels_BHWC, self.patch_size, self.merge, self.statistics)
         return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel, visual.patch_embed.proj.bias))
 
@@ -78,31 +80,36 @@ class VisionEncoder:
         return self._blocks(visual, F.linear(patches_BLP.to(kernel.dtype), kernel, visual.patch_embed.proj.bias))
 
     def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
-        rotation = self._rotation(visual, x_BLD.device)
+        rotation = self._rotation(visual, x_BLD)
         for block, full in zip(visual.blocks, self.full_attention, strict=True):
             mask = None if full else self.window_mask
-            x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask)
-            x_BLD = x_BLD + block.mlp(block.norm2(x_BLD))
+            x_BLD = x_BLD + self._attend(block.attn, _rms_norm(block.norm1, x_BLD), rotation, mask)
+            x_BLD = x_BLD + block.mlp(_rms_norm(block.norm2, x_BLD))
         return visual.merger(x_BLD).view(len(x_BLD), -1, visual.config.out_hidden_size)
 
     def _attend(self, attention: Any, x_BLD, rotation, mask) -> torch.Tensor:
         batch, length, width = x_BLD.shape
         qkv = attention.qkv(x_BLD).view(batch, length, 3, self.heads, width // self.heads)
-        q_BKLD, k_BKLD, v_BKLD = qkv.permute(2, 0, 3, 1, 4)
-        cos, sin = (table.to(q_BKLD.dtype) for table in rotation)
-        q_BKLD = q_BKLD * cos + rotate_half(q_BKLD) * sin
-        k_BKLD = k_BKLD * cos + rotate_half(k_BKLD) * sin
-        out = F.scaled_dot_product_attention(q_BKLD, k_BKLD, v_BKLD, attn_mask=mask)
+        cos, sin = rotation
+        qk = qkv[:, :, :2]  # both turn alike; sin has the sign of rotate_half
+        qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, -1), sin)
+        q_BKLD, k_BKLD = qk.permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(q_BKLD, k_BKLD, qkv[:, :, 2].transpose(1, 2), attn_mask=mask)
         return attention.proj(out.transpose(1, 2).reshape(batch, length, width))
 
-    def _rotation(self, visual: Tower, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """cos and sin (L, head width) of the patches' rows and columns, computed once a device; brings the mask there too."""
-        if self.rotation is None or self.rotation[0].device != device:
+    def _rotation(self, visual: Tower, x_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """cos and signed sin (L, 1, 1, head width) of the patches' rows and columns, in the device and dtype of x.
+
+        Computed once for each; brings the mask there too.
+        """
+        if self.rotation is None or (self.rotation[0].device, self.rotation[0].dtype) != (x_BLD.device, x_BLD.dtype):
             # Tensors made in inference mode could not be used by a later training step.
             with torch.inference_mode(False):
-                positions = torch.stack([self.patch_rows, self.patch_columns], 1).to(device)
-                self.rotation = visual.rotary_pos_emb(positions.float(), positions)
-                self.window_mask = self.window_mask.to(device)
+                positions = torch.stack([self.patch_rows, self.patch_columns], 1).to(x_BLD.device)
+                cos, sin = (table.to(x_BLD.dtype)[:, None, None] for table in visual.rotary_pos_emb(positions.float(), positions))
+                first, second = sin.chunk(2, -1)
+                self.rotation = cos, torch.cat([-first, second], -1)
+                self.window_mask = self.window_mask.to(x_BLD.device)
         return self.rotation
 
     def _patch_positions(self, arch: Architecture) -> tuple[torch.Tensor, torch.Tensor]:
@@ -128,9 +135,13 @@ class DeepstackVisionEncoder(VisionEncoder):
 
     statistics = PLAIN_STATISTICS
 
+    def __init__(self, arch: Architecture):
+        super().__init__(arch)
+        self.resampling: tuple[torch.Tensor, torch.Tensor] | None = None
+
     def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
         x_BLD = x_BLD + self._learned_positions(visual).to(x_BLD.dtype)
-        rotation, deeper = self._rotation(visual, x_BLD.device), list[torch.Tensor]()
+        rotation, deeper = self._rotation(visual, x_BLD), list[torch.Tensor]()
         for i, block in enumerate(visual.blocks):
             x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, None)
             x_BLD = x_BLD + block.mlp(block.norm2(x_BLD))
@@ -141,15 +152,27 @@ class DeepstackVisionEncoder(VisionEncoder):
     def _learned_positions(self, visual: Tower) -> torch.Tensor:
         """The position table (L, width), resampled to the image's patches."""
         table = visual.pos_embed.weight
-        rows, columns = (self.size[0] // self.patch_size, self.size[1] // self.patch_size)
-        indices, weights = get_vision_interpolation_indices_and_weights(
-            torch.tensor([[1, rows, columns]], device=table.device),
-            num_grid_per_side=visual.num_grid_per_side,
-            mode=visual.interpolation_mode,
-            align_corners=visual.interpolation_align_corners,
-            spatial_merge_size=self.merge,
-        )
+        indices, weights = self._resampling(visual, table.device)
         return (table[indices] * weights.unsqueeze(-1).to(table.dtype)).sum(1)
+
+    def _resampling(self, visual: Tower, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Which rows of the position table every patch takes (L, K), and their weights: found once a device."""
+        if self.resampling is None or self.resampling[0].device != device:
+            rows, columns = self.size[0] // self.patch_size, self.size[1] // self.patch_size
+            with torch.inference_mode(False):
+                self.resampling = get_vision_interpolation_indices_and_weights(
+                    torch.tensor([[1, rows, columns]], device=device),
+                    num_grid_per_side=visual.num_grid_per_side,
+                    mode=visual.interpolation_mode,
+                    align_corners=visual.interpolation_align_corners,
+                    spatial_merge_size=self.merge,
+                )
+        return self.resampling
+
+
+def _rms_norm(norm: Any, x_BLD: torch.Tensor) -> torch.Tensor:
+    """transformers' RMS norm in one operation instead of seven."""
+    return F.rms_norm(x_BLD, norm.weight.shape, norm.weight.to(x_BLD.dtype), norm.variance_epsilon)
 
 
 def build_vision_encoder(arch: Architecture) -> VisionEncoder:

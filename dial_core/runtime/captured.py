@@ -2,48 +2,92 @@
 
 from __future__ import annotations
 
+import logging
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
-Function = Callable[..., torch.Tensor]
-_WARMUPS = 3  # before capture, so that libraries have chosen their kernels and allocated their workspaces
+Result = torch.Tensor | tuple[torch.Tensor, ...]
+Function = Callable[..., Result]
+WARMUPS = 3  # before capture, so that libraries have chosen their kernels and allocated their workspaces
+KEPT = 8  # graphs; each holds the memory of its activations
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A function on fixed memory: `replay` reads `inputs` and overwrites `result`."""
+
+    inputs: tuple[torch.Tensor, ...]
+    replay: Callable[[], None]
+    result: Result
+
+
+Recorder = Callable[[Function, tuple[torch.Tensor, ...]], Recording]
 
 
 class Captured:
-    """Calls `function(*tensors)`; on CUDA through a graph captured at the first call of each set of shapes.
+    """Calls `function(*tensors)` by replaying what was recorded at the first call of each set of shapes.
 
-    The function must wait for the device nowhere and read no tensors but its arguments and its weights. What it returns is
-    overwritten by the next call. On other devices it is called as it is.
+    The function must wait for the device nowhere and read no tensors but its arguments and what never moves (its weights).
+    What a replay returns is overwritten by the next call. Where recording fails the function is called as it is from
+    then on, and the log says so once: slower, and the same numbers.
     """
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self._graphs: dict[tuple, tuple[torch.cuda.CUDAGraph, list[torch.Tensor], torch.Tensor]] = {}
+    def __init__(self, function: Function, recorder: Recorder | None) -> None:
+        """Without a `recorder` the function is always called as it is; see `recorder_for`."""
+        self.function, self.recorder = function, recorder
+        self._recordings: OrderedDict[tuple, Recording] = OrderedDict()  # by shapes, the least recently used first
 
     @torch.inference_mode()
-    def __call__(self, *tensors: torch.Tensor) -> torch.Tensor:
+    def __call__(self, *tensors: torch.Tensor) -> Result:
         """The function's result."""
-        if tensors[0].device.type != "cuda":
+        recording = self._recording(tensors)
+        if recording is None:
             return self.function(*tensors)
-        key = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
-        if key not in self._graphs:
-            self._graphs[key] = self._capture(tensors)
-        graph, inputs, output = self._graphs[key]
-        for mine, given in zip(inputs, tensors, strict=True):
+        for mine, given in zip(recording.inputs, tensors, strict=True):
             mine.copy_(given)
-        graph.replay()
-        return output
+        recording.replay()
+        return recording.result
 
-    def _capture(self, tensors: tuple[torch.Tensor, ...]) -> tuple[torch.cuda.CUDAGraph, list[torch.Tensor], torch.Tensor]:
-        inputs = [tensor.clone() for tensor in tensors]
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(_WARMUPS):
-                self.function(*inputs)
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            output = self.function(*inputs)
-        return graph, inputs, output
+    def _recording(self, tensors: tuple[torch.Tensor, ...]) -> Recording | None:
+        key = tuple((tensor.shape, tensor.dtype) for tensor in tensors)
+        if key not in self._recordings and self.recorder is not None:
+            try:
+                self._recordings[key] = self.recorder(self.function, tuple(tensor.clone() for tensor in tensors))
+            except RuntimeError as error:
+                log.warning("capture failed, so every call launches its kernels one by one (slower, same results): %s", error)
+                self.recorder = None
+                self._recordings.clear()
+        if key not in self._recordings:
+            return None
+        self._recordings.move_to_end(key)
+        if len(self._recordings) > KEPT:
+            self._recordings.popitem(last=False)
+        return self._recordings[key]
+
+
+def recorder_for(device: torch.device, capture: bool = True) -> Recorder | None:
+    """`cuda_graph` on CUDA, where graphs exist; None elsewhere, or if nothing shall be captured."""
+    return cuda_graph if capture and device.type == "cuda" else None
+
+
+def cuda_graph(function: Function, inputs: tuple[torch.Tensor, ...]) -> Recording:
+    """Records a function as a CUDA graph.
+
+    Raises:
+        RuntimeError: it waits for the device, or does something else that cannot be captured.
+    """
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(WARMUPS):
+            function(*inputs)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on with the device
+        result = function(*inputs)
+    return Recording(inputs, graph.replay, result)

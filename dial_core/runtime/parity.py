@@ -106,7 +106,7 @@ def results(model: DialModel, case: Mapping[str, torch.Tensor]) -> dict[str, tor
     steps = len(case["flow_step_buckets"]) if "flow_step_buckets" in case else 4
     chunk, hidden = noise, []
     for step in range(steps):
-        steering = system1.steering(torch.full((len(noise),), step / steps))
+        steering = system1.steering(torch.full((len(noise),), step / steps), embodiment)
         hidden.append(system1.velocity_hidden(cache, state, chunk, steering, embodiment))
         chunk = chunk + system1.action_head(hidden[-1][:, -noise.shape[1] :], embodiment) / steps
     return {

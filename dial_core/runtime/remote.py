@@ -150,8 +150,8 @@ class _Client(socketserver.BaseRequestHandler):
     def _answer(self, header: dict, arrays: Arrays) -> tuple[dict, Arrays]:
         call = header["call"]
         if call == "open":
-            options = {"flow_steps": int(header["flow_steps"]), "noise_seed": int(header["noise_seed"])}
-            self._system1 = System1Session(self.server.checkpoint, self.server.device, **options)
+            flow_steps, noise_seed = int(header["flow_steps"]), int(header["noise_seed"])
+            self._system1 = System1Session(self.server.checkpoint, self.server.device, flow_steps, noise_seed)
             return {"contract": self._system1.contract.model_dump()}, {}
         if call == "foresight":
             return {}, {"result": self._system2.foresight(arrays["image"], header["instruction"])}

@@ -21,7 +21,8 @@ def scene():
 
 def sampled(scene, committed, weights, strength=5.0, steps=4):
     model, fused, state, noise = scene
-    return sample_chunk_onto(model.system1, fused, state, noise, steps, 0, committed, torch.tensor(weights, dtype=torch.float32), strength)
+    schedule, weights = model.system1.schedule(steps, 0), torch.tensor(weights, dtype=torch.float32)
+    return sample_chunk_onto(model.system1, fused, state, noise, schedule, 0, committed, weights, strength)
 
 
 def test_without_weights_it_is_the_plain_sampler(scene):

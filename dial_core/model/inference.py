@@ -1,0 +1,41 @@
+"""A model made ready to infer: where it runs, how precisely, and how its weights lie in memory."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+
+from dial_core.model.dial import DialModel
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of the weights and what flows between them; `auto` is bfloat16 on CUDA and float32 elsewhere."""
+
+
+def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
+    """The dtype that a precision means on a device."""
+    if precision == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def ready_to_infer(model: DialModel, device: torch.device, dtype: torch.dtype) -> DialModel:
+    """The same model, moved and converted in place, in evaluation mode.
+
+    Only parameters change dtype: rotary frequencies are buffers, and in bfloat16 they would put tokens in the wrong place.
+    """
+    nn.Module.to(model, device)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    if device.type == "cpu":
+        _lay_out_for_few_rows(model)
+    return model.eval()
+
+
+def _lay_out_for_few_rows(model: nn.Module) -> None:
+    """Stores the matrices of linear layers input by input; values and shapes stay.
+
+    With as few rows as one chunk or image has, most of a product's time is reading the matrix, and so it is read in order.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.data = module.weight.data.t().contiguous().t()
