@@ -2,13 +2,13 @@
 
 import heapq
 import itertools
-import time
 from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
+from dial_core.runtime.motion import NANOSECONDS
 from dial_ros import qos
 from dial_ros.faults.spoilers import Spoiler, untouched
 from dial_ros.msg import LatentForesight
@@ -23,7 +23,7 @@ class Relay:
         """`season` changes every message that goes on, spoilt or not, before the spoiler sees it."""
         self._now_ns, self._season = now_ns, season
         self._out = node.create_publisher(kind, f"{PREFIX}/{topic}", profile)
-        self._waiting: list[tuple[float, int, Any]] = []  # due at [s] of the steady clock
+        self._waiting: list[tuple[int, int, Any]] = []  # due at [ns] of the robot's clock
         self._order = itertools.count()
         self.recover()
         node.create_subscription(kind, topic, self._on_message, profile)
@@ -40,8 +40,8 @@ class Relay:
         self._waiting.clear()
 
     def send_due(self) -> None:
-        """Passes on what has waited long enough."""
-        while self._waiting and self._waiting[0][0] <= time.monotonic():
+        """Passes on what has waited long enough, by the robot's clock: on a busy machine that lags behind ours."""
+        while self._waiting and self._waiting[0][0] <= self._now_ns():
             self._out.publish(heapq.heappop(self._waiting)[2])
 
     def _on_message(self, message: Any) -> None:
@@ -52,7 +52,7 @@ class Relay:
             if delay_s <= 0:
                 self._out.publish(passed)
             else:
-                heapq.heappush(self._waiting, (time.monotonic() + delay_s, next(self._order), passed))
+                heapq.heappush(self._waiting, (self._now_ns() + round(delay_s * NANOSECONDS), next(self._order), passed))
 
 
 class Saboteur:
