@@ -32,6 +32,17 @@ def test_cached_sampling_equals_plain_euler_over_the_uncached_velocity(small_mod
     torch.testing.assert_close(sampled, chunk, atol=1e-6, rtol=1e-5)
 
 
+def test_a_schedule_kept_from_inference_mode_serves_every_chunk_and_gradients(small_model, batch, fused):
+    system1, noise = small_model.system1, torch.randn(2, 5, 6)
+    with torch.inference_mode():
+        kept = system1.schedule(4, slot=1)
+    chunk = small_model.sample_chunk(fused, batch.state, noise, embodiment_id=1, schedule=kept)
+    torch.testing.assert_close(chunk, small_model.sample_chunk(fused, batch.state, noise, 4, embodiment_id=1), atol=1e-6, rtol=0)
+    noise.requires_grad_(True)
+    system1.sample_chunk(fused, batch.state, noise, kept, slot=1).sum().backward()
+    assert noise.grad.abs().sum() > 0
+
+
 def test_sampling_is_deterministic_and_hangs_on_noise_state_and_condition(small_model, batch, fused):
     noise = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(3))
     chunk = small_model.sample_chunk(fused, batch.state, noise)

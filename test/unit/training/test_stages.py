@@ -7,6 +7,7 @@ from pyarrow import parquet
 from safetensors.torch import load_file
 
 from dial_core.config import load_config
+from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
@@ -138,7 +139,10 @@ RECIPES = ("dial_tiny", "few_shot", "full", "human", "real_robot")
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_shipped_recipes_are_valid_and_their_models_exist(name):
     recipe = load_config(Recipe, "training", name)
-    assert recipe.model is None or architecture_of(recipe, None).embodiments[0] == recipe.embodiment
+    if recipe.model is not None:
+        arch = architecture_of(recipe, None)
+        assert arch.embodiments[0] == recipe.embodiment
+        assert arch.action_dim == load_embodiment(recipe.embodiment).state_dim
     load_config(PretrainRecipe, "training", "dial_tiny_pretrain")
 
 
