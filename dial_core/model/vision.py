@@ -160,13 +160,14 @@ class DeepstackVisionEncoder(VisionEncoder):
         if self.resampling is None or self.resampling[0].device != device:
             rows, columns = self.size[0] // self.patch_size, self.size[1] // self.patch_size
             with torch.inference_mode(False):
-                self.resampling = get_vision_interpolation_indices_and_weights(
-                    torch.tensor([[1, rows, columns]], device=device),
+                indices, weights = get_vision_interpolation_indices_and_weights(
+                    torch.tensor([[1, rows, columns]], device="cpu"),
                     num_grid_per_side=visual.num_grid_per_side,
                     mode=visual.interpolation_mode,
                     align_corners=visual.interpolation_align_corners,
                     spatial_merge_size=self.merge,
                 )
+                self.resampling = indices.to(device), weights.to(device)
         return self.resampling
 
 

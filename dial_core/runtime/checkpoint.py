@@ -131,7 +131,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             f"{path}: weights and architecture have id {stored_id}, contract.json says {contract.model_id}; "
             "the folder is damaged or was edited, restore it"
         )
-    normaliser = Normaliser.from_dict(_read_json(path / NORMALISATION))
+    normaliser = _read_normaliser(path / NORMALISATION)
     with quiet_loading():
         model = DialModel.from_pretrained(path).eval()
     _check_widths(model.arch, normaliser, None)
@@ -220,6 +220,13 @@ def _replace(path: Path, staging: Path) -> None:
         os.rename(path, retired)
     os.rename(staging, path)
     shutil.rmtree(retired, ignore_errors=True)
+
+
+def _read_normaliser(path: Path) -> Normaliser:
+    try:
+        return Normaliser.from_dict(_read_json(path))
+    except DialError as error:
+        raise DialError(f"{path}: {error}; restore the file, or train again (`dial train` writes it)") from error
 
 
 def _read_json(path: Path) -> dict:
