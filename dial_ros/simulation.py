@@ -9,7 +9,7 @@ from dial_ros.graph import NodeSpec, Value, graph
 from dial_ros.trials import TrialOperator
 from dial_ros.waiting import running
 
-START_LIMIT_S = 120.0  # of wall time: importing torch takes long on a busy machine
+START_LIMIT_S = 300.0  # of wall time: importing torch takes long on a busy machine
 
 
 @contextmanager
