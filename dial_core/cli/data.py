@@ -124,10 +124,10 @@ def merge(sources: SourcesAndOut) -> None:
     equals what the same call without --shard would have made.
     """
     from dial_core.data.editing import merge_datasets
-    from dial_core.data.shards import is_shard, join_shards
+    from dial_core.data.shards import all_are_shards, join_shards
 
     folders, out = _sources_and_out(sources)
-    join = join_shards if all(is_shard(folder) for folder in folders) else merge_datasets
+    join = join_shards if all_are_shards(folders) else merge_datasets
     results.print(f"[bold]{join(folders, out)}[/]", highlight=False)
 
 

@@ -20,6 +20,22 @@ def is_shard(folder: Path) -> bool:
     return file.is_file() and "shard" in json.loads(file.read_text())
 
 
+def all_are_shards(folders: Sequence[Path]) -> bool:
+    """Whether the folders are shards, or none of them is.
+
+    Raises:
+        DialError: both are among them; the message names which is which.
+    """
+    shards = [folder for folder in folders if is_shard(folder)]
+    others = [folder for folder in folders if folder not in shards]
+    if shards and others:
+        raise DialError(
+            f"shards and whole datasets cannot be joined in one call. Shards: {_listed(shards)}. No shards: {_listed(others)}. "
+            "Join the shards first, then the dataset that they give with the others"
+        )
+    return bool(shards)
+
+
 def join_shards(folders: Sequence[Path], out: Path) -> Path:
     """The dataset of all shards at `out`: byte for byte that of the same call without --shard.
 
@@ -61,3 +77,7 @@ def _plan(folder: Path) -> Plan:
         raise DialError(f"{folder} is no shard: it has no {FINGERPRINT} of `dial collect --shard K/N`")
     values = json.loads((folder / FINGERPRINT).read_text())
     return Plan(**{**values, "tasks": tuple(values["tasks"]), "shard": tuple(values["shard"])})
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(str(folder) for folder in folders)

@@ -97,7 +97,10 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
         if job is None:
             return
         result = _call(function, job)
-        connection.send((result.value, result.error))
+        try:
+            connection.send((result.value, result.error))
+        except BrokenPipeError:  # the master was killed; what the job has stored is there when the next one looks
+            return
 
 
 def _call(function: Callable[[Any], Any], job: Any) -> JobResult:

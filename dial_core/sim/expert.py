@@ -6,7 +6,7 @@ then pushes closed with a fist, of the same hand or of the other one.
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -105,28 +105,6 @@ class Expert:
             # Fingers move at an even speed: they meet the object somewhere on the way and then press.
             closure = start.closure + step / steps * (end.closure - start.closure)
             yield limb.joints(position, heading, dip, closure)
-
-
-@dataclass(frozen=True)
-class ExpertResult:
-    """One expert episode: whether it succeeded, control steps used, and the phase it ended in."""
-
-    seed: int
-    instruction: str
-    success: bool
-    steps: int
-    phase: str
-
-
-def run_expert(seed: int, world: World, target: int | None = None) -> ExpertResult:
-    """Resets `world` to `seed`, lets the expert solve it without pictures and judges the end."""
-    world.reset(seed, target)
-    expert = Expert(world, seed)
-    steps, joints = 0, world.embodiment.joint_slice
-    while not expert.done and steps < world.task.max_steps:
-        world.advance(expert.action()[joints].astype(np.float64), PERIOD_S)
-        steps += 1
-    return ExpertResult(seed, world.instruction, world.success(), steps, expert.phase)
 
 
 def _smooth(s: float) -> float:

@@ -16,7 +16,7 @@ from dial_core.data.collect import Plan, collect
 from dial_core.data.episodes import Episode
 from dial_core.data.fingerprint import require_same
 from dial_core.data.lerobot import LeRobotDataset
-from dial_core.data.shards import is_shard, join_shards
+from dial_core.data.shards import all_are_shards, is_shard, join_shards
 from dial_core.errors import DialError
 from dial_core.sim.task import load_task
 
@@ -99,6 +99,16 @@ def test_a_missing_shard_another_collection_and_one_that_stopped_early_are_refus
         join_shards([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "joined")
     with pytest.raises(DialError, match="is no shard"):
         join_shards([tmp_path], tmp_path / "joined")
+
+
+def test_shards_among_whole_datasets_are_told_apart_by_name(tmp_path, quick):
+    whole, shard = tmp_path / "whole", tmp_path / "shard"
+    collect((TASK,), plan(), whole, workers=0)
+    collect((TASK,), plan(shard=(1, 2)), shard, workers=0)
+    assert all_are_shards([shard])
+    assert not all_are_shards([whole])
+    with pytest.raises(DialError, match=rf"Shards: {shard}\. No shards: {whole}\."):
+        all_are_shards([whole, shard])
 
 
 def test_an_interrupted_collection_goes_on_and_gives_the_same(tmp_path, quick, monkeypatch):

@@ -1,4 +1,8 @@
 import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +50,31 @@ def test_jobs_are_drawn_only_when_a_worker_is_free(square_or_die):
     for result in run_jobs(square_or_die, until_enough(), workers=0):
         seen.append(result.value)
     assert seen == [100, 400]
+
+
+ORPHANED = """
+import sys
+from dial_core.data.workers import run_jobs
+
+def tell_and_wait(folder):
+    open(folder + "/started", "w").close()
+    open(folder + "/go").close()
+
+if __name__ == "__main__":
+    list(run_jobs(tell_and_wait, [sys.argv[1]], workers=1))
+"""
+
+
+def test_a_worker_whose_master_was_killed_finishes_its_job_and_ends_without_a_word(tmp_path):
+    script = tmp_path / "orphaned.py"
+    script.write_text(ORPHANED)
+    for name in ("started", "go"):
+        os.mkfifo(tmp_path / name)
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen([sys.executable, script, tmp_path], stderr=subprocess.PIPE, env=environment) as master:
+        (tmp_path / "started").open().close()  # opens once the worker does
+        master.kill()
+        master.wait()
+        (tmp_path / "go").open("w").close()
+        assert master.stderr
+        assert master.stderr.read() == b""  # ends once the worker has

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from dial_core.sim.expert import run_expert
 from dial_core.sim.scene import scene_of
 from dial_core.sim.task import load_task
 from dial_core.sim.world import World
@@ -60,10 +59,10 @@ def test_left_handed_scenes_are_the_mirror_image(kitchen):
     assert sides["left"][0].position[1] == -sides["right"][0].position[1]
 
 
-def test_the_expert_closes_it_with_the_object_inside(kitchen):
-    result = run_expert(100_002, kitchen)
-    assert result.success, result
-    assert result.steps < kitchen.task.max_steps
+def test_the_expert_closes_it_with_the_object_inside(kitchen, solve):
+    steps = solve(kitchen, 100_002)
+    assert kitchen.success()
+    assert steps < kitchen.task.max_steps
 
 
 def test_a_hinge_really_turns_and_a_slide_really_slides():

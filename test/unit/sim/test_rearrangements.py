@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from dial_core.sim.expert import run_expert
 from dial_core.sim.model import TABLE_TOP_M
 from dial_core.sim.suite import load_suite
 from dial_core.sim.world import World
@@ -12,10 +11,11 @@ from dial_core.sim.world import World
 @pytest.mark.parametrize(
     ("task", "seeds"), [("CuttingboardToPot", (100_002, 100_003)), ("TrayToTieredshelf", (100_012,)), ("PlateToPlate", (100_012,))]
 )
-def test_the_expert_solves_scenes_of_either_hand(task, seeds):
+def test_the_expert_solves_scenes_of_either_hand(task, seeds, solve):
     world = World(task, image_size=64)
     for seed in seeds:
-        assert run_expert(seed, world).success, (task, seed)
+        solve(world, seed)
+        assert world.success(), (task, seed)
     world.close()
 
 
