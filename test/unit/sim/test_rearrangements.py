@@ -63,3 +63,13 @@ def test_a_look_changes_the_table_and_a_scene_says_which():
     assert np.abs(world.render().astype(int) - plain.render()).mean() > 20
     world.close()
     plain.close()
+
+
+@pytest.mark.parametrize("task", ["PlacematToTieredshelf", "CuttingboardToTieredbasket"])
+def test_nothing_stands_inside_of_a_wide_target(task):
+    world = World(task, image_size=64)
+    for seed in range(120_000, 120_036):
+        world.reset(seed)
+        deepest_m = -min((contact.dist for contact in world.data.contact[: world.data.ncon]), default=0.0)
+        assert deepest_m < 0.0015, seed
+    world.close()
