@@ -58,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "expert": evaluation.expert,
     "probe": evaluation.probe,
     "compare": evaluation.compare,
+    "table": evaluation.table,
     "merge": evaluation.merge,
     "foresight": foresight.foresight,
     "viz": foresight.viz,

@@ -130,6 +130,16 @@ def compare(
     _compare(load_summary(first), load_summary(second), out)
 
 
+def table(
+    results_of: Annotated[list[Path], typer.Argument(help="result.json files, or their folders, of one policy.", metavar="RESULT...")],
+) -> None:
+    """Print results of one policy on several suites as Markdown tables; of a task given twice the last result counts."""
+    from dial_core.evaluation.compare import load_summary
+    from dial_core.evaluation.suite_tables import suite_tables
+
+    print(suite_tables([load_summary(path) for path in results_of]))
+
+
 def merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of `dial eval --shard 1/N` .. `N/N`.")],
     out: Annotated[Path, typer.Option(help="Folder for the joined result.")],

@@ -83,13 +83,13 @@ def markdown(summary: dict, title: str) -> str:
         rows["**all**"] = _all_row(summary)
     for name, row in rows.items():
         steps = "-" if row["steps"] is None else f"{row['steps']:.0f}"
-        lines.append(f"| {name} | {_percent(row['success'])} | {_interval(row['success'])} | {steps} | {row['crashed']} |")
+        lines.append(f"| {name} | {rate_text(row['success'])} | {interval_text(row['success'])} | {steps} | {row['crashed']} |")
     two = summary["two_objects"]
     if two["success"]["trials"]:
         lines += [
             "",
-            f"Of the scenes with several objects: {_percent(two['success'])}; the named one stood in the target in "
-            f"{_percent(two['named_moved'])}, another one in {_percent(two['other_moved'])}.",
+            f"Of the scenes with several objects: {rate_text(two['success'])}; the named one stood in the target in "
+            f"{rate_text(two['named_moved'])}, another one in {rate_text(two['other_moved'])}.",
         ]
     return "\n".join([*lines, "", *_signature(summary)])
 
@@ -105,8 +105,8 @@ def table(summaries: dict[str, dict], title: str) -> str:
     for name, summary in summaries.items():
         two, age = summary["two_objects"], summary["foresight_age_s"]
         lines.append(
-            f"| {name} | {_percent(summary['success'])} | {_interval(summary['success'])} | {_percent(summary['one_object'])} "
-            f"| {_percent(two['success'])} | {_percent(two['named_moved'])} | {_percent(two['other_moved'])} "
+            f"| {name} | {rate_text(summary['success'])} | {interval_text(summary['success'])} | {rate_text(summary['one_object'])} "
+            f"| {rate_text(two['success'])} | {rate_text(two['named_moved'])} | {rate_text(two['other_moved'])} "
             f"| {'-' if age is None else f'{age:.2f} s'} | {summary['crashed']} |"
         )
     protocols = [summary["protocol"] for summary in summaries.values()]
@@ -149,12 +149,14 @@ def _successes(results: Sequence[EpisodeResult]) -> dict:
     return rate(sum(result.success for result in results), len(results))
 
 
-def _percent(count: dict) -> str:
+def rate_text(count: dict) -> str:
+    """`66.7 (2/3)`: per cent, successes and trials of a `rate`; a dash without trials."""
     if not count["trials"]:
         return "-"
     return f"{100 * count['rate']:.1f} ({count['successes']}/{count['trials']})"
 
 
-def _interval(count: dict) -> str:
+def interval_text(count: dict) -> str:
+    """`20.8 to 93.8`: the interval of a `rate` in per cent."""
     low, high = count["interval"]
     return f"{100 * low:.1f} to {100 * high:.1f}"
