@@ -1,5 +1,6 @@
 """What all nodes of the package share: lifecycle with readable failures, autostart, parameters with ranges, orderly ends."""
 
+import faulthandler
 import os
 import signal
 import time
@@ -23,6 +24,7 @@ from dial_ros.compatibility import Compatibility
 
 COMPLAINT_PERIOD_S = 5.0
 LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
+GOODBYE_S = 5.0  # for DDS to come down, less than the runner's patience
 
 ParameterValue = bool | int | float | str
 
@@ -240,13 +242,18 @@ def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) 
 
 
 def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
-    """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye."""
+    """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye.
+
+    Fast DDS may wait for ever for shared memory that a killed process left: then the process ends all the same, and says where it was.
+    """
     if node.active:
         node.trigger_deactivate()
     node.release()
+    faulthandler.dump_traceback_later(GOODBYE_S, exit=True)
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown()
+    faulthandler.cancel_dump_traceback_later()
 
 
 def one_thread() -> None:

@@ -18,6 +18,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from dial_core.config import config_root
 from dial_core.embodiment import load_embodiment
 from dial_ros import qos
 from dial_ros.graph import environment
@@ -26,6 +27,10 @@ from dial_ros.msg import Instruction, System1Status, System2Status
 START_S = 300.0  # [s] of wall time for a node to import torch and load weights on a machine that is busy elsewhere
 PATIENCE_S = 60.0  # [s] of wall time for anything else: no test passes because the machine is fast
 EMBODIMENT = load_embodiment("gr1")
+# Nodes are killed here by the dozen, and what they leave in shared memory may hang the end of a later participant.
+PROFILES = str(config_root() / "fastdds_udp.xml")
+ENVIRONMENT = environment("sim") | {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILES}
+os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = PROFILES  # for what the tests start by the runner or the demo
 
 
 class Probe(Node):
@@ -77,7 +82,7 @@ class Nodes:
     """Node processes of one module; whatever is left at the end is killed."""
 
     def __init__(self, domain: int, folder: Path) -> None:
-        self._environment = os.environ | environment("sim") | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
+        self._environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
         self._folder = folder
         self._newest: dict[str, subprocess.Popen] = {}
         self._all: list[subprocess.Popen] = []  # one that takes over a name must not hide the one before
@@ -130,7 +135,7 @@ def nodes(domain):
 @pytest.fixture(scope="module")
 def probe(domain):
     saved = dict(os.environ)
-    os.environ.update(environment("sim"))
+    os.environ.update(ENVIRONMENT)
     context = Context()
     rclpy.init(context=context, domain_id=domain)
     node = Probe(context)

@@ -8,8 +8,10 @@ import pytest
 from std_srvs.srv import SetBool
 
 from dial_core.errors import DialError
-from dial_ros.graph import environment, graph
+from dial_ros.graph import graph
 from dial_ros.waiting import WaitingNode, running
+
+from .conftest import ENVIRONMENT
 
 pytestmark = pytest.mark.ros
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.ros
 @pytest.fixture
 def machine(monkeypatch, domain):
     """This process's environment in the module's domain; it is put back afterwards."""
-    for name, value in (environment("sim") | {"ROS_DOMAIN_ID": str(domain)}).items():
+    for name, value in (ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain)}).items():
         monkeypatch.setenv(name, value)
 
 
