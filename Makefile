@@ -22,7 +22,7 @@ help:  ## this list
 setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (a few minutes once, then nothing)
 
 demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 nodes; results in out/demo/
-	$(PYTHON_IN_VENV) -m dial_ros.demo $(ARGS)
+	$(PYTHON_IN_VENV) -m dial_ros.tools.demo $(ARGS)
 
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)

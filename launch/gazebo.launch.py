@@ -5,7 +5,7 @@ ros2 launch dial_ros gazebo.launch.py headless:=true        (arguments: add --sh
 Needs ros_gz, gz_ros2_control, ros2_controllers and robot_state_publisher (Jazzy: ros-jazzy-ros-gz, ros-jazzy-gz-ros2-control, ...).
 """
 
-from dial_ros.launching import describe_gazebo
+from dial_ros.bringup.launching import describe_gazebo
 
 
 def generate_launch_description():

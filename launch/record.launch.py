@@ -4,7 +4,7 @@ ros2 launch dial_ros record.launch.py directory:=~/recordings        (arguments:
 ros2 service call /recorder/start_episode dial_ros/srv/StartEpisode "{instruction: 'put the can on the plate'}"
 """
 
-from dial_ros.launching import describe
+from dial_ros.bringup.launching import describe
 
 
 def generate_launch_description():

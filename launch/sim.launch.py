@@ -3,7 +3,7 @@
 ros2 launch dial_ros sim.launch.py                      (arguments: add --show-args)
 """
 
-from dial_ros.launching import describe
+from dial_ros.bringup.launching import describe
 
 
 def generate_launch_description():

@@ -12,7 +12,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from dial_core.bags.layout import Topic
 from dial_core.bags.writer import BagWriter
-from dial_core.embodiment import load_embodiment
+from dial_core.robot.embodiment import load_embodiment
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORE.types

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from dial_core.benchmarks.model import bench_model
+from dial_core.benchmarks.model_calls import bench_model
 from dial_core.benchmarks.peer_program import PEERS
 from dial_core.errors import DialError
 

@@ -9,20 +9,20 @@ from collections.abc import Callable
 import typer
 
 from dial_core.cli import (
-    bags,
-    beginning,
-    bench,
-    data,
-    drawing,
-    evaluation,
-    foresight,
-    learning,
-    motion,
-    release,
-    robots,
-    serving,
-    training,
-    world,
+    bag_commands,
+    begin_commands,
+    bench_commands,
+    data_commands,
+    draw_commands,
+    eval_commands,
+    foresight_commands,
+    learning_commands,
+    motion_commands,
+    release_commands,
+    robot_commands,
+    serve_commands,
+    task_commands,
+    train_commands,
 )
 from dial_core.cli.options import console
 from dial_core.errors import DialError
@@ -49,36 +49,36 @@ Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect
 RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe", "convert", "record")  # commands that go on where interrupted
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    "pretrain": learning.pretrain,
-    "tasks": world.tasks,
-    "collect": learning.collect,
-    "begin": beginning.begin,
-    "train": training.train,
-    "eval": evaluation.evaluate,
-    "expert": evaluation.expert,
-    "probe": evaluation.probe,
-    "compare": evaluation.compare,
-    "table": evaluation.table,
-    "merge": evaluation.merge,
-    "foresight": foresight.foresight,
-    "viz": foresight.viz,
-    "serve": serving.serve,
-    "import-release": release.import_release,
-    "export-release": release.export_release,
-    "parity": release.parity,
-    "draw": drawing.draw,
-    "embodiment": robots.embodiment,
-    "smoothness": motion.smoothness,
-    "trace": motion.trace,
-    "record": bags.record,
-    "repair": bags.repair,
+    "pretrain": learning_commands.pretrain,
+    "tasks": task_commands.tasks,
+    "collect": learning_commands.collect,
+    "begin": begin_commands.begin,
+    "train": train_commands.train,
+    "eval": eval_commands.evaluate,
+    "expert": eval_commands.expert,
+    "probe": eval_commands.probe,
+    "compare": eval_commands.compare,
+    "table": eval_commands.table,
+    "merge": eval_commands.merge,
+    "foresight": foresight_commands.foresight,
+    "viz": foresight_commands.viz,
+    "serve": serve_commands.serve,
+    "import-release": release_commands.import_release,
+    "export-release": release_commands.export_release,
+    "parity": release_commands.parity,
+    "draw": draw_commands.draw,
+    "embodiment": robot_commands.embodiment,
+    "smoothness": motion_commands.smoothness,
+    "trace": motion_commands.trace,
+    "record": bag_commands.record,
+    "repair": bag_commands.repair,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
-app.add_typer(bench.app, name="bench")
-app.add_typer(data.data_app, name="data")
-app.add_typer(bags.convert_app, name="convert")  # cli/data.py adds to it
-app.add_typer(bags.replay_app, name="replay")
+app.add_typer(bench_commands.app, name="bench")
+app.add_typer(data_commands.data_app, name="data")
+app.add_typer(bag_commands.convert_app, name="convert")  # cli/data_commands.py adds to it
+app.add_typer(bag_commands.replay_app, name="replay")
 
 
 def main() -> None:

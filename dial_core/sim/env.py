@@ -7,7 +7,7 @@ import numpy as np
 
 from dial_core.config import config_root
 from dial_core.errors import DialError
-from dial_core.kinematics import ForwardKinematics
+from dial_core.robot.kinematics import ForwardKinematics
 from dial_core.sim.world import World
 
 MAX_INSTRUCTION_CHARACTERS = 200

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dial_core.sim.model import TABLE_TOP_M
 from dial_core.sim.objects import ObjectSlot, ObjectSpec
+from dial_core.sim.table_model import TABLE_TOP_M
 
 if TYPE_CHECKING:
     from dial_core.sim.world import World

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from dial_core.config import Config, load_config
-from dial_core.embodiment import Embodiment
+from dial_core.robot.embodiment import Embodiment
 from dial_core.sim.camera import CameraMount, Vector
 
 Quaternion = tuple[float, float, float, float]

@@ -5,14 +5,14 @@ from functools import cached_property
 import mujoco
 import numpy as np
 
-from dial_core.embodiment import Embodiment, load_embodiment
+from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.judgement import placed_objects, succeeded
 from dial_core.sim.looks import Look
-from dial_core.sim.model import TABLE_TOP_M, TIMESTEP_S, build_model
 from dial_core.sim.objects import ObjectSlot, ObjectSpec
 from dial_core.sim.robot import coupled_hinges
 from dial_core.sim.scene import SceneSpec, sample_scene
+from dial_core.sim.table_model import TABLE_TOP_M, TIMESTEP_S, build_model
 from dial_core.sim.task import Task, load_task
 
 HOME_NOISE_RAD = 0.02

@@ -8,13 +8,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dial_core.data.lerobot import LeRobotDataset
-from dial_core.data.scaling import warnings_about
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.datasets.normalisation import warnings_about
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training.memory import memory_of
-from dial_core.training.plan import Hardware
+from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, Stage
 from dial_core.training.stages import open_sources
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
-from dial_core.training.plan import Optimisation
+from dial_core.training.optimisation import Optimisation
 
 Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
 _PROMPT_TOKENS = 30  # of chat template and instruction

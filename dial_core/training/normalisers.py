@@ -6,14 +6,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from dial_core.data.drift import Drift, drift_of
-from dial_core.data.lerobot import LeRobotDataset
-from dial_core.data.lerobot_meta import vector_names
-from dial_core.data.scaling import fit_normaliser, require_finite
-from dial_core.embodiment import load_embodiment
+from dial_core.checkpoint.checkpoint import Checkpoint
+from dial_core.datasets.drift import Drift, drift_of
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.datasets.lerobot_meta import vector_names
+from dial_core.datasets.normalisation import fit_normaliser, require_finite
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
-from dial_core.runtime.checkpoint import Checkpoint
+from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.recipe import Recipe
 
 

@@ -7,10 +7,10 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dial_core.config import Config
-from dial_core.data.augmentation import ImageAugmentation
-from dial_core.data.scaling import Kind
-from dial_core.embodiment import EEF_DIM
-from dial_core.training.plan import Optimisation
+from dial_core.datasets.normalisation import Kind
+from dial_core.robot.embodiment import EEF_DIM
+from dial_core.training.augmentation import ImageAugmentation
+from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import Variety
 
 ROBOT = "robot"  # the source that a plain `--dataset FOLDER` is

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dial_core.data.mixture import Mixture, draw_stream
 from dial_core.model.configuration import Architecture
 from dial_core.model.flow_matching import draw_tau
 from dial_core.model.prompt import Prompter
+from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.streams import Stream
 
 

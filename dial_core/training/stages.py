@@ -10,16 +10,16 @@ import torch
 from accelerate import PartialState
 from torch import Tensor
 
-from dial_core.data.features import cached_features
-from dial_core.data.fingerprint import require_same
-from dial_core.data.lerobot import LeRobotDataset
-from dial_core.embodiment import load_embodiment
+from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
+from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.files.fingerprint import require_same
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
-from dial_core.runtime.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
+from dial_core.robot.embodiment import load_embodiment
+from dial_core.training.image_tokens import cached_features
 from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
-from dial_core.training.plan import Hardware
+from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import ROBOT, Recipe, Stage
 from dial_core.training.samples import ChunkSamples, join_samples
 from dial_core.training.starting import starting_point

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import torch
 
-from dial_core.embodiment import load_embodiment
+from dial_core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from dial_core.checkpoint.initialise import transplant
 from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.embodiment_slots import SlotLinear
-from dial_core.runtime.checkpoint import load_checkpoint, save_checkpoint
-from dial_core.runtime.transplant import transplant
+from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.recipe import Recipe
 
 FOLDER = "0-start"

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dial_core.data.augmentation import ImageAugmentation
-from dial_core.data.frame_reader import FrameReader
-from dial_core.data.lerobot import LeRobotDataset
+from dial_core.datasets.frame_reader import FrameReader
+from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 from dial_core.model.normalise import Normaliser
+from dial_core.training.augmentation import ImageAugmentation
 
 
 class Views(Protocol):

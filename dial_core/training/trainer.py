@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from dial_core.data.progress import progress_bar
 from dial_core.errors import DialError
+from dial_core.jobs.progress import progress_bar
 from dial_core.training.averaging import WeightAverage
 from dial_core.training.health import StepFacts, Watch
-from dial_core.training.plan import Hardware, Optimisation
+from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
 
 PARTS = ("world_loss", "action_loss", "text_loss", "patch_loss")

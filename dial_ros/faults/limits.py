@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dial_core.runtime.guard import Guard
-from dial_core.runtime.motion import NANOSECONDS
+from dial_core.control.joint_limits import Guard
+from dial_core.control.motion import NANOSECONDS
 
 POSITION_TOLERANCE_RAD = 1e-4
 SHARE_TOLERANCE = 0.01  # a set-point every 10 ms: mean accelerations of two periods, from positions in float64

@@ -88,7 +88,7 @@ class BadParameter:
         line = [
             sys.executable,
             "-m",
-            f"dial_ros.{self.node}_node",
+            f"dial_ros.{self.node}.{self.node}_node",
             "--ros-args",
             "-r",
             "__node:=misconfigured",

@@ -8,10 +8,10 @@ from typing import Any
 from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 
-from dial_core.runtime.motion import NANOSECONDS
-from dial_ros import qos
+from dial_core.control.motion import NANOSECONDS
 from dial_ros.faults.spoilers import Spoiler, untouched
 from dial_ros.msg import LatentForesight
+from dial_ros.node import qos
 
 PREFIX = "through_saboteur"
 

@@ -14,14 +14,14 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
-from dial_core.embodiment import load_embodiment
+from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
-from dial_core.runtime.motion import NANOSECONDS
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.bringup.graph import NodeSpec, environment, graph
+from dial_ros.bringup.runner import Runner
 from dial_ros.faults.saboteur import PREFIX, Saboteur
 from dial_ros.faults.witness import Witness
-from dial_ros.graph import NodeSpec, environment, graph
 from dial_ros.msg import System1Status, System2Status
-from dial_ros.runner import Runner
 from dial_ros.srv import ResetWorld, SetInstruction
 
 INSTRUCTION = "pick the can from the placemat and place it on the plate"

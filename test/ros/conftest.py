@@ -19,10 +19,10 @@ from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.config import config_root
-from dial_core.embodiment import load_embodiment
-from dial_ros import qos
-from dial_ros.graph import environment
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.bringup.graph import environment
 from dial_ros.msg import Instruction, System1Status, System2Status
+from dial_ros.node import qos
 
 START_S = 300.0  # [s] of wall time for a node to import torch and load weights on a machine that is busy elsewhere
 PATIENCE_S = 60.0  # [s] of wall time for anything else: no test passes because the machine is fast
@@ -89,7 +89,7 @@ class Nodes:
 
     def start(self, name: str, as_name: str = "", remappings: dict[str, str] | None = None, **parameters) -> subprocess.Popen:
         """`python -m dial_ros.<name>_node`, its output in a log file; known here as `as_name`, if given."""
-        line = [sys.executable, "-m", f"dial_ros.{name}_node", "--ros-args"]
+        line = [sys.executable, "-m", f"dial_ros.{name}.{name}_node", "--ros-args"]
         for ours, theirs in (remappings or {}).items():
             line += ["-r", f"{ours}:={theirs}"]
         for key, value in parameters.items():
@@ -149,7 +149,7 @@ def probe(domain):
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory) -> Path:
     """A complete dial-tiny with random weights."""
-    from dial_core.runtime.checkpoint import make_random_checkpoint
+    from dial_core.checkpoint.checkpoint import make_random_checkpoint
 
     path = tmp_path_factory.mktemp("checkpoint") / "random"
     make_random_checkpoint(path)

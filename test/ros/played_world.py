@@ -7,11 +7,11 @@ import numpy as np
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 
-from dial_core.runtime.foresight_gate import Foresight
-from dial_core.runtime.motion import NANOSECONDS
-from dial_ros import qos
-from dial_ros.messages import foresight_to_message, image_to_message, to_ns, to_time
+from dial_core.control.foresight_gate import Foresight
+from dial_core.control.motion import NANOSECONDS
 from dial_ros.msg import Instruction, LatentForesight, System1Status
+from dial_ros.node import qos
+from dial_ros.node.messages import foresight_to_message, image_to_message, to_ns, to_time
 
 from .conftest import PATIENCE_S
 

@@ -9,14 +9,14 @@ import av
 import pytest
 from PIL import Image
 
-from dial_core.runtime.checkpoint import make_random_checkpoint
+from dial_core.checkpoint.checkpoint import make_random_checkpoint
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 
 def run_demo(*options):
     environment = {k: v for k, v in os.environ.items() if k != "ROS_DOMAIN_ID"}
-    line = [sys.executable, "-m", "dial_ros.demo", *map(str, options)]
+    line = [sys.executable, "-m", "dial_ros.tools.demo", *map(str, options)]
     return subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
 
 

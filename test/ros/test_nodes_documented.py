@@ -9,9 +9,9 @@ from rclpy.qos import DurabilityPolicy, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
-from dial_core.embodiment import load_embodiment
-from dial_ros import qos
+from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import System1Status, System2Status
+from dial_ros.node import qos
 from dial_ros.srv import SetInstruction
 
 from .conftest import START_S

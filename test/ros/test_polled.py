@@ -7,9 +7,9 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
-from dial_ros import qos
-from dial_ros.messages import to_ns, to_time
-from dial_ros.polled import OLDEST_TICK_S, FreshClock, PolledSubscription, shown_ns
+from dial_ros.node import qos
+from dial_ros.node.messages import to_ns, to_time
+from dial_ros.node.polled import OLDEST_TICK_S, FreshClock, PolledSubscription, shown_ns
 
 pytestmark = pytest.mark.ros
 

@@ -14,10 +14,10 @@ from std_srvs.srv import Trigger
 
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
-from dial_ros import qos
-from dial_ros.messages import image_to_message, to_time
 from dial_ros.msg import Instruction
-from dial_ros.recorded_topics import RecordedTopic
+from dial_ros.node import qos
+from dial_ros.node.messages import image_to_message, to_time
+from dial_ros.recorder.recorded_topics import RecordedTopic
 from dial_ros.srv import StartEpisode, StopEpisode
 
 from .conftest import START_S

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from std_srvs.srv import SetBool, Trigger
 
-from dial_core.embodiment import load_embodiment
-from dial_core.runtime.contract import Contract
-from dial_core.runtime.motion import NANOSECONDS
-from dial_core.runtime.timeline import draw_timeline
-from dial_core.runtime.tracing import read_trace
+from dial_core.checkpoint.contract import Contract
+from dial_core.control.motion import NANOSECONDS
+from dial_core.control.trace_plot import draw_timeline
+from dial_core.control.tracing import read_trace
+from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import System1Status
 
 from .conftest import START_S

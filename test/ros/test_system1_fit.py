@@ -8,8 +8,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
-from dial_ros import qos
 from dial_ros.msg import LatentForesight, System1Status
+from dial_ros.node import qos
 
 from .conftest import EMBODIMENT, START_S
 

@@ -8,8 +8,8 @@ import pytest
 from std_srvs.srv import SetBool
 
 from dial_core.errors import DialError
-from dial_ros.graph import graph
-from dial_ros.waiting import WaitingNode, running
+from dial_ros.bringup.graph import graph
+from dial_ros.tools.client import WaitingNode, running
 
 from .conftest import ENVIRONMENT
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dial_core.data.episodes import Episode, save_episode
-from dial_core.data.lerobot import LeRobotDataset, write_dataset
-from dial_core.embodiment import load_embodiment
+from dial_core.datasets.episodes import Episode, save_episode
+from dial_core.datasets.lerobot import LeRobotDataset, write_dataset
+from dial_core.robot.embodiment import load_embodiment
 
 RATE_HZ = 20.0
 INSTRUCTIONS = ("put the can on the plate", "put the cup on the plate")

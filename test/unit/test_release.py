@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from dial_core.embodiment import load_embodiment
-from dial_core.runtime.checkpoint import load_checkpoint
-from dial_core.runtime.sessions import System1Session, System2Session
+from dial_core.checkpoint.checkpoint import load_checkpoint
+from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.task import load_task
-from dial_ros.graph import default_checkpoint
+from dial_ros.bringup.graph import default_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_BYTES = 16_000_000

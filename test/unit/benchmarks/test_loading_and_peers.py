@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dial_core.benchmarks.loading import bench_loading, table_of
+from dial_core.benchmarks.data_loading import bench_loading, table_of
 from dial_core.benchmarks.peers import race
 from dial_core.errors import DialError
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from dial_core.runtime.arming import State
-from dial_core.runtime.foresight_gate import Refusal
-from dial_core.runtime.guard import Limit
-from dial_ros.senses import REFUSED
+from dial_core.control.arming import State
+from dial_core.control.foresight_gate import Refusal
+from dial_core.control.joint_limits import Limit
+from dial_ros.system1.senses import REFUSED
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "BRINGUP.md").read_text()
 TABLE = DOCUMENT.split("## What each diagnostic means")[1]

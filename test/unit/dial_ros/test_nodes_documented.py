@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dial_ros.lifecycle import Parameter
-from dial_ros.mujoco_robot_node import MujocoRobotNode
-from dial_ros.recorder_node import RecorderNode
-from dial_ros.system1_node import System1Node
-from dial_ros.system2_node import System2Node
+from dial_ros.mujoco_robot.mujoco_robot_node import MujocoRobotNode
+from dial_ros.node.lifecycle import Parameter
+from dial_ros.recorder.recorder_node import RecorderNode
+from dial_ros.system1.system1_node import System1Node
+from dial_ros.system2.system2_node import System2Node
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "nodes.md").read_text()
 NODES = {"system1": System1Node, "system2": System2Node, "mujoco_robot": MujocoRobotNode, "recorder": RecorderNode}

@@ -5,12 +5,12 @@ import hashlib
 import numpy as np
 import pytest
 
-from dial_core.embodiment import load_embodiment
-from dial_core.evaluation import audit, rollout
-from dial_core.evaluation.arena import Observation, Outcome
-from dial_core.evaluation.policies import PolicySource
-from dial_core.evaluation.protocol import Protocol
-from dial_core.runtime.checkpoint import make_random_checkpoint
+from dial_core.checkpoint.checkpoint import make_random_checkpoint
+from dial_core.evaluation.closed_loop import audit, rollout
+from dial_core.evaluation.closed_loop.arena import Observation, Outcome
+from dial_core.evaluation.closed_loop.policies import PolicySource
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.robot.embodiment import load_embodiment
 
 EMBODIMENT = load_embodiment()
 RANDOM = PolicySource("random")

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from dial_core.cli import app
 from dial_core.errors import DialError
-from dial_core.evaluation import rollout
+from dial_core.evaluation.closed_loop import rollout
 
 
 @pytest.fixture

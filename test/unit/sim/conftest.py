@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dial_core.sim.expert import PERIOD_S, Expert
+from dial_core.sim.expert.expert import PERIOD_S, Expert
 from dial_core.sim.world import World
 
 

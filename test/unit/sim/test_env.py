@@ -4,7 +4,7 @@ import pytest
 
 import dial_core.sim.env  # noqa: F401  (registers the ids)
 from dial_core.errors import DialError
-from dial_core.sim.expert import Expert
+from dial_core.sim.expert.expert import Expert
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ A change of these values is a change of the world that the shipped checkpoint kn
 import numpy as np
 import pytest
 
-from dial_core.sim.expert import Expert
+from dial_core.sim.expert.expert import Expert
 from dial_core.sim.scene import scene_of
 from dial_core.sim.task import load_task
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from dial_core.sim.model import TABLE_TOP_M
 from dial_core.sim.suite import load_suite
+from dial_core.sim.table_model import TABLE_TOP_M
 from dial_core.sim.world import World
 
 

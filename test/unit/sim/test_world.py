@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dial_core.errors import DialError
-from dial_core.kinematics import ForwardKinematics
-from dial_core.sim.model import TABLE_TOP_M
+from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.sim.table_model import TABLE_TOP_M
 from dial_core.sim.world import World
 
 

@@ -9,7 +9,7 @@ from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training.forecast import forecast, parameter_counts
 from dial_core.training.memory import memory_of
-from dial_core.training.plan import Hardware, Optimisation
+from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.recipe import Recipe
 
 GIB = 2.0**30

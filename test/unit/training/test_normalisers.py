@@ -5,12 +5,12 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.config import load_config
-from dial_core.data.drift import drift_of
-from dial_core.data.lerobot import LeRobotDataset
+from dial_core.datasets.drift import drift_of
+from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser, rotation_dimensions
-from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import open_sources, train

@@ -22,7 +22,7 @@ from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
-from dial_core.training.plan import Optimisation
+from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
 from dial_core.training.streams import CachedTokens, Stream
 from dial_core.training.trainer import run_training

@@ -6,13 +6,13 @@ import pytest
 from pyarrow import parquet
 from safetensors.torch import load_file
 
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.config import load_config
-from dial_core.embodiment import load_embodiment
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
-from dial_core.runtime.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.forecast import architecture_of
-from dial_core.training.pretrain import PretrainRecipe
+from dial_core.training.pretrain.pretraining import PretrainRecipe
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import open_sources, train
 from dial_core.training.starting import grow_slots, starting_point

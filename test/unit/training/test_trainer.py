@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from dial_core.errors import DialError
-from dial_core.training.plan import Hardware, Optimisation
+from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.run_folder import checkpoints
 from dial_core.training.trainer import run_training
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dial_core.runtime.guard import Guard
+from dial_core.control.joint_limits import Guard
 from dial_ros.faults.limits import LimitUse, limit_use
 
 PERIOD_NS = 10_000_000

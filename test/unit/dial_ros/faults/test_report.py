@@ -7,8 +7,8 @@ from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.report import page
 from dial_ros.faults.soak import Soak
 from dial_ros.faults.stream_faults import told_after_s
-from dial_ros.messages import to_time
 from dial_ros.msg import System1Status
+from dial_ros.node.messages import to_time
 
 
 def outcome(name, told_s, held=True):

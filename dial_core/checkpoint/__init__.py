@@ -1,0 +1,1 @@
+"""Checkpoint folders: weights, architecture, tokenizer, statistics and the contract they were made for."""

@@ -1,0 +1,252 @@
+"""The checkpoint folder: weights, architecture, tokenizer, normalisation, contract, model card.
+
+config.json model.safetensors            as transformers' save_pretrained writes them
+tokenizer.json tokenizer_config.json     the tokenizer
+normalisation.json contract.json         statistics in physical units; what the checkpoint was made for
+README.md                                the model card
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from dial_core.checkpoint.contract import Contract
+from dial_core.config import validate
+from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
+from dial_core.model.dial import DialModel
+from dial_core.model.normalise import Normaliser
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+
+CONFIG, WEIGHTS, NORMALISATION, CONTRACT, CARD = "config.json", "model.safetensors", "normalisation.json", "contract.json", "README.md"
+REQUIRED = (CONFIG, WEIGHTS, "tokenizer.json", "tokenizer_config.json", NORMALISATION, CONTRACT)  # a model card is not
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint folder holds, loaded."""
+
+    model: DialModel
+    tokenizer: PreTrainedTokenizerBase
+    normaliser: Normaliser
+    contract: Contract
+
+
+def make_contract(arch: Architecture, embodiment: Embodiment, camera: str, model_id: str) -> Contract:
+    """The contract of a model trained for a robot and one of its cameras."""
+    return Contract(
+        embodiment=embodiment.name,
+        joint_names=embodiment.joint_names,
+        camera=camera,
+        height=arch.image.height,
+        width=arch.image.width,
+        rate_hz=embodiment.rate_hz,
+        horizon=arch.horizon,
+        state_dim=embodiment.state_dim,
+        action_dim=arch.action_dim,
+        foresight_shape=arch.intent_shape,
+        model_id=model_id,
+    )
+
+
+def save_checkpoint(
+    path: str | Path,
+    model: DialModel,
+    tokenizer: PreTrainedTokenizerBase,
+    normaliser: Normaliser,
+    embodiment: Embodiment,
+    camera: str = "ego",
+    card: str = "",
+    dtype: torch.dtype = torch.float32,
+    weights: dict[str, torch.Tensor] | None = None,
+) -> Contract:
+    """Writes a checkpoint folder; a reader never sees half of one.
+
+    Args:
+        path: the folder; an earlier checkpoint there is replaced.
+        model: in float32.
+        tokenizer: of its prompts.
+        normaliser: of its state and action vectors.
+        embodiment: the robot it was trained for.
+        camera: the robot's camera it looks through.
+        card: text of the model card.
+        dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
+        weights: the model's state dict, where training has left the model itself in pieces.
+
+    Returns:
+        The contract, with the model id of the stored weights.
+
+    Raises:
+        DialError: model, normaliser and embodiment do not fit each other, or `path` holds something else.
+    """
+    path = Path(path)
+    _check_widths(model.arch, normaliser, embodiment)
+    if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / CONFIG).is_file())):
+        raise DialError(f"{path} is there and is no checkpoint; choose another folder or move it away")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        staging.chmod(0o755)
+        state = {name: tensor.detach().to("cpu", dtype) for name, tensor in (weights or model.state_dict()).items()}
+        with quiet_loading():
+            model.save_pretrained(staging, state_dict=state)
+        tokenizer.save_pretrained(staging)
+        contract = make_contract(model.arch, embodiment, camera, model_id(staging))
+        (staging / NORMALISATION).write_text(json.dumps(normaliser.to_dict()) + "\n")
+        (staging / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n")
+        (staging / CARD).write_text(card or _plain_card(contract))
+        _replace(path, staging)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return contract
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Reads a checkpoint folder, in float32 on the CPU.
+
+    Raises:
+        DialError: a file is missing or broken, tensors do not fit or are not finite, or weights and contract do not belong together.
+    """
+    path = Path(path)
+    missing = [name for name in REQUIRED if not (path / name).is_file()]
+    if missing:
+        raise DialError(f"no checkpoint at {path}: {', '.join(missing)} missing; `dial train` makes one")
+    contract = validate(Contract, _read_json(path / CONTRACT), source=path / CONTRACT)
+    stored_id = model_id(path)
+    if stored_id != contract.model_id:
+        raise DialError(
+            f"{path}: weights and architecture have id {stored_id}, contract.json says {contract.model_id}; "
+            "the folder is damaged or was edited, restore it"
+        )
+    normaliser = _read_normaliser(path / NORMALISATION)
+    with quiet_loading():
+        model = DialModel.from_pretrained(path).eval()
+    _check_widths(model.arch, normaliser, None)
+    _check_contract(path, model.arch, contract)
+    _check_finite(path, model)
+    return Checkpoint(model, PreTrainedTokenizerFast.from_pretrained(path), normaliser, contract)
+
+
+def model_id(path: Path) -> str:
+    """16 hex digits of the SHA-256 over the folder's architecture and stored tensors.
+
+    Raises:
+        DialError: config.json has no architecture, or a file cannot be read; the message names it.
+    """
+    config = _read_json(path / CONFIG)
+    if "architecture" not in config:
+        raise DialError(f"{path / CONFIG}: key 'architecture' is missing; this is no DIAL checkpoint, or it was edited")
+    digest = hashlib.sha256(json.dumps(config["architecture"], sort_keys=True).encode())
+    try:
+        with safe_open(path / WEIGHTS, "pt") as tensors:
+            for name in sorted(tensors.keys()):
+                tensor = tensors.get_tensor(name).contiguous()
+                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+                digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else tensor.numpy().tobytes())
+    except (OSError, SafetensorError) as error:
+        raise DialError(f"{path / WEIGHTS} cannot be read: {error}; restore the file") from error
+    return digest.hexdigest()[:16]
+
+
+def make_random_checkpoint(
+    path: str | Path, seed: int = 0, preset: str = "dial_tiny", embodiment: str = "gr1", camera: str = "ego"
+) -> Contract:
+    """A complete checkpoint with random weights: to bring the nodes up before anything is trained.
+
+    Chunks come out small and around the home position, so that they are harmless on a robot in simulation.
+    """
+    robot = load_embodiment(embodiment)
+    model = DialModel.from_preset(preset, seed)
+    joints = robot.joint_slice
+    mean, spread = np.zeros(robot.state_dim), np.full(robot.state_dim, 0.1)
+    mean[joints] = robot.home_position
+    normaliser = Normaliser(mean, spread, mean, spread, raw=np.zeros(robot.state_dim, bool))
+    card = f"# Random weights\n\nPreset {preset}, seed {seed}. Not trained: for tests of the plumbing only.\n"
+    return save_checkpoint(path, model, tiny_tokenizer(), normaliser, robot, camera, card, torch.float16)
+
+
+def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodiment | None) -> None:
+    widths = {
+        "state": (arch.state_dim, normaliser.state_dim),
+        "action": (arch.action_dim, normaliser.action_dim),
+    }
+    if embodiment is not None:
+        widths["vector"] = (normaliser.action_dim, embodiment.state_dim)
+    for name, (expected, got) in widths.items():
+        if expected != got:
+            raise DialError(f"{name} width: model {arch.state_dim}/{arch.action_dim}, expected {expected}, got {got}")
+
+
+def _check_contract(path: Path, arch: Architecture, contract: Contract) -> None:
+    """The contract promises what the model computes."""
+    computed = {
+        "horizon": arch.horizon,
+        "action_dim": arch.action_dim,
+        "foresight_shape": arch.intent_shape,
+        "height": arch.image.height,
+        "width": arch.image.width,
+    }
+    wrong = [
+        f"{key} {getattr(contract, key)}, the model's is {value}" for key, value in computed.items() if getattr(contract, key) != value
+    ]
+    if wrong:
+        raise DialError(f"{path / CONTRACT} was made for another model: {'; '.join(wrong)}; restore the folder")
+
+
+def _check_finite(path: Path, model: DialModel) -> None:
+    """A run that diverged may have saved NaN: such weights move a robot anywhere."""
+    wrong = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
+    if wrong:
+        raise DialError(f"{path / WEIGHTS} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint")
+
+
+def _replace(path: Path, staging: Path) -> None:
+    """Moves the finished folder to its place; the old one goes only after the new one is complete."""
+    retired = staging.with_name(staging.name + ".old")
+    if path.exists():
+        os.rename(path, retired)
+    os.rename(staging, path)
+    shutil.rmtree(retired, ignore_errors=True)
+
+
+def _read_normaliser(path: Path) -> Normaliser:
+    try:
+        return Normaliser.from_dict(_read_json(path))
+    except DialError as error:
+        raise DialError(f"{path}: {error}; restore the file, or train again (`dial train` writes it)") from error
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise DialError(f"{path} cannot be read: {error}") from error
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """No progress bars of transformers: a node's log is no place for them."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
+
+
+def _plain_card(contract: Contract) -> str:
+    return f"# DIAL checkpoint {contract.model_id}\n\nEmbodiment {contract.embodiment}, camera {contract.camera}.\n"

@@ -1,0 +1,74 @@
+"""What a checkpoint was made for; whoever uses it must match."""
+
+from __future__ import annotations
+
+from dial_core.config import Config
+from dial_core.errors import DialError
+from dial_core.observation.camera_view import CameraView
+from dial_core.robot.embodiment import Embodiment
+
+
+class Contract(Config):
+    """Travels in every checkpoint as `contract.json`.
+
+    Attributes:
+        embodiment: name of the robot.
+        joint_names: in vector order.
+        camera: name of the camera that both systems see.
+        height, width: of its images as the model gets them [px].
+        crop: the part of the camera's picture that the model sees; see `views.CameraView`.
+        further_cameras: views that System-1 gets beside it, in this order.
+        rate_hz: of the actions in a chunk.
+        horizon: actions in a chunk.
+        state_dim: width of the state in physical units.
+        action_dim: width of an action.
+        foresight_shape: (N, d).
+        model_id: short hash of weights and architecture.
+    """
+
+    embodiment: str
+    joint_names: tuple[str, ...]
+    camera: str
+    height: int
+    width: int
+    crop: tuple[float, float, float, float] | None = None
+    further_cameras: tuple[CameraView, ...] = ()
+    rate_hz: float
+    horizon: int
+    state_dim: int
+    action_dim: int
+    foresight_shape: tuple[int, int]
+    model_id: str
+
+    @property
+    def views(self) -> tuple[CameraView, ...]:
+        """How the model sees each camera, the one of both systems first."""
+        first = CameraView(name=self.camera, height=self.height, width=self.width, crop=self.crop)
+        return (first, *self.further_cameras)
+
+    def require(self, embodiment: Embodiment, camera: str) -> None:
+        """Checks that a robot and its cameras are those the checkpoint was made for.
+
+        A camera may have any resolution: its picture is cropped and scaled to the contract's.
+
+        Raises:
+            DialError: anything differs; the message lists every difference.
+        """
+        cameras = [known.name for known in embodiment.cameras]
+        missing = [name for name in (camera, *(view.name for view in self.further_cameras)) if name not in cameras]
+        if missing:
+            raise DialError(f"embodiment '{embodiment.name}' has no camera '{', '.join(missing)}'; cameras: {', '.join(cameras) or 'none'}")
+        offered = {
+            "embodiment": embodiment.name,
+            "joint_names": embodiment.joint_names,
+            "camera": camera,
+            "rate_hz": embodiment.rate_hz,
+            "state_dim": embodiment.state_dim,
+        }
+        problems = [
+            f"{name}: the checkpoint was made for {getattr(self, name)}, offered is {value}"
+            for name, value in offered.items()
+            if getattr(self, name) != value
+        ]
+        if problems:
+            raise DialError(f"checkpoint {self.model_id} does not fit this robot. " + "; ".join(problems))

@@ -1,0 +1,151 @@
+"""`dial record`, `dial convert bag`, `dial repair`, `dial replay`: from the robot to a dataset, and back onto the robot."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from dial_core.cli.options import Checkpoint, Task, Workers, console
+
+convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
+
+Bags = Annotated[list[Path], typer.Argument(help="Bag folders, or folders of bag folders.", show_default=False)]
+
+
+@convert_app.command("bag")
+def convert_bag(
+    sources: Annotated[list[Path], typer.Argument(help="SRC... DST: bags (or folders of bags), and at last the dataset to make.")],
+    embodiment: Annotated[str, typer.Option(help="The robot: a name in config/embodiments/, or a YAML file.")] = "gr1",
+    cameras: Annotated[str, typer.Option(help="Further cameras beside the first, by commas; empty: all of the embodiment's.")] = "",
+    actions: Annotated[str, typer.Option(help="commands: the controllers' set-points a step later; next: the states then.")] = "commands",
+    gaps: Annotated[str, typer.Option(help="drop: cut episodes at gaps; keep: fill them with the last frame, and report.")] = "drop",
+    max_gap_s: Annotated[float, typer.Option(min=0.0, help="A frame older than this at its step is a gap [s].")] = 0.15,
+    tail_s: Annotated[
+        float, typer.Option(min=0.0, help="Standing still that is kept after the motion [s]: a robot must learn to stay.")
+    ] = 0.8,
+    instruction: Annotated[str, typer.Option(help="For bags that carry none.")] = "",
+    failures: Annotated[bool, typer.Option(help="Take in episodes that the operator called failures.")] = False,
+    workers: Workers = 2,
+) -> None:
+    """Convert rosbag2 folders (`dial record`, `ros2 bag record`) into a LeRobot v3 dataset.
+
+    Frames, joints and actions are brought to the control rate by the code with which the live System-1 forms its
+    observation; idle ends are cut. `DST/report/report.md` shows rates, gaps, joint ranges and frames, and warns of what
+    would hurt training. A bag that cannot be converted is named with the reason; the others go on. Interrupted, the same
+    command goes on where it was.
+    """
+    from dial_core.errors import DialError
+    from dial_core.importers.bag.conversion import Conversion, convert_bags
+    from dial_core.importers.bag.resampling import Resampling
+
+    if len(sources) < 2:
+        raise DialError("name at least one bag and, at last, the dataset to make: dial convert bag SRC... DST")
+    for name, value, choices in (("--actions", actions, ("commands", "next")), ("--gaps", gaps, ("drop", "keep"))):
+        if value not in choices:
+            raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
+    *bags, out = sources
+    named = tuple(name.strip() for name in cameras.split(",") if name.strip())
+    resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s, tail_s=tail_s)
+    reports = convert_bags(bags, out, Conversion(embodiment, named, instruction, failures, resampling), workers)
+    for report in reports:
+        if not report.episodes:
+            console.print(f"[yellow]{report.name}[/]: {report.reason}", highlight=False)
+    episodes = sum(len(report.episodes) for report in reports)
+    console.print(f"[bold]{episodes}[/] episodes in {out}; look at {out / 'report/report.md'} before you train", highlight=False)
+
+
+def repair(bags: Bags) -> None:
+    """Complete bags whose recorder was killed: index and metadata, as if they had been closed then."""
+    from dial_core.bags.repair import repair as run
+    from dial_core.bags.repair import unfinished_bags
+
+    for source in bags:
+        found = [source] if any(source.glob("*.mcap")) else unfinished_bags(source)
+        for folder in found:
+            console.print(f"{folder}: {run(folder)} messages kept", highlight=False)
+        if not found:
+            console.print(f"{source}: no unfinished bag in it", highlight=False)
+
+
+replay_app = typer.Typer(no_args_is_help=True, help="Play recordings: through the simulated robot, or through System-1 alone.")
+
+
+@replay_app.command("robot")
+def replay_robot(
+    source: Annotated[Path, typer.Argument(help="A bag, or a LeRobot dataset.")],
+    episode: Annotated[int, typer.Option(min=0, help="Of the dataset.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Scene of the simulated world; the recording's own, to see it succeed again.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder for replay.json and the robot's log.")] = Path("out/replay"),
+    task: Task = "PlacematToPlate",
+) -> None:
+    """Play an episode's actions, or a bag's commands, through `mujoco_robot` over ROS.
+
+    What a recording asks of a robot is seen before a real one does it. `replay.json` tells how closely the joints followed
+    and whether the task succeeded.
+    """
+    from dial_core.importers.joint_targets import recorded_targets, save_motion
+
+    targets, embodiment = recorded_targets(source, episode)
+    motion = out / "motion.npz"
+    save_motion(motion, targets, embodiment)
+    _run_module("dial_ros.tools.replay", str(motion), "--seed", str(seed), "--task", task, "--out", str(out))
+
+
+@replay_app.command("chunks")
+def replay_chunks(
+    checkpoint: Checkpoint,
+    bag: Annotated[Path, typer.Argument(help="A bag with foresights of this checkpoint (recorded while it drove).")],
+    out: Annotated[Path, typer.Option(help="Folder for open_loop.json and open_loop.png.")] = Path("out/open_loop"),
+    period_steps: Annotated[int, typer.Option(min=1, help="Control steps between two chunks.")] = 3,
+    flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
+) -> None:
+    """Run System-1 alone on a recording, from its recorded foresights; no VLM, no robot.
+
+    Its chunks are compared with what was commanded, joint by joint and by steps ahead, beside the error of standing still.
+    """
+    from rich.markdown import Markdown
+
+    from dial_core.checkpoint.checkpoint import load_checkpoint
+    from dial_core.evaluation.studies.open_loop import open_loop, write_open_loop
+    from dial_core.robot.embodiment import load_embodiment
+
+    result = open_loop(checkpoint, bag, period_steps, flow_steps)
+    embodiment = load_embodiment(load_checkpoint(checkpoint).contract.embodiment)
+    console.print(Markdown(write_open_loop(out, result, embodiment)))
+    console.print(f"{result.chunks} chunks; pictures in {out}", highlight=False)
+
+
+def record(
+    out: Annotated[Path, typer.Option(help="Folder in which every episode gets a folder.")] = Path("recordings"),
+    expert: Annotated[bool, typer.Option("--expert", help="In simulation: the scripted expert drives, without an operator.")] = False,
+    episodes: Annotated[int, typer.Option(min=1, help="With --expert: successful demonstrations wanted.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="With --expert: first scene; 100000 and up are for evaluation.")] = 0,
+    task: Task = "PlacematToPlate",
+    instruction: Annotated[str, typer.Option(help="What the robot is to do; empty: as the topic `instruction` says.")] = "",
+    robot: Annotated[str, typer.Option(help="Embodiment: a name in config/embodiments/, or a YAML file.")] = "gr1",
+    sim_time: Annotated[bool, typer.Option("--sim-time", help="Take the time from /clock.")] = False,
+) -> None:
+    """Record demonstrations as rosbag2 folders (MCAP): episode by episode from the keyboard, or by the expert in simulation.
+
+    Without --expert: starts the recorder beside whatever drives the robot (teleoperation, a policy) and asks when to begin
+    and how it went. The bags open in `ros2 bag`, Foxglove and rosbags; `dial convert bag` makes a dataset of them.
+    """
+    from dial_core.errors import DialError
+
+    if expert:
+        if instruction or robot != "gr1" or sim_time:
+            raise DialError(
+                "--expert drives the simulated gr1 and says itself what it does: leave out --robot, --instruction and --sim-time"
+            )
+        _run_module("dial_ros.tools.record_expert", "--out", str(out), "--task", task, "--episodes", str(episodes), "--seed", str(seed))
+    line = ["--out", str(out), "--robot", robot, "--instruction", instruction]
+    _run_module("dial_ros.tools.record", *line, *(["--sim-time"] if sim_time else []))
+
+
+def _run_module(module: str, *words: str) -> NoReturn:
+    """Goes over into a program of the ROS side, which the core does not import."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *words])

@@ -1,0 +1,35 @@
+"""`dial begin`: the checkpoint that training starts from, at any size and of any variant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dial_core.cli.options import Out, console
+
+
+def begin(
+    source: Annotated[str, typer.Argument(help="A checkpoint of ours, an imported release, a VLM's folder, or its name on the hub.")],
+    out: Out,
+    model: Annotated[str, typer.Option(help="Preset in config/models/, e.g. qwen2_5_vl_3b or dial_tiny_flare.")] = "qwen2_5_vl_3b",
+    only_backbone: Annotated[bool, typer.Option("--only-backbone", help="Take nothing else from a checkpoint of ours.")] = False,
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or hub name; default: the source's, or the backbone's.")] = None,
+    view_encoder: Annotated[str | None, typer.Option(help="DINOv2 weights for the bridge `dino`; default: as the preset names.")] = None,
+    embodiment: Annotated[str, typer.Option(help="Robot, by name in config/embodiments/.")] = "gr1",
+    camera: Annotated[str, typer.Option(help="The robot's camera to look through.")] = "ego",
+    seed: Annotated[int, typer.Option(help="Of all that is not taken from the backbone.")] = 0,
+) -> None:
+    """Make the checkpoint that `dial train --start` begins with: a trained backbone, and what else fits, in a preset's model.
+
+    The paper's comparison is this command with another preset (docs/variants.md): every variant begins with the same backbone.
+    What has no place in the preset is left, what has no source is random, and is listed. The backbone must fit whole.
+
+        dial begin Qwen/Qwen2.5-VL-3B-Instruct --out out/start
+        dial begin out/pretrain/checkpoint --model dial_tiny_flare --out out/flare/start
+    """
+    from dial_core.checkpoint.initialise import transplant
+
+    made = transplant(Path(out), model, source, only_backbone, tokenizer, view_encoder, embodiment, camera, seed)
+    console.print(f"[bold]{out}[/]: {model}, id {made.contract.model_id}; {len(made.fresh)} tensors are random, listed in its README.md")

@@ -1,0 +1,99 @@
+"""`dial bench`: how fast model, data and world are, and how far from what the device allows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dial_core.cli.options import console
+
+app = typer.Typer(no_args_is_help=True, help="Measure the model's calls, the data's path to it, the world, and the field's peers.")
+
+Device = Annotated[str, typer.Option(help="cpu, cuda (cuda:1), or meta: count parameters, FLOPs and bytes of any size on no device.")]
+
+
+@app.command("model")
+def model(
+    preset: Annotated[str, typer.Option(help="Model, by its file in config/models/.")] = "dial_tiny",
+    device: Device = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16; by default bfloat16 but on a CPU.")] = "",
+    flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
+    calls: Annotated[int, typer.Option(min=5, help="Timed calls of each part.")] = 100,
+) -> None:
+    """Time System-2 (prefill), System-1 (chunk) and their parts with random weights, beside the roofline floor.
+
+    The floor is the larger of weights read / memory bandwidth and FLOPs / peak: no implementation can be faster. On a GPU
+    each call is one captured CUDA graph. The last line is the whole report as JSON.
+    """
+    from dial_core.benchmarks.model_calls import bench_model, table_of
+
+    report = bench_model(preset, device, dtype, flow_steps, calls)
+    console.print(table_of(report))
+    peaks = f"{report.roofline.bytes_per_s / 1e9:,.1f} GB/s, {report.roofline.flops_per_s / 1e12:,.2f} TFLOP/s"
+    console.print(f"roofline: {peaks} ({report.roofline.source})", highlight=False)
+    print(report.to_json())
+
+
+@app.command("data")
+def data(
+    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    workers: Annotated[str, typer.Option(help="Numbers of decoding processes to try, e.g. 0,1,2,4.")] = "0,1,2",
+    size_px: Annotated[int, typer.Option(min=16, help="Side of the model's image.")] = 224,
+    step_ms: Annotated[float, typer.Option(min=0, help="Time of a training step, from its log; compares the rates with it.")] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step that this machine draws.")] = 32,
+    budget_s: Annotated[float, typer.Option(min=0.1, help="Time for each number of processes.")] = 10.0,
+) -> None:
+    """Time the way from video to a training batch: seek, decode, augment, resize, by number of worker processes.
+
+    Choose the smallest `dial train --loader-workers` whose rate is above what a step needs.
+    """
+    from dial_core.benchmarks.data_loading import bench_loading, table_of
+
+    rates = bench_loading(dataset, [int(count) for count in workers.split(",")], size_px, budget_s=budget_s)
+    console.print(table_of(rates, size_px, step_ms / 1e3 or None, batch_size))
+    print(json.dumps([asdict(rate) for rate in rates]))
+
+
+@app.command("peers")
+def peers(
+    python: Annotated[Path, typer.Option(help="Interpreter of an environment with lerobot.")] = Path(".venv-peers/bin/python"),
+    preset: Annotated[str, typer.Option(help="Our model, by its file in config/models/.")] = "qwen2_5_vl_3b",
+    device: Device = "cuda",
+    calls: Annotated[int, typer.Option(min=5, help="Timed calls of each.")] = 100,
+) -> None:
+    """Race GR00T N1.7 and pi0 (random weights, as the lerobot package runs them) against DIAL on this device.
+
+    They need an environment of their own, as lerobot pins older libraries:
+    `python -m venv .venv-peers && .venv-peers/bin/pip install "lerobot[groot,pi]==0.6.2"`.
+    """
+    from dial_core.benchmarks.peers import race, table_of
+
+    rows = race(preset, python, device, calls)
+    console.print(table_of(rows, device))
+    print(json.dumps(rows))
+
+
+@app.command("world")
+def world(
+    task: Annotated[list[str], typer.Option(help="Task, by its file in config/tasks/; may be repeated.")] = [  # noqa: B006
+        "PlacematToPlate",
+        "TrayToTieredbasket",
+        "WineToCabinetClose",
+    ],
+    steps: Annotated[int, typer.Option(min=20, help="Control steps timed of each task.")] = 300,
+    image_px: Annotated[int, typer.Option(min=16, help="Side of the picture [px].")] = 128,
+) -> None:
+    """Time the simulated world's control step in its parts: 50 ms of physics, one picture, the observation.
+
+    The budget is 33 ms on one CPU core. A reset compiles the scene's model where a task has more types of things than one
+    model should hold. The last line is the whole report as JSON.
+    """
+    from dial_core.benchmarks.world_steps import bench_world, json_of, table_of
+
+    rows = bench_world(tuple(task), steps, image_px)
+    console.print(table_of(rows, image_px))
+    print(json_of(rows, image_px))

@@ -1,0 +1,236 @@
+"""`dial data ...` and `dial convert lerobot|egodex`: other people's datasets into ours, and ours looked at, joined, divided."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from dial_core.cli.bag_commands import convert_app
+from dial_core.cli.options import Task, Workers, console, results
+from dial_core.errors import DialError
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, check, join and divide them; film the hands of a person.")
+
+Dataset = Annotated[Path, typer.Argument(help="Dataset folder.", show_default=False)]
+SourcesAndOut = Annotated[list[Path], typer.Argument(help="SRC... DST: what to read, and at last the dataset to make.", show_default=False)]
+ImageSize = Annotated[int, typer.Option(min=0, help="Height and width of the images [px]; 0: the embodiment's camera's.")]
+FitOption = Annotated[str, typer.Option("--fit", help="pad: keep all of the view; crop: fill the image; stretch.")]
+
+
+@convert_app.command("lerobot")
+def convert_lerobot(
+    sources: SourcesAndOut,
+    mapping: Annotated[str, typer.Option(help="How its parts are named: by name in config/sources/, or a path.")] = "by_name",
+    embodiment: Annotated[str, typer.Option(help="The robot it is of; empty: the mapping's.")] = "",
+    actions: Annotated[str, typer.Option(help="recorded, or next: the state one step later.")] = "recorded",
+    fit: FitOption = "pad",
+    instruction: Annotated[str, typer.Option(help="For all episodes; empty: their own.")] = "",
+    image_size: ImageSize = 0,
+    workers: Workers = 2,
+) -> None:
+    """Convert LeRobot datasets (v2.0, v2.1, v3.0; GR00T's modality.json is understood) of a robot.
+
+    RoboCasa's GR1 teleoperation sets: `--mapping robocasa_gr1`. Joints are found by the parts of modality.json or by their
+    names; wrist poses are computed by forward kinematics. Episodes that cannot be used are named, the others converted;
+    interrupted, the same command goes on where it was.
+    """
+    from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion
+    from dial_core.importers.lerobot.lerobot_conversion import convert_lerobot as run
+
+    folders, out = _sources_and_out(sources)
+    settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size)  # type: ignore[arg-type]
+    _tell(run(folders, out, settings, workers), out)
+
+
+@convert_app.command("egodex")
+def convert_egodex(
+    sources: SourcesAndOut,
+    frame: Annotated[str, typer.Option(help="robot: x ahead, y left, z up, level; camera: the first frame's camera.")] = "robot",
+    min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Wrist poses below it are masked.")] = 0.5,
+    fit: FitOption = "pad",
+    image_size: ImageSize = 0,
+    workers: Workers = 2,
+) -> None:
+    """Convert EgoDex recordings (N.hdf5 beside N.mp4) of people: wrist poses as state, the next state as action, 30 to 20 Hz.
+
+    The result is of the embodiment `human`: 18 numbers, no joints. docs/data.md shows the frames in a figure.
+    """
+    from dial_core.importers.egodex.egodex_conversion import EgoDexConversion
+    from dial_core.importers.egodex.egodex_conversion import convert_egodex as run
+
+    folders, out = _sources_and_out(sources)
+    _tell(run(folders, out, EgoDexConversion(frame, min_confidence, fit, image_size), workers), out)  # type: ignore[arg-type]
+
+
+@data_app.command()
+def info(dataset: Dataset) -> None:
+    """What a dataset holds: robot, episodes, hours, cameras, instructions, and where it comes from."""
+    from dial_core.datasets.lerobot_source import LeRobotSource
+
+    source = LeRobotSource(dataset)
+    frames = sum(episode.length for episode in source.episodes)
+    words = Counter(episode.tasks[0] for episode in source.episodes if episode.tasks)
+    rows = {
+        "robot": str(source.info.get("robot_type")),
+        "LeRobot version": source.version,
+        "episodes": f"{len(source.episodes)}, {frames} frames, {frames / source.rate_hz / 3600:.2f} h at {source.rate_hz:g} Hz",
+        "cameras": ", ".join(
+            f"{name} {'x'.join(str(n) for n in source.features[key]['shape'][:2])}" for name, key in source.modality.videos.items()
+        ),
+        "state": _parts(source.modality.state),
+        "action": _parts(source.modality.action),
+        "instructions": f"{len(words)}: " + "; ".join(f"{text} ({count})" for text, count in words.most_common(5)),
+    }
+    for name in ("collection", "conversion"):
+        file = dataset / f"meta/{name}.json"
+        if file.is_file():
+            kept = {key: value for key, value in json.loads(file.read_text()).items() if not isinstance(value, dict)}
+            rows[name] = ", ".join(f"{key} {value}" for key, value in kept.items())
+    table = Table(show_header=False, title=str(dataset))
+    for name, text in rows.items():
+        table.add_row(name, text)
+    results.print(table, highlight=False)
+
+
+@data_app.command()
+def check(
+    dataset: Dataset,
+    embodiment: Annotated[str, typer.Option(help="The robot that it is wanted for; empty: whichever it names.")] = "",
+) -> None:
+    """Look for what stops training or hurts it, episode by episode. Ends with exit code 1 if there is an error."""
+    from dial_core.datasets.inspection import check_dataset
+
+    findings = check_dataset(dataset, embodiment)
+    for finding in findings:
+        colour = "red" if finding.kind == "error" else "yellow"
+        results.print(f"[{colour}]{finding.kind}[/] {finding.where}: {finding.text}", highlight=False)
+    errors = sum(finding.kind == "error" for finding in findings)
+    results.print(f"[bold]{errors}[/] errors, [bold]{len(findings) - errors}[/] warnings in {dataset}", highlight=False)
+    if errors:
+        raise typer.Exit(1)
+
+
+@data_app.command()
+def merge(sources: SourcesAndOut) -> None:
+    """Join datasets of one robot, or all shards of one collection: SRC... DST.
+
+    Of datasets every episode remembers its origin, and no frame is coded again. Of shards (`dial collect --shard`) the result
+    equals what the same call without --shard would have made.
+    """
+    from dial_core.datasets.editing import merge_datasets
+    from dial_core.demonstrations.shards import all_are_shards, join_shards
+
+    folders, out = _sources_and_out(sources)
+    join = join_shards if all_are_shards(folders) else merge_datasets
+    results.print(f"[bold]{join(folders, out)}[/]", highlight=False)
+
+
+@data_app.command()
+def split(
+    dataset: Dataset,
+    out: Annotated[Path, typer.Argument(help="Folder to make, with one dataset a part in it.", show_default=False)],
+    parts: Annotated[list[str], typer.Argument(help="NAME=SHARE of each part, e.g. train=0.9 held_out=0.1.", show_default=False)],
+    seed: Annotated[int, typer.Option(help="Of the lot.")] = 0,
+    without: Annotated[str, typer.Option(help="Episodes to leave out, by commas, as `dial data check` names them: 3,17.")] = "",
+) -> None:
+    """Deal the episodes of a dataset out at random to datasets OUT/NAME; frames are not coded again."""
+    from dial_core.datasets.editing import split_dataset
+
+    try:
+        shares = {name: float(share) for name, share in (part.split("=", 1) for part in parts)}
+        dropped = {int(number) for number in without.split(",") if number.strip()}
+    except ValueError as error:
+        raise DialError(f"parts are NAME=SHARE and --without is numbers by commas, got {' '.join(parts)} and '{without}'") from error
+    for name, count in split_dataset(dataset, out, shares, seed, dropped).items():
+        results.print(f"[bold]{count}[/] episodes in {out / name}", highlight=False)
+
+
+@data_app.command()
+def stats(
+    dataset: Dataset,
+    against: Annotated[Path | None, typer.Option(help="Checkpoint: how far does the data lie from its statistics?")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Compute meta/stats.json anew.")] = False,
+) -> None:
+    """Show mean, spread and range of every dimension; against a checkpoint: what drifted, before you fine-tune with its statistics."""
+    from dial_core.datasets.stats_file import dataset_statistics, write_statistics
+
+    found = dataset_statistics(dataset)
+    if write:
+        console.print(f"wrote {write_statistics(dataset, found)}", highlight=False)
+    if against is not None:
+        _tell_drift(dataset, against)
+        return
+    names = json.loads((dataset / "meta/info.json").read_text())["features"]["action"].get("names") or []
+    table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=str(dataset), box=None)
+    state, action = found["observation.state"], found["action"]
+    for index in range(len(action.mean)):
+        cells = [
+            cell
+            for part in (state, action)
+            for cell in (f"{part.mean[index]:.2f} ± {part.std[index]:.2f}", f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}")
+        ]
+        table.add_row(names[index] if index < len(names) else str(index), *cells)
+    results.print(table, highlight=False)
+
+
+@data_app.command()
+def human(
+    out: Annotated[Path, typer.Argument(help="Dataset to make.", show_default=False)],
+    task: Task = "PlacematToPlate",
+    episodes: Annotated[int, typer.Option(min=1, help="Successful episodes wanted.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, max=EVALUATION_SEEDS_FROM - 1, help="First scene.")] = 50_000,
+    workers: Workers = 2,
+) -> None:
+    """Film a task done by floating hands: a person's view of it, wrist poses only, for co-training (recipe `dial_tiny_human`).
+
+    Hands of skin, no arms, no joints: what EgoDex is to a real robot, in our world and in seconds.
+    """
+    from dial_core.demonstrations.floating_hands import film_hands
+
+    console.print(f"[bold]{film_hands(task, episodes, seed, out, workers)}[/] episodes in {out}", highlight=False)
+
+
+def _tell_drift(dataset: Path, checkpoint: Path) -> None:
+    from dial_core.checkpoint.checkpoint import load_checkpoint
+    from dial_core.datasets.drift import drift_of
+    from dial_core.datasets.lerobot import LeRobotDataset
+
+    loaded = load_checkpoint(checkpoint)
+    data = LeRobotDataset(dataset)
+    if data.states.shape[1] != loaded.contract.state_dim:
+        raise DialError(f"{dataset} has {data.states.shape[1]} dimensions, {checkpoint} was made for {loaded.contract.state_dim}")
+    drifts = drift_of(loaded.normaliser, data.states, data.actions, data.info["features"]["action"]["names"])
+    table = Table("", "dimension", "mean moved [spreads]", "spread, times", title=f"{dataset} against the statistics of {checkpoint.name}")
+    for drift in drifts[:12]:
+        table.add_row(drift.what, drift.name, f"{drift.shift:+.2f}", f"{drift.widening:.2f}", style="yellow" if drift.far else "")
+    results.print(table, highlight=False)
+    far = sum(drift.far for drift in drifts)
+    advice = "recompute them (recipe: `statistics: recomputed`)" if far else "reuse them (recipe: `statistics: reused`)"
+    results.print(f"[bold]{far}[/] of {len(drifts)} dimensions lie far from the checkpoint's statistics: {advice}", highlight=False)
+
+
+def _tell(report, out: Path) -> None:
+    for name, reason in report.left_out.items():
+        console.print(f"[yellow]{name}[/]: {reason}", highlight=False)
+    console.print(
+        f"[bold]{report.converted}[/] episodes in {out}, {len(report.left_out)} left out; `dial data check {out}` looks at them",
+        highlight=False,
+    )
+
+
+def _parts(parts) -> str:
+    if len(parts) > 12:
+        return f"{len(parts)} named dimensions: {', '.join(list(parts)[:4])}, ..."
+    return ", ".join(f"{part.name} {part.end - part.start}" for part in parts.values())
+
+
+def _sources_and_out(paths: list[Path]) -> tuple[list[Path], Path]:
+    if len(paths) < 2:
+        raise DialError("name at least one source and, at last, the dataset to make: SRC... DST")
+    return paths[:-1], paths[-1]

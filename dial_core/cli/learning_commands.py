@@ -1,0 +1,68 @@
+"""`dial pretrain`, `dial collect`: from seeds to a model that sees, and demonstrations."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from dial_core.cli.options import Out, Workers, command_line, console
+from dial_core.errors import DialError
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+
+def pretrain(
+    out: Out,
+    recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny_pretrain",
+    workers: Workers = 2,
+) -> None:
+    """Give the tiny VLM its eyes: next-token training on rendered views ("where is the can" -> image coordinates).
+
+    A stand-in for Qwen's pretraining. Leaves `OUT/checkpoint`, which `dial train` starts from (System-1, queries and
+    foresight head still random), and `OUT/pointing.json`: median pixel errors and how often the named one of two is found.
+    """
+    from dial_core.training.pretrain.pretraining import pretrain as run
+
+    report = run(recipe, out, workers, command_line())
+    console.print_json(json.dumps(report))
+
+
+def collect(
+    out: Out,
+    task: Annotated[list[str], typer.Option(help="Task, by its file in config/tasks/; may be repeated.")] = ["PlacematToPlate"],  # noqa: B006
+    suite: Annotated[str, typer.Option(help="All tasks of a suite in config/suites/, instead of --task.")] = "",
+    episodes: Annotated[int, typer.Option(min=1, help="Successful demonstrations wanted of each task.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, max=EVALUATION_SEEDS_FROM - 1, help="First scene; 100000 and up are for evaluation.")] = 0,
+    disturbed: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of scenes in which the robot is pushed off the expert's path.")
+    ] = 0.5,
+    image_size: Annotated[int, typer.Option(min=32, help="Height and width of the pictures [px].")] = 96,
+    shard: Annotated[str, typer.Option(help="K/N: only every N-th scene, from the K-th on; `dial data merge` joins all N.")] = "1/1",
+    spare: Annotated[int | None, typer.Option(min=0, help="Episodes a shard collects beyond its share; else 5 %.")] = None,
+    workers: Workers = 2,
+) -> None:
+    """Collect the scripted expert's demonstrations as a LeRobot v3 dataset.
+
+    Failed attempts are left out and counted, by reason, in `meta/collection.json`; `previews/` shows what was collected.
+    Killed at any moment it loses the episodes in flight, and the same command goes on. On several machines give each one
+    a shard: `dial collect --suite in_distribution --shard 3/8 --out shards/3`, then `dial data merge shards/* dataset`.
+    """
+    from dial_core.demonstrations.collect import Plan
+    from dial_core.demonstrations.collect import collect as run
+    from dial_core.sim.suite import load_suite
+    from dial_core.sim.task import load_task
+
+    tasks = load_suite(suite).tasks if suite else tuple(load_task(name) for name in task)
+    plan = Plan(tuple(each.name for each in tasks), episodes, seed, disturbed, image_size, _shard(shard), spare)
+    tallies = run(tasks, plan, out, workers)
+    failures = sum(len(tally.failures) for tally in tallies.values())
+    tried = sum(len(tally.tried) for tally in tallies.values())
+    console.print(f"[bold]{episodes} x {len(tasks)}[/] episodes in {out}; {failures} of {tried} attempts failed", highlight=False)
+
+
+def _shard(text: str) -> tuple[int, int]:
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdigit() and parts.isdigit() and 1 <= int(part) <= int(parts)):
+        raise DialError(f"--shard '{text}' is not K/N with K from 1 to N, for example 3/8")
+    return int(part), int(parts)

@@ -1,0 +1,84 @@
+"""`dial smoothness` and `dial trace`: how the robot moves, and where the time goes between exposure and command."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markdown import Markdown
+from rich.table import Table
+
+from dial_core.cli.options import Checkpoint, EvaluationSeed, Task, Workers, console
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+
+def smoothness(
+    checkpoint: Checkpoint,
+    out: Annotated[Path, typer.Option(help="Folder for result.json, result.md and result.png.")] = Path("out/smoothness"),
+    task: Task = "PlacematToPlate",
+    episodes: Annotated[int, typer.Option(min=1, help="Scenes a strategy.")] = 20,
+    seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
+    strategies: Annotated[str, typer.Option(help="Which to compare, joined by commas.")] = "plain,replace,blend,ensemble,rtc",
+    latency_s: Annotated[float, typer.Option(min=0.0, max=0.5, help="From a frame to its chunk or foresight [s].")] = 0.1,
+    lead_s: Annotated[float, typer.Option(min=0.0, max=0.5, help="From a chunk to the moment it takes over [s].")] = 0.05,
+    workers: Workers = 2,
+) -> None:
+    """Compare what is done where chunks overlap: jerk of the commanded motion as a ratio, with success beside it.
+
+    The plan that the nodes play (splice, limits, measured delay) runs with the robot's timing on scenes never trained on.
+    `plain` is the yardstick: each chunk hard-replaces the one before, without splice and limits.
+    """
+    from dial_core.control.overlap import STRATEGIES
+    from dial_core.errors import DialError
+    from dial_core.evaluation.reports.smoothness_report import write_smoothness
+    from dial_core.evaluation.studies.smoothness import PLAIN, SmoothnessJob, run_smoothness
+    from dial_core.jobs.progress import progress_bar
+    from dial_core.jobs.workers import run_jobs
+
+    chosen = [name.strip() for name in strategies.split(",")]
+    if unknown := [name for name in chosen if name not in (PLAIN, *STRATEGIES)]:
+        raise DialError(f"no strategy {', '.join(unknown)}; choose from {PLAIN}, {', '.join(STRATEGIES)}")
+    jobs = [SmoothnessJob(checkpoint, task, name, seed + k, latency_s, lead_s) for name in chosen for k in range(episodes)]
+    results = []
+    with progress_bar("smoothness", len(jobs)) as advance:
+        for done in run_jobs(run_smoothness, jobs, workers):
+            if done.value is None:
+                raise DialError(f"episode of seed {done.job.seed} with strategy {done.job.strategy} failed: {done.error}")
+            results.append(done.value)
+            advance(1, f"{sum(result.success for result in results)} of {len(results)} succeeded")
+    order = {name: k for k, name in enumerate(chosen)}
+    results.sort(key=lambda result: (order[result.strategy], result.seed))
+    settings = {"checkpoint": str(checkpoint), "task": task, "first seed": seed, "latency [s]": latency_s, "splice lead [s]": lead_s}
+    made = f"`dial {shlex.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}."
+    console.print(Markdown(write_smoothness(out, results, settings, made)))
+
+
+def trace(
+    file: Annotated[Path, typer.Argument(help="A trace of System-1 (its parameter trace_file), .csv or .jsonl.")],
+    out: Annotated[Path | None, typer.Option(help="The picture, .png; default: beside the trace.")] = None,
+    start_s: Annotated[float, typer.Option(min=0.0, help="Begin of the picture, after the first row [s].")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the picture [s].")] = 4.0,
+) -> None:
+    """Draw the timeline of a run: frame to foresight, frame to chunk by stage, what the robot follows, states and refusals.
+
+    Also prints how long the chunks spent in each stage between exposure and command, over the whole trace.
+    """
+    from dial_core.control.trace_plot import draw_timeline
+    from dial_core.control.tracing import read_trace, stage_table
+
+    rows = read_trace(file)
+    picture = out or file.with_suffix(".png")
+    draw_timeline(rows, picture, start_s, seconds)
+    table = Table(title=f"exposure to command, {sum(row.kind == 'chunk' and row.sent_ns > 0 for row in rows)} chunks")
+    for column in ("stage", "median [ms]", "p95 [ms]", "longest [ms]"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    for stage, times in stage_table(rows).items():
+        table.add_row(stage, *(f"{1000 * times[key]:.1f}" for key in ("median", "p95", "longest")))
+    console.print(table)
+    console.print(str(picture), highlight=False, soft_wrap=True)

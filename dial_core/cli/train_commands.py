@@ -1,0 +1,62 @@
+"""`dial train`: a recipe on its data, on one process or, under `accelerate launch`, on many."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dial_core.cli.options import Out, Workers, command_line, console
+
+
+def train(
+    start: Annotated[
+        Path | None, typer.Option("--start", "--from", help="Checkpoint folder to begin with; without it, the recipe's model.")
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option("--dataset", "--data", help="Dataset folder of the robot, or NAME=FOLDER for each source of the recipe."),
+    ] = None,
+    out: Out = Path("out/train"),
+    recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny",
+    workers: Workers = 2,
+    micro_batch: Annotated[int, typer.Option(min=0, help="Samples a device takes at once; the rest is accumulated. 0: all.")] = 0,
+    loader_workers: Annotated[int, typer.Option(min=0, help="Decoding processes a device, for recipes with `images: pixels`.")] = 0,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Report to Weights & Biases beside TensorBoard.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be trained, on what, and what it needs.")] = False,
+    gpus: Annotated[int, typer.Option(min=1, help="Of a dry run: devices in all.")] = 1,
+    strategy: Annotated[str, typer.Option(help="Of a dry run: ddp, fsdp2, zero2 or zero3.")] = "ddp",
+) -> None:
+    """Train the stages of a recipe: warmup (System-1 sees the true goal), then end to end (System-1 sees the foresight).
+
+    With `images: cached` the frozen vision tower's tokens of every frame are computed first, once, beside the dataset. Every
+    stage leaves a log, TensorBoard events and a loss curve; the result is `OUT/checkpoint`, with a model card. Killed at any
+    moment, the same command goes on from the newest checkpoint with the same losses.
+
+    Fine-tuning on 20 to 100 episodes of your own: `dial train --from CHECKPOINT --data FOLDER --recipe finetune` (docs/finetune.md).
+
+    On many GPUs: `accelerate launch --config_file config/accelerate/fsdp2_8.yaml -m dial_core.cli train ...` (docs/training.md).
+    """
+    from dial_core.config import load_config
+    from dial_core.training.optimisation import Hardware
+    from dial_core.training.recipe import Recipe
+    from dial_core.training.stages import train as run
+
+    plan = load_config(Recipe, "training", recipe)
+    folders = _named(dataset or [])
+    hardware = Hardware(micro_batch, loader_workers, wandb)
+    if dry_run:
+        from dial_core.training.forecast import forecast
+
+        forecast(plan, start, folders, hardware, gpus, strategy, console)
+        return
+    console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
+
+
+def _named(texts: list[str]) -> dict[str, Path]:
+    """`FOLDER` -> the robot's; `NAME=FOLDER` -> NAME's."""
+    from dial_core.training.recipe import ROBOT
+
+    pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else [ROBOT, text] for text in texts]
+    return {name: Path(folder) for name, folder in pairs}

@@ -1,1 +1,0 @@
-"""Demonstrations and views: made from seeds, kept as LeRobot datasets and feature caches."""

@@ -1,0 +1,1 @@
+"""LeRobot datasets: written, read, checked, edited and summarised."""

@@ -1,0 +1,167 @@
+"""Datasets taken apart and put together, episode by episode, without coding a frame twice: merge and split."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.datasets.episodes import StoredEpisode, store_episode
+from dial_core.datasets.lerobot import ACTION_MASK, LeRobotDataset, camera_key, write_dataset
+from dial_core.datasets.lerobot_meta import vector_names
+from dial_core.datasets.lerobot_source import LeRobotSource, SourceEpisode
+from dial_core.datasets.video import cut
+from dial_core.errors import DialError
+from dial_core.jobs.progress import progress_bar
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+
+Shape = tuple[int, int]
+
+
+def merge_datasets(folders: Sequence[Path], out: Path) -> Path:
+    """One dataset at `out` with the episodes of all `folders`, in order; each remembers in its facts where it comes from.
+
+    Raises:
+        DialError: `out` exists, or the datasets differ in robot, rate, vectors or cameras; the message names both and what.
+    """
+    _require_free(out)
+    sources = [open_ours(folder) for folder in folders]
+    for source in sources[1:]:
+        _require_alike(sources[0], source)
+    chosen = [(source, episode) for source in sources for episode in source.episodes]
+    write_chosen(chosen, out)
+    return out
+
+
+def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: int = 0, without: Collection[int] = ()) -> dict[str, int]:
+    """Deals the episodes of a dataset out, at random by `seed`, to `out/<name>` by `shares`; episodes of each part.
+
+    Shares are relative to each other; every part gets at least one episode. Episodes whose index is in `without` are left out.
+
+    Raises:
+        DialError: `out` exists, shares that are not positive, or fewer episodes than parts.
+    """
+    _require_free(out)
+    source = open_ours(folder)
+    if any(not value > 0 for value in shares.values()) or not shares:
+        raise DialError(f"shares must be positive, got {dict(shares)}; e.g. train=0.9 held_out=0.1")
+    if unknown := sorted(set(without) - {episode.index for episode in source.episodes}):
+        raise DialError(f"{folder} has no episode {', '.join(str(index) for index in unknown)}; it has 0 to {len(source.episodes) - 1}")
+    kept = [episode for episode in source.episodes if episode.index not in without]
+    if len(kept) < len(shares):
+        raise DialError(f"{folder} has {len(kept)} episodes left, too few for {len(shares)} parts")
+    order = np.random.default_rng(seed).permutation(len(kept))
+    counts = _counts(list(shares.values()), len(order))
+    for name, rows in zip(shares, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+        write_chosen([(source, kept[row]) for row in sorted(rows)], out / name)
+    return dict(zip(shares, counts, strict=True))
+
+
+def write_chosen(chosen: Sequence[tuple[LeRobotSource, SourceEpisode]], out: Path) -> None:
+    """A dataset at `out` of chosen episodes of datasets that are alike; it appears complete or not at all."""
+    work = out.with_name(f"{out.name}.episodes")
+    work.mkdir(parents=True, exist_ok=True)
+    first = chosen[0][0]
+    with progress_bar(f"write {out.name}", len(chosen), 0) as advance:
+        for number, (source, episode) in enumerate(chosen):
+            store_episode(work / f"{number:06d}.npz", stored(source, episode))
+            advance(1)
+    shapes = camera_shapes(first)
+    robot = embodiment_of(first)
+    head = robot.cameras[0].name
+    paths = [work / f"{number:06d}.npz" for number in range(len(chosen))]
+    write_dataset(out, paths, robot, shapes.pop(head), shapes)
+    shutil.rmtree(work)
+
+
+def stored(source: LeRobotSource, episode: SourceEpisode) -> StoredEpisode:
+    """An episode of one of our datasets, with its videos cut out of the files."""
+    columns = source.columns(episode)
+    head = camera_key(embodiment_of(source).cameras[0].name)
+    videos = {key: cut(path, first, episode.length, source.rate_hz) for key, (path, first) in episode.videos.items()}
+    return StoredEpisode(
+        video=videos.pop(head),
+        states=np.ascontiguousarray(columns["observation.state"], np.float32),
+        actions=np.ascontiguousarray(columns["action"], np.float32),
+        instruction=source.instruction(episode, columns),
+        seed=episode.seed,
+        facts={"from": source.folder.name, **episode.facts},
+        more_videos={key.removeprefix(camera_key("")): video for key, video in videos.items()},
+        action_mask=columns.get(ACTION_MASK),
+    )
+
+
+def open_ours(folder: Path) -> LeRobotSource:
+    """A dataset in our own layout.
+
+    Raises:
+        DialError: it is another one's; the message says how to convert it.
+    """
+    source = LeRobotSource(folder)
+    if source.version != "v3.0" or any(not _ours(source.features[key]) for key in source.video_keys):
+        raise DialError(
+            f"{folder} was not written by this package (version {source.version}); bring it in with `dial convert lerobot` first"
+        )
+    LeRobotDataset(folder)
+    embodiment_of(source)
+    return source
+
+
+def embodiment_of(source: LeRobotSource) -> Embodiment:
+    """The robot that the dataset names, checked against its vectors' names.
+
+    Raises:
+        DialError: the configuration has no such robot, or it has other dimensions now.
+    """
+    robot = load_embodiment(str(source.info.get("robot_type")))
+    names = source.features["observation.state"].get("names") or []
+    if names != vector_names(robot):
+        changed = sorted(set(names) ^ set(vector_names(robot)))
+        raise DialError(
+            f"{source.folder} is of '{robot.name}' but its vectors are named otherwise than the embodiment's: "
+            f"{', '.join(changed[:6]) or 'another order'}; convert it with `dial convert lerobot`"
+        )
+    return robot
+
+
+def camera_shapes(source: LeRobotSource) -> dict[str, Shape]:
+    """(height, width) [pixel] of each camera by name."""
+    return {key.removeprefix(camera_key("")): tuple(source.features[key]["shape"][:2]) for key in source.video_keys}
+
+
+def _require_alike(first: LeRobotSource, other: LeRobotSource) -> None:
+    pairs = {
+        "robot": (first.info.get("robot_type"), other.info.get("robot_type")),
+        "rate [Hz]": (first.rate_hz, other.rate_hz),
+        "dimensions": (first.features["observation.state"].get("names"), other.features["observation.state"].get("names")),
+        "cameras": (camera_shapes(first), camera_shapes(other)),
+    }
+    differences = [f"{what}: {a} and {b}" for what, (a, b) in pairs.items() if a != b]
+    if differences:
+        raise DialError(
+            f"{first.folder} and {other.folder} cannot be one dataset. {'; '.join(differences)}. "
+            "Train on both with one source each in the recipe (docs/training.md)"
+        )
+
+
+def _ours(feature: dict) -> bool:
+    coding = feature.get("info") or {}
+    return coding.get("video.codec") == "h264" and coding.get("video.pix_fmt") == "yuv444p"
+
+
+def _counts(shares: list[float], total: int) -> list[int]:
+    """Whole numbers by shares that sum to `total`, at least one each."""
+    exact = np.array(shares) / sum(shares) * total
+    counts = np.maximum(np.floor(exact), 1).astype(int)
+    while counts.sum() < total:
+        counts[np.argmax(exact - counts)] += 1
+    while counts.sum() > total:
+        counts[np.argmax(np.where(counts > 1, counts - exact, -np.inf))] -= 1
+    return counts.tolist()
+
+
+def _require_free(out: Path) -> None:
+    if out.exists():
+        raise DialError(f"{out} exists already; choose another folder, or delete it")

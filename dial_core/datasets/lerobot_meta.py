@@ -1,0 +1,90 @@
+"""The descriptions that a LeRobot v3 dataset carries: features, tasks, and GR00T's modality map."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow
+
+from dial_core.robot.embodiment import Embodiment
+
+_SCALARS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+
+
+def vector_names(embodiment: Embodiment) -> list[str]:
+    """Names of the state's and action's dimensions, in vector order."""
+    wrist = ["x", "y", "z", *(f"r{row}{column}" for column in (1, 2) for row in (1, 2, 3))]
+    return [f"{side}_wrist_{part}" for side in ("left", "right") for part in wrist] + list(embodiment.joint_names)
+
+
+def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes: int, frames: int, tasks: int) -> dict:
+    """Content of `meta/info.json`. `videos`: (height, width) [pixel] by key, the head camera's first."""
+    vector = {"dtype": "float32", "shape": [embodiment.state_dim], "names": vector_names(embodiment)}
+    cameras = {key: _camera_feature(*shape, embodiment.rate_hz) for key, shape in videos.items()}
+    scalars = {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _SCALARS.items()}
+    return {
+        "codebase_version": "v3.0",
+        "robot_type": embodiment.name,
+        "total_episodes": episodes,
+        "total_frames": frames,
+        "total_tasks": tasks,
+        "chunks_size": 1000,
+        "data_files_size_in_mb": 100,
+        "video_files_size_in_mb": 500,
+        "fps": round(embodiment.rate_hz),
+        "splits": {"train": f"0:{episodes}"},
+        "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+        "features": {**cameras, "observation.state": vector, "action": vector, **scalars},
+    }
+
+
+def _camera_feature(height: int, width: int, rate_hz: float) -> dict:
+    video = {
+        "video.height": height,
+        "video.width": width,
+        "video.channels": 3,
+        "video.fps": round(rate_hz),
+        "video.codec": "h264",
+        "video.pix_fmt": "yuv444p",
+        "video.is_depth_map": False,
+        "has_audio": False,
+    }
+    return {"dtype": "video", "shape": [height, width, 3], "names": ["height", "width", "channels"], "info": video}
+
+
+def modality_of(embodiment: Embodiment, keys: dict[str, str]) -> dict:
+    """Content of `meta/modality.json`: which slice of the vectors is which part of the robot (GR00T's convention).
+
+    `keys`: the videos' keys by camera name.
+    """
+    parts = {
+        "left_wrist_position": slice(0, 3),
+        "left_wrist_rotation_6d": slice(3, 9),
+        "right_wrist_position": slice(9, 12),
+        "right_wrist_rotation_6d": slice(12, 18),
+        **{group: embodiment.group_slice(group) for group in dict.fromkeys(joint.group for joint in embodiment.joints)},
+    }
+    vector = {name: {"start": part.start, "end": part.stop} for name, part in parts.items()}
+    return {
+        "state": vector,
+        "action": vector,
+        "video": {name: {"original_key": key} for name, key in keys.items()},
+        "annotation": {"human.task_description": {"original_key": "task_index"}},
+    }
+
+
+def tasks_table(tasks: dict[str, int]) -> pyarrow.Table:
+    """`meta/tasks.parquet`: the instruction is the index, as pandas (which LeRobot reads with) writes it."""
+    table = pyarrow.table({"task_index": list(tasks.values()), "task": list(tasks)})
+    column = {"metadata": None}
+    pandas = {
+        "index_columns": ["task"],
+        "column_indexes": [],
+        "columns": [
+            {"name": "task_index", "field_name": "task_index", "pandas_type": "int64", "numpy_type": "int64", **column},
+            {"name": "task", "field_name": "task", "pandas_type": "unicode", "numpy_type": "object", **column},
+        ],
+        "pandas_version": "2.0.0",
+    }
+    return table.replace_schema_metadata({"pandas": json.dumps(pandas)})

@@ -1,0 +1,1 @@
+"""The scripted expert's episodes as LeRobot v3 datasets, from seeds."""

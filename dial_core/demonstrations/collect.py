@@ -1,0 +1,165 @@
+"""`dial collect`: the scripted expert's successful episodes as a LeRobot v3 dataset, from seeds; all of it or one shard."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.datasets.episodes import save_episode
+from dial_core.demonstrations.attempts import Attempts, Tally
+from dial_core.demonstrations.demonstration import demonstrate
+from dial_core.demonstrations.packing import pack
+from dial_core.errors import DialError
+from dial_core.jobs.progress import progress_bar
+from dial_core.jobs.workers import JobResult, run_jobs
+from dial_core.sim.task import EVALUATION_SEEDS_FROM, Task
+from dial_core.sim.world import World
+
+HOPELESS_ATTEMPTS = 30  # without one success: something is wrong with the task or the expert
+SPARE_SHARE = 0.05  # of a shard's episodes
+
+_kept: dict[tuple[str, int], World] = {}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is collected: of each task the first `episodes` scenes from `seed` on in which the expert succeeds.
+
+    On a share `disturbed` of the scenes the robot is pushed off the expert's path while the expert's own actions are
+    recorded, so that a learner sees how to come back (DART, Laskey et al. 2017). Shard (k, n), k = 1..n, has every n-th
+    seed, and collects `spare` episodes more than its share: where it succeeds others may fail.
+    """
+
+    tasks: tuple[str, ...]
+    episodes: int
+    seed: int
+    disturbed: float
+    image_size: int = 96
+    shard: tuple[int, int] = (1, 1)
+    spare: int | None = None  # of a shard; by default 5 % and at least 2
+
+    @property
+    def identity(self) -> dict:
+        """What attempts must agree on to be gone on with."""
+        return {key: value for key, value in asdict(self).items() if key != "spare"}
+
+    def seeds(self) -> Iterator[int]:
+        """This shard's seeds in order.
+
+        Raises:
+            DialError: the next one is kept for evaluation.
+        """
+        part, parts = self.shard
+        at = self.seed + part - 1
+        while True:
+            if at >= EVALUATION_SEEDS_FROM:
+                raise DialError(f"Seed {at} is kept for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed.")
+            yield at
+            at += parts
+
+    @property
+    def wanted(self) -> int:
+        """Successes of each task that this shard collects."""
+        parts = self.shard[1]
+        share = math.ceil(self.episodes / parts)
+        if parts == 1:
+            return share
+        return share + (max(2, math.ceil(SPARE_SHARE * share)) if self.spare is None else self.spare)
+
+
+@dataclass(frozen=True)
+class CollectJob:
+    """One attempt: the expert on the scene of `seed`, kept in `folder`."""
+
+    task: Task
+    seed: int
+    disturbed: bool
+    image_size: int
+    folder: Path
+
+
+def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dict[str, Tally]:
+    """Collects `plan` into a dataset at `out`, or a shard of it into a folder of attempts at `out`.
+
+    However many workers took part, the result is the same. Failed attempts are counted by reason in
+    `meta/collection.json`. Interrupted, it goes on where it was: finished attempts lie in `<out>.attempts/` until the
+    dataset is written, and a dataset appears complete or not at all.
+
+    Raises:
+        DialError: `out` exists, attempts of another plan are there, or the seeds would reach those kept for evaluation.
+    """
+    sharded = plan.shard[1] > 1
+    if out.exists() and not sharded:
+        raise DialError(f"{out} exists already; choose another --out, or delete it to collect anew.")
+    attempts = Attempts(out if sharded else out.with_name(f"{out.name}.attempts"))
+    attempts.require(plan.identity)
+    tallies = {task.name: attempts.tally(task.name) for task in tasks}
+    _attempt_all(tasks, plan, attempts, tallies, workers)
+    if not sharded:
+        pack(out, attempts.folder / "packed", plan, {name: [attempts] for name in tallies})
+        shutil.rmtree(attempts.folder)
+    return tallies
+
+
+def _attempt_all(tasks: tuple[Task, ...], plan: Plan, attempts: Attempts, tallies: dict[str, Tally], workers: int) -> None:
+    wanted = plan.wanted * len(tasks)
+    title = tasks[0].name if len(tasks) == 1 else f"{len(tasks)} tasks"
+    with progress_bar(f"collect {title}", wanted, sum(min(plan.wanted, len(t.successes)) for t in tallies.values())) as advance:
+        for result in run_jobs(attempt, _jobs(tasks, plan, attempts, tallies), workers):
+            tally = tallies[result.job.task.name]
+            useful = _note(result, tally, attempts) and len(tally.successes) <= plan.wanted
+            failed, tried = (sum(len(of(t)) for t in tallies.values()) for of in (lambda t: t.failures, lambda t: t.tried))
+            advance(int(useful), f"{failed} of {tried} attempts failed; {result.job.task.name}")
+            if not tally.successes and len(tally.failures) >= HOPELESS_ATTEMPTS:
+                raise DialError(f"{result.job.task.name}: the expert failed in the first {HOPELESS_ATTEMPTS} scenes: {tally.reasons}")
+
+
+def _note(result: JobResult, tally: Tally, attempts: Attempts) -> bool:
+    """Counts one attempt; says whether it succeeded."""
+    reason = result.value
+    if result.error:
+        reason = "crashed: " + result.error.strip().splitlines()[-1]
+        attempts.note_failure(result.job.task.name, result.job.seed, reason)
+    if reason is None:
+        tally.successes.add(result.job.seed)
+    else:
+        tally.failures[result.job.seed] = reason
+    return reason is None
+
+
+def attempt(job: CollectJob) -> str | None:
+    """Runs one attempt and stores it if it succeeds; returns what ended it otherwise."""
+    world, attempts = _world(job.task, job.image_size), Attempts(job.folder)
+    episode, reason = demonstrate(world, job.seed, job.disturbed)
+    if episode is None:
+        attempts.note_failure(job.task.name, job.seed, reason)
+        return reason
+    save_episode(attempts.episode(job.task.name, job.seed), episode, world.embodiment.rate_hz)
+    return None
+
+
+def _jobs(tasks: tuple[Task, ...], plan: Plan, attempts: Attempts, tallies: dict[str, Tally]) -> Iterator[CollectJob]:
+    """Task by task, seed by seed, until enough have succeeded; drawn from only when a worker is free."""
+    for task in tasks:
+        seeds, tally = plan.seeds(), tallies[task.name]
+        tried = tally.tried
+        while len(tally.successes) < plan.wanted:
+            seed = next(seeds)
+            if seed not in tried:
+                disturbed = bool(np.random.default_rng([seed, 3]).random() < plan.disturbed)
+                yield CollectJob(task, seed, disturbed, plan.image_size, attempts.folder)
+
+
+def _world(task: Task, image_size: int) -> World:
+    key = (task.model_dump_json(), image_size)
+    if key not in _kept:
+        for world in _kept.values():
+            world.close()
+        _kept.clear()
+        _kept[key] = World(task, image_size=image_size)
+    return _kept[key]

@@ -1,0 +1,1 @@
+"""Episodes of a policy in simulation, judged at every control step."""

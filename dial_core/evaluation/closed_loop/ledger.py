@@ -1,0 +1,126 @@
+"""Episodes on disk as they end, so that an interrupted evaluation goes on, and shards of one can be joined."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dial_core.config import validate
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.arena import Case
+from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
+from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.files.fingerprint import FINGERPRINT, require_same
+
+FOLDER, EPISODES = "ledger", "episodes.jsonl"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `of`, counted from 1: every `of`-th scene, so that each part has its share of every task."""
+
+    number: int = 1
+    of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`2/8` as the command line has it. Raises DialError if it is not K/N with 1 <= K <= N."""
+        first, slash, last = text.partition("/")
+        if not (slash and first.isdigit() and last.isdigit() and 1 <= int(first) <= int(last)):
+            raise DialError(f"shard '{text}' is not K/N with 1 <= K <= N, such as 2/8")
+        return cls(int(first), int(last))
+
+    def part(self, cases: Sequence[Case]) -> list[Case]:
+        """Its share of the scenes."""
+        return list(cases[self.number - 1 :: self.of])
+
+
+def all_cases(protocol: Protocol) -> list[Case]:
+    """The scenes of a protocol in order: every seed of the first task, then of the next."""
+    seeds = protocol.seeds or range(protocol.seed, protocol.seed + protocol.episodes)
+    return [Case(task, seed) for task in protocol.tasks for seed in seeds]
+
+
+class Ledger:
+    """`<folder>/ledger/`: what was begun, and one line of JSON an episode that ended."""
+
+    def __init__(self, folder: Path, protocol: Protocol, shard: Shard) -> None:
+        """Opens it, or begins it.
+
+        Raises:
+            DialError: it was begun with another protocol, code or shard; the message names every difference.
+        """
+        self._file = folder / FOLDER / EPISODES
+        settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
+        require_same(folder / FOLDER, settings)
+        self.results = _read(self._file)
+
+    def keep(self, result: EpisodeResult) -> None:
+        """Adds one episode; it is on disk when this returns."""
+        self.results.append(result)
+        with self._file.open("a") as file:
+            file.write(json.dumps(asdict(result)) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+
+
+@dataclass(frozen=True)
+class Part:
+    """A shard's ledger as it lies on disk."""
+
+    folder: Path
+    protocol: Protocol
+    sources: str
+    shard: Shard
+    results: list[EpisodeResult]
+
+
+def read_part(folder: Path) -> Part:
+    """The ledger of an evaluation's folder.
+
+    Raises:
+        DialError: there is none.
+    """
+    file = folder / FOLDER / FINGERPRINT
+    if not file.is_file():
+        raise DialError(f"{folder} holds no evaluation: {file} is missing; give the --out folders of `dial eval --shard K/N`")
+    settings: dict[str, Any] = json.loads(file.read_text())
+    protocol = validate(Protocol, settings["protocol"], source=file)
+    return Part(folder, protocol, settings["sources"], Shard.parse(settings["shard"]), _read(file.with_name(EPISODES)))
+
+
+def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult]]:
+    """The protocol that all shards share, and the episodes of all.
+
+    Raises:
+        DialError: shards of different evaluations, one missing, or one given twice.
+    """
+    parts = [read_part(folder) for folder in folders]
+    if not parts:
+        raise DialError("no shards to join; give the --out folders of `dial eval --shard K/N`")
+    first = parts[0]
+    for part in parts[1:]:
+        for what in ("protocol", "sources"):
+            if getattr(part, what) != getattr(first, what):
+                raise DialError(f"{part.folder} is of another evaluation than {first.folder}: the {what} differ ({part.protocol.hash})")
+    shards, whole = sorted(part.shard.number for part in parts), first.shard.of
+    if shards != list(range(1, whole + 1)) or any(part.shard.of != whole for part in parts):
+        listed = ", ".join(f"{part.shard.number}/{part.shard.of}" for part in parts)
+        raise DialError(f"expected every shard 1/{whole} .. {whole}/{whole} once, got {listed}")
+    return first.protocol, [result for part in parts for result in part.results]
+
+
+def _read(file: Path) -> list[EpisodeResult]:
+    """Whole lines only: one that was being written when the process died is cut off, and its episode runs again."""
+    if not file.exists():
+        return []
+    content = file.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with file.open("r+b") as torn:
+            torn.truncate(len(whole))
+    return [EpisodeResult(**json.loads(line)) for line in whole.splitlines()]

@@ -1,0 +1,186 @@
+"""What drives the robot in an evaluation: a checkpoint, here or on another machine, the expert, a replay, or chance."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol as Interface
+
+import numpy as np
+
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.arena import Arena, Observation, TabletopArena
+from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
+from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
+from dial_core.sim.expert.expert import Expert
+
+REPLAY, REMOTE = "replay:", "tcp://"
+RANDOM_STEP_RAD = 0.05  # standard deviation of the random policy's step [rad]
+
+
+class Policy(Interface):
+    """Gives joint targets at the control rate.
+
+    `heard` is the instruction it works from, and `foresight_age_s` the mean age of the foresights it acted on [s], if it
+    has any: both go into the result, so that a report can be held against what happened. Without `looks` it gets no pictures.
+    """
+
+    heard: str
+    looks: bool
+
+    @property
+    def foresight_age_s(self) -> float | None:
+        """See above."""
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """A new episode: `arena` was just reset to the scene of `seed`."""
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """Absolute joint targets (J,) [rad] for one control step from now."""
+
+
+class _WithoutForesight:
+    """What the policies without a model share."""
+
+    heard = ""
+    looks = False
+    foresight_age_s: float | None = None
+
+
+class ExpertPolicy(_WithoutForesight):
+    """The scripted expert, as an upper bound. It looks at the world's state and not at the image."""
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """Plans for the scene.
+
+        Raises:
+            DialError: the arena is not our tabletop; there is an expert for no other.
+        """
+        if not isinstance(arena, TabletopArena):
+            raise DialError("the scripted expert knows our own tabletop only; evaluate a checkpoint or `random` on this suite")
+        self.heard = instruction
+        self._joints = arena.embodiment.joint_slice
+        self._expert = Expert(arena.world, seed)
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """The expert's next action."""
+        return self._expert.action()[self._joints].astype(np.float64)
+
+
+class RandomPolicy(_WithoutForesight):
+    """A random walk of the joint targets inside their limits: what chance reaches."""
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """Starts from the measured joints; equal seeds walk equally."""
+        self.heard = instruction
+        self._limits = arena.embodiment.lower, arena.embodiment.upper
+        self._rng = np.random.default_rng([seed, 4])
+        self._walk = arena.observe(look=False).joints.astype(np.float64)
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """The last targets and a step of 0.05 rad (standard deviation)."""
+        self._walk = np.clip(self._walk + self._rng.normal(0.0, RANDOM_STEP_RAD, self._walk.shape), *self._limits)
+        return self._walk
+
+
+class ReplayPolicy(_WithoutForesight):
+    """A dataset's recorded actions on the scenes they were recorded in, open loop: does the simulation do the same again?
+
+    Episodes in which the robot was pushed off the expert's path hold what the expert meant and not what was done, so they
+    cannot be replayed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Raises DialError if `folder` is no LeRobot v3 dataset."""
+        self._dataset = LeRobotDataset(folder)
+        spans = [span for span in self._dataset.episodes if not span.facts.get("disturbed")]
+        self._spans = {(span.facts.get("task"), span.seed): span for span in spans}
+
+    def seeds(self, task: str) -> list[int]:
+        """Seeds of the episodes of `task` that can be replayed, in order."""
+        return sorted(seed for name, seed in self._spans if name == task)
+
+    def begin(self, arena: Arena, seed: int, instruction: str) -> None:
+        """Finds the episode of the scene.
+
+        Raises:
+            DialError: the dataset has none of this task and seed.
+        """
+        task = getattr(arena, "task", "")
+        span = self._spans.get((task, seed))
+        if span is None:
+            known = self.seeds(task)
+            there = f"seeds {known[0]} to {known[-1]} ({len(known)} of them)" if known else "other tasks, or disturbed episodes only"
+            raise DialError(f"{self._dataset.folder} holds no undisturbed episode of task {task}, seed {seed}; it has {there}")
+        self.heard = span.instruction
+        self._actions = iter(self._dataset.actions[span.first : span.first + span.length, arena.embodiment.joint_slice])
+        self._last: np.ndarray | None = None
+
+    def targets(self, observation: Observation) -> np.ndarray:
+        """The next recorded action; the last one again when they are used up."""
+        self._last = next(self._actions, self._last)
+        assert self._last is not None
+        return self._last.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class PolicySource:
+    """Where a policy comes from: its kind, and the folder or `tcp://host:port` of a checkpoint or dataset."""
+
+    kind: PolicyKind
+    location: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> PolicySource:
+        """`expert`, `random`, `replay:DATASET`, `tcp://HOST:PORT`, or a checkpoint folder, as the command line has it."""
+        if text == "expert":
+            return cls("expert")
+        if text == "random":
+            return cls("random")
+        if text.startswith(REPLAY):
+            return cls("replay", text.removeprefix(REPLAY))
+        return cls("checkpoint", text)
+
+    def facts(self, protocol: Protocol) -> dict:
+        """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its picture, seeds.
+
+        Raises:
+            DialError: no checkpoint or dataset is there, or the protocol does not fit it.
+        """
+        if self.kind == "checkpoint":
+            contract = open_sessions(self.location, protocol)[0].contract
+            require_fitting(protocol, contract)
+            view = contract.views[0]
+            return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
+        if self.kind == "replay":
+            model_id = hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
+            seeds = self.seeds(protocol)
+            return {"policy": self.kind, "model_id": model_id, "seeds": seeds, "episodes": len(seeds)}
+        return {"policy": self.kind, "model_id": ""}
+
+    def seeds(self, protocol: Protocol) -> tuple[int, ...]:
+        """The seeds that a replay has for the protocol's task, at most `episodes` of them.
+
+        Raises:
+            DialError: the dataset has none, or the protocol asks for several tasks.
+        """
+        if len(protocol.tasks) != 1:
+            raise DialError("a replay takes one task at a time: the seeds differ by task; choose one with --task")
+        (task,) = protocol.tasks
+        seeds = [seed for seed in ReplayPolicy(Path(self.location)).seeds(task) if seed >= protocol.seed]
+        if not seeds:
+            raise DialError(f"{self.location} holds no undisturbed episode of task {task} with a seed of at least {protocol.seed}")
+        return tuple(seeds[: protocol.episodes])
+
+
+def make_policy(protocol: Protocol, source: PolicySource) -> Policy:
+    """The policy that a protocol asks for, ready for its first episode."""
+    if source.kind == "expert":
+        return ExpertPolicy()
+    if source.kind == "random":
+        return RandomPolicy()
+    if source.kind == "replay":
+        return ReplayPolicy(Path(source.location))
+    return DialPolicy(*open_sessions(source.location, protocol), protocol)

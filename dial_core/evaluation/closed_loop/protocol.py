@@ -1,0 +1,100 @@
+"""How an evaluation is run, and its hash: two results compare only if their protocols agree."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+import dial_core
+from dial_core.config import Config, config_root
+from dial_core.control.overlap import Strategy
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+PolicyKind = Literal["checkpoint", "expert", "random", "replay"]
+ForesightKind = Literal["own", "wrong_instruction", "zeros", "first_frame", "expert_future"]
+
+# Success counts when it lasted this many control steps in a row (0.5 s): a toppling object passes through.
+HOLD_STEPS = 10
+
+# What a result depends on beside its protocol: code of these rooms and data of these kinds.
+_ROOMS = ("robot", "model", "control", "observation", "checkpoint", "inference", "sim", "evaluation/closed_loop")
+_KINDS = ("benchmarks", "embodiments", "families", "looks", "objects", "settings", "suites", "tasks")
+
+
+class Protocol(Config):
+    """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, 50 ms late.
+
+    Attributes:
+        policy: `checkpoint`, `expert`, `random` (a floor), or `replay` (the actions of a dataset's episodes, open loop).
+        model_id: hash of the checkpoint's weights and architecture, or of the replayed dataset; empty for the others.
+        suite: which scenes; see `suites`.
+        tasks: what is asked, in this order.
+        episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.
+        seeds: those of a replay, which has gaps where the expert failed; empty otherwise.
+        hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
+        strategy: what is done where chunks overlap; see `runtime.overlap`.
+        execute_steps: control steps from one chunk to the next.
+        system2_period_steps: control steps between two foresights.
+        system2_delay_steps: control steps until a foresight reaches System-1.
+        flow_steps: Euler steps of the action decoder.
+        noise_seed: of the decoder's fixed initial noise.
+        instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
+        foresight: what System-1 gets; see `probes`.
+        camera: which camera the policy sees through.
+        image_px: side of its picture in our own tabletop [px]; a checkpoint's own size.
+    """
+
+    policy: PolicyKind = "checkpoint"
+    model_id: str = ""
+    suite: str = "in_distribution"
+    tasks: tuple[str, ...] = Field(default=("PlacematToPlate",), min_length=1)
+    episodes: int = Field(default=100, gt=0)
+    seed: int = Field(default=EVALUATION_SEEDS_FROM, ge=0)
+    seeds: tuple[int, ...] = ()
+    hold_steps: int = Field(default=HOLD_STEPS, gt=0)
+    strategy: Strategy = "ensemble"
+    execute_steps: int = Field(default=3, gt=0)
+    system2_period_steps: int = Field(default=5, gt=0)
+    system2_delay_steps: int = Field(default=1, ge=0)
+    flow_steps: int = Field(default=4, gt=0)
+    noise_seed: int = 0
+    instruct: Literal["scene", "other"] = "scene"
+    foresight: ForesightKind = "own"
+    camera: str = "ego"
+    image_px: int = Field(default=96, gt=0)
+
+    @model_validator(mode="after")
+    def _fair(self):
+        if self.policy != "replay" and self.seed < EVALUATION_SEEDS_FROM:
+            raise ValueError(f"seed {self.seed} is for training; evaluate on seeds from {EVALUATION_SEEDS_FROM}")
+        repeated = sorted({task for task in self.tasks if self.tasks.count(task) > 1})
+        if repeated:
+            raise ValueError(f"tasks listed twice: {', '.join(repeated)}")
+        return self
+
+    @property
+    def hash(self) -> str:
+        """12 hex digits of all of the above, of what tasks named by a file say, and of the code version."""
+        files = [Path(task).read_text() for task in self.tasks if Path(task).is_file()]
+        content = "".join([self.model_dump_json(), dial_core.__version__, *files])
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+@cache
+def sources_hash() -> str:
+    """12 hex digits of the code and the data files that an evaluation's outcome depends on.
+
+    The version alone does not change with every edit; this does, so that an evaluation does not go on with other code than
+    it was begun with.
+    """
+    package = Path(dial_core.__file__).parent
+    files = [path for room in _ROOMS for path in sorted((package / room).rglob("*.py"))]
+    files += [path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:12]

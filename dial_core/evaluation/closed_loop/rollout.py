@@ -1,0 +1,169 @@
+"""Episodes of a policy in simulation without ROS: judged at every control step, parallel as serial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.datasets.video import write_video
+from dial_core.evaluation.closed_loop.arena import Arena, Case
+from dial_core.evaluation.closed_loop.policies import Policy, PolicySource, make_policy
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.suites import make_arena
+from dial_core.jobs.progress import progress_bar
+from dial_core.jobs.workers import run_jobs
+
+_arenas: dict[str, Arena] = {}
+_policies: dict[str, Policy] = {}
+ARENAS_KEPT = 4  # a compiled world with its renderer is large, and workers come back to a task soon or never
+
+
+@dataclass(frozen=True)
+class EpisodeJob:
+    """One episode: the protocol, who acts, its scene, and where a video goes, if at all."""
+
+    protocol: Protocol
+    source: PolicySource
+    case: Case
+    video: Path | None = None
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """How one episode ended, with what an audit needs to hold against it.
+
+    Attributes:
+        task, seed: the scene that was asked for.
+        scene, ended: 12 hex digits of the scene that was put up, and of how it stood at the end.
+        instruction: what that scene asks for.
+        heard: what the policy was told.
+        success: the task was done for `hold_steps` control steps in a row.
+        steps: control steps run, by the simulation's clock.
+        judged: how often success was judged.
+        done: stretches [first, last] of control steps (from 1) at whose ends the task was judged done.
+        objects: how many were in the scene.
+        named_moved, other_moved: which stood in the target at the end.
+        foresight_age_s: mean age of the foresights acted on [s].
+        error: what crashed, if it did; a crash is a failure.
+    """
+
+    task: str
+    seed: int
+    scene: str = ""
+    ended: str = ""
+    instruction: str = ""
+    heard: str = ""
+    success: bool = False
+    steps: int = 0
+    judged: int = 0
+    done: list[list[int]] = field(default_factory=list)
+    objects: int = 1
+    named_moved: bool = False
+    other_moved: bool = False
+    foresight_age_s: float | None = None
+    error: str | None = None
+
+    @property
+    def case(self) -> Case:
+        """The scene that was asked for."""
+        return Case(self.task, self.seed)
+
+
+def run_cases(
+    protocol: Protocol,
+    source: PolicySource,
+    cases: Sequence[Case],
+    workers: int,
+    keep: Callable[[EpisodeResult], None],
+    videos: dict[Case, Path] | None = None,
+    done: int = 0,
+) -> None:
+    """Runs one episode of every case and hands each result to `keep` as it comes; a crash comes as a failure.
+
+    Args:
+        protocol, source: how, and who acts.
+        cases: what is left to do.
+        workers: processes; 0 works in this one.
+        keep: takes a result, in the order in which episodes end.
+        videos: which cases to film, and where to.
+        done: cases that were done before, for the progress bar.
+    """
+    jobs = [EpisodeJob(protocol, source, case, (videos or {}).get(case)) for case in cases]
+    successes = ended = 0
+    title = f"{protocol.policy} {protocol.foresight}" if protocol.policy == "checkpoint" else protocol.policy
+    with progress_bar(f"episodes of {title}", done + len(cases), done) as advance:
+        for result in run_jobs(run_episode, jobs, workers):
+            case = result.job.case
+            episode = result.value or EpisodeResult(case.task, case.seed, error=result.error or "no result")
+            keep(episode)
+            ended, successes = ended + 1, successes + episode.success
+            advance(1, f"{successes} of {ended} succeeded")
+
+
+def run_episode(job: EpisodeJob) -> EpisodeResult:
+    """Runs one episode until success has lasted, or the task's last step."""
+    arena, policy = _arena(job), _policy(job)
+    arena.reset(job.case.seed, other=job.protocol.instruct == "other")
+    instruction, scene = arena.instruction, arena.scene_id()
+    policy.begin(arena, job.case.seed, instruction)
+    frames: list[np.ndarray] = []
+    verdicts: list[bool] = []
+    while not lasted(verdicts, job.protocol.hold_steps) and len(verdicts) < arena.max_steps:
+        if job.video:
+            frames.append(arena.picture())
+        verdicts.append(arena.advance(policy.targets(arena.observe(policy.looks))))
+    if job.video:
+        write_video(job.video, frames, arena.embodiment.rate_hz)
+    outcome = arena.outcome()
+    return EpisodeResult(
+        task=job.case.task,
+        seed=job.case.seed,
+        scene=scene,
+        ended=arena.scene_id(),
+        instruction=instruction,
+        heard=policy.heard,
+        success=lasted(verdicts, job.protocol.hold_steps),
+        steps=arena.steps,
+        judged=len(verdicts),
+        done=stretches(verdicts),
+        objects=outcome.objects,
+        named_moved=outcome.named,
+        other_moved=outcome.other,
+        foresight_age_s=None if policy.foresight_age_s is None else round(policy.foresight_age_s, 4),
+    )
+
+
+def lasted(verdicts: Sequence[bool], hold_steps: int) -> bool:
+    """Whether the last `hold_steps` verdicts all say done."""
+    return len(verdicts) >= hold_steps and all(verdicts[-hold_steps:])
+
+
+def stretches(verdicts: Sequence[bool]) -> list[list[int]]:
+    """[first, last] of every unbroken stretch of done, counted from 1."""
+    found: list[list[int]] = []
+    for step, done in enumerate(verdicts, 1):
+        if done and found and found[-1][1] == step - 1:
+            found[-1][1] = step
+        elif done:
+            found.append([step, step])
+    return found
+
+
+def _arena(job: EpisodeJob) -> Arena:
+    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera} {job.protocol.image_px}"
+    if key not in _arenas:
+        while len(_arenas) >= ARENAS_KEPT:
+            _arenas.pop(next(iter(_arenas))).close()
+        _arenas[key] = make_arena(job.protocol.suite, job.case.task, job.protocol.camera, job.protocol.image_px)
+    return _arenas[key]
+
+
+def _policy(job: EpisodeJob) -> Policy:
+    key = f"{job.protocol.hash} {job.source}"
+    if key not in _policies:
+        _policies.clear()
+        _policies[key] = make_policy(job.protocol, job.source)
+    return _policies[key]

@@ -1,0 +1,95 @@
+"""Two policies on the same scenes: who is better, and could it be chance? McNemar's test, over all and by task."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from dial_core.errors import DialError
+from dial_core.evaluation.reports.intervals import Paired, compare_paired
+
+SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct")  # what must agree
+
+
+def load_summary(path: Path) -> dict:
+    """The `result.json` of a `dial eval`, by its file or its folder.
+
+    Raises:
+        DialError: there is none, or it holds several results.
+    """
+    file = path / "result.json" if path.is_dir() else path
+    if not file.is_file():
+        raise DialError(f"no result at {path}: {file} is missing; `dial eval` writes one to its --out folder")
+    summary = json.loads(file.read_text())
+    if "episodes" not in summary:
+        raise DialError(f"{file} holds several results ({', '.join(summary)}); give the folder of one of them")
+    return summary
+
+
+def compare(first: dict, second: dict) -> dict:
+    """Pairs two summaries scene by scene.
+
+    Returns:
+        `all` and `by_task`, each a `Paired` as JSON values, and `names` of both sides.
+
+    Raises:
+        DialError: the scenes, or how success was judged on them, are not the same.
+    """
+    differing = [
+        f"{key} {first['protocol'][key]} and {second['protocol'][key]}"
+        for key in SCENES
+        if first["protocol"][key] != second["protocol"][key]
+    ]
+    if differing:
+        raise DialError(
+            f"these two results are not of the same scenes: {'; '.join(differing)}. Run both with the same suite, tasks and seeds"
+        )
+    outcomes = [{(e["task"], e["seed"]): e["success"] for e in summary["episodes"]} for summary in (first, second)]
+    if outcomes[0].keys() != outcomes[1].keys():
+        raise DialError("one of the two results is a shard and holds other scenes than the other; join the shards with `dial merge`")
+    by_task: dict[str, Paired] = {}
+    for task in first["protocol"]["tasks"]:
+        keys = [key for key in outcomes[0] if key[0] == task]
+        by_task[task] = compare_paired([outcomes[0][key] for key in keys], [outcomes[1][key] for key in keys])
+    overall = compare_paired(list(outcomes[0].values()), [outcomes[1][key] for key in outcomes[0]])
+    return {
+        "names": [policy_name(first), policy_name(second)],
+        "all": asdict(overall),
+        "by_task": {task: asdict(paired) for task, paired in by_task.items()},
+    }
+
+
+def policy_name(summary: dict) -> str:
+    """Which policy a summary is of: kind, and the id of its weights if it has any."""
+    protocol = summary["protocol"]
+    return f"{protocol['policy']} {protocol['model_id']}".strip()
+
+
+def comparison_markdown(comparison: dict) -> str:
+    """A table of both sides, by task and over all, and what it says in a sentence."""
+    first, second = comparison["names"]
+    rows = {**comparison["by_task"], "all": comparison["all"]} if len(comparison["by_task"]) > 1 else {"all": comparison["all"]}
+    lines = [
+        "# Two policies on the same scenes",
+        "",
+        f"A: {first}. B: {second}.",
+        "",
+        "| | scenes | A | B | only A | only B | B - A | 95 % | p (McNemar, exact) |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, row in rows.items():
+        scenes = row["both"] + row["only_first"] + row["only_second"] + row["neither"]
+        low, high = row["interval"]
+        lines.append(
+            f"| {name} | {scenes} | {row['both'] + row['only_first']} | {row['both'] + row['only_second']} | {row['only_first']} "
+            f"| {row['only_second']} | {100 * row['difference']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {row['p_value']:.3g} |"
+        )
+    return "\n".join([*lines, "", _verdict(comparison["all"]), ""])
+
+
+def _verdict(row: dict) -> str:
+    if row["p_value"] >= 0.05:
+        return "The difference may be chance (p of at least 0.05): these scenes do not tell the two apart."
+    better = "B" if row["difference"] > 0 else "A"
+    return f"{better} is better on these scenes; a split as uneven has a probability of {row['p_value']:.2g} if both were equally good."

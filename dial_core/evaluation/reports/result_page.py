@@ -1,0 +1,162 @@
+"""What an evaluation leaves: `result.json`, Markdown tables, and bars with their intervals as a picture."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean, median
+
+import dial_core
+from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
+from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.reports.compare import policy_name
+from dial_core.evaluation.reports.intervals import wilson_interval
+from dial_core.evaluation.reports.plots import draw_bars
+
+
+def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float) -> dict:
+    """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
+
+    `two_objects` says which object stood in the target at the end, of the scenes with several.
+    """
+    order = {task: place for place, task in enumerate(protocol.tasks)}
+    results = sorted(results, key=lambda result: (order[result.task], result.seed))
+    several = [result for result in results if result.objects > 1]
+    ages = [result.foresight_age_s for result in results if result.foresight_age_s is not None]
+    return {
+        "protocol": protocol.model_dump(mode="json"),
+        "protocol_hash": protocol.hash,
+        "code_version": dial_core.__version__,
+        "sources": sources_hash(),
+        "success": _successes(results),
+        "by_task": {task: _task_row([result for result in results if result.task == task]) for task in protocol.tasks},
+        "one_object": _successes([result for result in results if result.objects == 1]),
+        "two_objects": {
+            "success": _successes(several),
+            "named_moved": rate(sum(result.named_moved for result in several), len(several)),
+            "other_moved": rate(sum(result.other_moved for result in several), len(several)),
+        },
+        "foresight_age_s": round(fmean(ages), 4) if ages else None,
+        "crashed": sum(result.error is not None for result in results),
+        "wall_s": round(wall_s, 1),
+        "episodes": [asdict(result) for result in results],
+    }
+
+
+def rate(successes: int, trials: int) -> dict:
+    """A count with its rate and 95 % Wilson interval, as JSON values."""
+    low, high = wilson_interval(successes, trials)
+    share = successes / trials if trials else 0.0
+    return {"successes": successes, "trials": trials, "rate": round(share, 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def write_report(folder: Path, summary: dict, title: str) -> str:
+    """Writes `result.json`, `result.md` and `success.png` of one evaluation to `folder`; returns the Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(summary, indent=2) + "\n")
+    text = markdown(summary, title)
+    (folder / "result.md").write_text(text)
+    bars = {task: row["success"] for task, row in summary["by_task"].items()}
+    if len(bars) > 1:
+        bars["all"] = summary["success"]
+    draw_bars(bars, folder / "success.png", f"{title}, {policy_name(summary)}")
+    return text
+
+
+def write_table(folder: Path, summaries: dict[str, dict], title: str) -> str:
+    """Writes `result.json`, `result.md` and `success.png` of several named evaluations; returns the Markdown."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").write_text(json.dumps(summaries, indent=2) + "\n")
+    text = table(summaries, title)
+    (folder / "result.md").write_text(text)
+    draw_bars({name: summary["success"] for name, summary in summaries.items()}, folder / "success.png", title)
+    return text
+
+
+def markdown(summary: dict, title: str) -> str:
+    """A table, one row a task, and under it everything that the protocol fixes."""
+    lines = [f"# {title}", "", "| task | success | 95 % | steps to success (median) | crashed |", "|---|---|---|---|---|"]
+    rows = dict(summary["by_task"])
+    if len(rows) > 1:
+        rows["**all**"] = _all_row(summary)
+    for name, row in rows.items():
+        steps = "-" if row["steps"] is None else f"{row['steps']:.0f}"
+        lines.append(f"| {name} | {rate_text(row['success'])} | {interval_text(row['success'])} | {steps} | {row['crashed']} |")
+    two = summary["two_objects"]
+    if two["success"]["trials"]:
+        lines += [
+            "",
+            f"Of the scenes with several objects: {rate_text(two['success'])}; the named one stood in the target in "
+            f"{rate_text(two['named_moved'])}, another one in {rate_text(two['other_moved'])}.",
+        ]
+    return "\n".join([*lines, "", *_signature(summary)])
+
+
+def table(summaries: dict[str, dict], title: str) -> str:
+    """One row an evaluation, and under it the protocol that all rows share."""
+    lines = [
+        f"# {title}",
+        "",
+        "| | success | 95 % | one object | several objects | named one moved | other one moved | foresight age | crashed |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, summary in summaries.items():
+        two, age = summary["two_objects"], summary["foresight_age_s"]
+        lines.append(
+            f"| {name} | {rate_text(summary['success'])} | {interval_text(summary['success'])} | {rate_text(summary['one_object'])} "
+            f"| {rate_text(two['success'])} | {rate_text(two['named_moved'])} | {rate_text(two['other_moved'])} "
+            f"| {'-' if age is None else f'{age:.2f} s'} | {summary['crashed']} |"
+        )
+    protocols = [summary["protocol"] for summary in summaries.values()]
+    first = next(iter(summaries.values()))
+    varied = {key for key in first["protocol"] if any(protocol[key] != first["protocol"][key] for protocol in protocols)}
+    hashes = ", ".join(f"{name} {summary['protocol_hash']}" for name, summary in summaries.items())
+    return "\n".join([*lines, "", *_signature(first, varied), f"Protocol hashes: {hashes}.", ""])
+
+
+def _signature(summary: dict, varied: set[str] | None = None) -> list[str]:
+    shown = {key: value for key, value in summary["protocol"].items() if key not in (varied or set()) and value not in ("", [])}
+    if "seeds" in shown:
+        shown["seeds"] = f"{len(shown['seeds'])} of the dataset"
+    if "tasks" in shown and len(shown["tasks"]) > 3:
+        shown["tasks"] = f"{len(shown['tasks'])}, see above" if varied is None else len(shown["tasks"])
+    elif "tasks" in shown:
+        shown["tasks"] = " ".join(shown["tasks"])
+    said = ", ".join(f"{key} {value}" for key, value in shown.items())
+    code = f"version {summary['code_version']}, sources {summary['sources']}"
+    if varied is None:
+        code = f"Protocol hash {summary['protocol_hash']}; {code}"
+    return [f"Protocol: {said}.", "", f"{code[0].upper()}{code[1:]}.", ""]
+
+
+def _task_row(results: Sequence[EpisodeResult]) -> dict:
+    steps = [result.steps for result in results if result.success]
+    return {
+        "success": _successes(results),
+        "steps": float(median(steps)) if steps else None,
+        "crashed": sum(result.error is not None for result in results),
+    }
+
+
+def _all_row(summary: dict) -> dict:
+    steps = [episode["steps"] for episode in summary["episodes"] if episode["success"]]
+    return {"success": summary["success"], "steps": float(median(steps)) if steps else None, "crashed": summary["crashed"]}
+
+
+def _successes(results: Sequence[EpisodeResult]) -> dict:
+    return rate(sum(result.success for result in results), len(results))
+
+
+def rate_text(count: dict) -> str:
+    """`66.7 (2/3)`: per cent, successes and trials of a `rate`; a dash without trials."""
+    if not count["trials"]:
+        return "-"
+    return f"{100 * count['rate']:.1f} ({count['successes']}/{count['trials']})"
+
+
+def interval_text(count: dict) -> str:
+    """`20.8 to 93.8`: the interval of a `rate` in per cent."""
+    low, high = count["interval"]
+    return f"{100 * low:.1f} to {100 * high:.1f}"

@@ -1,0 +1,52 @@
+"""Results of many suites as the tables of one page: what `dial eval` and `dial expert` left, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from dial_core.errors import DialError
+from dial_core.evaluation.reports.result_page import interval_text, rate, rate_text
+
+
+def suite_tables(summaries: Sequence[dict]) -> str:
+    """A table with a row a suite, one a suite with a row a task, and what was run.
+
+    `summaries` are `result.json`s of one policy. Of a task that is in several of them the last one counts: it was measured again.
+
+    Raises:
+        DialError: they are of different policies.
+    """
+    policies = {(summary["protocol"]["policy"], summary["protocol"]["model_id"]) for summary in summaries}
+    if len(policies) > 1:
+        raise DialError(f"results of different policies do not belong in one table: {sorted(policies)}; `dial compare` takes two")
+    suites: dict[str, dict[str, dict]] = {}
+    for summary in summaries:
+        suites.setdefault(summary["protocol"]["suite"], {}).update(summary["by_task"])
+    overview = ["| suite | tasks | success | 95 % | lowest of a task | crashed |", "|---|---|---|---|---|---|"]
+    overview += [_overview_row(suite, rows) for suite, rows in suites.items()]
+    return "\n".join([*overview, "", *(line for suite, rows in suites.items() for line in _suite(suite, rows)), *_runs(summaries), ""])
+
+
+def _overview_row(suite: str, rows: dict[str, dict]) -> str:
+    successes, trials = (sum(row["success"][key] for row in rows.values()) for key in ("successes", "trials"))
+    whole = rate(successes, trials)
+    lowest = min(rows, key=lambda task: rows[task]["success"]["rate"])
+    crashed = sum(row["crashed"] for row in rows.values())
+    worst = f"{rate_text(rows[lowest]['success'])} {lowest}"
+    return f"| `{suite}` | {len(rows)} | **{rate_text(whole)}** | {interval_text(whole)} | {worst} | {crashed} |"
+
+
+def _suite(suite: str, rows: dict[str, dict]) -> Iterable[str]:
+    yield from (f"## `{suite}`", "", "| task | success | 95 % | steps to success (median) |", "|---|---|---|---|")
+    for task, row in rows.items():
+        steps = "-" if row["steps"] is None else f"{row['steps']:.0f}"
+        yield f"| {task} | {rate_text(row['success'])} | {interval_text(row['success'])} | {steps} |"
+    yield ""
+
+
+def _runs(summaries: Sequence[dict]) -> Iterable[str]:
+    yield from ("| suite | tasks run | scenes of each | protocol hash | sources |", "|---|---|---|---|---|")
+    for summary in summaries:
+        protocol = summary["protocol"]
+        scenes = f"{protocol['seed']} to {protocol['seed'] + protocol['episodes'] - 1}"
+        yield f"| `{protocol['suite']}` | {len(protocol['tasks'])} | {scenes} | {summary['protocol_hash']} | {summary['sources']} |"

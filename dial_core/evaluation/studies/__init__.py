@@ -1,0 +1,1 @@
+"""Studies beyond a success rate: probes, sweeps, foresight quality, smoothness, open loop."""

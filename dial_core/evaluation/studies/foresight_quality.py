@@ -1,0 +1,162 @@
+"""How well System-2 sees ahead: its error against what is really seen one horizon later, relative to predicting "no change"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.arena import Case
+from dial_core.evaluation.closed_loop.dial_policy import open_sessions
+from dial_core.evaluation.closed_loop.ledger import all_cases
+from dial_core.evaluation.closed_loop.policies import PolicySource
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.studies.interpretation import Watched, watch
+from dial_core.jobs.progress import progress_bar
+from dial_core.jobs.workers import run_jobs
+
+BINS = 10  # of the episode's length
+RESAMPLES = 1000  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Errors:
+    """One episode's foresights, oldest first.
+
+    Attributes:
+        task, seed: the scene.
+        progress: where in the episode each was made, 0 to 1.
+        foresight: mean squared error of each x_t against Enc_ViT(o_{t+H}), o clamped at the episode's last frame.
+        no_change: that of Enc_ViT(o_t) against the same.
+    """
+
+    task: str
+    seed: int
+    progress: list[float]
+    foresight: list[float]
+    no_change: list[float]
+
+
+@dataclass(frozen=True)
+class QualityJob:
+    """One episode to watch, driven by `driver`: `expert`, or `own` for the checkpoint itself."""
+
+    protocol: Protocol
+    location: str
+    driver: str
+    case: Case
+
+
+def measure(protocol: Protocol, source: PolicySource, driver: str, workers: int) -> list[Errors]:
+    """The foresight errors of one episode of every scene of the protocol, in the order of the scenes.
+
+    Raises:
+        DialError: no model to measure, an unknown driver, or an episode that crashed: errors of the rest would not be those
+            of the suite.
+    """
+    if source.kind != "checkpoint":
+        raise DialError(f"policy '{source.kind}' has no foresight to measure; give a checkpoint or tcp://HOST:PORT")
+    if driver not in ("expert", "own"):
+        raise DialError(f"driver '{driver}' is unknown; choose expert (the demonstrated way) or own (what the checkpoint does)")
+    cases = all_cases(protocol)
+    jobs = [QualityJob(protocol, source.location, driver, case) for case in cases]
+    measured: dict[Case, Errors] = {}
+    with progress_bar(f"foresights, driven by {driver}", len(jobs)) as advance:
+        for result in run_jobs(errors_of, jobs, workers):
+            if result.error:
+                raise DialError(f"the episode of {result.job.case} crashed: {result.error}")
+            measured[result.job.case] = result.value
+            advance(1)
+    return [measured[case] for case in cases]
+
+
+def errors_of(job: QualityJob) -> Errors:
+    """Watches one episode and measures every foresight made in it."""
+    return errors(watch(job.protocol, open_sessions(job.location, job.protocol), job.driver, job.case))
+
+
+def errors(watched: Watched) -> Errors:
+    """The errors of a watched episode's foresights."""
+    foresight, no_change, progress = [], [], []
+    for step, tokens in watched.foresights.items():
+        future = watched.tokens[watched.future_of(step)]
+        foresight.append(float(np.mean((tokens - future) ** 2)))
+        no_change.append(float(np.mean((watched.tokens[step] - future) ** 2)))
+        progress.append(step / max(1, len(watched.frames) - 1))
+    return Errors(watched.case.task, watched.case.seed, progress, foresight, no_change)
+
+
+def summarise_quality(protocol: Protocol, driver: str, measured: Sequence[Errors]) -> dict:
+    """Relative errors (1 = no better than "no change") over all, by task and over the episode, as JSON values."""
+    return {
+        "protocol": protocol.model_dump(mode="json"),
+        "protocol_hash": protocol.hash,
+        "driver": driver,
+        "all": relative_error(measured),
+        "by_task": {task: relative_error([own for own in measured if own.task == task]) for task in protocol.tasks},
+        "over_episode": [relative_error([_part(own, part) for own in measured]) for part in range(BINS)],
+        "episodes": [asdict(own) for own in measured],
+    }
+
+
+def relative_error(measured: Sequence[Errors]) -> dict:
+    """Sum of the foresights' errors over the sum of those of "no change", with a 95 % bootstrap interval over episodes."""
+    foresight = np.array([sum(own.foresight) for own in measured])
+    no_change = np.array([sum(own.no_change) for own in measured])
+    count = sum(len(own.foresight) for own in measured)
+    if not count or not no_change.sum():
+        return {"foresights": count, "foresight_mse": None, "no_change_mse": None, "relative": None, "interval": None}
+    drawn = np.random.default_rng(0).integers(len(measured), size=(RESAMPLES, len(measured)))
+    sums = foresight[drawn].sum(1), no_change[drawn].sum(1)
+    ratios = sums[0][sums[1] > 0] / sums[1][sums[1] > 0]
+    return {
+        "foresights": count,
+        "foresight_mse": round(float(foresight.sum() / count), 6),
+        "no_change_mse": round(float(no_change.sum() / count), 6),
+        "relative": round(float(foresight.sum() / no_change.sum()), 4),
+        "interval": [round(float(value), 4) for value in np.percentile(ratios, [2.5, 97.5])],
+    }
+
+
+def write_quality(folder: Path, summary: dict) -> str:
+    """Writes `foresight.json`, `foresight.md` and `foresight.png`; returns the Markdown."""
+    from dial_core.evaluation.reports.plots import draw_quality
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "foresight.json").write_text(json.dumps(summary, indent=2) + "\n")
+    lines = [
+        "# How well System-2 sees ahead",
+        "",
+        "Relative error: the foresight's mean squared error against what the vision tower sees one horizon later, divided by that of "
+        f'predicting "no change"; below 1 it is better than that. Episodes driven by: {summary["driver"]}.',
+        "",
+        "| | relative error | 95 % | foresight MSE | no-change MSE | foresights |",
+        "|---|---|---|---|---|---|",
+    ]
+    rows = {**summary["by_task"], "**all**": summary["all"]}
+    rows |= {f"episode {100 * i // BINS} to {100 * (i + 1) // BINS} %": row for i, row in enumerate(summary["over_episode"])}
+    for name, row in rows.items():
+        if row["relative"] is None:
+            lines.append(f"| {name} | - | - | - | - | {row['foresights']} |")
+            continue
+        low, high = row["interval"]
+        errors_said = f"{row['foresight_mse']:.4f} | {row['no_change_mse']:.4f}"
+        lines.append(f"| {name} | {row['relative']:.3f} | {low:.3f} to {high:.3f} | {errors_said} | {row['foresights']} |")
+    text = "\n".join([*lines, "", f"Protocol hash {summary['protocol_hash']}.", ""])
+    (folder / "foresight.md").write_text(text)
+    draw_quality(summary, folder / "foresight.png")
+    return text
+
+
+def _part(own: Errors, part: int) -> Errors:
+    """The foresights made in one tenth of the episode."""
+    inside = [min(int(at * BINS), BINS - 1) == part for at in own.progress]
+
+    def chosen(values: list[float]) -> list[float]:
+        return [value for value, yes in zip(values, inside, strict=True) if yes]
+
+    return Errors(own.task, own.seed, chosen(own.progress), chosen(own.foresight), chosen(own.no_change))

@@ -1,0 +1,1 @@
+"""rosbag2 recordings into LeRobot v3 datasets."""

@@ -1,0 +1,163 @@
+"""What a bag's conversion found: rates, gaps, ranges, and warnings of what would hurt training."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.bags.reader import Bag
+from dial_core.control.motion import NANOSECONDS
+from dial_core.importers.bag.resampling import Resampled
+from dial_core.importers.bag.timeline import Streams, Timeline
+from dial_core.robot.embodiment import Embodiment
+
+OFFSET_S = 0.2  # stamps this far from the recorder's clock are told
+AGE_S = 0.05  # mean age of the frames at their steps
+SAME_RAD = 1e-4
+AT_LIMIT_RAD = 1e-3
+SHARE = 0.02  # of the steps
+FROZEN_RAD = 1e-5
+
+
+@dataclass
+class BagReport:
+    """What became of one bag. Without `episodes` it gave none, and `reason` says why.
+
+    Attributes:
+        episodes: names of the episodes' files.
+        lengths_s: of each [s].
+        rates_hz: of each stream, by topic.
+        gaps: [when after the first observation, how long] [s].
+        idle_s: cut at the begin and at the end [s].
+        lower, upper: of the measured joints [rad], in the embodiment's order.
+        target_lower, target_upper: of the actions' joints [rad].
+        warnings: sentences.
+    """
+
+    bag: str
+    reason: str = ""
+    episodes: list[str] = field(default_factory=list)
+    instruction: str = ""
+    outcome: str = "unknown"
+    duration_s: float = 0.0
+    lengths_s: list[float] = field(default_factory=list)
+    rates_hz: dict[str, float] = field(default_factory=dict)
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    idle_s: tuple[float, float] = (0.0, 0.0)
+    lower: list[float] = field(default_factory=list)
+    upper: list[float] = field(default_factory=list)
+    target_lower: list[float] = field(default_factory=list)
+    target_upper: list[float] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The bag's own name."""
+        return Path(self.bag).name
+
+    def save(self, path: Path) -> None:
+        """Writes it to `path`, complete or not at all."""
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(asdict(self)))
+        partial.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> BagReport:
+        """Reads what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+
+def examine(
+    bag_path: str,
+    episodes: list[str],
+    instruction: str,
+    bag: Bag,
+    streams: Streams,
+    timeline: Timeline,
+    resampled: Resampled,
+    embodiment: Embodiment,
+    repeated: int,
+) -> BagReport:
+    """The report of a converted bag. `repeated`: steps whose picture is bit by bit the one before."""
+    joints = np.concatenate([piece.joints for piece in resampled.pieces])
+    targets = np.concatenate([piece.targets for piece in resampled.pieces])
+    stamps = timeline.stamps
+    report = BagReport(
+        bag=bag_path,
+        episodes=episodes,
+        instruction=instruction,
+        outcome=bag.facts.get("outcome", "unknown"),
+        duration_s=(max(s[-1] for s in stamps.values()) - min(s[0] for s in stamps.values())) / NANOSECONDS,
+        lengths_s=[len(piece) / embodiment.rate_hz for piece in resampled.pieces],
+        rates_hz={topic: rate_hz(stamps[topic]) for topic in sorted(stamps)},
+        gaps=resampled.gaps,
+        idle_s=resampled.idle_s,
+        lower=joints.min(0).tolist(),
+        upper=joints.max(0).tolist(),
+        target_lower=targets.min(0).tolist(),
+        target_upper=targets.max(0).tolist(),
+    )
+    report.warnings = [
+        *_of_streams(bag, streams, timeline, resampled, embodiment, repeated / len(joints)),
+        *_of_values(joints, targets, embodiment),
+    ]
+    return report
+
+
+def rate_hz(stamps: list[int]) -> float:
+    """Messages a second by the median distance of their stamps [ns]; 0 with fewer than two."""
+    return float(NANOSECONDS / np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+
+
+def _of_streams(
+    bag: Bag, streams: Streams, timeline: Timeline, resampled: Resampled, embodiment: Embodiment, repeated_share: float
+) -> list[str]:
+    found = []
+    if not bag.whole:
+        found.append("the bag was never closed (killed recorder): what could be read was taken")
+    for topic in (*streams.images, streams.joints):
+        offset_s = float(np.median(timeline.delays[topic]))
+        if abs(offset_s) > OFFSET_S:
+            found.append(f"clock offset: stamps of {topic} are {offset_s:+.2f} s off the recorder's clock; synchronise the machines")
+    for topic in streams.images:
+        if (rate := rate_hz(timeline.stamps[topic])) < 0.95 * embodiment.rate_hz:
+            found.append(f"{topic} has {rate:.1f} Hz, less than the control rate of {embodiment.rate_hz:g} Hz: frames repeat")
+    ages_s = np.concatenate([piece.ages_s for piece in resampled.pieces])
+    if ages_s.mean() > AGE_S:
+        found.append(f"frames are {ages_s.mean():.3f} s old at their steps on average, {ages_s.max():.3f} s at most")
+    if repeated_share > SHARE:
+        found.append(f"frozen camera: {100 * repeated_share:.0f} % of the frames are, bit by bit, the one before")
+    if timeline.incomplete:
+        found.append(f"{timeline.incomplete} frames had no joints, or no frame of a further camera, of their moment")
+    if resampled.rejected_commands:
+        found.append(f"{resampled.rejected_commands} commands would have been rejected by the controllers (late, or against their rules)")
+    if resampled.uncommanded:
+        found.append(f"no commands for {', '.join(resampled.uncommanded)}: their actions are the measured positions of the next step")
+    if resampled.gaps:
+        found.append(f"{len(resampled.gaps)} gaps, the longest {max(length for _, length in resampled.gaps):.2f} s")
+    return found
+
+
+def _of_values(joints: np.ndarray, targets: np.ndarray, embodiment: Embodiment) -> list[str]:
+    """Warnings of measured and wanted joints (T, J) [rad]."""
+    names = np.array(embodiment.joint_names)
+    found = []
+    moving = np.ptp(joints, axis=0) > FROZEN_RAD
+    if np.abs(targets - joints).max() < SAME_RAD:
+        found.append("action equals state at every step: commands that only repeat what was measured teach a robot to stand still")
+    stuck = names[~moving & (np.ptp(targets, axis=0) > SAME_RAD)]
+    if len(stuck):
+        found.append(f"frozen joints: {', '.join(stuck)} were commanded and never moved; is their state published?")
+    for limit, word in ((embodiment.lower, "lower"), (embodiment.upper, "upper")):
+        at_limit = (np.abs(targets - limit) < AT_LIMIT_RAD).mean(0)
+        by_design = np.abs(embodiment.home_position - limit) < AT_LIMIT_RAD  # an open hand rests at its limit
+        cut = names[(at_limit > SHARE) & moving & ~by_design]
+        if len(cut):
+            found.append(f"clipped ranges: {', '.join(cut)} stand at their {word} limit in more than {100 * SHARE:.0f} % of the steps")
+    beyond = names[((targets < embodiment.lower - AT_LIMIT_RAD) | (targets > embodiment.upper + AT_LIMIT_RAD)).any(0)]
+    if len(beyond):
+        found.append(f"actions beyond the joint limits: {', '.join(beyond)}; check the limits in the embodiment, or the units")
+    return found

@@ -1,0 +1,211 @@
+"""`dial convert bag`: recorded demonstrations -> a LeRobot v3 dataset with a report, bag by bag, resumable."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.bags.layout import METADATA_FILE
+from dial_core.bags.reader import Bag
+from dial_core.datasets.episodes import StoredEpisode, store_episode
+from dial_core.datasets.lerobot import write_dataset
+from dial_core.datasets.video import encode
+from dial_core.errors import DialError
+from dial_core.files.fingerprint import require_same
+from dial_core.importers.bag.checks import BagReport, examine
+from dial_core.importers.bag.report_page import write_report
+from dial_core.importers.bag.resampling import Piece, Resampling, resample
+from dial_core.importers.bag.timeline import find_streams, read_timeline
+from dial_core.jobs.progress import progress_bar
+from dial_core.jobs.workers import run_jobs
+from dial_core.observation.readings import image_from_message
+from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
+from dial_core.robot.kinematics import ForwardKinematics
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What is asked of every bag.
+
+    Attributes:
+        embodiment: name or path; a bag of another robot is refused.
+        cameras: of the embodiment's, the first is the one that the model sees; none: all.
+        instruction: for bags that carry none.
+        failures: whether episodes that the operator called failures are converted too.
+        resampling: how they are brought to the control rate.
+    """
+
+    embodiment: str = "gr1"
+    cameras: tuple[str, ...] = ()
+    instruction: str = ""
+    failures: bool = False
+    resampling: Resampling = field(default_factory=Resampling)
+
+
+@dataclass(frozen=True)
+class BagJob:
+    """One bag to convert into `folder`."""
+
+    bag: str
+    folder: str
+    seed: int
+    conversion: Conversion
+
+
+def find_bags(sources: Sequence[Path]) -> list[Path]:
+    """The bag folders among `sources` and directly below them, in order. Raises DialError if there is none in one of them."""
+    bags: list[Path] = []
+    for source in sources:
+        found = [folder for folder in (source, *sorted(source.glob("*/"))) if is_bag(folder)]
+        if not found:
+            raise DialError(f"{source} is no bag and has none directly below it (no {METADATA_FILE}, no .mcap file)")
+        bags += found[:1] if found[0] == source else found
+    return list(dict.fromkeys(bag.absolute() for bag in bags))
+
+
+def convert_bags(sources: Sequence[Path], out: Path, conversion: Conversion, workers: int) -> list[BagReport]:
+    """Converts all bags below `sources` into a dataset at `out`, with `report/report.md` in it; what became of each bag.
+
+    A bag that cannot be converted is reported with its reason and does not stop the others. Interrupted, it goes on
+    where it was: finished bags lie in `<out>.episodes/` until the dataset is written.
+
+    Raises:
+        DialError: `out` exists, or not one bag could be converted.
+    """
+    if out.exists():
+        raise DialError(f"{out} exists already; choose another folder, or delete it to convert anew.")
+    embodiment, bags = load_embodiment(conversion.embodiment), find_bags(sources)
+    cameras = chosen_cameras(embodiment, conversion.cameras)
+    folder = out.with_name(f"{out.name}.episodes")
+    require_same(folder, asdict(conversion))
+    jobs = [BagJob(str(bag), str(folder), number, conversion) for number, bag in enumerate(bags)]
+    done = {job.bag: BagReport.load(_report_file(job)) for job in jobs if _report_file(job).exists()}
+    with progress_bar("convert", len(bags), len(done)) as advance:
+        for result in run_jobs(convert_bag, [job for job in jobs if job.bag not in done], workers):
+            report = result.value or BagReport(result.job.bag, reason=f"crashed: {(result.error or '').strip().splitlines()[-1]}")
+            done[result.job.bag] = report
+            advance(1, f"{sum(1 for r in done.values() if not r.episodes)} of {len(done)} bags gave nothing")
+    reports = [done[str(bag)] for bag in bags]
+    paths = [folder / name for report in reports for name in report.episodes]
+    if not paths:
+        raise DialError("not one bag could be converted:\n" + "\n".join(f"  {Path(r.bag).name}: {r.reason}" for r in reports))
+    shapes = {camera.name: (camera.height, camera.width) for camera in cameras}
+    write_dataset(out, paths, embodiment, shapes.pop(cameras[0].name), shapes)
+    write_report(out / "report", reports, [_thumbnails(path) for path in paths], embodiment)
+    shutil.rmtree(folder)
+    return reports
+
+
+def convert_bag(job: BagJob) -> BagReport:
+    """Converts one bag: its episodes as files in the job's folder. A reason instead, if it cannot be."""
+    try:
+        report = _converted(job)
+    except DialError as error:
+        return BagReport(job.bag, reason=str(error).replace(f"{job.bag}: ", ""))
+    report.save(_report_file(job))
+    return report
+
+
+def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]:
+    """Cameras by name, the embodiment's first one first. Raises DialError if one is not the embodiment's."""
+    known = {camera.name: camera for camera in embodiment.cameras}
+    if unknown := [name for name in names if name not in known]:
+        raise DialError(f"embodiment '{embodiment.name}' has no camera '{unknown[0]}'; cameras: {', '.join(known)}")
+    first = embodiment.cameras[0]
+    return [first, *(camera for name, camera in known.items() if camera is not first and name in (names or known))]
+
+
+def _converted(job: BagJob) -> BagReport:
+    conversion, bag = job.conversion, Bag(Path(job.bag))
+    embodiment = load_embodiment(conversion.embodiment)
+    recorded_with = bag.facts.get("embodiment", embodiment.name)
+    if recorded_with != embodiment.name:
+        raise DialError(f"recorded with embodiment '{recorded_with}', the others are '{embodiment.name}'; convert each robot's bags apart")
+    if bag.facts.get("outcome") == "failure" and not conversion.failures:
+        return BagReport(job.bag, reason="left out: the operator called it a failure (--failures takes it in)")
+    cameras = chosen_cameras(embodiment, conversion.cameras)
+    streams = find_streams(bag, embodiment, cameras)
+    timeline = read_timeline(bag, streams, embodiment)
+    instruction = bag.facts.get("instruction") or timeline.instruction or conversion.instruction
+    if not instruction:
+        raise DialError("it carries no instruction; give one for such bags: --instruction TEXT")
+    resampled = resample(timeline, embodiment, conversion.resampling)
+    kinematics = ForwardKinematics(embodiment)
+    episodes, repeated = [], 0
+    films = [Film(bag, topic, camera) for topic, camera in zip(streams.images, cameras, strict=True)]
+    for number, piece in enumerate(resampled.pieces):
+        videos = [film.encode(piece, place, embodiment.rate_hz) for place, film in enumerate(films)]
+        said = {key: bag.facts.get(key, "") for key in ("outcome", "note", "label")}
+        more = {camera.name: video for camera, video in zip(cameras[1:], videos[1:], strict=True)}
+        facts = {"bag": Path(job.bag).name, "piece": number, **said}
+        stored = StoredEpisode(videos[0], *piece.vectors(kinematics), instruction, job.seed, facts, more)
+        name = f"{_key(job.bag)}-{number:02d}.npz"
+        store_episode(Path(job.folder) / name, stored)
+        np.save(_thumbnails(Path(job.folder) / name), films[0].thumbnails)
+        episodes.append(name)
+        repeated += films[0].repeated
+    return examine(job.bag, episodes, instruction, bag, streams, timeline, resampled, embodiment, repeated)
+
+
+class Film:
+    """One camera's pictures of a bag, decoded in order and only where a step needs them.
+
+    Attributes:
+        thumbnails: the last piece's first, middle and last picture, (3, H, W, 3) uint8.
+        repeated: steps of the last piece whose picture is, bit by bit, the one of the message before.
+    """
+
+    def __init__(self, bag: Bag, topic: str, camera: Camera) -> None:
+        self._bag, self._topic, self._size = bag, topic, (camera.height, camera.width)
+        self._messages = enumerate(bag.messages([topic]))
+        self._number, self.repeated = -1, 0
+        self._pixels: np.ndarray = np.empty(0)
+        self.thumbnails: np.ndarray = np.empty(0)
+
+    def encode(self, piece: Piece, place: int, rate_hz: float) -> bytes:
+        """The piece's pictures as an mp4; `place`: of this camera in `piece.frames`. Pieces are taken in order."""
+        return encode(self._pictures([frames[place] for frames in piece.frames]), rate_hz)
+
+    def _pictures(self, numbers: list[int]) -> Iterator[np.ndarray]:
+        shown, self.repeated = [], 0
+        for step, number in enumerate(numbers):
+            if number != self._number:
+                before = self._pixels
+                self.repeated += int(np.array_equal(before, self.picture(number)))
+            if step in (0, len(numbers) // 2, len(numbers) - 1):
+                shown.append(self._pixels.copy())
+            yield self._pixels
+        self.thumbnails = np.stack(shown)
+
+    def picture(self, number: int) -> np.ndarray:
+        """The picture of message `number`, not before one asked for earlier: (H, W, 3) uint8."""
+        if number == self._number:
+            return self._pixels
+        for at, (_, _, data) in self._messages:
+            if at == number:
+                self._number, self._pixels = at, image_from_message(self._bag.decode(self._topic, data), self._size)
+                return self._pixels
+        raise DialError(f"picture {number} of {self._topic} was there and is gone; did the bag change meanwhile?")
+
+
+def is_bag(folder: Path) -> bool:
+    """Whether `folder` holds a rosbag2, finished or not."""
+    return (folder / METADATA_FILE).is_file() or any(folder.glob("*.mcap")) or any(folder.glob("*.db3"))
+
+
+def _key(bag: str) -> str:
+    """A file name for a bag: its own, and a hash of where it lies, as two may have the same."""
+    return f"{Path(bag).name}-{hashlib.sha256(bag.encode()).hexdigest()[:6]}"
+
+
+def _thumbnails(episode: Path) -> Path:
+    return episode.with_suffix(".thumbnails.npy")
+
+
+def _report_file(job: BagJob) -> Path:
+    return Path(job.folder) / f"{_key(job.bag)}.json"

@@ -1,0 +1,1 @@
+"""EgoDex recordings of people into LeRobot v3 datasets."""

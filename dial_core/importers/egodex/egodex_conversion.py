@@ -1,0 +1,113 @@
+"""`dial convert egodex`: recordings of people -> LeRobot v3 with wrist poses as state, the next state as action, and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.datasets.episodes import StoredEpisode, store_episode
+from dial_core.datasets.video import encode
+from dial_core.errors import DialError
+from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame, frame_from_world, resting_wrist, wrist_vectors
+from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
+from dial_core.importers.engine import ConversionReport, EpisodeJob, convert_episodes, episode_file, sized
+from dial_core.importers.retiming import Retiming, retime
+from dial_core.observation.frame_fit import FITS, Fit, picked_frames
+from dial_core.robot.embodiment import EEF_DIM, load_embodiment
+
+SHORTEST_STEPS = 2
+HUMAN = "human"  # the embodiment
+
+
+@dataclass(frozen=True)
+class EgoDexConversion:
+    """What is asked of every recording.
+
+    Attributes:
+        frame: in which wrist poses are told (`human_frames`).
+        min_confidence: a wrist pose below it is masked in the loss and held in the state.
+        fit: how the 16:9 view becomes the model's image.
+        image_size: height and width [pixel] of the images; 0: those of the embodiment `human`.
+        eye_in_base: where the robot's head camera stands in its base frame [m], for the frame `robot`.
+    """
+
+    frame: Frame = "robot"
+    min_confidence: float = 0.5
+    fit: Fit = "pad"
+    image_size: int = 0
+    eye_in_base: tuple[float, float, float] = EYE_IN_BASE_M
+
+
+def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversion, workers: int) -> ConversionReport:
+    """Converts all recordings below the sources into one dataset at `out`.
+
+    Raises:
+        DialError: a source has no recording, a setting is unknown, or not one recording could be converted.
+    """
+    for name, value, choices in (("frame", settings.frame, FRAMES), ("fit", settings.fit, FITS)):
+        if value not in choices:
+            raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
+    files = find_recordings(sources)
+    jobs = [
+        EpisodeJob(f"{file.parent.name}/{file.stem}", str(file), number, episode_file(out, number), settings)
+        for number, file in enumerate(files)
+    ]
+    fingerprint = {"sources": [str(source) for source in sources], **asdict(settings)}
+    embodiment = sized(load_embodiment(HUMAN), settings.image_size)
+    return convert_episodes(convert_recording, jobs, out, embodiment, fingerprint, workers, "convert")
+
+
+def convert_recording(job: EpisodeJob) -> None:
+    """Converts one recording and writes its file."""
+    settings: EgoDexConversion = job.settings
+    embodiment = sized(load_embodiment(HUMAN), settings.image_size)
+    recording = read_recording(Path(job.source))
+    timing = retime(len(recording), RATE_HZ, embodiment.rate_hz)
+    if len(timing) < SHORTEST_STEPS:
+        raise DialError(f"only {len(timing)} steps at {embodiment.rate_hz:g} Hz")
+    sure = recording.confidence >= settings.min_confidence
+    if not sure.any():
+        raise DialError(f"no wrist pose reaches confidence {settings.min_confidence:g}")
+    first, eye = recording.camera[0], settings.eye_in_base
+    rests = (resting_wrist(side, first, eye) for side in ("left", "right"))
+    left, right = (held(*wrist) for wrist in zip(recording.wrists, sure.T, rests, strict=True))
+    told = wrist_vectors(left, right, frame_from_world(first, settings.frame, eye))
+    states = timing.vectors(told)
+    states, actions, mask = with_next_as_action(states, sure_at(timing, sure))
+    video = Path(job.source).with_suffix(".mp4")
+    if not video.is_file():
+        raise DialError(f"{video.name} is missing beside {Path(job.source).name}")
+    camera = embodiment.cameras[0]
+    frames = picked_frames(video, timing.frames[: len(states)].tolist(), RATE_HZ, camera.height, camera.width, settings.fit)
+    facts = {"source": job.name, "task": recording.task, "frame": settings.frame, "confident": float(sure.mean())}
+    coded = encode(frames, embodiment.rate_hz)
+    store_episode(Path(job.file), StoredEpisode(coded, states, actions, recording.instruction, job.key, facts, action_mask=mask))
+
+
+def held(wrist: np.ndarray, sure: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Poses (F, 4, 4) with those that are not `sure` (F,) replaced by the last sure one, before the first by the first.
+
+    A wrist that is never sure stays at `rest` (4, 4): numbers that disturb no statistics, and the mask keeps them out of the loss.
+    """
+    if not sure.any():
+        return np.tile(rest, (len(wrist), 1, 1))
+    rows = np.where(sure, np.arange(len(sure)), -1)
+    newest = np.maximum.accumulate(rows)
+    return wrist[np.where(newest < 0, int(np.argmax(sure)), newest)]
+
+
+def sure_at(timing: Retiming, sure: np.ndarray) -> np.ndarray:
+    """Whether each wrist is sure at each step (T, 2): on both sides of it, if it lies between two frames."""
+    return sure[timing.before] & (sure[timing.after] | (timing.share == 0)[:, None])
+
+
+def with_next_as_action(states: np.ndarray, sure: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States, actions (the state one step later) and the actions' mask of T - 1 steps, float32 (T - 1, 18) each.
+
+    An action counts where its wrist is sure now and then.
+    """
+    mask = np.repeat(sure[:-1] & sure[1:], EEF_DIM // 2, 1)
+    return states[:-1].astype(np.float32), states[1:].astype(np.float32), mask.astype(np.float32)

@@ -1,0 +1,1 @@
+"""Other people's LeRobot datasets into ours."""

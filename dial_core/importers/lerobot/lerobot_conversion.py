@@ -1,0 +1,125 @@
+"""`dial convert lerobot`: LeRobot v2.0, v2.1 and v3.0 datasets of a robot -> our vectors, rate and image size, LeRobot v3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dial_core.datasets.episodes import StoredEpisode, store_episode
+from dial_core.datasets.lerobot_meta import vector_names
+from dial_core.datasets.lerobot_source import LeRobotSource
+from dial_core.datasets.video import encode
+from dial_core.errors import DialError
+from dial_core.importers.engine import ConversionReport, EpisodeJob, convert_episodes, episode_file, require_finite_episode, sized
+from dial_core.importers.retiming import retime
+from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
+from dial_core.observation.frame_fit import FITS, Fit, picked_frames
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+
+ACTIONS = ("recorded", "next")
+SHORTEST_STEPS = 2
+
+
+@dataclass(frozen=True)
+class LeRobotConversion:
+    """What is asked of every episode.
+
+    Attributes:
+        mapping: name in `config/sources/`, or a path.
+        embodiment: name or path; empty: the mapping's.
+        actions: `recorded`, or `next`: the state one step later.
+        fit: how frames of another shape become the model's.
+        instruction: for all episodes; empty: their own.
+        image_size: height and width [pixel] of the images; 0: those of the embodiment's camera.
+    """
+
+    mapping: str = "by_name"
+    embodiment: str = ""
+    actions: str = "recorded"
+    fit: Fit = "pad"
+    instruction: str = ""
+    image_size: int = 0
+
+    def robot(self) -> Embodiment:
+        """The embodiment that the data is of, with cameras of the wanted size."""
+        return sized(load_embodiment(self.embodiment or load_mapping(self.mapping).embodiment), self.image_size)
+
+
+def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConversion, workers: int) -> ConversionReport:
+    """Converts all episodes of all source folders, in order, into one dataset at `out`.
+
+    Raises:
+        DialError: a folder is no dataset, its parts do not fit the embodiment, or no episode could be converted.
+    """
+    for name, value, choices in (("actions", settings.actions, ACTIONS), ("fit", settings.fit, FITS)):
+        if value not in choices:
+            raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
+    embodiment = settings.robot()
+    jobs: list[EpisodeJob] = []
+    for folder in sources:
+        source = LeRobotSource(folder)
+        # What is wrong with all episodes is said once, before any work.
+        VectorReader(load_mapping(settings.mapping), source.modality, embodiment)
+        camera_of(source, load_mapping(settings.mapping))
+        jobs += [
+            EpisodeJob(f"{folder.name}, {episode.name}", str(folder), place, episode_file(out, len(jobs) + place), settings)
+            for place, episode in enumerate(source.episodes)
+        ]
+    fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
+    return convert_episodes(convert_episode, jobs, out, embodiment, fingerprint, workers, "convert")
+
+
+def convert_episode(job: EpisodeJob) -> None:
+    """Converts one episode and writes its file."""
+    settings: LeRobotConversion = job.settings
+    source, mapping = LeRobotSource(Path(job.source)), load_mapping(settings.mapping)
+    embodiment = settings.robot()
+    episode = source.episodes[job.key]
+    columns = source.columns(episode)
+    if source.invalid(columns):
+        raise DialError("its annotation says that it is not valid")
+    reader = VectorReader(mapping, source.modality, embodiment)
+    timing = retime(episode.length, source.rate_hz, embodiment.rate_hz)
+    states = reader.states(columns)
+    actions = reader.actions(columns) if settings.actions == "recorded" else next_states(states)
+    require_finite_episode(states, actions, vector_names(embodiment))
+    states, actions = timing.vectors(states), timing.vectors(actions)
+    if settings.actions == "next":
+        actions = next_states(states)
+    if len(states) < SHORTEST_STEPS:
+        raise DialError(f"only {len(states)} steps at {embodiment.rate_hz:g} Hz")
+    camera, (video, first) = embodiment.cameras[0], episode.videos[camera_of(source, mapping)]
+    frames = picked_frames(video, (first + timing.frames).tolist(), source.rate_hz, camera.height, camera.width, settings.fit)
+    words = settings.instruction or source.instruction(episode, columns, mapping.annotation or None).removeprefix(mapping.drop_prefix)
+    facts = {"source": job.name, **episode.facts}
+    coded = encode(frames, embodiment.rate_hz)
+    store_episode(Path(job.file), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
+
+
+def next_states(states: np.ndarray) -> np.ndarray:
+    """The state (T, D) one step later; the last one stays."""
+    return np.concatenate([states[1:], states[-1:]])
+
+
+def camera_of(source: LeRobotSource, mapping: SourceMapping) -> str:
+    """Key of the video that the mapping asks for.
+
+    Raises:
+        DialError: there is none, or it is not a video; the message lists them.
+    """
+    videos = source.modality.videos
+    name = mapping.camera or next(iter(videos), "")
+    if name not in videos:
+        raise DialError(f"{source.folder} has no camera '{name}'; cameras: {', '.join(videos) or 'none'}. Name one in the mapping")
+    if videos[name] not in source.video_keys:
+        raise DialError(
+            f"{source.folder}: camera '{name}' is stored as single images; only mp4 videos are read, convert it with LeRobot first"
+        )
+    return videos[name]
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values, np.float32)

@@ -1,0 +1,160 @@
+"""From the parts of anybody's vectors to ours: wrist poses, then the embodiment's joints (`config/sources/<name>.yaml`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+
+from dial_core.config import Config, load_config
+from dial_core.datasets.modality import Modality, Part
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import EEF_DIM, Embodiment, rotation_to_6d
+from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.robot.rotations import matrices
+
+FARTHEST_RAD = 2 * np.pi  # no joint of ours turns so far: beyond it, degrees are more likely
+
+
+class PartRule(Config):
+    """How a joint group is made from a part: its numbers in `order`, times `scale`, plus `offset`, in [rad]."""
+
+    part: str
+    order: tuple[int, ...] = ()  # all, as they are, if empty
+    scale: float = 1.0
+    offset: float = 0.0  # [rad]
+
+
+class WristRule(Config):
+    """Parts that hold a wrist's pose in the robot's base frame."""
+
+    position: str
+    rotation: str
+
+
+class SourceMapping(Config):
+    """How one family of datasets is read.
+
+    Attributes:
+        embodiment: the robot that they are of.
+        camera: name in modality.json's `video` of the view to take; empty: the first one.
+        annotation: name in modality.json's `annotation` of the instruction; empty: the first one, or the task.
+        drop_prefix: left out of the beginning of an instruction.
+        groups: rules of joint groups whose part has another name, order or unit; without a rule, the part of the same name.
+        absent: groups that the data does not have; they stay at the home position.
+        wrists: rules by `left` and `right`; without them, wrist poses are computed by forward kinematics.
+        quaternion_order: of wrist rotations that are quaternions.
+    """
+
+    embodiment: str = "gr1"
+    camera: str = ""
+    annotation: str = ""
+    drop_prefix: str = ""
+    groups: dict[str, PartRule] = {}
+    absent: tuple[str, ...] = ()
+    wrists: dict[Literal["left", "right"], WristRule] = {}
+    quaternion_order: Literal["wxyz", "xyzw"] = "wxyz"
+
+
+def load_mapping(name: str) -> SourceMapping:
+    """The mapping `name` from `config/sources/`, or from a path."""
+    return load_config(SourceMapping, "sources", name)
+
+
+class VectorReader:
+    """Makes our state and action vectors from an episode's columns."""
+
+    def __init__(self, mapping: SourceMapping, modality: Modality, embodiment: Embodiment) -> None:
+        """
+        Raises:
+            DialError: a joint group of the embodiment is not to be found, or has another width; the message lists the parts.
+        """
+        self.mapping, self.embodiment = mapping, embodiment
+        self._kinematics = ForwardKinematics(embodiment)
+        self._groups = list(dict.fromkeys(joint.group for joint in embodiment.joints))
+        self._state = {group: self._parts(group, modality.state, "state") for group in self._groups}
+        self._action = {group: self._parts(group, modality.action, "action") for group in self._groups}
+        self._wrists = {
+            side: tuple(self._part(name, parts, what) for what, parts in _both(modality) for name in (rule.position, rule.rotation))
+            for side, rule in mapping.wrists.items()
+        }
+
+    def states(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """State vectors, float32 (T, S)."""
+        joints = np.concatenate([self._joints(group, self._state[group], columns) for group in self._groups], 1)
+        return self._vectors(joints, columns, 0)
+
+    def actions(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Action vectors, absolute targets, float32 (T, S); parts that modality.json calls relative are added to the state."""
+        joints = []
+        for group in self._groups:
+            targets = self._joints(group, self._action[group], columns)
+            parts = self._action[group]
+            if parts and not all(part.absolute for part in parts):
+                targets = targets + self._joints(group, self._state[group], columns)
+            joints.append(targets)
+        return self._vectors(np.concatenate(joints, 1), columns, 2)
+
+    def _vectors(self, joints: np.ndarray, columns: Mapping[str, np.ndarray], first: int) -> np.ndarray:
+        reach = np.abs(joints).max(0, initial=0.0)
+        if (reach > FARTHEST_RAD).any():
+            worst = int(reach.argmax())
+            raise DialError(
+                f"joint '{self.embodiment.joint_names[worst]}' reaches {reach[worst]:.1f} rad: are these degrees? "
+                "then give its group `scale: 0.0174533` in the mapping"
+            )
+        wrists = [self._wrist(side, columns, first) for side in ("left", "right")]
+        if any(wrist is None for wrist in wrists):
+            computed = np.array([self._kinematics.wrist_poses(row) for row in joints]).reshape(-1, EEF_DIM)
+            wrists = [computed[:, 9 * i : 9 * i + 9] if wrist is None else wrist for i, wrist in enumerate(wrists)]
+        return np.concatenate([*wrists, joints], 1).astype(np.float32)
+
+    def _wrist(self, side: str, columns: Mapping[str, np.ndarray], first: int) -> np.ndarray | None:
+        if side not in self._wrists:
+            return None
+        position, rotation = self._wrists[side][first : first + 2]
+        if not (position.absolute and rotation.absolute):
+            raise DialError(f"the {side} wrist's action is relative, which is only understood of joints; leave `wrists` out of the mapping")
+        turned = matrices(rotation.of(columns), rotation.rotation or "rotation_6d", self.mapping.quaternion_order)
+        return np.concatenate([position.of(columns), rotation_to_6d(turned)], 1)
+
+    def _joints(self, group: str, parts: tuple[Part, ...], columns: Mapping[str, np.ndarray]) -> np.ndarray:
+        place = self.embodiment.group_slice(group)
+        if not parts:
+            home = self.embodiment.home_position[place.start - EEF_DIM : place.stop - EEF_DIM]
+            return np.tile(home, (len(next(iter(columns.values()))), 1))
+        rule = self.mapping.groups.get(group, PartRule(part=group))
+        values = np.concatenate([part.of(columns) for part in parts], 1).astype(np.float64)
+        values = values[:, rule.order] if rule.order else values
+        relative = not parts[0].absolute
+        return values * rule.scale + (0.0 if relative else rule.offset)
+
+    def _parts(self, group: str, parts: Mapping[str, Part], what: str) -> tuple[Part, ...]:
+        """The part of a group, or one of each of its joints, where the data names single joints."""
+        if group in self.mapping.absent:
+            return ()
+        members = [joint.name for joint in self.embodiment.joints if joint.group == group]
+        rule = self.mapping.groups.get(group)
+        if rule is None and group not in parts and all(name in parts for name in members):
+            return tuple(parts[name] for name in members)
+        part = self._part(rule.part if rule else group, parts, what)
+        width = len(rule.order) if rule and rule.order else part.end - part.start
+        if width != len(members):
+            raise DialError(
+                f"part '{part.name}' of the {what} has {width} numbers, joint group '{group}' of '{self.embodiment.name}' has "
+                f"{len(members)} joints; give the group an `order` in the mapping, or choose the embodiment that the data is of"
+            )
+        return (part,)
+
+    def _part(self, name: str, parts: Mapping[str, Part], what: str) -> Part:
+        if name not in parts:
+            raise DialError(
+                f"the {what} has no part '{name}', which embodiment '{self.embodiment.name}' needs; parts: {', '.join(parts) or 'none'}. "
+                "Name it in a mapping (config/sources/), or list the group as `absent`"
+            )
+        return parts[name]
+
+
+def _both(modality: Modality) -> tuple[tuple[str, Mapping[str, Part]], tuple[str, Mapping[str, Part]]]:
+    return ("state", modality.state), ("action", modality.action)

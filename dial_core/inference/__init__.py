@@ -1,0 +1,1 @@
+"""The two sessions at run time: numpy in, numpy out."""

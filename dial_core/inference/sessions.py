@@ -1,0 +1,219 @@
+"""The two halves of the policy at run time: numpy in, numpy out, checked against the checkpoint's contract.
+
+The ROS nodes and the evaluation use these same two classes. On a CPU the caller sets `torch.set_num_threads(1)`: with
+the other core busy two threads are many times slower than one. On CUDA a call is one captured graph in bfloat16, unless
+`capture` and `precision` say otherwise; sessions of one checkpoint share its model, and so device and precision.
+"""
+
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+
+from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from dial_core.checkpoint.contract import Contract
+from dial_core.control.overlap import Committed
+from dial_core.errors import DialError
+from dial_core.inference.cuda_graph import Captured, recorder_for
+from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
+from dial_core.model.inpainting import sample_chunk_onto
+from dial_core.model.prompt import Prompter
+from dial_core.model.system2 import Layout
+from dial_core.observation.camera_view import CameraView
+
+Prompt = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # input_ids_BT, attention_mask_BT, positions_3BT
+
+
+class System2Session:
+    """Image and instruction to foresight."""
+
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: Precision = "auto", capture: bool = True):
+        self.contract: Contract = checkpoint.contract
+        self.device = torch.device(device)
+        self._model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
+        self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
+        self._prompt: tuple[str, Prompt] | None = None
+        self._think = Captured(self._prefill, recorder_for(self.device, capture))
+
+    @classmethod
+    def from_checkpoint(cls, path: str | Path, device: str = "cpu", precision: Precision = "auto", capture: bool = True) -> Self:
+        """Loads a checkpoint folder.
+
+        Raises:
+            DialError: the folder is incomplete, damaged or does not fit.
+        """
+        return cls(load_checkpoint(path), device, precision, capture)
+
+    def unknown_words(self, instruction: str) -> list[str]:
+        """Words of an instruction that the model has never seen."""
+        return self._prompter.unknown_words(instruction)
+
+    def foresight(self, image: np.ndarray, instruction: str) -> np.ndarray:
+        """The foresight (N, d) alone; see `look`."""
+        return self.look(image, instruction)[0]
+
+    @torch.inference_mode()
+    def look(self, image: np.ndarray, instruction: str) -> tuple[np.ndarray, np.ndarray]:
+        """One prefill of System-2.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            instruction: what to do.
+
+        Returns:
+            The foresight and the tokens of the current view, in whose space it lies: float32 (N, d) each.
+
+        Raises:
+            DialError: wrong image shape or dtype, or an empty instruction.
+        """
+        foresight, view = self._think(_image_tensor(image, self.contract.views[0], self.device), *self._encoded(instruction))
+        return foresight[0].float().cpu().numpy(), view[0].float().cpu().numpy()
+
+    def _prefill(self, pixels_BHWC, input_ids_BT, attention_mask_BT, positions_3BT) -> tuple[torch.Tensor, torch.Tensor]:
+        """Foresight and view (1, N, d) from an image and a prompt without padding."""
+        image_tokens = self._model.encode_image(pixels_BHWC)
+        foresight = self._model.system2(image_tokens, input_ids_BT, attention_mask_BT, Layout(positions_3BT, None))
+        return foresight, image_tokens[..., self._model.arch.view_part]
+
+    @torch.inference_mode()
+    def image_tokens(self, image: np.ndarray) -> np.ndarray:
+        """Enc_ViT, what a foresight predicts: uint8 image (H, W, 3) to float32 (N, d).
+
+        Raises:
+            DialError: wrong image shape or dtype.
+        """
+        tokens = self._model.encode_image(_image_tensor(image, self.contract.views[0], self.device))
+        return tokens[0, :, self._model.arch.view_part].float().cpu().numpy()
+
+    def _encoded(self, instruction: str) -> Prompt:
+        """The prompt; the last one is kept, as an instruction stays for many images."""
+        if self._prompt is None or self._prompt[0] != instruction:
+            input_ids, attention_mask = self._prompter.encode([instruction])
+            positions = self._model.system2.run_time_layout(input_ids, attention_mask).positions
+            self._prompt = instruction, (input_ids.to(self.device), attention_mask.to(self.device), positions.to(self.device))
+        return self._prompt[1]
+
+
+class System1Session:
+    """Image, foresight and state to an action chunk."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        flow_steps: int = 4,
+        noise_seed: int = 0,
+        slot: int = 0,
+        precision: Precision = "auto",
+        capture: bool = True,
+    ):
+        if flow_steps < 1:
+            raise DialError(f"flow_steps must be at least 1, got {flow_steps}")
+        self.contract: Contract = checkpoint.contract
+        self.device = torch.device(device)
+        self.flow_steps, self.slot = flow_steps, slot
+        self._dtype = dtype_of(precision, self.device)
+        self._model = ready_to_infer(checkpoint.model, self.device, self._dtype)
+        self._schedule = self._model.system1.schedule(flow_steps, slot)
+        self._act = Captured(self._free_chunk, recorder_for(self.device, capture))
+        self._normaliser = checkpoint.normaliser
+        # One noise for the life of the session: chunks of successive observations then differ by what was seen only.
+        noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, self.contract.action_dim))
+        self._noise = torch.tensor(noise, dtype=torch.float32, device=self.device)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        flow_steps: int = 4,
+        noise_seed: int = 0,
+        precision: Precision = "auto",
+        capture: bool = True,
+    ) -> Self:
+        """Loads a checkpoint folder.
+
+        Raises:
+            DialError: the folder is incomplete, damaged or does not fit.
+        """
+        return cls(load_checkpoint(path), device, flow_steps, noise_seed, precision=precision, capture=capture)
+
+    def chunk(
+        self,
+        images: np.ndarray | tuple[np.ndarray, ...],
+        foresight: np.ndarray,
+        state: np.ndarray,
+        committed: Committed | None = None,
+    ) -> np.ndarray:
+        """One ViT pass a camera, one fusion pass, `flow_steps` Euler steps of the decoder.
+
+        Args:
+            images: uint8 (H, W, 3), RGB; or one of every camera of the contract, in its order.
+            foresight: (N, d), from the System-2 of the same checkpoint.
+            state: (S,), physical units (m, rad).
+            committed: actions that the chunk must agree with (real-time chunking); None leaves it free.
+
+        Returns:
+            float32 (horizon, A) absolute targets in physical units; row k is to be reached (k + 1) / rate_hz after
+            the observation.
+
+        Raises:
+            DialError: wrong shapes or dtypes, values that are not finite, or not as many images as the contract has cameras.
+        """
+        views = self._views(images if isinstance(images, tuple) else (images,))
+        encoded = self._normaliser.encode_state(_finite("state", state, (self.contract.state_dim,)))
+        foresight = _finite("foresight", foresight, self.contract.foresight_shape)
+        inputs = (self._vector(foresight), self._vector(encoded), *views)
+        chunk = self._act(*inputs) if committed is None else self._led_chunk(committed, *inputs)
+        return self._normaliser.decode_action(chunk[0].cpu().numpy())
+
+    def _free_chunk(self, foresight_BND, state_BS, *views_BHWC) -> torch.Tensor:
+        """Normalised chunk (1, H, A)."""
+        fused_BMD, state_BS = self._condition(foresight_BND, state_BS, *views_BHWC)
+        return self._model.sample_chunk(fused_BMD, state_BS, self._noise, embodiment_id=self.slot, schedule=self._schedule)
+
+    @torch.no_grad()
+    def _led_chunk(self, committed: Committed, *inputs: torch.Tensor) -> torch.Tensor:
+        """Normalised chunk (1, H, A) that agrees with committed actions; never captured, as its steps need gradients."""
+        onto = self._vector(self._normaliser.encode_action(committed.actions.astype(np.float32))), self._vector(committed.weights)[0]
+        fused_BMD, state_BS = self._condition(*inputs)
+        return sample_chunk_onto(self._model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
+
+    def _condition(self, foresight_BND, state_BS, *views_BHWC) -> tuple[torch.Tensor, torch.Tensor]:
+        """The fused condition and the state, in the model's dtype."""
+        views = [self._model.encode_image(view) for view in views_BHWC]
+        return self._model.condition(foresight_BND.to(self._dtype), *views), state_BS.to(self._dtype)
+
+    def _vector(self, values: np.ndarray) -> torch.Tensor:
+        """float32 on the device, as a batch of one."""
+        return torch.tensor(values, dtype=torch.float32, device=self.device)[None]
+
+    def _views(self, images: tuple[np.ndarray, ...]) -> list[torch.Tensor]:
+        """Pixels (1, H, W, 3) of every camera."""
+        cameras = self.contract.views
+        if len(images) != len(cameras):
+            names = ", ".join(view.name for view in cameras)
+            raise DialError(f"checkpoint {self.contract.model_id} sees {len(cameras)} cameras ({names}), got {len(images)} images")
+        return [_image_tensor(image, view, self.device) for image, view in zip(images, cameras, strict=True)]
+
+
+def _image_tensor(image: np.ndarray, view: CameraView, device: torch.device) -> torch.Tensor:
+    """(1, H, W, 3) uint8 on the device."""
+    expected = (view.height, view.width, 3)
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
+        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise DialError(f"image of camera '{view.name}': expected uint8 {expected}, got {got}")
+    # A copy: messages give read-only memory, which torch does not take.
+    return torch.tensor(image, device=device)[None]
+
+
+def _finite(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """float32 array of the expected shape."""
+    values = np.asarray(values, np.float32)
+    if values.shape != tuple(shape):
+        raise DialError(f"{name}: expected shape {tuple(shape)}, got {values.shape}")
+    if not np.isfinite(values).all():
+        bad = np.argwhere(~np.isfinite(values))[0].tolist()
+        raise DialError(f"{name}: expected finite values, got {values[tuple(bad)]} at {bad}")
+    return values

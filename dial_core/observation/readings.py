@@ -1,0 +1,171 @@
+"""How messages become an observation: pixels of a frame, joints of its moment. One code for the live System-1 and for bags.
+
+Nothing here imports ROS: a message is whatever has its fields, be it rclpy's or one that rosbags decoded.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from dial_core.control.foresight_gate import Foresight
+from dial_core.control.motion import NANOSECONDS
+from dial_core.errors import DialError
+from dial_core.observation.encodings import ENCODINGS, to_rgb
+
+JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
+LONGEST_ID = 100  # [characters] of an instruction's id; a uuid has 36
+_CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
+CAMERA_GAP_S = 0.05  # and frames of the further cameras
+
+T = TypeVar("T")
+
+
+class UnreadableMessageError(DialError):
+    """A message that arrived does not hold what its fields promise, or what we need."""
+
+
+class StampedHistory(Generic[T]):
+    """What came lately by stamp, so that a frame finds what was there at its own moment."""
+
+    def __init__(self, length: int = 200) -> None:
+        self._entries: deque[tuple[int, T]] = deque(maxlen=length)
+
+    def add(self, stamp_ns: int, value: T) -> None:
+        """Notes the newest; a stamp that goes back means that the sender's clock did: what came before is forgotten."""
+        if self._entries and stamp_ns < self._entries[-1][0]:
+            self._entries.clear()
+        self._entries.append((stamp_ns, value))
+
+    def at(self, stamp_ns: int, max_gap_s: float) -> T | None:
+        """The last one of `stamp_ns` or before, unless more than `max_gap_s` [s] before it."""
+        for entry_ns, value in reversed(self._entries):
+            if entry_ns <= stamp_ns:
+                return value if stamp_ns - entry_ns <= max_gap_s * NANOSECONDS else None
+        return None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came yet."""
+        return not self._entries
+
+    def clear(self) -> None:
+        """Forgets all (the clock jumped)."""
+        self._entries.clear()
+
+
+class JointHistory(StampedHistory[np.ndarray]):
+    """Recent joint positions (J,) [rad] by stamp."""
+
+
+class JointOrder:
+    """Reads positions from JointState messages by joint name; remembers where they stand while the names stay."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = tuple(names)
+        self._seen: list[str] | None = None
+        self._index: np.ndarray = np.empty(0, dtype=np.intp)
+
+    def positions(self, message: Any) -> np.ndarray:
+        """Positions (J,) [rad] of a JointState in our order; extra joints are ignored.
+
+        Raises:
+            UnreadableMessageError: a joint is missing, or has no position.
+        """
+        if message.name != self._seen:
+            place = {name: i for i, name in enumerate(message.name)}
+            missing = [name for name in self._names if name not in place]
+            if missing:
+                raise UnreadableMessageError(
+                    f"joint state lacks {', '.join(missing)}; it has {', '.join(message.name) or 'no names'}. "
+                    f"Check the embodiment's joint names against the robot's"
+                )
+            self._index = np.array([place[name] for name in self._names], dtype=np.intp)
+            self._seen = list(message.name)
+        if len(message.position) != len(message.name):
+            raise UnreadableMessageError(f"joint state names {len(message.name)} joints but has {len(message.position)} positions")
+        positions = np.frombuffer(message.position, dtype=np.float64)[self._index]
+        if not np.isfinite(positions).all():
+            bad = [name for name, ok in zip(self._names, np.isfinite(positions), strict=True) if not ok]
+            raise UnreadableMessageError(f"joint state has positions that are not finite: {', '.join(bad)}")
+        return positions
+
+
+def require_readable_image(message: Any, size: tuple[int, int] | None = None) -> None:
+    """What can be told of an Image or CompressedImage without decoding it; `size`: the height and width [px] that it must have.
+
+    Raises:
+        UnreadableMessageError: another size, an encoding without colours, or fewer bytes than it says.
+    """
+    if hasattr(message, "format"):  # a CompressedImage
+        if not len(message.data):
+            raise UnreadableMessageError(f"compressed image '{message.format}' is empty; check the camera driver")
+        return
+    _require_size(message.height, message.width, size)
+    encoding = ENCODINGS.get(message.encoding)
+    if encoding is None:
+        raise UnreadableMessageError(f"image encoding '{message.encoding}' has no colours; use one of: {', '.join(ENCODINGS)}")
+    smallest = message.width * encoding.channels * np.dtype(encoding.element).itemsize
+    if message.step < smallest or len(message.data) < message.height * message.step:
+        raise UnreadableMessageError(
+            f"image of {message.height}x{message.width} {message.encoding} with step {message.step} holds {len(message.data)} bytes, "
+            f"too few; check the camera driver"
+        )
+
+
+def image_from_message(message: Any, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 RGB of an Image (rgb8, bgr8: a view of it) or CompressedImage. `size`: as in `require_readable_image`.
+
+    Raises:
+        UnreadableMessageError: as `require_readable_image`, or a compressed image that cannot be decoded.
+    """
+    require_readable_image(message, size)
+    if hasattr(message, "format"):
+        pixels = _decompressed(message)
+        _require_size(pixels.shape[0], pixels.shape[1], size)
+        return pixels
+    rows = np.frombuffer(message.data, dtype=np.uint8, count=message.height * message.step).reshape(message.height, message.step)
+    return to_rgb(rows, message.width, ENCODINGS[message.encoding], bool(message.is_bigendian))
+
+
+def _require_size(height: int, width: int, size: tuple[int, int] | None) -> None:
+    if size and (height, width) != size:
+        raise UnreadableMessageError(
+            f"image is {height}x{width}, the embodiment says that the camera gives {size[0]}x{size[1]}; set the one or the other"
+        )
+
+
+def _decompressed(message: Any) -> np.ndarray:
+    import cv2
+
+    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    if decoded is None:
+        raise UnreadableMessageError(
+            f"compressed image '{message.format}' of {len(message.data)} bytes cannot be decoded; is it jpeg or png?"
+        )
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+def foresight_from_message(message: Any) -> Foresight:
+    """The foresight of a LatentForesight as it came. Tokens are float32; flat if they do not fill the shape, empty for an unknown dtype."""
+    shape = tuple(int(n) for n in message.shape)
+    tokens: np.ndarray = np.empty(0, dtype=np.float32)
+    if message.dtype in ("float32", "float16"):
+        element = np.dtype(message.dtype).newbyteorder("<")
+        whole = len(message.data) // element.itemsize
+        tokens = np.frombuffer(message.data, dtype=element, count=whole)
+        # Bytes left over, or too few, stay flat: the gate then refuses the shape.
+        if len(message.data) == element.itemsize * int(np.prod(shape)):
+            tokens = tokens.reshape(shape)
+    return Foresight(
+        tokens=tokens,
+        shape=shape,
+        dtype=message.dtype[:_CUT],
+        stamp_ns=message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec,
+        seq=message.seq,
+        instruction_id=message.instruction_id[:_CUT],
+        model_id=message.model_id[:_CUT],
+    )

@@ -1,0 +1,1 @@
+"""What a robot is: embodiment, URDF, kinematics, rotations."""

@@ -1,1 +1,0 @@
-"""What runs on the robot: sessions, stitching, guard. Knows nothing of ROS."""

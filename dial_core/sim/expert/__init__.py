@@ -1,0 +1,1 @@
+"""The scripted expert: from privileged poses to absolute joint targets."""

@@ -1,0 +1,103 @@
+"""The frozen vision tower's tokens of every frame of a dataset, computed once and kept as a memory map."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset
+from dial_core.errors import DialError
+from dial_core.jobs.progress import progress_bar
+from dial_core.jobs.workers import run_jobs
+from dial_core.model.dial import DialModel
+
+_BATCH = 64
+_EPISODES_PER_JOB = 10
+
+_opened: dict[tuple[str, str], tuple[DialModel, LeRobotDataset]] = {}
+
+
+@dataclass(frozen=True)
+class FeatureJob:
+    """Encode the frames of some episodes of a dataset into the rows of `file`."""
+
+    model: str
+    dataset: str
+    file: str
+    first_episode: int
+    last_episode: int
+
+
+def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int) -> np.ndarray:
+    """Image tokens of every frame, float16 memory map (F, N, d), read only; computed first where they are missing.
+
+    They lie in the dataset's folder under the hash of the vision tower, so that every model with the same (frozen) tower
+    shares them. Interrupted, the work goes on where it was.
+    """
+    model = DialModel.from_pretrained(model_folder)
+    folder = dataset.folder / "features" / vision_hash(model)
+    file = folder / "tokens.npy"
+    _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.feature_width))
+    jobs = list(_missing_jobs(model_folder, dataset, file))
+    todo = sum(job.last_episode - job.first_episode for job in jobs)
+    if jobs:
+        with progress_bar("image tokens of episodes", len(dataset.episodes), len(dataset.episodes) - todo) as advance:
+            for result in run_jobs(encode_episodes, jobs, workers):
+                if result.error:
+                    raise DialError(f"Encoding episodes of {dataset.folder} failed: {result.error}")
+                _done_mark(file, result.job.first_episode).touch()
+                advance(result.job.last_episode - result.job.first_episode)
+    return np.load(file, mmap_mode="r")
+
+
+def encode_episodes(job: FeatureJob) -> None:
+    """Decodes and encodes the frames of one job's episodes, and writes their rows."""
+    key = (job.model, job.dataset)
+    if key not in _opened:
+        _opened[key] = (DialModel.from_pretrained(job.model).eval(), LeRobotDataset(Path(job.dataset)))
+    model, dataset = _opened[key]
+    rows = np.load(job.file, mmap_mode="r+")
+    for span in dataset.episodes[job.first_episode : job.last_episode]:
+        rows[span.first : span.first + span.length] = _encode(model, dataset, span)
+    rows.flush()
+
+
+def vision_hash(model: DialModel) -> str:
+    """Short SHA-256 of the weights that make image tokens: the vision tower with its merger, and a second tower."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        if "visual" in name or name.startswith("view_encoder."):
+            digest.update(name.encode())
+            digest.update(value.detach().float().cpu().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
+def _encode(model: DialModel, dataset: LeRobotDataset, span: EpisodeSpan) -> np.ndarray:
+    frames = torch.from_numpy(dataset.frames(span)).to(model.device)
+    return np.concatenate([model.encode_image(part).half().cpu().numpy() for part in frames.split(_BATCH)])
+
+
+def _allocate(file: Path, shape: tuple[int, int, int]) -> None:
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(".partial")
+    np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
+    partial.rename(file)
+
+
+def _missing_jobs(model_folder: Path, dataset: LeRobotDataset, file: Path) -> Iterator[FeatureJob]:
+    episodes = len(dataset.episodes)
+    for first in range(0, episodes, _EPISODES_PER_JOB):
+        if not _done_mark(file, first).exists():
+            last = min(first + _EPISODES_PER_JOB, episodes)
+            yield FeatureJob(str(model_folder), str(dataset.folder), str(file), first, last)
+
+
+def _done_mark(file: Path, first_episode: int) -> Path:
+    return file.parent / f"episodes-{first_episode:06d}.done"

@@ -1,0 +1,217 @@
+"""`dial pretrain`: gives the tiny VLM its eyes, by next-token training from scratch on rendered tabletop views.
+
+Two parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
+tower is frozen, its tokens are computed once, and the language model goes on alone at a third of the cost: it learns
+which word means which thing long after the tower can tell them apart.
+
+It is a stand-in for Qwen's pretraining, at a size at which no pretrained model exists: afterwards the vision tower and
+the text embedding are frozen, as in the paper (Sec. 4.1), and the language model is System-2's starting point.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from dial_core.checkpoint.checkpoint import save_checkpoint
+from dial_core.config import Config, load_config
+from dial_core.jobs.progress import progress_bar
+from dial_core.model.dial import DialModel
+from dial_core.model.language_head import next_token_loss
+from dial_core.model.normalise import Normaliser
+from dial_core.model.prompt import Prompter
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.robot.embodiment import load_embodiment
+from dial_core.sim.task import load_task
+from dial_core.training.mixture import Mixture, draw_stream
+from dial_core.training.optimisation import Optimisation
+from dial_core.training.pretrain.grounding import Vocabulary, object_question, question, shift_view, vocabulary_of
+from dial_core.training.pretrain.patch_grounding import PatchGrounding
+from dial_core.training.pretrain.pointing import measure_pointing
+from dial_core.training.pretrain.views import Views, load_views, render_views
+from dial_core.training.trainer import run_training
+
+
+class PretrainRecipe(Config):
+    """What to render, and how to train on it: `optimisation` trains everything, `reading` the language model alone.
+
+    The vision tower is exact to a pixel long before the language model can read it, and a step of the language model
+    alone, on `reading_views` views encoded once, costs a third.
+    """
+
+    model: str
+    task: str
+    views: int = Field(gt=0)
+    held_out: int = Field(gt=0)
+    view_seed: int = 0
+    shift_px: int = Field(default=4, ge=0)
+    brightness: float = Field(default=0.1, ge=0)
+    optimisation: Optimisation  # seeing
+    reading_views: int = Field(gt=0)
+    reading: Optimisation
+
+
+@dataclass
+class PretrainOutput:
+    """Of a batch: `text_loss`, mean cross-entropy [nat] of the answers' tokens; `patch_loss` (PatchGrounding); their sum."""
+
+    loss: Tensor
+    text_loss: Tensor
+    patch_loss: Tensor | None = None
+
+
+class ViewQuestions:
+    """Sample k: a random question about a view, moved and brightened at random: (image, places, prompt, answer)."""
+
+    def __init__(self, views: Views, vocabulary: Vocabulary, recipe: PretrainRecipe) -> None:
+        self.views, self.vocabulary, self.recipe = views, vocabulary, recipe
+        self.seed = recipe.optimisation.seed
+        self.mixture = Mixture({"views": len(views)}, {"views": 1.0}, self.seed)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray, str, str]:
+        _, index = self.mixture.draw(number)
+        rng = draw_stream(self.seed, number)
+        image, places = shift_view(self.views.images[index], self.views.visible(index), self.recipe.shift_px, rng)
+        factor = 1.0 + self.recipe.brightness * rng.uniform(-1.0, 1.0)
+        image = np.clip(image * np.float32(factor), 0, 255).astype(np.uint8)
+        prompt, answer = question(places, image.shape[1], rng, self.vocabulary)
+        missing = (np.nan, np.nan)
+        shares_K2 = np.array([places.get(name, missing) for name in self.views.names], np.float32) / image.shape[1]
+        return image, shares_K2, prompt, answer
+
+
+class TokenQuestions:
+    """Sample k: a question about one of the objects in a view, on the frozen tower's tokens: (tokens (N, D), prompt, answer).
+
+    Only about objects: each is in one view of four, plate and hand are in nearly all, and are learned first anyway.
+    """
+
+    def __init__(self, tokens: np.ndarray, views: Views, vocabulary: Vocabulary, seed: int) -> None:
+        self.tokens, self.views, self.vocabulary = tokens, views, vocabulary
+        self.telling = [index for index in range(len(views)) if set(vocabulary.objects) & set(views.visible(index))]
+        self.seed, self.mixture = seed, Mixture({"views": len(self.telling)}, {"views": 1.0}, seed)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, str, str]:
+        view, size_px = self.telling[self.mixture.draw(number)[1]], self.views.images.shape[2]
+        rng = draw_stream(self.seed, number)
+        return self.tokens[view], *object_question(self.views.visible(view), size_px, rng, self.vocabulary)
+
+
+class Collate:
+    """Items of `ViewQuestions` -> pixels uint8 (B, H, W, 3), places (B, K, 2), token rows int64 (B, T) with labels."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self.prompter = prompter
+
+    def __call__(self, items: list[tuple[np.ndarray, np.ndarray, str, str]]) -> dict[str, Tensor]:
+        images, places, prompts, answers = zip(*items, strict=True)
+        ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
+        pixels = torch.from_numpy(np.stack(images))
+        text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
+        return {"pixels": pixels, "places": torch.from_numpy(np.stack(places))} | text
+
+
+class CollateTokens:
+    """Items of `TokenQuestions` -> image tokens float (B, N, D), token rows int64 (B, T) with labels."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self.prompter = prompter
+
+    def __call__(self, items: list[tuple[np.ndarray, str, str]]) -> dict[str, Tensor]:
+        tokens, prompts, answers = zip(*items, strict=True)
+        ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
+        text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
+        return {"image_tokens": torch.from_numpy(np.stack(tokens).astype(np.float32))} | text
+
+
+class Grounding(nn.Module):
+    """The VLM of a DialModel under both losses, gradients to the vision tower included."""
+
+    def __init__(self, model: DialModel, names: int) -> None:
+        super().__init__()
+        self.model = model
+        self.patches = PatchGrounding(model.arch.width, names, model.arch.token_grid[0])
+
+    def forward(self, pixels: Tensor, places: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
+        """Losses of a batch. pixels uint8 (B, H, W, 3); places float (B, K, 2) in [0, 1); the rest int64 (B, T)."""
+        image_tokens_BND = self.model.vision_tokens(pixels)
+        text_loss = next_token_loss(self.model, image_tokens_BND, input_ids, attention_mask, labels)
+        patch_loss = self.patches(image_tokens_BND, places)
+        return PretrainOutput(text_loss + patch_loss, text_loss, patch_loss)
+
+
+class Reading(nn.Module):
+    """The language model of a DialModel under the next-token loss, on given image tokens."""
+
+    def __init__(self, model: DialModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
+        """Loss of a batch. image_tokens float (B, N, D); the rest int64 (B, T)."""
+        loss = next_token_loss(self.model, image_tokens, input_ids, attention_mask, labels)
+        return PretrainOutput(loss, loss)
+
+
+def pretrain(recipe_name: str, out: Path, workers: int, command: str) -> dict:
+    """Renders the views (or finds them), trains, and writes `out/checkpoint` and `out/pointing.json`; returns its content.
+
+    Resumable: views are kept as shards, the training has checkpoints. `command` is told in the model card.
+    """
+    recipe = load_config(PretrainRecipe, "training", recipe_name)
+    words = vocabulary_of(load_task(recipe.task))
+    views = load_views(render_views(recipe.task, recipe.views, recipe.view_seed, out / "views", workers))
+    order = np.random.default_rng(recipe.view_seed).permutation(len(views))
+    held_out, shown = views.take(order[: recipe.held_out]), views.take(order[recipe.held_out :])
+    model = DialModel.from_preset(recipe.model, recipe.optimisation.seed)
+    model.set_trainable("pretrain")
+    tokenizer = tiny_tokenizer()
+    prompter = Prompter(tokenizer, model.arch.foresight_tokens)
+    data = ViewQuestions(shown, words, recipe)
+    torch.manual_seed(recipe.optimisation.seed)  # the heads that are thrown away afterwards
+    run_training(Grounding(model, len(views.names)), data, Collate(prompter), recipe.optimisation, out / "training", "pretrain")
+    model.backbone.visual.requires_grad_(False)
+    told = shown.take(np.arange(min(recipe.reading_views, len(shown))))
+    read = TokenQuestions(_tokens(model, told, out / "tokens.npy"), told, words, recipe.reading.seed)
+    run_training(Reading(model), read, CollateTokens(prompter), recipe.reading, out / "reading", "reading")
+    report = measure_pointing(model, prompter, held_out, words)
+    robot = load_embodiment()
+    unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
+    save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command))
+    (out / "pointing.json").write_text(json.dumps(report, indent=2) + "\n")
+    return report
+
+
+@torch.no_grad()
+def _tokens(model: DialModel, views: Views, file: Path) -> np.ndarray:
+    """The tower's tokens of all views, float16 (V, N, D), computed once and kept in `file`."""
+    if not file.exists():
+        model.eval()
+        batches = [slice(first, first + 64) for first in range(0, len(views), 64)]
+        parts = []
+        with progress_bar("image tokens of views", len(views)) as advance:
+            for batch in batches:
+                parts.append(model.encode_image(torch.from_numpy(views.images[batch])).half().numpy())
+                advance(len(parts[-1]))
+        partial = file.with_suffix(".partial.npy")
+        np.save(partial, np.concatenate(parts))
+        partial.rename(file)
+    return np.load(file)
+
+
+def _card(recipe: PretrainRecipe, report: dict, command: str) -> str:
+    return f"""# {recipe.model}, pretrained to point
+
+Made by `{command}`: next-token training, with dense grounding of the image tokens, from scratch on {recipe.views}
+rendered views of {recipe.task}. It stands in for Qwen's pretraining; System-1, the foresight queries and the foresight head are untrained.
+
+Recipe: `{recipe.model_dump_json()}`
+
+On {recipe.held_out} held-out views: `{json.dumps(report)}`
+"""

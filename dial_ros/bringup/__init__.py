@@ -1,0 +1,1 @@
+"""Which nodes run, with which values: graph, runner, launch descriptions, Gazebo, security policy."""

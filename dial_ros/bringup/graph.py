@@ -1,0 +1,177 @@
+"""Which nodes run, with which parameters and remappings: plain data, read by launch/*.launch.py and by runner.py.
+
+Graphs. `sim`: system2, system1 and mujoco_robot, which stands for robot and controllers. `humanoid`: the same without
+mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML names them. `record`: the recorder, beside
+one of these or beside a teleoperated robot.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dial_core.config import config_path, config_root
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+
+Value = str | int | float | bool
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What a user may choose for a graph; becomes a launch argument and an option of the runner."""
+
+    name: str
+    default: Value
+    description: str
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of a graph."""
+
+    name: str  # ROS node name, which is also the executable in lib/dial_ros
+    module: str  # for `python -m`
+    parameter_file: Path  # defaults; `parameters` go on top
+    parameters: dict[str, Value]
+    remappings: dict[str, str] = field(default_factory=dict)  # name inside the node -> name on the robot
+    required: bool = True  # when it dies, the graph is stopped
+
+    @property
+    def executable(self) -> str:
+        """Name for `ros2 run dial_ros <executable>`."""
+        return self.name
+
+
+_POLICY_ARGUMENTS = (
+    Argument("robot", "gr1", "embodiment: a name in config/embodiments/, or a path to a YAML file"),
+    Argument("checkpoint", "", "folder of the trained model; empty: the dial-tiny that comes with the package"),
+    Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
+    Argument("cameras", "", "other topics of the robot's cameras, CAMERA=TOPIC and commas between; empty: as the embodiment says"),
+    Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+    Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
+    Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
+    Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller hears of it"),
+    Argument("autostart", True, "configure and activate the nodes at once; false: leave that to `ros2 lifecycle set`"),
+)
+_SIM_TIME = Argument("use_sim_time", True, "take the time from /clock, which mujoco_robot publishes")
+_ROBOT_TIME = Argument("use_sim_time", False, "take the time from /clock; true only when playing back a bag or in a simulator")
+
+ARGUMENTS: dict[str, tuple[Argument, ...]] = {
+    "sim": (
+        *_POLICY_ARGUMENTS,
+        _SIM_TIME,
+        Argument("task", "PlacematToPlate", "task of the simulated world: a name in config/tasks/"),
+        Argument("seed", 100_000, "seed of the first scene; training uses 0 to 99999"),
+        Argument("real_time_factor", 1.0, "upper bound of simulated over wall time [1]; 0: as fast as it goes"),
+        Argument("scene_camera", False, "also publish image/scene, a view from the side"),
+    ),
+    "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME),
+    "record": (
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart", "controllers", "dry_run")),
+        _ROBOT_TIME,
+        Argument("directory", "recordings", "folder in which every episode gets a folder"),
+    ),
+}
+
+
+def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
+    """The nodes of the graph `kind` (`sim`, `humanoid` or `record`), with `chosen` in place of the arguments' defaults.
+
+    Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
+
+    Raises:
+        DialError: unknown graph, argument, robot or camera, or a value that is not of the argument's type.
+    """
+    values = resolve_arguments(kind, chosen)
+    embodiment = load_embodiment(str(values["robot"]))
+    if kind == "record":
+        own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")} | {"embodiment": values["robot"]}
+        commands = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
+        return (_node("recorder", own, _robot_topics(embodiment) | commands),)
+    remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
+    if kind == "sim" and values["namespace"]:
+        remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two
+    everywhere = {name: values[name] for name in ("use_sim_time", "autostart", "camera")} | {"embodiment": values["robot"]}
+    policy = everywhere | {"checkpoint": values["checkpoint"] or str(default_checkpoint()), "device": values["device"]}
+    trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
+    nodes = [_node("system2", policy, remappings), _node("system1", policy, remappings | trajectories)]
+    if kind == "sim":
+        world = {name: values[name] for name in ("task", "seed", "real_time_factor", "scene_camera")}
+        # The robot makes the clock: it must not wait for it.
+        nodes.insert(0, _node("mujoco_robot", everywhere | world | {"use_sim_time": False}, remappings))
+    return tuple(nodes)
+
+
+def resolve_arguments(kind: str, chosen: dict[str, Value]) -> dict[str, Value]:
+    """Every argument of the graph `kind` with its value, typed like its default. Raises DialError."""
+    if kind not in ARGUMENTS:
+        raise DialError(f"no graph '{kind}'; graphs: {', '.join(ARGUMENTS)}")
+    known = {argument.name: argument for argument in ARGUMENTS[kind]}
+    if unknown := sorted(set(chosen) - set(known)):
+        raise DialError(f"graph '{kind}' has no argument {', '.join(unknown)}; arguments: {', '.join(known)}")
+    return {name: _typed(argument, chosen.get(name, argument.default)) for name, argument in known.items()}
+
+
+def environment(kind: str) -> dict[str, str]:
+    """Environment variables the processes of a graph need; whoever starts them keeps what the user has set already."""
+    variables = {
+        "FASTRTPS_DEFAULT_PROFILES_FILE": str(config_root() / "fastdds.xml"),  # images overrun the default shared memory
+        "OMP_NUM_THREADS": "1",  # two nodes share the cores: torch's threads would only wait for each other
+    }
+    if kind == "sim":
+        variables |= {
+            "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # a simulated robot must not answer to someone else's network
+            "MUJOCO_GL": "egl",
+        }
+    return variables
+
+
+def default_checkpoint() -> Path:
+    """The folder of the dial-tiny that comes with the package, beside `config/`."""
+    return config_root().parent / "checkpoints" / "dial_tiny"
+
+
+def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:
+    return NodeSpec(name, f"dial_ros.{name}.{name}_node", config_path("nodes", name), parameters, remappings)
+
+
+def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: str = "") -> dict[str, str]:
+    """Remappings from the interface's topic names to the robot's, only where they differ; `camera`, if given, must be the robot's."""
+    names = [c.name for c in embodiment.cameras]
+    if camera is not None and camera not in names:
+        raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {', '.join(names)}")
+    renamed = _pairs("cameras", cameras, names)
+    topics = {f"image/{c.name}": renamed.get(c.name, c.topic) for c in embodiment.cameras}
+    topics |= {f"{ours}/compressed": f"{theirs}/compressed" for ours, theirs in topics.items()}  # image_transport's convention
+    topics["joint_states"] = embodiment.joint_states_topic
+    return {ours: theirs for ours, theirs in topics.items() if ours != theirs}
+
+
+def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> dict[str, str]:
+    """Remappings of System-1's trajectories: to the robot's controllers by their own names, or aside."""
+    ours = [controller.name for controller in embodiment.controllers]
+    theirs = _pairs("controllers", renamed, ours)
+    topics = {name: f"{theirs.get(name, name)}/joint_trajectory" for name in ours}
+    if dry_run:  # an absolute name too goes below dry_run/, in the robot's own namespace
+        topics = {name: f"dry_run/{topic.lstrip('/')}" for name, topic in topics.items()}
+    return {f"{name}/joint_trajectory": topic for name, topic in topics.items() if f"{name}/joint_trajectory" != topic}
+
+
+def _pairs(argument: str, text: str, ours: list[str]) -> dict[str, str]:
+    """`OURS=THEIRS, ...` as a mapping. Raises DialError for a name that is none of `ours`, or half a pair."""
+    split = [pair.partition("=") for pair in text.split(",") if pair.strip()]
+    pairs = {name.strip(): other.strip() for name, _, other in split}
+    if wrong := [name for name, other in pairs.items() if name not in ours or not other]:
+        raise DialError(f"argument {argument}: '{', '.join(wrong)}' wants OURS=THEIRS with OURS of: {', '.join(ours)}")
+    return pairs
+
+
+def _typed(argument: Argument, value: Value) -> Value:
+    wanted = type(argument.default)
+    if wanted is bool and isinstance(value, str):
+        if value.lower() not in ("true", "false"):
+            raise DialError(f"argument {argument.name}: '{value}' is neither true nor false")
+        return value.lower() == "true"
+    try:
+        return wanted(value)
+    except ValueError as error:
+        raise DialError(f"argument {argument.name}: '{value}' is not of type {wanted.__name__}") from error

@@ -1,0 +1,194 @@
+"""Starts a graph where `ros2 launch` is not installed: the same processes, from the same data (graph.py), with the standard library.
+
+python -m dial_ros.bringup.runner sim                       (arguments: --help)
+
+Lines of the nodes appear with their name in front. SIGINT and SIGTERM are passed on; when a required node dies, all are
+stopped and its status becomes the runner's.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from dial_core.errors import DialError
+from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, Value, environment, graph
+
+STOP_GRACE_S = 8.0  # after SIGINT, before SIGKILL: a node finishes its inference and destroys its publishers
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def command(node: NodeSpec, namespace: str = "") -> list[str]:
+    """The command line of one node, as `ros2 run` would make it."""
+    rules = [f"__node:={node.name}", *(f"{ours}:={theirs}" for ours, theirs in node.remappings.items())]
+    if namespace:
+        rules.append(f"__ns:=/{namespace.strip('/')}")
+    line = [sys.executable, "-m", node.module, "--ros-args", "--params-file", str(node.parameter_file)]
+    for rule in rules:
+        line += ["-r", rule]
+    for name, value in node.parameters.items():
+        line += ["-p", f"{name}:={_yaml(value)}"]
+    return line
+
+
+class Runner:
+    """The running processes of a graph.
+
+    Start it in the main thread: the kernel stops the nodes when the thread that started them is gone, so that none is
+    left behind even if this process is killed.
+    """
+
+    def __init__(self, nodes: Sequence[NodeSpec], variables: dict[str, str], namespace: str = "", log_dir: Path | None = None):
+        """Nothing is started yet.
+
+        Args:
+            nodes: what to start, in order.
+            variables: environment variables for the nodes, where not set already.
+            namespace: ROS namespace of all nodes.
+            log_dir: folder for one `<node>.log` each; without it the lines go to stdout with the node's name in front.
+        """
+        self._nodes = {node.name: node for node in nodes}
+        self._environment = variables | dict(os.environ) | {"PYTHONUNBUFFERED": "1"}
+        self._namespace = namespace
+        self._log_dir = log_dir
+        self._processes: dict[str, subprocess.Popen] = {}
+        self._printers: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Starts every node and returns at once."""
+        for node in self._nodes.values():
+            self._processes[node.name] = self._spawn(node)
+
+    def dead(self) -> dict[str, int]:
+        """Exit status of every required node that has ended, by name; negative: the signal that ended it."""
+        ended = {name: process.poll() for name, process in self._processes.items() if self._nodes[name].required}
+        return {name: status for name, status in ended.items() if status is not None}
+
+    def send(self, signal_number: int) -> None:
+        """Passes a signal on to every node that still runs."""
+        for process in self._processes.values():
+            if process.poll() is None:
+                process.send_signal(signal_number)
+
+    def send_to(self, name: str, signal_number: int) -> None:
+        """Sends a signal to one node, if it still runs."""
+        if self._processes[name].poll() is None:
+            self._processes[name].send_signal(signal_number)
+
+    def process(self, name: str) -> subprocess.Popen:
+        """The newest process of a node."""
+        return self._processes[name]
+
+    def start_again(self, name: str) -> None:
+        """A new process for a node that has ended; its log goes on."""
+        self._processes[name] = self._spawn(self._nodes[name], log_mode="a")
+
+    def wait(self, stop_requested: threading.Event, period_s: float = 0.1) -> dict[str, int]:
+        """Blocks until `stop_requested` is set or a required node has ended; returns `dead()`."""
+        while not stop_requested.wait(period_s) and not self.dead():
+            pass
+        return self.dead()
+
+    def stop(self, grace_s: float = STOP_GRACE_S) -> dict[str, int]:
+        """Ends every node, with SIGINT and after `grace_s` [s] with SIGKILL; returns their exit statuses by name."""
+        self.send(signal.SIGINT)
+        deadline = time.monotonic() + grace_s
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for printer in self._printers:
+            printer.join(timeout=1.0)
+        return {name: process.returncode for name, process in self._processes.items()}
+
+    def __enter__(self) -> "Runner":
+        self.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.stop()
+
+    def _spawn(self, node: NodeSpec, log_mode: str = "w") -> subprocess.Popen:
+        to_file = self._log_dir is not None
+        if to_file:
+            self._log_dir.mkdir(parents=True, exist_ok=True)
+        output = (self._log_dir / f"{node.name}.log").open(log_mode) if to_file else subprocess.PIPE
+        process = subprocess.Popen(
+            command(node, self._namespace),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches the runner alone, which passes it on once
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+        if to_file:
+            output.close()
+        else:
+            self._printers.append(threading.Thread(target=_print_lines, args=(node.name, process.stdout), daemon=True))
+            self._printers[-1].start()
+        return process
+
+
+def run(kind: str, **chosen: Value) -> int:
+    """Runs the graph `kind` until a signal or the death of a required node; returns the exit status."""
+    nodes = graph(kind, **chosen)
+    stop_requested = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop_requested.set())
+    runner = Runner(nodes, environment(kind), namespace=str(chosen.get("namespace", "")))
+    with runner:
+        dead = runner.wait(stop_requested)
+    for name, status in dead.items():
+        print(f"[runner] required node {name} ended with status {status}: stopped the others", file=sys.stderr, flush=True)
+    if stop_requested.is_set():
+        return 0
+    return next((status if status > 0 else 128 - status for status in dead.values() if status), 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m dial_ros.bringup.runner", description="Runs a graph of nodes without ros2 launch.")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    for kind, options in ARGUMENTS.items():
+        sub = kinds.add_parser(kind, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        for option in options:
+            sub.add_argument(f"--{option.name.replace('_', '-')}", dest=option.name, default=option.default, help=option.description)
+    chosen = vars(parser.parse_args(arguments))
+    try:
+        return run(chosen.pop("kind"), **chosen)
+    except DialError as error:
+        print(f"[runner] {error}", file=sys.stderr)
+        return 2
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _print_lines(name: str, stream: TextIO) -> None:
+    for line in stream:
+        print(f"[{name}] {line}", end="", flush=True)
+
+
+def _yaml(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return "'" + value.replace("'", "''") + "'"  # quoted, or a text such as 1e3 or "" would change its type
+    return repr(value)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,122 @@
+"""Who may say and do what, as an SROS2 policy: made from the embodiment, because controllers and topics are the robot's.
+
+python -m dial_ros.bringup.security --robot gr1 > policy.xml        (what to do with it: docs/security.md)
+
+A policy allows and denies the rest. So only System-1 may publish trajectories, only System-2 instructions and foresight, and only
+the enclave `operator` may call the services that start, stop, instruct or record a robot. The recorder hears and says nothing.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+
+ENCLAVE_ROOT = "/dial"
+PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters")
+LIFECYCLE_SERVICES = ("change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph")
+NODES = ("system1", "system2", "mujoco_robot", "recorder")
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What one node may do; names relative to the robot's namespace unless they begin with a slash."""
+
+    publish: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+    reply: tuple[str, ...] = ()
+    request: tuple[str, ...] = ()
+
+
+def rights(embodiment: Embodiment) -> dict[str, Rights]:
+    """Node or person -> what it may do."""
+    trajectories = tuple(f"{controller.name}/joint_trajectory" for controller in embodiment.controllers)
+    dry = tuple(f"dry_run/{topic}" for topic in trajectories)
+    cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
+    joints = embodiment.joint_states_topic
+    stops = ("system1/pause", "system1/estop", "system1/reset_estop")
+    world = ("mujoco_robot/reset", "mujoco_robot/set_pause", "mujoco_robot/step")
+    status = ("system1/status", "system2/status")
+    episodes = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
+    recorded = (*cameras, joints, *trajectories, *dry, "foresight", "instruction", *status, "mujoco_robot/success")
+    system1_in = (*cameras, joints, "foresight", "instruction", "robot_description")
+    controlled = tuple(f"{node}/{service}" for node in NODES for service in LIFECYCLE_SERVICES)
+    read = tuple(f"{node}/{service}" for node in NODES for service in PARAMETER_SERVICES)
+    return {
+        "system1": _node("system1", Rights((*trajectories, *dry, "system1/status"), system1_in, stops)),
+        "system2": _node(
+            "system2", Rights(("foresight", "foresight/image", "instruction", "system2/status"), cameras, ("system2/set_instruction",))
+        ),
+        "mujoco_robot": _node(
+            "mujoco_robot",
+            Rights(
+                (
+                    "/clock",
+                    joints,
+                    *cameras,
+                    "image/scene",
+                    "mujoco_robot/success",
+                    "mujoco_robot/rejected",
+                    "mujoco_robot/set_points",
+                    "mujoco_robot/target",
+                ),
+                trajectories,
+                world,
+            ),
+        ),
+        "recorder": _node("recorder", Rights((), recorded, episodes)),
+        "operator": Rights(
+            publish=("/rosout", "/parameter_events"),
+            subscribe=("/clock", "/diagnostics", "/rosout", "instruction", *status, joints, *cameras),
+            request=(*stops, "system2/set_instruction", *world, *episodes, *controlled, *read),
+        ),
+    }
+
+
+def policy(embodiment: Embodiment, namespace: str = "") -> str:
+    """The policy's XML (sros2 format 0.2.0): an enclave a node, below `/dial/<namespace>`."""
+    root = ElementTree.Element("policy", version="0.2.0")
+    enclaves = ElementTree.SubElement(root, "enclaves")
+    space = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
+    for name, allowed in rights(embodiment).items():
+        enclave = ElementTree.SubElement(enclaves, "enclave", path=f"{ENCLAVE_ROOT}{space}/{name}")
+        profiles = ElementTree.SubElement(enclave, "profiles")
+        profile = ElementTree.SubElement(profiles, "profile", ns=space or "/", node=name)
+        for kind, right in (("topic", "publish"), ("topic", "subscribe"), ("service", "reply"), ("service", "request")):
+            if names := getattr(allowed, right):
+                group = ElementTree.SubElement(profile, f"{kind}s", {right: "ALLOW"})
+                for each in sorted(set(names)):
+                    ElementTree.SubElement(group, kind).text = each
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _node(name: str, own: Rights) -> Rights:
+    """What every node of ours does beside its own work."""
+    return Rights(
+        publish=(*own.publish, "/diagnostics", "/rosout", "/parameter_events", f"{name}/transition_event"),
+        subscribe=(*own.subscribe, "/clock", "/parameter_events"),
+        reply=(*own.reply, *(f"{name}/{service}" for service in (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, "set_parameters_atomically"))),
+        request=own.request,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prints the policy of a robot; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m dial_ros.bringup.security", description="An SROS2 policy for a robot.")
+    parser.add_argument("--robot", default="gr1", help="embodiment: a name in config/embodiments/, or a path (default: %(default)s)")
+    parser.add_argument("--namespace", default="", help="ROS namespace of the robot's nodes")
+    options = parser.parse_args(arguments)
+    try:
+        print(policy(load_embodiment(options.robot), options.namespace), end="")
+    except DialError as error:
+        print(f"[security] {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

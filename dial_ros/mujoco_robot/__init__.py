@@ -1,0 +1,1 @@
+"""Node `mujoco_robot`: the simulated robot with its trajectory controllers."""

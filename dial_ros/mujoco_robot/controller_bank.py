@@ -1,0 +1,69 @@
+"""All trajectory controllers of a simulated robot: trajectories in, set-points of every joint out. Safe from two threads."""
+
+import threading
+
+import numpy as np
+from trajectory_msgs.msg import JointTrajectory
+
+from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import Embodiment
+
+
+class ControllerBank:
+    """The emulated controllers of an embodiment, and their clock."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self._names = embodiment.joint_names
+        place = {name: i for i, name in enumerate(self._names)}
+        self._index = {c.name: np.array([place[name] for name in c.joints]) for c in embodiment.controllers}
+        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints))) for c in embodiment.controllers}
+        self._lock = threading.Lock()
+        self._now_ns = self._farthest_ns = 0  # the latter: that the clock showed before a reset
+        self.accepted = self.rejected = self.outdated = 0
+        self.last_rejection = ""
+
+    def accept(self, name: str, message: JointTrajectory) -> str:
+        """Hands a trajectory to the controller `name`; empty if it is played now or outdated, else why it is rejected.
+
+        Outdated: on its way when the world was reset, told by a stamp that the clock had passed before and has not reached
+        again. No real controller meets that, so it is no rejection: it is counted apart, and the world plays nothing of it.
+        """
+        try:
+            request = TrajectoryRequest.from_message(message)
+            with self._lock:
+                if self._now_ns < request.stamp_ns <= self._farthest_ns:
+                    self.outdated += 1
+                    return ""
+                self._controllers[name].accept(request, self._now_ns)
+                self.accepted += 1
+        except TrajectoryRejectedError as error:
+            self.rejected += 1
+            self.last_rejection = str(error)
+            return self.last_rejection
+        return ""
+
+    def advance(self, now_ns: int) -> np.ndarray:
+        """Set-points (J,) [rad] at `now_ns`, which is the controllers' time from then on.
+
+        Raises:
+            DialError: a trajectory asks for positions that are not finite; the controllers do not check that.
+        """
+        targets = np.empty(len(self._names))
+        with self._lock:
+            self._now_ns = now_ns
+            for name, controller in self._controllers.items():
+                targets[self._index[name]] = controller.sample(now_ns)
+        if not np.isfinite(targets).all():
+            bad = [name for name, value in zip(self._names, targets, strict=True) if not np.isfinite(value)]
+            raise DialError(f"a trajectory asks for positions that are not finite: {', '.join(bad)}; a real servo would do anything now")
+        return targets
+
+    def hold(self, set_points: np.ndarray, now_ns: int) -> None:
+        """Forgets all trajectories and stands at `set_points` (J,) [rad] (start, reset)."""
+        with self._lock:
+            if now_ns < self._now_ns:
+                self._farthest_ns = max(self._farthest_ns, self._now_ns)
+            self._now_ns = now_ns
+            for name, controller in self._controllers.items():
+                controller.hold(set_points[self._index[name]])

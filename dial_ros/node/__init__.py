@@ -1,0 +1,1 @@
+"""What every node uses: lifecycle, worker, QoS, messages, cameras, rates."""

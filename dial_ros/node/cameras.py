@@ -1,0 +1,127 @@
+"""One camera as a node sees it: Image or CompressedImage in, frames by stamp, pixels as the checkpoint's contract wants them."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage, Image
+
+from dial_core.control.motion import NANOSECONDS
+from dial_core.errors import DialError
+from dial_core.observation.camera_view import CameraView, fit_view
+from dial_core.observation.readings import StampedHistory, UnreadableMessageError, image_from_message, require_readable_image
+from dial_core.robot.embodiment import Camera, Embodiment
+from dial_ros.node import qos
+from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.messages import to_ns
+from dial_ros.node.rates import Rate, StampedStream
+
+TRANSPORTS = ("raw", "compressed")
+FUTURE_TOLERANCE_S = 0.5  # more than the transport ever hides; a stamp beyond it comes from a clock that is not synchronised
+KEPT_FRAMES = 8
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture as it came: its stamp and when it arrived, both ROS time [ns]."""
+
+    message: Image | CompressedImage
+    stamp_ns: int
+    received_ns: int
+
+
+class CameraInput:
+    """The subscription of one camera. `on_frame` is called with every readable new frame, `on_refusal` with why one is not.
+
+    A frame is judged when it comes, by what its message says of itself, and decoded only when it is used. Once decoding
+    failed, every frame is decoded at once until one succeeds: a camera that sends rubbish must count as silent.
+    """
+
+    def __init__(
+        self,
+        node: DialNode,
+        view: CameraView,
+        camera: Camera,
+        transport: str,
+        on_frame: Callable[[Frame], None],
+        on_refusal: Callable[[str], None],
+        frozen_timeout_s: float = 0.0,
+    ) -> None:
+        """Subscribes to `image/<camera>`, or below it to `compressed`. Raises DialError for an unknown transport.
+
+        `frozen_timeout_s`: frames that repeat one picture for longer are refused [s]; 0 lets them through.
+        """
+        if transport not in TRANSPORTS:
+            raise DialError(f"image_transport '{transport}' is not known; choose one of: {', '.join(TRANSPORTS)}")
+        self.view, self.arrivals, self.rate = view, StampedStream(), Rate()
+        self._node, self._size = node, (camera.height, camera.width)
+        self._on_frame, self._on_refusal = on_frame, on_refusal
+        self._frames: StampedHistory[Frame] = StampedHistory(KEPT_FRAMES)
+        self._decodes = True
+        self._frozen_timeout_s = frozen_timeout_s
+        self._repeated: tuple[int, int] = (0, 0)  # checksum of the newest picture, and since when it is the same [ns]
+        kind, ending = (Image, "") if transport == "raw" else (CompressedImage, "/compressed")
+        self._subscription = node.create_subscription(kind, f"image/{view.name}{ending}", self._on_message, qos.SENSOR)
+
+    def pixels(self, frame: Frame) -> np.ndarray:
+        """What the model sees of it, (H, W, 3) uint8 RGB. Raises UnreadableMessageError."""
+        try:
+            pixels = fit_view(image_from_message(frame.message, self._size), self.view)
+        except UnreadableMessageError:
+            self._decodes = False
+            raise
+        self._decodes = True
+        return pixels
+
+    def before(self, stamp_ns: int, max_gap_s: float) -> Frame | None:
+        """The newest frame at or before `stamp_ns`, unless more than `max_gap_s` [s] before it."""
+        return self._frames.at(stamp_ns, max_gap_s)
+
+    def clear(self) -> None:
+        """Forgets all frames (the clock jumped)."""
+        self.arrivals.clear()
+        self.rate.clear()
+        self._frames.clear()
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def _on_message(self, message: Image | CompressedImage) -> None:
+        if not self._node.active:
+            return
+        frame = Frame(message, to_ns(message.header.stamp), self._node.now_ns())
+        ahead_s = (frame.stamp_ns - frame.received_ns) / NANOSECONDS
+        if ahead_s > FUTURE_TOLERANCE_S:
+            self._on_refusal(f"image of camera '{self.view.name}' is stamped {ahead_s:.2f} s in the future; synchronise the clocks")
+            return
+        if not self.arrivals.take(frame.stamp_ns):
+            return
+        self.rate.tick(frame.received_ns)
+        try:
+            require_readable_image(message, self._size)
+            self._require_change(frame)
+            if not self._decodes:
+                self.pixels(frame)
+        except UnreadableMessageError as error:
+            self._on_refusal(f"camera '{self.view.name}': {error}")
+            return
+        self._frames.add(frame.stamp_ns, frame)
+        self._on_frame(frame)
+
+    def _require_change(self, frame: Frame) -> None:
+        """A driver that has lost its sensor may go on sending the last picture with new stamps: a real one never repeats itself."""
+        if not self._frozen_timeout_s:
+            return
+        checksum = zlib.adler32(frame.message.data)
+        if checksum != self._repeated[0] or frame.stamp_ns < self._repeated[1]:
+            self._repeated = (checksum, frame.stamp_ns)
+        frozen_s = (frame.stamp_ns - self._repeated[1]) / NANOSECONDS
+        if frozen_s > self._frozen_timeout_s:
+            raise UnreadableMessageError(f"one and the same picture for {frozen_s:.2f} s; is the camera frozen?")
+
+
+def camera_of(embodiment: Embodiment, name: str) -> Camera:
+    """The embodiment's camera of that name, which the contract was checked to have."""
+    return next(camera for camera in embodiment.cameras if camera.name == name)

@@ -1,0 +1,93 @@
+"""Subscriptions that are read when their news is wanted: no executor in between, which may be busy with something else."""
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rclpy.callback_groups import CallbackGroup
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rosgraph_msgs.msg import Clock
+
+from dial_core.control.motion import NANOSECONDS
+from dial_ros.node import qos
+from dial_ros.node.messages import to_ns
+
+OLDEST_TICK_S = 0.3
+
+
+class NeverExecuted(CallbackGroup):
+    """Keeps an entity out of the executor's hands."""
+
+    def can_execute(self, entity) -> bool:
+        return False
+
+    def beginning_execution(self, entity) -> bool:
+        return False
+
+    def ending_execution(self, entity) -> None:
+        pass
+
+
+class Taken(NamedTuple):
+    """A message and when its sender published it [ns of the system's time]."""
+
+    message: Any
+    sent_ns: int
+
+
+class PolledSubscription:
+    """A subscription that is asked. Callers keep to one thread at a time."""
+
+    def __init__(self, node: Node, kind: type, topic: str, profile: QoSProfile) -> None:
+        self._node = node
+        self._subscription = node.create_subscription(kind, topic, _never_called, profile, callback_group=NeverExecuted())
+
+    def take(self) -> Taken | None:
+        """The next message, if one waits."""
+        with self._subscription.handle:
+            taken = self._subscription.handle.take_message(self._subscription.msg_type, False)
+        return None if taken is None else Taken(taken[0], taken[1]["source_timestamp"])
+
+    def close(self) -> None:
+        """Ends it."""
+        self._node.destroy_subscription(self._subscription)
+
+
+class FreshClock:
+    """What the world's clock shows by now. A node's own clock shows the tick that its executor came to last: on a busy machine
+    the world is tens of milliseconds farther.
+
+    With the system's time there is nothing to poll, and the node's own clock is right.
+    """
+
+    def __init__(self, node: Node, own_ns: Callable[[], int]) -> None:
+        self._own_ns = own_ns
+        self._ticks = PolledSubscription(node, Clock, "/clock", qos.SENSOR) if node.get_clock().ros_time_is_active else None
+        self._newest: Taken | None = None
+
+    def now_ns(self) -> int:
+        """Time [ns]: the newest tick that has come in, and as much as has passed since it was published."""
+        while self._ticks is not None and (tick := self._ticks.take()) is not None:
+            self._newest = tick
+        if self._newest is None:
+            return self._own_ns()
+        return shown_ns(to_ns(self._newest.message.clock), self._newest.sent_ns, time.time_ns())
+
+    def close(self) -> None:
+        """Ends it."""
+        if self._ticks is not None:
+            self._ticks.close()
+
+
+def shown_ns(tick_ns: int, sent_ns: int, system_ns: int) -> int:
+    """What a clock shows whose tick of `tick_ns` was sent at `sent_ns`, at `system_ns` of the system's time, at most.
+
+    At most, because simulated time is taken to be as fast as real time. A world that stands (or whose machine's clock is
+    another) is not followed farther than OLDEST_TICK_S.
+    """
+    return tick_ns + min(max(system_ns - sent_ns, 0), round(OLDEST_TICK_S * NANOSECONDS))
+
+
+def _never_called(_: Any) -> None:
+    raise AssertionError("a polled subscription is never executed")

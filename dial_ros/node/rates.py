@@ -1,0 +1,64 @@
+"""How often something happens and what the transport lost, judged from stamps."""
+
+from collections import deque
+
+from dial_core.control.motion import NANOSECONDS
+
+WINDOW_S = 2.0
+
+
+class Rate:
+    """Events a second over the last two seconds of the clock that stamps them."""
+
+    def __init__(self) -> None:
+        self._times_ns: deque[int] = deque()
+
+    def tick(self, now_ns: int) -> None:
+        """Counts one event."""
+        self._times_ns.append(now_ns)
+
+    def hz(self, now_ns: int) -> float:
+        """Rate [Hz]; 0 if fewer than two events lie in the window."""
+        while self._times_ns and now_ns - self._times_ns[0] > WINDOW_S * NANOSECONDS:
+            self._times_ns.popleft()
+        if len(self._times_ns) < 2 or self._times_ns[-1] <= self._times_ns[0]:
+            return 0.0
+        return (len(self._times_ns) - 1) * NANOSECONDS / (self._times_ns[-1] - self._times_ns[0])
+
+    def clear(self) -> None:
+        """Forgets all events (the clock jumped)."""
+        self._times_ns.clear()
+
+
+class StampedStream:
+    """The newest stamp of a stream and how many messages are missing from it."""
+
+    def __init__(self) -> None:
+        self.newest_ns: int | None = None
+        self.lost = 0
+        self._gaps_ns: deque[int] = deque(maxlen=40)
+
+    def take(self, stamp_ns: int) -> bool:
+        """Notes a message's stamp; False if it repeats the one before.
+
+        One publisher's messages come in order, so a stamp that goes back means that its clock did: the stream restarts.
+        """
+        if self.newest_ns is not None and stamp_ns < self.newest_ns:
+            self.clear()
+        previous_ns, self.newest_ns = self.newest_ns, stamp_ns
+        if previous_ns == stamp_ns:
+            return False
+        if previous_ns is not None:
+            self._gaps_ns.append(stamp_ns - previous_ns)
+            # The shortest recent gap is the driver's period; longer ones lack messages in between.
+            self.lost += max(round((stamp_ns - previous_ns) / min(self._gaps_ns)) - 1, 0)
+        return True
+
+    def age_s(self, now_ns: int) -> float | None:
+        """Age [s] of the newest message by its stamp; None before the first."""
+        return None if self.newest_ns is None else (now_ns - self.newest_ns) / NANOSECONDS
+
+    def clear(self) -> None:
+        """Forgets the stamps (the clock jumped); the count of lost messages stays."""
+        self.newest_ns = None
+        self._gaps_ns.clear()

@@ -1,0 +1,39 @@
+"""A joint motion -> one JointTrajectory a controller, as ros2_controllers' joint_trajectory_controller wants it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.robot.embodiment import Controller
+from dial_ros.node.messages import to_time
+
+
+class TrajectorySplitter:
+    """Splits motions of all joints by controller. Every message holds exactly its controller's joints, in its order."""
+
+    def __init__(self, joint_names: Sequence[str], controllers: Sequence[Controller]) -> None:
+        place = {name: i for i, name in enumerate(joint_names)}
+        self._controllers = [(c, np.array([place[name] for name in c.joints], dtype=np.intp)) for c in controllers]
+
+    def messages(self, motion: JointMotion) -> dict[str, JointTrajectory]:
+        """Controller name -> its JointTrajectory, stamped with the motion's origin (the observation's time)."""
+        durations = [_duration(offset_s) for offset_s in motion.times_s]
+        return {controller.name: self._message(motion, durations, controller, index) for controller, index in self._controllers}
+
+    @staticmethod
+    def _message(motion: JointMotion, durations: list[Duration], controller: Controller, index: np.ndarray) -> JointTrajectory:
+        message = JointTrajectory(joint_names=list(controller.joints))
+        message.header.stamp = to_time(motion.origin_ns)
+        message.points = [
+            JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist(), time_from_start=duration)
+            for position, velocity, duration in zip(motion.positions[:, index], motion.velocities[:, index], durations, strict=True)
+        ]
+        return message
+
+
+def _duration(offset_s: float) -> Duration:
+    offset_ns = round(offset_s * NANOSECONDS)
+    return Duration(sec=offset_ns // NANOSECONDS, nanosec=offset_ns % NANOSECONDS)

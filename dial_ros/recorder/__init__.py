@@ -1,0 +1,1 @@
+"""Node `recorder` and its parts."""

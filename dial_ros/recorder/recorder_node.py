@@ -1,0 +1,276 @@
+"""Node `recorder`: episodes as rosbag2 folders (MCAP), started, stopped and discarded by service.
+
+Every subscription is raw: the bytes of the wire go, untouched and undecoded, into a queue, and a thread of their own
+writes them (dial_core.bags.spool). The executor never waits for the disk. Latched topics (instruction, status) are
+remembered and stand at the beginning of every bag.
+"""
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.serialization import deserialize_message
+from std_srvs.srv import Trigger
+
+from dial_core.bags.layout import BagError
+from dial_core.bags.repair import unfinished_bags
+from dial_core.bags.spool import Spool
+from dial_core.bags.writer import BagWriter
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.msg import Instruction
+from dial_ros.node.interface_text import message_class
+from dial_ros.node.lifecycle import DialNode, Parameter, run
+from dial_ros.recorder.recorded_topics import DEPTH, RecordedTopic, definitions, described, parse_extra, topics_of
+from dial_ros.srv import StartEpisode, StopEpisode
+
+MIB = 2**20
+FLOWS_S = 1.0  # a required topic whose last message is older [wall s] does not flow
+OUTCOMES = {
+    StopEpisode.Request.OUTCOME_UNKNOWN: "unknown",
+    StopEpisode.Request.OUTCOME_SUCCESS: "success",
+    StopEpisode.Request.OUTCOME_FAILURE: "failure",
+}
+
+
+@dataclass
+class Arrived:
+    """What has come of one topic: how many messages, when the last one [wall s], and its bytes if it is latched."""
+
+    count: int = 0
+    last_s: float = -1e9
+    latched: bytes | None = None
+
+
+class RecorderNode(DialNode):
+    """The recorder as a lifecycle node. Executor and spool share nothing but the queue."""
+
+    PARAMETERS = {
+        "directory": Parameter("recordings", "folder in which every episode gets a folder"),
+        "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
+        "cameras": Parameter("", "which of the embodiment's cameras, by commas; empty: all"),
+        "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
+        "extra_topics": Parameter("", "further topics as topic:package/msg/Type, by commas"),
+        "split_mb": Parameter(2048, "a bag goes on in a next file after this much [MiB]", 1, 1_000_000),
+        "queue_mb": Parameter(512, "what may wait for the disk before messages are lost [MiB]", 1, 100_000),
+        "min_free_mb": Parameter(500, "free disk space below which recording ends [MiB]", 1, 1_000_000),
+        "wait_for_streams": Parameter(True, "refuse to start an episode while a camera or the joints do not flow"),
+    }
+
+    def __init__(self) -> None:
+        super().__init__("recorder")
+        self._spool: Spool | None = None
+        self._newest: Path | None = None  # bag of the last episode, for discard
+        self._trouble = ""  # why the last episode ended before its time
+        self._inputs, self._services_in, self._watches = [], [], []
+
+    # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        self._embodiment = load_embodiment(self.value("embodiment"))
+        cameras = [name.strip() for name in self.value("cameras").split(",") if name.strip()]
+        self._topics = topics_of(self._embodiment, cameras, parse_extra(self.value("extra_topics")), self.value("image_transport"))
+        self._definitions = definitions(self._topics)
+        self._directory = Path(self.value("directory")).expanduser().absolute()
+        self._directory.mkdir(parents=True, exist_ok=True)
+        for bag in unfinished_bags(self._directory):
+            self.get_logger().warning(f"{bag} was never closed; unless another recorder is writing it: dial repair {bag}")
+        self._services_in = [
+            self.create_service(StartEpisode, "~/start_episode", self._on_start),
+            self.create_service(StopEpisode, "~/stop_episode", self._on_stop),
+            self.create_service(Trigger, "~/discard_episode", self._on_discard),
+        ]
+
+    def activate(self) -> None:
+        self._arrived = {topic.name: Arrived() for topic in self._topics}
+        self._names = {topic.name: self.resolve_topic_name(topic.name) for topic in self._topics}
+        self._inputs = [self._subscribe(topic) for topic in self._topics]
+        self._watches = [self.every(0.5, self._watch)]
+
+    def deactivate(self) -> None:
+        if self._spool is not None:
+            self._finish("unknown", "the recorder was stopped")
+        for subscription in self._inputs:
+            self.destroy_subscription(subscription)
+        for timer in self._watches:
+            self.destroy_timer(timer)
+        self._inputs, self._watches = [], []
+
+    def cleanup(self) -> None:
+        for service in self._services_in:
+            self.destroy_service(service)
+        self._services_in = []
+
+    def clock_jumped_back(self) -> None:
+        if self._spool is not None:
+            self._end_early("the clock jumped back")
+
+    def _subscribe(self, topic: RecordedTopic):
+        resolved, arrived, latched = self._names[topic.name], self._arrived[topic.name], topic.latched
+
+        def take(data: bytes, info: dict) -> None:
+            arrived.count += 1
+            arrived.last_s = time.monotonic()
+            if latched:
+                arrived.latched = data
+            if self._spool is not None:
+                now_ns = self.now_ns()
+                self._spool.put(resolved, now_ns, info.get("source_timestamp") or now_ns, data)
+
+        return self.create_subscription(message_class(topic.type), topic.name, take, topic.profile, raw=True)
+
+    def _take_what_waits(self) -> None:
+        """Messages that came before now but still wait in the middleware: on a busy machine the executor lags behind."""
+        for subscription in self._inputs:
+            for _ in range(DEPTH):
+                with subscription.handle:
+                    taken = subscription.handle.take_message(subscription.msg_type, True)
+                if taken is None:
+                    break
+                subscription.callback(*taken)
+
+    # -- services ------------------------------------------------------------------------------------------------
+
+    def _on_start(self, request: StartEpisode.Request, response: StartEpisode.Response) -> StartEpisode.Response:
+        try:
+            response.path = str(self._start(request.label.strip(), request.instruction.strip()))
+            response.success = True
+        except DialError as error:
+            response.message = str(error)
+            self.get_logger().error(f"no episode started: {error}")
+        return response
+
+    def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
+        if self._spool is None:
+            response.message = self._trouble or "no episode is being recorded; call start_episode first"
+            return response
+        if request.outcome not in OUTCOMES:
+            response.message = f"outcome {request.outcome} is none of OUTCOME_UNKNOWN 0, OUTCOME_SUCCESS 1, OUTCOME_FAILURE 2"
+            return response
+        spool = self._spool
+        response.message = self._finish(OUTCOMES[request.outcome], request.note)
+        response.success = not response.message
+        response.path, response.messages, response.lost = str(spool.writer.folder), spool.writer.messages, spool.lost
+        return response
+
+    def _on_discard(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        spool, self._spool = self._spool, None
+        if spool is not None:
+            spool.abandon()
+        if self._newest is None:
+            response.message = "no episode to discard: none was recorded since the recorder started, or it is discarded already"
+            return response
+        shutil.rmtree(self._newest, ignore_errors=True)
+        response.success, response.message = True, f"discarded {self._newest}"
+        self.get_logger().info(response.message)
+        self._newest = None
+        return response
+
+    # -- an episode ----------------------------------------------------------------------------------------------
+
+    def _start(self, label: str, instruction: str) -> Path:
+        """Opens a bag and lets the messages in. Raises DialError with the reason if that cannot be."""
+        if not self.active:
+            raise DialError("the recorder is not active; `ros2 lifecycle set recorder activate`")
+        if self._spool is not None:
+            raise DialError(f"{self._spool.writer.folder.name} is being recorded; stop or discard it first")
+        if label and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
+            raise DialError(f"label '{label}' cannot name a folder; use letters, digits, dot, dash and underscore")
+        if self._free_mb() < self.value("min_free_mb"):
+            raise DialError(f"only {self._free_mb():.0f} MiB free in {self._directory}, wanted {self.value('min_free_mb')}; make room")
+        still = [t.name for t in self._topics if t.required and time.monotonic() - self._arrived[t.name].last_s > FLOWS_S]
+        if still and self.value("wait_for_streams"):
+            raise DialError(
+                f"nothing arrives on {', '.join(self._names[name] for name in still)}; is the driver running, is the topic named so?"
+            )
+        folder = self._directory / (label or self._next_label())
+        topics = [described(self, topic, self._definitions[topic.type]) for topic in self._topics]
+        writer = BagWriter(folder, topics, self._facts(folder.name, instruction), self.value("split_mb") * MIB)
+        spool = Spool(writer, self.value("queue_mb") * MIB)
+        now_ns = self.now_ns()
+        for name, arrived in self._arrived.items():
+            if arrived.latched is not None:
+                spool.put(self._names[name], now_ns, now_ns, arrived.latched)
+        self._spool, self._newest, self._trouble = spool, folder, ""
+        self.get_logger().info(f"recording {folder}")
+        return folder
+
+    def _facts(self, label: str, instruction: str) -> dict[str, str]:
+        said = self._arrived["instruction"].latched
+        if not instruction and said is not None:
+            instruction = deserialize_message(said, Instruction).text
+        return {
+            "label": label,
+            "instruction": instruction,
+            "outcome": "unknown",
+            "embodiment": self._embodiment.name,
+            "recorded_at": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
+
+    def _next_label(self) -> str:
+        taken = (re.fullmatch(r"episode_(\d+)", path.name) for path in self._directory.iterdir())
+        return f"episode_{max((int(match[1]) for match in taken if match), default=-1) + 1:03d}"
+
+    def _finish(self, outcome: str, note: str) -> str:
+        """Completes the bag; what went wrong, or an empty text."""
+        self._take_what_waits()
+        spool, self._spool = self._spool, None
+        try:
+            spool.close({"outcome": outcome, "note": note})
+        except BagError as error:
+            self._trouble = str(error)
+            self.get_logger().error(self._trouble)
+            return self._trouble
+        lost = f", {spool.lost} lost: the disk is too slow" if spool.lost else ""
+        self.get_logger().info(
+            f"{spool.writer.folder}: {outcome}, {spool.writer.messages} messages, {spool.written_bytes / MIB:.1f} MiB{lost}"
+        )
+        return ""
+
+    def _end_early(self, why: str) -> None:
+        self._finish("unknown", f"ended early: {why}")
+        self._trouble = self._trouble or f"the episode {self._newest} was ended before its time: {why}"
+        self.get_logger().error(self._trouble)
+
+    # -- watching ------------------------------------------------------------------------------------------------
+
+    def _free_mb(self) -> float:
+        return shutil.disk_usage(self._directory).free / MIB
+
+    def _watch(self) -> None:
+        if self._spool is None:
+            return
+        if self._spool.failure:
+            self._end_early(self._spool.failure)
+        elif self._free_mb() < self.value("min_free_mb"):
+            self._end_early(f"only {self._free_mb():.0f} MiB free in {self._directory}; make room, then record again")
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        spool = self._spool
+        still = [t.name for t in self._topics if t.required and time.monotonic() - self._arrived[t.name].last_s > FLOWS_S]
+        values: dict[str, object] = {"free_mb": round(self._free_mb()), "not_arriving": ", ".join(still)}
+        if spool is None:
+            return (DiagnosticStatus.ERROR, self._trouble, values) if self._trouble else (DiagnosticStatus.OK, "idle", values)
+        values |= {
+            "episode": spool.writer.folder.name,
+            "messages": spool.writer.messages,
+            "mb": round(spool.written_bytes / MIB, 1),
+            "lost": spool.lost,
+            "most_waiting_mb": round(spool.most_waiting_bytes / MIB, 1),
+        }
+        return (DiagnosticStatus.WARN if spool.lost or still else DiagnosticStatus.OK), "recording", values
+
+
+def main() -> int:
+    """Entry point; the exit status."""
+    return run(RecorderNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

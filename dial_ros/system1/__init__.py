@@ -1,0 +1,1 @@
+"""Node `system1` and its parts."""

@@ -1,0 +1,160 @@
+"""What System-1 sees and feels: every camera of its checkpoint and the joints, brought together by their stamps.
+
+A frame of the first camera is whole if a joint state and a frame of every further camera lie at its moment or shortly
+before. Only whole frames count as fresh, nothing missing is ever filled in: what is not there makes the robot hold.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sensor_msgs.msg import JointState
+
+from dial_core.checkpoint.contract import Contract
+from dial_core.control.arming import Input
+from dial_core.control.motion import NANOSECONDS
+from dial_core.control.robot_check import missing_from_states
+from dial_core.observation.readings import JointHistory, JointOrder, UnreadableMessageError
+from dial_core.robot.embodiment import Embodiment
+from dial_ros.node import qos
+from dial_ros.node.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame, camera_of
+from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.messages import to_ns
+from dial_ros.node.rates import Rate, StampedStream
+
+REFUSED = ("image", "joint_states", "joints_of_frame", "cameras_of_frame")
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one chunk starts from: a frame of every camera, in the contract's order, and the joints (J,) [rad] of that moment."""
+
+    frames: tuple[Frame, ...]
+    joints: np.ndarray
+    stamp_ns: int
+    received_ns: int
+
+
+class Senses:
+    """Cameras and joints of System-1 while it is configured; `on_observation` is called with every whole frame."""
+
+    def __init__(self, node: DialNode, contract: Contract, embodiment: Embodiment, on_observation: Callable[[Observation], None]) -> None:
+        self._node, self._on_observation = node, on_observation
+        self._embodiment, self._order = embodiment, JointOrder(embodiment.joint_names)
+        self._reported: list[str] | None = None  # the names in the newest joint state, active or not
+        self.misfit = ""  # which joints of which controllers they lack
+        transport = node.value("image_transport")
+        self._cameras = [
+            CameraInput(
+                node,
+                view,
+                camera_of(embodiment, view.name),
+                transport,
+                self._on_first_frame if index == 0 else lambda frame: None,
+                lambda why: self._refuse("image", "camera", why),
+                node.value("frozen_timeout"),
+            )
+            for index, view in enumerate(contract.views)
+        ]
+        self._joints_in = node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
+        self.joint_stamps, self.joint_rate = StampedStream(), Rate()
+        self._joints, self._whole = JointHistory(), StampedStream()
+        self.refused: Counter[str] = Counter()
+        self.last_refusal = ""
+        self._refusals: dict[str, str] = {}  # input -> why its last value was not taken, until one is
+
+    @property
+    def listened(self) -> bool:
+        """Whether a joint state has come, active or not."""
+        return self._reported is not None
+
+    @property
+    def first_camera(self) -> CameraInput:
+        """The camera whose frames give the rhythm."""
+        return self._cameras[0]
+
+    def inputs(self, now_ns: int) -> dict[str, Input]:
+        """Camera and joints as the state machine judges them."""
+        return {
+            "camera": Input(self._whole.age_s(now_ns), self._node.value("camera_timeout"), self._refusals.get("camera", "")),
+            "joint_states": Input(
+                self.joint_stamps.age_s(now_ns), self._node.value("joint_timeout"), self._refusals.get("joint_states", "")
+            ),
+        }
+
+    def pixels(self, seen: Observation) -> tuple[np.ndarray, ...] | None:
+        """Every camera's picture of an observation, (H, W, 3) uint8 each; None if one cannot be decoded, which is told."""
+        try:
+            return tuple(camera.pixels(frame) for camera, frame in zip(self._cameras, seen.frames, strict=True))
+        except UnreadableMessageError as error:
+            self._refuse("image", "camera", str(error))
+            return None
+
+    def clear(self) -> None:
+        """Forgets what was sensed (the clock jumped, a pause ended); the counters stay."""
+        for part in (*self._cameras, self.joint_stamps, self.joint_rate, self._joints, self._whole):
+            part.clear()
+        self._refusals.clear()
+
+    def reset(self) -> None:
+        """As new (activation)."""
+        self.clear()
+        self.refused.clear()
+        self.last_refusal = ""
+        self.first_camera.arrivals.lost = 0
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        for camera in self._cameras:
+            camera.close()
+        self._node.destroy_subscription(self._joints_in)
+
+    def _on_joint_state(self, message: JointState) -> None:
+        if message.name != self._reported:
+            self._reported = list(message.name)
+            self.misfit = missing_from_states(self._embodiment, self._reported)
+        if not self._node.active:
+            return
+        if self.misfit:
+            self._refuse("joint_states", "joint_states", self.misfit)
+            return
+        stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
+        try:
+            positions = self._order.positions(message)
+        except UnreadableMessageError as error:
+            self._refuse("joint_states", "joint_states", str(error))
+            return
+        ahead_s = (stamp_ns - now_ns) / NANOSECONDS
+        if ahead_s > FUTURE_TOLERANCE_S:
+            self._refuse("joint_states", "joint_states", f"joint state is stamped {ahead_s:.2f} s in the future; synchronise the clocks")
+            return
+        self._refusals.pop("joint_states", None)
+        if self.joint_stamps.take(stamp_ns):
+            self.joint_rate.tick(now_ns)
+        self._joints.add(stamp_ns, positions)
+
+    def _on_first_frame(self, frame: Frame) -> None:
+        stamp_ns, stamp_s = frame.stamp_ns, frame.stamp_ns / NANOSECONDS
+        joint_gap_s, camera_gap_s = self._node.value("joint_gap"), self._node.value("camera_gap")
+        joints = self._joints.at(stamp_ns, joint_gap_s)
+        if joints is None:
+            self._refuse("joints_of_frame", "camera", f"no joint state within {joint_gap_s} s before the frame at {stamp_s:.3f} s")
+            return
+        frames = [frame]
+        for camera in self._cameras[1:]:
+            other = camera.before(stamp_ns, camera_gap_s)
+            if other is None:
+                why = f"no frame of camera '{camera.view.name}' within {camera_gap_s} s before the frame at {stamp_s:.3f} s"
+                self._refuse("cameras_of_frame", "camera", why)
+                return
+            frames.append(other)
+        self._refusals.pop("camera", None)
+        self._whole.take(stamp_ns)
+        self._on_observation(Observation(tuple(frames), joints, stamp_ns, frame.received_ns))
+
+    def _refuse(self, kind: str, affected: str, why: str) -> None:
+        """Counts and tells why something could not be used, and what has to do without it."""
+        self.refused[kind] += 1
+        self._refusals[affected] = self.last_refusal = why
+        self._node.complain(kind, why)

@@ -1,0 +1,1 @@
+"""Node `system2` and its parts."""

@@ -1,0 +1,258 @@
+"""Node `system2`: camera frames and an instruction in, `foresight` out.
+
+A camera frame at least 1 / rate_hz after the last one used goes into a one-slot mailbox; a worker thread infers and
+publishes. The rate follows the stamps, so it follows simulated time. On request the foresight is also drawn as a picture.
+"""
+
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import Image
+
+from dial_core.control.foresight_gate import Foresight
+from dial_core.control.joint_limits import NotFiniteError, require_finite
+from dial_core.control.motion import NANOSECONDS
+from dial_core.observation.readings import UnreadableMessageError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.msg import Instruction, LatentForesight, System2Status
+from dial_ros.node import qos
+from dial_ros.node.cameras import CameraInput, Frame, camera_of
+from dial_ros.node.lifecycle import DialNode, Parameter, one_thread, run
+from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
+from dial_ros.node.rates import Rate
+from dial_ros.node.worker import Worker
+from dial_ros.srv import SetInstruction
+from dial_ros.system2.foresight_picture import ForesightPicture
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What one inference starts from."""
+
+    frame: Frame
+    instruction: Instruction
+
+
+class System2Node(DialNode):
+    """System-2 as a lifecycle node."""
+
+    PARAMETERS = {
+        "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
+        "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+        "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
+        "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
+        "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
+        "rate_hz": Parameter(4.0, "foresights a second of ROS time at most [Hz]", 0.1, 100.0),
+        "camera_timeout": Parameter(0.5, "age of the newest frame beyond which the camera counts as stale [s]", 0.05, 60.0),
+        "max_instruction_length": Parameter(200, "longest instruction accepted [characters]", 1, 10000),
+        "foresight_image": Parameter(False, "also publish foresight/image: the foresight in PCA colours beside the change map"),
+    }
+
+    def __init__(self) -> None:
+        super().__init__("system2")
+        self._session = None
+        self._worker: Worker[Observation] | None = None
+        self._instruction: Instruction | None = None
+        self._outputs, self._camera, self._service, self._status_timer = [], None, None, None
+        self._status_of: tuple[int, str, int] = (System2Status.STATE_INACTIVE, "", 0)
+
+    # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        from dial_core.inference.sessions import System2Session  # torch and transformers: seconds, only when needed
+
+        one_thread()
+        self._session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"))
+        self._contract = self._session.contract
+        embodiment = load_embodiment(self.value("embodiment"))
+        self._contract.require(embodiment, self.value("camera"))
+        view = self._contract.views[0]
+        # The first pass allocates: not in front of a moving robot.
+        self._session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")
+        self._foresight_out = self.create_publisher(LatentForesight, "foresight", qos.LATEST)
+        self._instruction_out = self.create_publisher(Instruction, "instruction", qos.LATCHED)
+        self._status_out = self.create_publisher(System2Status, "~/status", qos.LATCHED)
+        self._outputs = [self._foresight_out, self._instruction_out, self._status_out]
+        self._picture_out = None
+        if self.value("foresight_image"):
+            self._picture_out = self.create_publisher(Image, "foresight/image", qos.SENSOR)
+            self._outputs.append(self._picture_out)
+        camera = camera_of(embodiment, view.name)
+        self._camera = CameraInput(
+            self, view, camera, self.value("image_transport"), self._on_frame, lambda why: self._refuse("image", why)
+        )
+        self._service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
+        self._status_timer = self.every(0.2, self._publish_status)
+
+    def activate(self) -> None:
+        self._camera.clear()
+        self._camera.arrivals.lost = 0
+        self._rate, self._picture = Rate(), ForesightPicture()
+        self._last_used_ns: int | None = None
+        self._published = self._dropped = 0
+        self._latency_s = self._inference_s = -1.0
+        self._refusal = ""
+        self._instruction = None
+        self._worker = Worker("system2", self._infer, self.fail_with)
+
+    def deactivate(self) -> None:
+        self._instruction = None
+        if self._worker:
+            self._worker.close()
+            self._worker = None
+        self._publish_status()
+
+    def cleanup(self) -> None:
+        for publisher in self._outputs:
+            self.destroy_publisher(publisher)
+        if self._camera is not None:
+            self._camera.close()
+        if self._service is not None:
+            self.destroy_service(self._service)
+        if self._status_timer is not None:
+            self.destroy_timer(self._status_timer)
+        self._outputs, self._camera, self._service, self._status_timer = [], None, None, None
+        self._session = None
+
+    def clock_jumped_back(self) -> None:
+        if not self.active:
+            return
+        self.get_logger().warning("the clock jumped back: buffers cleared, waiting for a new instruction")
+        self._instruction = None
+        self._worker.clear()
+        self._camera.clear()
+        self._rate.clear()
+        self._last_used_ns = None
+        self._publish_status()
+
+    # -- inputs --------------------------------------------------------------------------------------------------
+
+    def _on_set_instruction(self, request: SetInstruction.Request, response: SetInstruction.Response) -> SetInstruction.Response:
+        text, longest = request.text.strip(), self.value("max_instruction_length")
+        if not self.active:
+            response.message = "system2 is not active; activate it first (ros2 lifecycle set)"
+        elif not text:
+            response.message = "the instruction is empty; say what to do, e.g. 'pick the can from the placemat and place it on the plate'"
+        elif len(text) > longest:
+            response.message = f"the instruction has {len(text)} characters, at most {longest} are accepted (max_instruction_length)"
+        else:
+            self._instruction = Instruction(stamp=to_time(self.now_ns()), instruction_id=str(uuid.uuid4()), text=text)
+            self._last_used_ns = None  # the first foresight for it comes from the very next frame
+            self._instruction_out.publish(self._instruction)
+            response.success, response.instruction_id = True, self._instruction.instruction_id
+            if unknown := self._session.unknown_words(text):
+                response.message = f"accepted, but the model has never seen: {', '.join(unknown)}"
+                self.get_logger().warning(f"instruction '{text}' {response.message}")
+            self._publish_status()
+        return response
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._instruction is None:
+            return
+        # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
+        period_ns = NANOSECONDS / self.value("rate_hz") - 500_000
+        if self._last_used_ns is None or frame.stamp_ns - self._last_used_ns >= period_ns:
+            self._last_used_ns = frame.stamp_ns
+            self._worker.put(Observation(frame, self._instruction))
+
+    # -- inference (worker thread) -------------------------------------------------------------------------------
+
+    def _infer(self, seen: Observation) -> None:
+        started, stamp_ns = time.perf_counter(), seen.frame.stamp_ns
+        try:
+            pixels = self._camera.pixels(seen.frame)
+            tokens, view_tokens = self._session.look(pixels, seen.instruction.text)
+            self._inference_s = time.perf_counter() - started
+            require_finite(tokens, f"foresight of the frame at {stamp_ns / NANOSECONDS:.3f} s")
+        except (UnreadableMessageError, NotFiniteError) as error:
+            self._dropped += isinstance(error, NotFiniteError)
+            self._refuse(type(error).__name__, str(error))
+            return
+        if self._instruction is not seen.instruction:
+            return  # meanwhile replaced or cleared: System-1 would refuse it
+        now_ns = self.now_ns()
+        self._published += 1
+        foresight = Foresight(
+            tokens=tokens,
+            shape=tokens.shape,
+            dtype="float32",
+            stamp_ns=stamp_ns,
+            seq=self._published,
+            instruction_id=seen.instruction.instruction_id,
+            model_id=self._contract.model_id,
+        )
+        horizon_s = self._contract.horizon / self._contract.rate_hz
+        frame_id = seen.frame.message.header.frame_id
+        self._foresight_out.publish(foresight_to_message(foresight, now_ns, frame_id, horizon_s))
+        self._latency_s = (now_ns - stamp_ns) / NANOSECONDS
+        self._rate.tick(now_ns)
+        if self._picture_out is not None:
+            drawn = self._picture.draw(tokens, view_tokens, foresight.instruction_id)
+            self._picture_out.publish(image_to_message(drawn, stamp_ns, frame_id))
+
+    def _refuse(self, kind: str, why: str) -> None:
+        self._refusal = why
+        self.complain(kind, why)
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    def _state(self, now_ns: int) -> tuple[int, str]:
+        if self._worker is None:
+            return System2Status.STATE_INACTIVE, "not active"
+        if self._instruction is None:
+            return System2Status.STATE_IDLE, "no instruction"
+        age_s = self._camera.arrivals.age_s(now_ns)
+        if age_s is None:
+            return System2Status.STATE_WAITING, "no camera frame yet"
+        if age_s > self.value("camera_timeout"):
+            return System2Status.STATE_WAITING, f"the newest camera frame is stale (limit {self.value('camera_timeout'):.2f} s)"
+        return System2Status.STATE_RUNNING, ""
+
+    def _publish_status(self) -> None:
+        now_ns = self.now_ns()
+        state, reason = self._state(now_ns)
+        if (state, reason) != self._status_of[:2]:
+            self._status_of = (state, reason, now_ns)
+        message = System2Status(stamp=to_time(now_ns), state=state, reason=reason, last_change=to_time(self._status_of[2]))
+        message.model_id = self._contract.model_id
+        if self._instruction is not None:
+            message.instruction_id, message.instruction = self._instruction.instruction_id, self._instruction.text
+        if self._worker is not None:
+            age_s = self._camera.arrivals.age_s(now_ns)
+            message.foresight_rate = self._rate.hz(now_ns)
+            message.camera_age = -1.0 if age_s is None else age_s
+            message.camera_to_foresight_latency = self._latency_s
+            message.inference_latency = self._inference_s
+            message.published_foresights = self._published
+            message.rejected_foresights = self._dropped
+            message.lost_frames = self._camera.arrivals.lost
+        self._status_out.publish(message)
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        state, reason = self._state(self.now_ns())
+        level = DiagnosticStatus.WARN if state == System2Status.STATE_WAITING else DiagnosticStatus.OK
+        values = {
+            "published_foresights": self._published,
+            "rejected_foresights": self._dropped,
+            "foresight_rate_hz": round(self._rate.hz(self.now_ns()), 2),
+            "camera_rate_hz": round(self._camera.rate.hz(self.now_ns()), 2),
+            "camera_to_foresight_s": round(self._latency_s, 4),
+            "inference_s": round(self._inference_s, 4),
+            "lost_frames": self._camera.arrivals.lost,
+            "last_refusal": self._refusal,
+        }
+        return level, reason or "running", values
+
+
+def main() -> int:
+    """Entry point; the exit status."""
+    return run(System2Node)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

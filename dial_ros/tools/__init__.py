@@ -1,0 +1,1 @@
+"""Programs around the nodes: demo, evaluation, recording and replay over ROS."""

@@ -1,0 +1,148 @@
+"""Pictures of recorded trials: demo.mp4 and demo.gif (camera, foresight, change map), foresight.png (expected beside true future)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from dial_core.checkpoint.checkpoint import load_checkpoint
+from dial_core.viz import PcaColours, change_map, heat
+from dial_core.viz.panels import Panel, compose, overlay, write
+from dial_ros.tools.trials import Frame, Trial
+
+FPS = 20
+GIF_STRIDE, GIF_SCALE, GIF_COLOURS = 3, 2 / 3, 96  # every third frame, smaller: a moving picture for a README, under 1 MB
+HOLD_LAST_FRAMES = 25  # so that the eye catches the result
+GOOD, BAD = (120, 220, 130), (240, 120, 110)
+ENCODE_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Vision:
+    """Frozen vision tower and one PCA basis, of what the robot saw, for all pictures: equal colours mean equal content.
+
+    `full_scale` is the change map's value of the brightest colour; `horizon_s` [s] how far a foresight looks ahead.
+    """
+
+    model: torch.nn.Module
+    colours: PcaColours
+    full_scale: float
+    horizon_s: float
+
+    @classmethod
+    def of(cls, checkpoint: Path, trials: Sequence[Trial]) -> "Vision":
+        """Loads the checkpoint's vision tower and fits the basis to what the robot saw in `trials`."""
+        loaded = load_checkpoint(checkpoint)
+        model = loaded.model.eval()
+        seen = [frame.pixels for trial in trials for frame in trial.ego[::10]]
+        observed = _encode(model, seen)
+        changes = [change_map(r.tokens, _encode(model, [_frame_at(t.ego, r.observed_s)])[0]) for t in trials for r in t.foresights[::5]]
+        full_scale = float(np.quantile(np.stack(changes), 0.99)) if changes else 1.0
+        contract = loaded.contract
+        return cls(model, PcaColours.fit(observed), full_scale, contract.horizon / contract.rate_hz)
+
+    def tokens(self, pixels: np.ndarray) -> np.ndarray:
+        """Enc_ViT of one image (H, W, 3) uint8: (N, d) float32."""
+        return _encode(self.model, [pixels])[0]
+
+
+def write_video(path: Path, trials: Sequence[Trial], vision: Vision) -> None:
+    """An mp4 of all trials at the speed of simulated time."""
+    with av.open(str(path), "w") as container:
+        stream = None
+        for picture in (picture for trial in trials for picture in _pictures(trial, vision)):
+            if stream is None:
+                stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
+                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def write_gif(path: Path, trial: Trial, vision: Vision) -> None:
+    """One trial as a small looping picture at the speed of simulated time."""
+    pictures = list(_pictures(trial, vision))[::GIF_STRIDE]
+    small = [picture.resize((round(picture.width * GIF_SCALE), round(picture.height * GIF_SCALE))) for picture in pictures]
+    frames = [picture.quantize(GIF_COLOURS, dither=Image.Dither.NONE) for picture in small]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 * GIF_STRIDE // FPS, loop=0, optimize=True)
+
+
+def write_foresight_figure(path: Path, trial: Trial, vision: Vision, moments: int = 4) -> None:
+    """For a few moments of a trial: what the robot saw, what it expected to see one horizon later, and what it then saw."""
+    from matplotlib import pyplot as plt
+
+    plt.switch_backend("agg")
+    last_s = trial.ego[-1].stamp_s - vision.horizon_s
+    records = [r for r in trial.foresights if r.observed_s <= last_s] or trial.foresights
+    chosen = [records[i] for i in np.linspace(0, len(records) - 1, min(moments, len(records))).round().astype(int)]
+    later_on = f"{vision.horizon_s:.1f} s later"
+    rows = ["camera now", "foresight of System-2", f"vision tower {later_on}", "expected change", f"camera {later_on}"]
+    size = (2.1 * len(chosen) + 1.2, 2.1 * len(rows))
+    figure, axes = plt.subplots(len(rows), len(chosen), figsize=size, squeeze=False, layout="constrained")
+    for column, record in enumerate(chosen):
+        now = _frame_at(trial.ego, record.observed_s)
+        later = _frame_at(trial.ego, record.observed_s + vision.horizon_s)
+        change = heat(change_map(record.tokens, vision.tokens(now)), vision.full_scale)
+        cells = [now, vision.colours.colours(record.tokens), vision.colours.colours(vision.tokens(later)), change, later]
+        for row, picture in enumerate(cells):
+            axes[row, column].imshow(picture, interpolation="nearest")
+            axes[row, column].set(xticks=[], yticks=[])
+        axes[0, column].set_title(f"t = {record.observed_s:.1f} s", fontsize=9)
+    for row, name in enumerate(rows):
+        axes[row, 0].set_ylabel(name, fontsize=9)
+    figure.suptitle(f"“{trial.instruction}”", fontsize=10)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _pictures(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
+    """One composed picture for every camera frame, with the foresight that was on the wire at that moment."""
+    foresight = change = np.zeros((1, 1, 3), np.uint8)
+    waiting = list(trial.foresights)
+    picture = None
+    for frame in trial.ego:
+        arrived = None
+        while waiting and waiting[0].published_s <= frame.stamp_s:
+            arrived = waiting.pop(0)
+        if arrived is not None:
+            foresight = vision.colours.colours(arrived.tokens)
+            change = heat(change_map(arrived.tokens, vision.tokens(_frame_at(trial.ego, arrived.observed_s))), vision.full_scale)
+        panels = [
+            Panel("what the robot sees", frame.pixels),
+            Panel(f"foresight, {vision.horizon_s:.1f} s ahead", foresight, smooth=False),
+            Panel("where it expects change", overlay(change, frame.pixels)),
+        ]
+        if trial.scene:
+            panels.insert(0, Panel("from the side", _square(_frame_at(trial.scene, frame.stamp_s))))
+        picture = compose(panels, trial.instruction, f"{max(frame.stamp_s - trial.started_s, 0):.1f} s")
+        yield picture
+    if picture is not None:
+        result, colour = ("done", GOOD) if trial.success else ("not done in time", BAD)
+        write(ImageDraw.Draw(picture), (picture.width - 12, picture.height - 22), result, 20, colour, anchor="rm")
+        yield from [picture] * HOLD_LAST_FRAMES
+
+
+def _frame_at(frames: Sequence[Frame], stamp_s: float) -> np.ndarray:
+    """Pixels of the frame nearest in time."""
+    return min(frames, key=lambda frame: abs(frame.stamp_s - stamp_s)).pixels
+
+
+def _square(pixels: np.ndarray) -> np.ndarray:
+    """The square middle of a landscape picture."""
+    height, width = pixels.shape[:2]
+    left = (width - height) // 2
+    return pixels[:, left : left + height]
+
+
+def _encode(model: torch.nn.Module, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Enc_ViT of images (H, W, 3) uint8: (N, d) float32 each."""
+    tokens: list[np.ndarray] = []
+    for start in range(0, len(images), ENCODE_BATCH):
+        batch = torch.from_numpy(np.stack(images[start : start + ENCODE_BATCH]))
+        with torch.inference_mode():
+            tokens += list(model.encode_image(batch).float().numpy())
+    return tokens

@@ -1,0 +1,119 @@
+"""Plays joint targets through `mujoco_robot`, over ROS, as a policy or a teleoperator would send them.
+
+python -m dial_ros.tools.replay motion.npz --seed 7        (dial replay robot makes the file from a bag or a dataset)
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from trajectory_msgs.msg import JointTrajectory
+
+from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.errors import DialError
+from dial_core.observation.readings import JointOrder
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_ros.bringup.graph import graph
+from dial_ros.node import qos
+from dial_ros.node.messages import to_ns
+from dial_ros.node.trajectory import TrajectorySplitter
+from dial_ros.tools.client import WaitingNode, running
+
+AHEAD = 3  # targets a message
+APPROACH_S = 2.0  # from where the robot stands to the first target
+END_S = 1.0  # watched after the last target
+STANDSTILL_S = 60.0  # of wall time in which the next control step must come
+
+
+class Player(WaitingNode):
+    """Sends targets (T, J) [rad] at the control rate and notes where the joints went."""
+
+    def __init__(self, embodiment: Embodiment, check_alive: Callable[[], None]) -> None:
+        """Arguments: the robot that plays; `check_alive` as of WaitingNode."""
+        super().__init__("replay", check_alive)
+        self._embodiment = embodiment
+        self._order, self._splitter = JointOrder(embodiment.joint_names), TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
+        self._publishers_by_name = {
+            c.name: self.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
+        }
+        self._now_ns, self._joints = 0, np.empty(0)
+        self.success = False
+        self.create_subscription(JointState, "joint_states", self._on_joints, qos.SENSOR)
+        self.create_subscription(Bool, "mujoco_robot/success", self._on_success, qos.LATCHED)
+
+    def play(self, targets: np.ndarray) -> np.ndarray:
+        """Plays `targets`; where the joints were at each target's time (T, J) [rad]."""
+        publishers = self._publishers_by_name.values()
+        self.wait_until(lambda: len(self._joints) and all(p.get_subscription_count() for p in publishers), STANDSTILL_S, "the robot")
+        step_s = 1.0 / self._embodiment.rate_hz
+        self._send(JointMotion(self._now_ns, np.array([APPROACH_S]), targets[:1], np.zeros_like(targets[:1])))
+        start_ns = self._now_ns + round(APPROACH_S * NANOSECONDS)
+        padded = np.concatenate([targets, np.repeat(targets[-1:], AHEAD, axis=0)])
+        reached = []
+        for step in range(len(targets)):
+            time_ns = start_ns + round(step * step_s * NANOSECONDS)
+            self.wait_until(lambda time_ns=time_ns: self._now_ns >= time_ns, STANDSTILL_S, "the robot to go on")
+            reached.append(self._joints)
+            path = padded[step : step + AHEAD + 1]
+            velocities = np.concatenate([(path[2:] - path[:-2]) / (2 * step_s), np.zeros_like(path[:1])])
+            self._send(JointMotion(time_ns, step_s * np.arange(1, AHEAD + 1), path[1:], velocities))
+        end_ns = self._now_ns + round(END_S * NANOSECONDS)
+        self.wait_until(lambda: self._now_ns >= end_ns, STANDSTILL_S, "the robot to go on")
+        return np.stack(reached)
+
+    def _send(self, motion: JointMotion) -> None:
+        for name, message in self._splitter.messages(motion).items():
+            self._publishers_by_name[name].publish(message)
+
+    def _on_joints(self, message: JointState) -> None:
+        self._now_ns, self._joints = to_ns(message.header.stamp), self._order.positions(message)
+
+    def _on_success(self, message: Bool) -> None:
+        self.success = message.data
+
+
+def replay(motion: Path, seed: int, task: str, out: Path) -> dict:
+    """Plays the targets in `motion` (.npz: targets (T, J) [rad], embodiment) on the scene of `seed`; figures of how it went."""
+    with np.load(motion) as file:
+        targets, embodiment = file["targets"], load_embodiment(str(file["embodiment"]))
+    robot = next(n for n in graph("sim", task=task, seed=seed, robot=embodiment.name) if n.name == "mujoco_robot")
+    with running([robot], "sim", out / "log") as check_alive:
+        player = Player(embodiment, check_alive)
+        reached = player.play(targets)
+        success = player.success
+        player.destroy_node()
+    errors = np.sqrt(((reached - targets) ** 2).mean(0))
+    result = {
+        "steps": len(targets),
+        "success": success,
+        "rmse_rad": float(np.sqrt((errors**2).mean())),
+        "rmse_by_joint_rad": dict(zip(embodiment.joint_names, errors.round(5).tolist(), strict=True)),
+    }
+    (out / "replay.json").write_text(json.dumps(result, indent=2) + "\n")
+    return result
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Command line; the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("motion", type=Path, help="targets, as `dial replay robot` writes them")
+    parser.add_argument("--seed", type=int, default=0, help="scene of the simulated world")
+    parser.add_argument("--task", default="PlacematToPlate", help="task, by its file in config/tasks/")
+    parser.add_argument("--out", type=Path, default=Path("out/replay"), help="folder for replay.json and the robot's log")
+    chosen = parser.parse_args(words)
+    try:
+        result = replay(chosen.motion, chosen.seed, chosen.task, chosen.out)
+    except DialError as error:
+        print(f"replay failed: {error}", file=sys.stderr)
+        return 1
+    print(f"{result['steps']} steps, joints {result['rmse_rad']:.4f} rad from their targets, success: {result['success']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

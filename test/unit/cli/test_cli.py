@@ -1,0 +1,40 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from dial_core import cli
+from dial_core.cli import app
+
+
+@pytest.mark.parametrize("command", ["pretrain", "collect", "train", "eval", "expert", "probe", "merge", "viz", "foresight"])
+def test_every_command_explains_itself(command):
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert "--out" in result.output
+
+
+def test_the_help_shows_the_path_from_nothing_to_a_measured_policy():
+    output = CliRunner().invoke(app, ["--help"]).output
+    assert output.index("dial pretrain") < output.index("dial collect") < output.index("dial train") < output.index("dial eval")
+
+
+@pytest.mark.parametrize(("command", "news"), [("collect", "goes on from here"), ("eval", "goes on from here"), ("viz", "starts anew")])
+def test_an_interrupted_command_says_whether_it_resumes(command, news, monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "app", interrupted)
+    monkeypatch.setattr(cli.sys, "argv", ["dial", command, "--out", "x"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 130
+    assert news in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_command_imports_no_renderer_before_it_has_chosen_one():
+    """MuJoCo reads MUJOCO_GL when it is imported; main sets it first."""
+    code = "import sys, dial_core.cli; sys.exit('mujoco' in sys.modules or 'torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode == 0

@@ -1,0 +1,132 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dial_core.datasets.editing import merge_datasets, split_dataset
+from dial_core.datasets.episodes import save_episode
+from dial_core.datasets.inspection import check_dataset
+from dial_core.datasets.lerobot import LeRobotDataset, write_dataset
+from dial_core.datasets.stats_file import dataset_statistics, write_statistics
+from dial_core.errors import DialError
+from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
+from dial_core.robot.embodiment import load_embodiment
+
+from ..importers.source_files import write_egodex, write_gr00t_set
+from ..importers.test_egodex_conversion import FRAMES, person
+
+LENGTHS = (24, 30, 20)
+
+
+@pytest.fixture(scope="module")
+def first(fake_dataset, tmp_path_factory) -> LeRobotDataset:
+    return fake_dataset(tmp_path_factory.mktemp("first") / "first", LENGTHS)
+
+
+def change_info(dataset: LeRobotDataset, **values) -> None:
+    file = dataset.folder / "meta/info.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | values))
+
+
+def test_merged_datasets_hold_the_same_episodes_frame_for_frame(first, fake_dataset, tmp_path):
+    second = fake_dataset(tmp_path / "second", (22,))
+    merged = LeRobotDataset(merge_datasets([first.folder, second.folder], tmp_path / "both"))
+    np.testing.assert_array_equal(merged.states, np.concatenate([first.states, second.states]))
+    np.testing.assert_array_equal(merged.actions, np.concatenate([first.actions, second.actions]))
+    for span, (dataset, other) in zip(merged.episodes, [*((first, s) for s in first.episodes), (second, second.episodes[0])], strict=True):
+        np.testing.assert_array_equal(merged.frames(span), dataset.frames(other))
+        assert (span.instruction, span.seed, span.facts) == (other.instruction, other.seed, {"from": dataset.folder.name, **other.facts})
+    assert merged.info["total_frames"] == sum(LENGTHS) + 22
+
+
+def test_a_split_deals_out_every_episode_once_and_leaves_out_what_it_is_told(first, tmp_path):
+    counts = split_dataset(first.folder, tmp_path / "parts", {"train": 1.0, "held_out": 1.0}, without=[1])
+    assert counts == {"train": 1, "held_out": 1}
+    parts = [LeRobotDataset(tmp_path / "parts" / name) for name in counts]
+    assert sorted(span.length for part in parts for span in part.episodes) == [20, 24]
+    part = parts[0]
+    original = next(span for span in first.episodes if span.seed == part.episodes[0].seed)
+    np.testing.assert_array_equal(part.frames(part.episodes[0]), first.frames(original))
+
+
+def test_shares_are_met_to_the_episode_and_no_part_is_empty(first, tmp_path):
+    assert split_dataset(first.folder, tmp_path / "parts", {"train": 0.98, "held_out": 0.02}) == {"train": 2, "held_out": 1}
+    with pytest.raises(DialError, match="too few for 4 parts"):
+        split_dataset(first.folder, tmp_path / "more", dict.fromkeys("abcd", 1.0))
+    with pytest.raises(DialError, match="no episode 9"):
+        split_dataset(first.folder, tmp_path / "more", {"a": 1.0}, without=[9])
+
+
+def test_a_mask_goes_with_its_episodes(tmp_path):
+    write_egodex(tmp_path / "part1/pour", 0, person(), {"leftHand": np.ones(FRAMES), "rightHand": np.array([1, 1, 1, 0, 1, 1, 1])})
+    convert_egodex([tmp_path / "part1"], tmp_path / "people", EgoDexConversion(), workers=0)
+    merged = LeRobotDataset(merge_datasets([tmp_path / "people", tmp_path / "people"], tmp_path / "both"))
+    mask = LeRobotDataset(tmp_path / "people").action_mask
+    np.testing.assert_array_equal(merged.action_mask, np.concatenate([mask, mask]))
+
+
+def test_people_and_robots_are_not_one_dataset(first, tmp_path):
+    write_egodex(tmp_path / "part1/pour", 0, person())
+    convert_egodex([tmp_path / "part1"], tmp_path / "people", EgoDexConversion(), workers=0)
+    with pytest.raises(DialError, match="robot: gr1 and human"):
+        merge_datasets([first.folder, tmp_path / "people"], tmp_path / "both")
+
+
+def test_other_peoples_datasets_are_sent_to_the_converter(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa")
+    with pytest.raises(DialError, match="dial convert lerobot"):
+        merge_datasets([folder, folder], tmp_path / "both")
+
+
+def test_a_sound_dataset_has_no_error(first):
+    findings = check_dataset(first.folder, "gr1")
+    assert [finding for finding in findings if finding.kind == "error"] == []
+    assert any("hardly move" in finding.text and "l_shoulder_pitch" in finding.text for finding in findings)
+
+
+def test_faults_are_found_and_named_by_episode(fake_episode, tmp_path):
+    good, still, wild = (fake_episode(seed, 10) for seed in range(3))
+    broken = wild.actions.copy()
+    broken[4, 20] = np.nan
+    far = good.actions.copy()
+    far[:, 18 + 7] = 3.5  # r_shoulder_pitch, whose limit is 3.0
+    kinds = {
+        "still": replace(still, states=np.tile(still.states[:1], (10, 1)), actions=np.tile(still.states[:1], (10, 1))),
+        "wild": replace(wild, actions=broken),
+        "far": replace(good, actions=far),
+        "wordless": replace(good, instruction=" "),
+    }
+    paths = []
+    for name, episode in kinds.items():
+        paths.append(tmp_path / "attempts" / f"{name}.npz")
+        save_episode(paths[-1], episode, 20.0)
+    write_dataset(tmp_path / "dataset", paths, load_embodiment(), (96, 96))
+    told = {(finding.where, finding.kind): finding.text for finding in reversed(check_dataset(tmp_path / "dataset"))}
+    assert "1 values of action are not finite, first in frame 4, 'l_shoulder_yaw'" in told["episode 1", "error"]
+    assert "every action equals the state" in told["episode 0", "warning"]
+    assert "'r_shoulder_pitch' goes 0.50 rad beyond" in told["episode 2", "warning"]
+    assert "instruction is empty" in told["episode 3", "error"]
+    (tmp_path / "dataset/videos/observation.images.ego/chunk-000/file-000.mp4").write_bytes(b"no video")
+    videos = [finding for finding in check_dataset(tmp_path / "dataset") if "cannot be read" in finding.text]
+    assert len(videos) == len(kinds)
+
+
+def test_missing_statistics_are_an_error_until_they_are_computed(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset", (24,))
+    before = json.loads((dataset.folder / "meta/stats.json").read_text())
+    (dataset.folder / "meta/stats.json").unlink()
+    assert any("stats.json is missing" in finding.text for finding in check_dataset(dataset.folder))
+    write_statistics(dataset.folder, dataset_statistics(dataset.folder))
+    after = json.loads((dataset.folder / "meta/stats.json").read_text())
+    np.testing.assert_allclose(after["action"]["mean"], before["action"]["mean"], atol=1e-6)
+    np.testing.assert_allclose(after["observation.state"]["std"], before["observation.state"]["std"], atol=1e-6)
+
+
+def test_the_wrong_robot_and_rate_are_errors(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset", (24,))
+    assert any("is of 'gr1', wanted is 'human'" in finding.text for finding in check_dataset(dataset.folder, "human"))
+    change_info(dataset, fps=30)
+    assert any("is at 30 Hz, 'gr1' is controlled at 20 Hz" in finding.text for finding in check_dataset(dataset.folder))
+    change_info(dataset, fps=20, total_episodes=7)
+    assert any("1 episodes, info.json says 7" in finding.text for finding in check_dataset(dataset.folder))

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from dial_core.datasets.normalisation import fit_normaliser, require_finite, scaling_of, warnings_about
+from dial_core.errors import DialError
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    """2000 vectors of 47 normal numbers; dimension 30 is idle, dimension 40 has one wild value."""
+    values = np.random.default_rng(0).normal(1.0, 0.5, (2000, 47)).astype(np.float32)
+    values[:, 30] = 0.25
+    values[7, 40] = 1e4
+    return values
+
+
+def test_quantiles_are_not_moved_by_a_wild_frame(vectors):
+    robust, plain = scaling_of(vectors, "quantiles"), scaling_of(vectors)
+    assert robust.spread[40] == pytest.approx(0.5 * 2.326, rel=0.1)
+    assert plain.spread[40] > 100
+    assert plain.spread[20] == pytest.approx(0.5, rel=0.1)
+
+
+def test_an_idle_dimension_is_not_blown_up_and_rotations_stay_raw(vectors):
+    normaliser = fit_normaliser([vectors], [vectors], "quantiles")
+    encoded = normaliser.encode_action(vectors)
+    assert np.abs(encoded[:, 30]).max() == 0
+    assert np.abs(normaliser.encode_action(vectors + 0.01)[:, 30]).max() == pytest.approx(1.0, rel=1e-3)
+    assert np.array_equal(encoded[:, 3:9], vectors[:, 3:9])
+    assert np.quantile(np.abs(encoded[:, 20]), 0.97) < 1.01
+
+
+def test_datasets_of_one_embodiment_are_fitted_together(vectors):
+    apart, together = fit_normaliser([vectors[:500], vectors[500:]], [vectors] * 2), fit_normaliser([vectors], [vectors])
+    np.testing.assert_allclose(apart.state_mean, together.state_mean)
+
+
+def test_what_a_person_should_look_at_is_named(vectors):
+    names = [f"joint_{index}" for index in range(47)]
+    idle, wild = warnings_about(vectors, "action", names)
+    assert "joint_30" in idle
+    assert wild.startswith("action: joint_40 strays")
+
+
+def test_values_that_are_not_finite_are_an_error_that_says_where(vectors):
+    vectors[[3, 9], 5] = np.nan
+    with pytest.raises(DialError, match=r"out/set: 2 values of action are not finite, first in frame 3, dimension 5 \(r31\)"):
+        require_finite(vectors, "action", [*"abcde", "r31"], "out/set")

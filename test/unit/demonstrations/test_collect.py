@@ -1,0 +1,177 @@
+"""pytest test/unit/data/test_collect.py"""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dial_core.datasets.episodes import Episode
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.demonstrations import collect as collecting
+from dial_core.demonstrations.attempts import Attempts
+from dial_core.demonstrations.collect import Plan, collect
+from dial_core.demonstrations.shards import all_are_shards, is_shard, join_shards
+from dial_core.errors import DialError
+from dial_core.files.fingerprint import require_same
+from dial_core.sim.task import load_task
+
+TASK = load_task("PlacematToPlate")
+OTHER = load_task("PlateToBowl")
+
+
+def plan(episodes=1, tasks=(TASK,), **changes) -> Plan:
+    return Plan(tuple(task.name for task in tasks), episodes, **{"seed": 0, "disturbed": 0.0, **changes})
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Demonstrations that cost nothing: every fifth scene fails, scene 4 crashes."""
+
+    def fake(world, seed, disturbed=False):
+        if seed == 4:
+            raise RuntimeError("the renderer is gone")
+        if seed % 5 == 2:
+            return None, "the object was not in place"
+        rng = np.random.default_rng(seed)
+        frames = rng.integers(0, 255, (5, 96, 96, 3)).astype(np.uint8)
+        vectors = rng.normal(size=(2, 5, 47)).astype(np.float32)
+        facts = {"task": world.name, "objects": ["can"], "target": 0, "disturbed": disturbed}
+        return Episode(frames, *vectors, f"put the can on the plate, {world.name}", seed, facts), ""
+
+    class Embodiment:
+        rate_hz = 20.0
+
+    class FakeWorld:
+        def __init__(self, task):
+            self.name, self.embodiment = task.name, Embodiment
+
+    monkeypatch.setattr(collecting, "demonstrate", fake)
+    monkeypatch.setattr(collecting, "_world", lambda task, size: FakeWorld(task))
+
+
+def test_a_second_call_refuses_to_overwrite(tmp_path, quick):
+    out = tmp_path / "dataset"
+    assert collect((TASK,), plan(), out, workers=0)[TASK.name].successes == {0}
+    assert not out.with_name("dataset.attempts").exists()
+    with pytest.raises(DialError, match="exists already"):
+        collect((TASK,), plan(), out, workers=0)
+
+
+def test_the_first_successes_of_every_task_are_taken_and_failures_before_them_counted(tmp_path, quick):
+    collect((TASK, OTHER), plan(4, (TASK, OTHER)), tmp_path / "dataset", workers=0)
+    dataset = LeRobotDataset(tmp_path / "dataset")
+    assert [span.seed for span in dataset.episodes] == [0, 1, 3, 5] * 2
+    assert [span.facts["task"] for span in dataset.episodes] == [TASK.name] * 4 + [OTHER.name] * 4
+    counted = json.loads((tmp_path / "dataset/meta/collection.json").read_text())
+    assert (counted["episodes"], counted["failed"]) == (8, 4)
+    assert list(counted["tasks"][OTHER.name]["failures"]) == ["2", "4"]
+    assert "the renderer is gone" in counted["tasks"][OTHER.name]["failures"]["4"]
+
+
+def test_joined_shards_equal_the_whole_byte_for_byte(tmp_path, quick):
+    tasks = (TASK, OTHER)
+    collect(tasks, plan(9, tasks), tmp_path / "whole", workers=0)
+    for part in (1, 2, 3):
+        collect(tasks, plan(9, tasks, shard=(part, 3), spare=6), tmp_path / f"shard{part}", workers=0)
+        assert is_shard(tmp_path / f"shard{part}")
+    join_shards([tmp_path / f"shard{part}" for part in (2, 3, 1)], tmp_path / "joined")
+    assert files_of(tmp_path / "joined") == files_of(tmp_path / "whole")
+
+
+def test_a_missing_shard_another_collection_and_one_that_stopped_early_are_refused(tmp_path, quick):
+    for part in (1, 2):
+        collect((TASK,), plan(6, shard=(part, 2), spare=0), tmp_path / f"shard{part}", workers=0)
+    with pytest.raises(DialError, match="shards 2/2 are missing"):
+        join_shards([tmp_path / "shard1"], tmp_path / "joined")
+    collect((TASK,), plan(6, seed=7, shard=(2, 2)), tmp_path / "other", workers=0)
+    with pytest.raises(DialError, match="another collection"):
+        join_shards([tmp_path / "shard1", tmp_path / "other"], tmp_path / "joined")
+    with pytest.raises(DialError, match=r"shard 2/2 .* --spare"):
+        join_shards([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "joined")
+    with pytest.raises(DialError, match="is no shard"):
+        join_shards([tmp_path], tmp_path / "joined")
+
+
+def test_shards_among_whole_datasets_are_told_apart_by_name(tmp_path, quick):
+    whole, shard = tmp_path / "whole", tmp_path / "shard"
+    collect((TASK,), plan(), whole, workers=0)
+    collect((TASK,), plan(shard=(1, 2)), shard, workers=0)
+    assert all_are_shards([shard])
+    assert not all_are_shards([whole])
+    with pytest.raises(DialError, match=rf"Shards: {shard}\. No shards: {whole}\."):
+        all_are_shards([whole, shard])
+
+
+def test_an_interrupted_collection_goes_on_and_gives_the_same(tmp_path, quick, monkeypatch):
+    collect((TASK,), plan(5), tmp_path / "whole", workers=0)
+    real = collecting.run_jobs
+
+    def cut_off(function, jobs, workers):
+        for count, result in enumerate(real(function, jobs, workers)):
+            yield result
+            if count == 2:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(collecting, "run_jobs", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        collect((TASK,), plan(5), tmp_path / "cut", workers=0)
+    assert not (tmp_path / "cut").exists()
+    monkeypatch.setattr(collecting, "run_jobs", real)
+    collect((TASK,), plan(5), tmp_path / "cut", workers=0)
+    assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+KILLED_WHILE_WRITING = """
+import os, signal, sys
+import numpy as np
+from dial_core.demonstrations import collect as collecting
+from dial_core.datasets.episodes import Episode
+
+def fake(world, seed, disturbed=False):
+    zeros = np.zeros((2, 47), np.float32)
+    return Episode(np.zeros((2, 96, 96, 3), np.uint8), zeros, zeros, "put the can down", seed, {"task": "PlacematToPlate"}), ""
+
+class World:
+    embodiment = type("Embodiment", (), {"rate_hz": 20.0})
+
+savez = np.savez
+def dies_in_the_third(file, **arrays):
+    savez(file, **arrays)
+    if len(list(collecting.Path(sys.argv[1] + ".attempts").rglob("*.npz"))) == 2:
+        file.truncate(100)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+collecting.demonstrate, collecting._world, np.savez = fake, lambda task, size: World, dies_in_the_third
+task = collecting.Task.model_validate_json(sys.argv[2])
+collecting.collect((task,), collecting.Plan((task.name,), 5, 0, 0.0), collecting.Path(sys.argv[1]), workers=0)
+"""
+
+
+def test_killed_while_it_writes_it_loses_the_episode_in_flight_and_no_other(tmp_path, quick):
+    out = tmp_path / "dataset"
+    command = [sys.executable, "-c", KILLED_WHILE_WRITING, str(out), TASK.model_dump_json()]
+    assert subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == -signal.SIGKILL
+    assert not out.exists()
+    assert Attempts(tmp_path / "dataset.attempts").tally(TASK.name).successes == {0, 1}
+    collect((TASK,), plan(5), out, workers=0)
+    assert [span.seed for span in LeRobotDataset(out).episodes] == [0, 1, 3, 5, 6]
+
+
+def test_attempts_of_other_settings_are_not_gone_on_with(tmp_path):
+    require_same(tmp_path / "dataset.attempts", {**plan(disturbed=0.5).identity})
+    with pytest.raises(DialError, match=r"disturbed was 0\.5, is now 0\.0; seed was 0, is now 7"):
+        collect((TASK,), plan(seed=7), tmp_path / "dataset", workers=0)
+
+
+def test_seeds_of_the_evaluation_are_never_collected(tmp_path):
+    with pytest.raises(DialError, match="kept for evaluation"):
+        collect((TASK,), plan(seed=100_000), tmp_path / "dataset", workers=0)

@@ -1,0 +1,203 @@
+"""The graph is plain data, and the launch files start exactly it."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import yaml
+
+from dial_core.config import config_path
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.bringup.graph import ARGUMENTS, environment, graph
+
+ROOT = Path(__file__).resolve().parents[4]
+
+
+def robot_with_own_topics(folder: Path) -> Path:
+    values = yaml.safe_load(config_path("embodiments", "gr1").read_text())
+    values["joint_states_topic"] = "/arm_driver/joint_states"
+    values["cameras"][0]["topic"] = "/head/color/image_raw"
+    path = folder / "my_robot.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_humanoid_is_sim_without_the_simulated_robot():
+    sim = {node.name for node in graph("sim")}
+    assert sim - {node.name for node in graph("humanoid")} == {"mujoco_robot"}
+
+
+def test_a_robots_own_topics_become_remappings(tmp_path):
+    for node in graph("humanoid", robot=str(robot_with_own_topics(tmp_path))):
+        assert node.remappings == {
+            "image/ego": "/head/color/image_raw",
+            "image/ego/compressed": "/head/color/image_raw/compressed",
+            "joint_states": "/arm_driver/joint_states",
+        }
+
+
+def test_topics_that_already_agree_are_not_remapped():
+    assert all(node.remappings == {} for node in graph("sim"))
+
+
+def test_a_dry_run_sends_every_trajectory_aside_and_nothing_else():
+    for kind, sender in (("sim", "system1"), ("humanoid", "system1"), ("record", "recorder")):
+        remapped = {node.name: node.remappings for node in graph(kind, dry_run="true")}
+        controllers = load_embodiment("gr1").controllers
+        assert remapped.pop(sender) == {f"{c.name}/joint_trajectory": f"dry_run/{c.name}/joint_trajectory" for c in controllers}
+        assert not any(remapped.values())
+
+
+def test_controllers_may_have_names_of_their_own():
+    nodes = {node.name: node for node in graph("humanoid", controllers="left_arm_controller=left_jtc, waist_controller=/torso/jtc")}
+    assert nodes["system1"].remappings == {
+        "left_arm_controller/joint_trajectory": "left_jtc/joint_trajectory",
+        "waist_controller/joint_trajectory": "/torso/jtc/joint_trajectory",
+    }
+
+
+def test_a_dry_run_also_sends_controllers_with_absolute_names_aside():
+    nodes = {node.name: node for node in graph("humanoid", controllers="waist_controller=/torso/jtc", dry_run=True)}
+    assert nodes["system1"].remappings["waist_controller/joint_trajectory"] == "dry_run/torso/jtc/joint_trajectory"
+    assert all(topic.startswith("dry_run/") for topic in nodes["system1"].remappings.values())
+
+
+def test_cameras_may_have_topics_of_their_own():
+    for node in graph("humanoid", cameras="ego=/head/color/image_raw"):
+        assert node.remappings["image/ego"] == "/head/color/image_raw"
+        assert node.remappings["image/ego/compressed"] == "/head/color/image_raw/compressed"
+
+
+def test_a_simulated_robot_in_a_namespace_has_a_clock_of_its_own_and_a_real_one_has_not():
+    assert all(node.remappings["/clock"] == "clock" for node in graph("sim", namespace="left"))
+    assert not any("/clock" in node.remappings for node in (*graph("sim"), *graph("humanoid", namespace="left")))
+
+
+def test_text_from_launch_becomes_typed_parameters():
+    robot = next(node for node in graph("sim", seed="100007", scene_camera="true") if node.name == "mujoco_robot")
+    assert (robot.parameters["seed"], robot.parameters["scene_camera"]) == (100_007, True)
+
+
+def test_in_simulation_everything_but_the_clocks_source_follows_the_clock():
+    follows = {node.name: node.parameters["use_sim_time"] for node in graph("sim")}
+    assert follows == {"mujoco_robot": False, "system1": True, "system2": True}
+
+
+@pytest.mark.parametrize(
+    ("kind", "chosen", "named"),
+    [
+        ("moon", {}, "humanoid"),
+        ("humanoid", {"task": "PlacematToPlate"}, "task"),
+        ("sim", {"camera": "left_wrist"}, "ego"),
+        ("sim", {"seed": "many"}, "seed"),
+        ("sim", {"autostart": "maybe"}, "neither true nor false"),
+        ("sim", {"robot": "r2d2"}, "gr1"),
+        ("humanoid", {"controllers": "tail_controller=x"}, "left_arm_controller"),
+        ("humanoid", {"controllers": "left_arm_controller"}, "OURS=THEIRS"),
+        ("humanoid", {"cameras": "left_wrist=/x"}, "ego"),
+    ],
+)
+def test_a_wrong_choice_is_an_error_that_names_it(kind, chosen, named):
+    with pytest.raises(DialError, match=named):
+        graph(kind, **chosen)
+
+
+def test_the_transport_profile_exists():
+    assert Path(environment("humanoid")["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+
+
+def test_every_argument_has_a_description():
+    assert all(len(argument.description) > 10 for arguments in ARGUMENTS.values() for argument in arguments)
+
+
+def test_executables_installed_by_cmake_are_the_graphs():
+    line = next(line for line in (ROOT / "CMakeLists.txt").read_text().splitlines() if "foreach(node IN ITEMS" in line)
+    assert set(line.split("ITEMS")[1].split(")")[0].split()) == {node.executable for kind in ("sim", "record") for node in graph(kind)}
+
+
+class Recorded:
+    """Stands for any launch action: keeps what it was made with."""
+
+    def __init__(self, *arguments, **options):
+        self.arguments, self.options = arguments, options
+
+
+class LaunchDescription(Recorded):
+    @property
+    def entities(self):
+        return self.arguments[0]
+
+
+class LaunchConfiguration(Recorded):
+    def perform(self, context):
+        return context[self.arguments[0]]
+
+
+@pytest.fixture
+def stand_in_for_launch(monkeypatch):
+    """launch and launch_ros are not to be had from pip: modules that record what a launch file asks of them."""
+    contents = {
+        "launch": [],
+        "launch.actions": ["DeclareLaunchArgument", "IncludeLaunchDescription", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown"],
+        "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
+        "launch.substitutions": ["PathJoinSubstitution"],
+        "launch_ros": [],
+        "launch_ros.actions": ["Node"],
+        "launch_ros.substitutions": ["FindPackageShare"],
+    }
+    for name, classes in contents.items():
+        module = ModuleType(name)
+        for each in classes:
+            setattr(module, each, type(each, (Recorded,), {}))
+        monkeypatch.setitem(sys.modules, name, module)
+    sys.modules["launch"].LaunchDescription = LaunchDescription
+    sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
+
+
+@pytest.mark.parametrize("kind", list(ARGUMENTS))
+def test_the_launch_file_starts_the_graph(kind, stand_in_for_launch):
+    spec = importlib.util.spec_from_file_location(kind, ROOT / "launch" / f"{kind}.launch.py")
+    launch_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launch_file)
+    actions = launch_file.generate_launch_description().arguments[0]
+
+    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
+    started = actions[-1].options["function"](declared | {"namespace": "left_lab"})
+
+    assert list(declared) == [argument.name for argument in ARGUMENTS[kind]]
+    assert [(n.options["name"], n.options["executable"], n.options["parameters"][1], n.options["namespace"]) for n in started] == [
+        (node.name, node.executable, node.parameters, "left_lab") for node in graph(kind)
+    ]
+
+
+@pytest.mark.parametrize("kind", list(ARGUMENTS))
+def test_the_real_launch_makes_the_graph_where_it_is_installed(kind):
+    pytest.importorskip("launch_ros", reason="launch comes with an apt ROS 2 only")
+    from launch import LaunchContext
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+    from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+    context = LaunchContext()
+    description = PythonLaunchDescriptionSource(str(ROOT / "launch" / f"{kind}.launch.py")).get_launch_description(context)
+    started = []
+    for entity in description.entities:
+        made = entity.visit(context) or []
+        assert isinstance(entity, OpaqueFunction) or not isinstance(entity, DeclareLaunchArgument) or entity.description
+        started += made if isinstance(entity, OpaqueFunction) else []
+    assert [node.node_executable for node in started] == [node.executable for node in graph(kind)]
+
+
+def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch):
+    spec = importlib.util.spec_from_file_location("gazebo", ROOT / "launch" / "gazebo.launch.py")
+    launch_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launch_file)
+    actions = launch_file.generate_launch_description().entities
+    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
+    assert declared["use_sim_time"] == "true"
+    started = [a for action in actions if type(action).__name__ == "OpaqueFunction" for a in action.options["function"](declared)]
+    executables = [action.options["executable"] for action in started if type(action).__name__ == "Node"]
+    assert executables[:2] == ["system2", "system1"]
+    assert {"create", "spawner", "parameter_bridge", "robot_state_publisher"} <= set(executables)

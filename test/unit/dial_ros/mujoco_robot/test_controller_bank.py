@@ -1,0 +1,84 @@
+"""All controllers of the simulated robot together."""
+
+import numpy as np
+import pytest
+
+from dial_core.control.motion import JointMotion
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.mujoco_robot.controller_bank import ControllerBank
+from dial_ros.node.trajectory import TrajectorySplitter
+
+EMBODIMENT = load_embodiment("gr1")
+HOME = EMBODIMENT.home_position
+MS = 1_000_000
+ARM = "right_arm_controller"
+
+
+def bank():
+    made = ControllerBank(EMBODIMENT)
+    made.hold(HOME, 0)
+    return made
+
+
+def message(stamp_ms=0, shift=0.1):
+    motion = JointMotion(stamp_ms * MS, np.array([0.1]), HOME[None] + shift, np.zeros((1, 29)))
+    return TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(motion)[ARM]
+
+
+def test_a_trajectory_moves_its_controllers_joints_only():
+    controllers = bank()
+    assert controllers.accept(ARM, message()) == ""
+    moved = controllers.advance(200 * MS) - HOME
+    mine = [name in next(c for c in EMBODIMENT.controllers if c.name == ARM).joints for name in EMBODIMENT.joint_names]
+    np.testing.assert_allclose(moved, np.where(mine, 0.1, 0.0), atol=1e-12)
+    assert (controllers.accepted, controllers.rejected) == (1, 0)
+
+
+def test_a_rejection_is_counted_and_told():
+    controllers = bank()
+    controllers.advance(500 * MS)
+    assert "in the past" in controllers.accept(ARM, message(stamp_ms=1))
+    assert controllers.rejected == 1
+    assert "in the past" in controllers.last_rejection
+
+
+def test_a_trajectory_from_before_a_reset_is_outdated_which_is_no_rejection():
+    controllers = bank()
+    controllers.advance(900 * MS)
+    controllers.hold(HOME, 0)
+    controllers.advance(100 * MS)
+    assert controllers.accept(ARM, message(stamp_ms=850)) == ""
+    assert (controllers.accepted, controllers.rejected, controllers.outdated) == (0, 0, 1)
+    np.testing.assert_array_equal(controllers.advance(950 * MS), HOME)
+    assert controllers.accept(ARM, message(stamp_ms=940)) == ""
+    assert (controllers.accepted, controllers.outdated) == (1, 1)
+
+
+def test_after_several_resets_the_farthest_time_that_was_shown_tells_what_is_outdated():
+    controllers = bank()
+    for before_ms in (900, 50):
+        controllers.advance(before_ms * MS)
+        controllers.hold(HOME, 0)
+    controllers.accept(ARM, message(stamp_ms=850))
+    assert controllers.outdated == 1
+
+
+def test_without_a_reset_a_stamp_of_the_future_is_taken_as_the_real_controller_does():
+    controllers = bank()
+    assert controllers.accept(ARM, message(stamp_ms=600)) == ""
+    assert (controllers.accepted, controllers.outdated) == (1, 0)
+
+
+def test_a_reset_forgets_what_ran():
+    controllers = bank()
+    controllers.accept(ARM, message())
+    controllers.hold(HOME, 0)
+    np.testing.assert_array_equal(controllers.advance(200 * MS), HOME)
+
+
+def test_positions_that_are_not_finite_stop_the_world_with_the_joints_names():
+    controllers = bank()
+    controllers.accept(ARM, message(shift=np.nan))
+    with pytest.raises(DialError, match="not finite: r_shoulder_pitch"):
+        controllers.advance(50 * MS)

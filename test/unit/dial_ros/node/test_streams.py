@@ -1,0 +1,85 @@
+"""Rates, lost messages, joint history and the one-slot mailbox."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from dial_core.control.motion import NANOSECONDS
+from dial_core.observation.readings import JointHistory
+from dial_ros.node.rates import Rate, StampedStream
+from dial_ros.node.worker import Worker
+
+MS = 1_000_000
+
+
+def test_a_rate_is_that_of_the_last_two_seconds():
+    rate = Rate()
+    assert rate.hz(0) == 0.0
+    for k in range(100):
+        rate.tick(k * 200 * MS)
+    assert rate.hz(99 * 200 * MS) == pytest.approx(5.0)
+    assert rate.hz(99 * 200 * MS + 3 * NANOSECONDS) == 0.0
+
+
+def test_gaps_in_the_stamps_are_lost_frames():
+    stream = StampedStream()
+    for stamp_ms in (0, 50, 100, 250, 300):
+        assert stream.take(stamp_ms * MS)
+    assert stream.lost == 2
+    assert not stream.take(300 * MS)
+    assert stream.age_s(400 * MS) == pytest.approx(0.1)
+
+
+def test_a_stamp_that_goes_back_restarts_the_stream():
+    stream = StampedStream()
+    for stamp_ms in (9000, 9050, 10, 60):
+        assert stream.take(stamp_ms * MS)
+    assert stream.newest_ns == 60 * MS
+    assert stream.lost == 0
+
+
+def test_joints_are_those_at_or_just_before_the_frame():
+    history = JointHistory()
+    for stamp_ms in (0, 10, 20, 30):
+        history.add(stamp_ms * MS, np.array([float(stamp_ms)]))
+    assert history.at(20 * MS, 0.05) == 20.0
+    assert history.at(29 * MS, 0.05) == 20.0
+    assert history.at(200 * MS, 0.05) is None
+    history.add(5 * MS, np.array([5.0]))
+    assert history.at(30 * MS, 0.05) == 5.0
+
+
+def test_the_newest_item_wins_while_the_worker_is_busy():
+    busy, go_on, done = threading.Event(), threading.Event(), threading.Event()
+    worked = []
+
+    def work(item):
+        worked.append(item)
+        busy.set()
+        go_on.wait(5)
+        if item == "last":
+            done.set()
+
+    worker = Worker("test", work, lambda error: None)
+    worker.put("first")
+    assert busy.wait(5)
+    worker.put("replaced")
+    worker.put("last")
+    go_on.set()
+    assert done.wait(5)
+    worker.close()
+    assert worked == ["first", "last"]
+
+
+def test_an_exception_ends_the_worker_and_is_handed_on():
+    failures, failed = [], threading.Event()
+
+    def fail(error):
+        failures.append(error)
+        failed.set()
+
+    worker = Worker("test", lambda item: 1 / item, fail)
+    worker.put(0)
+    assert failed.wait(5)
+    assert isinstance(failures[0], ZeroDivisionError)

@@ -1,0 +1,253 @@
+"""Frames of several cameras and joints are brought together by their stamps; what is not whole is refused by name, never filled in."""
+
+import array
+
+import cv2
+import numpy as np
+import pytest
+from sensor_msgs.msg import CompressedImage, JointState
+
+from dial_core.checkpoint.contract import Contract
+from dial_core.errors import DialError
+from dial_core.observation.camera_view import CameraView
+from dial_core.robot.embodiment import Camera, load_embodiment
+from dial_ros.node.messages import image_to_message, to_time
+from dial_ros.system1.senses import Senses
+
+MS = 1_000_000
+GR1 = load_embodiment("gr1")
+WRIST = Camera(name="wrist", topic="image/wrist", frame="wrist", height=48, width=64)
+TWO_CAMERAS = GR1.model_copy(update={"cameras": (*GR1.cameras, WRIST)})
+
+
+class Bench:
+    """Stands for the node: keeps the callbacks by topic, and the time."""
+
+    def __init__(self, **values):
+        self.active, self.time_ns, self.complaints, self.callbacks = True, 0, [], {}
+        self._values = {
+            "image_transport": "raw",
+            "frozen_timeout": 0.0,
+            "joint_gap": 0.05,
+            "camera_gap": 0.03,
+            "camera_timeout": 0.5,
+            "joint_timeout": 0.3,
+        } | values
+
+    def value(self, key):
+        return self._values[key]
+
+    def now_ns(self):
+        return self.time_ns
+
+    def complain(self, kind, why):
+        self.complaints.append((kind, why))
+
+    def create_subscription(self, kind, topic, callback, qos):
+        self.callbacks[topic] = callback
+        return topic
+
+    def destroy_subscription(self, topic):
+        del self.callbacks[topic]
+
+
+def contract(*further):
+    return Contract(
+        embodiment="gr1",
+        joint_names=GR1.joint_names,
+        camera="ego",
+        height=96,
+        width=96,
+        further_cameras=further,
+        rate_hz=20.0,
+        horizon=16,
+        state_dim=47,
+        action_dim=47,
+        foresight_shape=(36, 192),
+        model_id="m",
+    )
+
+
+def senses(*further, **values):
+    """Senses on a bench, the bench, and the list of what they observe."""
+    bench, seen = Bench(**values), []
+    return Senses(bench, contract(*further), TWO_CAMERAS, seen.append), bench, seen
+
+
+def picture(bench, stamp_ms, camera="ego", size=(96, 96), value=7, **changes):
+    message = image_to_message(np.full((*size, 3), value, np.uint8), stamp_ms * MS, camera)
+    for field, content in changes.items():
+        setattr(message, field, content)
+    bench.callbacks[f"image/{camera}"](message)
+
+
+def joints(bench, stamp_ms, value=0.5, names=GR1.joint_names):
+    message = JointState(name=list(names), position=[value] * len(names))
+    message.header.stamp = to_time(stamp_ms * MS)
+    bench.callbacks["joint_states"](message)
+
+
+def test_a_frame_is_joined_by_the_joints_of_its_moment():
+    both, bench, seen = senses()
+    joints(bench, 90, 0.1)
+    joints(bench, 100, 0.2)
+    bench.time_ns = 103 * MS
+    picture(bench, 100)
+    joints(bench, 110, 0.3)
+    assert [(o.stamp_ns, o.received_ns, o.joints[0]) for o in seen] == [(100 * MS, 103 * MS, 0.2)]
+    assert both.inputs(150 * MS)["camera"].age_s == pytest.approx(0.05)
+
+
+def test_a_frame_without_joints_of_its_moment_is_not_fresh_and_says_why():
+    both, bench, seen = senses()
+    joints(bench, 40)
+    picture(bench, 100)
+    assert seen == []
+    camera = both.inputs(100 * MS)["camera"]
+    assert camera.age_s is None
+    assert "no joint state within 0.05 s before the frame at 0.100 s" in camera.refusal
+    assert both.refused["joints_of_frame"] == 1
+
+
+def test_frames_of_all_cameras_come_together_in_the_contracts_order_and_resolution():
+    both, bench, seen = senses(CameraView(name="wrist", height=32, width=32))
+    joints(bench, 95)
+    picture(bench, 80, "wrist", (48, 64), value=9)
+    picture(bench, 100)
+    assert [frame.stamp_ns for frame in seen[0].frames] == [100 * MS, 80 * MS]
+    pixels = both.pixels(seen[0])
+    assert [(p.shape, int(p[0, 0, 0])) for p in pixels] == [((96, 96, 3), 7), ((32, 32, 3), 9)]
+
+
+@pytest.mark.parametrize("wrist_ms", [None, 60, 110])
+def test_without_a_frame_of_a_further_camera_at_its_moment_nothing_is_observed(wrist_ms):
+    both, bench, seen = senses(CameraView(name="wrist", height=32, width=32))
+    joints(bench, 95)
+    if wrist_ms is not None:
+        picture(bench, wrist_ms, "wrist", (48, 64))
+    picture(bench, 100)
+    assert seen == []
+    assert "no frame of camera 'wrist' within 0.03 s before" in both.inputs(100 * MS)["camera"].refusal
+    assert both.refused["cameras_of_frame"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": (48, 48)}, "image is 48x48, the embodiment says that the camera gives 96x96"),
+        ({"encoding": "32FC1"}, "encoding '32FC1' has no colours"),
+        ({"data": array.array("B", [0] * 99)}, "holds 99 bytes"),
+    ],
+)
+def test_a_frame_that_cannot_be_used_is_named_and_the_next_good_one_heals(changes, words):
+    both, bench, seen = senses()
+    joints(bench, 100)
+    picture(bench, 100, **changes)
+    assert seen == []
+    assert words in both.inputs(100 * MS)["camera"].refusal
+    assert both.refused["image"] == 1
+    picture(bench, 140)
+    assert len(seen) == 1
+    assert both.inputs(150 * MS)["camera"].refusal == ""
+
+
+def test_a_repeated_frame_of_a_frozen_camera_is_not_fresh():
+    both, bench, seen = senses()
+    joints(bench, 100)
+    for _ in range(3):
+        picture(bench, 100)
+    assert len(seen) == 1
+    assert both.inputs(700 * MS)["camera"].stale
+
+
+@pytest.mark.parametrize("frozen_timeout", [0.0, 0.2])
+def test_one_picture_with_new_stamps_again_and_again_is_a_frozen_camera_if_that_is_watched(frozen_timeout):
+    both, bench, seen = senses(frozen_timeout=frozen_timeout)
+    for stamp_ms in range(100, 500, 50):
+        bench.time_ns = stamp_ms * MS
+        joints(bench, stamp_ms)
+        picture(bench, stamp_ms)
+    assert len(seen) == (5 if frozen_timeout else 8)
+    picture(bench, 500, value=8)
+    assert len(seen) == (6 if frozen_timeout else 9)
+    assert both.refused["image"] == (3 if frozen_timeout else 0)
+
+
+def test_stamps_of_a_clock_that_is_ahead_are_refused():
+    both, bench, seen = senses()
+    joints(bench, 9000)
+    picture(bench, 9000)
+    assert seen == []
+    assert both.refused == {"joint_states": 1, "image": 1}
+    assert "9.00 s in the future; synchronise the clocks" in both.inputs(0)["camera"].refusal
+
+
+def test_joints_are_judged_before_the_node_is_active_and_again_when_their_names_change():
+    both, bench, _ = senses()
+    assert not both.listened
+    bench.active = False
+    joints(bench, 100, 0.0, GR1.joint_names[1:])
+    assert both.listened
+    assert both.misfit.startswith("joint_states lack left_arm_controller (l_shoulder_pitch)")
+    joints(bench, 110, 0.0, GR1.joint_names)
+    assert both.misfit == ""
+    assert both.inputs(110 * MS)["joint_states"].age_s is None, "nothing is taken in"
+
+
+@pytest.mark.parametrize(
+    ("names", "value", "words"),
+    [(GR1.joint_names[1:], 0.0, "lack left_arm_controller (l_shoulder_pitch)"), (GR1.joint_names, np.nan, "not finite: l_shoulder_pitch")],
+)
+def test_joint_states_that_cannot_be_used_are_named(names, value, words):
+    both, bench, _ = senses()
+    joints(bench, 100, value, names)
+    assert words in both.inputs(100 * MS)["joint_states"].refusal
+    assert both.refused["joint_states"] == 1
+
+
+def test_extra_joints_and_any_order_are_read_by_name():
+    _, bench, seen = senses()
+    message = JointState(name=["wheel", *reversed(GR1.joint_names)], position=[9.0, *map(float, reversed(range(29)))])
+    message.header.stamp = to_time(100 * MS)
+    bench.callbacks["joint_states"](message)
+    picture(bench, 100)
+    np.testing.assert_array_equal(seen[0].joints, np.arange(29.0))
+
+
+def compressed(bench, stamp_ms, data):
+    message = CompressedImage(format="png", data=array.array("B", data))
+    message.header.stamp = to_time(stamp_ms * MS)
+    bench.callbacks["image/ego/compressed"](message)
+
+
+def test_a_compressed_camera_that_sends_rubbish_counts_as_silent_until_a_picture_can_be_read():
+    both, bench, seen = senses(image_transport="compressed")
+    good = cv2.imencode(".png", np.full((96, 96, 3), 5, np.uint8))[1].tobytes()
+    joints(bench, 100)
+    compressed(bench, 100, b"rubbish")
+    assert len(seen) == 1, "what is inside is only known when it is used"
+    assert both.pixels(seen[0]) is None
+    compressed(bench, 120, b"rubbish")
+    assert len(seen) == 1
+    assert "cannot be decoded" in both.inputs(130 * MS)["camera"].refusal
+    compressed(bench, 140, good)
+    assert len(seen) == 2
+    assert both.pixels(seen[1])[0][0, 0].tolist() == [5, 5, 5]
+
+
+def test_an_unknown_transport_is_refused_with_the_known_ones():
+    with pytest.raises(DialError, match="raw, compressed"):
+        senses(image_transport="theora")
+
+
+def test_forgetting_leaves_the_counters_and_a_reset_does_not():
+    both, bench, _ = senses()
+    picture(bench, 100)
+    joints(bench, 100)
+    both.clear()
+    assert both.inputs(100 * MS)["joint_states"].age_s is None
+    assert both.refused["joints_of_frame"] == 1
+    both.reset()
+    assert both.refused.total() == 0
+    both.close()
+    assert bench.callbacks == {}

@@ -1,0 +1,99 @@
+"""Serial, parallel, interrupted and sharded evaluations are one and the same.
+
+pytest test/unit/evaluation/test_ledger.py
+"""
+
+import shutil
+
+import pytest
+
+from dial_core.config import config_root
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop import rollout
+from dial_core.evaluation.closed_loop.arena import Case
+from dial_core.evaluation.closed_loop.evaluate import evaluate, merge
+from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Shard, all_cases
+from dial_core.evaluation.closed_loop.policies import PolicySource
+from dial_core.evaluation.closed_loop.protocol import Protocol
+
+RANDOM = PolicySource("random")
+
+
+def comparable(summary: dict) -> dict:
+    """All of a summary but the time it took."""
+    return {key: value for key, value in summary.items() if key != "wall_s"}
+
+
+@pytest.fixture
+def short_episodes(tmp_path, monkeypatch, fresh_worker):
+    """The real world with 6 control steps an episode, also in worker processes."""
+    root = tmp_path / "config"
+    shutil.copytree(config_root(), root)
+    task = root / "tasks/PlacematToPlate.yaml"
+    task.write_text(task.read_text().replace("max_steps: 200", "max_steps: 6"))
+    monkeypatch.setenv("DIAL_CONFIG_ROOT", str(root))
+
+
+@pytest.mark.slow
+def test_serial_parallel_and_resumed_runs_are_equal_to_the_last_bit(short_episodes, checkpoint, tmp_path):
+    protocol, source = Protocol(episodes=3, model_id="random"), PolicySource("checkpoint", str(checkpoint))
+    serial = evaluate(protocol, source, tmp_path / "serial", workers=0)
+    assert len({episode["ended"] for episode in serial["episodes"]}) == 3
+    assert {episode["steps"] for episode in serial["episodes"]} == {6}
+
+    assert comparable(evaluate(protocol, source, tmp_path / "parallel", workers=2)) == comparable(serial)
+
+    begun = tmp_path / "resumed" / FOLDER
+    shutil.copytree(tmp_path / "serial" / FOLDER, begun)
+    lines = (begun / EPISODES).read_text().splitlines(keepends=True)
+    (begun / EPISODES).write_text(lines[0] + lines[1][:40])  # killed while it wrote the second one
+    rollout._arenas.clear()
+    assert comparable(evaluate(protocol, source, tmp_path / "resumed", workers=0)) == comparable(serial)
+
+
+def test_joined_shards_equal_the_whole(stand_in, protocol, tmp_path):
+    whole = evaluate(protocol, RANDOM, tmp_path / "whole", workers=0)
+    shards = [tmp_path / f"shard{number}" for number in (1, 2, 3, 4)]
+    for number, folder in enumerate(shards, 1):
+        assert evaluate(protocol, RANDOM, folder, workers=0, shard=Shard(number, 4))["success"]["trials"] < 3
+    assert comparable(merge(shards[::-1])) == comparable(whole)
+
+
+def test_a_finished_evaluation_is_not_run_again(stand_in, protocol, tmp_path, monkeypatch):
+    first = evaluate(protocol, RANDOM, tmp_path, workers=0)
+    monkeypatch.setattr(stand_in, "reset", lambda self, seed, other=False: pytest.fail("it ran again"))
+    assert comparable(evaluate(protocol, RANDOM, tmp_path, workers=0)) == comparable(first)
+
+
+def test_an_evaluation_does_not_go_on_with_another_protocol(stand_in, protocol, tmp_path):
+    evaluate(protocol, RANDOM, tmp_path, workers=0)
+    with pytest.raises(DialError, match=r"protocol.execute_steps was 3, is now 4"):
+        evaluate(protocol.model_copy(update={"execute_steps": 4}), RANDOM, tmp_path, workers=0)
+
+
+def test_shards_cover_every_scene_once():
+    cases = all_cases(Protocol(policy="random", tasks=("A", "B"), episodes=5))
+    parts = [Shard(number, 3).part(cases) for number in (1, 2, 3)]
+    assert sorted(case for part in parts for case in part) == sorted(cases)
+    assert {case.task for case in parts[0]} == {"A", "B"}
+    assert Shard.parse("2/3").part(cases)[0] == Case("A", 100_001)
+
+
+@pytest.mark.parametrize("text", ["0/2", "3/2", "1", "a/b", "1/2/3"])
+def test_a_shard_that_is_none_is_refused(text):
+    with pytest.raises(DialError, match="K/N"):
+        Shard.parse(text)
+
+
+def test_shards_that_do_not_belong_together_are_not_joined(stand_in, protocol, tmp_path):
+    for number in (1, 2):
+        evaluate(protocol, RANDOM, tmp_path / f"{number}", workers=0, shard=Shard(number, 3))
+    with pytest.raises(DialError, match=r"got 1/3, 2/3"):
+        merge([tmp_path / "1", tmp_path / "2"])
+    with pytest.raises(DialError, match="no shards"):
+        merge([])
+    with pytest.raises(DialError, match="holds no evaluation"):
+        merge([tmp_path / "3"])
+    evaluate(protocol.model_copy(update={"episodes": 2}), RANDOM, tmp_path / "other", workers=0, shard=Shard(3, 3))
+    with pytest.raises(DialError, match="the protocol differ"):
+        merge([tmp_path / name for name in ("1", "2", "other")])

@@ -1,0 +1,143 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.arena import TabletopArena
+from dial_core.evaluation.closed_loop.policies import PolicySource, RandomPolicy, ReplayPolicy, make_policy
+from dial_core.evaluation.closed_loop.protocol import Protocol
+
+
+@pytest.fixture(scope="module")
+def arena():
+    arena = TabletopArena("PlacematToPlate")
+    yield arena
+    arena.close()
+
+
+def policy_of(checkpoint, **changes):
+    return make_policy(Protocol(flow_steps=1, **changes), PolicySource("checkpoint", str(checkpoint)))
+
+
+def begin(policy, arena, seed=100_000):
+    arena.reset(seed)
+    policy.begin(arena, seed, arena.instruction)
+    return arena.observe()
+
+
+def test_a_policy_is_named_as_the_command_line_has_it():
+    assert PolicySource.parse("expert") == PolicySource("expert")
+    assert PolicySource.parse("random") == PolicySource("random")
+    assert PolicySource.parse("replay:out/data") == PolicySource("replay", "out/data")
+    assert PolicySource.parse("tcp://host:1") == PolicySource("checkpoint", "tcp://host:1")
+    assert PolicySource.parse("out/checkpoint") == PolicySource("checkpoint", "out/checkpoint")
+
+
+def test_more_steps_than_a_chunk_has_are_refused(checkpoint):
+    with pytest.raises(DialError, match=r"execute_steps 17 is more than the 16 .*choose 1\.\.16"):
+        policy_of(checkpoint, execute_steps=17)
+    with pytest.raises(DialError, match="execute_steps 17"):
+        PolicySource("checkpoint", str(checkpoint)).facts(Protocol(execute_steps=17))
+
+
+def test_system2_looks_every_period_and_system1_waits_for_its_delay(arena, checkpoint):
+    policy = policy_of(checkpoint, execute_steps=4, system2_period_steps=8, system2_delay_steps=3)
+    seen = begin(policy, arena)
+    for _ in range(17):
+        assert policy.targets(seen).shape == (29,)
+    assert [(known.observed, known.arrives) for known in policy.foresights] == [(0, 0), (8, 11), (16, 19)]
+    # Chunks at steps 0, 4, 8, 12, 16 acted on foresights of the steps 0, 0, 0, 8, 8.
+    assert policy.foresight_age_s == pytest.approx(np.mean([0, 4, 8, 4, 8]) * 0.05)
+
+
+def test_a_frozen_foresight_is_made_once_and_a_zero_one_is_zero(arena, checkpoint):
+    for kind, expected in (("first_frame", 1), ("zeros", 2)):
+        policy = policy_of(checkpoint, foresight=kind, system2_period_steps=2)
+        seen = begin(policy, arena)
+        for _ in range(3):
+            policy.targets(seen)
+        assert len(policy.foresights) == expected
+    assert not np.any(policy.foresights[0].tokens)
+
+
+def test_a_wrong_instruction_changes_the_foresight_and_not_what_was_heard(arena, checkpoint):
+    own, wrong = policy_of(checkpoint), policy_of(checkpoint, foresight="wrong_instruction")
+    for policy in (own, wrong):
+        policy.targets(begin(policy, arena))
+    assert wrong.heard == own.heard == arena.instruction
+    assert np.abs(wrong.foresights[0].tokens - own.foresights[0].tokens).max() > 1e-5
+
+
+def test_the_wrong_instruction_names_the_other_object(arena):
+    for seed in range(100_000, 100_020):
+        arena.reset(seed)
+        objects = [thing.type for thing in arena.world.scene.objects]
+        if len(objects) == 2:
+            assert objects[1 - arena.world.scene.target] in arena.other_instruction()
+        assert arena.other_instruction() != arena.instruction
+
+
+def test_the_other_object_is_named_where_there_is_one(arena):
+    for seed in range(100_000, 100_010):
+        arena.reset(seed)
+        named, count = arena.world.scene.target, len(arena.world.scene.objects)
+        arena.reset(seed, other=True)
+        assert (arena.world.scene.target != named) == (count > 1)
+
+
+@pytest.mark.slow
+def test_the_experts_future_is_what_the_expert_sees_one_horizon_later(arena, checkpoint):
+    policy = policy_of(checkpoint, foresight="expert_future")
+    seen = begin(policy, arena)
+    future = policy._future
+    assert arena.steps == 0, "the scene is put back"
+    np.testing.assert_array_equal(future.frames[0], seen.image)
+    policy.targets(seen)
+    tokens = policy._system2.image_tokens(future.frames[16])
+    np.testing.assert_array_equal(policy.foresights[0].tokens, tokens)
+    # Matched by pose, and never backwards.
+    assert np.array_equal(future.frame(future.joints[12]), future.frames[28])
+    future.frame(future.joints[5])
+    assert future.reached >= 12
+    assert np.array_equal(replace(future, reached=len(future.frames) - 3).frame(future.joints[-1]), future.frames[-1])
+
+
+def test_no_picture_is_rendered_for_a_policy_that_does_not_look(arena):
+    arena.reset(1)
+    assert arena.observe().image.shape == (96, 96, 3)
+    unseen = arena.observe(look=False)
+    assert unseen.image.size == 0
+    np.testing.assert_array_equal(unseen.joints, arena.observe().joints)
+
+
+def test_chance_walks_inside_the_limits_and_equally_for_equal_seeds(arena):
+    walks = []
+    for _ in range(2):
+        policy = RandomPolicy()
+        seen = begin(policy, arena)
+        walks.append([policy.targets(seen) for _ in range(200)])
+    np.testing.assert_array_equal(*walks)
+    assert np.all(walks[0] >= arena.embodiment.lower)
+    assert np.all(walks[0] <= arena.embodiment.upper)
+
+
+def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "data")
+    policy = ReplayPolicy(tmp_path / "data")
+    seen = begin(policy, arena, seed=1)
+    span = dataset.episodes[1]
+    targets = np.stack([policy.targets(seen) for _ in range(span.length + 2)])
+    np.testing.assert_array_equal(targets[: span.length], dataset.actions[span.first : span.first + span.length, 18:])
+    np.testing.assert_array_equal(targets[-1], targets[span.length - 1])
+    assert policy.heard == span.instruction
+    with pytest.raises(DialError, match=r"no undisturbed episode of task PlacematToPlate, seed 7; it has seeds 0 to 2"):
+        policy.begin(arena, 7, "")
+    source = PolicySource("replay", str(tmp_path / "data"))
+    assert source.seeds(Protocol(policy="replay", seed=1)) == (1, 2)
+    with pytest.raises(DialError, match="one task at a time"):
+        source.seeds(Protocol(policy="replay", seed=0, tasks=("A", "B")))
+    with pytest.raises(DialError, match="seed of at least 3"):
+        source.seeds(Protocol(policy="replay", seed=3))
+    facts = source.facts(Protocol(policy="replay", seed=0))
+    assert (facts["seeds"], facts["episodes"], len(facts["model_id"])) == ((0, 1, 2), 3, 16)

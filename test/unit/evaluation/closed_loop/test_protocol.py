@@ -1,0 +1,28 @@
+import pytest
+
+from dial_core.config import validate
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
+
+
+def test_the_hash_changes_with_everything_in_the_protocol():
+    first = Protocol()
+    assert first.hash == Protocol().hash
+    for change in ({"execute_steps": 4}, {"suite": "other"}, {"tasks": ("A",)}, {"seed": 100_001}, {"model_id": "x"}):
+        assert Protocol(**change).hash != first.hash
+
+
+def test_training_seeds_are_refused_but_for_a_replay():
+    with pytest.raises(DialError, match="seed 5 is for training"):
+        validate(Protocol, {"seed": 5}, source="dial eval")
+    assert validate(Protocol, {"seed": 5, "policy": "replay"}, source="dial eval").seed == 5
+
+
+def test_a_task_listed_twice_is_refused():
+    with pytest.raises(DialError, match="twice: A"):
+        validate(Protocol, {"tasks": ("A", "B", "A")}, source="dial eval")
+
+
+def test_the_sources_have_one_hash_of_12_digits():
+    assert len(sources_hash()) == 12
+    assert sources_hash() == sources_hash()

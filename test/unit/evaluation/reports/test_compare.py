@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.reports.compare import compare, comparison_markdown, load_summary
+from dial_core.evaluation.reports.result_page import summarise
+
+
+def summary_of(successes: list[bool], model_id: str, **changes) -> dict:
+    """A summary of one task, scene by scene."""
+    protocol = Protocol(episodes=len(successes), model_id=model_id, **changes)
+    results = [EpisodeResult("PlacematToPlate", 100_000 + index, success=success) for index, success in enumerate(successes)]
+    return summarise(protocol, results, wall_s=1.0)
+
+
+def test_two_checkpoints_are_paired_scene_by_scene():
+    first, second = summary_of([True] * 6 + [False] * 6, "aaa"), summary_of([True] * 12, "bbb")
+    comparison = compare(first, second)
+    assert comparison["all"]["only_second"] == 6
+    assert comparison["by_task"]["PlacematToPlate"] == comparison["all"]
+    text = comparison_markdown(comparison)
+    assert "A: checkpoint aaa. B: checkpoint bbb." in text
+    assert "B is better" in text
+    assert "do not tell the two apart" in comparison_markdown(compare(first, first))
+
+
+def test_results_of_other_scenes_or_of_a_shard_are_not_compared():
+    first = summary_of([True, False], "aaa")
+    with pytest.raises(DialError, match="seed 100000 and 100002"):
+        compare(first, summary_of([True, False], "bbb", seed=100_002))
+    shard = {**first, "episodes": first["episodes"][:1]}
+    with pytest.raises(DialError, match="dial merge"):
+        compare(first, shard)
+
+
+def test_a_result_is_found_by_its_folder(tmp_path):
+    with pytest.raises(DialError, match="no result at"):
+        load_summary(tmp_path)
+    summary = summary_of([True], "aaa")
+    (tmp_path / "result.json").write_text(json.dumps(summary))
+    assert load_summary(tmp_path) == load_summary(tmp_path / "result.json") == summary
+    (tmp_path / "result.json").write_text(json.dumps({"one": summary, "two": summary}))
+    with pytest.raises(DialError, match="several results"):
+        load_summary(tmp_path)

@@ -1,0 +1,35 @@
+import pytest
+
+from dial_core.evaluation.reports.intervals import compare_paired, mcnemar_p, wilson_interval
+
+
+def test_wilson_interval_equals_published_values():
+    assert wilson_interval(85, 100) == pytest.approx((0.7672, 0.9069), abs=1e-4)
+    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_mcnemars_p_is_the_binomial_tail_of_the_scenes_that_differ():
+    assert mcnemar_p(0, 0) == 1.0
+    assert mcnemar_p(1, 0) == 1.0
+    assert mcnemar_p(0, 5) == pytest.approx(2 / 2**5)
+    assert mcnemar_p(2, 8) == pytest.approx(2 * (1 + 10 + 45) / 2**10)
+    assert mcnemar_p(8, 2) == mcnemar_p(2, 8)
+
+
+def test_pairs_are_counted_by_who_succeeded():
+    first = [True] * 40 + [True] * 5 + [False] * 15 + [False] * 40
+    second = [True] * 40 + [False] * 5 + [True] * 15 + [False] * 40
+    paired = compare_paired(first, second)
+    assert (paired.both, paired.only_first, paired.only_second, paired.neither) == (40, 5, 15, 40)
+    assert paired.difference == pytest.approx(0.10)
+    # (15 - 5)/102 -+ 1.96 sqrt(21 - 100/102)/102
+    assert paired.interval == pytest.approx((0.0120, 0.1841), abs=1e-3)
+    assert paired.p_value == pytest.approx(0.0414, abs=1e-4)
+
+
+def test_equal_policies_do_not_differ_and_an_empty_comparison_says_nothing():
+    same = compare_paired([True, False] * 10, [True, False] * 10)
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+    assert same.interval[0] < 0 < same.interval[1]
+    assert compare_paired([], []).p_value == 1.0

@@ -1,0 +1,46 @@
+import json
+from dataclasses import replace
+
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.reports.result_page import summarise, table, write_report, write_table
+
+RESULT = EpisodeResult("PlacematToPlate", 100_000, success=True, steps=120, objects=2, named_moved=True, foresight_age_s=0.2)
+RESULTS = [
+    RESULT,
+    replace(RESULT, seed=100_001, success=False, named_moved=False, other_moved=True, foresight_age_s=0.4),
+    replace(RESULT, seed=100_002, objects=1, steps=140, foresight_age_s=None),
+]
+FILES = {"result.json", "result.md", "success.png"}
+
+
+def test_a_report_counts_by_number_of_objects_and_names_its_protocol(tmp_path):
+    summary = summarise(Protocol(episodes=3), RESULTS[::-1], wall_s=1.0)
+    assert [episode["seed"] for episode in summary["episodes"]] == [100_000, 100_001, 100_002]
+    assert summary["success"]["successes"] == 2
+    assert summary["two_objects"]["other_moved"] == {"successes": 1, "trials": 2, "rate": 0.5, "interval": [0.0945, 0.9055]}
+    assert summary["foresight_age_s"] == 0.3
+    text = write_report(tmp_path, summary, "in_distribution")
+    assert "| PlacematToPlate | 66.7 (2/3) | 20.8 to 93.8 | 130 | 0 |" in text
+    assert Protocol(episodes=3).hash in text
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert json.loads((tmp_path / "result.json").read_text()) == summary
+
+
+def test_a_report_of_many_tasks_has_a_row_for_each_and_one_for_all(tmp_path):
+    tasks = tuple(f"Task{index}" for index in range(12))
+    results = [replace(RESULT, task=task, success=index % 2 == 0) for index, task in enumerate(tasks)]
+    text = write_report(tmp_path, summarise(Protocol(tasks=tasks, episodes=1), results, 1.0), "many")
+    assert "| Task0 | 100.0 (1/1) |" in text
+    assert "| **all** | 50.0 (6/12) |" in text
+    assert (tmp_path / "success.png").stat().st_size > 1000
+
+
+def test_a_table_says_what_its_rows_share_and_what_they_do_not(tmp_path):
+    summaries = {f"every {steps}": summarise(Protocol(episodes=3, execute_steps=steps), RESULTS, 1.0) for steps in (3, 8)}
+    text = write_table(tmp_path, summaries, "chunks")
+    assert "| every 8 | 66.7 (2/3) |" in text
+    assert "system2_period_steps 5" in text
+    assert "execute_steps" not in text
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert table(summaries, "chunks") == text

@@ -1,0 +1,111 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dial_core.datasets.video import read_video
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.arena import Case
+from dial_core.evaluation.closed_loop.dial_policy import open_sessions
+from dial_core.evaluation.closed_loop.policies import PolicySource
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.studies import interpretation
+from dial_core.evaluation.studies.foresight_quality import errors, measure, relative_error, summarise_quality, write_quality
+from dial_core.evaluation.studies.interpretation import Interpreter, Watched, watch
+
+CASE = Case("PlacematToPlate", 100_000)
+
+
+@pytest.fixture(scope="module")
+def watched() -> Watched:
+    """24 frames whose four patches drift; a foresight every 5 steps that is right but for its last patch."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (24, 96, 96, 3), dtype=np.uint8)
+    tokens = np.cumsum(rng.normal(size=(24, 4, 8)), axis=0).astype(np.float32)
+    foresights = {}
+    for step in range(0, 24, 5):
+        foresights[step] = tokens[min(step + 16, 23)].copy()
+        foresights[step][3] = tokens[step][3]
+    return Watched(CASE, "put the can on the plate", frames, tokens, foresights, horizon=16, rate_hz=20.0, success=True)
+
+
+def test_the_future_is_one_horizon_later_and_at_most_the_last_frame(watched):
+    assert watched.future_of(0) == 16
+    assert watched.future_of(20) == 23
+
+
+def test_true_future_and_foresight_have_equal_colours_where_they_agree(watched):
+    panels = Interpreter(watched).panels(5)
+    truth, foresight = panels["true future, PCA"].reshape(-1, 3), panels["foresight, PCA"].reshape(-1, 3)
+    np.testing.assert_array_equal(truth[:3], foresight[:3])
+    np.testing.assert_array_equal(foresight[3], panels["current, PCA"].reshape(-1, 3)[3])
+    assert panels["expected change"].reshape(-1, 3)[3].max() < 10, "no change is expected in the patch that is kept"
+    np.testing.assert_array_equal(panels["true future"], watched.frames[21])
+
+
+def test_moments_are_those_whose_future_was_seen(watched):
+    interpreter = Interpreter(watched)
+    assert interpreter.moments(4) == [0, 5]
+    assert interpreter.moments(1) == [0]
+    assert Interpreter(replace(watched, horizon=30)).moments(2) == [0, 20]
+
+
+def test_figure_and_video_are_written_and_a_moment_without_foresight_is_refused(watched, tmp_path):
+    interpreter = Interpreter(watched)
+    interpreter.figure(tmp_path / "a.png", interpreter.moments(2))
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    with pytest.raises(DialError, match=r"no foresight was made at 0.10 s; there is one every 0.25 s until 1.00 s"):
+        interpreter.figure(tmp_path / "b.png", [2])
+    interpreter.video(tmp_path / "a.mp4")
+    assert len(list(read_video(tmp_path / "a.mp4"))) == 24
+
+
+def test_errors_are_relative_to_predicting_no_change(watched):
+    perfect = {step: watched.tokens[watched.future_of(step)] for step in watched.foresights}
+    lazy = {step: watched.tokens[step] for step in watched.foresights}
+    assert relative_error([errors(replace(watched, foresights=perfect))])["relative"] == 0.0
+    assert relative_error([errors(replace(watched, foresights=lazy))])["relative"] == 1.0
+    measured = errors(watched)
+    assert measured.progress == pytest.approx([0, 5 / 23, 10 / 23, 15 / 23, 20 / 23])
+    row = relative_error([measured, measured])
+    assert 0 < row["relative"] < 1
+    assert row["interval"] == [row["relative"]] * 2, "two equal episodes leave no doubt"
+    assert row["foresights"] == 10
+    assert relative_error([])["relative"] is None
+
+
+def test_the_report_tells_tasks_and_parts_of_the_episode_apart(watched, tmp_path):
+    protocol = Protocol(episodes=1)
+    summary = summarise_quality(protocol, "expert", [errors(watched)])
+    assert [row["foresights"] for row in summary["over_episode"]] == [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]
+    text = write_quality(tmp_path, summary)
+    assert "| PlacematToPlate |" in text
+    assert "| episode 10 to 20 % | - |" in text
+    assert {path.name for path in tmp_path.iterdir()} == {"foresight.json", "foresight.md", "foresight.png"}
+
+
+def test_what_has_no_foresight_is_refused():
+    with pytest.raises(DialError, match="'expert' has no foresight"):
+        measure(Protocol(policy="expert"), PolicySource("expert"), "expert", 0)
+    with pytest.raises(DialError, match=r"choose expert .* or own"):
+        measure(Protocol(), PolicySource("checkpoint", "x"), "nobody", 0)
+
+
+@pytest.mark.parametrize("driver", ["expert", "own"])
+def test_an_episode_is_watched_to_its_end(driver, checkpoint, monkeypatch):
+    monkeypatch.setattr(interpretation, "make_arena", short_arena)
+    protocol = Protocol(flow_steps=1)
+    seen = watch(protocol, open_sessions(str(checkpoint), protocol), driver, CASE)
+    assert seen.frames.shape == (7, 96, 96, 3)
+    assert seen.tokens.shape == (7, 36, 192)
+    assert list(seen.foresights) == [0, 5]
+    assert not seen.success
+
+
+def short_arena(suite: str, task: str, camera: str, image_px: int):
+    arena = interpretation_arena(suite, task, camera, image_px)
+    arena.max_steps = 7
+    return arena
+
+
+interpretation_arena = interpretation.make_arena

@@ -1,0 +1,26 @@
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.files.fingerprint import FINGERPRINT, require_same
+
+SETTINGS = {"start": "abc", "stage": {"steps": 10, "rates": (0.9, 0.95)}}
+
+
+def test_a_new_folder_is_made_and_the_same_settings_go_on_in_it(tmp_path):
+    require_same(tmp_path / "new", SETTINGS)
+    assert (tmp_path / "new" / FINGERPRINT).is_file()
+    require_same(tmp_path / "new", SETTINGS)
+
+
+def test_other_settings_are_refused_and_every_difference_named(tmp_path):
+    require_same(tmp_path / "new", SETTINGS)
+    other = {"start": "abd", "stage": {"steps": 20, "rates": (0.9, 0.95)}}
+    with pytest.raises(DialError, match=r"stage\.steps was 10, is now 20; start was abc, is now abd\. Choose another --out") as error:
+        require_same(tmp_path / "new", other)
+    assert "rates" not in str(error.value)
+
+
+def test_a_folder_from_before_there_were_fingerprints_is_taken_as_it_is(tmp_path):
+    (tmp_path / "log.jsonl").touch()
+    require_same(tmp_path, SETTINGS)
+    assert not (tmp_path / FINGERPRINT).exists()

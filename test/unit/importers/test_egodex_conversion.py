@@ -1,0 +1,160 @@
+"""EgoDex recordings with poses chosen so that every number can be worked out by hand.
+
+The person looks along the world's -z (ARKit's forward), level, from 1.5 m above the floor; the camera's axes in the world
+are then: right +x, down -y, forward -z.
+"""
+
+import numpy as np
+import pytest
+
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.errors import DialError
+from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex, held
+from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, frame_from_world
+from dial_core.importers.egodex.recording import find_recordings, instruction_of
+
+from .source_files import write_egodex
+
+LEVEL = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # columns: right, down, forward in the world
+FRAMES = 7  # 30 Hz: 5 steps at 20 Hz, of which the last is the action of the fourth
+
+
+def poses(rotation: np.ndarray, positions) -> np.ndarray:
+    """(F, 4, 4) of one rotation and positions (F, 3) or (3,)."""
+    result = np.tile(np.eye(4), (FRAMES, 1, 1))
+    result[:, :3, :3], result[:, :3, 3] = rotation, positions
+    return result
+
+
+def person(eye=(0.0, 1.5, 0.0), rotation=LEVEL) -> dict[str, np.ndarray]:
+    """The left hand rests 0.4 m ahead, 0.3 m to the left and 0.5 m below the eye; the right one moves ahead by 1 cm a frame."""
+    right = np.array([[0.2, 1.0, -0.4 - 0.01 * frame] for frame in range(FRAMES)])
+    return {"camera": poses(rotation, eye), "leftHand": poses(np.eye(3), [-0.3, 1.0, -0.4]), "rightHand": poses(np.eye(3), right)}
+
+
+def convert(tmp_path, frame: str = "robot", **settings) -> LeRobotDataset:
+    convert_egodex([tmp_path / "part1"], tmp_path / "out", EgoDexConversion(frame, **settings), workers=0)
+    return LeRobotDataset(tmp_path / "out")
+
+
+def test_in_the_first_cameras_frame_x_is_right_y_down_z_ahead(tmp_path):
+    write_egodex(tmp_path / "part1/basic_pick_place", 0, person(), llm_description="Put the cup on the plate.")
+    dataset = convert(tmp_path, "camera")
+    assert dataset.states.shape == dataset.actions.shape == (4, 18)
+    np.testing.assert_allclose(dataset.states[0, :3], [-0.3, 0.5, 0.4], atol=1e-6)
+    # world's x and y axes in the camera: (1, 0, 0) and (0, -1, 0)
+    np.testing.assert_allclose(dataset.states[0, 3:9], [1, 0, 0, 0, -1, 0], atol=1e-6)
+    # right hand ahead at samples 0, 1.5, 3, 4.5: 0.4, 0.415, 0.43, 0.445 m
+    np.testing.assert_allclose(dataset.states[:, 11], [0.4, 0.415, 0.43, 0.445], atol=1e-6)
+    np.testing.assert_allclose(dataset.actions[:, 11], [0.415, 0.43, 0.445, 0.46], atol=1e-6)
+
+
+def test_in_the_robots_frame_x_is_ahead_y_left_z_up_and_the_eye_is_the_robots(tmp_path):
+    write_egodex(tmp_path / "part1/basic_pick_place", 0, person(), llm_description="Put the cup on the plate.")
+    dataset = convert(tmp_path)
+    eye = np.array(EYE_IN_BASE_M)
+    np.testing.assert_allclose(dataset.states[0, :3], eye + np.array([0.4, 0.3, -0.5]), atol=1e-6)
+    np.testing.assert_allclose(dataset.states[0, 9:12], eye + np.array([0.4, -0.2, -0.5]), atol=1e-6)
+    # the world's x axis points to the person's right: -y of the robot; the world's y axis points up: z
+    np.testing.assert_allclose(dataset.states[0, 3:9], [0, -1, 0, 0, 0, 1], atol=1e-6)
+
+
+def test_the_robots_frame_stays_level_when_the_head_is_bowed_and_turned():
+    pitch, yaw = 0.9, 0.4
+    bow = np.array([[1, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
+    turn = np.array([[np.cos(yaw), 0, np.sin(yaw)], [0, 1, 0], [-np.sin(yaw), 0, np.cos(yaw)]])
+    camera = poses(turn @ LEVEL @ bow.T, [1.0, 1.4, 2.0])[0]
+    transform = frame_from_world(camera, "robot")
+    np.testing.assert_allclose(transform[:3, :3] @ [0, 1, 0], [0, 0, 1], atol=1e-12)
+    np.testing.assert_allclose((transform @ camera)[:3, 3], EYE_IN_BASE_M, atol=1e-12)
+    ahead = transform[:3, :3] @ camera[:3, 2]
+    assert ahead[1] == pytest.approx(0.0)
+    assert ahead[0] > 0
+    assert np.linalg.det(transform[:3, :3]) == pytest.approx(1.0)
+
+
+def test_someone_who_looks_straight_down_faces_where_the_images_top_points():
+    # forward is -y; the image's top (-down) points to -z, so ahead is -z
+    down = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    transform = frame_from_world(poses(down, 0.0)[0], "robot")
+    np.testing.assert_allclose(transform[:3, :3] @ [0, 0, -1], [1, 0, 0], atol=1e-12)
+
+
+def test_poses_stay_in_the_first_frame_while_the_head_moves(tmp_path):
+    moving = person()
+    moving["camera"] = poses(LEVEL, np.array([[0.05 * frame, 1.5, 0.0] for frame in range(FRAMES)]))
+    write_egodex(tmp_path / "part1/fold", 0, moving, llm_description="Fold.")
+    dataset = convert(tmp_path, "camera")
+    np.testing.assert_allclose(dataset.states[:, :3], np.tile([-0.3, 0.5, 0.4], (4, 1)), atol=1e-6)
+
+
+def test_unsure_wrists_are_held_in_the_state_and_masked_in_the_action(tmp_path):
+    confidence = {"leftHand": np.ones(FRAMES), "rightHand": np.array([1, 1, 1, 0.2, 1, 1, 1])}
+    write_egodex(tmp_path / "part1/pour", 0, person(), confidence, llm_description="Pour.")
+    dataset = convert(tmp_path, "camera")
+    # steps at samples 0, 1.5, 3, 4.5, 6; sample 3 is unsure: the actions of steps 1 (to 2) and 2 (to 3) do not count
+    assert dataset.action_mask is not None
+    assert dataset.action_mask[:, 9:].min(1).tolist() == dataset.action_mask[:, 9:].max(1).tolist() == [1, 0, 0, 1]
+    assert (dataset.action_mask[:, :9] == 1).all()
+    np.testing.assert_allclose(dataset.states[2, 11], 0.42, atol=1e-6)  # held at sample 2
+
+
+def test_without_confidences_a_pose_that_is_not_finite_is_unsure(tmp_path):
+    lost = person()
+    lost["rightHand"][:, 0, 3] = np.nan
+    write_egodex(tmp_path / "part1/pour", 0, lost, llm_description="Pour.")
+    dataset = convert(tmp_path)
+    assert np.isfinite(dataset.states).all()
+    assert (dataset.action_mask[:, 9:] == 0).all()
+    np.testing.assert_allclose(dataset.states[0, 9:12], [0.25, -0.2, 0.1], atol=1e-6)  # a hand never seen lies on the table
+
+
+def test_before_the_first_sure_frame_the_first_sure_pose_stands():
+    wrist = poses(np.eye(3), np.arange(FRAMES)[:, None] * [1.0, 0, 0])
+    sure = np.array([False, False, True, False, True, False, False])
+    assert held(wrist, sure, np.eye(4))[:, 0, 3].tolist() == [2, 2, 2, 2, 4, 4, 4]
+
+
+def test_frames_are_those_of_the_steps_between_black_bars(tmp_path):
+    write_egodex(tmp_path / "part1/pour", 0, person(), llm_description="Pour.")
+    dataset = convert(tmp_path)
+    frames = dataset.frames(dataset.episodes[0])
+    assert frames.shape == (4, 96, 96, 3)
+    np.testing.assert_allclose(frames[:, 48, 48, 0], [0, 10, 30, 40], atol=3)
+    assert frames[:, :10].max() < 12
+
+
+def test_the_words_of_a_reversible_task_are_those_of_its_direction():
+    both = {"llm_type": "reversible", "llm_description": "Plug in.", "llm_description2": "Unplug."}
+    assert instruction_of(both | {"which_llm_description": "2"}, "plug") == "Unplug."
+    assert instruction_of(both | {"which_llm_description": "1"}, "plug") == "Plug in."
+    assert instruction_of({"description": "Old words."}, "plug") == "Old words."
+    assert instruction_of({}, "insert_remove_plug") == "insert remove plug"
+
+
+def test_recordings_come_in_the_order_of_their_numbers(tmp_path):
+    for number in (10, 2):
+        write_egodex(tmp_path / "part1/pour", number, person())
+    assert [file.stem for file in find_recordings([tmp_path])] == ["2", "10"]
+
+
+def test_what_cannot_be_used_is_named(tmp_path):
+    write_egodex(tmp_path / "part1/pour", 0, person(), llm_description="Pour.")
+    write_egodex(tmp_path / "part1/pour", 1, person(), llm_description="Pour.").with_suffix(".mp4").unlink()
+    blind = {"leftHand": np.zeros(FRAMES), "rightHand": np.zeros(FRAMES)}
+    write_egodex(tmp_path / "part1/pour", 2, person(), blind)
+    one_hand = person()
+    del one_hand["leftHand"]
+    write_egodex(tmp_path / "part1/pour", 3, one_hand)
+    (tmp_path / "part1/pour/4.hdf5").write_bytes(b"no hdf5")
+    report = convert_egodex([tmp_path / "part1"], tmp_path / "out", EgoDexConversion(), workers=0)
+    assert report.converted == 1
+    assert "1.mp4 is missing" in report.left_out["pour/1"]
+    assert "no wrist pose reaches confidence 0.5" in report.left_out["pour/2"]
+    assert "transforms/leftHand" in report.left_out["pour/3"]
+    assert "4.hdf5 cannot be read" in report.left_out["pour/4"]
+
+
+def test_a_folder_without_recordings_is_named(tmp_path):
+    with pytest.raises(DialError, match="no EgoDex recording"):
+        convert_egodex([tmp_path], tmp_path / "out", EgoDexConversion(), workers=0)

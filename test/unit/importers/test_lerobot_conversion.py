@@ -1,0 +1,149 @@
+import json
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.datasets.lerobot_source import LeRobotSource
+from dial_core.errors import DialError
+from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, convert_lerobot
+from dial_core.robot.embodiment import load_embodiment
+from dial_core.robot.kinematics import ForwardKinematics
+
+from .source_files import vector_of, write_gr00t_episode, write_gr00t_set
+
+ROBOCASA = LeRobotConversion("robocasa_gr1")
+# Our joints in order, as places in GR00T's 44 numbers: left arm, right arm, left hand, right hand, waist.
+PLACES = [*range(0, 7), *range(22, 29), *range(7, 13), *range(29, 35), *range(41, 44)]
+
+
+@pytest.mark.parametrize("version", ["v2.0", "v2.1"])
+def test_a_robocasa_set_becomes_our_vectors_by_its_modality(tmp_path, version):
+    write_gr00t_set(tmp_path / "robocasa", version=version)
+    report = convert_lerobot([tmp_path / "robocasa"], tmp_path / "out", ROBOCASA, workers=0)
+    assert (report.converted, report.left_out) == (2, {})
+    dataset = LeRobotDataset(tmp_path / "out")
+    assert [span.length for span in dataset.episodes] == [4, 3]
+    assert dataset.states.shape == (7, 47)
+    # by hand: right wrist pitch of frame 2 is number 28, the waist's last is number 43
+    assert dataset.states[2, 18 + 13] == pytest.approx(0.28 + 0.002)
+    assert dataset.states[2, 46] == pytest.approx(0.43 + 0.002)
+    np.testing.assert_allclose(dataset.states[2, 18:], vector_of(2)[PLACES], atol=1e-6)
+    np.testing.assert_allclose(dataset.actions[:, 18:], dataset.states[:, 18:] + 0.5, atol=1e-6)
+    wrists = ForwardKinematics(load_embodiment()).wrist_poses(vector_of(2)[PLACES])
+    np.testing.assert_allclose(dataset.states[2, :18], wrists, atol=1e-6)
+
+
+def test_words_lose_their_prefix_and_frames_keep_their_order(tmp_path):
+    write_gr00t_set(tmp_path / "robocasa")
+    convert_lerobot([tmp_path / "robocasa"], tmp_path / "out", ROBOCASA, workers=0)
+    dataset = LeRobotDataset(tmp_path / "out")
+    assert dataset.instructions == ["pick the cup"]
+    frames = dataset.frames(dataset.episodes[1])
+    assert frames.shape == (3, 96, 96, 3)
+    np.testing.assert_allclose(frames.mean((1, 2, 3)), [0, 10, 20], atol=2)
+
+
+def test_the_next_state_may_be_the_action(tmp_path):
+    write_gr00t_set(tmp_path / "robocasa", lengths=(4,))
+    convert_lerobot([tmp_path / "robocasa"], tmp_path / "out", LeRobotConversion("robocasa_gr1", actions="next"), workers=0)
+    dataset = LeRobotDataset(tmp_path / "out")
+    np.testing.assert_allclose(dataset.actions[:3], dataset.states[1:], atol=1e-6)
+    np.testing.assert_allclose(dataset.actions[3], dataset.states[3], atol=1e-6)
+
+
+def test_another_rate_is_brought_to_the_robots(tmp_path):
+    write_gr00t_set(tmp_path / "fast", lengths=(7,), rate_hz=30.0)
+    convert_lerobot([tmp_path / "fast"], tmp_path / "out", ROBOCASA, workers=0)
+    dataset = LeRobotDataset(tmp_path / "out")
+    assert dataset.states[:, 18] == pytest.approx([0.0, 0.0015, 0.003, 0.0045, 0.006])
+    np.testing.assert_allclose(dataset.frames(dataset.episodes[0]).mean((1, 2, 3)), [0, 10, 30, 40, 60], atol=2)
+
+
+def test_a_dataset_of_version_3_comes_back_as_it_was(fake_dataset, tmp_path):
+    ours = fake_dataset(tmp_path / "ours")
+    convert_lerobot([ours.folder], tmp_path / "out", LeRobotConversion(), workers=0)
+    again = LeRobotDataset(tmp_path / "out")
+    np.testing.assert_allclose(again.states[:, 18:], ours.states[:, 18:], atol=1e-6)
+    assert [(span.instruction, span.length) for span in again.episodes] == [(span.instruction, span.length) for span in ours.episodes]
+    assert again.episodes[1].facts["target"] == ours.episodes[1].facts["target"]
+    difference = again.frames(again.episodes[2]).astype(float) - ours.frames(ours.episodes[2])
+    assert np.abs(difference).mean() < 2.0
+
+
+def test_relative_actions_are_added_to_the_state(tmp_path):
+    folder = write_gr00t_set(tmp_path / "relative", lengths=(3,))
+    file = folder / "meta/modality.json"
+    modality = json.loads(file.read_text())
+    modality["action"]["waist"]["absolute"] = False
+    file.write_text(json.dumps(modality))
+    convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+    dataset = LeRobotDataset(tmp_path / "out")
+    # state 0.43, action 0.43 + 0.5 as a step: target 1.36
+    assert dataset.actions[0, 46] == pytest.approx(1.36)
+
+
+def test_broken_episodes_are_named_and_the_others_are_converted(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa", lengths=(3, 3, 3, 3, 3, 3))
+    good = np.stack([vector_of(frame) for frame in range(3)])
+    wild = good.copy()
+    wild[1, 22] = np.nan
+    write_gr00t_episode(folder, 1, wild, good)
+    write_gr00t_episode(folder, 2, good * 100, good * 100)
+    write_gr00t_episode(folder, 3, good[:2], good[:2])
+    write_gr00t_episode(folder, 4, good, good, valid=False)
+    (folder / "videos/chunk-000/observation.images.ego_view/episode_000005.mp4").unlink()
+    report = convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+    assert report.converted == 1
+    reasons = {name.removeprefix("robocasa, "): reason for name, reason in report.left_out.items()}
+    assert "'r_shoulder_pitch'" in reasons["episode 1"] or "'right_wrist_x'" in reasons["episode 1"]
+    assert "degrees" in reasons["episode 2"]
+    assert "2 rows, its metadata say 3" in reasons["episode 3"]
+    assert "not valid" in reasons["episode 4"]
+    assert "cannot be decoded" in reasons["episode 5"]
+
+
+def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
+    folder = write_gr00t_set(tmp_path / "robocasa")
+    from dial_core.importers.lerobot import lerobot_conversion
+
+    convert = lerobot_conversion.convert_episode
+
+    def stop_at_the_second(job):
+        if job.key == 1:
+            raise KeyboardInterrupt
+        convert(job)
+
+    monkeypatch.setattr(lerobot_conversion, "convert_episode", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+    monkeypatch.setattr(lerobot_conversion, "convert_episode", convert)
+    (folder / "videos/chunk-000/observation.images.ego_view/episode_000000.mp4").unlink()  # the first one is not read again
+    assert convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0).converted == 2
+
+
+def test_a_robot_with_other_joints_is_refused_before_any_work(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa")
+    with pytest.raises(DialError, match="parts: left_arm, left_hand"):
+        convert_lerobot([folder], tmp_path / "out", LeRobotConversion("robocasa_gr1", embodiment="iron"), workers=0)
+
+
+def test_a_part_beyond_its_column_is_named(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa")
+    file = folder / "meta/modality.json"
+    file.write_text(file.read_text().replace('"end": 44', '"end": 45'))
+    with pytest.raises(DialError, match=r"part 'waist' is dimensions 41 to 45 of 'observation\.state', which has 44"):
+        convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+
+
+def test_an_unknown_version_lists_those_that_are_read(tmp_path):
+    folder = write_gr00t_set(tmp_path / "old", version="v1.6")
+    with pytest.raises(DialError, match=r"v2\.0, v2\.1, v3\.0"):
+        LeRobotSource(folder)
+
+
+def test_the_mask_of_a_dataset_is_absent_unless_an_episode_has_one(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "plain")
+    assert dataset.action_mask is None
+    assert "action_mask" not in parquet.read_table(dataset.folder / "data").column_names

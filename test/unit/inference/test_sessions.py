@@ -1,0 +1,271 @@
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint
+from dial_core.control.overlap import Committed
+from dial_core.errors import DialError
+from dial_core.inference.cuda_graph import Recording
+from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.model.dial import DialModel
+from dial_core.model.normalise import Normaliser
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.observation.camera_view import CameraView
+from dial_core.robot.embodiment import load_embodiment
+
+INSTRUCTION = "pick the can from the placemat and place it on the plate"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoints") / "random"
+    make_random_checkpoint(path, seed=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder):
+    return load_checkpoint(folder)
+
+
+@pytest.fixture(scope="module")
+def image():
+    return np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def state():
+    state = np.zeros(47, np.float32)
+    state[18:] = load_embodiment("gr1").home_position
+    return state
+
+
+def test_an_image_and_words_become_foresight_and_then_a_chunk(checkpoint, image, state):
+    foresight = System2Session(checkpoint).foresight(image, INSTRUCTION)
+    chunk = System1Session(checkpoint).chunk(image, foresight, state)
+    assert (foresight.shape, foresight.dtype) == ((36, 192), np.float32)
+    assert (chunk.shape, chunk.dtype) == ((16, 47), np.float32)
+    assert np.isfinite(chunk).all()
+
+
+def test_a_checkpoint_of_two_cameras_wants_a_picture_of_each_and_uses_both(checkpoint, image, state):
+    wrist = CameraView(name="wrist", height=96, width=96)
+    two = replace(checkpoint, contract=checkpoint.contract.model_copy(update={"further_cameras": (wrist,)}))
+    session, foresight = System1Session(two), np.zeros((36, 192), np.float32)
+    chunks = [session.chunk((image, other), foresight, state) for other in (image, 255 - image)]
+    assert np.abs(chunks[0] - chunks[1]).max() > 1e-4
+    with pytest.raises(DialError, match=r"sees 2 cameras \(ego, wrist\), got 1 images"):
+        session.chunk(image, foresight, state)
+
+
+def test_a_chunk_can_be_made_to_agree_with_committed_actions(checkpoint, image, state):
+    session, foresight = System1Session(checkpoint), np.zeros((36, 192), np.float32)
+    free = session.chunk(image, foresight, state)
+    weights = np.where(np.arange(16) < 4, 1.0, 0.0)
+    led = session.chunk(image, foresight, state, Committed(free + 0.1, weights))
+    assert np.abs(led - free - 0.1)[:4].mean() < 0.5 * 0.1
+    np.testing.assert_allclose(session.chunk(image, foresight, state, Committed(free + 0.1, 0 * weights)), free, atol=1e-4)
+
+
+def test_the_look_of_system_2_gives_the_view_in_the_foresights_own_space(checkpoint, image):
+    foresight, view = System2Session(checkpoint).look(image, INSTRUCTION)
+    assert foresight.shape == view.shape
+    np.testing.assert_array_equal(foresight, System2Session(checkpoint).foresight(image, INSTRUCTION))
+
+
+def test_two_loads_of_a_checkpoint_compute_the_same(folder, checkpoint, image, state):
+    again = load_checkpoint(folder)
+    first, second = (System2Session(c).foresight(image, INSTRUCTION) for c in (checkpoint, again))
+    np.testing.assert_array_equal(first, second)
+    chunks = [System1Session(c).chunk(image, first, state) for c in (checkpoint, again)]
+    np.testing.assert_array_equal(*chunks)
+
+
+def test_the_noise_seed_and_the_instruction_matter(checkpoint, image, state):
+    system2 = System2Session(checkpoint)
+    foresight = system2.foresight(image, INSTRUCTION)
+    other = system2.foresight(image, INSTRUCTION.replace("can", "bottle"))
+    assert np.abs(foresight - other).max() > 1e-5
+    np.testing.assert_array_equal(system2.foresight(image, INSTRUCTION), foresight)
+    chunks = [System1Session(checkpoint, noise_seed=seed).chunk(image, foresight, state) for seed in (0, 1)]
+    assert np.abs(chunks[0] - chunks[1]).max() > 1e-5
+
+
+def test_a_captured_session_gives_what_an_uncaptured_one_gives(checkpoint, image, state):
+    """On fixed memory, as CUDA graphs run: nothing but the inputs may change between two calls."""
+
+    def record(function, inputs):
+        function(*inputs)
+        result = function(*inputs)
+        kept = result if isinstance(result, tuple) else (result,)
+
+        def replay():
+            again = function(*inputs)
+            for mine, new in zip(kept, again if isinstance(again, tuple) else (again,), strict=True):
+                mine.copy_(new)
+
+        return Recording(inputs, replay, result)
+
+    plain2, plain1 = System2Session(checkpoint), System1Session(checkpoint)
+    captured2, captured1 = System2Session(checkpoint), System1Session(checkpoint)
+    captured2._think.recorder = captured1._act.recorder = record
+    for picture, words in ((image, INSTRUCTION), (255 - image, INSTRUCTION), (image, "open the drawer")):
+        foresight, view = captured2.look(picture, words)
+        for found, expected in zip((foresight, view), plain2.look(picture, words), strict=True):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+        np.testing.assert_allclose(captured1.chunk(picture, foresight, state), plain1.chunk(picture, foresight, state), atol=1e-5)
+
+
+def test_read_only_images_as_messages_give_them_are_taken(checkpoint, image):
+    frozen = np.frombuffer(image.tobytes(), np.uint8).reshape(96, 96, 3)
+    System2Session(checkpoint).foresight(frozen, INSTRUCTION)
+
+
+def test_unknown_words_are_told(checkpoint):
+    assert System2Session(checkpoint).unknown_words("pick the wotsit") == ["wotsit"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((96, 95, 3), np.uint8), np.zeros((96, 96, 3), np.float32), None], ids=["shape", "dtype", "none"]
+)
+def test_a_wrong_image_is_refused_with_expected_and_got(checkpoint, state, wrong):
+    with pytest.raises(DialError, match=r"camera 'ego': expected uint8 \(96, 96, 3\), got"):
+        System2Session(checkpoint).foresight(wrong, INSTRUCTION)
+    with pytest.raises(DialError, match=r"expected uint8 \(96, 96, 3\), got"):
+        System1Session(checkpoint).chunk(wrong, np.zeros((36, 192)), state)
+
+
+def test_wrong_foresight_and_state_are_refused(checkpoint, image, state):
+    session = System1Session(checkpoint)
+    with pytest.raises(DialError, match=r"foresight: expected shape \(36, 192\), got \(35, 192\)"):
+        session.chunk(image, np.zeros((35, 192)), state)
+    with pytest.raises(DialError, match=r"state: expected shape \(47,\), got \(29,\)"):
+        session.chunk(image, np.zeros((36, 192)), state[18:])
+    state[30] = np.nan
+    with pytest.raises(DialError, match=r"state: expected finite values, got nan at \[30\]"):
+        session.chunk(image, np.zeros((36, 192)), state)
+
+
+def test_the_contract_takes_its_own_robot_and_lists_what_differs(checkpoint):
+    robot, contract = load_embodiment("gr1"), checkpoint.contract
+    contract.require(robot, "ego")
+    with pytest.raises(DialError, match="no camera 'wrist'"):
+        contract.require(robot, "wrist")
+    other = robot.model_copy(update={"name": "iron", "rate_hz": 30.0})
+    with pytest.raises(DialError, match=r"embodiment.*gr1.*iron.*rate_hz.*20.*30"):
+        contract.require(other, "ego")
+
+
+def test_the_model_id_follows_the_weights(tmp_path, folder, checkpoint):
+    ids = [make_random_checkpoint(tmp_path / str(seed), seed).model_id for seed in (0, 1)]
+    assert ids[0] == checkpoint.contract.model_id
+    assert ids[0] != ids[1]
+    assert len(ids[0]) == 16
+
+
+def test_half_precision_files_are_small_and_load_as_float32(folder, checkpoint):
+    assert (folder / "model.safetensors").stat().st_size < 16e6
+    assert checkpoint.model.dtype == torch.float32
+
+
+def test_saving_replaces_a_checkpoint_and_leaves_nothing_beside_it(tmp_path):
+    make_random_checkpoint(tmp_path / "c", seed=0)
+    second = make_random_checkpoint(tmp_path / "c", seed=1)
+    assert load_checkpoint(tmp_path / "c").contract == second
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_saving_never_overwrites_what_is_no_checkpoint(tmp_path):
+    (tmp_path / "precious.txt").write_text("data")
+    with pytest.raises(DialError, match="is no checkpoint"):
+        make_random_checkpoint(tmp_path)
+    assert (tmp_path / "precious.txt").read_text() == "data"
+
+
+def test_a_normaliser_of_another_width_is_refused(tmp_path):
+    with pytest.raises(DialError, match="expected 47, got 46"):
+        save_checkpoint(
+            tmp_path / "c", DialModel.from_preset("dial_tiny"), tiny_tokenizer(), Normaliser.identity(46), load_embodiment("gr1")
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "normalisation.json", "contract.json"]
+)
+def test_an_incomplete_folder_names_the_missing_file(folder, tmp_path, name):
+    shutil.copytree(folder, tmp_path / "c")
+    (tmp_path / "c" / name).unlink()
+    with pytest.raises(DialError, match=f"{name} missing"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_a_broken_weights_file_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    weights = tmp_path / "c" / "model.safetensors"
+    whole = weights.read_bytes()
+    for broken in (b"", b"no tensors", whole[: len(whole) // 2]):
+        weights.write_bytes(broken)
+        with pytest.raises(DialError, match=r"model\.safetensors cannot be read"):
+            load_checkpoint(tmp_path / "c")
+
+
+def test_a_config_without_architecture_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    (tmp_path / "c" / "config.json").write_text("{}")
+    with pytest.raises(DialError, match=r"config\.json: key 'architecture' is missing"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_weights_of_another_checkpoint_are_noticed(folder, tmp_path):
+    make_random_checkpoint(tmp_path / "c", seed=1)
+    shutil.copy(folder / "contract.json", tmp_path / "c" / "contract.json")
+    with pytest.raises(DialError, match="damaged or was edited"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_a_contract_for_another_horizon_or_foresight_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    contract = json.loads((folder / "contract.json").read_text())
+    (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"horizon": 8, "foresight_shape": [64, 192]}))
+    with pytest.raises(DialError, match=r"horizon 8, the model's is 16; foresight_shape \(64, 192\), the model's is \(36, 192\)"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    model = DialModel.from_preset("dial_tiny")
+    model.system1.image_type.data[1, 3] = float("nan")
+    save_checkpoint(tmp_path / "c", model, tiny_tokenizer(), Normaliser.identity(47), load_embodiment("gr1"))
+    with pytest.raises(DialError, match=r"not finite, in system1\.image_type;"):
+        load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("action_std"), r"normalisation\.json: normalisation statistics.*action_std.*restore the file"),
+        (lambda s: s["state_mean"].__setitem__(20, float("nan")), "state_mean must be 47 finite numbers"),
+        (lambda s: s.update(action_mean=s["action_mean"][:-1]), r"action_mean must be 47 finite numbers, got shape \(46,\)"),
+        (lambda s: s.update(quantiles=[0.1]), "normalisation statistics.*quantiles"),
+    ],
+    ids=["missing", "nan", "width", "unknown"],
+)
+def test_broken_statistics_are_named(folder, tmp_path, change, message):
+    shutil.copytree(folder, tmp_path / "c")
+    statistics = json.loads((folder / "normalisation.json").read_text())
+    change(statistics)
+    (tmp_path / "c" / "normalisation.json").write_text(json.dumps(statistics))
+    with pytest.raises(DialError, match=message):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_an_unknown_contract_key_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    contract = json.loads((folder / "contract.json").read_text())
+    (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"speed": 1}))
+    with pytest.raises(DialError, match="speed"):
+        load_checkpoint(tmp_path / "c")

@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.training.pretrain.views import Views, load_views, save_shard
+
+
+def shard(names: list[str], value: int) -> Views:
+    pixels = np.full((2, len(names), 2), float(value), np.float32)
+    pixels[1, 0] = np.nan
+    return Views(np.full((2, 8, 8, 3), value, np.uint8), pixels, names)
+
+
+def test_shards_with_different_names_become_one(tmp_path):
+    save_shard(tmp_path / "a.npz", shard(["can", "plate"], 1))
+    save_shard(tmp_path / "b.npz", shard(["cup", "plate"], 2))
+    views = load_views(tmp_path)
+    assert views.names == ["can", "cup", "plate"]
+    assert views.visible(0) == {"can": (1.0, 1.0), "plate": (1.0, 1.0)}
+    assert views.visible(3) == {"plate": (2.0, 2.0)}
+    assert len(views.take(np.array([3, 0]))) == 2
+
+
+def test_no_shards_is_an_error_that_names_the_folder(tmp_path):
+    with pytest.raises(DialError, match=str(tmp_path)):
+        load_views(tmp_path)

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from dial_core.training.augmentation import ImageAugmentation, Look
+
+STRONG = ImageAugmentation(crop=0.7, brightness=0.4, contrast=0.4, saturation=0.5)
+
+
+@pytest.fixture
+def frames() -> np.ndarray:
+    """Two frames that differ in one square only."""
+    ramp = np.linspace(40, 200, 96).astype(np.uint8)
+    frames = np.stack([np.broadcast_to(ramp[None, :, None], (96, 96, 3))] * 2).copy()
+    frames[1, 40:56, 40:56] = (200, 30, 40)
+    return frames
+
+
+def test_both_frames_of_a_sample_get_the_same_look(frames):
+    for seed in range(10):
+        now, goal = STRONG.draw(np.random.default_rng(seed)).of(frames, 96, 96)
+        changed = (now != goal).any(-1)
+        assert 0 < changed.mean() < 0.2  # the square and nothing else
+        rows, columns = np.nonzero(changed)
+        assert changed[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1].mean() > 0.9
+
+
+def test_no_augmentation_leaves_the_frame_as_the_robot_sees_it(frames):
+    assert np.array_equal(ImageAugmentation().draw(np.random.default_rng(0)).of(frames, 96, 96), frames)
+
+
+def test_looks_differ_between_samples_and_repeat_for_a_seed(frames):
+    looks = [STRONG.draw(np.random.default_rng(seed)) for seed in (1, 2, 1)]
+    assert looks[0] != looks[1]
+    assert looks[0] == looks[2]
+    assert not np.array_equal(looks[0].of(frames, 96, 96), looks[1].of(frames, 96, 96))
+
+
+def test_a_crop_shows_its_part_of_the_frame_in_full_size(frames):
+    shown = Look(box=(0.5, 0.0, 1.0, 1.0)).of(frames, 96, 96)
+    assert shown.shape == frames.shape
+    assert abs(int(shown[0, 0, 0, 0]) - int(frames[0, 0, 48, 0])) <= 2
+
+
+def test_other_cameras_are_brought_to_the_models_size():
+    assert Look().of(np.zeros((3, 120, 160, 3), np.uint8), 96, 96).shape == (3, 96, 96, 3)
+
+
+def test_without_saturation_only_grey_is_left(frames):
+    grey = Look(saturation=0.0).of(frames, 96, 96)
+    assert np.ptp(grey.astype(int), axis=-1).max() <= 1

@@ -1,0 +1,27 @@
+import numpy as np
+import torch
+
+from dial_core.checkpoint.checkpoint import make_random_checkpoint
+from dial_core.model.dial import DialModel
+from dial_core.training.image_tokens import cached_features, vision_hash
+
+
+def test_caches_are_shared_by_models_with_the_same_eyes_and_by_no_others():
+    dial, seer, dino, other = (
+        DialModel.from_preset(name, seed)
+        for name, seed in [("dial_tiny", 0), ("dial_tiny_seer", 1), ("dial_tiny_dino", 0), ("dial_tiny", 2)]
+    )
+    seer.backbone.visual.load_state_dict(dial.backbone.visual.state_dict())
+    dino.backbone.visual.load_state_dict(dial.backbone.visual.state_dict())
+    assert vision_hash(dial) == vision_hash(seer)
+    assert len({vision_hash(model) for model in (dial, dino, other)}) == 3
+
+
+def test_cached_tokens_are_those_of_the_model_for_every_frame(fake_dataset, tmp_path):
+    make_random_checkpoint(tmp_path / "model", preset="dial_tiny_dino")
+    dataset = fake_dataset(tmp_path / "dataset", (20, 21))
+    tokens = cached_features(tmp_path / "model", dataset, workers=0)
+    assert tokens.shape == (41, 36, 384)
+    model = DialModel.from_pretrained(tmp_path / "model").eval()
+    frames = torch.from_numpy(dataset.frames(dataset.episodes[1])[:3])
+    np.testing.assert_allclose(tokens[20:23], model.encode_image(frames).half().numpy(), atol=2e-3)
