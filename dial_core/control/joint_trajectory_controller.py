@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dial_core.control.motion import NANOSECONDS, cubic
+from dial_core.control.motion import NANOSECONDS, cubic, to_ns
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Controller
 
@@ -43,8 +43,8 @@ class TrajectoryRequest:
         points = message.points
         return cls(
             joint_names=tuple(message.joint_names),
-            stamp_ns=message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec,
-            times_ns=tuple(p.time_from_start.sec * NANOSECONDS + p.time_from_start.nanosec for p in points),
+            stamp_ns=to_ns(message.header.stamp),
+            times_ns=tuple(to_ns(p.time_from_start) for p in points),
             positions=tuple(tuple(p.positions) for p in points),
             velocities=tuple(tuple(p.velocities) for p in points),
             efforts=tuple(tuple(p.effort) for p in points),

@@ -1,10 +1,16 @@
 """A joint motion over time: knots with positions and velocities, cubic in between, as a trajectory controller plays it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 NANOSECONDS = 1_000_000_000
+
+
+def to_ns(stamp: Any) -> int:
+    """Nanoseconds of a Time or Duration message, rclpy's or one decoded from a bag."""
+    return stamp.sec * NANOSECONDS + stamp.nanosec
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from dial_core.control.foresight_gate import Foresight
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
 from dial_core.observation.encodings import ENCODINGS, to_rgb
 
@@ -164,7 +164,7 @@ def foresight_from_message(message: Any) -> Foresight:
         tokens=tokens,
         shape=shape,
         dtype=message.dtype[:_CUT],
-        stamp_ns=message.header.stamp.sec * NANOSECONDS + message.header.stamp.nanosec,
+        stamp_ns=to_ns(message.header.stamp),
         seq=message.seq,
         instruction_id=message.instruction_id[:_CUT],
         model_id=message.model_id[:_CUT],

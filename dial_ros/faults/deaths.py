@@ -4,12 +4,11 @@ import signal
 import time
 from dataclasses import dataclass
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stage import Stage
 from dial_ros.faults.stream_faults import HORIZON_S, REST_LIMIT_S, TOLD_LIMIT_S, told_after_s, watch_recovery
 from dial_ros.msg import System1Status
-from dial_ros.node.messages import to_ns
 
 EXIT_LIMIT_S = 10.0
 CLOCK_TIMEOUT_S = 3.0  # System-1's default

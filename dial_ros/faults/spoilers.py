@@ -9,9 +9,9 @@ from typing import Any
 
 from sensor_msgs.msg import Image, JointState
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.msg import LatentForesight
-from dial_ros.node.messages import to_ns, to_time
+from dial_ros.node.messages import to_time
 
 Delayed = tuple[float, Any]  # delay [s] of wall time, message
 Spoiler = Callable[[Any], Sequence[Delayed]]

@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults import spoilers
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.spoilers import Spoiler
 from dial_ros.faults.stage import NotInTimeError, Stage
 from dial_ros.msg import System1Status
-from dial_ros.node.messages import to_ns
 
 TOLD_LIMIT_S = 0.5
 HORIZON_S = 0.8

@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.spoilers import Spoiler, at_rate, delayed
 from dial_ros.faults.stage import Stage
 from dial_ros.faults.stream_faults import HORIZON_S, watch_recovery
 from dial_ros.msg import System1Status
-from dial_ros.node.messages import to_ns
 
 CAMERA_HZ = 20.0  # of the simulated robot
 SWEEP_S = 6.0

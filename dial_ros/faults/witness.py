@@ -7,13 +7,12 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 from dial_core.control.joint_limits import Guard
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.observation.readings import JointOrder
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.faults.limits import LimitUse, limit_use
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 
 PERIOD_NS = 10_000_000  # of the simulated controllers
 STANDS_RAD = 1e-6  # a set-point that moves less in a period rests

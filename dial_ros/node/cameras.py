@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from sensor_msgs.msg import CompressedImage, Image
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
 from dial_core.observation.camera_view import CameraView, fit_view
 from dial_core.observation.readings import StampedHistory, UnreadableMessageError, image_from_message, require_readable_image
 from dial_core.robot.embodiment import Camera, Embodiment
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
-from dial_ros.node.messages import to_ns
 from dial_ros.node.rates import Rate, StampedStream
 
 TRANSPORTS = ("raw", "compressed")

@@ -17,11 +17,6 @@ from dial_ros.msg import Instruction, LatentForesight
 LONGEST_TEXT = 10_000  # [characters] of an instruction; system2 accepts at most so many, whatever it is set to
 
 
-def to_ns(time: Time) -> int:
-    """Nanoseconds of a stamp."""
-    return time.sec * NANOSECONDS + time.nanosec
-
-
 def to_time(time_ns: int) -> Time:
     """The stamp of `time_ns` (not negative)."""
     return Time(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS)

@@ -9,9 +9,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 
 OLDEST_TICK_S = 0.3
 

@@ -13,14 +13,13 @@ from sensor_msgs.msg import JointState
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.arming import Input
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_check import missing_from_states
 from dial_core.observation.readings import JointHistory, JointOrder, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
 from dial_ros.node.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame, camera_of
 from dial_ros.node.lifecycle import DialNode
-from dial_ros.node.messages import to_ns
 from dial_ros.node.rates import Rate, StampedStream
 
 REFUSED = ("image", "joint_states", "joints_of_frame", "cameras_of_frame")

@@ -18,7 +18,7 @@ import numpy as np
 from dial_core.control.arming import Arming, Effect, Input, State
 from dial_core.control.foresight_gate import Foresight, ForesightContract, ForesightGate
 from dial_core.control.joint_limits import Guard, NotFiniteError, require_finite
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.motion_plan import MotionPlan, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.tracing import TraceRow, TraceWriter
@@ -29,7 +29,7 @@ from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode, one_thread, run
-from dial_ros.node.messages import require_bounded, to_ns
+from dial_ros.node.messages import require_bounded
 from dial_ros.node.worker import Worker
 from dial_ros.system1.commander import Commander
 from dial_ros.system1.operator_services import OperatorServices

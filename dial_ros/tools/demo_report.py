@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.msg import System1Status, System2Status
-from dial_ros.node.messages import to_ns
 from dial_ros.tools.trials import Trial
 
 PACKAGES = ("torch", "transformers", "mujoco", "ros-jazzy-rclpy", "ros-jazzy-rmw-fastrtps-cpp", "numpy")
@@ -108,7 +108,7 @@ def _rate(reports: Sequence[System1Status] | Sequence[System2Status], counter: s
     """Events a simulated second [Hz] between the first and the last report."""
     if len(reports) < 2:
         return 0.0
-    span_s = (to_ns(reports[-1].stamp) - to_ns(reports[0].stamp)) * 1e-9
+    span_s = (to_ns(reports[-1].stamp) - to_ns(reports[0].stamp)) / NANOSECONDS
     return round(_gain(reports, counter) / span_s, 3) if span_s > 0 else 0.0
 
 

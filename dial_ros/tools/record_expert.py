@@ -15,12 +15,13 @@ from geometry_msgs.msg import PointStamped
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup.graph import graph
 from dial_ros.msg import Instruction
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns, to_time
+from dial_ros.node.messages import to_time
 from dial_ros.srv import ResetWorld, StartEpisode, StopEpisode
 from dial_ros.tools.client import WaitingNode, running
 from dial_ros.tools.expert_driver import ExpertDriver
@@ -60,10 +61,10 @@ class Demonstrator(WaitingNode):
             self.spin_once()
             assert self._target is not None
             self._driver.drive(self._now_ns, self._target)
-            held_s = (self._now_ns - self._success_since_ns) * 1e-9 if self._success_since_ns is not None else 0.0
+            held_s = (self._now_ns - self._success_since_ns) / NANOSECONDS if self._success_since_ns is not None else 0.0
             if self._driver.done and ended_ns is None:
                 ended_ns = self._now_ns
-            if ended_ns is not None and (held_s >= HELD_S or (self._now_ns - ended_ns) * 1e-9 > HOPELESS_S):
+            if ended_ns is not None and (held_s >= HELD_S or (self._now_ns - ended_ns) / NANOSECONDS > HOPELESS_S):
                 break
         success = held_s >= HELD_S
         outcome = StopEpisode.Request.OUTCOME_SUCCESS if success else StopEpisode.Request.OUTCOME_FAILURE
@@ -73,12 +74,12 @@ class Demonstrator(WaitingNode):
 
     def _reset(self, seed: int) -> str:
         """A fresh scene; returns its instruction once the clock has begun anew."""
-        self.wait_until(lambda: self._now_ns > SETTLED_S * 1e9, 60.0, "the simulated clock to go on")
+        self.wait_until(lambda: self._now_ns > SETTLED_S * NANOSECONDS, 60.0, "the simulated clock to go on")
         before_ns = self._now_ns
         answer = self.command(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(task=self._task, seed=seed, target=-1))
-        self.wait_until(lambda: self._now_ns < before_ns - 0.5e9, 20.0, "the clock to begin anew")
+        self.wait_until(lambda: self._now_ns < before_ns - NANOSECONDS // 2, 20.0, "the clock to begin anew")
         self._target, self._success_since_ns = None, None
-        self.wait_until(lambda: self._now_ns > BEGIN_S * 1e9, 20.0, "the clock to go on")
+        self.wait_until(lambda: self._now_ns > BEGIN_S * NANOSECONDS, 20.0, "the clock to go on")
         return answer.instruction
 
     def _on_joints(self, message: JointState) -> None:

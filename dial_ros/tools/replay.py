@@ -14,13 +14,12 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
-from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.motion import NANOSECONDS, JointMotion, to_ns
 from dial_core.errors import DialError
 from dial_core.observation.readings import JointOrder
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_ros.bringup.graph import graph
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 from dial_ros.node.trajectory import TrajectorySplitter
 from dial_ros.tools.client import WaitingNode, running
 

@@ -12,11 +12,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Bool, String
 
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
 from dial_core.observation.readings import foresight_from_message, image_from_message
 from dial_ros.msg import LatentForesight, System1Status, System2Status
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 from dial_ros.srv import ResetWorld, SetInstruction
 from dial_ros.tools.client import WaitingNode
 
@@ -142,7 +142,7 @@ class TrialOperator(WaitingNode):
 
         def noticed() -> bool:
             reports = (self._trial.system1[-1:], self._trial.system2[-1:])
-            stamps = [to_ns(report[0].stamp) * 1e-9 for report in reports if report]
+            stamps = [to_ns(report[0].stamp) / NANOSECONDS for report in reports if report]
             jumped = len(stamps) == 2 and all(stamp < before_s - JUMP_S for stamp in stamps)
             disarmed = jumped and self._trial.system1[-1].state == System1Status.STATE_DISARMED
             return disarmed and self._judged is False and 0 < self._trial.now_s < before_s - JUMP_S
@@ -152,16 +152,16 @@ class TrialOperator(WaitingNode):
         return instruction
 
     def _on_ego(self, message: Image) -> None:
-        self._trial.now_s = to_ns(message.header.stamp) * 1e-9
+        self._trial.now_s = to_ns(message.header.stamp) / NANOSECONDS
         if self._recording:
             self._trial.ego.append(Frame(self._trial.now_s, image_from_message(message)))
 
     def _on_scene(self, message: Image) -> None:
-        self._trial.scene.append(Frame(to_ns(message.header.stamp) * 1e-9, image_from_message(message)))
+        self._trial.scene.append(Frame(to_ns(message.header.stamp) / NANOSECONDS, image_from_message(message)))
 
     def _on_foresight(self, message: LatentForesight) -> None:
         tokens = np.array(foresight_from_message(message).tokens, np.float32)
-        record = ForesightRecord(to_ns(message.header.stamp) * 1e-9, to_ns(message.publish_stamp) * 1e-9, tokens)
+        record = ForesightRecord(to_ns(message.header.stamp) / NANOSECONDS, to_ns(message.publish_stamp) / NANOSECONDS, tokens)
         self._trial.foresights.append(record)
 
     def _on_success(self, message: Bool) -> None:

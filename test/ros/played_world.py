@@ -8,10 +8,10 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 
 from dial_core.control.foresight_gate import Foresight
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.node import qos
-from dial_ros.node.messages import foresight_to_message, image_to_message, to_ns, to_time
+from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
 
 from .conftest import PATIENCE_S
 

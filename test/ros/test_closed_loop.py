@@ -9,9 +9,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
+from dial_core.control.motion import to_ns
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 from dial_ros.srv import ResetWorld, SetInstruction
 
 from .conftest import START_S

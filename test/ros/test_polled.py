@@ -7,8 +7,9 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from std_msgs.msg import String
 
+from dial_core.control.motion import to_ns
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns, to_time
+from dial_ros.node.messages import to_time
 from dial_ros.node.polled import OLDEST_TICK_S, FreshClock, PolledSubscription, shown_ns
 
 pytestmark = pytest.mark.ros

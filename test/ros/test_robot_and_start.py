@@ -12,9 +12,8 @@ from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.config import config_path
-from dial_core.control.motion import JointMotion
+from dial_core.control.motion import JointMotion, to_ns
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 from dial_ros.node.trajectory import TrajectorySplitter
 from dial_ros.srv import ResetWorld, StepWorld
 

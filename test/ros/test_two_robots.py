@@ -5,11 +5,11 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
+from dial_core.control.motion import to_ns
 from dial_ros.bringup.graph import environment, graph
 from dial_ros.bringup.runner import Runner
 from dial_ros.msg import System1Status
 from dial_ros.node import qos
-from dial_ros.node.messages import to_ns
 from dial_ros.srv import SetInstruction
 
 from .conftest import START_S

@@ -5,12 +5,12 @@ import pytest
 from sensor_msgs.msg import JointState
 
 from dial_core.control.foresight_gate import Foresight, ForesightContract
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.observation.readings import JointOrder, UnreadableMessageError, foresight_from_message, require_readable_image
 from dial_ros.faults import spoilers
 from dial_ros.faults.campaign import GROUPS, chosen_scenarios
 from dial_ros.faults.stream_faults import STREAM_FAULTS
-from dial_ros.node.messages import foresight_to_message, image_to_message, to_ns
+from dial_ros.node.messages import foresight_to_message, image_to_message
 
 NOW_NS = 5 * NANOSECONDS
 CONTRACT = ForesightContract("model", (4, 8), 0.8)

@@ -8,8 +8,9 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
 from dial_core.control.foresight_gate import Foresight
+from dial_core.control.motion import to_ns
 from dial_core.observation.readings import JointOrder, UnreadableMessageError, foresight_from_message, image_from_message
-from dial_ros.node.messages import foresight_to_message, image_to_message, to_ns, to_time
+from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 

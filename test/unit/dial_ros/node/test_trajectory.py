@@ -3,9 +3,8 @@
 import numpy as np
 
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRequest
-from dial_core.control.motion import JointMotion
+from dial_core.control.motion import JointMotion, to_ns
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.node.messages import to_ns
 from dial_ros.node.trajectory import TrajectorySplitter
 
 EMBODIMENT = load_embodiment("gr1")
