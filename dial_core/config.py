@@ -76,7 +76,7 @@ def read_values(path: Path) -> dict:
         DialError: broken YAML, or something else than a mapping.
     """
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise DialError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):

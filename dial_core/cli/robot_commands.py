@@ -9,13 +9,13 @@ import typer
 
 from dial_core.cli.options import console
 
-GROUPS = (
+GROUPS = [
     "left_arm=left_(shoulder|elbow|wrist).*",
     "right_arm=right_(shoulder|elbow|wrist).*",
     "left_hand=left_hand.*",
     "right_hand=right_hand.*",
     "waist=waist.*",
-)
+]
 
 
 def embodiment(
@@ -24,24 +24,28 @@ def embodiment(
     base: Annotated[str, typer.Option(help="Link in whose frame wrist poses are expressed.")] = "pelvis",
     left_wrist: Annotated[str, typer.Option(help="Link whose pose stands for the left hand.")] = "left_wrist_yaw_link",
     right_wrist: Annotated[str, typer.Option(help="Link whose pose stands for the right hand.")] = "right_wrist_yaw_link",
-    group: Annotated[list[str], typer.Option(help="GROUP=REGEX of its joints' whole names; repeat, in vector order.")] = list(GROUPS),  # noqa: B006
+    group: Annotated[list[str], typer.Option(help="GROUP=REGEX that a joint's whole name matches; repeat, in vector order.")] = GROUPS,
     rate_hz: Annotated[float, typer.Option(help="Control rate [Hz].")] = 20.0,
 ) -> None:
-    """Write a first embodiment YAML: joints, limits, kinematic tree, one controller a group. The defaults fit Unitree's G1.
+    """Write a first embodiment YAML: joints, limits, kinematic tree, one controller for each group. The defaults fit Unitree's G1.
 
-    Then read it through: home pose, velocities, camera, and the controllers' names are yours to set. docs/embodiments.md
-    goes through it step by step.
+    Mimic joints are never commanded. Then review the file: home pose, velocities, camera, and the controllers' names are
+    yours to set. docs/embodiments.md goes through it step by step.
     """
     from dial_core.errors import DialError
-    from dial_core.robot.embodiment_from_urdf import embodiment_from_urdf, to_yaml
+    from dial_core.files.atomic import write_text
+    from dial_core.robot.embodiment_from_urdf import embodiment_from_urdf, remarks, to_yaml
+    from dial_core.robot.urdf import read_urdf
 
     if out.exists():
         raise DialError(f"{out} exists already; choose another file")
     pairs = [word.partition("=") for word in group]
-    wrong = [name for name, sign, pattern in pairs if not (name and sign and pattern)]
-    if wrong or not urdf.is_file():
-        raise DialError(f"{urdf} is not a file" if not urdf.is_file() else f"--group wants GROUP=REGEX, got {', '.join(wrong)}")
+    if wrong := ["".join(pair) for pair in pairs if not all(pair)]:
+        raise DialError(f"--group takes GROUP=REGEX, got {', '.join(wrong)}")
     groups = {name: pattern for name, _, pattern in pairs}
-    values = embodiment_from_urdf(urdf.read_text(), out.stem, base, (left_wrist, right_wrist), groups, rate_hz)
-    out.write_text(to_yaml(values, f"Made by `dial embodiment {urdf.name}`: check home, velocities, accelerations, camera, controllers."))
+    robot = read_urdf(urdf)
+    values = embodiment_from_urdf(robot, out.stem, base, (left_wrist, right_wrist), groups, rate_hz)
+    write_text(out, to_yaml(values, f"Made by `dial embodiment {urdf.name}`: check home, velocities, accelerations, camera, controllers."))
+    for remark in remarks(robot, values):
+        console.print(remark, highlight=False)
     console.print(f"[bold]{out}[/]: {len(values['joints'])} joints, {len(values['controllers'])} controllers, {len(values['links'])} links")

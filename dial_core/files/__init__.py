@@ -1,1 +1,1 @@
-"""How files are written: whole or not at all; and whether unfinished work was begun with the same inputs."""
+"""How files are written: atomically, and with a fingerprint of the inputs of unfinished work."""

@@ -1,4 +1,4 @@
-"""What a folder of unfinished work was begun with, so that other settings never go on in it unnoticed."""
+"""The fingerprint of the inputs of unfinished work, so that it is never resumed with other settings."""
 
 from __future__ import annotations
 
@@ -7,33 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 
 FINGERPRINT = "fingerprint.json"
 
 
 def require_same(folder: Path, settings: dict[str, Any]) -> None:
-    """Makes `folder` if it is new and notes `settings` (JSON values) in it, or checks that it was begun with the same.
+    """Stores `settings` (JSON values) in a new `folder`, or checks that a folder of unfinished work has the same ones.
 
-    A folder that holds something but no fingerprint, from before there were fingerprints, is taken as it is.
+    A folder that holds something but no fingerprint, from before there were fingerprints, is accepted as it is.
 
     Raises:
-        DialError: it was begun with others; the message names every difference.
+        DialError: the folder was started with other settings; the message names every difference.
     """
     file = folder / FINGERPRINT
     now = json.loads(json.dumps(settings))
     if not folder.exists() or not any(folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(now, indent=2) + "\n")
+        write_json(file, now)
     if not file.exists():
         return
     try:
-        before = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise DialError(f"{file} cannot be read: {error}; choose another --out, or delete {folder} to begin anew.") from error
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DialError(f"{file} cannot be read: {error}; choose another --out, or delete {folder} to start over.") from error
     old, new = _flat(before), _flat(now)
     changes = [f"{key} was {old.get(key)}, is now {new.get(key)}" for key in sorted(old | new) if old.get(key) != new.get(key)]
     if changes:
-        raise DialError(f"{folder} was begun with other settings: {'; '.join(changes)}. Choose another --out, or the settings of then.")
+        raise DialError(
+            f"{folder} was started with other settings: {'; '.join(changes)}. Choose another --out, or the settings it was started with."
+        )
 
 
 def _flat(values: Any, key: str = "") -> dict[str, Any]:

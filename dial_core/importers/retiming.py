@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dial_core.robot.embodiment import EEF_DIM, rotation_from_6d, rotation_to_6d
-from dial_core.robot.rotations import interpolate
+from dial_core.robot.embodiment import EEF_DIM
+from dial_core.robot.rotations import interpolate, rotation_from_6d, rotation_to_6d
 
 _SLACK = 1e-6  # of a sample: 3 * 30 / 20 must not become 4.499999
 _ROTATIONS = (slice(3, 9), slice(12, 18))

@@ -10,9 +10,9 @@ import numpy as np
 from dial_core.config import Config, load_config
 from dial_core.datasets.modality import Modality, Part
 from dial_core.errors import DialError
-from dial_core.robot.embodiment import EEF_DIM, Embodiment, rotation_to_6d
+from dial_core.robot.embodiment import EEF_DIM, Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
-from dial_core.robot.rotations import matrices
+from dial_core.robot.rotations import matrices, rotation_to_6d
 
 FARTHEST_RAD = 2 * np.pi  # no joint of ours turns so far: beyond it, degrees are more likely
 
@@ -106,7 +106,7 @@ class VectorReader:
             )
         wrists = [self._wrist(side, columns, first) for side in ("left", "right")]
         if any(wrist is None for wrist in wrists):
-            computed = np.array([self._kinematics.wrist_poses(row) for row in joints]).reshape(-1, EEF_DIM)
+            computed = self._kinematics.wrist_poses(joints)
             wrists = [computed[:, 9 * i : 9 * i + 9] if wrist is None else wrist for i, wrist in enumerate(wrists)]
         return np.concatenate([*wrists, joints], 1).astype(np.float32)
 

@@ -1,22 +1,25 @@
-"""What a robot is: joints, groups, controllers, limits, cameras, rate; and the layout of the state and action vector.
+"""A robot's description: joints, groups, controllers, limits, cameras, rate; and the layout of the state and action vector.
 
 Layout (both vectors): left wrist position [m] 3, left wrist 6D rotation 6, right wrist position 3, right wrist 6D
-rotation 6, then every joint [rad] in the order of the embodiment. GR1: 18 + 29 = 47.
+rotation 6, then every joint ([rad], [m] if prismatic) in the order of the embodiment. GR1: 18 + 29 = 47.
 """
 
+import math
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 from pydantic import model_validator
 
 from dial_core.config import Config, load_config
+from dial_core.errors import DialError
 
 EEF_DIM = 18  # two wrists, each position (3) and 6D rotation (6)
 
 
 class Joint(Config):
-    """One commanded degree of freedom.
+    """One commanded degree of freedom. Units are those of a revolute joint; a prismatic one has [m] instead of [rad].
 
     A finger's command is the sum of its coupled joints, so its range may exceed that of any single hinge.
     """
@@ -37,8 +40,11 @@ class Link(Config):
     parent: str | None = None
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # in the parent's frame [m]
     quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # in the parent's frame, wxyz
-    joint: str | None = None  # hinge between parent and this body
+    joint: str | None = None  # between parent and this body
     axis: tuple[float, float, float] = (0.0, 0.0, 1.0)  # in this body's frame
+    kind: Literal["revolute", "prismatic"] = "revolute"  # of the joint: turns about the axis, or slides along it
+    multiplier: float = 1.0  # position = multiplier * joint + offset: not 1 where the body's own joint mimics `joint`
+    offset: float = 0.0  # [rad or m]
     mass: float = 0.0  # [kg]
 
 
@@ -67,7 +73,7 @@ class Wrists(Config):
 
 
 class Embodiment(Config):
-    """A robot, complete: everything the model, the world and the nodes need to know about its body."""
+    """A complete robot: everything that model, simulation and nodes need to know about its body."""
 
     name: str
     rate_hz: float  # control and action rate [Hz]
@@ -98,14 +104,49 @@ class Embodiment(Config):
             if body not in bodies:
                 raise ValueError(f"no link '{body}' among the links")
         for joint in self.joints:
+            numbers = (joint.lower, joint.upper, joint.velocity, joint.acceleration, joint.home)
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError(f"joint '{joint.name}': limits and home must be finite, got {numbers}")
             if not joint.lower < joint.upper:
                 raise ValueError(f"joint '{joint.name}': lower {joint.lower} is not below upper {joint.upper}")
+        groups = [joint.group for joint in self.joints]
+        for group in dict.fromkeys(groups):
+            first = groups.index(group)
+            if groups[first : first + groups.count(group)] != [group] * groups.count(group):
+                raise ValueError(f"the joints of group '{group}' must follow one another")
         return self
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:
         """Names in vector order."""
         return tuple(joint.name for joint in self.joints)
+
+    def camera(self, name: str) -> Camera:
+        """The camera of that name.
+
+        Raises:
+            DialError: there is none; the message lists the cameras.
+        """
+        for camera in self.cameras:
+            if camera.name == name:
+                return camera
+        known = ", ".join(camera.name for camera in self.cameras)
+        raise DialError(f"embodiment '{self.name}' has no camera '{name}'; cameras: {known or 'none'}")
+
+    def indices(self, names: Iterable[str]) -> np.ndarray:
+        """Places of the named joints among the joints, int64 (len(names),). Add `EEF_DIM` for places in the vector.
+
+        Raises:
+            DialError: a name is not one of the joints; the message lists them.
+        """
+        names = list(names)
+        if unknown := [name for name in names if name not in self._places]:
+            raise DialError(f"embodiment '{self.name}' has no joint '{unknown[0]}'; joints: {', '.join(self.joint_names) or 'none'}")
+        return np.array([self._places[name] for name in names], np.int64)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.joint_names)}
 
     @property
     def state_dim(self) -> int:
@@ -114,24 +155,24 @@ class Embodiment(Config):
 
     @property
     def eef_slice(self) -> slice:
-        """Where the two wrist poses stand in the vector."""
+        """Dimensions of the two wrist poses in the vector."""
         return slice(0, EEF_DIM)
 
     @property
     def joint_slice(self) -> slice:
-        """Where the joints [rad] stand in the vector."""
+        """Dimensions of the joints in the vector."""
         return slice(EEF_DIM, self.state_dim)
 
     def group_slice(self, group: str) -> slice:
-        """Where a joint group stands in the vector, e.g. `right_arm`.
+        """Dimensions of a joint group in the vector, e.g. `right_arm`.
 
         Raises:
-            KeyError: no such group; the message lists the groups.
+            DialError: no such group; the message lists the groups.
         """
         members = [i for i, joint in enumerate(self.joints) if joint.group == group]
         if not members:
             groups = list(dict.fromkeys(joint.group for joint in self.joints))
-            raise KeyError(f"no joint group '{group}' in embodiment '{self.name}'; groups: {', '.join(groups)}")
+            raise DialError(f"embodiment '{self.name}' has no joint group '{group}'; groups: {', '.join(groups) or 'none'}")
         return slice(EEF_DIM + members[0], EEF_DIM + members[-1] + 1)
 
     @cached_property
@@ -168,16 +209,3 @@ class Embodiment(Config):
 def load_embodiment(name: str = "gr1") -> Embodiment:
     """The embodiment `name` from `config/embodiments/`, or from a path to a YAML file."""
     return load_config(Embodiment, "embodiments", name)
-
-
-def rotation_to_6d(rotation: np.ndarray) -> np.ndarray:
-    """First two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
-    return np.concatenate([rotation[..., :, 0], rotation[..., :, 1]], axis=-1)
-
-
-def rotation_from_6d(six: np.ndarray) -> np.ndarray:
-    """Rotation matrices (..., 3, 3) from 6D rotations (..., 6) by Gram-Schmidt, so that any two independent columns do."""
-    first = six[..., :3] / np.linalg.norm(six[..., :3], axis=-1, keepdims=True)
-    second = six[..., 3:] - np.sum(first * six[..., 3:], axis=-1, keepdims=True) * first
-    second = second / np.linalg.norm(second, axis=-1, keepdims=True)
-    return np.stack([first, second, np.cross(first, second)], axis=-1)

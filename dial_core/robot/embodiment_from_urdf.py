@@ -2,74 +2,77 @@
 
 import math
 import re
-from collections.abc import Mapping
-from xml.etree import ElementTree
+from collections.abc import Mapping, Sequence
 
-import numpy as np
 import yaml
 
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment
-from dial_core.robot.urdf_text import parse_urdf
+from dial_core.robot.rotations import quaternion_from_rpy
+from dial_core.robot.urdf import Urdf, UrdfJoint
 
-MOVABLE = ("revolute", "continuous")
-FASTEST_RAD_S = {"arm": 3.0, "hand": 6.0, "waist": 1.5, "head": 1.5}  # for manipulation; motors do more
+# Limits for manipulation by kind of group; the motors' own, if lower, take precedence. A prismatic joint has [m] for [rad].
+VELOCITY_RAD_S = {"arm": 3.0, "hand": 6.0, "waist": 1.5, "head": 1.5}
 ACCELERATION_RAD_S2 = {"arm": 25.0, "hand": 100.0, "waist": 10.0, "head": 10.0}
+PRISMATIC_VELOCITY_M_S, PRISMATIC_ACCELERATION_M_S2 = 0.2, 1.0
+MAX_LIMIT_RAD = 4 * math.pi  # beyond two turns a revolute joint's limits are more likely degrees
+ENDLESS_RAD = 3.1415  # range given to a continuous joint: one turn, so that normalisation and planning have one
 CAMERA = {"name": "ego", "topic": "camera/color/image_raw", "frame": "camera_color_optical_frame", "height": 480, "width": 640}
+_DECIMALS = 9  # of positions and quaternions: kinematics within 1e-8 m of the URDF's
 
 
 def embodiment_from_urdf(
-    text: str, name: str, base: str, wrists: tuple[str, str], groups: Mapping[str, str], rate_hz: float = 20.0
+    urdf: Urdf, name: str, base: str, wrists: tuple[str, str], groups: Mapping[str, str], rate_hz: float = 20.0
 ) -> dict:
     """The values of an embodiment YAML, valid as they are; home is the zero pose, moved inside the limits.
 
     Args:
-        text: the URDF, processed (no xacro).
         name: of the embodiment.
         base: link in whose frame wrist poses are expressed; only what hangs below it is kept.
         wrists: links of the left and the right wrist.
         groups: group -> regular expression that its joints' names match whole; vector order is that of the groups, and of
-            the URDF within one. Each group becomes a controller.
+            the URDF within one. Each group becomes a controller. Mimic joints follow another joint and are never commanded.
         rate_hz: control rate [Hz].
 
     Raises:
-        DialError: not a URDF, a group without joints, an unknown link.
+        DialError: a group without joints, an unknown link, or a joint without a usable range.
     """
-    robot = parse_urdf(text, "the URDF")
-    hinges = {_end(joint, "child"): joint for joint in robot.findall("joint")}
-    known = {link.get("name", "") for link in robot.findall("link")}
     for link in (base, *wrists):
-        if link not in known:
-            raise DialError(f"the URDF has no link '{link}'; its links: {', '.join(sorted(known))}")
-    needed = {link for wrist in wrists for link in _chain(wrist, base, hinges)} | {base}
-    order = _below(base, hinges)
-    joints, controllers, taken = [], [], set()
-    for group, pattern in groups.items():
-        found = [hinges[link] for link in order if link != base and _movable(hinges[link]) and re.fullmatch(pattern, _name(hinges[link]))]
-        found = [joint for joint in found if _name(joint) not in taken]
-        if not found:
-            free = ", ".join(_name(hinges[link]) for link in order if link != base and _movable(hinges[link]))
-            raise DialError(f"group '{group}': no joint matches '{pattern}'; movable joints: {free}")
-        taken |= {_name(joint) for joint in found}
-        joints += [_joint(joint, group) for joint in found]
-        controllers.append({"name": f"{group}_controller", "joints": [_name(joint) for joint in found]})
+        if link not in urdf.links:
+            raise DialError(f"the URDF has no link '{link}'; its links: {', '.join(sorted(urdf.links))}")
+    by_child = {joint.child: joint for joint in urdf.joints.values()}
+    order = _below(base, urdf)
+    needed = {link for wrist in wrists for link in _chain(wrist, base, by_child)} | {base}
+    chosen = _joints_of_groups([by_child[link] for link in order if link != base], groups)
     values = {
         "name": name,
         "rate_hz": rate_hz,
         "base": base,
         "wrists": {"left": wrists[0], "right": wrists[1]},
-        "joints": joints,
-        "links": [_link(link, base, hinges, robot) for link in order if link in needed],
-        "controllers": controllers,
+        "joints": [_joint(joint, group) for group, joints in chosen.items() for joint in joints],
+        "links": [_link(link, base, by_child, urdf) for link in order if link in needed],
+        "controllers": [{"name": f"{group}_controller", "joints": [joint.name for joint in joints]} for group, joints in chosen.items()],
         "cameras": [dict(CAMERA)],
     }
     validate(Embodiment, values, source=f"embodiment '{name}' from the URDF")
     return values
 
 
+def remarks(urdf: Urdf, values: Mapping) -> list[str]:
+    """What a person should know of the joints that the embodiment `values` does not command, one line each."""
+    commanded = {joint["name"] for joint in values["joints"]}
+    kept = {link["body"]: link for link in values["links"]}
+    followers = [joint.name for joint in urdf.joints.values() if joint.mimic and joint.mimic.joint in commanded]
+    still = [joint.name for joint in urdf.joints.values() if joint.child in kept and joint.commandable and joint.name not in commanded]
+    found = [f"not commanded, as they mimic another joint: {', '.join(followers)}"] if followers else []
+    if still:
+        found.append(f"between base and wrists, but in no group, so kinematics takes them at 0: {', '.join(still)}")
+    return found
+
+
 def to_yaml(values: dict, heading: str) -> str:
-    """The values as a YAML text with one line a joint, link, controller and camera."""
+    """The values as a YAML text with one line for each joint, link, controller and camera."""
     lines = [f"# {line}" for line in heading.splitlines()]
     for key, value in values.items():
         if isinstance(value, list):
@@ -83,88 +86,120 @@ def _flow(value: object) -> str:
     return yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10_000).strip().removesuffix("...").strip()
 
 
-def _below(base: str, hinges: Mapping[str, ElementTree.Element]) -> list[str]:
+def _below(base: str, urdf: Urdf) -> list[str]:
     """The base and all links that hang from it, parents first, in the order of the URDF's joints."""
+    children: dict[str, list[str]] = {}
+    for joint in urdf.joints.values():
+        for end, link in (("parent", joint.parent), ("child", joint.child)):
+            if link not in urdf.links:
+                wrong = f"a {end} link '{link}' that is not among the links" if link else f"no {end} link"
+                raise DialError(f"joint '{joint.name}' of the URDF has {wrong}")
+        children.setdefault(joint.parent, []).append(joint.child)
     order, waiting = [], [base]
     while waiting:
         link = waiting.pop(0)
+        if link in order:
+            raise DialError(f"the joints of the URDF form a loop through link '{link}'; a URDF is a tree")
         order.append(link)
-        children = [child for child, joint in hinges.items() if _end(joint, "parent") == link]
-        waiting = children + waiting
+        waiting = children.get(link, []) + waiting
     return order
 
 
-def _chain(link: str, base: str, hinges: Mapping[str, ElementTree.Element]) -> list[str]:
+def _chain(link: str, base: str, by_child: Mapping[str, UrdfJoint]) -> list[str]:
     chain: list[str] = []
     while link != base:
-        if link not in hinges:
+        if link not in by_child or link in chain:
             raise DialError(f"link '{chain[0] if chain else link}' does not hang below base '{base}'")
         chain.append(link)
-        link = _end(hinges[link], "parent")
+        link = by_child[link].parent
     return chain
 
 
-def _name(joint: ElementTree.Element) -> str:
-    return joint.get("name", "")
+def _joints_of_groups(joints: Sequence[UrdfJoint], groups: Mapping[str, str]) -> dict[str, list[UrdfJoint]]:
+    """Commandable joints by group; a joint that several patterns match belongs to the first."""
+    free = {joint.name: joint for joint in joints if joint.commandable}
+    chosen: dict[str, list[UrdfJoint]] = {}
+    for group, pattern in groups.items():
+        try:
+            chosen[group] = [joint for joint in free.values() if re.fullmatch(pattern, joint.name)]
+        except re.error as error:
+            raise DialError(f"group '{group}': '{pattern}' is not a regular expression: {error}") from error
+        if not chosen[group]:
+            followers = [joint.name for joint in joints if joint.mimic and re.fullmatch(pattern, joint.name)]
+            mimics = f" (those that do mimic another joint: {', '.join(followers)})" if followers else ""
+            movable = ", ".join(joint.name for joint in joints if joint.commandable)
+            taken = " that no earlier group has" if any(chosen.values()) else ""
+            raise DialError(f"group '{group}': no joint{taken} matches '{pattern}'{mimics}; movable joints: {movable or 'none'}")
+        for joint in chosen[group]:
+            del free[joint.name]
+    return chosen
 
 
-def _end(joint: ElementTree.Element, side: str) -> str:
-    """The joint's `parent` or `child` link."""
-    link = joint.find(side)
-    if link is None or not link.get("link"):
-        raise DialError(f"joint '{_name(joint)}' of the URDF has no {side} link")
-    return link.get("link", "")
-
-
-def _movable(joint: ElementTree.Element) -> bool:
-    return joint.get("type") in MOVABLE
-
-
-def _joint(joint: ElementTree.Element, group: str) -> dict:
-    limit = joint.find("limit")
-    kind = next((kind for kind in FASTEST_RAD_S if kind in group), "arm")
-    lower = -math.pi if limit is None else float(limit.get("lower", -math.pi))
-    upper = math.pi if limit is None else float(limit.get("upper", math.pi))
-    motor = math.inf if limit is None else float(limit.get("velocity", math.inf)) or math.inf
+def _joint(joint: UrdfJoint, group: str) -> dict:
+    lower, upper, motor = _range(joint)
+    kind = next((kind for kind in VELOCITY_RAD_S if kind in group), "arm")
+    slides = joint.kind == "prismatic"
     return {
-        "name": _name(joint),
+        "name": joint.name,
         "group": group,
-        "lower": _short(lower, up=True),
-        "upper": _short(upper, up=False),
-        "velocity": min(FASTEST_RAD_S[kind], motor),
-        "acceleration": ACCELERATION_RAD_S2[kind],
-        "home": min(max(0.0, _short(lower, up=True)), _short(upper, up=False)),
+        "lower": lower,
+        "upper": upper,
+        "velocity": min(PRISMATIC_VELOCITY_M_S if slides else VELOCITY_RAD_S[kind], motor),
+        "acceleration": PRISMATIC_ACCELERATION_M_S2 if slides else ACCELERATION_RAD_S2[kind],
+        "home": min(max(0.0, lower), upper),
     }
 
 
-def _short(limit: float, up: bool) -> float:
-    """Four decimals, rounded to the inside."""
-    return (math.ceil if up else math.floor)(limit * 1e4 - 1e-6 if up else limit * 1e4 + 1e-6) / 1e4
+def _range(joint: UrdfJoint) -> tuple[float, float, float]:
+    """Lower and upper limit, four decimals, rounded to the inside, and the motor's speed.
+
+    Raises:
+        DialError: the joint cannot move, has no end, or is given in degrees.
+    """
+    assert joint.limits is not None
+    lower, upper = joint.limits.lower, joint.limits.upper
+    if joint.kind == "continuous":
+        lower, upper = max(lower, -ENDLESS_RAD), min(upper, ENDLESS_RAD)
+    where = f"joint '{joint.name}' of the URDF ({joint.kind})"
+    if not (math.isfinite(lower) and math.isfinite(upper)):
+        raise DialError(f"{where} has limits {lower:g} to {upper:g}; give it finite ones, or make it continuous")
+    if not lower < upper:
+        raise DialError(
+            f"{where} has limits {lower:g} to {upper:g}, so it cannot move (an omitted `lower` or `upper` is 0); "
+            "correct its <limit>, or leave it out of the groups"
+        )
+    if joint.kind == "revolute" and max(abs(lower), abs(upper)) > MAX_LIMIT_RAD:
+        raise DialError(f"{where} has limits {lower:g} to {upper:g} rad: are these degrees? A URDF is in radians")
+    lower, upper = math.ceil(lower * 1e4 - 1e-6) / 1e4, math.floor(upper * 1e4 + 1e-6) / 1e4
+    if not lower < upper:
+        raise DialError(f"{where} has a range below 0.0001: it cannot be controlled; leave it out of the groups")
+    return lower, upper, joint.limits.velocity
 
 
-def _link(link: str, base: str, hinges: Mapping[str, ElementTree.Element], robot: ElementTree.Element) -> dict:
-    mass = next((e for body in robot.findall("link") if body.get("name") == link for e in body.iter("mass")), None)
-    entry: dict = {"body": link, "parent": None, "mass": 0.0 if mass is None else round(float(mass.get("value", 0)), 4)}
+def _link(link: str, base: str, by_child: Mapping[str, UrdfJoint], urdf: Urdf) -> dict:
+    entry: dict = {"body": link, "parent": None, "mass": round(urdf.links[link], 4)}
     if link == base:
         return entry
-    joint = hinges[link]
-    origin, axis = joint.find("origin"), joint.find("axis")
-    entry["parent"] = _end(joint, "parent")
-    entry["position"] = _numbers(None if origin is None else origin.get("xyz"))
-    entry["quaternion"] = _quaternion(_numbers(None if origin is None else origin.get("rpy")))
-    if _movable(joint):
-        entry["joint"] = _name(joint)
-        entry["axis"] = _numbers(None if axis is None else axis.get("xyz"), "1 0 0")
+    joint = by_child[link]
+    entry["parent"] = joint.parent
+    entry["position"] = [round(value, _DECIMALS) for value in joint.position]
+    entry["quaternion"] = [round(value, _DECIMALS) for value in quaternion_from_rpy(joint.rpy)]
+    if joint.limits is not None:
+        leader, multiplier, offset = _leader(joint, urdf)
+        entry["joint"] = leader
+        entry["axis"] = [round(value, _DECIMALS) for value in joint.axis]
+        entry |= {"kind": "prismatic"} if joint.kind == "prismatic" else {}
+        entry |= {"multiplier": multiplier, "offset": offset} if joint.mimic else {}
     return entry
 
 
-def _numbers(text: str | None, absent: str = "0 0 0") -> list[float]:
-    return [round(float(word), 6) for word in (text or absent).split()]
-
-
-def _quaternion(rpy: list[float]) -> list[float]:
-    """wxyz of a URDF's roll, pitch and yaw (fixed axes x, y, z) [rad]."""
-    (cr, cp, cy), (sr, sp, sy) = np.cos(np.array(rpy) / 2), np.sin(np.array(rpy) / 2)
-    w, x = cr * cp * cy + sr * sp * sy, sr * cp * cy - cr * sp * sy
-    y, z = cr * sp * cy + sr * cp * sy, cr * cp * sy - sr * sp * cy
-    return [round(float(value), 6) for value in (w, x, y, z)]
+def _leader(joint: UrdfJoint, urdf: Urdf) -> tuple[str, float, float]:
+    """The joint that moves this one, itself or the end of a chain of mimics, with multiplier and offset."""
+    multiplier, offset = 1.0, 0.0
+    for _ in urdf.joints:
+        if joint.mimic is None:
+            return joint.name, multiplier, offset
+        offset += multiplier * joint.mimic.offset
+        multiplier *= joint.mimic.multiplier
+        joint = urdf.joints[joint.mimic.joint]
+    raise DialError(f"joint '{joint.name}' of the URDF mimics itself")

@@ -1,65 +1,90 @@
-"""Forward kinematics from an embodiment's link table: joints [rad] -> wrist poses and the state vector."""
+"""Forward kinematics from an embodiment's link table: joint positions -> wrist poses and the state vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
-from dial_core.robot.embodiment import Embodiment, rotation_to_6d
+from dial_core.robot.embodiment import Embodiment, Link
+from dial_core.robot.rotations import from_axis_angle, from_quaternion, rotation_to_6d
+
+
+@dataclass(frozen=True)
+class _ChainJoint:
+    """A joint on the way from base to wrist: position = multiplier * vector[index] + offset, along or about `axis`."""
+
+    before: np.ndarray  # (4, 4), fixed transform from the joint before (or the base) to this joint's frame
+    index: int
+    axis: np.ndarray  # (3,), unit length
+    slides: bool
+    multiplier: float
+    offset: float
+
+
+@dataclass(frozen=True)
+class _Chain:
+    joints: tuple[_ChainJoint, ...]
+    tip: np.ndarray  # (4, 4), fixed transform from the last joint's frame to the wrist
 
 
 class ForwardKinematics:
-    """Wrist poses of an embodiment, by plain products of rigid transforms; no simulator needed on the robot."""
+    """Wrist poses of an embodiment as products of rigid transforms; needs no simulator on the robot."""
 
     def __init__(self, embodiment: Embodiment) -> None:
-        self._embodiment = embodiment
-        links = {link.body: link for link in embodiment.links}
-        index = {name: i for i, name in enumerate(embodiment.joint_names)}
-        self._chains = []
-        for wrist in (embodiment.wrists.left, embodiment.wrists.right):
-            chain = []
-            body: str | None = wrist
-            while body is not None and body != embodiment.base:
-                link = links[body]
-                # A hinge that nobody commands (the head's) stays at zero and is part of the fixed transform.
-                joint = index.get(link.joint) if link.joint else None
-                fixed = np.eye(4)
-                fixed[:3, :3] = quaternion_matrix(np.array(link.quaternion))
-                fixed[:3, 3] = link.position
-                chain.append((fixed, joint, _skew(np.array(link.axis))))
-                body = link.parent
-            self._chains.append(chain[::-1])
+        self._chains = [_chain(embodiment, wrist) for wrist in (embodiment.wrists.left, embodiment.wrists.right)]
 
     def wrist_poses(self, joints: np.ndarray) -> np.ndarray:
-        """Both wrists for `joints` (J,) [rad]: left position [m] 3, 6D rotation 6, right likewise: (18,), base frame."""
-        return np.concatenate([self._pose(chain, joints) for chain in self._chains])
+        """Both wrists in the base frame for joints (..., J) [rad or m], as (..., 18).
+
+        Left position [m] 3, left 6D rotation 6, right position 3, right 6D rotation 6.
+        """
+        return np.concatenate([_pose(chain, np.asarray(joints, np.float64)) for chain in self._chains], -1)
 
     def state(self, joints: np.ndarray) -> np.ndarray:
-        """The state vector q_t (S,) float32 for `joints` (J,) [rad]: wrist poses, then the joints themselves."""
-        return np.concatenate([self.wrist_poses(joints), joints]).astype(np.float32)
-
-    @staticmethod
-    def _pose(chain, joints: np.ndarray) -> np.ndarray:
-        transform = np.eye(4)
-        for fixed, joint, axis in chain:
-            transform = transform @ fixed
-            if joint is not None:
-                angle = joints[joint]
-                # Rodrigues: R = I + sin(a) K + (1 - cos(a)) K^2
-                turn = np.eye(3) + np.sin(angle) * axis + (1 - np.cos(angle)) * (axis @ axis)
-                transform[:3, :3] = transform[:3, :3] @ turn
-        return np.concatenate([transform[:3, 3], rotation_to_6d(transform[:3, :3])])
+        """State vectors q_t (..., S) float32 for joints (..., J) [rad or m]: wrist poses, then the joints themselves."""
+        return np.concatenate([self.wrist_poses(joints), joints], -1).astype(np.float32)
 
 
-def quaternion_matrix(quaternion: np.ndarray) -> np.ndarray:
-    """Rotation matrix (3, 3) of a quaternion (4,) in wxyz order, normalised first."""
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-            [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-            [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-        ]
-    )
+def _chain(embodiment: Embodiment, wrist: str) -> _Chain:
+    links = {link.body: link for link in embodiment.links}
+    path: list[Link] = []
+    body: str | None = wrist
+    while body is not None and body != embodiment.base:
+        path.append(links[body])
+        body = links[body].parent
+    known = {name: index for index, name in enumerate(embodiment.joint_names)}
+    joints: list[_ChainJoint] = []
+    fixed = np.eye(4)
+    for link in reversed(path):
+        fixed = fixed @ _transform(link)
+        # A joint that nobody commands (the head's) stays at zero and is part of the fixed transform.
+        if link.joint in known:
+            axis = np.array(link.axis) / np.linalg.norm(link.axis)
+            joints.append(_ChainJoint(fixed, known[link.joint], axis, link.kind == "prismatic", link.multiplier, link.offset))
+            fixed = np.eye(4)
+    return _Chain(tuple(joints), fixed)
 
 
-def _skew(axis: np.ndarray) -> np.ndarray:
-    x, y, z = axis / np.linalg.norm(axis)
-    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+def _transform(link: Link) -> np.ndarray:
+    transform = np.eye(4)
+    transform[:3, :3] = from_quaternion(np.array(link.quaternion))
+    transform[:3, 3] = link.position
+    return transform
+
+
+def _pose(chain: _Chain, joints: np.ndarray) -> np.ndarray:
+    motions = np.zeros((*joints.shape[:-1], len(chain.joints), 4, 4))
+    motions[..., range(4), range(4)] = 1.0
+    if chain.joints:
+        scale = np.array([joint.multiplier for joint in chain.joints])
+        values = joints[..., [joint.index for joint in chain.joints]] * scale + [joint.offset for joint in chain.joints]
+        vectors = values[..., None] * np.stack([joint.axis for joint in chain.joints])
+        slides = np.array([joint.slides for joint in chain.joints])[:, None]
+        motions[..., :3, :3] = from_axis_angle(np.where(slides, 0.0, vectors))
+        motions[..., :3, 3] = np.where(slides, vectors, 0.0)
+    transform = np.broadcast_to(np.eye(4), (*joints.shape[:-1], 4, 4))
+    for place, joint in enumerate(chain.joints):
+        transform = transform @ joint.before @ motions[..., place, :, :]
+    transform = transform @ chain.tip
+    return np.concatenate([transform[..., :3, 3], rotation_to_6d(transform[..., :3, :3])], -1)

@@ -1,21 +1,21 @@
-"""Rotations as other datasets store them -> rotation matrices, and smooth interpolation between two."""
+"""Rotations in the representations that datasets use, converted by scipy, and interpolation between two rotations."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dial_core.errors import DialError
-from dial_core.robot.embodiment import rotation_from_6d
 
 WIDTHS = {"axis_angle": 3, "quaternion": 4, "rotation_6d": 6, "matrix": 9}  # every `euler_angles_*` has 3
-_AXES = {"r": 0, "p": 1, "y": 2}
+_AXES = {"r": "X", "p": "Y", "y": "Z"}  # capitals: about the turned axes, so that R = R_first R_second R_third
 
 
 def width_of(kind: str) -> int:
-    """How many numbers a rotation of this kind has.
+    """How many numbers a rotation of a GR00T `rotation_type` has.
 
     Raises:
-        DialError: unknown kind.
+        DialError: unknown kind; the message lists the known ones.
     """
     if kind.startswith("euler_angles_") and sorted(kind.removeprefix("euler_angles_")) == ["p", "r", "y"]:
         return 3
@@ -27,57 +27,56 @@ def width_of(kind: str) -> int:
 def matrices(values: np.ndarray, kind: str, quaternion_order: str = "wxyz") -> np.ndarray:
     """Rotation matrices (T, 3, 3) of rotations (T, width) of a GR00T `rotation_type`.
 
-    `rotation_6d` is the first two *columns*, one after the other, as in our own vectors; `matrix` is row by row;
-    `euler_angles_rpy` [rad] is R_x(first) R_y(second) R_z(third), and so on for the other orders.
+    `rotation_6d` is the first two *columns*, one after the other, as in our own vectors; `matrix` is row by row and made
+    orthonormal; `euler_angles_rpy` [rad] is R_x(first) R_y(second) R_z(third), and so on for the other orders.
+
+    Raises:
+        DialError: another width, or values that are no rotation (not finite, a zero quaternion, dependent columns).
     """
     if values.shape[-1] != width_of(kind):
         raise DialError(f"a rotation of type '{kind}' has {width_of(kind)} numbers, got {values.shape[-1]}")
     values = np.asarray(values, np.float64)
+    if not np.isfinite(values).all():
+        raise DialError(f"rotations of type '{kind}': {int((~np.isfinite(values)).sum())} values are not finite")
+    try:
+        return _matrices(values, kind, quaternion_order)
+    except ValueError as error:  # scipy: zero norm quaternions, matrices that mirror
+        raise DialError(f"rotations of type '{kind}': {error}") from error
+
+
+def _matrices(values: np.ndarray, kind: str, quaternion_order: str) -> np.ndarray:
     if kind == "matrix":
-        return values.reshape(-1, 3, 3)
+        return Rotation.from_matrix(values.reshape(-1, 3, 3)).as_matrix()
     if kind == "rotation_6d":
+        if (np.linalg.norm(np.cross(values[:, :3], values[:, 3:]), axis=-1) < 1e-9).any():
+            raise ValueError("the two columns are zero or parallel")
         return rotation_from_6d(values)
     if kind == "axis_angle":
         return from_axis_angle(values)
     if kind == "quaternion":
-        return _from_quaternion(values if quaternion_order == "wxyz" else np.roll(values, 1, -1))
-    letters = kind.removeprefix("euler_angles_")
-    first, second, third = (_about(_AXES[letter], values[:, index]) for index, letter in enumerate(letters))
-    return first @ second @ third
+        return Rotation.from_quat(values, scalar_first=quaternion_order == "wxyz").as_matrix()
+    return Rotation.from_euler("".join(_AXES[letter] for letter in kind.removeprefix("euler_angles_")), values).as_matrix()
 
 
 def from_axis_angle(vectors: np.ndarray) -> np.ndarray:
-    """Rotation matrices (T, 3, 3) of rotation vectors (T, 3) [rad] (Rodrigues)."""
-    angle = np.linalg.norm(vectors, axis=-1)
-    axis = np.divide(vectors, angle[:, None], out=np.zeros_like(vectors), where=angle[:, None] > 0)
-    x, y, z = axis.T
-    zero = np.zeros_like(x)
-    cross = np.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).reshape(-1, 3, 3)
-    sine, cosine = np.sin(angle)[:, None, None], np.cos(angle)[:, None, None]
-    return np.eye(3) + sine * cross + (1 - cosine) * cross @ cross
+    """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) [rad]."""
+    return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape, 3)
 
 
 def to_axis_angle(rotations: np.ndarray) -> np.ndarray:
     """Rotation vectors (T, 3) [rad] of rotation matrices (T, 3, 3); at half a turn one of the two."""
-    trace = np.trace(rotations, axis1=-2, axis2=-1)
-    angle = np.arccos(np.clip((trace - 1) / 2, -1.0, 1.0))
-    skew = np.stack(
-        [
-            rotations[:, 2, 1] - rotations[:, 1, 2],
-            rotations[:, 0, 2] - rotations[:, 2, 0],
-            rotations[:, 1, 0] - rotations[:, 0, 1],
-        ],
-        -1,
-    )
-    # Near half a turn the skew part vanishes; there R = 2 a a^T - I gives the axis.
-    column = np.argmax(np.stack([rotations[:, i, i] for i in range(3)], -1), -1)
-    symmetric = (rotations + np.eye(3)) / 2
-    half_turn = np.take_along_axis(symmetric, column[:, None, None], -1)[..., 0]
-    half_turn = half_turn / np.maximum(np.linalg.norm(half_turn, axis=-1, keepdims=True), 1e-12)
-    half_turn = half_turn * np.where((skew * half_turn).sum(-1, keepdims=True) < 0, -1.0, 1.0)
-    scale = np.where(np.sin(angle) > 1e-7, angle / np.maximum(2 * np.sin(angle), 1e-12), 0.5)
-    near = angle > np.pi - 1e-3
-    return np.where(near[:, None], half_turn * angle[:, None], skew * scale[:, None])
+    return Rotation.from_matrix(rotations).as_rotvec()
+
+
+def from_quaternion(quaternions: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) of quaternions (..., 4) in wxyz order, normalised first."""
+    return Rotation.from_quat(quaternions, scalar_first=True).as_matrix()
+
+
+def quaternion_from_rpy(rpy: tuple[float, float, float]) -> tuple[float, float, float, float]:
+    """Quaternion wxyz of a URDF's roll, pitch and yaw: turns about the fixed axes x, y, z [rad]."""
+    w, x, y, z = Rotation.from_euler("xyz", rpy).as_quat(canonical=True, scalar_first=True)
+    return (float(w), float(x), float(y), float(z))
 
 
 def interpolate(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
@@ -86,15 +85,14 @@ def interpolate(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.
     return first @ from_axis_angle(turn * share[:, None])
 
 
-def _about(axis: int, angle: np.ndarray) -> np.ndarray:
-    return from_axis_angle(np.eye(3)[axis] * angle[:, None])
+def rotation_to_6d(rotation: np.ndarray) -> np.ndarray:
+    """First two columns of rotation matrices (..., 3, 3), one after the other: (..., 6)."""
+    return np.concatenate([rotation[..., :, 0], rotation[..., :, 1]], axis=-1)
 
 
-def _from_quaternion(quaternion: np.ndarray) -> np.ndarray:
-    w, x, y, z = (quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)).T
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w)],
-        [2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w)],
-        [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
-    ]
-    return np.stack([np.stack(row, -1) for row in rows], -2)
+def rotation_from_6d(six: np.ndarray) -> np.ndarray:
+    """Rotation matrices (..., 3, 3) from 6D rotations (..., 6) by Gram-Schmidt, for any two independent columns."""
+    first = six[..., :3] / np.linalg.norm(six[..., :3], axis=-1, keepdims=True)
+    second = six[..., 3:] - np.sum(first * six[..., 3:], axis=-1, keepdims=True) * first
+    second = second / np.linalg.norm(second, axis=-1, keepdims=True)
+    return np.stack([first, second, np.cross(first, second)], axis=-1)

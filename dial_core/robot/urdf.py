@@ -1,18 +1,33 @@
-"""What a robot's URDF (`robot_description`) says of its joints: their limits, and which of them no controller moves."""
+"""The one reader of URDF: links, joints, limits and mimic joints as the specification defines them.
 
+Text may arrive over a topic (`robot_description`), so it is bounded in length and may not declare entities.
+Specification: http://wiki.ros.org/urdf/XML/joint. Omitted `lower` and `upper` are 0, `axis` is "1 0 0", `multiplier` is 1.
+"""
+
+from __future__ import annotations
+
+import codecs
 import math
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from xml.etree import ElementTree
 
 from dial_core.errors import DialError
-from dial_core.robot.urdf_text import parse_urdf
 
+MAX_CHARACTERS = 20_000_000  # the URDFs of the largest humanoids have about one million
 MOVABLE = ("revolute", "continuous", "prismatic")
+PROCESS = "process the xacro file first: `xacro robot.urdf.xacro > robot.urdf`"
+
+_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+
+Vector = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Of one joint: positions [rad or m], speed [rad/s or m/s]; infinite where the URDF gives none."""
+    """Range of one joint: positions [rad or m] and speed [rad/s or m/s]; infinite where the URDF sets none."""
 
     lower: float
     upper: float
@@ -20,12 +35,58 @@ class JointLimits:
 
 
 @dataclass(frozen=True)
+class Mimic:
+    """A joint that follows another one: position = `multiplier` * position of `joint` + `offset`."""
+
+    joint: str
+    multiplier: float = 1.0
+    offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class UrdfJoint:
+    """One joint element.
+
+    Attributes:
+        kind: its `type`: revolute, continuous, prismatic, fixed, floating or planar.
+        position, rpy: of the joint frame in the parent link's frame [m], [rad] (fixed axes x, y, z).
+        axis: of rotation or translation in the joint frame, unit length.
+        limits: hard limits narrowed by the `safety_controller`'s soft ones; None for joints that do not move along one axis.
+        mimic: the joint that it follows, if any.
+    """
+
+    name: str
+    kind: str
+    parent: str
+    child: str
+    position: Vector
+    rpy: Vector
+    axis: Vector
+    limits: JointLimits | None
+    mimic: Mimic | None
+
+    @property
+    def commandable(self) -> bool:
+        """Whether a controller can move it: along one axis, and not as the follower of another joint."""
+        return self.limits is not None and self.mimic is None
+
+
+@dataclass(frozen=True)
+class Urdf:
+    """A robot: masses [kg] of the links and the joints, both by name in the order of the file."""
+
+    name: str
+    links: dict[str, float]
+    joints: dict[str, UrdfJoint]
+
+
+@dataclass(frozen=True)
 class RobotDescription:
     """The joints of a URDF by name.
 
-    Fields:
+    Attributes:
         limits: of those that a controller can move.
-        unmoved: of the others, why it cannot: their type, such as `fixed`, or `follows` another joint.
+        unmoved: why the others cannot be moved: their type, such as `fixed`, or `follows` another joint.
     """
 
     limits: dict[str, JointLimits]
@@ -33,42 +94,154 @@ class RobotDescription:
 
 
 def read_description(text: str) -> RobotDescription:
-    """The joints of a URDF, from its text. A `safety_controller`'s soft limits narrow the hard ones.
+    """Limits of the joints that a controller can move, and why it cannot move the others, from the text of a URDF.
 
     Raises:
-        DialError: not a URDF, or a limit that is no number.
+        DialError: not a URDF, or a joint that the specification does not allow; the message names it.
     """
-    limits, unmoved = {}, {}
-    for joint in parse_urdf(text, "robot_description").findall("joint"):
-        name, mimic = joint.get("name", ""), joint.find("mimic")
-        if joint.get("type") not in MOVABLE:
-            unmoved[name] = joint.get("type", "without a type")
-        elif mimic is not None:
-            unmoved[name] = f"follows {mimic.get('joint')}"
-        else:
-            limits[name] = _limits_of(name, joint)
-    return RobotDescription(limits, unmoved)
+    joints = parse_urdf(text, "robot_description").joints
+    limits = {name: joint.limits for name, joint in joints.items() if joint.limits is not None and joint.mimic is None}
+    return RobotDescription(
+        limits,
+        {name: f"follows {joint.mimic.joint}" if joint.mimic else joint.kind for name, joint in joints.items() if name not in limits},
+    )
 
 
-def _limits_of(name: str, joint: ElementTree.Element) -> JointLimits:
-    hard, soft = joint.find("limit"), joint.find("safety_controller")
-    turns_endlessly = joint.get("type") == "continuous"
-    lower = -math.inf if turns_endlessly else _number(name, hard, "lower", 0.0)
-    upper = math.inf if turns_endlessly else _number(name, hard, "upper", 0.0)
-    lower = max(lower, _number(name, soft, "soft_lower_limit", -math.inf))
-    upper = min(upper, _number(name, soft, "soft_upper_limit", math.inf))
-    velocity = _number(name, hard, "velocity", math.inf)
-    return JointLimits(lower, upper, velocity or math.inf)  # 0 is what exporters write when they know none
+def read_urdf(path: Path) -> Urdf:
+    """The robot in a URDF file, in whatever encoding its first line names (UTF-8 if it names none).
+
+    Raises:
+        DialError: no such file, text in another encoding, not a URDF, or a joint that the specification does not allow.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DialError(f"{path} cannot be read: {error.strerror}") from error
+    declared = _ENCODING.search(data[:200])
+    encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), declared[1].decode() if declared else "utf-8")
+    try:
+        text = data.decode(encoding)
+    except LookupError as error:
+        raise DialError(f"{path} names the encoding '{encoding}', which is not known; save it as UTF-8") from error
+    except UnicodeDecodeError as error:
+        raise DialError(
+            f'{path} is not {encoding} text (byte {error.start}); save it as UTF-8, or name its encoding: <?xml encoding="..."?>'
+        ) from error
+    return parse_urdf(text, path.name)
 
 
-def _number(joint: str, element: ElementTree.Element | None, key: str, absent: float) -> float:
+def parse_urdf(text: str, source: str) -> Urdf:
+    """The robot described by the text of a URDF; `source` is what errors call the text, such as `robot_description`.
+
+    Raises:
+        DialError: too long, with XML entities, not XML, unprocessed xacro, or joints that the specification does not allow.
+    """
+    robot = _robot_element(text, source)
+    joints: dict[str, UrdfJoint] = {}
+    for element in robot.findall("joint"):
+        joint = _joint(element, source)
+        if joint.name in joints:
+            raise DialError(f"{source} has two joints named '{joint.name}'")
+        joints[joint.name] = joint
+    children = [joint.child for joint in joints.values() if joint.child]
+    if repeated := sorted({child for child in children if children.count(child) > 1}):
+        raise DialError(f"{source}: link '{repeated[0]}' is the child of several joints; a URDF is a tree")
+    for joint in joints.values():
+        if joint.mimic and joint.mimic.joint not in joints:
+            raise DialError(f"{source}, joint '{joint.name}': it mimics '{joint.mimic.joint}', which is not a joint of this URDF")
+    return Urdf(robot.get("name", ""), {link.get("name", ""): _mass(link, source) for link in robot.findall("link")}, joints)
+
+
+def _robot_element(text: str, source: str) -> ElementTree.Element:
+    if len(text) > MAX_CHARACTERS:
+        raise DialError(f"{source} has {len(text)} characters, at most {MAX_CHARACTERS} are read; is it a URDF?")
+    # A bare <!DOCTYPE robot> is harmless and common; an internal subset is where entities are declared.
+    if "<!ENTITY" in text or re.search(r"<!DOCTYPE[^>]*\[", text):
+        raise DialError(f"{source} declares XML entities, which a URDF does not need and which are not read; remove them")
+    try:
+        robot = ElementTree.fromstring(text.removeprefix("\ufeff"))
+    except (ElementTree.ParseError, ValueError) as error:
+        hint = PROCESS if "unbound prefix" in str(error) else "give the processed URDF, not the xacro"
+        raise DialError(f"{source} is not XML: {error}; {hint}") from error
+    if robot.tag != "robot":
+        raise DialError(f"{source} begins with <{robot.tag}>, a URDF with <robot>")
+    if macro := next((e.tag for e in robot.iter() if isinstance(e.tag, str) and "xacro}" in e.tag), None):
+        raise DialError(f"{source} contains <xacro:{macro.rpartition('}')[2]}>; {PROCESS}")
+    for element in robot.iter("joint"):
+        for part in element.iter():
+            if xacro := next((value for value in part.attrib.values() if "${" in value or "$(" in value), None):
+                raise DialError(f"{source}, joint '{element.get('name', '')}': <{part.tag}> contains '{xacro}'; {PROCESS}")
+    return robot
+
+
+def _joint(element: ElementTree.Element, source: str) -> UrdfJoint:
+    where = f"{source}, joint '{element.get('name', '')}'"
+    kind = element.get("type", "without a type")
+    origin, mimic = element.find("origin"), element.find("mimic")
+    return UrdfJoint(
+        name=element.get("name", ""),
+        kind=kind,
+        parent=_link(element.find("parent")),
+        child=_link(element.find("child")),
+        position=_vector(where, origin, "xyz", "0 0 0"),
+        rpy=_vector(where, origin, "rpy", "0 0 0"),
+        axis=_axis(where, element) if kind in MOVABLE else (1.0, 0.0, 0.0),
+        limits=_limits(where, element, kind) if kind in MOVABLE else None,
+        mimic=None
+        if mimic is None
+        else Mimic(mimic.get("joint", ""), _number(where, mimic, "multiplier", 1.0), _number(where, mimic, "offset", 0.0)),
+    )
+
+
+def _limits(where: str, element: ElementTree.Element, kind: str) -> JointLimits:
+    hard, soft = element.find("limit"), element.find("safety_controller")
+    if hard is None and kind != "continuous":
+        raise DialError(f'{where} is {kind} and has no <limit>, which the URDF specification requires; add <limit lower="" upper="" .../>')
+    endless = kind == "continuous"  # whatever its <limit> says of positions
+    lower = -math.inf if endless else _number(where, hard, "lower", 0.0)
+    upper = math.inf if endless else _number(where, hard, "upper", 0.0)
+    lower = max(lower, _number(where, soft, "soft_lower_limit", -math.inf))
+    upper = min(upper, _number(where, soft, "soft_upper_limit", math.inf))
+    velocity = _number(where, hard, "velocity", math.inf)
+    return JointLimits(lower, upper, velocity or math.inf)  # exporters write 0 where they know none
+
+
+def _axis(where: str, element: ElementTree.Element) -> Vector:
+    axis = _vector(where, element.find("axis"), "xyz", "1 0 0")
+    length = math.hypot(*axis)
+    if length < 1e-9:
+        raise DialError(f"{where}: its axis is 0 0 0, which has no direction")
+    return (axis[0] / length, axis[1] / length, axis[2] / length)
+
+
+def _vector(where: str, element: ElementTree.Element | None, key: str, absent: str) -> Vector:
+    text = absent if element is None else element.get(key) or absent
+    try:
+        x, y, z = (float(word) for word in text.split())
+    except ValueError as error:
+        raise DialError(f"{where}: {key} is '{text}', not three numbers") from error
+    if not all(map(math.isfinite, (x, y, z))):
+        raise DialError(f"{where}: {key} is '{text}', which is not finite")
+    return (x, y, z)
+
+
+def _number(where: str, element: ElementTree.Element | None, key: str, absent: float) -> float:
     if element is None or element.get(key) is None:
         return absent
     text = element.get(key, "")
     try:
         value = float(text)
     except ValueError as error:
-        raise DialError(f"robot_description, joint '{joint}': {key} is '{text}', not a number") from error
+        raise DialError(f"{where}: {key} is '{text}', not a number") from error
     if math.isnan(value):
-        raise DialError(f"robot_description, joint '{joint}': {key} is not a number")
+        raise DialError(f"{where}: {key} is not a number")
     return value
+
+
+def _link(end: ElementTree.Element | None) -> str:
+    """Name of the link at one end of a joint; empty if the URDF does not say (which only matters to kinematics)."""
+    return "" if end is None else end.get("link", "")
+
+
+def _mass(link: ElementTree.Element, source: str) -> float:
+    return sum(_number(f"{source}, link '{link.get('name', '')}'", mass, "value", 0.0) for mass in link.findall("inertial/mass"))

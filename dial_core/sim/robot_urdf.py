@@ -11,7 +11,7 @@ import numpy as np
 
 from dial_core.config import load_config
 from dial_core.robot.embodiment import Embodiment
-from dial_core.robot.kinematics import quaternion_matrix
+from dial_core.robot.rotations import from_quaternion
 from dial_core.sim.robot import MIRROR, BodyShapes, Hand, HandLink, Shape, left_name
 
 CONTINUOUS_EFFORT = 200.0  # [N m], where the servo table names none
@@ -146,7 +146,7 @@ def _link(robot: Element, name: str, mass: float) -> Element:
 def _joint(robot: Element, name: str, parent: str, child: str, position, rotation, axis=None, limit=None) -> Element:
     """A fixed joint, or a hinge about `axis` with `limit` (lower, upper [rad], velocity [rad/s], effort [N m])."""
     joint = _sub(robot, "joint", name=name, type="fixed" if axis is None else "revolute")
-    rotation = quaternion_matrix(rotation) if rotation.shape == (4,) else rotation
+    rotation = from_quaternion(rotation) if rotation.shape == (4,) else rotation
     _origin(joint, position, rotation)
     _sub(joint, "parent", link=parent)
     _sub(joint, "child", link=child)

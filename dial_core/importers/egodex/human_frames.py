@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from dial_core.robot.embodiment import rotation_to_6d
+from dial_core.robot.rotations import rotation_to_6d
 
 Frame = Literal["robot", "camera"]
 FRAMES = ("robot", "camera")

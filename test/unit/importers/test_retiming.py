@@ -3,8 +3,7 @@ import pytest
 
 from dial_core.errors import DialError
 from dial_core.importers.retiming import retime
-from dial_core.robot.embodiment import rotation_to_6d
-from dial_core.robot.rotations import from_axis_angle, interpolate, matrices, to_axis_angle
+from dial_core.robot.rotations import from_axis_angle, interpolate, matrices, rotation_to_6d, to_axis_angle
 
 QUARTER = np.pi / 2
 

@@ -1,4 +1,4 @@
-"""pytest test/unit/core/test_embodiment.py"""
+"""pytest test/unit/robot/test_embodiment.py"""
 
 import numpy as np
 import pytest
@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from dial_core.config import validate
 from dial_core.errors import DialError
-from dial_core.robot.embodiment import Embodiment, load_embodiment, rotation_from_6d, rotation_to_6d
-from dial_core.robot.kinematics import ForwardKinematics, quaternion_matrix
+from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.robot.rotations import from_quaternion, rotation_from_6d, rotation_to_6d
 
 
 def test_gr1_has_the_47_vector_of_the_paper():
@@ -25,8 +26,29 @@ def test_gr1_has_the_47_vector_of_the_paper():
 
 
 def test_an_unknown_group_is_refused_with_the_groups_there_are():
-    with pytest.raises(KeyError, match="right_hand"):
+    with pytest.raises(DialError, match="right_hand"):
         load_embodiment("gr1").group_slice("tail")
+
+
+def test_cameras_and_joints_are_found_by_name_or_refused_with_the_names_there_are():
+    gr1 = load_embodiment("gr1")
+    assert gr1.camera("ego").topic == "image/ego"
+    np.testing.assert_array_equal(gr1.indices(["r_elbow_pitch", "l_shoulder_pitch"]), [10, 0])
+    assert gr1.indices([]).shape == (0,)
+    with pytest.raises(DialError, match="embodiment 'gr1' has no camera 'wrist'; cameras: ego"):
+        gr1.camera("wrist")
+    with pytest.raises(DialError, match="embodiment 'gr1' has no joint 'knee'; joints: l_shoulder_pitch, "):
+        gr1.indices(["r_elbow_pitch", "knee"])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"), [("upper", float("nan"), "must be finite"), ("group", "waist", "must follow one another")]
+)
+def test_values_that_make_no_robot_are_named(field, value, words):
+    values = load_embodiment("gr1").model_dump()
+    values["joints"][0][field] = value
+    with pytest.raises(DialError, match=words):
+        validate(Embodiment, values, "robot.yaml")
 
 
 def test_limits_and_home_are_consistent_and_frozen():
@@ -56,7 +78,7 @@ unit_quaternions = st.lists(st.floats(-1, 1), min_size=4, max_size=4).filter(lam
 
 @given(unit_quaternions)
 def test_6d_rotations_round_trip(quaternion):
-    rotation = quaternion_matrix(np.array(quaternion))
+    rotation = from_quaternion(np.array(quaternion))
     six = rotation_to_6d(rotation)
     np.testing.assert_allclose(six, np.concatenate([rotation[:, 0], rotation[:, 1]]))
     np.testing.assert_allclose(rotation_from_6d(six), rotation, atol=1e-12)

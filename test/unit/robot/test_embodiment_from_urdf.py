@@ -1,6 +1,6 @@
 """A robot's YAML from its URDF: limits to the inside, vector order by group, wrist poses as the URDF's own transforms say.
 
-pytest test/unit/core/test_embodiment_from_urdf.py
+pytest test/unit/robot/test_embodiment_from_urdf.py
 """
 
 import math
@@ -14,8 +14,9 @@ from dial_core.cli import app
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
-from dial_core.robot.embodiment_from_urdf import embodiment_from_urdf, to_yaml
+from dial_core.robot.embodiment_from_urdf import embodiment_from_urdf, remarks, to_yaml
 from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.robot.urdf import parse_urdf
 
 
 def arm(side: str, y: float) -> str:
@@ -40,8 +41,8 @@ GROUPS = {"left_arm": "left_.*", "right_arm": "right_.*"}
 
 
 def made(**changes):
-    arguments = {"text": URDF, "name": "two_arms", "base": "pelvis", "wrists": ("left_wrist", "right_wrist"), "groups": GROUPS}
-    return embodiment_from_urdf(**(arguments | changes))
+    arguments = {"name": "two_arms", "base": "pelvis", "wrists": ("left_wrist", "right_wrist"), "groups": GROUPS}
+    return embodiment_from_urdf(parse_urdf(changes.pop("text", URDF), "test"), **(arguments | changes))
 
 
 def test_joints_come_in_the_order_of_the_groups_with_limits_to_the_inside():
@@ -70,14 +71,84 @@ def test_the_yaml_reads_back_as_it_was(tmp_path):
 def test_what_is_wrong_is_named_with_the_choices():
     with pytest.raises(DialError, match=r"no link 'torso'; its links: .*pelvis"):
         made(base="torso")
-    with pytest.raises(DialError, match=r"group 'head': no joint matches 'head.*'; movable joints: .*left_shoulder"):
+    with pytest.raises(DialError, match=r"no joint that no earlier group has matches 'head.*'; movable joints: .*left_shoulder"):
         made(groups=GROUPS | {"head": "head.*"})
     with pytest.raises(DialError, match="does not hang below base 'left_upper'"):
         made(base="left_upper")
-    with pytest.raises(DialError, match="XML entities"):
-        made(text='<!DOCTYPE r [<!ENTITY a "b">]>' + URDF)
-    with pytest.raises(DialError, match="not the xacro"):
-        made(text="<robot")
+    with pytest.raises(DialError, match=r"'left_\(' is not a regular expression"):
+        made(groups={"left_arm": "left_("})
+    with pytest.raises(DialError, match="joint 'left_shoulder' of the URDF has no child link"):
+        made(text=URDF.replace('<child link="left_upper"/>', ""))
+
+
+LIMIT = '<limit lower="-1.23456" upper="2.34567" velocity="2.0" effort="1"/>'
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        ('<limit velocity="2.0" effort="1"/>', r"'right_shoulder' .* limits 0 to 0, so it cannot move \(an omitted"),
+        ('<limit lower="-120" upper="120"/>', "are these degrees"),
+        ('<limit lower="-inf" upper="inf"/>', "give it finite ones"),
+    ],
+)
+def test_a_joint_without_a_usable_range_is_refused_only_if_it_is_commanded(limit, words):
+    text = URDF.replace(LIMIT, limit, 1)
+    with pytest.raises(DialError, match=words):
+        made(text=text)
+    robot = validate(Embodiment, made(text=text, groups={"left_arm": "left_.*"}), "test")
+    assert robot.joint_names == ("left_shoulder",)
+
+
+def test_a_continuous_joint_has_one_turn_whatever_its_limit_says():
+    text = URDF.replace('right_shoulder" type="revolute"', 'right_shoulder" type="continuous"').replace(
+        LIMIT, '<limit lower="0" upper="0" velocity="9" effort="1"/>', 1
+    )
+    robot = validate(Embodiment, made(text=text), "test")
+    assert (robot.lower[1], robot.upper[1], robot.velocity[1]) == (-3.1415, 3.1415, 3.0)
+
+
+def inner(name: str, kind: str, parent: str, child: str, limit: str, more: str = "") -> str:
+    return f'''<link name="{child}"/><joint name="{name}" type="{kind}"><origin xyz="0.01 -0.02 0.1" rpy="0.3 -0.2 1.1"/>
+      <parent link="{parent}"/><child link="{child}"/><axis xyz="0.6 0 0.8"/>{limit}{more}</joint>'''
+
+
+HUMANOID = f"""<robot name="tall"><link name="pelvis"/>
+  {inner("lift", "prismatic", "pelvis", "column", '<limit lower="0" upper="0.4" velocity="0.1" effort="1"/>')}
+  {inner("swing", "revolute", "column", "torso", '<limit lower="-3" upper="3" velocity="1" effort="1"/>')}
+  {inner("counter", "revolute", "torso", "chest", '<limit lower="-3" upper="3"/>', '<mimic joint="swing" multiplier="-0.5" offset="0.2"/>')}
+  {inner("left_twist", "continuous", "chest", "left_wrist", "")}
+  {inner("right_twist", "continuous", "chest", "right_wrist", '<limit lower="0" upper="0"/>')}
+  {inner("right_finger", "revolute", "right_wrist", "right_tip", '<limit lower="0" upper="1"/>', '<mimic joint="right_twist"/>')}
+</robot>"""
+
+
+def test_kinematics_equal_an_independent_computation_lifts_and_mimic_joints_included(tmp_path):
+    yourdfpy = pytest.importorskip("yourdfpy")
+    groups = {"waist": "lift|swing|counter", "left_arm": "left_.*", "right_arm": "right_.*"}
+    values = made(text=HUMANOID, groups=groups)
+    robot = validate(Embodiment, yaml.safe_load(to_yaml(values, "tall")), "test")
+    assert robot.joint_names == ("lift", "swing", "left_twist", "right_twist"), "mimic joints are not commanded"
+    assert robot.velocity[0] == 0.1
+    (tmp_path / "tall.urdf").write_text(HUMANOID)
+    judge = yourdfpy.URDF.load(str(tmp_path / "tall.urdf"), build_scene_graph=True, load_meshes=False)
+    rng = np.random.default_rng(0)
+    joints = rng.uniform(robot.lower, robot.upper, (20, 4))
+    poses = ForwardKinematics(robot).wrist_poses(joints)
+    for row, pose in zip(joints, poses, strict=True):
+        judge.update_cfg(dict(zip(robot.joint_names, row, strict=True)))
+        for side, wrist in (("left_wrist", pose[:9]), ("right_wrist", pose[9:])):
+            truth = judge.get_transform(side, "pelvis")
+            np.testing.assert_allclose(wrist, np.concatenate([truth[:3, 3], truth[:3, 0], truth[:3, 1]]), atol=1e-7)
+
+
+def test_what_is_not_commanded_is_said():
+    urdf = parse_urdf(HUMANOID, "test")
+    values = embodiment_from_urdf(urdf, "tall", "pelvis", ("left_wrist", "right_wrist"), {"arms": ".*_twist"})
+    assert remarks(urdf, values) == [
+        "not commanded, as they mimic another joint: right_finger",
+        "between base and wrists, but in no group, so kinematics takes them at 0: lift, swing",
+    ]
 
 
 def test_the_command_writes_a_file_that_loads_and_never_overwrites(tmp_path):

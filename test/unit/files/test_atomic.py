@@ -1,0 +1,81 @@
+"""pytest test/unit/files/test_atomic.py"""
+
+import errno
+import os
+
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.files import atomic
+from dial_core.files.atomic import DiskFullError, atomic_folder, atomic_write, is_disk_full, require_space, write_json, write_text
+
+
+def _killed_halfway(writing):
+    with writing as partial:
+        (partial / "data" if partial.is_dir() else partial).write_text("half")
+        raise RuntimeError("killed")
+
+
+def test_a_file_is_replaced_only_when_the_new_one_is_complete(tmp_path):
+    path = tmp_path / "deep/values.json"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError, match="killed"):
+        _killed_halfway(atomic_write(path))
+    assert path.read_text() == "old"
+    assert list(path.parent.iterdir()) == [path]
+    write_json(path, {"a": "ü"})
+    assert path.read_text(encoding="utf-8") == '{\n  "a": "\\u00fc"\n}\n'
+
+
+def test_a_folder_appears_complete_or_not_at_all(tmp_path):
+    out = tmp_path / "dataset"
+    with pytest.raises(RuntimeError, match="killed"):
+        _killed_halfway(atomic_folder(out))
+    assert list(tmp_path.iterdir()) == []
+    with atomic_folder(out) as staging:
+        (staging / "data").write_text("first")
+        assert not out.exists()
+    with pytest.raises(DialError, match="exists already"), atomic_folder(out):
+        pass
+    with atomic_folder(out, replace=True) as staging:
+        (staging / "data").write_text("second")
+    assert (out / "data").read_text() == "second"
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_is_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    events = []
+    replace, fsync = os.replace, os.fsync
+    monkeypatch.setattr(atomic.os, "fsync", lambda descriptor: events.append("flush") or fsync(descriptor))
+    monkeypatch.setattr(atomic.os, "replace", lambda a, b: events.append("rename") or replace(a, b))
+    write_text(tmp_path / "a", "x")
+    assert events == ["flush", "rename", "flush"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError("[Errno 28] Error writing bytes to file. Detail: [errno 28] No space left on device"),  # pyarrow
+        RuntimeError("I/O error: No space left on device (os error 28)"),  # safetensors
+    ],
+)
+def test_a_full_disk_is_one_line_that_says_where_whatever_library_met_it(tmp_path, error):
+    assert is_disk_full(error)
+    with (
+        pytest.raises(DiskFullError, match=r"disk full: .*values\.json does not fit, of .* are free; make room"),
+        atomic_write(tmp_path / "values.json"),
+    ):
+        raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_errors_pass_unchanged(tmp_path):
+    with pytest.raises(PermissionError), atomic_write(tmp_path / "a"):
+        raise PermissionError(errno.EACCES, "no")
+
+
+def test_room_is_asked_for_before_the_work(tmp_path):
+    require_space(tmp_path / "not/there/yet", 1, "the dataset")
+    with pytest.raises(DiskFullError, match=r"the dataset needs 1000000\.0 TB at .*, where .* are free"):
+        require_space(tmp_path / "not/there/yet", 10**18, "the dataset")

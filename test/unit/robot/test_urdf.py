@@ -1,0 +1,109 @@
+"""URDF as its specification defines it: limits, mimic joints, axes, encodings, and what is refused with a reason.
+
+pytest test/unit/robot/test_urdf.py
+"""
+
+import math
+
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.robot.urdf import JointLimits, Mimic, parse_urdf, read_description, read_urdf
+
+
+def robot(joint: str, head: str = '<?xml version="1.0" encoding="utf-8"?>') -> str:
+    return f'{head}<robot name="r"><link name="a"/><link name="b"/>{joint}</robot>'
+
+
+def joint(limit: str = '<limit lower="-2" upper="2" velocity="5" effort="9"/>', kind: str = "revolute", more: str = "") -> str:
+    return f'<joint name="elbow" type="{kind}"><parent link="a"/><child link="b"/>{limit}{more}</joint>'
+
+
+@pytest.mark.parametrize(
+    ("element", "expected"),
+    [
+        (joint(), (-2, 2, 5)),
+        (joint('<limit upper="2.6" velocity="5" effort="9"/>'), (0, 2.6, 5)),
+        (joint('<limit velocity="5" effort="9"/>'), (0, 0, 5)),
+        (joint('<limit lower="0" upper="0" velocity="5" effort="9"/>', "continuous"), (-math.inf, math.inf, 5)),
+        (joint("", "continuous"), (-math.inf, math.inf, math.inf)),
+        (joint('<limit lower="-1" upper="1" velocity="0" effort="9"/>', "prismatic"), (-1, 1, math.inf)),
+        (joint(more='<safety_controller soft_lower_limit="-1.5" soft_upper_limit="1.5"/>'), (-1.5, 1.5, 5)),
+        (joint(more='<safety_controller soft_lower_limit="-9" soft_upper_limit="9"/>'), (-2, 2, 5)),
+    ],
+)
+def test_limits_follow_the_specification(element, expected):
+    assert parse_urdf(robot(element), "test").joints["elbow"].limits == JointLimits(*expected)
+
+
+def test_a_revolute_joint_without_limits_is_refused():
+    with pytest.raises(DialError, match="joint 'elbow' is revolute and has no <limit>"):
+        read_description(robot(joint("")))
+
+
+def test_a_mimic_joint_cannot_be_commanded_and_says_whom_it_follows():
+    follower = (
+        '<joint name="tip" type="revolute"><parent link="b"/><child link="c"/><limit lower="0" upper="1"/>'
+        '<mimic joint="elbow" multiplier="-0.5" offset="0.1"/></joint>'
+    )
+    text = robot(joint() + follower)
+    tip = parse_urdf(text, "test").joints["tip"]
+    assert tip.mimic == Mimic("elbow", -0.5, 0.1)
+    assert not tip.commandable
+    assert read_description(text).unmoved == {"tip": "follows elbow"}
+    with pytest.raises(DialError, match="mimics 'knee', which is not a joint"):
+        parse_urdf(text.replace('mimic joint="elbow"', 'mimic joint="knee"'), "test")
+
+
+def test_axes_are_of_unit_length_and_have_a_direction():
+    assert parse_urdf(robot(joint(more='<axis xyz="0 -2 0"/>')), "test").joints["elbow"].axis == (0, -1, 0)
+    with pytest.raises(DialError, match="axis is 0 0 0"):
+        parse_urdf(robot(joint(more='<axis xyz="0 0 0"/>')), "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (robot(joint('<limit lower="-2" upper="${pi/2}"/>')), r"joint 'elbow': <limit> contains '\$\{pi/2\}'; process the xacro"),
+        ('<robot name="r" xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:arm side="left"/></robot>', "contains <xacro:arm>"),
+        ('<robot name="r"><xacro:arm/></robot>', "unbound prefix.*xacro robot.urdf.xacro"),
+        (robot(joint(more='<origin xyz="0 0"/>')), "xyz is '0 0', not three numbers"),
+        (robot(joint(more='<origin rpy="0 0 nan"/>')), "not finite"),
+        (robot(joint('<limit lower="-2" upper="2,6"/>')), "upper is '2,6', not a number"),
+        (robot(joint() + joint()), "two joints named 'elbow'"),
+        (robot(joint() + joint().replace("elbow", "second")), "link 'b' is the child of several joints"),
+        ('<!DOCTYPE r [<!ENTITY a "b">]>' + robot("", ""), "XML entities"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_joint_and_value(text, words):
+    with pytest.raises(DialError, match=words):
+        parse_urdf(text, "test")
+
+
+def test_a_bare_doctype_and_a_processed_xacro_namespace_are_accepted():
+    text = robot(joint(), '<?xml version="1.0"?>\n<!DOCTYPE robot>\n').replace(
+        "<robot", '<robot xmlns:xacro="http://www.ros.org/wiki/xacro"'
+    )
+    assert list(parse_urdf(text, "test").joints) == ["elbow"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "declared"),
+    [("utf-8", "utf-8"), ("utf-8-sig", "utf-8"), ("gb2312", "gb2312"), ("utf-16", "utf-16"), ("latin-1", "ISO-8859-1")],
+)
+def test_files_in_other_encodings_are_read(tmp_path, encoding, declared):
+    comment = "Gelenk für links" if encoding == "latin-1" else "机器人"
+    text = robot(f"<!-- {comment} -->" + joint(), f'<?xml version="1.0" encoding="{declared}"?>')
+    (tmp_path / "r.urdf").write_bytes(text.encode(encoding))
+    assert list(read_urdf(tmp_path / "r.urdf").joints) == ["elbow"]
+
+
+def test_a_file_that_is_not_in_the_encoding_it_names_is_one_line(tmp_path):
+    (tmp_path / "r.urdf").write_bytes(robot("<!-- 机器人 -->").encode("gb2312"))
+    with pytest.raises(DialError, match=r"r\.urdf is not utf-8 text \(byte \d+\); save it as UTF-8"):
+        read_urdf(tmp_path / "r.urdf")
+    (tmp_path / "r.urdf").write_text(robot("").replace("utf-8", "klingon"))
+    with pytest.raises(DialError, match="encoding 'klingon'"):
+        read_urdf(tmp_path / "r.urdf")
+    with pytest.raises(DialError, match="No such file"):
+        read_urdf(tmp_path / "missing.urdf")
