@@ -8,39 +8,68 @@ the hand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
 
 from dial_core.model.tokenizer import LOCATION_BINS, location_token
+from dial_core.sim.catalogue import load_object
+from dial_core.sim.suite import load_suite
 from dial_core.sim.task import Task
 
 Places = dict[str, tuple[float, float]]
-Instruct = Callable[[str, np.random.Generator], str]
-"""(object name, random stream) -> an instruction of the task that names this object."""
-
+"""Type (or `palm`, `thumb`, `handle`) -> (x, y) [px]."""
 
 LIST_PROMPTS = ("point to everything", "point to all things")
 WHERE_PROMPTS = ("where is the {name}", "point to the {name}")
+HAND_AND_FIXTURE = ("palm", "thumb", "handle")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the task's views can name: the objects an instruction may choose from, the target, the instruction's wording."""
+    """What the views of one task can name.
 
-    objects: list[str]
+    Attributes:
+        nouns: type -> how people call it.
+        objects: types that an instruction may name.
+        target: type of where the object goes.
+        phrases: instructions with {object}, {source}, {target} and {place}.
+        source: type of where the object comes from.
+    """
+
+    nouns: dict[str, str]
+    objects: frozenset[str]
+    source: str
     target: str
-    instruct: Instruct
+    phrases: tuple[str, ...]
+
+    def instruct(self, name: str, rng: np.random.Generator) -> str:
+        """An instruction of the task that names the object type `name`."""
+        phrase = str(rng.choice(self.phrases))
+        nouns = {"object": self.nouns[name], "source": self.nouns[self.source], "target": self.nouns[self.target]}
+        return phrase.format(**nouns, place=load_object(self.target).place)
+
+    def unambiguous(self, places: Places) -> Places:
+        """The places whose noun names one visible thing only: of two plates, neither can be asked for by name."""
+        count = Counter(self.nouns[name] for name in places)
+        return {name: xy for name, xy in places.items() if count[self.nouns[name]] == 1}
 
 
-def vocabulary_of(task: Task) -> Vocabulary:
-    """The vocabulary of one task, its paraphrases included."""
+def vocabularies_of(suites: dict[str, float], names: list[str], wordings: tuple[str, ...] = ()) -> dict[str, Vocabulary]:
+    """Task name -> its vocabulary, for all tasks of `suites` and everything that views annotate (`names`).
 
-    def instruct(name: str, rng: np.random.Generator) -> str:
-        return str(rng.choice(task.instructions)).format(object=name, source=task.source, target=task.target)
+    `wordings`: further instructions that no task has, for the words that a pretrained model knows beside the tasks' own.
+    """
+    nouns = {name: name if name in HAND_AND_FIXTURE else load_object(name).called for name in names}
+    return {task.name: vocabulary_of(task, nouns, wordings) for suite in suites for task in load_suite(suite).tasks}
 
-    return Vocabulary(list(task.objects), task.target, instruct)
+
+def vocabulary_of(task: Task, nouns: dict[str, str], wordings: tuple[str, ...] = ()) -> Vocabulary:
+    """The vocabulary of one task among all things that have `nouns`."""
+    nouns = nouns | {name: load_object(name).called for name in (task.source, task.target)}
+    objects = frozenset(name for name in nouns if name not in HAND_AND_FIXTURE and not load_object(name).fixed)
+    return Vocabulary(nouns, objects, task.source, task.target, (*task.instructions, *wordings))
 
 
 def location(x_px: float, y_px: float, size_px: int) -> str:
@@ -49,57 +78,64 @@ def location(x_px: float, y_px: float, size_px: int) -> str:
     return f"{location_token(int(bins[0]))} {location_token(int(bins[1]))}"
 
 
-def place(name: str, places: Places, size_px: int) -> str:
-    """`name <loc_x> <loc_y>`."""
-    return f"{name} {location(*places[name], size_px)}"
+def place(name: str, places: Places, size_px: int, words: Vocabulary) -> str:
+    """`noun <loc_x> <loc_y>`."""
+    return f"{words.nouns[name]} {location(*places[name], size_px)}"
 
 
-def list_form(places: Places, size_px: int, rng: np.random.Generator) -> tuple[str, str]:
+def list_form(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary) -> tuple[str, str]:
     """Everything in view, in random order."""
     names = rng.permutation(list(places))
-    return str(rng.choice(LIST_PROMPTS)), " ".join(place(name, places, size_px) for name in names)
+    return str(rng.choice(LIST_PROMPTS)), " ".join(place(name, places, size_px, words) for name in names)
 
 
-def where_form(places: Places, size_px: int, rng: np.random.Generator) -> tuple[str, str]:
+def where_form(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary) -> tuple[str, str]:
     """One thing in view."""
     name = str(rng.choice(list(places)))
-    return str(rng.choice(WHERE_PROMPTS)).format(name=name), place(name, places, size_px)
+    return str(rng.choice(WHERE_PROMPTS)).format(name=words.nouns[name]), place(name, places, size_px, words)
 
 
-def relation_form(places: Places, size_px: int, rng: np.random.Generator) -> tuple[str, str]:
-    """Is one thing left of (above) another in the image: yes or no, then both places."""
+def relation_form(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary) -> tuple[str, str]:
+    """Is one thing left of (behind) another in the image: both places, then yes or no."""
     first, second = (str(name) for name in rng.choice(list(places), 2, replace=False))
     axis, word = (0, "left of") if rng.random() < 0.5 else (1, "behind")
     answer = "yes" if places[first][axis] < places[second][axis] else "no"
-    return f"is the {first} {word} the {second}", f"{place(first, places, size_px)} {place(second, places, size_px)} {answer}"
+    said = f"{place(first, places, size_px, words)} {place(second, places, size_px, words)} {answer}"
+    return f"is the {words.nouns[first]} {word} the {words.nouns[second]}", said
 
 
-def instruction_form(places: Places, size_px: int, rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str]:
-    """An instruction of the task; the named object, the target and the hand, as far as in view, then all the rest."""
-    name = str(rng.choice([name for name in vocabulary.objects if name in places]))
-    wanted = [known for known in (name, vocabulary.target, "palm") if known in places]
-    wanted += [str(other) for other in rng.permutation(list(places)) if other not in wanted]
-    return vocabulary.instruct(name, rng), " ".join(place(known, places, size_px) for known in wanted)
+def instruction_form(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary, rest: bool = True) -> tuple[str, str]:
+    """An instruction of the task; the named object, the target, the handle and the hand, as far as in view, then all the `rest`."""
+    nameable = words.unambiguous({name: xy for name, xy in places.items() if name in words.objects})
+    name = str(rng.choice(list(nameable)))
+    wanted = [known for known in (name, words.target, "handle", "palm") if known in places]
+    if rest:
+        wanted += [str(other) for other in rng.permutation(list(places)) if other not in wanted]
+    return words.instruct(name, rng), " ".join(place(known, places, size_px, words) for known in wanted)
 
 
-def question(places: Places, size_px: int, rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str]:
+def names_objects(places: Places, words: Vocabulary) -> bool:
+    """Whether an instruction can name one of the things in view."""
+    return bool(words.unambiguous({name: xy for name, xy in places.items() if name in words.objects}))
+
+
+def question(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary) -> tuple[str, str]:
     """A (prompt, answer) about one view, of a random form that the view allows."""
-    draw = rng.random()
-    if draw < 0.4 and any(name in places for name in vocabulary.objects):
-        return instruction_form(places, size_px, rng, vocabulary)
-    if draw < 0.5 and len(places) >= 2:
-        return relation_form(places, size_px, rng)
-    if draw < 0.6:
-        return where_form(places, size_px, rng)
-    return list_form(places, size_px, rng)
+    draw, single = rng.random(), words.unambiguous(places)
+    if draw < 0.4 and names_objects(places, words):
+        return instruction_form(places, size_px, rng, words)
+    if draw < 0.5 and len(single) >= 2:
+        return relation_form(single, size_px, rng, words)
+    if draw < 0.6 and single:
+        return where_form(single, size_px, rng, words)
+    return list_form(places, size_px, rng, words)
 
 
-def object_question(places: Places, size_px: int, rng: np.random.Generator, vocabulary: Vocabulary) -> tuple[str, str]:
+def object_question(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary) -> tuple[str, str]:
     """A (prompt, answer) about one of the objects in view: an instruction that names it, or where it is."""
     if rng.random() < 0.7:
-        prompt, answer = instruction_form(places, size_px, rng, vocabulary)
-        return prompt, " ".join(answer.split()[:9])  # the object, the target and the hand; not the rest
-    return where_form({name: xy for name, xy in places.items() if name in vocabulary.objects}, size_px, rng)
+        return instruction_form(places, size_px, rng, words, rest=False)
+    return where_form(words.unambiguous({name: xy for name, xy in places.items() if name in words.objects}), size_px, rng, words)
 
 
 def shift_view(image: np.ndarray, places: Places, reach_px: int, rng: np.random.Generator) -> tuple[np.ndarray, Places]:

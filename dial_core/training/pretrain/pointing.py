@@ -15,7 +15,7 @@ from dial_core.training.pretrain.views import Views
 _BATCH = 64
 
 
-def measure_pointing(model: DialModel, prompter: Prompter, views: Views, words: Vocabulary) -> dict:
+def measure_pointing(model: DialModel, prompter: Prompter, views: Views, vocabularies: dict[str, Vocabulary]) -> dict:
     """Pointing on held-out views by greedy decoding.
 
     Returns:
@@ -26,13 +26,15 @@ def measure_pointing(model: DialModel, prompter: Prompter, views: Views, words: 
         features: scale of the merged vision tokens.
     """
     model.eval()
+    words = [vocabularies[task] for task in views.tasks]
+    single = [words[view].unambiguous(views.visible(view)) for view in range(len(views))]
     by_name = {}
-    for column, name in enumerate(views.names):
-        seen = np.flatnonzero(np.isfinite(views.pixels[:, column, 0]))
-        if len(seen):
-            prompts = [WHERE_PROMPTS[0].format(name=name)] * len(seen)
-            guess = point(model, prompter, views.images[seen], prompts, [name] * len(seen))
-            by_name[name] = _median(np.linalg.norm(guess - views.pixels[seen, column], axis=1))
+    for name in views.names:
+        seen = [view for view in range(len(views)) if name in single[view]]
+        if seen:
+            noun = words[seen[0]].nouns[name]
+            guess = point(model, prompter, views.images[seen], [WHERE_PROMPTS[0].format(name=noun)] * len(seen), [noun] * len(seen))
+            by_name[name] = _median(np.linalg.norm(guess - np.array([single[view][name] for view in seen]), axis=1))
     errors, right = _instructed(model, prompter, views, words)
     return {
         "median_error_px": by_name,
@@ -43,16 +45,16 @@ def measure_pointing(model: DialModel, prompter: Prompter, views: Views, words: 
     }
 
 
-def _instructed(model: DialModel, prompter: Prompter, views: Views, words: Vocabulary) -> tuple[list[float], list[bool]]:
-    """Errors [pixel] of the named object under an instruction, and with two in view: was it the right one."""
+def _instructed(model: DialModel, prompter: Prompter, views: Views, words: list[Vocabulary]) -> tuple[list[float], list[bool]]:
+    """Errors [px] of the named object under an instruction, and with two in view: was it the right one."""
     rng = np.random.default_rng(0)
-    cases = [(i, name) for i in range(len(views)) for name in words.objects if name in views.visible(i)]
-    prompts = [words.instruct(name, rng) for _, name in cases]
-    guess = point(model, prompter, views.images[[i for i, _ in cases]], prompts, [name for _, name in cases])
+    shown = [w.unambiguous({n: xy for n, xy in views.visible(i).items() if n in w.objects}) for i, w in enumerate(words)]
+    cases = [(view, name) for view, places in enumerate(shown) for name in places]
+    prompts = [words[view].instruct(name, rng) for view, name in cases]
+    guess = point(model, prompter, views.images[[view for view, _ in cases]], prompts, [words[view].nouns[name] for view, name in cases])
     errors, right = [], []
-    for (index, name), place in zip(cases, guess, strict=True):
-        places = {other: xy for other, xy in views.visible(index).items() if other in words.objects}
-        distance = {other: float(np.linalg.norm(place - xy)) for other, xy in places.items()}
+    for (view, name), found in zip(cases, guess, strict=True):
+        distance = {other: float(np.linalg.norm(found - xy)) for other, xy in shown[view].items()}
         errors.append(distance[name])
         if len(distance) > 1:
             right.append(distance[name] == min(distance.values()))
@@ -64,8 +66,8 @@ def _median(errors: list[float] | np.ndarray) -> float:
 
 
 @torch.inference_mode()
-def point(model: DialModel, prompter: Prompter, images: np.ndarray, prompts: list[str], names: list[str]) -> np.ndarray:
-    """Where the model says that each name is: (x, y) [pixel], float (V, 2). The answer is begun with the name.
+def point(model: DialModel, prompter: Prompter, images: np.ndarray, prompts: list[str], nouns: list[str]) -> np.ndarray:
+    """Where the model says that each noun is: (x, y) [px], float (V, 2). The answer is begun with the noun.
 
     An answer that is not two location words counts as the corner (0, 0), a miss.
     """
@@ -73,10 +75,7 @@ def point(model: DialModel, prompter: Prompter, images: np.ndarray, prompts: lis
     places = np.zeros((len(prompts), 2))
     for first in range(0, len(prompts), _BATCH):
         part = slice(first, first + _BATCH)
-        ids_BT, mask_BT = prompter.encode(prompts[part])
-        begun = prompter.tokenizer.convert_tokens_to_ids(names[part])
-        ids_BT = torch.cat([ids_BT, torch.tensor(begun)[:, None]], 1)
-        mask_BT = torch.cat([mask_BT, torch.ones_like(mask_BT[:, :1])], 1)
+        ids_BT, mask_BT = prompter.encode(prompts[part], begun=nouns[part])
         image_tokens_BND = model.encode_image(torch.from_numpy(images[part]))
         answers = greedy_answer(model, image_tokens_BND, ids_BT, mask_BT, tokens=2).tolist()
         places[part] = [[bin_of.get(x, -0.5), bin_of.get(y, -0.5)] for x, y in answers]

@@ -28,10 +28,9 @@ from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.robot.embodiment import load_embodiment
-from dial_core.sim.task import load_task
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.optimisation import Optimisation
-from dial_core.training.pretrain.grounding import Vocabulary, object_question, question, shift_view, vocabulary_of
+from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question, question, shift_view, vocabularies_of
 from dial_core.training.pretrain.patch_grounding import PatchGrounding
 from dial_core.training.pretrain.pointing import measure_pointing
 from dial_core.training.pretrain.views import Views, load_views, render_views
@@ -46,7 +45,8 @@ class PretrainRecipe(Config):
     """
 
     model: str
-    task: str
+    suites: dict[str, float]  # whose tables are shown, by weight
+    wordings: tuple[str, ...] = ()  # instructions beside the tasks' own: the words that a pretrained model would know
     views: int = Field(gt=0)
     held_out: int = Field(gt=0)
     view_seed: int = 0
@@ -69,8 +69,8 @@ class PretrainOutput:
 class ViewQuestions:
     """Sample k: a random question about a view, moved and brightened at random: (image, places, prompt, answer)."""
 
-    def __init__(self, views: Views, vocabulary: Vocabulary, recipe: PretrainRecipe) -> None:
-        self.views, self.vocabulary, self.recipe = views, vocabulary, recipe
+    def __init__(self, views: Views, vocabularies: dict[str, Vocabulary], recipe: PretrainRecipe) -> None:
+        self.views, self.vocabularies, self.recipe = views, vocabularies, recipe
         self.seed = recipe.optimisation.seed
         self.mixture = Mixture({"views": len(views)}, {"views": 1.0}, self.seed)
 
@@ -80,7 +80,7 @@ class ViewQuestions:
         image, places = shift_view(self.views.images[index], self.views.visible(index), self.recipe.shift_px, rng)
         factor = 1.0 + self.recipe.brightness * rng.uniform(-1.0, 1.0)
         image = np.clip(image * np.float32(factor), 0, 255).astype(np.uint8)
-        prompt, answer = question(places, image.shape[1], rng, self.vocabulary)
+        prompt, answer = question(places, image.shape[1], rng, self.vocabularies[self.views.tasks[index]])
         missing = (np.nan, np.nan)
         shares_K2 = np.array([places.get(name, missing) for name in self.views.names], np.float32) / image.shape[1]
         return image, shares_K2, prompt, answer
@@ -92,15 +92,15 @@ class TokenQuestions:
     Only about objects: each is in one view of four, plate and hand are in nearly all, and are learned first anyway.
     """
 
-    def __init__(self, tokens: np.ndarray, views: Views, vocabulary: Vocabulary, seed: int) -> None:
-        self.tokens, self.views, self.vocabulary = tokens, views, vocabulary
-        self.telling = [index for index in range(len(views)) if set(vocabulary.objects) & set(views.visible(index))]
+    def __init__(self, tokens: np.ndarray, views: Views, vocabularies: dict[str, Vocabulary], seed: int) -> None:
+        self.tokens, self.views, self.vocabularies = tokens, views, vocabularies
+        self.telling = [index for index in range(len(views)) if names_objects(views.visible(index), vocabularies[views.tasks[index]])]
         self.seed, self.mixture = seed, Mixture({"views": len(self.telling)}, {"views": 1.0}, seed)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, str, str]:
         view, size_px = self.telling[self.mixture.draw(number)[1]], self.views.images.shape[2]
         rng = draw_stream(self.seed, number)
-        return self.tokens[view], *object_question(self.views.visible(view), size_px, rng, self.vocabulary)
+        return self.tokens[view], *object_question(self.views.visible(view), size_px, rng, self.vocabularies[self.views.tasks[view]])
 
 
 class Collate:
@@ -165,8 +165,8 @@ def pretrain(recipe_name: str, out: Path, workers: int, command: str) -> dict:
     Resumable: views are kept as shards, the training has checkpoints. `command` is told in the model card.
     """
     recipe = load_config(PretrainRecipe, "training", recipe_name)
-    words = vocabulary_of(load_task(recipe.task))
-    views = load_views(render_views(recipe.task, recipe.views, recipe.view_seed, out / "views", workers))
+    views = load_views(render_views(recipe.suites, recipe.views, recipe.view_seed, out / "views", workers))
+    words = vocabularies_of(recipe.suites, views.names, recipe.wordings)
     order = np.random.default_rng(recipe.view_seed).permutation(len(views))
     held_out, shown = views.take(order[: recipe.held_out]), views.take(order[recipe.held_out :])
     model = DialModel.from_preset(recipe.model, recipe.optimisation.seed)
@@ -209,7 +209,8 @@ def _card(recipe: PretrainRecipe, report: dict, command: str) -> str:
     return f"""# {recipe.model}, pretrained to point
 
 Made by `{command}`: next-token training, with dense grounding of the image tokens, from scratch on {recipe.views}
-rendered views of {recipe.task}. It stands in for Qwen's pretraining; System-1, the foresight queries and the foresight head are untrained.
+rendered views of the tables of {" and ".join(recipe.suites)}. It stands in for Qwen's pretraining;
+System-1, the foresight queries and the foresight head are untrained.
 
 Recipe: `{recipe.model_dump_json()}`
 

@@ -12,21 +12,26 @@ import numpy as np
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
-from dial_core.sim.random_views import random_view
-from dial_core.sim.world import World
+from dial_core.sim.random_views import random_views
 
 VIEWS_PER_SHARD = 500
-
-_worlds: dict[str, World] = {}
 
 
 @dataclass(frozen=True)
 class Views:
-    """`images` uint8 (V, H, W, 3); `pixels` float32 (V, K, 2) as (x, y), NaN where a name is not visible; `names` (K)."""
+    """Views and what each shows.
+
+    Attributes:
+        images: uint8 (V, H, W, 3).
+        pixels: float32 (V, K, 2) as (x, y) [px], NaN where a name is not visible.
+        names: (K) what is annotated: types of things, `palm`, `thumb`, `handle`.
+        tasks: (V) the task whose table each view shows.
+    """
 
     images: np.ndarray
     pixels: np.ndarray
     names: list[str]
+    tasks: list[str]
 
     def __len__(self) -> int:
         return len(self.images)
@@ -38,30 +43,30 @@ class Views:
 
     def take(self, indices: np.ndarray) -> Views:
         """The views at `indices`, in that order."""
-        return Views(self.images[indices], self.pixels[indices], self.names)
+        return Views(self.images[indices], self.pixels[indices], self.names, [self.tasks[index] for index in indices])
 
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard: `count` views of `task` from the random stream `seed`, written to `path`."""
+    """One shard: `count` views of `suites` (name -> weight) from the random stream `seed`, written to `path`."""
 
-    task: str
+    suites: dict[str, float]
     seed: int
     count: int
     path: str
 
 
-def render_views(task: str, count: int, seed: int, folder: Path, workers: int) -> Path:
-    """Renders `count` random views of `task` as shards in `folder`; shards that are there already are kept."""
+def render_views(suites: dict[str, float], count: int, seed: int, folder: Path, workers: int) -> Path:
+    """Renders `count` random views of `suites` as shards in `folder`; shards that exist are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
     for first in range(0, count, VIEWS_PER_SHARD):
         shard = seed * 1_000_000 + first
         size = min(VIEWS_PER_SHARD, count - first)
-        jobs.append(ShardJob(task, shard, size, str(folder / f"{task}-{shard:09d}-{size}.npz")))
+        jobs.append(ShardJob(suites, shard, size, str(folder / f"views-{shard:09d}-{size}.npz")))
     missing = [job for job in jobs if not Path(job.path).exists()]
     done = count - sum(job.count for job in missing)
-    with progress_bar(f"views of {task}", count, done) as advance:
+    with progress_bar(f"views of {', '.join(suites)}", count, done) as advance:
         for result in run_jobs(render_shard, missing, workers):
             if result.error:
                 raise DialError(f"Rendering the shard {result.job.path} failed:\n{result.error}")
@@ -71,28 +76,20 @@ def render_views(task: str, count: int, seed: int, folder: Path, workers: int) -
 
 def render_shard(job: ShardJob) -> None:
     """Renders one shard; the file appears complete or not at all."""
-    # MuJoCo models and the render context are costly to make: one world a process and task.
-    if job.task not in _worlds:
-        _worlds[job.task] = World(job.task)
-    world = _worlds[job.task]
-    images, annotations = [], []
-    for index in range(job.count):
-        image, annotation = random_view(world, np.random.default_rng(job.seed + index))
-        images.append(image)
-        annotations.append(annotation)
+    tasks, images, annotations = zip(*random_views(job.suites, job.count, job.seed), strict=True)
     names = sorted({name for annotation in annotations for name in annotation})
     pixels = np.full((job.count, len(names), 2), np.nan, np.float32)
     for row, annotation in zip(pixels, annotations, strict=True):
         for name, position in annotation.items():
             row[names.index(name)] = position
-    save_shard(Path(job.path), Views(np.stack(images), pixels, names))
+    save_shard(Path(job.path), Views(np.stack(images), pixels, names, list(tasks)))
 
 
 def save_shard(path: Path, views: Views) -> None:
     """Writes views to `path` (.npz), atomically."""
     partial = path.with_suffix(f".{os.getpid()}.partial")
     with partial.open("wb") as file:
-        np.savez_compressed(file, images=views.images, pixels=views.pixels, names=json.dumps(views.names))
+        np.savez_compressed(file, images=views.images, pixels=views.pixels, names=json.dumps(views.names), tasks=json.dumps(views.tasks))
     partial.rename(path)
 
 
@@ -104,11 +101,11 @@ def load_views(folder: Path) -> Views:
     parts = []
     for shard in shards:
         with np.load(shard) as file:
-            parts.append(Views(file["images"], file["pixels"], json.loads(str(file["names"]))))
+            parts.append(Views(file["images"], file["pixels"], *(json.loads(str(file[key])) for key in ("names", "tasks"))))
     names = sorted({name for part in parts for name in part.names})
     pixels = np.full((sum(len(part) for part in parts), len(names), 2), np.nan, np.float32)
     row = 0
     for part in parts:
         pixels[row : row + len(part), [names.index(name) for name in part.names]] = part.pixels
         row += len(part)
-    return Views(np.concatenate([part.images for part in parts]), pixels, names)
+    return Views(np.concatenate([part.images for part in parts]), pixels, names, [task for part in parts for task in part.tasks])

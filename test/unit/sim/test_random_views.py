@@ -1,6 +1,7 @@
 import numpy as np
 
-from dial_core.sim.random_views import random_view
+from dial_core.sim.catalogue import load_object
+from dial_core.sim.random_views import random_view, random_views
 
 NAMES = {"can", "bottle", "cup", "milk", "plate", "placemat", "palm", "thumb"}
 
@@ -38,3 +39,19 @@ def test_an_annotated_object_has_its_colour_at_its_place(world):
             checked += 1
             assert red.any()
     assert checked >= 5
+
+
+def test_views_of_suites_show_their_tables_with_both_hands_and_open_fixtures():
+    rows = list(random_views({"in_distribution": 1.0}, 60, seed=5))
+    assert len({task for task, *_ in rows}) == 3
+    seen = {name for _, _, places in rows for name in places}
+    assert {"palm", "thumb"} < seen
+    assert len({name for name in seen - {"palm", "thumb", "handle"} if not load_object(name).fixed}) > 6
+
+
+def test_the_same_seed_gives_the_same_views_of_suites():
+    (first, second) = (list(random_views({"in_distribution": 1.0, "unseen_object": 1.0}, 22, seed=1)) for _ in range(2))
+    for (task, image, places), (same_task, same_image, same_places) in zip(first, second, strict=True):
+        assert task == same_task
+        np.testing.assert_array_equal(image, same_image)
+        assert places == same_places

@@ -11,7 +11,7 @@ from dial_core.sim.scene import other_instruction, scene_of
 from dial_core.sim.suite import load_suite, suite_names
 from dial_core.sim.task import task_names
 
-COUNTS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_object": 32}
+COUNTS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_instruction": 24, "unseen_object": 32}
 ALIKE = 0.1  # two colours closer than this (distance in RGB 0..1) look alike
 
 

@@ -1,17 +1,61 @@
 import numpy as np
 import pytest
 
+from dial_core.config import load_config
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
-from dial_core.sim.task import load_task
-from dial_core.training.pretrain.grounding import instruction_form, location, object_question, question, shift_view, vocabulary_of
+from dial_core.sim.catalogue import load_object
+from dial_core.sim.suite import load_suite, suite_names
+from dial_core.training.pretrain.grounding import (
+    instruction_form,
+    location,
+    object_question,
+    question,
+    shift_view,
+    vocabularies_of,
+    vocabulary_of,
+)
+from dial_core.training.pretrain.pretraining import PretrainRecipe
 
 PLACES = {"can": (10.0, 20.0), "cup": (50.0, 40.0), "plate": (30.0, 70.0), "palm": (80.0, 80.0), "placemat": (40.0, 30.0)}
 
 
 @pytest.fixture
 def words():
-    return vocabulary_of(load_task("PlacematToPlate"))
+    return vocabularies_of({"in_distribution": 1.0}, list(PLACES))["PlacematToPlate"]
+
+
+def test_every_instruction_and_every_noun_of_every_suite_is_in_the_vocabulary():
+    prompter = Prompter(tiny_tokenizer(), 36)
+    recipe = load_config(PretrainRecipe, "training", "dial_tiny_pretrain")
+    for suite in suite_names():
+        for task in load_suite(suite).tasks:
+            words = vocabulary_of(task, {name: load_object(name).called for name in task.object_types}, recipe.wordings)
+            said = [phrase.format(object="", source="", target="", place="in") for phrase in words.phrases]
+            assert not prompter.unknown_words(" ".join([*said, *words.nouns.values()])), (suite, task.name)
+
+
+def test_paraphrases_are_sentences_that_no_training_has():
+    recipe = load_config(PretrainRecipe, "training", "dial_tiny_pretrain")
+    trained = {phrase for task in load_suite("in_distribution").tasks for phrase in task.instructions} | set(recipe.wordings)
+    suite = load_suite("unseen_instruction")
+    assert len(suite.tasks) == 24
+    assert not trained & {phrase for task in suite.tasks for phrase in task.instructions}
+
+
+def test_of_two_plates_neither_is_asked_for_by_name(words):
+    places = {"plate": (10.0, 10.0), "dinner_plate": (50.0, 50.0), "can": (30.0, 30.0)}
+    words = vocabularies_of({"in_distribution": 1.0}, list(places))["PlateToPlate"]
+    assert list(words.unambiguous(places)) == ["can"]
+    asked = {question(places, 96, np.random.default_rng(seed), words)[0] for seed in range(50)}
+    assert not {prompt for prompt in asked if prompt.startswith(("where", "is the")) and "plate" in prompt}
+
+
+def test_a_fixture_that_is_open_is_answered_with_its_handle():
+    places = {"drawer": (40.0, 20.0), "handle": (40.0, 60.0), "can": (20.0, 30.0)}
+    words = vocabularies_of({"in_distribution": 1.0}, list(places))["CanToDrawerClose"]
+    _, answer = instruction_form(places, 96, np.random.default_rng(0), words)
+    assert answer == "can <loc_20> <loc_30> drawer <loc_40> <loc_20> handle <loc_40> <loc_60>"
 
 
 def test_a_bin_is_a_pixel_of_the_small_image():

@@ -8,7 +8,7 @@ from dial_core.training.pretrain.views import Views, load_views, save_shard
 def shard(names: list[str], value: int) -> Views:
     pixels = np.full((2, len(names), 2), float(value), np.float32)
     pixels[1, 0] = np.nan
-    return Views(np.full((2, 8, 8, 3), value, np.uint8), pixels, names)
+    return Views(np.full((2, 8, 8, 3), value, np.uint8), pixels, names, [f"task{value}"] * 2)
 
 
 def test_shards_with_different_names_become_one(tmp_path):
@@ -18,7 +18,7 @@ def test_shards_with_different_names_become_one(tmp_path):
     assert views.names == ["can", "cup", "plate"]
     assert views.visible(0) == {"can": (1.0, 1.0), "plate": (1.0, 1.0)}
     assert views.visible(3) == {"plate": (2.0, 2.0)}
-    assert len(views.take(np.array([3, 0]))) == 2
+    assert views.take(np.array([3, 0])).tasks == ["task2", "task1"]
 
 
 def test_no_shards_is_an_error_that_names_the_folder(tmp_path):
