@@ -27,7 +27,7 @@ demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 no
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
 
-faults: setup  ## real nodes, one fault after another; results in docs/results/faults.md (ARGS="--quick", ARGS="--minutes 30")
+faults: setup  ## real nodes, one fault after another; report in out/faults/report.md (ARGS="--quick", ARGS="--minutes 30")
 	$(PYTHON_IN_VENV) -m dial_ros.faults --results $(ARGS)
 
 lint: setup  ## ruff on everything, mypy on dial_core

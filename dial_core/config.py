@@ -22,20 +22,28 @@ C = TypeVar("C", bound=Config)
 def config_root() -> Path:
     """The folder that holds `models/ embodiments/ training/ nodes/ ...`.
 
-    In a source tree this is `config/` beside `dial_core/`; in an installed package `share/dial_ros/config` of the
-    prefix; `DIAL_CONFIG_ROOT` names another one.
+    `config/` of `share_root()`, unless `DIAL_CONFIG_ROOT` names another folder.
     """
     if chosen := os.environ.get("DIAL_CONFIG_ROOT"):
         return Path(chosen)
-    beside_package = Path(__file__).resolve().parent.parent / "config"
-    if beside_package.is_dir():
-        return beside_package
+    return share_root() / "config"
+
+
+def share_root() -> Path:
+    """The folder with what comes with the package beside its code: `config/`, `checkpoints/`, `launch/`.
+
+    In a source tree the one that holds `dial_core/`; in an installed package `share/dial_ros` of the prefix.
+
+    Raises:
+        DialError: neither is there.
+    """
+    source_tree = Path(__file__).resolve().parent.parent
     prefixes = [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    for prefix in prefixes:
-        if (prefix / "share/dial_ros/config").is_dir():
-            return prefix / "share/dial_ros/config"
+    for root in (source_tree, *(prefix / "share/dial_ros" for prefix in prefixes)):
+        if (root / "config").is_dir():
+            return root
     raise DialError(
-        f"no configuration folder: looked for {beside_package} and share/dial_ros/config under AMENT_PREFIX_PATH; "
+        f"no configuration folder: looked for {source_tree / 'config'} and share/dial_ros/config under AMENT_PREFIX_PATH; "
         "source the workspace's setup file, or set DIAL_CONFIG_ROOT"
     )
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.bag_commands import convert_app
 from dial_core.cli.options import Task, Workers, console, results
 from dial_core.errors import DialError
@@ -154,7 +155,9 @@ def split(
 @data_app.command()
 def stats(
     dataset: Dataset,
-    against: Annotated[Path | None, typer.Option(help="Checkpoint: how far does the data lie from its statistics?")] = None,
+    against: Annotated[
+        Path | None, typer.Option(parser=checkpoint_folder, metavar="CHECKPOINT", help="How far does the data lie from its statistics?")
+    ] = None,
     write: Annotated[bool, typer.Option("--write", help="Compute meta/stats.json anew.")] = False,
 ) -> None:
     """Show mean, spread and range of every dimension; against a checkpoint: what drifted, before you fine-tune with its statistics."""

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 console = Console(stderr=True)  # progress, news, errors
@@ -16,7 +17,8 @@ results = Console()  # what a command was called for
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 works in this one.")]
-Checkpoint = Annotated[Path, typer.Argument(help="Checkpoint folder.")]
+CHECKPOINT_HELP = "Checkpoint: a folder, or the name of one that comes with the package, such as dial_tiny."
+Checkpoint = Annotated[Path, typer.Argument(parser=checkpoint_folder, metavar="CHECKPOINT", help=CHECKPOINT_HELP)]
 Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
 EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]
 Videos = Annotated[int, typer.Option(min=0, help="Episodes to film.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from dial_core.cli.options import console, results
+from dial_core.cli.options import Checkpoint, console, results
 
 Vlm = Annotated[str | None, typer.Option(help="Folder or hub name of the VLM's config.json; default: as the checkpoint says.")]
 Image = Annotated[str | None, typer.Option(help="HEIGHTxWIDTH [px]; default: the square that gives N tokens.")]
@@ -39,7 +39,7 @@ def import_release(
 
 
 def export_release(
-    source: Annotated[Path, typer.Argument(help="Checkpoint folder of ours.")],
+    source: Checkpoint,
     target: Annotated[Path, typer.Argument(help="New safetensors file in the release's naming.")],
     case: Annotated[bool, typer.Option(help="Add a parity case: random inputs and what this model makes of them.")] = False,
     seed: Annotated[int, typer.Option(help="Of the case's inputs.")] = 0,

@@ -7,12 +7,20 @@ from typing import Annotated
 
 import typer
 
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.options import Out, Workers, command_line, console
 
 
 def train(
     start: Annotated[
-        Path | None, typer.Option("--start", "--from", help="Checkpoint folder to begin with; without it, the recipe's model.")
+        Path | None,
+        typer.Option(
+            "--start",
+            "--from",
+            parser=checkpoint_folder,
+            metavar="CHECKPOINT",
+            help="Checkpoint to begin with, a folder or a name such as dial_tiny; without it, the recipe's model.",
+        ),
     ] = None,
     dataset: Annotated[
         list[str] | None,

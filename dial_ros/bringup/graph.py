@@ -8,9 +8,11 @@ one of these or beside a teleoperated robot.
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.config import config_path, config_root
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_ros.node.lifecycle import END_WITH_PARENT
 
 Value = str | int | float | bool
 
@@ -43,7 +45,7 @@ class NodeSpec:
 
 _POLICY_ARGUMENTS = (
     Argument("robot", "gr1", "embodiment: a name in config/embodiments/, or a path to a YAML file"),
-    Argument("checkpoint", "", "folder of the trained model; empty: the dial-tiny that comes with the package"),
+    Argument("checkpoint", "", "trained model: a folder, or the name of one that comes with the package; empty: dial_tiny"),
     Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
     Argument("cameras", "", "other topics of the robot's cameras, CAMERA=TOPIC and commas between; empty: as the embodiment says"),
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
@@ -91,7 +93,8 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     if kind == "sim" and values["namespace"]:
         remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two
     everywhere = {name: values[name] for name in ("use_sim_time", "autostart", "camera")} | {"embodiment": values["robot"]}
-    policy = everywhere | {"checkpoint": values["checkpoint"] or str(default_checkpoint()), "device": values["device"]}
+    checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
+    policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"]}
     trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
     nodes = [_node("system2", policy, remappings), _node("system1", policy, remappings | trajectories)]
     if kind == "sim":
@@ -115,6 +118,7 @@ def environment(kind: str) -> dict[str, str]:
     """Environment variables the processes of a graph need; whoever starts them keeps what the user has set already."""
     variables = {
         "FASTRTPS_DEFAULT_PROFILES_FILE": str(config_root() / "fastdds.xml"),  # images overrun the default shared memory
+        END_WITH_PARENT: "1",
         "OMP_NUM_THREADS": "1",  # two nodes share the cores: torch's threads would only wait for each other
     }
     if kind == "sim":
@@ -123,11 +127,6 @@ def environment(kind: str) -> dict[str, str]:
             "MUJOCO_GL": "egl",
         }
     return variables
-
-
-def default_checkpoint() -> Path:
-    """The folder of the dial-tiny that comes with the package, beside `config/`."""
-    return config_root().parent / "checkpoints" / "dial_tiny"
 
 
 def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:

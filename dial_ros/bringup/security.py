@@ -18,6 +18,7 @@ from dial_core.robot.embodiment import Embodiment, load_embodiment
 ENCLAVE_ROOT = "/dial"
 PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters")
 LIFECYCLE_SERVICES = ("change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph")
+NODE_SERVICES = (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")  # rclpy makes them
 NODES = ("system1", "system2", "mujoco_robot", "recorder")
 
 
@@ -99,7 +100,7 @@ def _node(name: str, own: Rights) -> Rights:
     return Rights(
         publish=(*own.publish, "/diagnostics", "/rosout", "/parameter_events", f"{name}/transition_event"),
         subscribe=(*own.subscribe, "/clock", "/parameter_events"),
-        reply=(*own.reply, *(f"{name}/{service}" for service in (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, "set_parameters_atomically"))),
+        reply=(*own.reply, *(f"{name}/{service}" for service in NODE_SERVICES)),
         request=own.request,
     )
 

@@ -10,14 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dial_core.config import config_root
 from dial_core.errors import DialError
 from dial_ros.faults.campaign import GROUPS, chosen_scenarios, play_all
 from dial_ros.faults.report import line, page
 from dial_ros.faults.soak import soak
 from dial_ros.faults.stage import stage
 
-RESULTS = config_root().parent / "docs" / "results" / "faults.md"
+RESULTS = Path("out/faults/report.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--soak-only", action="store_true", help="no scenarios, only the continuous run")
     parser.add_argument("--checkpoint", default="", help="folder of the model (default: the dial-tiny of the package)")
     parser.add_argument("--splice-lead", type=float, metavar="S", help="System-1's splice_lead [s] (default: that of config/nodes)")
-    parser.add_argument("--results", type=Path, nargs="?", const=RESULTS, help="write the page (default: docs/results/faults.md)")
+    parser.add_argument("--results", type=Path, nargs="?", const=RESULTS, help=f"write the page here (without a path: {RESULTS})")
     parser.add_argument("--log-dir", type=Path, default=Path("out/faults"), help="logs of the nodes (default: %(default)s)")
     return parser
 

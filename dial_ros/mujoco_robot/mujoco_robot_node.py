@@ -241,7 +241,7 @@ class MujocoRobotNode(DialNode):
             while (taken := subscription.take()) is not None:
                 if why := self._controllers.accept(name, taken.message):
                     self._rejected_out.publish(String(data=why))
-                    self.complain(name, why)
+                    self.complain(name, why, grave=True)
 
     def _drain(self) -> None:
         for subscription in self._inputs.values():

@@ -21,10 +21,12 @@ from rclpy.signals import SignalHandlerOptions
 from dial_core.errors import DialError
 from dial_ros.node import qos
 from dial_ros.node.compatibility import Compatibility
+from dial_ros.node.fault_log import FaultLog
 
-COMPLAINT_PERIOD_S = 5.0
 LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
-GOODBYE_S = 5.0  # for DDS to come down, less than the runner's patience
+GOODBYE_S = 3.0  # for the whole end, DDS included: `ros2 launch` sends SIGTERM 5 s after SIGINT
+
+END_WITH_PARENT = "DIAL_END_WITH_PARENT"  # environment variable: set to 1 by whoever starts a graph
 
 ParameterValue = bool | int | float | str
 
@@ -60,7 +62,7 @@ class DialNode(LifecycleNode):
         self.failure: str | None = None  # set when the node cannot go on; the process then ends with an error
         self.active = False
         self._jump_handle = None
-        self._complained_s: dict[str, float] = {}
+        self._fault_log = FaultLog()
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.declare_parameter("autostart", False, ParameterDescriptor(description="configure and activate at start", read_only=True))
         for key, parameter in self.PARAMETERS.items():
@@ -74,7 +76,7 @@ class DialNode(LifecycleNode):
         """Loads what is heavy and checks the contract."""
 
     def activate(self) -> None:
-        """Arms."""
+        """Begins the node's work."""
 
     def obstacle(self) -> str:
         """Why `activate` would be refused now, after what was heard since `configure`; empty: it would not."""
@@ -89,6 +91,10 @@ class DialNode(LifecycleNode):
 
     def cleanup(self) -> None:
         """Lets go of what `configure` made; also after a `configure` that failed half way, and again when the node ends."""
+
+    def summary(self) -> str:
+        """What an active node works with, for the log line at its activation."""
+        return ""
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         """Level (DiagnosticStatus.OK ...), message and values for /diagnostics."""
@@ -121,12 +127,11 @@ class DialNode(LifecycleNode):
         """A timer on the steady clock: it goes on when simulated time stands still."""
         return self.create_timer(period_s, callback, clock=self._steady_clock)
 
-    def complain(self, kind: str, why: str) -> None:
-        """Logs an error, each kind at most every five seconds of wall time."""
-        now_s = time.monotonic()
-        if now_s - self._complained_s.get(kind, -COMPLAINT_PERIOD_S) >= COMPLAINT_PERIOD_S:
-            self._complained_s[kind] = now_s
-            self.get_logger().error(why)
+    def complain(self, kind: str, why: str, grave: bool = False) -> None:
+        """Logs a fault that may repeat: a single one as info, a rate of them as a warning, a `grave` one as an error (see FaultLog)."""
+        if (said := self._fault_log.note(kind, why, time.monotonic(), grave)) is not None:
+            severity, text = said
+            getattr(self.get_logger(), severity)(text)
 
     def fail(self, why: str) -> None:
         """The node cannot go on: logs why and lets the process end with an error."""
@@ -153,11 +158,14 @@ class DialNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = self._attempt("activate", self._activate_unhindered)
         self.active = result is TransitionCallbackReturn.SUCCESS
+        if self.active:
+            self.get_logger().info(f"active{': ' + what if (what := self.summary()) else ''}")
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.active = False
-        return self._attempt("deactivate", self.deactivate)
+        result = self._attempt("deactivate", self.deactivate)
+        self.active = result is not TransitionCallbackReturn.SUCCESS  # one that failed leaves the lifecycle in `active`
+        return result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self.release()
@@ -209,6 +217,7 @@ class DialNode(LifecycleNode):
 
 def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -> int:
     """Runs a node until SIGINT, SIGTERM or its failure; the exit status: 0, or 1 if it failed or could not start."""
+    orphaned = _parent_watch()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -226,9 +235,23 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
             return 1
         while not stop and node.failure is None:
             executor.spin_once(timeout_sec=0.2)
+            if orphaned():
+                node.get_logger().warning("the process that started this node has ended: ending too")
+                break
         return 0 if node.failure is None else 1
     finally:
         _end(node, executor)
+
+
+def _parent_watch() -> Callable[[], bool]:
+    """Whether the process that started this one has ended since; always false unless it asked to be watched.
+
+    `ros2 launch` killed by SIGTERM or SIGKILL leaves its nodes running, and a robot with them.
+    """
+    if os.environ.get(END_WITH_PARENT) != "1":
+        return lambda: False
+    parent = os.getppid()
+    return lambda: os.getppid() != parent
 
 
 def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) -> bool:
@@ -244,12 +267,13 @@ def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) 
 def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
     """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye.
 
-    Fast DDS may wait for ever for shared memory that a killed process left: then the process ends all the same, and says where it was.
+    Fast DDS may wait for ever for shared memory that a killed process left: after GOODBYE_S the process ends all the same,
+    and says where it was.
     """
+    faulthandler.dump_traceback_later(GOODBYE_S, exit=True)
     if node.active:
         node.trigger_deactivate()
     node.release()
-    faulthandler.dump_traceback_later(GOODBYE_S, exit=True)
     executor.shutdown()
     node.destroy_node()
     rclpy.shutdown()

@@ -1,14 +1,15 @@
-"""How often something happens and what the transport lost, judged from stamps."""
+"""How often something happens, and how many messages of a stream were lost, estimated from stamps."""
 
 from collections import deque
 
 from dial_core.control.motion import NANOSECONDS
 
 WINDOW_S = 2.0
+RECENT_GAPS = 40  # from which the publisher's period is estimated
 
 
 class Rate:
-    """Events a second over the last two seconds of the clock that stamps them."""
+    """Events per second over the last two seconds of the clock that stamps them."""
 
     def __init__(self) -> None:
         self._times_ns: deque[int] = deque()
@@ -26,22 +27,22 @@ class Rate:
         return (len(self._times_ns) - 1) * NANOSECONDS / (self._times_ns[-1] - self._times_ns[0])
 
     def clear(self) -> None:
-        """Forgets all events (the clock jumped)."""
+        """Drops all events (the clock jumped)."""
         self._times_ns.clear()
 
 
 class StampedStream:
-    """The newest stamp of a stream and how many messages are missing from it."""
+    """The newest stamp of a stream and the number of messages missing from it."""
 
     def __init__(self) -> None:
         self.newest_ns: int | None = None
         self.lost = 0
-        self._gaps_ns: deque[int] = deque(maxlen=40)
+        self._gaps_ns: deque[int] = deque(maxlen=RECENT_GAPS)
 
     def take(self, stamp_ns: int) -> bool:
-        """Notes a message's stamp; False if it repeats the one before.
+        """Records a message's stamp; False if it repeats the previous one.
 
-        One publisher's messages come in order, so a stamp that goes back means that its clock did: the stream restarts.
+        Messages of one publisher arrive in order, so a stamp that goes back means that its clock did: the stream restarts.
         """
         if self.newest_ns is not None and stamp_ns < self.newest_ns:
             self.clear()
@@ -50,8 +51,7 @@ class StampedStream:
             return False
         if previous_ns is not None:
             self._gaps_ns.append(stamp_ns - previous_ns)
-            # The shortest recent gap is the driver's period; longer ones lack messages in between.
-            self.lost += max(round((stamp_ns - previous_ns) / min(self._gaps_ns)) - 1, 0)
+            self.lost += max(round((stamp_ns - previous_ns) / self._period_ns()) - 1, 0)
         return True
 
     def age_s(self, now_ns: int) -> float | None:
@@ -59,6 +59,15 @@ class StampedStream:
         return None if self.newest_ns is None else (now_ns - self.newest_ns) / NANOSECONDS
 
     def clear(self) -> None:
-        """Forgets the stamps (the clock jumped); the count of lost messages stays."""
+        """Drops the stamps (the clock jumped); the count of lost messages stays."""
         self.newest_ns = None
         self._gaps_ns.clear()
+
+    def _period_ns(self) -> int:
+        """The publisher's period: a low quantile of the recent gaps.
+
+        Not the shortest, which may be jitter (two frames stamped at once), and not the median, which on a link that loses
+        more than half of the messages is a multiple of the period. The first few gaps say too little for a low quantile.
+        """
+        gaps = sorted(self._gaps_ns)
+        return gaps[len(gaps) // 4 if len(gaps) >= 8 else len(gaps) // 2]

@@ -64,7 +64,7 @@ class Limits:
             self._take(read_description(message.data))
         except DialError as error:
             self.misfit = str(error)
-            self._node.complain("robot_description", self.misfit)
+            self._node.complain("robot_description", self.misfit, grave=True)
             return
         self.misfit = ""
 

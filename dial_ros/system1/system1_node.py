@@ -86,6 +86,9 @@ class System1Node(DialNode):
     def obstacle(self) -> str:
         return "; ".join(part.misfit for part in (self._senses, self._limits) if part and part.misfit)
 
+    def summary(self) -> str:
+        return f"model {self._contract.model_id}, strategy {self.value('strategy')}, limits from {self.value('limits_from')}"
+
     def activate(self) -> None:
         self._gate = ForesightGate(
             ForesightContract(self._contract.model_id, tuple(self._contract.foresight_shape), self.value("foresight_timeout"))
@@ -172,6 +175,7 @@ class System1Node(DialNode):
             self._carry_out(self._arming.instruct(message.instruction_id, self.now_ns()))
             self._instruction, self._foresight_refusal = message, ""
             self._gate.clear()
+        self.get_logger().info(f"instruction '{message.text}': {self._arming.state.value}, {self._arming.reason}")
         self._publish_status()
 
     def _on_foresight(self, message: LatentForesight) -> None:
@@ -236,7 +240,7 @@ class System1Node(DialNode):
             self._report.missed(replace(row, text=str(error)))
         except (NotFiniteError, ChunkTooLateError) as error:
             self._report.rejected(replace(row, text=str(error)))
-            self.complain(type(error).__name__, str(error))
+            self.complain(type(error).__name__, str(error), grave=isinstance(error, NotFiniteError))
 
     def _still_wanted(self, foresight: Foresight) -> bool:
         """Whether a chunk made with `foresight` may still move the robot."""

@@ -89,6 +89,9 @@ class System2Node(DialNode):
         self._service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         self._status_timer = self.every(0.2, self._publish_status)
 
+    def summary(self) -> str:
+        return f"model {self._contract.model_id}, at most {self.value('rate_hz'):g} foresights per second"
+
     def activate(self) -> None:
         self._camera.clear()
         self._camera.arrivals.lost = 0
@@ -145,6 +148,7 @@ class System2Node(DialNode):
             self._last_used_ns = None  # the first foresight for it comes from the very next frame
             self._instruction_out.publish(self._instruction)
             response.success, response.instruction_id = True, self._instruction.instruction_id
+            self.get_logger().info(f"instruction '{text}'")
             if unknown := self._session.unknown_words(text):
                 response.message = f"accepted, but the model has never seen: {', '.join(unknown)}"
                 self.get_logger().warning(f"instruction '{text}' {response.message}")
@@ -197,7 +201,7 @@ class System2Node(DialNode):
 
     def _refuse(self, kind: str, why: str) -> None:
         self._refusal = why
-        self.complain(kind, why)
+        self.complain(kind, why, grave=kind == NotFiniteError.__name__)
 
     # -- reports -------------------------------------------------------------------------------------------------
 

@@ -17,9 +17,8 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from dial_core.config import config_root
+from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.errors import DialError
-from dial_ros.bringup.graph import default_checkpoint
 from dial_ros.msg import System1Status
 from dial_ros.tools.demo_report import TrialFigures, figures, summary, write_json
 from dial_ros.tools.simulation import running_simulation
@@ -128,10 +127,11 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
     parser.add_argument("--limit-s", type=float, default=limit_s, help="simulated seconds until a trial counts as failed")
     parser.add_argument("--task", type=_task, default="", help="name in config/tasks or a YAML file; empty: the one of config/nodes")
-    parser.add_argument("--checkpoint", type=Path, default=default_checkpoint(), help="folder of the trained model")
+    named = "trained model: a folder, or a name such as dial_tiny"
+    parser.add_argument("--checkpoint", type=checkpoint_folder, default=DEFAULT_CHECKPOINT, help=named)
     parser.add_argument("--real-time-factor", type=float, default=1.0, help="simulated over wall time, at most; 0: as fast as it goes")
     parser.add_argument("--scene-camera", action="store_true", help="also film from the side (costs simulation speed)")
-    parser.add_argument("--out", type=Path, default=config_root().parent / out, help="folder for the results")
+    parser.add_argument("--out", type=Path, default=Path(out), help="folder for the results")
     return parser
 
 

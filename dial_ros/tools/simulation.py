@@ -1,11 +1,10 @@
 """A running sim graph with an operator for trials, as a context: the demo and the evaluation over ROS begin and end with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dial_core.errors import DialError
-from dial_ros.bringup.graph import NodeSpec, Value, graph
+from dial_ros.bringup.graph import Value, graph
 from dial_ros.tools.client import running
 from dial_ros.tools.trials import TrialOperator
 
@@ -25,18 +24,7 @@ def running_simulation(log_dir: Path, recording: bool, **chosen: Value) -> Itera
         DialError: a node died or did not become active; the message ends with its last log lines.
     """
     nodes = graph("sim", **chosen)
-    _require_checkpoint(nodes)
     with running(nodes, "sim", log_dir) as check_alive:
         operator = TrialOperator(str(chosen.get("camera", "ego")), recording, check_alive)
         operator.wait_until_ready(START_LIMIT_S)
         yield operator
-
-
-def _require_checkpoint(nodes: Sequence[NodeSpec]) -> None:
-    """A missing folder is told at once, not after the nodes have loaded torch."""
-    for node in nodes:
-        folder = Path(str(node.parameters.get("checkpoint", ".")))
-        if "checkpoint" in node.parameters and not (folder / "config.json").is_file():
-            raise DialError(
-                f"{folder} holds no checkpoint (no config.json). Train one with `dial train`, or name another: --checkpoint FOLDER"
-            )

@@ -116,7 +116,7 @@ def test_a_description_that_comes_later_and_does_not_fit_is_told_in_status_and_d
 def test_a_publisher_whose_messages_cannot_arrive_is_named_while_it_is_there(robot):
     deaf = robot.probe.create_publisher(LatentForesight, "foresight", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     robot.until(lambda: "qos//foresight" in robot.values(), "the publisher named")
-    assert "nothing goes between us and /probe on /foresight" in robot.values()["qos//foresight"]
+    assert "no messages between this node and /probe on /foresight" in robot.values()["qos//foresight"]
     assert "est effort publisher and reliable subscription" in robot.said.message
     robot.probe.destroy_publisher(deaf)
     robot.until(lambda: "qos//foresight" not in robot.values(), "the publisher gone")

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.task import load_task
-from dial_ros.bringup.graph import default_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_BYTES = 16_000_000
 
 
 def test_the_shipped_checkpoint_is_small_and_its_card_says_how_it_was_made():
-    folder = default_checkpoint()
+    folder = checkpoint_folder("dial_tiny")
     assert sum(file.stat().st_size for file in folder.iterdir()) < MAX_BYTES
     card = (folder / "README.md").read_text()
     for command in ("dial pretrain", "dial train"):
@@ -28,7 +28,7 @@ def test_the_shipped_checkpoint_is_small_and_its_card_says_how_it_was_made():
 
 
 def test_the_shipped_checkpoint_fits_the_robot_and_knows_every_word_of_the_task():
-    checkpoint = load_checkpoint(default_checkpoint())
+    checkpoint = load_checkpoint(checkpoint_folder("dial_tiny"))
     robot = load_embodiment("gr1")
     checkpoint.contract.require(robot, "ego")
     system2, system1 = System2Session(checkpoint), System1Session(checkpoint)

@@ -9,6 +9,7 @@ from typing import Protocol as Interface
 
 import numpy as np
 
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, Observation, TabletopArena
@@ -134,14 +135,14 @@ class PolicySource:
 
     @classmethod
     def parse(cls, text: str) -> PolicySource:
-        """`expert`, `random`, `replay:DATASET`, `tcp://HOST:PORT`, or a checkpoint folder, as the command line has it."""
+        """`expert`, `random`, `replay:DATASET`, `tcp://HOST:PORT`, or a checkpoint (folder or name), as the command line has it."""
         if text == "expert":
             return cls("expert")
         if text == "random":
             return cls("random")
         if text.startswith(REPLAY):
             return cls("replay", text.removeprefix(REPLAY))
-        return cls("checkpoint", text)
+        return cls("checkpoint", text if "/" in text or Path(text).exists() else str(checkpoint_folder(text)))
 
     def facts(self, protocol: Protocol) -> dict:
         """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its picture, seeds.

@@ -28,8 +28,8 @@ def test_a_trace_becomes_a_picture_beside_it_and_a_table_of_stages(tmp_path):
     assert "30.0" in result.output
 
 
-def test_an_unknown_strategy_is_refused_with_the_known_ones(tmp_path):
-    result = CliRunner().invoke(app, ["smoothness", str(tmp_path), "--strategies", "replace,average"])
+def test_an_unknown_strategy_is_refused_with_the_known_ones():
+    result = CliRunner().invoke(app, ["smoothness", "dial_tiny", "--strategies", "replace,average"])
     assert isinstance(result.exception, DialError)
     assert "no strategy average; choose from plain, replace, blend, ensemble, rtc" in str(result.exception)
 

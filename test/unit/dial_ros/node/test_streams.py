@@ -31,6 +31,29 @@ def test_gaps_in_the_stamps_are_lost_frames():
     assert stream.age_s(400 * MS) == pytest.approx(0.1)
 
 
+def test_two_frames_stamped_at_once_make_no_lost_frames():
+    stream = StampedStream()
+    stamps_ms = [33 * k for k in range(20)] + [33 * 19 + 3] + [33 * k for k in range(20, 60)]
+    for stamp_ms in stamps_ms:
+        stream.take(stamp_ms * MS)
+    assert stream.lost == 0
+
+
+def test_a_short_gap_at_the_very_beginning_makes_no_lost_frames():
+    stream = StampedStream()
+    for stamp_ms in (0, 3, 36, 69, 102, 135):
+        stream.take(stamp_ms * MS)
+    assert stream.lost == 0
+
+
+def test_losses_are_counted_on_a_link_that_loses_more_than_half():
+    stream = StampedStream()
+    kept = [k for k in range(400) if k % 5 in (0, 1)]  # periods of 1 and 4
+    for k in kept:
+        stream.take(50 * k * MS)
+    assert stream.lost == pytest.approx(kept[-1] + 1 - len(kept), abs=15)
+
+
 def test_a_stamp_that_goes_back_restarts_the_stream():
     stream = StampedStream()
     for stamp_ms in (9000, 9050, 10, 60):
