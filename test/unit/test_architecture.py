@@ -4,6 +4,7 @@ pytest test/unit/test_architecture.py
 """
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,13 @@ def imported_rooms(path: Path) -> set[str]:
     return rooms
 
 
+def imported_names(node: ast.AST) -> list[str]:
+    """Modules that a statement imports; none if it is no import."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(ROOT / "dial_core").parts[0].removesuffix(".py")
 
@@ -82,12 +90,23 @@ def test_ros_reaches_only_the_rooms_it_may(path):
     assert imported_rooms(path) <= allowed
 
 
+def test_control_computes_without_torch():
+    for path in python_files("dial_core/control"):
+        names = {name.split(".")[0] for node in ast.walk(ast.parse(path.read_text())) for name in imported_names(node)}
+        assert not names & {"torch", "transformers"}, path
+
+
+def test_every_path_in_the_architecture_document_exists():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    paths = re.findall(r"`((?:dial_core|dial_ros|test|config|launch)/[\w./*]*)`", text)
+    assert len(paths) > 15
+    assert not [path for path in paths if not list(ROOT.glob(path))]
+
+
 def test_the_core_knows_nothing_of_ros():
     for path in python_files("dial_core"):
         for node in ast.walk(ast.parse(path.read_text())):
-            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            assert not any(name.split(".")[0] in {"rclpy", "dial_ros"} for name in names), path
+            assert not any(name.split(".")[0] in {"rclpy", "dial_ros"} for name in imported_names(node)), path
 
 
 @pytest.mark.parametrize("path", python_files("dial_core", "dial_ros", "test"), ids=lambda p: str(p.relative_to(ROOT)))
