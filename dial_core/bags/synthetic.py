@@ -3,7 +3,7 @@
 Everything follows from the time, so that what a conversion should give is known exactly.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,7 @@ def record(
     folder: Path,
     seconds: float = 5.0,
     topics: Sequence[str] = (IMAGE, JOINTS, COMMANDS),
+    cameras: Mapping[str, Callable[[int], np.ndarray]] | None = None,
     frame_ms: int = 50,
     drop: Callable[[str, int], bool] = lambda topic, stamp_ns: False,
     change: Callable[[str, int, bytes], bytes] = lambda topic, stamp_ns, data: data,
@@ -90,18 +91,22 @@ def record(
     """Writes a bag of `seconds` [s] that begins at 1 s: joints at 100 Hz, commands at 20 Hz, a frame every `frame_ms` [ms].
 
     Args:
+        cameras: stamp [ns] -> pixels by topic, instead of `picture` on IMAGE.
         drop: (topic, time since the begin [ns]) -> whether a message is left out.
         change: (topic, time since the begin [ns], bytes) -> the bytes that are written.
         facts: instead of those of a successful episode.
     """
-    described = [Topic(name, KINDS[name], STORE.generate_msgdef(KINDS[name], ros_version=2)[0]) for name in topics]
+    cameras = {IMAGE: picture} if cameras is None else cameras
+    topics = [*cameras, *(name for name in topics if name != IMAGE)] if IMAGE in topics else list(topics)
+    kinds = KINDS | dict.fromkeys(cameras.keys() - {IMAGE}, KINDS[IMAGE])
+    described = [Topic(name, kinds[name], STORE.generate_msgdef(kinds[name], ros_version=2)[0]) for name in topics]
     told = {"instruction": "put the can on the plate", "outcome": "success", "embodiment": "gr1"} | facts
     writer = BagWriter(folder, described, told)
     make: dict[str, tuple[int, Callable[[int], bytes]]] = {
         JOINTS: (10, joint_bytes),
-        IMAGE: (frame_ms, image_bytes),
         COMMANDS: (50, command_bytes),
     }
+    make |= {topic: (frame_ms, lambda stamp_ns, show=show: image_bytes(stamp_ns, show(stamp_ns))) for topic, show in cameras.items()}
     start_ns = 1000 * MS
     for step in range(round(seconds * 1000)):
         stamp_ns = start_ns + step * MS

@@ -12,6 +12,7 @@ from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
 from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.observation.camera_view import CameraView
 from dial_core.training.augmentation import ImageAugmentation
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.streams import Pixels
@@ -32,7 +33,8 @@ class _Frames(Dataset):
     """Sample k: the two views of a random frame, as training draws them."""
 
     def __init__(self, dataset: LeRobotDataset, size_px: int, horizon: int, count: int) -> None:
-        self.views = Pixels(dataset, AUGMENTATION, size_px, size_px)
+        camera = dataset.cameras[0]
+        self.views = Pixels(dataset, AUGMENTATION, camera, CameraView(name=camera, height=size_px, width=size_px))
         spans = dataset.episodes
         self.last = np.repeat([span.first + span.length - 1 for span in spans], [span.length for span in spans])
         self.mixture = Mixture({"frames": len(self.last)}, {"frames": 1.0}, seed=0)

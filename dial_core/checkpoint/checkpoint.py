@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
 from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 CONFIG, WEIGHTS, NORMALISATION, CONTRACT, CARD = "config.json", "model.safetensors", "normalisation.json", "contract.json", "README.md"
@@ -45,14 +46,18 @@ class Checkpoint:
     contract: Contract
 
 
-def make_contract(arch: Architecture, embodiment: Embodiment, camera: str, model_id: str) -> Contract:
-    """The contract of a model trained for a robot and one of its cameras."""
+def make_contract(arch: Architecture, embodiment: Embodiment, views: Sequence[CameraView], model_id: str) -> Contract:
+    """The contract of a model trained for a robot and these views of its cameras, that of both systems first."""
+    first, *further = views
     return Contract(
         embodiment=embodiment.name,
         joint_names=embodiment.joint_names,
-        camera=camera,
-        height=arch.image.height,
-        width=arch.image.width,
+        camera=first.name,
+        height=first.height,
+        width=first.width,
+        crop=first.crop,
+        fit=first.fit,
+        further_cameras=tuple(further),
         rate_hz=embodiment.rate_hz,
         horizon=arch.horizon,
         state_dim=embodiment.state_dim,
@@ -68,7 +73,7 @@ def save_checkpoint(
     tokenizer: PreTrainedTokenizerBase,
     normaliser: Normaliser,
     embodiment: Embodiment,
-    camera: str = "ego",
+    views: Sequence[CameraView] = (),
     card: str = "",
     dtype: torch.dtype = torch.float32,
     weights: dict[str, torch.Tensor] | None = None,
@@ -81,7 +86,7 @@ def save_checkpoint(
         tokenizer: of its prompts.
         normaliser: of its state and action vectors.
         embodiment: the robot it was trained for.
-        camera: the robot's camera it looks through.
+        views: how it sees the robot's cameras, that of both systems first; none: all of the embodiment's first camera.
         card: text of the model card.
         dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
         weights: the model's state dict, where training has left the model itself in pieces.
@@ -104,7 +109,9 @@ def save_checkpoint(
         with quiet_loading():
             model.save_pretrained(staging, state_dict=state)
         tokenizer.save_pretrained(staging)
-        contract = make_contract(model.arch, embodiment, camera, model_id(staging))
+        views = views or (view_of(model.arch, embodiment.cameras[0].name),)
+        contract = make_contract(model.arch, embodiment, views, model_id(staging))
+        _check_contract(path, model.arch, contract)
         (staging / NORMALISATION).write_text(json.dumps(normaliser.to_dict()) + "\n")
         (staging / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n")
         (staging / CARD).write_text(card or _plain_card(contract))
@@ -175,7 +182,12 @@ def make_random_checkpoint(
     mean[joints] = robot.home_position
     normaliser = Normaliser(mean, spread, mean, spread, raw=np.zeros(robot.state_dim, bool))
     card = f"# Random weights\n\nPreset {preset}, seed {seed}. Not trained: for tests of the plumbing only.\n"
-    return save_checkpoint(path, model, tiny_tokenizer(), normaliser, robot, camera, card, torch.float16)
+    return save_checkpoint(path, model, tiny_tokenizer(), normaliser, robot, (view_of(model.arch, camera),), card, torch.float16)
+
+
+def view_of(arch: Architecture, camera: str) -> CameraView:
+    """A camera's view at the model's resolution, cropped in its centre if the aspect ratio differs."""
+    return CameraView(name=camera, height=arch.image.height, width=arch.image.width)
 
 
 def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodiment | None) -> None:
@@ -196,12 +208,18 @@ def _check_contract(path: Path, arch: Architecture, contract: Contract) -> None:
         "horizon": arch.horizon,
         "action_dim": arch.action_dim,
         "foresight_shape": arch.intent_shape,
-        "height": arch.image.height,
-        "width": arch.image.width,
     }
     wrong = [
         f"{key} {getattr(contract, key)}, the model's is {value}" for key, value in computed.items() if getattr(contract, key) != value
     ]
+    size = (arch.image.height, arch.image.width)
+    wrong += [
+        f"camera '{view.name}' {view.height}x{view.width}, the model's images are {size[0]}x{size[1]}"
+        for view in contract.views
+        if (view.height, view.width) != size
+    ]
+    if len(contract.views) >= arch.image_types:
+        wrong.append(f"{len(contract.views)} cameras, the model has room for {arch.image_types - 1}")
     if wrong:
         raise DialError(f"{path / CONTRACT} was made for another model: {'; '.join(wrong)}; restore the folder")
 

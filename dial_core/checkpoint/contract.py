@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dial_core.config import Config
 from dial_core.errors import DialError
-from dial_core.observation.camera_view import CameraView
+from dial_core.observation.camera_view import Box, CameraView, Fit
 from dial_core.robot.embodiment import Embodiment
 
 
@@ -16,7 +16,7 @@ class Contract(Config):
         joint_names: in vector order.
         camera: name of the camera that both systems see.
         height, width: of its images as the model gets them [px].
-        crop: the part of the camera's picture that the model sees; see `views.CameraView`.
+        crop, fit: which part of the camera's image the model sees, as in `CameraView`.
         further_cameras: views that System-1 gets beside it, in this order.
         rate_hz: of the actions in a chunk.
         horizon: actions in a chunk.
@@ -31,7 +31,8 @@ class Contract(Config):
     camera: str
     height: int
     width: int
-    crop: tuple[float, float, float, float] | None = None
+    crop: Box | None = None
+    fit: Fit = "crop"
     further_cameras: tuple[CameraView, ...] = ()
     rate_hz: float
     horizon: int
@@ -43,7 +44,7 @@ class Contract(Config):
     @property
     def views(self) -> tuple[CameraView, ...]:
         """How the model sees each camera, the one of both systems first."""
-        first = CameraView(name=self.camera, height=self.height, width=self.width, crop=self.crop)
+        first = CameraView(name=self.camera, height=self.height, width=self.width, crop=self.crop, fit=self.fit)
         return (first, *self.further_cameras)
 
     def require(self, embodiment: Embodiment, camera: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from dial_core.checkpoint.checkpoint import quiet_loading, save_checkpoint
+from dial_core.checkpoint.checkpoint import quiet_loading, save_checkpoint, view_of
 from dial_core.checkpoint.contract import Contract
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
@@ -65,7 +65,7 @@ def transplant(
     card = f"# {preset}, to begin with\n\n{len(taken)} tensors from {source}; {rest}.\n"
     words = _own_tokenizer(Path(source), model.arch) if ours and tokenizer is None else _tokenizer(tokenizer or source)
     unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
-    contract = save_checkpoint(path, model, words, unknown, robot, camera, card, model.dtype)
+    contract = save_checkpoint(path, model, words, unknown, robot, (view_of(model.arch, camera),), card, model.dtype)
     return Transplant(contract, fresh)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from dial_core.cli.import_report import print_import
 from dial_core.cli.options import Checkpoint, Task, Workers, console
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
@@ -39,7 +40,7 @@ def convert_bag(
     command goes on where it was.
     """
     from dial_core.errors import DialError
-    from dial_core.importers.bag.conversion import Conversion, convert_bags
+    from dial_core.importers.bag.conversion import BagConversion, convert_bags
     from dial_core.importers.bag.resampling import Resampling
 
     if len(sources) < 2:
@@ -50,12 +51,8 @@ def convert_bag(
     *bags, out = sources
     named = tuple(name.strip() for name in cameras.split(",") if name.strip())
     resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s, tail_s=tail_s)
-    reports = convert_bags(bags, out, Conversion(embodiment, named, instruction, failures, resampling), workers)
-    for report in reports:
-        if not report.episodes:
-            console.print(f"[yellow]{report.name}[/]: {report.reason}", highlight=False)
-    episodes = sum(len(report.episodes) for report in reports)
-    console.print(f"[bold]{episodes}[/] episodes in {out}; look at {out / 'report/report.md'} before you train", highlight=False)
+    report = convert_bags(bags, out, BagConversion(embodiment, named, instruction, failures, resampling), workers)
+    print_import(report, out, "bags")
 
 
 def repair(bags: Bags) -> None:

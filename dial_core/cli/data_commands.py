@@ -12,6 +12,7 @@ from rich.table import Column, Table
 
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.bag_commands import convert_app
+from dial_core.cli.import_report import print_import
 from dial_core.cli.options import Task, Workers, console, results
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
@@ -21,7 +22,10 @@ data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, check, join
 Dataset = Annotated[Path, typer.Argument(help="Dataset folder.", show_default=False)]
 SourcesAndOut = Annotated[list[Path], typer.Argument(help="SRC... DST: what to read, and at last the dataset to make.", show_default=False)]
 ImageSize = Annotated[int, typer.Option(min=0, help="Height and width of the images [px]; 0: the embodiment's camera's.")]
-FitOption = Annotated[str, typer.Option("--fit", help="pad: keep all of the view; crop: fill the image; stretch.")]
+FitOption = Annotated[
+    str,
+    typer.Option("--fit", help="For other aspect ratios. crop: the centre; pad: all, with black bars; stretch."),
+]
 
 
 @convert_app.command("lerobot")
@@ -30,7 +34,7 @@ def convert_lerobot(
     mapping: Annotated[str, typer.Option(help="How its parts are named: by name in config/sources/, or a path.")] = "by_name",
     embodiment: Annotated[str, typer.Option(help="The robot it is of; empty: the mapping's.")] = "",
     actions: Annotated[str, typer.Option(help="recorded, or next: the state one step later.")] = "recorded",
-    fit: FitOption = "pad",
+    fit: FitOption = "crop",
     instruction: Annotated[str, typer.Option(help="For all episodes; empty: their own.")] = "",
     image_size: ImageSize = 0,
     workers: Workers = 2,
@@ -46,7 +50,7 @@ def convert_lerobot(
 
     folders, out = _sources_and_out(sources)
     settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size)  # type: ignore[arg-type]
-    _tell(run(folders, out, settings, workers), out)
+    print_import(run(folders, out, settings, workers), out, "episodes")
 
 
 @convert_app.command("egodex")
@@ -66,7 +70,8 @@ def convert_egodex(
     from dial_core.importers.egodex.egodex_conversion import convert_egodex as run
 
     folders, out = _sources_and_out(sources)
-    _tell(run(folders, out, EgoDexConversion(frame, min_confidence, fit, image_size), workers), out)  # type: ignore[arg-type]
+    settings = EgoDexConversion(frame, min_confidence, fit, image_size)  # type: ignore[arg-type]
+    print_import(run(folders, out, settings, workers), out, "recordings")
 
 
 @data_app.command()
@@ -216,15 +221,6 @@ def _tell_drift(dataset: Path, checkpoint: Path) -> None:
     far = sum(drift.far for drift in drifts)
     advice = "recompute them (recipe: `statistics: recomputed`)" if far else "reuse them (recipe: `statistics: reused`)"
     results.print(f"[bold]{far}[/] of {len(drifts)} dimensions lie far from the checkpoint's statistics: {advice}", highlight=False)
-
-
-def _tell(report, out: Path) -> None:
-    for name, reason in report.left_out.items():
-        console.print(f"[yellow]{name}[/]: {reason}", highlight=False)
-    console.print(
-        f"[bold]{report.converted}[/] episodes in {out}, {len(report.left_out)} left out; `dial data check {out}` looks at them",
-        highlight=False,
-    )
 
 
 def _parts(parts) -> str:

@@ -12,6 +12,7 @@ from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.lerobot import ACTION_MASK, LeRobotDataset, camera_key, write_dataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.lerobot_source import LeRobotSource, SourceEpisode
+from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video import cut
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
@@ -72,7 +73,7 @@ def write_chosen(chosen: Sequence[tuple[LeRobotSource, SourceEpisode]], out: Pat
     robot = embodiment_of(first)
     head = robot.cameras[0].name
     paths = [work / f"{number:06d}.npz" for number in range(len(chosen))]
-    write_dataset(out, paths, robot, shapes.pop(head), shapes)
+    write_dataset(out, paths, robot, shapes.pop(head), shapes, read_stored_views(first.folder))
     shutil.rmtree(work)
 
 
@@ -137,6 +138,7 @@ def _require_alike(first: LeRobotSource, other: LeRobotSource) -> None:
         "rate [Hz]": (first.rate_hz, other.rate_hz),
         "dimensions": (first.features["observation.state"].get("names"), other.features["observation.state"].get("names")),
         "cameras": (camera_shapes(first), camera_shapes(other)),
+        "views of the cameras": (read_stored_views(first.folder), read_stored_views(other.folder)),
     }
     differences = [f"{what}: {a} and {b}" for what, (a, b) in pairs.items() if a != b]
     if differences:

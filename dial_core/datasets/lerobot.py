@@ -22,8 +22,10 @@ from pyarrow import parquet
 from dial_core.datasets.episodes import StoredEpisode, has_action_mask, load_episode
 from dial_core.datasets.lerobot_meta import info_of, modality_of, tasks_table
 from dial_core.datasets.statistics import Statistics, merge, statistics_of
+from dial_core.datasets.stored_views import read_stored_views, write_stored_views
 from dial_core.datasets.video import concatenate, read_frames, read_video
 from dial_core.errors import DialError
+from dial_core.observation.camera_view import StoredView
 from dial_core.robot.embodiment import Embodiment
 
 EPISODES_PER_FILE = 500
@@ -36,6 +38,7 @@ def write_dataset(
     embodiment: Embodiment,
     frame_shape: tuple[int, int],
     more_cameras: Mapping[str, tuple[int, int]] | None = None,
+    stored_views: Mapping[str, StoredView] | None = None,
 ) -> None:
     """Packs stored episodes, in the order given, as a LeRobot v3 dataset at `folder`, which appears complete or not at all.
 
@@ -43,6 +46,7 @@ def write_dataset(
         episodes: files of `save_episode` or `store_episode`.
         frame_shape: (height, width) [pixel] of the first camera's frames.
         more_cameras: those of the further cameras, by name; every episode has their videos.
+        stored_views: how frames were fitted, by camera; without an entry they are the camera's own images.
     """
     if not episodes:
         raise DialError(f"No episode to write to {folder}; collect at least one successful demonstration.")
@@ -76,6 +80,7 @@ def write_dataset(
         "modality": modality_of(embodiment, {name: camera_key(name) for name in shapes}),
     }.items():
         (partial / f"meta/{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_stored_views(partial, stored_views or {})
     if folder.exists():
         shutil.rmtree(folder)
     partial.rename(folder)
@@ -164,7 +169,10 @@ def _write_parquet(path: Path, table: pyarrow.Table) -> None:
 
 @dataclass(frozen=True)
 class EpisodeSpan:
-    """Where one episode lies: rows `first` .. `first + length - 1`, and the same frames in `video` from `video_first`."""
+    """Where one episode lies: rows `first` .. `first + length - 1`, and the same frames in each video of `videos`.
+
+    `videos`: by camera name, the file and its first frame of the episode; the first camera's are `video` and `video_first`.
+    """
 
     first: int
     length: int
@@ -172,8 +180,17 @@ class EpisodeSpan:
     task_index: int
     seed: int
     facts: dict
-    video: Path
-    video_first: int
+    videos: dict[str, tuple[Path, int]]
+
+    @property
+    def video(self) -> Path:
+        """The first camera's video file."""
+        return next(iter(self.videos.values()))[0]
+
+    @property
+    def video_first(self) -> int:
+        """The episode's first frame in it."""
+        return next(iter(self.videos.values()))[1]
 
 
 class LeRobotDataset:
@@ -189,7 +206,16 @@ class LeRobotDataset:
         if self.info["codebase_version"] != "v3.0":
             raise DialError(f"{folder} has LeRobot version {self.info['codebase_version']}; supported: v3.0.")
         self.rate_hz = float(self.info["fps"])
-        self.video_key = next(key for key in self.info["features"] if key.startswith("observation.images."))
+        keys = [key for key in self.info["features"] if key.startswith(camera_key(""))]
+        if not keys:
+            raise DialError(f"{folder} has no camera: no feature in {info} begins with {camera_key('')}")
+        self.cameras = tuple(key.removeprefix(camera_key("")) for key in keys)
+        self.video_key = keys[0]
+
+    @cached_property
+    def stored_views(self) -> dict[str, StoredView]:
+        """How frames were fitted when they were stored, by camera; no entry: the camera's own images."""
+        return read_stored_views(self.folder)
 
     @cached_property
     def _frames(self) -> pyarrow.Table:
@@ -230,8 +256,6 @@ class LeRobotDataset:
         return [self._span(row, task_index) for row in rows]
 
     def _span(self, row: dict, task_index: dict[str, int]) -> EpisodeSpan:
-        key = f"videos/{self.video_key}"
-        name = f"chunk-{row[f'{key}/chunk_index']:03d}/file-{row[f'{key}/file_index']:03d}.mp4"
         return EpisodeSpan(
             first=row["dataset_from_index"],
             length=row["length"],
@@ -239,13 +263,16 @@ class LeRobotDataset:
             task_index=task_index[row["tasks"][0]],
             seed=row["seed"],
             facts=json.loads(row["facts"]),
-            video=self.folder / key / name,
-            video_first=round(row[f"{key}/from_timestamp"] * self.rate_hz),
+            videos={camera: self._video(row, f"videos/{camera_key(camera)}") for camera in self.cameras},
         )
 
-    def frames(self, span: EpisodeSpan) -> np.ndarray:
-        """All frames of one episode, uint8 (T, H, W, 3)."""
-        return read_frames(span.video, span.video_first, span.length, self.rate_hz)
+    def _video(self, row: dict, key: str) -> tuple[Path, int]:
+        name = f"chunk-{row[f'{key}/chunk_index']:03d}/file-{row[f'{key}/file_index']:03d}.mp4"
+        return self.folder / key / name, round(row[f"{key}/from_timestamp"] * self.rate_hz)
+
+    def frames(self, span: EpisodeSpan, camera: str = "") -> np.ndarray:
+        """All frames of one episode, uint8 (T, H, W, 3); `camera`: by name, the first one if empty."""
+        return read_frames(*span.videos[camera or self.cameras[0]], span.length, self.rate_hz)
 
     def all_frames(self) -> Iterator[np.ndarray]:
         """Every frame of the dataset in order, uint8 (H, W, 3)."""

@@ -14,7 +14,7 @@ import numpy as np
 from dial_core.errors import DialError
 
 # At 96x96 chroma subsampling smears a can's colour over its neighbours: full chroma, and hardly any quantisation.
-_PIXEL_FORMAT = "yuv444p"
+_CODEC, _PIXEL_FORMAT = "libx264", "yuv444p"
 # No B-frames: packets are in order of display, which `concatenate` relies on. One thread: workers run side by side.
 _OPTIONS: dict[str, object] = {"crf": "8", "preset": "veryfast", "bf": "0", "threads": "1"}
 # A camera's full picture is shrunk before a model sees it, which hides what is lost: 0.8 of 255 on average, as with crf 14
@@ -45,16 +45,16 @@ def _encode(
     file: IO[bytes],
     frames: Iterable[np.ndarray],
     rate_hz: float,
-    pixel_format: str = _PIXEL_FORMAT,
+    pixel_format: str = "",
     options: dict[str, object] | None = None,
 ) -> None:
     with av.open(file, "w", format="mp4") as container:
         stream = None
         for frame in frames:
             if stream is None:
-                stream = container.add_stream("libx264", rate=round(rate_hz))
+                stream = container.add_stream(_CODEC, rate=round(rate_hz))
                 stream.height, stream.width = frame.shape[:2]
-                stream.pix_fmt = pixel_format
+                stream.pix_fmt = pixel_format or _PIXEL_FORMAT
                 by_size = _LARGE_OPTIONS if stream.height * stream.width > _LARGE_PIXELS else _OPTIONS
                 stream.options = {**(options or by_size), "g": str(round(rate_hz))}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))

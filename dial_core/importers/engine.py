@@ -1,11 +1,16 @@
-"""What all conversions do: episode after episode over processes, what fails is named and left out, interrupted work goes on."""
+"""The engine of all imports: job after job over processes, resumable, with a report, packed into one dataset.
+
+A job is what can fail alone: a bag, an episode, a recording. It stores its episodes in `<out>.episodes/` and, when they are
+complete, its report beside them; an import that is run again takes up what has a report and repeats the rest.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +18,162 @@ import numpy as np
 
 from dial_core.datasets.lerobot import write_dataset
 from dial_core.errors import DialError
+from dial_core.files.disk_space import DiskFullError, disk_errors, require_free
 from dial_core.files.fingerprint import require_same
 from dial_core.jobs.progress import progress_bar
-from dial_core.jobs.workers import run_jobs
+from dial_core.jobs.workers import JobResult, run_jobs
+from dial_core.observation.camera_view import CameraView, StoredView
 from dial_core.robot.embodiment import Embodiment
+
+Size = tuple[int, int]  # height and width [px]
 
 
 @dataclass(frozen=True)
-class EpisodeJob:
-    """One episode to convert into `file`.
+class ImportJob:
+    """One thing to import.
 
     Attributes:
+        name: in reports.
         source: folder or file that it comes from.
         key: which one of the source.
-        settings: of the conversion, plain values.
+        folder: where episodes and report go.
+        stem: of their file names, unique in the folder.
+        settings: of the import, plain values.
     """
 
     name: str
     source: str
     key: int
-    file: str
+    folder: str
+    stem: str
     settings: Any = None
+
+    def episode(self, piece: int = 0) -> Path:
+        """File of the job's episode number `piece`."""
+        return Path(self.folder) / f"{self.stem}-{piece:02d}.npz"
+
+    @property
+    def report(self) -> Path:
+        """File of the job's report; where it is, all episodes are complete."""
+        return Path(self.folder) / f"{self.stem}.json"
 
 
 @dataclass
-class ConversionReport:
-    """How many episodes were converted, and why the others were not: reason by episode name."""
+class JobReport:
+    """What became of one job.
 
-    converted: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
+    Attributes:
+        episodes: file names of its episodes; without any, `reason` says why.
+        excluded: it was left out on purpose (an operator's failure), not because it could not be read.
+        rejected: what of it was not used though it gave episodes, a sentence each.
+        source_sizes: of the images that its frames were made from, by camera.
+        details: the importer's own findings, JSON values.
+    """
+
+    name: str
+    episodes: list[str] = field(default_factory=list)
+    reason: str = ""
+    excluded: bool = False
+    rejected: list[str] = field(default_factory=list)
+    source_sizes: dict[str, Size] = field(default_factory=dict)
+    details: dict = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Writes it to `path`, complete or not at all."""
+        partial_file = path.with_suffix(".partial")
+        partial_file.write_text(json.dumps(asdict(self)))
+        partial_file.rename(path)
+
+    @classmethod
+    def load(cls, path: Path) -> JobReport:
+        """Reads what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
 
 
-def convert_episodes(
-    work: Callable[[EpisodeJob], None],
-    jobs: Sequence[EpisodeJob],
+@dataclass(frozen=True)
+class ImportReport:
+    """What became of all jobs, in their order."""
+
+    jobs: tuple[JobReport, ...]
+
+    @property
+    def episodes(self) -> int:
+        """Number of episodes in the dataset."""
+        return sum(len(job.episodes) for job in self.jobs)
+
+    @property
+    def converted(self) -> int:
+        """Number of jobs that gave an episode."""
+        return sum(bool(job.episodes) for job in self.jobs)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """Reason by name of the jobs that gave nothing."""
+        return {job.name: job.reason for job in self.jobs if not job.episodes}
+
+    @property
+    def failed(self) -> int:
+        """Number of jobs that gave nothing, though nobody wanted them left out."""
+        return sum(not job.episodes and not job.excluded for job in self.jobs)
+
+    @property
+    def rejected(self) -> dict[str, list[str]]:
+        """What was not used of the jobs that gave episodes, by name."""
+        return {job.name: job.rejected for job in self.jobs if job.episodes and job.rejected}
+
+
+Work = Callable[[ImportJob], JobReport]
+
+
+def work_folder(out: Path) -> Path:
+    """Where the jobs of an import into `out` leave their episodes until the dataset is written."""
+    return out.with_name(f"{out.name}.episodes")
+
+
+def import_jobs(
+    work: Work,
+    jobs: Sequence[ImportJob],
     out: Path,
-    embodiment: Embodiment,
+    robot: Embodiment,
+    views: Sequence[CameraView],
     fingerprint: dict,
     workers: int,
-    title: str,
-) -> ConversionReport:
-    """Converts all jobs into a dataset at `out`, with `meta/conversion.json`; episodes that fail are reported, not fatal.
+    finish: Callable[[Path, list[JobReport]], None] = lambda folder, reports: None,
+) -> ImportReport:
+    """Runs all jobs and packs their episodes into a dataset at `out`, with `meta/conversion.json`.
+
+    A job that fails is reported with its reason and does not stop the others. Interrupted, or stopped by a full disk, the
+    same call resumes.
 
     Args:
-        work: importable by name; writes the job's file or raises DialError with the reason.
-        jobs: in the order of the dataset; their files lie in `<out>.episodes/` (`episode_file`).
-        fingerprint: settings that an interrupted conversion must have in common with this one.
+        work: importable by name; stores the job's episodes, or raises DialError with the reason.
+        jobs: in the order of the dataset.
+        views: how the stored frames were fitted, the first camera first.
+        fingerprint: settings that an interrupted import must share with this one.
+        finish: called with the work folder and all reports when the dataset is written, before the folder goes.
 
     Raises:
-        DialError: `out` exists, or not one episode could be converted.
+        DialError: `out` exists, not one episode could be imported, or the disk is full.
     """
     if out.exists():
-        raise DialError(f"{out} exists already; choose another folder, or delete it to convert anew.")
-    folder = _work_folder(out)
+        raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
+    folder = work_folder(out)
     require_same(folder, fingerprint)
-    report = ConversionReport()
-    todo = [job for job in jobs if not Path(job.file).exists()]
-    with progress_bar(title, len(jobs), len(jobs) - len(todo)) as advance:
-        for result in run_jobs(work, todo, workers):
-            if result.error:
-                report.left_out[result.job.name] = _reason(result.error)
-            advance(1, f"{len(report.left_out)} left out")
-    paths = [Path(job.file) for job in jobs if Path(job.file).exists()]
+    reports = _run(work, jobs, workers)
+    paths = [folder / name for report in reports for name in report.episodes]
     if not paths:
-        reasons = "\n".join(f"  {name}: {reason}" for name, reason in list(report.left_out.items())[:10])
-        raise DialError(f"not one episode could be converted:\n{reasons}")
-    camera = embodiment.cameras[0]
-    write_dataset(out, paths, embodiment, (camera.height, camera.width))
-    report.converted = len(paths)
-    (out / "meta/conversion.json").write_text(
-        json.dumps({**fingerprint, "converted": report.converted, "left_out": report.left_out}, indent=2) + "\n"
-    )
+        raise DialError("not one episode could be converted:\n" + _reasons(reports))
+    require_free(out.parent, sum(path.stat().st_size for path in paths), f"packing {len(paths)} episodes into {out.name}")
+    shapes = {view.name: (view.height, view.width) for view in views}
+    first = views[0].name
+    with disk_errors(out.parent, f"the dataset {out.name}"):
+        write_dataset(out, paths, robot, shapes.pop(first), shapes, _stored_views(views, reports))
+        result = ImportReport(tuple(reports))
+        note = {**fingerprint, "converted": result.converted, "left_out": result.left_out, "rejected": result.rejected}
+        (out / "meta/conversion.json").write_text(json.dumps(note, indent=2) + "\n")
+        finish(folder, reports)
     shutil.rmtree(folder)
-    return report
-
-
-def episode_file(out: Path, number: int) -> str:
-    """Where episode `number` of a conversion into `out` lies until the dataset is written."""
-    return str(_work_folder(out) / f"{number:06d}.npz")
+    return result
 
 
 def require_finite_episode(states: np.ndarray, actions: np.ndarray, names: Sequence[str]) -> None:
@@ -107,18 +190,64 @@ def require_finite_episode(states: np.ndarray, actions: np.ndarray, names: Seque
 
 
 def sized(embodiment: Embodiment, image_size: int) -> Embodiment:
-    """The embodiment with cameras of `image_size` x `image_size` [pixel]; 0 leaves them as they are."""
+    """The embodiment with cameras of `image_size` x `image_size` [px]; 0 leaves them as they are."""
     if not image_size:
         return embodiment
     cameras = tuple(camera.model_copy(update={"height": image_size, "width": image_size}) for camera in embodiment.cameras)
     return embodiment.model_copy(update={"cameras": cameras})
 
 
-def _work_folder(out: Path) -> Path:
-    return out.with_name(f"{out.name}.episodes")
+def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> list[JobReport]:
+    """The reports of all jobs, those of an earlier call included."""
+    done = {job.stem: JobReport.load(job.report) for job in jobs if job.report.exists()}
+    with progress_bar("convert", len(jobs), len(done)) as advance:
+        for result in run_jobs(partial(_attempt, work), [job for job in jobs if job.stem not in done], workers):
+            done[result.job.stem] = _report_of(result)
+            failed = sum(not report.episodes and not report.excluded for report in done.values())
+            advance(1, f"{failed} of {len(done)} could not be converted")
+    return [done[job.stem] for job in jobs]
 
 
-def _reason(error: str) -> str:
-    """The last line of a traceback, without the class of our own errors."""
-    last = error.strip().splitlines()[-1]
-    return last.removeprefix("dial_core.errors.DialError: ") if "DialError" in last else f"crashed: {last}"
+def _attempt(work: Work, job: ImportJob) -> JobReport | DiskFullError:
+    """The job's report, with the reason if it could not be imported; a full disk is no fault of the job's."""
+    try:
+        with disk_errors(Path(job.folder), f"the episodes of {job.name}"):
+            report = work(job)
+            report.save(job.report)
+            return report
+    except DiskFullError as error:
+        return error
+    except DialError as error:
+        return JobReport(job.name, reason=str(error).replace(f"{job.source}: ", ""))
+
+
+def _report_of(result: JobResult) -> JobReport:
+    if isinstance(result.value, DiskFullError):
+        raise result.value
+    if result.error:
+        last = result.error.strip().splitlines()[-1]
+        return JobReport(result.job.name, reason=f"the importer failed: {last}")
+    return result.value
+
+
+def _stored_views(views: Sequence[CameraView], reports: Sequence[JobReport]) -> dict[str, StoredView]:
+    """Of the cameras whose frames were not stored as they came."""
+    stored = {}
+    for view in views:
+        sizes = sorted({tuple(report.source_sizes[view.name]) for report in reports if view.name in report.source_sizes})
+        if sizes and (sizes != [(view.height, view.width)] or view.crop is not None):
+            stored[view.name] = StoredView(**view.model_dump(), source_sizes=tuple(sizes))
+    return stored
+
+
+def _reasons(reports: Sequence[JobReport], most: int = 20) -> str:
+    """One line a reason, with the jobs that it concerns."""
+    by_reason: dict[str, list[str]] = {}
+    for report in reports:
+        by_reason.setdefault(report.reason or "no reason given", []).append(report.name)
+    lines = [f"  {_some(names)}: {reason}" for reason, names in by_reason.items()]
+    return "\n".join(lines[:most] + ([f"  and {len(lines) - most} other reasons"] if len(lines) > most else []))
+
+
+def _some(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -191,6 +191,7 @@ class DialModel(PreTrainedModel):
         noise: torch.Tensor | None = None,
         tau: torch.Tensor | None = None,
         system1_image_tokens: torch.Tensor | None = None,
+        further_image_tokens: torch.Tensor | None = None,
         embodiment_id: Slot = 0,
         action_elements: torch.Tensor | None = None,
     ) -> DialOutput:
@@ -210,6 +211,7 @@ class DialModel(PreTrainedModel):
             tau: (B,); drawn if absent.
             system1_image_tokens: the views System-1 sees if they are newer than `image_tokens` (R B, N, F). One foresight
                 then serves R views, states and chunks, as at run time: rows R b .. R b + R - 1 share foresight b.
+            further_image_tokens: views of the further cameras, which System-1 alone sees: (R B, cameras, N, F), or pixels.
             embodiment_id: slot.
             action_elements: how many elements the action loss is the mean of, where that is not this batch's own count: with
                 several processes or micro-batches every element of the whole batch weighs the same.
@@ -222,7 +224,8 @@ class DialModel(PreTrainedModel):
         intent = intent.repeat_interleave(len(view) // len(intent), 0)
         noise = torch.randn_like(action) if noise is None else noise
         tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
-        fused = self.condition(intent, view)
+        further = () if further_image_tokens is None else further_image_tokens.unbind(1)
+        fused = self.condition(intent, view, *map(self.tokens_of, further))
         velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
         action_loss = masked_mean_square(velocity - (action - noise), action_mask, action_elements)
 

@@ -1,59 +1,140 @@
-"""From a camera's picture to what the model sees: crop and resolution by the checkpoint's contract."""
+"""From a camera's image to the model's input: the part that the model sees, and its resolution.
+
+Training, importers, evaluation and the nodes all call `fit_view`, with the view that stands in the checkpoint's contract.
+"""
 
 from __future__ import annotations
 
+from typing import Literal, Self, get_args
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from dial_core.config import Config
 from dial_core.errors import DialError
 
+Fit = Literal["crop", "pad", "stretch"]
+FITS: tuple[Fit, ...] = get_args(Fit)
+Box = tuple[float, float, float, float]  # top, left, height, width, each a share of an image [1]
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
-class CameraView(Config):
-    """How the model sees one camera.
+
+class SeenCamera(Config):
+    """A camera of the robot, and the part of its image that the model sees.
 
     Attributes:
-        name: of the camera, as the embodiment names it.
-        height, width: of what the model gets [px].
-        crop: top, left, height, width of the part it sees, each a share of the camera's picture [1]; None: the largest
-            centred part of the model's own aspect ratio.
+        name: of the camera, as in the embodiment.
+        crop: top, left, height, width of the part that is shown, each a share of the camera's image [1]; None: all of it.
+        fit: how that part takes the input's aspect ratio. `crop`: its largest centred area; `pad`: all of it between black bars;
+            `stretch`: all of it, distorted.
     """
 
     name: str
+    crop: Box | None = None
+    fit: Fit = "crop"
+
+    @model_validator(mode="after")
+    def _within_the_image(self) -> Self:
+        top, left, height, width = self.crop or WHOLE
+        if min(top, left) < 0 or height <= 0 or width <= 0 or top + height > 1 + 1e-9 or left + width > 1 + 1e-9:
+            raise ValueError(
+                f"camera '{self.name}': crop {self.crop} (top, left, height, width as shares) does not lie within the image; "
+                "each is from 0 to 1, and top + height and left + width at most 1"
+            )
+        return self
+
+
+class CameraView(SeenCamera):
+    """How the model sees one camera: which part, and at which `height` and `width` [px]."""
+
     height: int = Field(gt=0)
     width: int = Field(gt=0)
-    crop: tuple[float, float, float, float] | None = None
 
 
-def fit_view(pixels: np.ndarray, view: CameraView) -> np.ndarray:
-    """A camera's picture (H, W, 3) uint8 -> what the model sees, (view.height, view.width, 3) uint8.
+class StoredView(CameraView):
+    """How a dataset's frames were fitted when they were stored.
 
-    A picture that fits already is handed through untouched. Others are cropped, then averaged over areas (made
-    smaller) or interpolated linearly (made larger).
-
-    Raises:
-        DialError: the crop does not lie within the picture.
+    `source_sizes`: height and width [px] of the images that they were made from.
     """
-    top, left, height, width = _crop_box(pixels.shape[0], pixels.shape[1], view)
-    part = pixels[top : top + height, left : left + width]
-    if part.shape[:2] == (view.height, view.width):
-        return part
+
+    source_sizes: tuple[tuple[int, int], ...]
+
+
+def fit_view(pixels: np.ndarray, view: CameraView, zoom: Box = WHOLE) -> np.ndarray:
+    """The model's input (view.height, view.width, 3) uint8 of a camera's image (H, W, 3) uint8.
+
+    An image that fits already is returned as it is, without a copy. Others are cropped or padded, then averaged over areas
+    (made smaller) or interpolated linearly (made larger).
+
+    Args:
+        zoom: the part of the view that fills the input; augmentation's, all of it elsewhere.
+    """
+    shown = _shown(pixels, view)
+    if zoom != WHOLE:
+        top, left, height, width = _in_pixels(zoom, *shown.shape[:2])
+        shown = shown[top : top + height, left : left + width]
+    if shown.shape[:2] == (view.height, view.width):
+        return shown
     import cv2  # only where a camera's resolution differs
 
-    shrinks = view.height <= height and view.width <= width
-    return cv2.resize(np.ascontiguousarray(part), (view.width, view.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    shrinks = view.height <= shown.shape[0] and view.width <= shown.shape[1]
+    return cv2.resize(np.ascontiguousarray(shown), (view.width, view.height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
-def _crop_box(height: int, width: int, view: CameraView) -> tuple[int, int, int, int]:
-    """Top, left, height, width [px]."""
-    if view.crop is None:
-        scale = min(height / view.height, width / view.width)
-        part_height, part_width = round(view.height * scale), round(view.width * scale)
-        return (height - part_height) // 2, (width - part_width) // 2, part_height, part_width
-    top, left, tall, wide = view.crop
-    if min(view.crop) < 0 or tall <= 0 or wide <= 0 or top + tall > 1 + 1e-9 or left + wide > 1 + 1e-9:
+def fit_stored(view: CameraView, stored: StoredView | None) -> CameraView:
+    """The view by which frames that were fitted when they were stored become the input that `view` describes.
+
+    `stored`: None where a dataset holds the camera's own images.
+
+    Raises:
+        DialError: the frames show another part of the camera's image; the message names both.
+    """
+    if stored is None:
+        return view
+    same_shape = stored.height * view.width == stored.width * view.height
+    if not same_shape or any(_region(*size, stored) != _region(*size, view) for size in stored.source_sizes):
         raise DialError(
-            f"camera '{view.name}': crop {view.crop} (top, left, height, width as shares) does not lie within the picture; "
-            "each is from 0 to 1, and top + height and left + width at most 1"
+            f"camera '{view.name}': the dataset's frames were stored as {_in_words(stored)} of "
+            f"{' and '.join(f'{height}x{width}' for height, width in stored.source_sizes)} images, the model sees {_in_words(view)}; "
+            "convert the data again with that --fit, or set `cameras` in the recipe"
         )
+    return CameraView(name=view.name, height=view.height, width=view.width, fit="stretch")
+
+
+def _in_words(view: CameraView) -> str:
+    crop = f", crop {view.crop}" if view.crop else ""
+    return f"{view.height}x{view.width} ({view.fit}{crop})"
+
+
+def _shown(pixels: np.ndarray, view: CameraView) -> np.ndarray:
+    """What the view shows, at the camera's resolution and, unless it is stretched, in the input's aspect ratio."""
+    top, left, height, width = _in_pixels(view.crop or WHOLE, *pixels.shape[:2])
+    part = pixels[top : top + height, left : left + width]
+    tall, wide = _with_aspect(height, width, view)
+    if tall > height or wide > width:
+        padded = np.zeros((tall, wide, 3), np.uint8)
+        above, before = (tall - height) // 2, (wide - width) // 2
+        padded[above : above + height, before : before + width] = part
+        return padded
+    above, before = (height - tall) // 2, (width - wide) // 2
+    return part[above : above + tall, before : before + wide]
+
+
+def _region(height: int, width: int, view: CameraView) -> tuple[int, int, int, int]:
+    """What the view shows of an image of this size: top, left, height, width [px], beyond its edges where it is padded."""
+    top, left, part_height, part_width = _in_pixels(view.crop or WHOLE, height, width)
+    tall, wide = _with_aspect(part_height, part_width, view)
+    return top + (part_height - tall) // 2, left + (part_width - wide) // 2, tall, wide
+
+
+def _with_aspect(height: int, width: int, view: CameraView) -> tuple[int, int]:
+    """Height and width [px] of the largest area within (`crop`), or the smallest around (`pad`), of the input's aspect ratio."""
+    if view.fit == "stretch":
+        return height, width
+    scale = (min if view.fit == "crop" else max)(height / view.height, width / view.width)
+    return max(round(view.height * scale), 1), max(round(view.width * scale), 1)
+
+
+def _in_pixels(box: Box, height: int, width: int) -> tuple[int, int, int, int]:
+    top, left, tall, wide = box
     return round(top * height), round(left * width), max(round(tall * height), 1), max(round(wide * width), 1)

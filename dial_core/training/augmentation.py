@@ -1,46 +1,46 @@
-"""Random looks of camera frames: one look for all frames of a sample, so that o_t and o_{t+H} differ by what happened only."""
+"""Random appearance of camera frames, one for all frames of a sample, so that o_t and o_{t+H} differ by what happened only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 from pydantic import Field
 
 from dial_core.config import Config
+from dial_core.observation.camera_view import WHOLE, Box, CameraView, fit_view
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class ImageAugmentation(Config):
-    """How far a look may stray. The untouched frame, which the robot sees at run time, is always among the possible looks."""
+    """Ranges of the random appearance. The unchanged view, which the robot sees at run time, always lies within them."""
 
-    crop: float = Field(default=1.0, gt=0, le=1)  # smallest side of a random crop, relative to the frame's
+    crop: float = Field(default=1.0, gt=0, le=1)  # smallest side of a random crop, relative to the view's
     brightness: float = Field(default=0.0, ge=0, lt=1)  # relative
     contrast: float = Field(default=0.0, ge=0, lt=1)
     saturation: float = Field(default=0.0, ge=0, lt=1)
 
     def draw(self, rng: np.random.Generator) -> Look:
-        """A random look."""
+        """A random appearance."""
         side = rng.uniform(self.crop, 1.0)
         left, top = rng.uniform(0.0, 1.0 - side, 2)
         factors = [1.0 + reach * rng.uniform(-1.0, 1.0) for reach in (self.brightness, self.contrast, self.saturation)]
-        return Look((left, top, left + side, top + side), *factors)
+        return Look((top, left, side, side), *factors)
 
 
 @dataclass(frozen=True)
 class Look:
-    """One look: the part of the frame that is shown (left, top, right, bottom, relative) and three colour factors."""
+    """One appearance: the part of the view that fills the image, and three colour factors."""
 
-    box: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    zoom: Box = WHOLE
     brightness: float = 1.0
     contrast: float = 1.0
     saturation: float = 1.0
 
-    def of(self, frames: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Frames uint8 (T, h, w, 3) in this look, uint8 (T, height, width, 3)."""
-        shown = np.stack([self._resized(frame, height, width) for frame in frames])
+    def of(self, frames: np.ndarray, view: CameraView) -> np.ndarray:
+        """A camera's frames uint8 (T, h, w, 3) as the model sees them, with this appearance: uint8 (T, height, width, 3)."""
+        shown = np.stack([fit_view(frame, view, self.zoom) for frame in frames])
         if (self.brightness, self.contrast, self.saturation) == (1.0, 1.0, 1.0):
             return shown
         values = shown.astype(np.float32) * np.float32(self.brightness)
@@ -48,11 +48,3 @@ class Look:
         values = grey + (values - grey) * np.float32(self.saturation)
         middle = np.float32(grey[0].mean())  # of the first frame, for all: a frame's own would differ between them
         return np.clip(middle + (values - middle) * np.float32(self.contrast), 0, 255).astype(np.uint8)
-
-    def _resized(self, frame: np.ndarray, height: int, width: int) -> np.ndarray:
-        if frame.shape[:2] == (height, width) and self.box == (0.0, 0.0, 1.0, 1.0):
-            return frame
-        rows, columns = frame.shape[:2]
-        left, top, right, bottom = self.box
-        box = (left * columns, top * rows, right * columns, bottom * rows)
-        return np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BILINEAR, box=box))

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset
+from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset, camera_key
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.model.dial import DialModel
+from dial_core.observation.camera_view import CameraView, fit_view
 
 _BATCH = 64
 _EPISODES_PER_JOB = 10
@@ -31,19 +32,24 @@ class FeatureJob:
     file: str
     first_episode: int
     last_episode: int
+    camera: str
+    view: CameraView
 
 
-def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int) -> np.ndarray:
-    """Image tokens of every frame, float16 memory map (F, N, d), read only; computed first where they are missing.
+def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, camera: str, view: CameraView) -> np.ndarray:
+    """Image tokens of every frame of a camera, float16 memory map (F, N, d), read only; computed first where they are missing.
 
-    They lie in the dataset's folder under the hash of the vision tower, so that every model with the same (frozen) tower
-    shares them. Interrupted, the work goes on where it was.
+    They lie in the dataset's folder under the hash of the vision tower and the view, so that every model with the same
+    (frozen) tower shares them. An interrupted computation resumes where it stopped.
+
+    Args:
+        camera: of the dataset, by name.
+        view: how the model sees its frames.
     """
     model = DialModel.from_pretrained(model_folder)
-    folder = dataset.folder / "features" / vision_hash(model)
-    file = folder / "tokens.npy"
+    file = dataset.folder / "features" / vision_hash(model) / _view_folder(dataset, camera, view) / "tokens.npy"
     _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.feature_width))
-    jobs = list(_missing_jobs(model_folder, dataset, file))
+    jobs = list(_missing_jobs(model_folder, dataset, file, camera, view))
     todo = sum(job.last_episode - job.first_episode for job in jobs)
     if jobs:
         with progress_bar("image tokens of episodes", len(dataset.episodes), len(dataset.episodes) - todo) as advance:
@@ -63,7 +69,7 @@ def encode_episodes(job: FeatureJob) -> None:
     model, dataset = _opened[key]
     rows = np.load(job.file, mmap_mode="r+")
     for span in dataset.episodes[job.first_episode : job.last_episode]:
-        rows[span.first : span.first + span.length] = _encode(model, dataset, span)
+        rows[span.first : span.first + span.length] = _encode(model, dataset, span, job)
     rows.flush()
 
 
@@ -77,8 +83,18 @@ def vision_hash(model: DialModel) -> str:
     return digest.hexdigest()[:12]
 
 
-def _encode(model: DialModel, dataset: LeRobotDataset, span: EpisodeSpan) -> np.ndarray:
-    frames = torch.from_numpy(dataset.frames(span)).to(model.device)
+def _view_folder(dataset: LeRobotDataset, camera: str, view: CameraView) -> str:
+    """Empty for the first camera's frames as they are stored, which is where earlier versions kept theirs."""
+    shape = tuple(dataset.info["features"][camera_key(camera)]["shape"][:2])
+    untouched = shape == (view.height, view.width) and view.crop is None
+    if untouched and camera == dataset.cameras[0]:
+        return ""
+    return f"{camera}-" + hashlib.sha256(view.model_dump_json(exclude={"name"}).encode()).hexdigest()[:8]
+
+
+def _encode(model: DialModel, dataset: LeRobotDataset, span: EpisodeSpan, job: FeatureJob) -> np.ndarray:
+    fitted = np.stack([fit_view(frame, job.view) for frame in dataset.frames(span, job.camera)])
+    frames = torch.from_numpy(fitted).to(model.device)
     return np.concatenate([model.encode_image(part).half().cpu().numpy() for part in frames.split(_BATCH)])
 
 
@@ -91,12 +107,12 @@ def _allocate(file: Path, shape: tuple[int, int, int]) -> None:
     partial.rename(file)
 
 
-def _missing_jobs(model_folder: Path, dataset: LeRobotDataset, file: Path) -> Iterator[FeatureJob]:
+def _missing_jobs(model_folder: Path, dataset: LeRobotDataset, file: Path, camera: str, view: CameraView) -> Iterator[FeatureJob]:
     episodes = len(dataset.episodes)
     for first in range(0, episodes, _EPISODES_PER_JOB):
         if not _done_mark(file, first).exists():
             last = min(first + _EPISODES_PER_JOB, episodes)
-            yield FeatureJob(str(model_folder), str(dataset.folder), str(file), first, last)
+            yield FeatureJob(str(model_folder), str(dataset.folder), str(file), first, last, camera, view)
 
 
 def _done_mark(file: Path, first_episode: int) -> Path:

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from dial_core.config import Config
 from dial_core.datasets.normalisation import Kind
-from dial_core.robot.embodiment import EEF_DIM
+from dial_core.observation.camera_view import SeenCamera
+from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.training.augmentation import ImageAugmentation
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import Variety
@@ -61,9 +62,11 @@ class Recipe(Config):
         embodiment: the robot that the checkpoint is for; its slot's normaliser goes into the checkpoint.
         model: preset in `config/models/` to begin with, where no `--start` checkpoint is given.
         sources: the data by name.
+        cameras: what the model sees: first the camera of both systems, then those that System-1 sees beside it. Goes into the
+            checkpoint's contract. None: as in the contract of the checkpoint that training starts from.
         images: `cached` trains on the frozen vision tower's tokens, computed once (no augmentation); `pixels` decodes and encodes
             in every step.
-        augmentation: of pixels; one look for all frames of a sample.
+        augmentation: of pixels; one random appearance for all frames of a sample and camera.
         normalisation: how vectors become unit-free (`data/scaling.py`).
         statistics: `recomputed` from this run's data, or `reused`: the robot's slot keeps those of the start, as fine-tuning wants.
         warmup: off trains the warmup stages end to end too, for the same number of steps (the paper's ablation).
@@ -73,6 +76,7 @@ class Recipe(Config):
     embodiment: str
     model: str | None = None
     sources: dict[str, Source] = Field(default_factory=dict)
+    cameras: tuple[SeenCamera, ...] = ()
     images: Literal["cached", "pixels"] = "cached"
     augmentation: ImageAugmentation = ImageAugmentation()
     normalisation: Kind = "mean_std"
@@ -93,9 +97,14 @@ class Recipe(Config):
             raise ValueError("human_data: false leaves a stage without data")
         return self
 
+    @property
+    def slot(self) -> str:
+        """The robot's own slot in the model: its name, even where `embodiment` is a file."""
+        return load_embodiment(self.embodiment).name
+
     def source(self, name: str) -> Source:
         """A source by name; the robot's own is there without being listed."""
-        return self.sources.get(name) or Source(slot=self.embodiment)
+        return self.sources.get(name) or Source(slot=self.slot)
 
     def effective_stages(self) -> list[Stage]:
         """The stages with both switches applied."""
@@ -109,7 +118,7 @@ class Recipe(Config):
     def slots(self, there: tuple[str, ...] = ()) -> tuple[str, ...]:
         """The slots `there`, and one for the robot and every source that have none."""
         sources = [self.source(name).slot for stage in self.effective_stages() for name in stage.mixture]
-        return tuple(dict.fromkeys([*there, self.embodiment, *sources]))
+        return tuple(dict.fromkeys([*there, self.slot, *sources]))
 
     def folder_of(self, number: int) -> str:
         """`2-end_to_end`: the folder of stage `number` (from 1) below the run's."""

@@ -74,6 +74,8 @@ class ChunkSamples:
             tau = draw_tau(self.arch.flow, len(now))
             noise = torch.randn(*chunk.shape, self.arch.action_dim)
         newer: dict[str, Tensor | str | int] = {"system1_image_tokens": views[2:]} if self.newer_views else {}
+        if stream.further_views:
+            newer["further_image_tokens"] = torch.stack([views.take(now, rng) for views in stream.further_views], 1)
         return newer | {
             "stage": self.stage,
             "image_tokens": views[0:1],

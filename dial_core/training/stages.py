@@ -22,6 +22,7 @@ from dial_core.training.normalisers import choose_normalisers, require_usable, r
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import ROBOT, Recipe, Stage
 from dial_core.training.samples import ChunkSamples, join_samples
+from dial_core.training.seen_cameras import seen_by, trained_views
 from dial_core.training.starting import starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, Views, make_stream
 from dial_core.training.trainer import run_training
@@ -102,11 +103,12 @@ def make_streams(
     streams = []
     for name in stage.mixture:
         dataset, source = datasets[name], recipe.source(name)
+        seen = seen_by(recipe, name, dataset, checkpoint.contract)
         if recipe.images == "pixels":
-            views: Views = Pixels(dataset, recipe.augmentation, arch.image.height, arch.image.width)
+            views: list[Views] = [Pixels(dataset, recipe.augmentation, camera, view) for camera, view in seen]
         else:
             with PartialState().main_process_first():
-                views = CachedTokens(cached_features(start, dataset, workers))
+                views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
         streams.append(make_stream(name, dataset, views, normalisers[source.slot], arch, source.slot, source.vector))
     robot = load_embodiment(recipe.embodiment)
     if robot.name not in normalisers:
@@ -125,7 +127,8 @@ def _train_stage(stage: Stage, checkpoint: Checkpoint, streams: list[Stream], fo
 
 def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, recipe: Recipe, card: str, weights=None, dtype=torch.float32) -> None:
     robot = load_embodiment(recipe.embodiment)
-    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, trained.contract.camera, card, dtype, weights)
+    views = trained_views(recipe, trained.contract)
+    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, views, card, dtype, weights)
 
 
 def _source(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset]) -> dict:

@@ -38,9 +38,9 @@ def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
     checkpoint = load_checkpoint(there)
     card = there / "README.md"
     grown = grow_slots(checkpoint.model, recipe.slots(slots))
-    robot, camera = load_embodiment(recipe.embodiment), checkpoint.contract.camera
+    robot, views = load_embodiment(recipe.embodiment), checkpoint.contract.views
     text = card.read_text() if card.exists() else ""
-    save_checkpoint(made, grown, checkpoint.tokenizer, checkpoint.normaliser, robot, camera, text)
+    save_checkpoint(made, grown, checkpoint.tokenizer, checkpoint.normaliser, robot, views, text)
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 from dial_core.model.normalise import Normaliser
+from dial_core.observation.camera_view import CameraView
 from dial_core.training.augmentation import ImageAugmentation
 
 
@@ -37,10 +39,11 @@ class CachedTokens:
 
 
 class Pixels:
-    """Frames decoded as they are needed, all of a sample in one random look."""
+    """Frames of one camera, decoded as they are needed, all of a sample with one random appearance."""
 
-    def __init__(self, dataset: LeRobotDataset, augmentation: ImageAugmentation, height: int, width: int) -> None:
-        self.augmentation, self.size = augmentation, (height, width)
+    def __init__(self, dataset: LeRobotDataset, augmentation: ImageAugmentation, camera: str, view: CameraView) -> None:
+        """Frames of the dataset's `camera`; `view`: how the model sees them."""
+        self.augmentation, self.camera, self.view = augmentation, camera, view
         self.reader = FrameReader(dataset.rate_hz)
         self.spans = dataset.episodes
         self.starts = np.array([span.first for span in self.spans])
@@ -48,8 +51,9 @@ class Pixels:
     def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         """uint8 (len(rows), height, width, 3)."""
         span = self.spans[int(np.searchsorted(self.starts, rows[0], "right")) - 1]
-        frames = self.reader.read(span.video, [span.video_first + int(row) - span.first for row in rows])
-        return torch.from_numpy(self.augmentation.draw(rng).of(frames, *self.size))
+        video, first = span.videos[self.camera]
+        frames = self.reader.read(video, [first + int(row) - span.first for row in rows])
+        return torch.from_numpy(self.augmentation.draw(rng).of(frames, self.view))
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Stream:
 
     Attributes:
         name: of the source in the recipe.
-        views: where the images come from.
+        views: where the first camera's images come from.
+        further_views: the same of the further cameras, which System-1 sees beside it.
         states, actions: float32 (F, S) and (F, A), model units, padded with zeros.
         mask: float32 (A,), 1 at the dimensions that this embodiment has.
         state_mask: float32 (S,), the same of the state.
@@ -80,6 +85,7 @@ class Stream:
     prompt: np.ndarray
     instructions: list[str]
     slot: int = 0
+    further_views: tuple[Views, ...] = ()
     sure: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -92,11 +98,12 @@ class Stream:
 
 
 def make_stream(
-    name: str, dataset: LeRobotDataset, views: Views, normaliser: Normaliser, arch: Architecture, slot: str, dimensions: slice
+    name: str, dataset: LeRobotDataset, views: Sequence[Views], normaliser: Normaliser, arch: Architecture, slot: str, dimensions: slice
 ) -> Stream:
     """A dataset in the model's terms.
 
     Args:
+        views: its images by camera, in the contract's order.
         normaliser: of this embodiment's own dimensions.
         slot: name of the embodiment's slot.
         dimensions: which of the dataset's vectors count; the first ones, as all embodiments begin with the wrists.
@@ -114,7 +121,8 @@ def make_stream(
     first = np.repeat([span.first for span in dataset.episodes], lengths)
     return Stream(
         name=name,
-        views=views,
+        views=views[0],
+        further_views=tuple(views[1:]),
         states=_padded(name, "state", states, arch.state_dim),
         actions=_padded(name, "action", actions, arch.action_dim),
         mask=_ones(actions.shape[1], arch.action_dim),

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from dial_core.bags.reader import Bag
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.resampling import Resampled
 from dial_core.importers.bag.timeline import Streams, Timeline
+from dial_core.importers.engine import JobReport
 from dial_core.robot.embodiment import Embodiment
 
 OFFSET_S = 0.2  # stamps this far from the recorder's clock are told
@@ -58,16 +58,10 @@ class BagReport:
         """The bag's own name."""
         return Path(self.bag).name
 
-    def save(self, path: Path) -> None:
-        """Writes it to `path`, complete or not at all."""
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(self)))
-        partial.rename(path)
-
     @classmethod
-    def load(cls, path: Path) -> BagReport:
-        """Reads what `save` wrote."""
-        return cls(**json.loads(path.read_text()))
+    def of(cls, job: JobReport) -> BagReport:
+        """The findings of a job; of one that gave nothing, its name and reason."""
+        return cls(**job.details) if job.details else cls(job.name, reason=job.reason)
 
 
 def examine(

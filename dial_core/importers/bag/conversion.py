@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,23 +12,21 @@ import numpy as np
 from dial_core.bags.layout import METADATA_FILE
 from dial_core.bags.reader import Bag
 from dial_core.datasets.episodes import StoredEpisode, store_episode
-from dial_core.datasets.lerobot import write_dataset
 from dial_core.datasets.video import encode
 from dial_core.errors import DialError
-from dial_core.files.fingerprint import require_same
 from dial_core.importers.bag.checks import BagReport, examine
 from dial_core.importers.bag.report_page import write_report
 from dial_core.importers.bag.resampling import Piece, Resampling, resample
 from dial_core.importers.bag.timeline import find_streams, read_timeline
-from dial_core.jobs.progress import progress_bar
-from dial_core.jobs.workers import run_jobs
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, work_folder
+from dial_core.observation.camera_view import CameraView
 from dial_core.observation.readings import image_from_message
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
 
 @dataclass(frozen=True)
-class Conversion:
+class BagConversion:
     """What is asked of every bag.
 
     Attributes:
@@ -47,16 +44,6 @@ class Conversion:
     resampling: Resampling = field(default_factory=Resampling)
 
 
-@dataclass(frozen=True)
-class BagJob:
-    """One bag to convert into `folder`."""
-
-    bag: str
-    folder: str
-    seed: int
-    conversion: Conversion
-
-
 def find_bags(sources: Sequence[Path]) -> list[Path]:
     """The bag folders among `sources` and directly below them, in order. Raises DialError if there is none in one of them."""
     bags: list[Path] = []
@@ -68,47 +55,22 @@ def find_bags(sources: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(bag.absolute() for bag in bags))
 
 
-def convert_bags(sources: Sequence[Path], out: Path, conversion: Conversion, workers: int) -> list[BagReport]:
+def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, workers: int) -> ImportReport:
     """Converts all bags below `sources` into a dataset at `out`, with `report/report.md` in it; what became of each bag.
 
-    A bag that cannot be converted is reported with its reason and does not stop the others. Interrupted, it goes on
-    where it was: finished bags lie in `<out>.episodes/` until the dataset is written.
-
     Raises:
-        DialError: `out` exists, or not one bag could be converted.
+        DialError: `out` exists, a source holds no bag, or not one bag could be converted.
     """
-    if out.exists():
-        raise DialError(f"{out} exists already; choose another folder, or delete it to convert anew.")
     embodiment, bags = load_embodiment(conversion.embodiment), find_bags(sources)
     cameras = chosen_cameras(embodiment, conversion.cameras)
-    folder = out.with_name(f"{out.name}.episodes")
-    require_same(folder, asdict(conversion))
-    jobs = [BagJob(str(bag), str(folder), number, conversion) for number, bag in enumerate(bags)]
-    done = {job.bag: BagReport.load(_report_file(job)) for job in jobs if _report_file(job).exists()}
-    with progress_bar("convert", len(bags), len(done)) as advance:
-        for result in run_jobs(convert_bag, [job for job in jobs if job.bag not in done], workers):
-            report = result.value or BagReport(result.job.bag, reason=f"crashed: {(result.error or '').strip().splitlines()[-1]}")
-            done[result.job.bag] = report
-            advance(1, f"{sum(1 for r in done.values() if not r.episodes)} of {len(done)} bags gave nothing")
-    reports = [done[str(bag)] for bag in bags]
-    paths = [folder / name for report in reports for name in report.episodes]
-    if not paths:
-        raise DialError("not one bag could be converted:\n" + "\n".join(f"  {Path(r.bag).name}: {r.reason}" for r in reports))
-    shapes = {camera.name: (camera.height, camera.width) for camera in cameras}
-    write_dataset(out, paths, embodiment, shapes.pop(cameras[0].name), shapes)
-    write_report(out / "report", reports, [_thumbnails(path) for path in paths], embodiment)
-    shutil.rmtree(folder)
-    return reports
+    jobs = [ImportJob(bag.name, str(bag), number, str(work_folder(out)), _key(str(bag)), conversion) for number, bag in enumerate(bags)]
 
+    def finish(folder: Path, reports: list[JobReport]) -> None:
+        thumbnails = [_thumbnails(folder / name) for report in reports for name in report.episodes]
+        write_report(out / "report", [BagReport.of(report) for report in reports], thumbnails, embodiment)
 
-def convert_bag(job: BagJob) -> BagReport:
-    """Converts one bag: its episodes as files in the job's folder. A reason instead, if it cannot be."""
-    try:
-        report = _converted(job)
-    except DialError as error:
-        return BagReport(job.bag, reason=str(error).replace(f"{job.bag}: ", ""))
-    report.save(_report_file(job))
-    return report
+    views = [CameraView(name=camera.name, height=camera.height, width=camera.width) for camera in cameras]
+    return import_jobs(convert_bag, jobs, out, embodiment, views, asdict(conversion), workers, finish)
 
 
 def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]:
@@ -120,14 +82,15 @@ def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]
     return [first, *(camera for name, camera in known.items() if camera is not first and name in (names or known))]
 
 
-def _converted(job: BagJob) -> BagReport:
-    conversion, bag = job.conversion, Bag(Path(job.bag))
+def convert_bag(job: ImportJob) -> JobReport:
+    """Converts one bag: its episodes as files in the job's folder."""
+    conversion, bag = job.settings, Bag(Path(job.source))
     embodiment = load_embodiment(conversion.embodiment)
     recorded_with = bag.facts.get("embodiment", embodiment.name)
     if recorded_with != embodiment.name:
         raise DialError(f"recorded with embodiment '{recorded_with}', the others are '{embodiment.name}'; convert each robot's bags apart")
     if bag.facts.get("outcome") == "failure" and not conversion.failures:
-        return BagReport(job.bag, reason="left out: the operator called it a failure (--failures takes it in)")
+        return JobReport(job.name, reason="the operator called it a failure (--failures takes it in)", excluded=True)
     cameras = chosen_cameras(embodiment, conversion.cameras)
     streams = find_streams(bag, embodiment, cameras)
     timeline = read_timeline(bag, streams, embodiment)
@@ -142,14 +105,14 @@ def _converted(job: BagJob) -> BagReport:
         videos = [film.encode(piece, place, embodiment.rate_hz) for place, film in enumerate(films)]
         said = {key: bag.facts.get(key, "") for key in ("outcome", "note", "label")}
         more = {camera.name: video for camera, video in zip(cameras[1:], videos[1:], strict=True)}
-        facts = {"bag": Path(job.bag).name, "piece": number, **said}
-        stored = StoredEpisode(videos[0], *piece.vectors(kinematics), instruction, job.seed, facts, more)
-        name = f"{_key(job.bag)}-{number:02d}.npz"
-        store_episode(Path(job.folder) / name, stored)
-        np.save(_thumbnails(Path(job.folder) / name), films[0].thumbnails)
-        episodes.append(name)
+        facts = {"bag": job.name, "piece": number, **said}
+        stored = StoredEpisode(videos[0], *piece.vectors(kinematics), instruction, job.key, facts, more)
+        store_episode(job.episode(number), stored)
+        np.save(_thumbnails(job.episode(number)), films[0].thumbnails)
+        episodes.append(job.episode(number).name)
         repeated += films[0].repeated
-    return examine(job.bag, episodes, instruction, bag, streams, timeline, resampled, embodiment, repeated)
+    found = examine(job.source, episodes, instruction, bag, streams, timeline, resampled, embodiment, repeated)
+    return JobReport(job.name, episodes, details=asdict(found))
 
 
 class Film:
@@ -205,7 +168,3 @@ def _key(bag: str) -> str:
 
 def _thumbnails(episode: Path) -> Path:
     return episode.with_suffix(".thumbnails.npy")
-
-
-def _report_file(job: BagJob) -> Path:
-    return Path(job.folder) / f"{_key(job.bag)}.json"

@@ -10,13 +10,14 @@ import numpy as np
 
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.video import encode
+from dial_core.datasets.video_steps import picked_frames, video_size
 from dial_core.errors import DialError
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame, frame_from_world, resting_wrist, wrist_vectors
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
-from dial_core.importers.engine import ConversionReport, EpisodeJob, convert_episodes, episode_file, sized
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
 from dial_core.importers.retiming import Retiming, retime
-from dial_core.observation.frame_fit import FITS, Fit, picked_frames
-from dial_core.robot.embodiment import EEF_DIM, load_embodiment
+from dial_core.observation.camera_view import FITS, CameraView, Fit
+from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
 
 SHORTEST_STEPS = 2
 HUMAN = "human"  # the embodiment
@@ -40,8 +41,17 @@ class EgoDexConversion:
     image_size: int = 0
     eye_in_base: tuple[float, float, float] = EYE_IN_BASE_M
 
+    def body(self) -> Embodiment:
+        """The embodiment `human`, with cameras of the wanted size."""
+        return sized(load_embodiment(HUMAN), self.image_size)
 
-def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversion, workers: int) -> ConversionReport:
+    def view(self) -> CameraView:
+        """How frames are stored."""
+        camera = self.body().cameras[0]
+        return CameraView(name=camera.name, height=camera.height, width=camera.width, fit=self.fit)
+
+
+def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversion, workers: int) -> ImportReport:
     """Converts all recordings below the sources into one dataset at `out`.
 
     Raises:
@@ -52,18 +62,17 @@ def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversio
             raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
     files = find_recordings(sources)
     jobs = [
-        EpisodeJob(f"{file.parent.name}/{file.stem}", str(file), number, episode_file(out, number), settings)
+        ImportJob(f"{file.parent.name}/{file.stem}", str(file), number, str(work_folder(out)), f"{number:06d}", settings)
         for number, file in enumerate(files)
     ]
     fingerprint = {"sources": [str(source) for source in sources], **asdict(settings)}
-    embodiment = sized(load_embodiment(HUMAN), settings.image_size)
-    return convert_episodes(convert_recording, jobs, out, embodiment, fingerprint, workers, "convert")
+    return import_jobs(convert_recording, jobs, out, settings.body(), [settings.view()], fingerprint, workers)
 
 
-def convert_recording(job: EpisodeJob) -> None:
+def convert_recording(job: ImportJob) -> JobReport:
     """Converts one recording and writes its file."""
     settings: EgoDexConversion = job.settings
-    embodiment = sized(load_embodiment(HUMAN), settings.image_size)
+    embodiment, view = settings.body(), settings.view()
     recording = read_recording(Path(job.source))
     timing = retime(len(recording), RATE_HZ, embodiment.rate_hz)
     if len(timing) < SHORTEST_STEPS:
@@ -80,11 +89,11 @@ def convert_recording(job: EpisodeJob) -> None:
     video = Path(job.source).with_suffix(".mp4")
     if not video.is_file():
         raise DialError(f"{video.name} is missing beside {Path(job.source).name}")
-    camera = embodiment.cameras[0]
-    frames = picked_frames(video, timing.frames[: len(states)].tolist(), RATE_HZ, camera.height, camera.width, settings.fit)
+    frames = picked_frames(video, timing.frames[: len(states)].tolist(), RATE_HZ, view)
     facts = {"source": job.name, "task": recording.task, "frame": settings.frame, "confident": float(sure.mean())}
     coded = encode(frames, embodiment.rate_hz)
-    store_episode(Path(job.file), StoredEpisode(coded, states, actions, recording.instruction, job.key, facts, action_mask=mask))
+    store_episode(job.episode(), StoredEpisode(coded, states, actions, recording.instruction, job.key, facts, action_mask=mask))
+    return JobReport(job.name, [job.episode().name], source_sizes={view.name: video_size(video)})
 
 
 def held(wrist: np.ndarray, sure: np.ndarray, rest: np.ndarray) -> np.ndarray:

@@ -12,11 +12,12 @@ from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.lerobot_source import LeRobotSource
 from dial_core.datasets.video import encode
+from dial_core.datasets.video_steps import picked_frames, video_size
 from dial_core.errors import DialError
-from dial_core.importers.engine import ConversionReport, EpisodeJob, convert_episodes, episode_file, require_finite_episode, sized
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, require_finite_episode, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
-from dial_core.observation.frame_fit import FITS, Fit, picked_frames
+from dial_core.observation.camera_view import FITS, CameraView, Fit
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 ACTIONS = ("recorded", "next")
@@ -31,7 +32,7 @@ class LeRobotConversion:
         mapping: name in `config/sources/`, or a path.
         embodiment: name or path; empty: the mapping's.
         actions: `recorded`, or `next`: the state one step later.
-        fit: how frames of another shape become the model's.
+        fit: how frames of another aspect ratio become the model's (`CameraView`).
         instruction: for all episodes; empty: their own.
         image_size: height and width [pixel] of the images; 0: those of the embodiment's camera.
     """
@@ -39,7 +40,7 @@ class LeRobotConversion:
     mapping: str = "by_name"
     embodiment: str = ""
     actions: str = "recorded"
-    fit: Fit = "pad"
+    fit: Fit = "crop"
     instruction: str = ""
     image_size: int = 0
 
@@ -47,8 +48,13 @@ class LeRobotConversion:
         """The embodiment that the data is of, with cameras of the wanted size."""
         return sized(load_embodiment(self.embodiment or load_mapping(self.mapping).embodiment), self.image_size)
 
+    def view(self) -> CameraView:
+        """How frames are stored."""
+        camera = self.robot().cameras[0]
+        return CameraView(name=camera.name, height=camera.height, width=camera.width, fit=self.fit)
 
-def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConversion, workers: int) -> ConversionReport:
+
+def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConversion, workers: int) -> ImportReport:
     """Converts all episodes of all source folders, in order, into one dataset at `out`.
 
     Raises:
@@ -58,21 +64,21 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
         if value not in choices:
             raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
     embodiment = settings.robot()
-    jobs: list[EpisodeJob] = []
+    jobs: list[ImportJob] = []
     for folder in sources:
         source = LeRobotSource(folder)
         # What is wrong with all episodes is said once, before any work.
         VectorReader(load_mapping(settings.mapping), source.modality, embodiment)
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
-            EpisodeJob(f"{folder.name}, {episode.name}", str(folder), place, episode_file(out, len(jobs) + place), settings)
+            ImportJob(f"{folder.name}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
             for place, episode in enumerate(source.episodes)
         ]
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
-    return convert_episodes(convert_episode, jobs, out, embodiment, fingerprint, workers, "convert")
+    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers)
 
 
-def convert_episode(job: EpisodeJob) -> None:
+def convert_episode(job: ImportJob) -> JobReport:
     """Converts one episode and writes its file."""
     settings: LeRobotConversion = job.settings
     source, mapping = LeRobotSource(Path(job.source)), load_mapping(settings.mapping)
@@ -91,12 +97,14 @@ def convert_episode(job: EpisodeJob) -> None:
         actions = next_states(states)
     if len(states) < SHORTEST_STEPS:
         raise DialError(f"only {len(states)} steps at {embodiment.rate_hz:g} Hz")
-    camera, (video, first) = embodiment.cameras[0], episode.videos[camera_of(source, mapping)]
-    frames = picked_frames(video, (first + timing.frames).tolist(), source.rate_hz, camera.height, camera.width, settings.fit)
+    key, view = camera_of(source, mapping), settings.view()
+    video, first = episode.videos[key]
+    frames = picked_frames(video, (first + timing.frames).tolist(), source.rate_hz, view)
     words = settings.instruction or source.instruction(episode, columns, mapping.annotation or None).removeprefix(mapping.drop_prefix)
     facts = {"source": job.name, **episode.facts}
     coded = encode(frames, embodiment.rate_hz)
-    store_episode(Path(job.file), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
+    store_episode(job.episode(), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
+    return JobReport(job.name, [job.episode().name], source_sizes={view.name: video_size(video)})
 
 
 def next_states(states: np.ndarray) -> np.ndarray:

@@ -9,9 +9,10 @@ from dial_core.bags.reader import Bag
 from dial_core.bags.synthetic import COMMANDS, ELBOW, IMAGE, JOINTS, KINDS, MS, ROBOT, elbow, image_bytes, joint_bytes, picture, record
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.importers.bag.conversion import BagJob, Conversion, convert_bag, convert_bags
+from dial_core.importers.bag.conversion import BagConversion, convert_bag, convert_bags
 from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import find_streams, read_timeline
+from dial_core.importers.engine import ImportJob
 from dial_core.robot.kinematics import ForwardKinematics
 
 
@@ -71,7 +72,7 @@ def test_a_gap_cuts_the_episode_in_two_or_is_kept_and_reported(tmp_path):
 def test_a_dataset_holds_frames_vectors_instruction_and_what_the_operator_said(tmp_path):
     record(tmp_path / "bags" / "one", note="slowly")
     record(tmp_path / "bags" / "two", instruction="put the cup on the plate")
-    reports = convert_bags([tmp_path / "bags"], tmp_path / "out", Conversion(), workers=0)
+    reports = convert_bags([tmp_path / "bags"], tmp_path / "out", BagConversion(), workers=0).jobs
     assert [report.name for report in reports] == ["one", "two"]
     dataset = LeRobotDataset(tmp_path / "out")
     first = dataset.episodes[0]
@@ -108,7 +109,7 @@ def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_
     record(bags / "failed", outcome="failure")
     record(bags / "still", topics=(IMAGE, JOINTS), change=standing)
     record(bags / "mute", instruction="")
-    reports = {report.name: report for report in convert_bags([bags], tmp_path / "out", Conversion(), workers=0)}
+    reports = {report.name: report for report in convert_bags([bags], tmp_path / "out", BagConversion(), workers=0).jobs}
     assert reports["good"].episodes
     expected = {
         "corrupt": "damaged",
@@ -142,11 +143,11 @@ def frozen_picture(topic, at_ns, data):
 def test_what_would_hurt_training_is_warned_of(tmp_path):
     frozen = record(tmp_path / "frozen", change=frozen_picture)
     (tmp_path / "work").mkdir()
-    report = convert_bag(BagJob(str(frozen), str(tmp_path / "work"), 0, Conversion()))
-    assert any("frozen camera" in warning for warning in report.warnings), report.warnings
+    warnings = convert_bag(ImportJob("frozen", str(frozen), 0, str(tmp_path / "work"), "frozen", BagConversion())).details["warnings"]
+    assert any("frozen camera" in warning for warning in warnings), warnings
     slow = record(tmp_path / "slow", frame_ms=100)
-    report = convert_bag(BagJob(str(slow), str(tmp_path / "work"), 0, Conversion()))
-    assert any("less than the control rate" in warning for warning in report.warnings), report.warnings
+    warnings = convert_bag(ImportJob("slow", str(slow), 0, str(tmp_path / "work"), "slow", BagConversion())).details["warnings"]
+    assert any("less than the control rate" in warning for warning in warnings), warnings
 
 
 def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -158,15 +159,15 @@ def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
     def interrupted(job):
         if len(converted) == 1:
             raise KeyboardInterrupt
-        converted.append(job.bag)
+        converted.append(job.source)
         return convert_bag(job)
 
     monkeypatch.setattr("dial_core.importers.bag.conversion.convert_bag", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        convert_bags([bags], tmp_path / "out", Conversion(), workers=0)
+        convert_bags([bags], tmp_path / "out", BagConversion(), workers=0)
     assert not (tmp_path / "out").exists()
     converted = []
-    convert_bags([bags], tmp_path / "out", Conversion(), workers=0)
+    convert_bags([bags], tmp_path / "out", BagConversion(), workers=0)
     assert [path.rsplit("/", 1)[1] for path in converted] == ["b"]
     assert len(LeRobotDataset(tmp_path / "out").episodes) == 2
     assert len(json.loads((tmp_path / "out/report/report.json").read_text())) == 2
@@ -175,4 +176,4 @@ def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_when_not_one_bag_can_be_converted_every_reason_is_said(tmp_path):
     record(tmp_path / "bags" / "mute", instruction="")
     with pytest.raises(DialError, match="mute: it carries no instruction"):
-        convert_bags([tmp_path / "bags"], tmp_path / "out", Conversion(), workers=0)
+        convert_bags([tmp_path / "bags"], tmp_path / "out", BagConversion(), workers=0)

@@ -113,7 +113,7 @@ def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
     def stop_at_the_second(job):
         if job.key == 1:
             raise KeyboardInterrupt
-        convert(job)
+        return convert(job)
 
     monkeypatch.setattr(lerobot_conversion, "convert_episode", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from dial_core.errors import DialError
-from dial_core.observation.camera_view import CameraView, fit_view
+from dial_core.observation.camera_view import CameraView, StoredView, fit_stored, fit_view
 
 
-def view(height=96, width=96, crop=None):
-    return CameraView(name="ego", height=height, width=width, crop=crop)
+def view(height=96, width=96, crop=None, fit="crop"):
+    return CameraView(name="ego", height=height, width=width, crop=crop, fit=fit)
 
 
 def gradient(height, width):
@@ -45,6 +46,48 @@ def test_a_small_picture_is_enlarged():
 
 
 @pytest.mark.parametrize("crop", [(0.5, 0.0, 0.6, 1.0), (-0.1, 0.0, 0.5, 0.5), (0.0, 0.0, 0.0, 1.0)])
-def test_a_crop_outside_of_the_picture_is_refused(crop):
-    with pytest.raises(DialError, match="does not lie within the picture"):
-        fit_view(gradient(96, 96), view(crop=crop))
+def test_a_crop_outside_of_the_image_is_refused(crop):
+    with pytest.raises(ValidationError, match="does not lie within the image"):
+        view(crop=crop)
+
+
+def test_a_padded_view_shows_all_of_the_image_between_black_bars():
+    seen = fit_view(gradient(480, 640) | 1, view(fit="pad"))
+    assert not seen[:12].any()
+    assert not seen[-12:].any()
+    assert seen[12:-12].any(-1).all()
+    assert seen[48, -1, 0] == pytest.approx(255, abs=3)
+
+
+def test_a_stretched_view_shows_all_of_the_image():
+    seen = fit_view(gradient(480, 640), view(fit="stretch"))
+    assert seen[0, 0, 0] <= 3
+    assert seen[-1, -1].tolist() == pytest.approx([255, 255, 0], abs=3)
+
+
+def test_a_square_stays_a_square_unless_the_view_is_stretched():
+    pixels = np.zeros((480, 640, 3), np.uint8)
+    pixels[200:280, 280:360] = 255
+    for fit, height, width in (("crop", 16, 16), ("pad", 12, 12), ("stretch", 16, 12)):
+        rows, columns = np.nonzero(fit_view(pixels, view(fit=fit))[..., 0] > 127)
+        assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (height, width), fit
+
+
+def stored(fit="crop", crop=None, size=96, source=(480, 640)):
+    return StoredView(name="ego", height=size, width=size, crop=crop, fit=fit, source_sizes=(source,))
+
+
+def test_frames_that_were_stored_as_the_model_sees_them_are_not_fitted_again():
+    pixels = gradient(96, 96)
+    assert np.shares_memory(fit_view(pixels, fit_stored(view(), stored())), pixels)
+    assert fit_view(gradient(192, 192), fit_stored(view(), stored(size=192))).shape == (96, 96, 3)
+
+
+def test_of_a_square_camera_every_fit_shows_the_same():
+    fit_stored(view(fit="pad"), stored("crop", source=(480, 480)))
+
+
+@pytest.mark.parametrize("other", [stored("pad"), stored("stretch"), stored(crop=(0.0, 0.0, 0.5, 0.5))])
+def test_frames_that_show_another_part_are_refused(other):
+    with pytest.raises(DialError, match=r"the dataset's frames were stored as .* of 480x640 images, the model sees 96x96"):
+        fit_stored(view(), other)

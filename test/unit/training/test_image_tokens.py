@@ -3,6 +3,7 @@ import torch
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
 from dial_core.model.dial import DialModel
+from dial_core.observation.camera_view import CameraView
 from dial_core.training.image_tokens import cached_features, vision_hash
 
 
@@ -20,7 +21,7 @@ def test_caches_are_shared_by_models_with_the_same_eyes_and_by_no_others():
 def test_cached_tokens_are_those_of_the_model_for_every_frame(fake_dataset, tmp_path):
     make_random_checkpoint(tmp_path / "model", preset="dial_tiny_dino")
     dataset = fake_dataset(tmp_path / "dataset", (20, 21))
-    tokens = cached_features(tmp_path / "model", dataset, workers=0)
+    tokens = cached_features(tmp_path / "model", dataset, 0, "ego", CameraView(name="ego", height=96, width=96))
     assert tokens.shape == (41, 36, 384)
     model = DialModel.from_pretrained(tmp_path / "model").eval()
     frames = torch.from_numpy(dataset.frames(dataset.episodes[1])[:3])

@@ -1,0 +1,69 @@
+"""A full disk, reported in one line that says how much is needed where."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dial_core.errors import DialError
+
+RESUME = "make room and run the same command again: it resumes where it stopped"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SLACK_BYTES = 20 * 2**20
+
+
+class DiskFullError(DialError):
+    """A disk has no room for what has to be written; the message says how much and where."""
+
+
+def require_free(folder: Path, needed_bytes: int, what: str) -> None:
+    """Checks that the disk of `folder` has room before anything is written.
+
+    Raises:
+        DiskFullError: it has not.
+    """
+    free = free_bytes(folder)
+    if free < needed_bytes + _SLACK_BYTES:
+        raise DiskFullError(
+            f"{folder}: {what} needs {_megabytes(needed_bytes + _SLACK_BYTES)} MB, the disk has {_megabytes(free)} MB free; {RESUME}"
+        )
+
+
+@contextmanager
+def disk_errors(folder: Path, what: str) -> Iterator[None]:
+    """Turns what a full disk raises in the block into a DiskFullError.
+
+    Args:
+        folder: that is written to.
+        what: is written, e.g. "the dataset".
+    """
+    try:
+        yield
+    except DialError:
+        raise
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise DiskFullError(
+            f"{folder}: the disk is full ({_megabytes(free_bytes(folder))} MB free) while writing {what}; {RESUME}"
+        ) from error
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that the disk is full; libraries do not always keep the error number."""
+    return isinstance(error, OSError) and (error.errno in _FULL or "No space left on device" in str(error))
+
+
+def free_bytes(folder: Path) -> int:
+    """Free bytes of the disk that `folder` is, or will be, on."""
+    existing = folder.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 2**20:,.0f}"

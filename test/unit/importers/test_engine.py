@@ -1,0 +1,106 @@
+"""What every import has in common: reasons, resuming, full disks, and an end that can be believed."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+import typer
+
+from dial_core.cli.import_report import INCOMPLETE, print_import
+from dial_core.datasets.episodes import Episode, save_episode
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.errors import DialError
+from dial_core.files import disk_space
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, work_folder
+from dial_core.observation.camera_view import CameraView
+from dial_core.robot.embodiment import load_embodiment
+
+VIEW = CameraView(name="ego", height=16, width=16)
+
+
+def store_one(job: ImportJob) -> JobReport:
+    frames = np.full((4, 16, 16, 3), 10 * job.key, np.uint8)
+    vectors = np.full((4, 47), job.key, np.float32)
+    save_episode(job.episode(), Episode(frames, vectors, vectors, "put the can", job.key), 20.0)
+    return JobReport(job.name, [job.episode().name], source_sizes={"ego": (32, 24)})
+
+
+def jobs_for(out, count):
+    return [ImportJob(f"bag {key}", f"/data/{key}", key, str(work_folder(out)), f"{key:06d}") for key in range(count)]
+
+
+def run(work, out, count=3, **more):
+    return import_jobs(work, jobs_for(out, count), out, load_embodiment(), [VIEW], {"settings": 1}, workers=0, **more)
+
+
+def test_a_job_that_fails_is_named_and_the_others_are_packed(tmp_path):
+    def second_fails(job):
+        if job.key == 1:
+            raise DialError(f"{job.source}: no topic /image/ego")
+        return store_one(job)
+
+    report = run(second_fails, tmp_path / "out")
+    assert (report.converted, report.failed, report.episodes) == (2, 1, 2)
+    assert report.left_out == {"bag 1": "no topic /image/ego"}
+    assert json.loads((tmp_path / "out/meta/conversion.json").read_text())["left_out"] == report.left_out
+    dataset = LeRobotDataset(tmp_path / "out")
+    assert [span.seed for span in dataset.episodes] == [0, 2]
+    assert dataset.stored_views["ego"].source_sizes == ((32, 24),)
+    assert not work_folder(tmp_path / "out").exists()
+
+
+def test_a_full_disk_stops_the_import_with_what_to_do_and_the_same_call_resumes(tmp_path):
+    stored = []
+
+    def full_at_the_second(job):
+        if job.key == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        stored.append(job.key)
+        return store_one(job)
+
+    with pytest.raises(DialError, match=r"the disk is full \([\d,]+ MB free\) while writing the episodes of bag 1; make room and run"):
+        run(full_at_the_second, tmp_path / "out")
+
+    def remember(job):
+        stored.append(job.key)
+        return store_one(job)
+
+    assert run(remember, tmp_path / "out").converted == 3
+    assert stored == [0, 1, 2]
+
+
+def test_a_disk_without_room_for_the_dataset_is_found_before_it_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk_space, "free_bytes", lambda folder: 1000)
+    with pytest.raises(DialError, match=r"packing 3 episodes into out needs [\d,]+ MB, the disk has 0 MB free; make room"):
+        run(store_one, tmp_path / "out")
+    monkeypatch.undo()
+    assert run(store_one, tmp_path / "out").converted == 3
+
+
+def test_when_nothing_could_be_imported_every_reason_is_said_once(tmp_path):
+    def fails(job):
+        raise DialError("it carries no instruction")
+
+    with pytest.raises(DialError, match=r"bag 0, bag 1, bag 2, bag 3 and 2 more: it carries no instruction"):
+        run(fails, tmp_path / "out", count=6)
+
+
+def ended_with(report, capsys) -> tuple[int, str]:
+    status = 0
+    try:
+        print_import(report, "dataset", "bags")
+    except typer.Exit as end:
+        status = end.exit_code
+    return status, capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_last_line_and_the_exit_status_tell_what_is_missing(capsys):
+    good, bad = JobReport("a", ["a.npz", "b.npz"]), JobReport("b", reason="damaged")
+    failure, partly = JobReport("c", reason="a failure", excluded=True), JobReport("d", ["d.npz"], rejected=["3 of 80 commands"])
+    assert ended_with(ImportReport((good,)), capsys) == (0, "2 episodes of 1 of 1 bags in dataset")
+    assert ended_with(ImportReport((good, failure)), capsys) == (0, "2 episodes of 1 of 2 bags in dataset; 1 left out on purpose")
+    assert ended_with(ImportReport((good, bad, partly)), capsys) == (
+        INCOMPLETE,
+        "3 episodes of 2 of 3 bags in dataset; 1 could not be converted, 1 used in part",
+    )
