@@ -35,7 +35,7 @@ DOORS = {
     "demonstrations": {"importers", "datasets", "sim", "robot"} | LEAVES,
     "training": {"datasets", "checkpoint", "observation", "model", "sim", "robot"} | LEAVES,
     "evaluation": {"importers", "inference", "datasets", "bags", "checkpoint", "observation", "control", "sim", "viz", "robot"} | LEAVES,
-    "benchmarks": {"training", "inference", "datasets", "checkpoint", "model", "sim", "robot"} | LEAVES,
+    "benchmarks": {"training", "inference", "datasets", "checkpoint", "observation", "model", "sim", "robot"} | LEAVES,
 }
 DOORS["cli"] = set(DOORS)
 ROS_MAY_USE = {"bags", "inference", "checkpoint", "observation", "control", "sim", "viz", "robot"} | LEAVES
