@@ -12,7 +12,7 @@ from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.config import config_path, config_root
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
-from dial_ros.node.lifecycle import END_WITH_PARENT
+from dial_ros.node.process import END_WITH_PARENT
 
 Value = str | int | float | bool
 

@@ -27,9 +27,10 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.world import World
 from dial_ros.mujoco_robot.controller_bank import ControllerBank
 from dial_ros.node import qos
-from dial_ros.node.lifecycle import DialNode, Parameter, run
+from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.messages import image_to_message, to_time
 from dial_ros.node.polled import PolledSubscription
+from dial_ros.node.process import run
 from dial_ros.srv import ResetWorld, StepWorld
 
 SLICE_NS = 10_000_000  # the controllers' update period
@@ -78,6 +79,8 @@ class MujocoRobotNode(DialNode):
         self._thread.start()
         made.result()
         self._open_topics()
+        # A second simulation in this DDS domain (or a driver) would mix its clock and joints with this one's.
+        self.require_sole_publishers(published=["/clock", "joint_states", f"image/{self._camera.name}"])
 
     def _open_topics(self) -> None:
         self._clock_out = self.create_publisher(Clock, "/clock", qos.SENSOR)

@@ -1,32 +1,22 @@
 """What all nodes of the package share: lifecycle with readable failures, autostart, parameters with ranges, orderly ends."""
 
-import faulthandler
-import os
-import signal
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 
 from dial_core.errors import DialError
 from dial_ros.node import qos
 from dial_ros.node.compatibility import Compatibility
 from dial_ros.node.fault_log import FaultLog
-
-LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
-GOODBYE_S = 3.0  # for the whole end, DDS included: `ros2 launch` sends SIGTERM 5 s after SIGINT
-
-END_WITH_PARENT = "DIAL_END_WITH_PARENT"  # environment variable: set to 1 by whoever starts a graph
+from dial_ros.node.sole_publishers import SolePublishers, publishers_of
 
 ParameterValue = bool | int | float | str
 
@@ -62,6 +52,8 @@ class DialNode(LifecycleNode):
         self.failure: str | None = None  # set when the node cannot go on; the process then ends with an error
         self.active = False
         self._jump_handle = None
+        self._sole_publishers: SolePublishers | None = None
+        self._told_conflict = ""
         self._fault_log = FaultLog()
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.declare_parameter("autostart", False, ParameterDescriptor(description="configure and activate at start", read_only=True))
@@ -69,6 +61,7 @@ class DialNode(LifecycleNode):
             self.declare_parameter(key, parameter.default, parameter.descriptor())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENTS)
         self.every(1.0, self._publish_diagnostics)
+        self.every(0.25, self._tell_conflict)
 
     # What a subclass does in each transition; raising DialError refuses it, with the message in the log.
 
@@ -105,6 +98,18 @@ class DialNode(LifecycleNode):
 
     # Tools for a subclass.
 
+    def require_sole_publishers(self, published: Iterable[str] = (), subscribed: Iterable[str] = ()) -> None:
+        """From now on, until `release`: `activate` is refused and `conflict` reports while another node publishes there.
+
+        Arguments: as of SolePublishers; a clock that the node follows is added.
+        """
+        clock = ["/clock"] if self.get_parameter("use_sim_time").value else []
+        self._sole_publishers = SolePublishers(self, published, [*subscribed, *clock])
+
+    def conflict(self) -> str:
+        """Which other nodes publish where only one may; empty: none does."""
+        return self._sole_publishers.conflict() if self._sole_publishers is not None else ""
+
     def value(self, key: str):
         """Value of a parameter."""
         return self.get_parameter(key).value
@@ -122,6 +127,10 @@ class DialNode(LifecycleNode):
         """As of rclpy; subscribers to whom nothing can be delivered are told in the diagnostics."""
         options.setdefault("event_callbacks", self._compatibility.of_publisher(topic, qos_profile))
         return super().create_publisher(msg_type, topic, qos_profile, **options)
+
+    def publisher_names(self, topic: str) -> list[str]:
+        """Full names of the nodes that publish on `topic`, which is remapped as for a subscription; sorted."""
+        return publishers_of(self, self.resolve_topic_name(topic))
 
     def every(self, period_s: float, callback: Callable[[], None]):
         """A timer on the steady clock: it goes on when simulated time stands still."""
@@ -180,10 +189,11 @@ class DialNode(LifecycleNode):
         if self._jump_handle is not None:
             self._jump_handle.unregister()  # the clock keeps a handle that is only dropped
             self._jump_handle = None
+        self._sole_publishers = None
         return self._attempt("cleanup", self.cleanup)
 
     def _activate_unhindered(self) -> None:
-        if why := self.obstacle():
+        if why := self.conflict() or self.obstacle():
             raise DialError(why)
         self.activate()
 
@@ -198,12 +208,23 @@ class DialNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
+    def _tell_conflict(self) -> None:
+        """Logs a conflict when it begins and when it ends."""
+        why = self.conflict()
+        if why and why != self._told_conflict:
+            self.get_logger().error(f"{why}: only one may")
+        elif self._told_conflict and not why:
+            self.get_logger().info("no other node publishes on this node's topics any more")
+        self._told_conflict = why
+
     def _diagnose_inactive(self) -> tuple[bytes, str, Mapping[str, object]]:
         why = self.obstacle()
         return (DiagnosticStatus.WARN, f"not active, and would refuse to be: {why}", {}) if why else (DiagnosticStatus.OK, "not active", {})
 
     def _publish_diagnostics(self) -> None:
         level, message, values = self.diagnose() if self.active else self._diagnose_inactive()
+        if why := self.conflict():
+            level, message, values = DiagnosticStatus.ERROR, f"{why}: only one may; {message}", {**values, "conflict": why}
         if mismatched := self._compatibility.mismatched():
             level = max(level, DiagnosticStatus.WARN)
             message = "; ".join([message, *mismatched.values()])
@@ -213,76 +234,3 @@ class DialNode(LifecycleNode):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
-
-
-def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -> int:
-    """Runs a node until SIGINT, SIGTERM or its failure; the exit status: 0, or 1 if it failed or could not start."""
-    orphaned = _parent_watch()
-    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    stop: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: stop.append(received))
-    try:
-        node = make_node()
-    except Exception as error:  # a parameter of the wrong type or out of range; a broken installation
-        rclpy.logging.get_logger("dial_ros").fatal(f"the node cannot start: {error}")
-        rclpy.shutdown()
-        return 1
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    try:
-        if node.value("autostart") and not _started(node, executor, stop):
-            return 1
-        while not stop and node.failure is None:
-            executor.spin_once(timeout_sec=0.2)
-            if orphaned():
-                node.get_logger().warning("the process that started this node has ended: ending too")
-                break
-        return 0 if node.failure is None else 1
-    finally:
-        _end(node, executor)
-
-
-def _parent_watch() -> Callable[[], bool]:
-    """Whether the process that started this one has ended since; always false unless it asked to be watched.
-
-    `ros2 launch` killed by SIGTERM or SIGKILL leaves its nodes running, and a robot with them.
-    """
-    if os.environ.get(END_WITH_PARENT) != "1":
-        return lambda: False
-    parent = os.getppid()
-    return lambda: os.getppid() != parent
-
-
-def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) -> bool:
-    """Configures, listens for a moment to what `activate` is going to check, and activates; False if one of them is refused."""
-    if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
-        return False
-    deadline_s = time.monotonic() + LISTEN_S
-    while not (stop or node.listened() or time.monotonic() > deadline_s):
-        executor.spin_once(timeout_sec=0.05)
-    return bool(stop) or node.trigger_activate() is TransitionCallbackReturn.SUCCESS
-
-
-def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
-    """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye.
-
-    Fast DDS may wait for ever for shared memory that a killed process left: after GOODBYE_S the process ends all the same,
-    and says where it was.
-    """
-    faulthandler.dump_traceback_later(GOODBYE_S, exit=True)
-    if node.active:
-        node.trigger_deactivate()
-    node.release()
-    executor.shutdown()
-    node.destroy_node()
-    rclpy.shutdown()
-    faulthandler.cancel_dump_traceback_later()
-
-
-def one_thread() -> None:
-    """One torch thread for this process: two threads beside a busy core are an order of magnitude slower."""
-    import torch
-
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)

@@ -26,7 +26,8 @@ from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import Instruction
 from dial_ros.node.interface_text import message_class
-from dial_ros.node.lifecycle import DialNode, Parameter, run
+from dial_ros.node.lifecycle import DialNode, Parameter
+from dial_ros.node.process import run
 from dial_ros.recorder.recorded_topics import DEPTH, RecordedTopic, definitions, described, parse_extra, topics_of
 from dial_ros.srv import StartEpisode, StopEpisode
 

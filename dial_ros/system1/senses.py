@@ -15,6 +15,7 @@ from dial_core.checkpoint.contract import Contract
 from dial_core.control.arming import Input
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_check import missing_from_states
+from dial_core.observation.joint_agreement import JointAgreement
 from dial_core.observation.readings import JointHistory, JointOrder, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
@@ -61,6 +62,7 @@ class Senses:
         self._joints, self._whole = JointHistory(), StampedStream()
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
+        self._agreement = JointAgreement(embodiment.joint_names, embodiment.velocity)
         self._refusals: dict[str, str] = {}  # input -> why its last value was not taken, until one is
 
     @property
@@ -75,11 +77,12 @@ class Senses:
 
     def inputs(self, now_ns: int) -> dict[str, Input]:
         """Camera and joints as the state machine judges them."""
+        joints_age_s, joints_refused = self.joint_stamps.age_s(now_ns), self._refusals.get("joint_states", "")
+        if why := self._joint_conflict(now_ns):
+            joints_age_s, joints_refused = None, why
         return {
             "camera": Input(self._whole.age_s(now_ns), self._node.value("camera_timeout"), self._refusals.get("camera", "")),
-            "joint_states": Input(
-                self.joint_stamps.age_s(now_ns), self._node.value("joint_timeout"), self._refusals.get("joint_states", "")
-            ),
+            "joint_states": Input(joints_age_s, self._node.value("joint_timeout"), joints_refused),
         }
 
     def pixels(self, seen: Observation) -> tuple[np.ndarray, ...] | None:
@@ -92,7 +95,7 @@ class Senses:
 
     def clear(self) -> None:
         """Forgets what was sensed (the clock jumped, a pause ended); the counters stay."""
-        for part in (*self._cameras, self.joint_stamps, self.joint_rate, self._joints, self._whole):
+        for part in (*self._cameras, self.joint_stamps, self.joint_rate, self._joints, self._whole, self._agreement):
             part.clear()
         self._refusals.clear()
 
@@ -132,6 +135,13 @@ class Senses:
         if self.joint_stamps.take(stamp_ns):
             self.joint_rate.tick(now_ns)
         self._joints.add(stamp_ns, positions)
+        self._agreement.note(stamp_ns, positions)
+
+    def _joint_conflict(self, now_ns: int) -> str:
+        """Which nodes publish joint states that cannot be of one robot; empty: none. Several that agree are fine."""
+        why = self._agreement.disagreement(now_ns)
+        sources = self._node.publisher_names("joint_states") if why else []
+        return f"{' and '.join(sources)} publish joint states that disagree: {why}" if len(sources) > 1 else ""
 
     def _on_first_frame(self, frame: Frame) -> None:
         stamp_ns, stamp_s = frame.stamp_ns, frame.stamp_ns / NANOSECONDS

@@ -28,8 +28,9 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.node import qos
-from dial_ros.node.lifecycle import DialNode, one_thread, run
+from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import require_bounded
+from dial_ros.node.process import one_thread, run
 from dial_ros.node.worker import Worker
 from dial_ros.system1.commander import Commander
 from dial_ros.system1.operator_services import OperatorServices
@@ -78,6 +79,8 @@ class System1Node(DialNode):
         self._senses = Senses(self, self._contract, self._embodiment, self._on_observation)
         self._inputs = [self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)]
         self._requests = OperatorServices(self, self._arming, self._lock, self._carry_out)
+        commands = [f"{controller.name}/joint_trajectory" for controller in self._embodiment.controllers]
+        self.require_sole_publishers(published=commands, subscribed=["foresight", "instruction"])
         self._watches = [self.every(0.05, self._supervise), self.every(0.2, self._publish_status)]
 
     def listened(self) -> bool:
@@ -275,6 +278,8 @@ class System1Node(DialNode):
             "clock": Input(wall_s - self._clock_seen[1], self.value("clock_timeout")),
             "robot_description": self._limits.input,
         }
+        if conflict := self.conflict():
+            inputs["exclusive access"] = Input(None, 1.0, conflict)
         with self._lock:
             before = self._arming.state, bool(self._arming.warning)
             self._carry_out(self._arming.update(inputs, now_ns))

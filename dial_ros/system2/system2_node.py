@@ -22,8 +22,9 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import Instruction, LatentForesight, System2Status
 from dial_ros.node import qos
 from dial_ros.node.cameras import CameraInput, Frame, camera_of
-from dial_ros.node.lifecycle import DialNode, Parameter, one_thread, run
+from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
+from dial_ros.node.process import one_thread, run
 from dial_ros.node.rates import Rate
 from dial_ros.node.worker import Worker
 from dial_ros.srv import SetInstruction
@@ -88,6 +89,7 @@ class System2Node(DialNode):
         )
         self._service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         self._status_timer = self.every(0.2, self._publish_status)
+        self.require_sole_publishers(published=["foresight", "instruction"])
 
     def summary(self) -> str:
         return f"model {self._contract.model_id}, at most {self.value('rate_hz'):g} foresights per second"
@@ -156,7 +158,7 @@ class System2Node(DialNode):
         return response
 
     def _on_frame(self, frame: Frame) -> None:
-        if self._instruction is None:
+        if self._instruction is None or self.conflict():
             return
         # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
         period_ns = NANOSECONDS / self.value("rate_hz") - 500_000
@@ -210,6 +212,8 @@ class System2Node(DialNode):
             return System2Status.STATE_INACTIVE, "not active"
         if self._instruction is None:
             return System2Status.STATE_IDLE, "no instruction"
+        if conflict := self.conflict():
+            return System2Status.STATE_WAITING, conflict
         age_s = self._camera.arrivals.age_s(now_ns)
         if age_s is None:
             return System2Status.STATE_WAITING, "no camera frame yet"

@@ -3,7 +3,7 @@ import sys
 
 PROGRAM = """
 import time
-from dial_ros.node import lifecycle
+from dial_ros.node import process
 
 class Node:
     active = False
@@ -13,8 +13,8 @@ class Node:
 class Executor:
     def shutdown(self): pass
 
-lifecycle.GOODBYE_S = 0.2
-lifecycle._end(Node(), Executor())
+process.GOODBYE_S = 0.2
+process._end(Node(), Executor())
 """
 
 

@@ -1,0 +1,40 @@
+"""Whether successive joint states can come from one robot: no joint moves farther between them than it can."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dial_core.control.motion import NANOSECONDS
+
+TOLERANCE_RAD = 0.05  # noise of two encoders, and stamps that are a few milliseconds off
+REMEMBERED_S = 1.0  # a disagreement counts for so long
+
+
+class JointAgreement:
+    """Compares each joint state with the one before. Two sources that disagree alternate, so each pair of them disagrees."""
+
+    def __init__(self, names: Sequence[str], velocity: np.ndarray) -> None:
+        """Arguments: joint names and their velocity limits (J,) [rad/s]."""
+        self._names, self._velocity = names, velocity
+        self.clear()
+
+    def note(self, stamp_ns: int, positions: np.ndarray) -> None:
+        """Takes in a joint state (J,) [rad] in the order of the names; NaN: not in this message."""
+        if self._positions is not None:
+            elapsed_s = abs(stamp_ns - self._stamp_ns) / NANOSECONDS
+            apart = np.abs(positions - self._positions)
+            beyond = np.nan_to_num(apart - self._velocity * elapsed_s, nan=-np.inf)
+            worst = int(np.argmax(beyond))
+            if beyond[worst] > TOLERANCE_RAD and elapsed_s < REMEMBERED_S:
+                self._why, self._why_ns = f"{self._names[worst]} by {apart[worst]:.2f} rad within {elapsed_s:.3f} s", stamp_ns
+        self._stamp_ns, self._positions = stamp_ns, positions
+
+    def disagreement(self, now_ns: int) -> str:
+        """Which joint disagreed lately and by how much; empty: none within REMEMBERED_S."""
+        recent = self._why and abs(now_ns - self._why_ns) < REMEMBERED_S * NANOSECONDS
+        return self._why if recent else ""
+
+    def clear(self) -> None:
+        """Drops what was noted (the clock stepped)."""
+        self._stamp_ns, self._why_ns, self._why = 0, 0, ""
+        self._positions: np.ndarray | None = None

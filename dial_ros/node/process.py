@@ -1,0 +1,95 @@
+"""A node as a process: start, autostart, the end by signal or with the process that started it."""
+
+import faulthandler
+import os
+import signal
+import time
+from collections.abc import Callable
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
+
+from dial_ros.node.lifecycle import DialNode
+
+LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
+DEPARTED_S = 22.0  # an autostart waits so long for other publishers to leave: one that was killed is forgotten after its lease
+GOODBYE_S = 3.0  # for the whole end, DDS included: `ros2 launch` sends SIGTERM 5 s after SIGINT
+END_WITH_PARENT = "DIAL_END_WITH_PARENT"  # environment variable: set to 1 by whoever starts a graph
+
+
+def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -> int:
+    """Runs a node until SIGINT, SIGTERM or its failure; the exit status: 0, or 1 if it failed or could not start."""
+    orphaned = _parent_watch()
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: stop.append(received))
+    try:
+        node = make_node()
+    except Exception as error:  # a parameter of the wrong type or out of range; a broken installation
+        rclpy.logging.get_logger("dial_ros").fatal(f"the node cannot start: {error}")
+        rclpy.shutdown()
+        return 1
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    try:
+        if node.value("autostart") and not _started(node, executor, stop):
+            return 1
+        while not stop and node.failure is None:
+            executor.spin_once(timeout_sec=0.2)
+            if orphaned():
+                node.get_logger().warning("the process that started this node has ended: ending too")
+                break
+        return 0 if node.failure is None else 1
+    finally:
+        _end(node, executor)
+
+
+def _parent_watch() -> Callable[[], bool]:
+    """Whether the process that started this one has ended since; always false unless it asked to be watched.
+
+    `ros2 launch` killed by SIGTERM or SIGKILL leaves its nodes running, and a robot with them.
+    """
+    if os.environ.get(END_WITH_PARENT) != "1":
+        return lambda: False
+    parent = os.getppid()
+    return lambda: os.getppid() != parent
+
+
+def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) -> bool:
+    """Configures, listens for a moment to what `activate` is going to check, and activates; False if one of them is refused."""
+    if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
+        return False
+    deadline_s = time.monotonic() + LISTEN_S
+    while not (stop or node.listened() or time.monotonic() > deadline_s):
+        executor.spin_once(timeout_sec=0.05)
+    departed_s = time.monotonic() + DEPARTED_S
+    while not stop and node.conflict() and time.monotonic() < departed_s:
+        executor.spin_once(timeout_sec=0.05)
+    return bool(stop) or node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+
+
+def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
+    """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye.
+
+    Fast DDS may wait for ever for shared memory that a killed process left: after GOODBYE_S the process ends all the same,
+    and says where it was.
+    """
+    faulthandler.dump_traceback_later(GOODBYE_S, exit=True)
+    if node.active:
+        node.trigger_deactivate()
+    node.release()
+    executor.shutdown()
+    node.destroy_node()
+    rclpy.shutdown()
+    faulthandler.cancel_dump_traceback_later()
+
+
+def one_thread() -> None:
+    """One torch thread for this process: two threads beside a busy core are an order of magnitude slower."""
+    import torch
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
