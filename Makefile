@@ -12,7 +12,7 @@ export LP_NUM_THREADS  ?= 1
 unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION \
     LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE
 
-.PHONY: help setup demo test faults lint clean clean-all
+.PHONY: help setup demo test faults gpu lint clean clean-all
 
 help:  ## this list
 	@echo "DIAL for ROS 2. Usage: make <target>"; echo
@@ -29,6 +29,9 @@ test: setup  ## all tests (ARGS="-k name" picks some)
 
 faults: setup  ## real nodes, one fault after another; report in out/faults/report.md (ARGS="--quick", ARGS="--minutes 30")
 	$(PYTHON_IN_VENV) -m dial_ros.faults --results $(ARGS)
+
+gpu: setup  ## every check that needs a GPU; results in out/gpu/ (ARGS="--device cpu --preset dial_tiny" tries it without one)
+	$(PYTHON_IN_VENV) -m dial_core.cli bench gpu $(ARGS)
 
 lint: setup  ## ruff on everything, mypy on dial_core
 	$(PYTHON_IN_VENV) -m ruff check .

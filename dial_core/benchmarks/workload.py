@@ -92,6 +92,22 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, Part]:
     return {part.name: part for part in parts}
 
 
+def training_batch(model: DialModel, samples: int) -> dict[str, torch.Tensor]:
+    """Random keywords of a training step (`DialModel.forward`) of `samples` samples, from pixels, on the model's device."""
+    device, arch = model.device, model.arch
+    input_ids, attention_mask, _ = _prompt(model)
+    shape = (samples, arch.image.height, arch.image.width, 3)
+    return {
+        "image_tokens": torch.randint(256, shape, dtype=torch.uint8, device=device),
+        "goal_tokens": torch.randint(256, shape, dtype=torch.uint8, device=device),
+        "input_ids": input_ids.expand(samples, -1),
+        "attention_mask": attention_mask.expand(samples, -1),
+        "state": torch.randn(samples, arch.state_dim, device=device),
+        "action": torch.randn(samples, arch.horizon, arch.action_dim, device=device),
+        "action_mask": torch.ones(samples, arch.horizon, arch.action_dim, device=device),
+    }
+
+
 def _prompt(model: DialModel) -> tuple[torch.Tensor, torch.Tensor, Layout]:
     """One prompt without padding: text, the image, text. Positions are found on the CPU: the meta device has no values."""
     arch = model.arch

@@ -77,6 +77,26 @@ def peers(
     print(json.dumps(rows))
 
 
+@app.command("gpu")
+def gpu(
+    out: Annotated[Path, typer.Option(help="Folder for gpu.json and gpu.md.")] = Path("out/gpu"),
+    device: Device = "cuda",
+    preset: Annotated[str, typer.Option(help="Model of the full-size checks, by its file in config/models/.")] = "qwen2_5_vl_3b",
+    only: Annotated[str, typer.Option(help="Checks to run, e.g. sessions,training; all if left out.")] = "",
+) -> None:
+    """Run every check that needs a GPU, in under nine minutes: sessions, latency, training step, memory, resume.
+
+    Each check runs in a process of its own, so that a crash costs one row. The exit status is 1 if one failed.
+    """
+    from dial_core.benchmarks.gpu_report import page, run_checks
+
+    results = run_checks([name for name in only.split(",") if name], device, preset, out)
+    print(page(results, device, preset))
+    console.print(f"{out}/gpu.json, {out}/gpu.md")
+    if any(result.outcome in ("failed", "broken") for result in results):
+        raise typer.Exit(1)
+
+
 @app.command("world")
 def world(
     task: Annotated[list[str], typer.Option(help="Task, by its file in config/tasks/; may be repeated.")] = [  # noqa: B006

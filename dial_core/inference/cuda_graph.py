@@ -42,6 +42,10 @@ class Captured:
         self.function, self.recorder = function, recorder
         self._recordings: OrderedDict[tuple, Recording] = OrderedDict()  # by shapes, the least recently used first
 
+    def __len__(self) -> int:
+        """How many recordings there are."""
+        return len(self._recordings)
+
     @torch.inference_mode()
     def __call__(self, *tensors: torch.Tensor) -> Result:
         """The function's result."""
@@ -81,13 +85,14 @@ def cuda_graph(function: Function, inputs: tuple[torch.Tensor, ...]) -> Recordin
     Raises:
         RuntimeError: it waits for the device, or does something else that cannot be captured.
     """
-    side = torch.cuda.Stream()
-    side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):
-        for _ in range(WARMUPS):
-            function(*inputs)
-    torch.cuda.current_stream().wait_stream(side)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may go on with the device
-        result = function(*inputs)
+    with torch.cuda.device(inputs[0].device):  # streams and graphs belong to the current device, which may be another
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARMUPS):
+                function(*inputs)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may continue to use the device
+            result = function(*inputs)
     return Recording(inputs, graph.replay, result)

@@ -23,9 +23,9 @@ def ready_to_infer(model: DialModel, device: torch.device, dtype: torch.dtype) -
 
     Only parameters change dtype: rotary frequencies are buffers, and in bfloat16 they would put tokens in the wrong place.
     """
-    nn.Module.to(model, device)
-    for parameter in model.parameters():
+    for parameter in model.parameters():  # cast first: a float32 model may be too large for the device
         parameter.data = parameter.data.to(dtype)
+    nn.Module.to(model, device)
     if device.type == "cpu":
         _lay_out_for_few_rows(model)
     return model.eval()

@@ -1,0 +1,259 @@
+"""The checks of `dial bench gpu`: what only a GPU can show, each a function of (device, preset) that returns its facts.
+
+Every check also runs on a CPU with a tiny preset, which is how the tests keep them in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from dial_core.benchmarks.device import roofline_of
+from dial_core.benchmarks.model_calls import bench_model
+from dial_core.benchmarks.timing import latency_of
+from dial_core.benchmarks.workload import training_batch
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.errors import DialError
+from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.model.configuration import DialConfig
+from dial_core.model.dial import DialModel
+from dial_core.training.memory import memory_of
+from dial_core.training.optimisation import Optimisation
+
+Facts = dict[str, Any]
+MICRO_BATCHES = {"cuda": (8, 16, 32), "cpu": (1, 2)}
+STEPS = 5  # timed of each training configuration, after two that are not
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: `run(device, preset)` returns facts, or raises if what it checks does not hold; `limit_s` on a GPU [s]."""
+
+    name: str
+    shows: str
+    run: Callable[[torch.device, str], Facts]
+    limit_s: float
+
+
+class CheckFailedError(DialError):
+    """What a check expects does not hold; the message has the figures."""
+
+
+def device_facts(device: torch.device, preset: str) -> Facts:
+    """Name, memory, software, and the bandwidth and arithmetic that large copies and products reach here."""
+    roofline = roofline_of(device, torch.float32 if device.type == "cpu" else torch.bfloat16)
+    facts: Facts = {"device": roofline.name, "torch": torch.__version__, "GB/s": roofline.bytes_per_s / 1e9}
+    facts |= {"TFLOP/s": roofline.flops_per_s / 1e12, "roofline": roofline.source}
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        facts |= {"memory_GB": properties.total_memory / GIGABYTE, "cuda": torch.version.cuda, "devices": torch.cuda.device_count()}
+    return facts
+
+
+def sessions(device: torch.device, preset: str) -> Facts:
+    """Both sessions of the tiny model: on the device against the CPU, captured against launched, bfloat16 against float32.
+
+    Raises:
+        CheckFailedError: a captured call answers changed inputs with anything but the launched call's result, or a device's
+            float32 result is further from the CPU's than rounding explains.
+    """
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        make_random_checkpoint(folder)
+
+        def both(where: str, **options: Any) -> tuple[System2Session, System1Session]:
+            checkpoint = load_checkpoint(folder)
+            return System2Session(checkpoint, where, **options), System1Session(checkpoint, where, **options)
+
+        contract = load_checkpoint(folder).contract
+        inputs = [
+            (
+                rng.integers(0, 256, (contract.height, contract.width, 3), dtype=np.uint8),
+                rng.standard_normal(contract.foresight_shape).astype(np.float32),
+                rng.normal(0, 0.1, contract.state_dim).astype(np.float32),
+            )
+            for _ in range(3)
+        ]
+
+        def answers(pair: tuple[System2Session, System1Session]) -> list[tuple[np.ndarray, np.ndarray]]:
+            system2, system1 = pair
+            words = ("pick the can", "pick the can", "put the red can on the plate")
+            seen = [(system2.foresight(image, said), system1.chunk(image, x, q)) for (image, x, q), said in zip(inputs, words, strict=True)]
+            return [(foresight.copy(), chunk.copy()) for foresight, chunk in seen]
+
+        reference = answers(both("cpu", precision="float32", capture=False))
+        launched = answers(both(str(device), precision="float32", capture=False))
+        captured_sessions = both(str(device), precision="float32")
+        captured = answers(captured_sessions)
+        half = answers(both(str(device), precision="bfloat16"))
+        facts = {
+            "float32_vs_cpu_max": _furthest(launched, reference),
+            "captured_vs_launched_max": _furthest(captured, launched),
+            "bfloat16_vs_float32_chunk_rms": float(np.sqrt(np.mean([(a[1] - b[1]) ** 2 for a, b in zip(half, launched, strict=True)]))),
+            "captures": sum(session_captures(session) for session in captured_sessions),
+        }
+    if facts["captured_vs_launched_max"] > 1e-5 or facts["float32_vs_cpu_max"] > 1e-2:
+        raise CheckFailedError(f"results differ: {facts}")
+    if device.type == "cuda" and facts["captures"] == 0:
+        raise CheckFailedError(f"nothing was captured: {facts}")
+    return facts
+
+
+def session_captures(session: System1Session | System2Session) -> int:
+    """How many graphs a session has recorded."""
+    captured = session._act if isinstance(session, System1Session) else session._think
+    return len(captured)
+
+
+def second_device(device: torch.device, preset: str) -> Facts:
+    """The same as `sessions` on the last of several devices, where a capture on the wrong one would record nothing."""
+    if device.type != "cuda" or torch.cuda.device_count() < 2:
+        return {"skipped": "needs two CUDA devices"}
+    return sessions(torch.device("cuda", torch.cuda.device_count() - 1), preset)
+
+
+def model_calls(device: torch.device, preset: str) -> Facts:
+    """Both systems and their parts with random weights, against the roofline (`dial bench model`)."""
+    report = bench_model(preset, str(device), calls=50 if device.type == "cuda" else 5)
+    return {row.part: {"floor_ms": 1e3 * row.floor_s, "median_ms": _ms(row.median_s), "p99_ms": _ms(row.p99_s)} for row in report.rows}
+
+
+def training_step(device: torch.device, preset: str) -> Facts:
+    """A training step of the end-to-end stage by micro-batch and recomputation: time, MFU, peak memory against the estimate."""
+    roofline = roofline_of(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    cuda, rows = device.type == "cuda", []
+    for recompute, micro_batch in itertools.product((False, True), MICRO_BATCHES[device.type]):
+        plan = Optimisation(steps=10, batch_size=micro_batch, learning_rate=1e-5, bf16=cuda, gradient_checkpointing=recompute)
+        row: Facts = {"micro_batch": micro_batch, "recomputation": recompute}
+        try:
+            rows.append(row | _timed_steps(device, preset, plan, roofline.flops_per_s))
+        except torch.cuda.OutOfMemoryError:
+            rows.append(row | {"result": "out of memory"})
+        if cuda:
+            torch.cuda.empty_cache()
+    return {"rows": rows}
+
+
+def _timed_steps(device: torch.device, preset: str, plan: Optimisation, peak_flops_per_s: float) -> Facts:
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats(device)
+    with device:
+        model = DialModel(DialConfig.from_preset(preset))
+    model.set_trainable("end_to_end")
+    if plan.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    model.train()
+    batch = training_batch(model, plan.batch_size)
+    optimiser = torch.optim.AdamW(plan.parameter_groups(model), betas=plan.betas, fused=cuda)
+
+    def step() -> float:
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.bf16):
+            loss = model("end_to_end", **batch).loss
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        return loss.item()
+
+    with FlopCounterMode(display=False) as counter:
+        step()
+    latency = latency_of(step, device, STEPS, 60.0)
+    estimate = memory_of(model, model.arch, plan, plan.batch_size, 1, "ddp")
+    facts: Facts = {"step_ms": 1e3 * latency.median_s, "samples_per_s": plan.batch_size / latency.median_s}
+    # Recomputed activations are work of this machine, not of the model: utilisation with them is HFU, not MFU.
+    facts["HFU" if plan.gradient_checkpointing else "MFU"] = counter.get_total_flops() / latency.median_s / peak_flops_per_s
+    facts["estimate_GB"] = estimate.total / GIGABYTE
+    if cuda:
+        facts["peak_GB"] = torch.cuda.max_memory_allocated(device) / GIGABYTE
+    return facts
+
+
+def exact_resume(device: torch.device, preset: str) -> Facts:
+    """Eight steps in one go, and the same eight interrupted after every third: the same weights to the last bit.
+
+    Raises:
+        CheckFailedError: the weights differ.
+    """
+    from dial_core.training.trainer import run_training
+
+    plan = Optimisation(steps=8, batch_size=2, learning_rate=1e-3, save_period_s=1e-6, bf16=device.type == "cuda")
+
+    def weights(folder: Path, interrupted: bool) -> dict[str, torch.Tensor]:
+        while True:
+            module = _Resumable(3 if interrupted else 0)
+            try:
+                return run_training(module, _Samples(), _collated, plan, folder, "resume")
+            except KeyboardInterrupt:
+                continue
+
+    with tempfile.TemporaryDirectory() as folder:
+        whole, resumed = weights(Path(folder, "whole"), False), weights(Path(folder, "resumed"), True)
+    furthest = max(float((whole[name].float() - resumed[name].float()).abs().max()) for name in whole)
+    if furthest > 0:
+        raise CheckFailedError(f"a resumed run ends {furthest:.2e} from an uninterrupted one")
+    return {"largest_difference": furthest, "steps": plan.steps}
+
+
+class _Resumable(nn.Module):
+    """The tiny model under training on given noise; raises KeyboardInterrupt before its `stop_at`-th step, if not 0."""
+
+    def __init__(self, stop_at: int) -> None:
+        super().__init__()
+        self.model = DialModel.from_preset("dial_tiny", 0)
+        self.model.set_trainable("end_to_end")
+        self.stop_at, self.steps = stop_at, 0
+
+    def forward(self, sample: torch.Tensor):
+        self.steps += 1
+        if self.stop_at and self.steps > self.stop_at:
+            raise KeyboardInterrupt
+        torch.manual_seed(int(sample.sum()))
+        return self.model("end_to_end", **training_batch(self.model, len(sample)))
+
+
+class _Samples:
+    """Sample k is the number k."""
+
+    def __getitem__(self, number: int) -> int:
+        return number
+
+
+def _collated(numbers: list[int]) -> dict[str, torch.Tensor]:
+    return {"sample": torch.tensor(numbers)}
+
+
+def _furthest(ours: list[tuple[np.ndarray, np.ndarray]], theirs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    pairs = zip(itertools.chain(*ours), itertools.chain(*theirs), strict=True)
+    return max(float(np.abs(a - b).max()) for a, b in pairs)
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else 1e3 * seconds
+
+
+CHECKS = {
+    check.name: check
+    for check in (
+        Check("device", "what the card is and what it can do", device_facts, 60),
+        Check("sessions", "captured and bfloat16 sessions answer as launched float32 ones do", sessions, 90),
+        Check("second_device", "the same on the last of several cards", second_device, 60),
+        Check("model", "latency of both systems at full size, against the roofline", model_calls, 120),
+        Check("training", "training step at full size: time, utilisation, memory", training_step, 150),
+        Check("resume", "an interrupted run ends with the same weights", exact_resume, 60),
+    )
+}
+
+
+def as_json(check: Check) -> Facts:
+    """A check without its function, for a report."""
+    return {key: value for key, value in asdict(check).items() if key != "run"}

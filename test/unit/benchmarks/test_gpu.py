@@ -1,0 +1,79 @@
+"""The checks of `dial bench gpu`, run on the CPU with the tiny model. pytest test/unit/benchmarks/test_gpu.py"""
+
+import json
+
+import pytest
+import torch
+
+from dial_core.benchmarks import gpu_checks, gpu_report
+from dial_core.benchmarks.gpu_checks import CHECKS, Check, CheckFailedError
+from dial_core.benchmarks.gpu_report import CheckResult, answer_of, page, run_checks
+from dial_core.errors import DialError
+from dial_core.inference import sessions
+from dial_core.inference.cuda_graph import Recording
+
+CPU = torch.device("cpu")
+
+
+def test_sessions_agree_between_precisions_and_ways_to_launch():
+    facts = gpu_checks.sessions(CPU, "dial_tiny")
+    assert facts["captured_vs_launched_max"] == 0
+    assert facts["float32_vs_cpu_max"] == 0
+    assert 0 < facts["bfloat16_vs_float32_chunk_rms"] < 0.1
+
+
+def test_a_capture_that_replays_old_inputs_fails_the_check(monkeypatch):
+    def stale(function, inputs):
+        return Recording(inputs, lambda: None, function(*inputs))
+
+    monkeypatch.setattr(sessions, "recorder_for", lambda device, capture: stale if capture else None)
+    with pytest.raises(CheckFailedError, match="results differ"):
+        gpu_checks.sessions(CPU, "dial_tiny")
+
+
+def test_a_training_step_is_timed_with_and_without_recomputation(monkeypatch):
+    monkeypatch.setitem(gpu_checks.MICRO_BATCHES, "cpu", (1,))
+    rows = gpu_checks.training_step(CPU, "dial_tiny")["rows"]
+    assert [row["recomputation"] for row in rows] == [False, True]
+    assert "MFU" in rows[0]
+    assert "HFU" in rows[1]
+    assert rows[1]["estimate_GB"] < rows[0]["estimate_GB"]
+
+
+def test_an_interrupted_run_ends_with_the_same_weights():
+    assert gpu_checks.exact_resume(CPU, "dial_tiny")["largest_difference"] == 0
+
+
+def test_each_check_runs_in_a_process_and_a_crash_costs_its_own_row_only(monkeypatch, tmp_path):
+    monkeypatch.setitem(CHECKS, "nowhere", Check("nowhere", "a check that the other process does not have", lambda *_: {}, 1.0))
+    results = run_checks(["device", "nowhere"], "cpu", "dial_tiny", tmp_path)
+    assert [result.outcome for result in results] == ["passed", "broken"]
+    assert "KeyError" in results[1].reason
+    written = json.loads((tmp_path / "gpu.json").read_text())
+    assert written["results"][0]["facts"]["GB/s"] > 0
+    assert "| nowhere |" in (tmp_path / "gpu.md").read_text()
+
+
+def test_what_needs_two_devices_is_skipped_with_the_reason():
+    assert answer_of(CHECKS["second_device"], "cpu", "dial_tiny") == {"outcome": "skipped", "reason": "needs two CUDA devices"}
+
+
+def test_a_failed_check_says_what_does_not_hold():
+    def fails(*_):
+        raise CheckFailedError("weights differ by 1")
+
+    assert answer_of(Check("x", "", fails, 1.0), "cpu", "dial_tiny") == {"outcome": "failed", "reason": "weights differ by 1"}
+
+
+def test_rows_become_a_table():
+    text = page([CheckResult("training", "passed", 1.0, {"rows": [{"a": 1.0}, {"a": 2.0, "b": "x"}]})], "cuda", "dial_tiny")
+    assert "| a | b |" in text
+    assert "| 2 | x |" in text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_without_a_gpu_it_says_how_to_try_the_checks(tmp_path):
+    with pytest.raises(DialError, match="--device cpu --preset dial_tiny"):
+        run_checks([], "cuda", "qwen2_5_vl_3b", tmp_path)
+    with pytest.raises(DialError, match="sessions"):
+        gpu_report.run_checks(["typo"], "cpu", "dial_tiny", tmp_path)
