@@ -12,7 +12,13 @@ from dial_core.errors import DialError
 
 METADATA_FILE = "metadata.yaml"
 EPISODE_RECORD = "dial_episode"  # name of the MCAP metadata record that carries the facts, for a bag that was never closed
+ROSBAG2_RECORD = "rosbag2"  # name of the one in which rosbag2 repeats metadata.yaml
 _FOREVER = {"sec": 9223372036, "nsec": 854775807}
+
+
+_HISTORIES = ("system_default", "keep_last", "keep_all")  # by number, as earlier versions of rosbag2 write them
+_RELIABILITIES = ("system_default", "reliable", "best_effort")
+_DURABILITIES = ("system_default", "transient_local", "volatile")
 
 
 class BagError(DialError):
@@ -53,6 +59,9 @@ class Topic:
         definition: text of the .msg file, followed by those of the types it uses (`ros2msg`).
         type_hash: RIHS01 hash, or empty.
         qos: profiles its publishers offered; none if there was no publisher.
+        qos_text: the profiles as another recorder wrote them, which a reader compares with metadata.yaml; empty: as `qos` says.
+        schema_encoding: language of the definition, `ros2msg` or `ros2idl`; others, and none, in recordings of other programs.
+        encoding: of its messages; only `cdr` can be decoded.
     """
 
     name: str
@@ -60,9 +69,14 @@ class Topic:
     definition: str
     type_hash: str = ""
     qos: tuple[Qos, ...] = ()
+    qos_text: str = ""
+    schema_encoding: str = "ros2msg"
+    encoding: str = "cdr"
 
     def qos_yaml(self) -> str:
         """The offered profiles as text, as rosbag2 keeps them in a channel."""
+        if self.qos_text:
+            return self.qos_text
         return yaml.safe_dump([profile.as_rosbag2() for profile in self.qos], sort_keys=False) if self.qos else ""
 
 
@@ -93,12 +107,13 @@ class FileSpan:
 
 @dataclass
 class BagContents:
-    """What `metadata.yaml` says of a bag. `facts`: text by name, rosbag2's `custom_data`."""
+    """What `metadata.yaml` says of a bag. `facts`: text by name, rosbag2's `custom_data`; `storage`: `mcap` or `sqlite3`."""
 
     topics: list[Topic]
     counts: dict[str, int]
     files: list[FileSpan] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)
+    storage: str = "mcap"
 
     def write(self, folder: Path) -> None:
         """Writes `metadata.yaml`, complete or not at all."""
@@ -107,7 +122,7 @@ class BagContents:
         end_ns = max((file.end_ns for file in filled), default=0)
         information = {
             "version": 9,
-            "storage_identifier": "mcap",
+            "storage_identifier": self.storage,
             "duration": {"nanoseconds": end_ns - start_ns},
             "starting_time": {"nanoseconds_since_epoch": start_ns},
             "message_count": sum(self.counts.values()),
@@ -127,8 +142,71 @@ class BagContents:
         metadata = {
             "name": topic.name,
             "type": topic.type,
-            "serialization_format": "cdr",
-            "offered_qos_profiles": [profile.as_rosbag2() for profile in topic.qos],
+            "serialization_format": topic.encoding,
+            "offered_qos_profiles": yaml.safe_load(topic.qos_text) if topic.qos_text else [profile.as_rosbag2() for profile in topic.qos],
             "type_description_hash": topic.type_hash,
         }
         return {"topic_metadata": metadata, "message_count": self.counts[topic.name]}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What is used of a `metadata.yaml`: names of the storage files, and the recorder's facts."""
+
+    files: list[str]
+    facts: dict[str, str]
+
+
+def read_metadata(path: Path) -> Metadata | None:
+    """Reads a `metadata.yaml`; None if there is none, or it is cut off or holds something else."""
+    try:
+        information = _information(path.read_text(errors="replace"))
+    except OSError:
+        return None
+    if information is None:
+        return None
+    files = information.get("relative_file_paths")
+    return Metadata([str(name) for name in files] if isinstance(files, list) else [], _facts(information))
+
+
+def facts_of_metadata(text: str) -> dict[str, str]:
+    """The recorder's facts in the text of a `metadata.yaml`; empty if it holds none."""
+    information = _information(text)
+    return _facts(information) if information else {}
+
+
+def parse_qos(text: str) -> tuple[Qos, ...]:
+    """Offered profiles as rosbag2 notes them, by word or by number; empty if they cannot be read, as nothing hangs on them."""
+    try:
+        profiles = yaml.safe_load(text) or []
+        return tuple(
+            Qos(
+                _word(profile["reliability"], _RELIABILITIES),
+                _word(profile["durability"], _DURABILITIES),
+                _word(profile["history"], _HISTORIES),
+                int(profile["depth"]),
+            )
+            for profile in profiles
+        )
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError):
+        return ()
+
+
+def _word(value: str | int, words: tuple[str, ...]) -> str:
+    return words[value] if isinstance(value, int) else str(value)
+
+
+def _information(text: str) -> dict | None:
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict):
+        return None
+    information = content.get("rosbag2_bagfile_information", content)
+    return information if isinstance(information, dict) else None
+
+
+def _facts(information: dict) -> dict[str, str]:
+    facts = information.get("custom_data")
+    return {str(name): str(value) for name, value in facts.items()} if isinstance(facts, dict) else {}

@@ -1,47 +1,123 @@
-"""Completes bags whose recorder was killed: index and `metadata.yaml`, as if it had been closed then."""
+"""Completes bags whose recorder was killed, or whose metadata.yaml is lost; touches nothing but their storage files and metadata.yaml."""
 
 from __future__ import annotations
 
-import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from dial_core.bags.layout import METADATA_FILE, BagError
-from dial_core.bags.reader import read_unfinished
+from dial_core.bags.layout import METADATA_FILE, BagContents, BagError, FileSpan
+from dial_core.bags.reader import Bag
+from dial_core.bags.storage import open_storage, recordings_in, storage_files
 from dial_core.bags.writer import BagWriter
+from dial_core.files.disk_space import require_free
+
+_WORK = ".repair"
+_DAMAGED = ".damaged"
+_NOTE, _ALL_MOVED = "damage.txt", "all-moved"
+_SQLITE_LOGS = ("-wal", "-shm")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What was done to a bag.
+
+    Attributes:
+        messages: in the bag now.
+        action: in words, for the console.
+        damage: what could not be read; the files that held it are kept with the ending `.damaged`.
+    """
+
+    messages: int
+    action: str
+    damage: tuple[str, ...] = ()
 
 
 def unfinished_bags(directory: Path) -> list[Path]:
-    """Folders below `directory` with MCAP files, but without `metadata.yaml`."""
-    return sorted({file.parent for file in directory.glob("*/*.mcap") if not (file.parent / METADATA_FILE).exists()})
+    """Folders below `directory` with storage files that a recorder left behind: without `metadata.yaml`, or in the midst of a repair."""
+    folders = [folder for folder in sorted(directory.glob("*/")) if not folder.name.startswith(".")]
+    return [folder for folder in folders if needs_repair(folder)]
 
 
-def repair(folder: Path) -> int:
-    """Rewrites the bag in `folder` from all messages that can be read, with the same bytes and times; their number.
+def needs_repair(folder: Path) -> bool:
+    """Whether a folder holds an unfinished bag: storage files without `metadata.yaml`, or a repair that was interrupted."""
+    return (folder / _WORK).is_dir() or (bool(storage_files(folder)) and not (folder / METADATA_FILE).is_file())
 
-    The old files are replaced only when the new ones are complete.
+
+def repair(folder: Path) -> Repair:
+    """Completes the bag in `folder` from all messages that can be read, with the same bytes and times.
+
+    A bag that is whole is left alone; one that lacks only its metadata.yaml gets it. Files of others in the folder stay. The old
+    storage files are replaced only when the new ones are complete; interrupted, the same call finishes the repair.
 
     Raises:
-        BagError: not one message can be read.
+        BagError: there is no bag, or not one message can be read.
+        DiskFullError: there is no room for a second copy of the messages.
     """
-    files = sorted(folder.glob("*.mcap"), key=lambda path: (len(path.name), path.name))
-    if not files:
-        raise BagError(f"{folder} is no bag: no .mcap file in it")
-    fresh = folder.with_name(f".{folder.name}.{os.getpid()}.repair") / folder.name  # files are named after the folder
-    shutil.rmtree(fresh.parent, ignore_errors=True)
-    writer: BagWriter | None = None
-    facts: dict[str, str] = {}
-    for path in files:
-        beginning, messages = read_unfinished(path)
-        for topic, log_ns, publish_ns, data in messages:
-            if writer is None:
-                writer = BagWriter(fresh, list(beginning.topics.values()), beginning.facts)
-            writer.write(topic, log_ns, publish_ns, data)
-        facts |= beginning.facts
-    if writer is None:
+    work = folder / _WORK
+    if (work / METADATA_FILE).is_file():
+        return _take_over(folder)
+    shutil.rmtree(work, ignore_errors=True)
+    if len(recordings_in(folder)) > 1:
+        raise BagError(f"{folder} holds several recordings side by side; put each in a folder of its own, then repair those")
+    bag = Bag(folder)
+    if not any(bag.counts.values()):
         raise BagError(f"{folder}: not one message can be read; delete the folder")
-    writer.close(facts | {"repaired": "true"})
-    shutil.rmtree(folder)
-    fresh.rename(folder)
-    fresh.parent.rmdir()
-    return writer.messages
+    if bag.whole and bag.described:
+        return Repair(sum(bag.counts.values()), "whole already, left alone")
+    if bag.whole and (messages := _describe(bag)) is not None:
+        return Repair(messages, "metadata.yaml written")
+    require_free(folder, sum(path.stat().st_size for path in bag.files), "repairing it")
+    _rewrite(bag, work)
+    return _take_over(folder, tuple(bag.damage))
+
+
+def _rewrite(bag: Bag, work: Path) -> None:
+    """All readable messages of the bag as a complete one in `work`; its metadata.yaml comes last."""
+    staging = work / bag.folder.name  # files are named after their folder
+    writer = BagWriter(staging, list(bag.all_topics.values()), bag.facts)
+    for topic, log_ns, publish_ns, data in bag.records(bag.all_topics):
+        writer.write(topic, log_ns, publish_ns, data)
+    writer.close({"repaired": "true"})
+    for path in sorted(staging.iterdir(), key=lambda path: path.name == METADATA_FILE):
+        path.rename(work / path.name)
+    staging.rmdir()
+
+
+def _take_over(folder: Path, damage: tuple[str, ...] = ()) -> Repair:
+    """Puts the complete copy in the work folder in the place of the old files; called again, it goes on where it was interrupted."""
+    work, old = folder / _WORK, folder / _WORK / "old"
+    if damage:
+        (work / _NOTE).write_text("\n".join(damage))
+    if not (old / _ALL_MOVED).exists():  # until then the folder holds old files only
+        old.mkdir(exist_ok=True)
+        for path in [*storage_files(folder), *(path for ending in _SQLITE_LOGS for path in folder.glob(f"*.db3{ending}"))]:
+            path.rename(old / path.name)
+        (old / _ALL_MOVED).touch()
+    for path in storage_files(work):
+        path.rename(folder / path.name)
+    if (work / _NOTE).exists():
+        for path in storage_files(old):
+            path.rename(folder / (path.name + _DAMAGED))
+    (work / METADATA_FILE).rename(folder / METADATA_FILE)
+    shutil.rmtree(work)
+    return Repair(sum(Bag(folder).counts.values()), "repaired", damage)
+
+
+def _describe(bag: Bag) -> int | None:
+    """Writes the metadata.yaml that a bag of complete files lacks; the number of its messages.
+
+    None, and nothing is written, if its messages are compressed or in part damaged: then it is rewritten.
+    """
+    spans = []
+    for path in bag.files:
+        storage, span = open_storage(path), FileSpan(path)
+        for _, log_ns, _, _ in storage.records(storage.topics):
+            span.note(log_ns)
+        if storage.compressed or storage.damage or path.suffix == ".zstd":
+            return None
+        spans.append(span)
+    counts = {name: bag.counts.get(name, 0) for name in bag.all_topics}
+    storage_name = "sqlite3" if bag.files[0].suffix == ".db3" else "mcap"
+    BagContents(list(bag.all_topics.values()), counts, spans, bag.facts | {"repaired": "true"}, storage_name).write(bag.folder)
+    return sum(counts.values())

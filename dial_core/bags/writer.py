@@ -113,9 +113,10 @@ class BagWriter:
         channels = {}
         for topic in self._contents.topics:
             if topic.type not in schemas:
-                schemas[topic.type] = self._mcap.register_schema(topic.type, "ros2msg", topic.definition.encode())
+                definition = topic.definition.encode(errors="surrogateescape")
+                schemas[topic.type] = self._mcap.register_schema(topic.type, topic.schema_encoding, definition) if topic.type else 0
             metadata = {"offered_qos_profiles": topic.qos_yaml(), "topic_type_hash": topic.type_hash}
-            channels[topic.name] = self._mcap.register_channel(topic.name, "cdr", schemas[topic.type], metadata)
+            channels[topic.name] = self._mcap.register_channel(topic.name, topic.encoding, schemas[topic.type], metadata)
         return channels
 
     def _finish_file(self) -> None:

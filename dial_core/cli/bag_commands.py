@@ -57,14 +57,24 @@ def convert_bag(
 
 
 def repair(bags: Bags) -> None:
-    """Complete bags whose recorder was killed: index and metadata, as if they had been closed then."""
+    """Complete bags whose recorder was killed: index and metadata, as if they had been closed then.
+
+    Whole bags are left alone, and so is every other file in a folder.
+    """
+    from dial_core.bags.repair import needs_repair, unfinished_bags
     from dial_core.bags.repair import repair as run
-    from dial_core.bags.repair import unfinished_bags
+    from dial_core.bags.storage import storage_files
+    from dial_core.errors import DialError
 
     for source in bags:
-        found = [source] if any(source.glob("*.mcap")) else unfinished_bags(source)
+        if not source.is_dir():
+            raise DialError(f"{source} is no folder; name a bag's folder, or a folder of bags")
+        found = [source] if storage_files(source) or needs_repair(source) else unfinished_bags(source)
         for folder in found:
-            console.print(f"{folder}: {run(folder)} messages kept", highlight=False)
+            done = run(folder)
+            console.print(f"{folder}: {done.action}, {done.messages} messages", highlight=False, soft_wrap=True)
+            for text in done.damage:
+                console.print(f"[yellow]lost[/] {text}", highlight=False, soft_wrap=True)
         if not found:
             console.print(f"{source}: no unfinished bag in it", highlight=False)
 

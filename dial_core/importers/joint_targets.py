@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.bags.reader import Bag
+from dial_core.bags.storage import storage_files
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.importers.bag.conversion import is_bag
 from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import find_streams, read_timeline
 from dial_core.robot.embodiment import load_embodiment
@@ -21,7 +21,7 @@ def recorded_targets(source: Path, episode: int) -> tuple[np.ndarray, str]:
     Raises:
         DialError: `source` is neither, or the dataset has no such episode.
     """
-    if is_bag(source):
+    if source.is_file() or (source.is_dir() and storage_files(source)):
         bag = Bag(source)
         embodiment = load_embodiment(bag.facts.get("embodiment", "gr1"))
         timeline = read_timeline(bag, find_streams(bag, embodiment, embodiment.cameras[:1]), embodiment)

@@ -143,7 +143,7 @@ def test_a_killed_recorder_leaves_all_but_the_last_second(recorder, probe, robot
     while time.monotonic() < end_s:
         robot.step()
     nodes.end("recorder", signal.SIGKILL)
-    repaired = repair(folder / "killed")
+    repaired = repair(folder / "killed").messages
     bag = Bag(folder / "killed")
     newest = max(int(bag.decode("/joint_states", data).position[0]) for _, _, data in bag.messages(["/joint_states"]))
     assert repaired > 100

@@ -11,6 +11,7 @@ import numpy as np
 
 from dial_core.bags.layout import METADATA_FILE
 from dial_core.bags.reader import Bag
+from dial_core.bags.storage import STORAGE_ENDINGS, recordings_in, storage_files
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.video import encode
 from dial_core.errors import DialError
@@ -45,14 +46,32 @@ class BagConversion:
 
 
 def find_bags(sources: Sequence[Path]) -> list[Path]:
-    """The bag folders among `sources` and directly below them, in order. Raises DialError if there is none in one of them."""
+    """All bags among `sources` and below them, in order: folders with storage files, or the files themselves where several stand
+    side by side without a metadata.yaml.
+
+    Raises:
+        DialError: there is none in one of them.
+    """
     bags: list[Path] = []
     for source in sources:
-        found = [folder for folder in (source, *sorted(source.glob("*/"))) if is_bag(folder)]
+        found = [source] if source.is_file() else [bag for folder in _folders(source) for bag in _bags_of(folder)]
         if not found:
-            raise DialError(f"{source} is no bag and has none directly below it (no {METADATA_FILE}, no .mcap file)")
-        bags += found[:1] if found[0] == source else found
+            raise DialError(f"{source} is no bag and has none below it (no {METADATA_FILE}, no {' or '.join(STORAGE_ENDINGS)} file)")
+        bags += found
     return list(dict.fromkeys(bag.absolute() for bag in bags))
+
+
+def _folders(source: Path) -> list[Path]:
+    if not source.is_dir():
+        return []
+    below = [folder for folder in source.rglob("*/") if not any(part.startswith(".") for part in folder.relative_to(source).parts)]
+    return [source, *sorted(below)]
+
+
+def _bags_of(folder: Path) -> list[Path]:
+    if not storage_files(folder):
+        return [folder] if (folder / METADATA_FILE).is_file() else []
+    return [folder] if (folder / METADATA_FILE).is_file() else recordings_in(folder)
 
 
 def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, workers: int) -> ImportReport:
@@ -112,7 +131,7 @@ def convert_bag(job: ImportJob) -> JobReport:
         episodes.append(job.episode(number).name)
         repeated += films[0].repeated
     found = examine(job.source, episodes, instruction, bag, streams, timeline, resampled, embodiment, repeated)
-    return JobReport(job.name, episodes, details=asdict(found))
+    return JobReport(job.name, episodes, rejected=[f"damaged: {text}" for text in bag.damage], details=asdict(found))
 
 
 class Film:
@@ -154,11 +173,6 @@ class Film:
                 self._number, self._pixels = at, image_from_message(self._bag.decode(self._topic, data), self._size)
                 return self._pixels
         raise DialError(f"picture {number} of {self._topic} was there and is gone; did the bag change meanwhile?")
-
-
-def is_bag(folder: Path) -> bool:
-    """Whether `folder` holds a rosbag2, finished or not."""
-    return (folder / METADATA_FILE).is_file() or any(folder.glob("*.mcap")) or any(folder.glob("*.db3"))
 
 
 def _key(bag: str) -> str:

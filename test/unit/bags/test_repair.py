@@ -39,7 +39,7 @@ def test_a_record_cut_anywhere_costs_only_its_chunk(killed, cut):
 
 def test_repair_completes_it_with_the_same_bytes(killed, joint_bytes, messages_of):
     assert unfinished_bags(killed.parent) == [killed]
-    assert repair(killed) == 100
+    assert repair(killed).messages == 100
     assert unfinished_bags(killed.parent) == []
     assert [data for _, _, data in messages_of(killed)] == [joint_bytes(k) for k in range(100)]
     bag = Bag(killed)

@@ -111,8 +111,9 @@ def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_
     record(bags / "mute", instruction="")
     reports = {report.name: report for report in convert_bags([bags], tmp_path / "out", BagConversion(), workers=0).jobs}
     assert reports["good"].episodes
+    assert reports["corrupt"].episodes  # without what cannot be read
+    assert "damaged: corrupt_0.mcap: a chunk of" in reports["corrupt"].rejected[0]
     expected = {
-        "corrupt": "damaged",
         "blind": "no topic /image/ego or /image/ego/compressed; the bag has",
         "unknown": "has type my_robot/msg/Picture, expected sensor_msgs/msg/Image",
         "other_robot": "recorded with embodiment 'r2d2'",

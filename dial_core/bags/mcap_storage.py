@@ -1,0 +1,198 @@
+"""Reads an MCAP file: by its index, or record by record up to where its recorder was killed. A damaged chunk costs its messages only."""
+
+from __future__ import annotations
+
+import heapq
+import struct
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO
+
+import zstandard
+from mcap.exceptions import EndOfFile, McapError
+from mcap.reader import SeekingReader
+from mcap.records import Channel, Chunk, ChunkIndex, McapRecord, Message, Metadata, Schema
+from mcap.stream_reader import StreamReader, breakup_chunk
+
+from dial_core.bags.compression import decompressed_message
+from dial_core.bags.layout import EPISODE_RECORD, ROSBAG2_RECORD, BagError, Topic, facts_of_metadata, parse_qos
+from dial_core.bags.storage import Record
+
+# What half-written or overwritten records make of the readers of `mcap`, lz4 and zstd.
+_DAMAGED = (
+    McapError, zstandard.ZstdError, struct.error, EOFError, ValueError, IndexError, KeyError, TypeError, RuntimeError, MemoryError,
+    OverflowError,
+)  # fmt: skip
+_MAGIC = b"\x89MCAP0\r\n"
+_ENCODINGS = ("ros2msg", "ros2idl")
+
+
+class McapStorage:
+    """An MCAP file; see `Storage`."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads what the file holds, not yet its messages. Raises BagError if it is not an MCAP file."""
+        self.path = path
+        self.topics: dict[str, Topic] = {}
+        self.foreign: dict[str, str] = {}
+        self.facts: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self.damage: list[str] = []
+        self.compressed = False
+        self._schemas: dict[int, Schema] = {}
+        self._names: dict[int, str] = {}  # of channels, by id
+        self._chunks: list[ChunkIndex] | None = None
+        try:
+            with path.open("rb") as file:
+                if file.read(len(_MAGIC)) != _MAGIC:
+                    raise BagError(f"{path} is no MCAP file: it does not begin like one")
+                self.whole = self._read_summary(file) or self._scan(file)
+        except OSError as error:
+            raise BagError(f"{path} cannot be read: {error}") from error
+
+    def records(self, topics: Collection[str]) -> Iterator[Record]:
+        """All messages of `topics`; see `Storage`."""
+        self.damage.clear()
+        with self.path.open("rb") as file:
+            for message in self._indexed(file, topics) if self._chunks is not None else self._in_file_order(file):
+                name = self._names.get(message.channel_id)
+                if name in topics:
+                    try:
+                        data = decompressed_message(message.data)
+                    except BagError as error:
+                        self._note(str(error))
+                        continue
+                    self.compressed |= data is not message.data
+                    yield name, message.log_time, message.publish_time, data
+
+    def _read_summary(self, file: IO[bytes]) -> bool:
+        """Takes topics, facts and the index of chunks from the end of the file; False if there is no whole one."""
+        file.seek(0)
+        reader = SeekingReader(file, record_size_limit=self.path.stat().st_size)
+        try:
+            summary = reader.get_summary()
+            if summary is None or summary.statistics is None:
+                return False
+            statistics, chunks = summary.statistics, summary.chunk_indexes
+            if statistics.channel_count != len(summary.channels) or statistics.chunk_count != len(chunks):
+                return False
+            records = list(reader.iter_metadata()) if summary.metadata_indexes else []
+        except (*_DAMAGED, AssertionError):
+            return False
+        for record in (*summary.schemas.values(), *summary.channels.values(), *records):
+            self._take(record)
+        for channel, count in statistics.channel_message_counts.items():
+            self._count(channel, count)
+        self._chunks = chunks if chunks else None  # a file without chunks is read from its beginning
+        return True
+
+    def _scan(self, file: IO[bytes]) -> bool:
+        """Takes them from the whole file instead, as channels may stand anywhere before their first message; it is not whole."""
+        for message in self._in_file_order(file):
+            self._count(message.channel_id, 1)
+        return False
+
+    def _count(self, channel: int, count: int) -> None:
+        if name := self._names.get(channel):
+            self.counts[name] = self.counts.get(name, 0) + count
+
+    def _take(self, record: McapRecord) -> None:
+        if isinstance(record, Schema):
+            self._schemas.setdefault(record.id, record)
+        elif isinstance(record, Channel):
+            self._take_channel(record)
+        elif isinstance(record, Metadata):
+            if record.name == EPISODE_RECORD:
+                self.facts |= record.metadata
+            elif record.name == ROSBAG2_RECORD:
+                self.facts = facts_of_metadata(record.metadata.get("serialized_metadata", "")) | self.facts
+
+    def _take_channel(self, channel: Channel) -> None:
+        if channel.id in self._names:
+            return
+        self._names[channel.id] = channel.topic
+        schema = self._schemas.get(channel.schema_id)
+        self._add(channel, schema)
+        if channel.message_encoding != "cdr":
+            self.foreign[channel.topic] = f"its messages are '{channel.message_encoding}', not CDR"
+        elif schema is None or schema.encoding not in _ENCODINGS:
+            self.foreign[channel.topic] = f"it has no ROS 2 definition (schema encoding '{schema.encoding if schema else 'none'}')"
+
+    def _add(self, channel: Channel, schema: Schema | None) -> None:
+        kind = schema.name if schema else ""
+        if schema and schema.encoding in _ENCODINGS and kind.count("/") == 1:
+            kind = kind.replace("/", "/msg/")
+        known = self.topics.get(channel.topic)
+        if known and known.type != kind:
+            self._names[channel.id] = ""  # the first type keeps the name
+            self.foreign[f"{channel.topic} ({kind})"] = f"the topic has another type too, {known.type}"
+            return
+        text = known.qos_text if known else channel.metadata.get("offered_qos_profiles", "")
+        qos = parse_qos(text)
+        type_hash = channel.metadata.get("topic_type_hash", "")
+        definition = schema.data.decode(errors="surrogateescape") if schema else ""
+        encoding = schema.encoding if schema else ""
+        self.topics[channel.topic] = Topic(
+            channel.topic, kind, definition, type_hash, qos, text if qos else "", encoding, channel.message_encoding
+        )
+
+    def _indexed(self, file: IO[bytes], topics: Collection[str]) -> Iterator[Message]:
+        """Messages of the chunks that hold one of the topics, in order of log time."""
+        wanted = {number for number, name in self._names.items() if name in topics}
+        waiting: list[tuple[int, int, Message]] = []
+        number = 0
+        for index in sorted(self._chunks or (), key=lambda index: (index.message_start_time, index.chunk_start_offset)):
+            if index.message_index_offsets and not wanted & index.message_index_offsets.keys():
+                continue
+            while waiting and waiting[0][0] < index.message_start_time:
+                yield heapq.heappop(waiting)[2]
+            for message in self._chunk_at(file, index):
+                if message.channel_id in wanted:
+                    heapq.heappush(waiting, (message.log_time, number, message))
+                    number += 1
+        while waiting:
+            yield heapq.heappop(waiting)[2]
+
+    def _chunk_at(self, file: IO[bytes], index: ChunkIndex) -> list[Message]:
+        try:
+            file.seek(index.chunk_start_offset)
+            limit = self.path.stat().st_size
+            chunk = next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=limit).records)
+            records = breakup_chunk(chunk, validate_crc=True) if isinstance(chunk, Chunk) else []
+            if not isinstance(chunk, Chunk):
+                self._note("the index points to something else than a chunk")
+        except _DAMAGED as error:
+            self._note(f"a chunk of {index.uncompressed_size / 2**20:.1f} MB from {index.message_start_time / 1e9:.3f} s on: {error}")
+            return []
+        return [record for record in records if isinstance(record, Message)]
+
+    def _in_file_order(self, file: IO[bytes]) -> Iterator[Message]:
+        """All messages up to the end of what can be read, sorted by log time within each chunk; fills in what stands between them."""
+        file.seek(0)
+        reader = StreamReader(file, emit_chunks=True, record_size_limit=self.path.stat().st_size)
+        try:
+            for record in reader.records:
+                if isinstance(record, Chunk):
+                    yield from self._opened(record)
+                elif isinstance(record, Message):
+                    yield record
+                else:
+                    self._take(record)
+        except EndOfFile:
+            return  # here the recorder was killed
+        except _DAMAGED as error:
+            self._note(f"unreadable from byte {file.tell()} on: {error}")
+
+    def _opened(self, chunk: Chunk) -> list[Message]:
+        try:
+            records = breakup_chunk(chunk, validate_crc=True)
+        except _DAMAGED as error:
+            self._note(f"a chunk of {chunk.uncompressed_size / 2**20:.1f} MB from {chunk.message_start_time / 1e9:.3f} s on: {error}")
+            return []
+        for record in records:
+            self._take(record)
+        return sorted((record for record in records if isinstance(record, Message)), key=lambda message: message.log_time)
+
+    def _note(self, what: str) -> None:
+        if what not in self.damage:
+            self.damage.append(what)

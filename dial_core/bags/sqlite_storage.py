@@ -1,0 +1,128 @@
+"""Reads a rosbag2 sqlite3 file (.db3), the default of Humble, finished or not."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from pathlib import Path
+
+from dial_core.bags.compression import decompressed_message
+from dial_core.bags.layout import BagError, Topic, facts_of_metadata, parse_qos
+from dial_core.bags.storage import Record
+
+_ENCODINGS = {"ros2msg": "ros2msg", "ros2idl": "ros2idl"}
+
+
+class SqliteStorage:
+    """A .db3 file; see `Storage`."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads what the file holds, not yet its messages. Raises BagError if it is not a rosbag2 database."""
+        self.path = path
+        self.topics: dict[str, Topic] = {}
+        self.foreign: dict[str, str] = {}
+        self.facts: dict[str, str] = {}
+        self.counts: dict[str, int] = {}
+        self.damage: list[str] = []
+        self.compressed = False
+        self.whole = True
+        self._copy: tempfile.TemporaryDirectory | None = None
+        self._ids: dict[int, str] = {}
+        try:
+            if path.stat().st_size < 16 or path.open("rb").read(15) != b"SQLite format 3":
+                raise BagError(f"{path} is no sqlite3 file: it does not begin like one")
+            with closing(self._open()) as database:
+                self._read_topics(database)
+        except (sqlite3.Error, OSError) as error:
+            raise BagError(f"{path} is damaged: {error}; restore the file, or record it again") from error
+
+    def records(self, topics: Collection[str]) -> Iterator[Record]:
+        """All messages of `topics`; see `Storage`."""
+        self.damage.clear()
+        wanted = [number for number, name in self._ids.items() if name in topics]
+        if not wanted:
+            return
+        given = 0
+        marks = ",".join("?" * len(wanted))
+        with closing(self._open()) as database:
+            for order in ("timestamp, id", "id"):
+                try:
+                    query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY {order}"
+                    for topic, log_ns, data in database.execute(query, wanted):
+                        given += 1
+                        yield from self._record(topic, log_ns, data)
+                    return
+                except sqlite3.Error as error:
+                    if given:  # what comes after the damage is lost
+                        self._note(f"unreadable after {given} messages: {error}")
+                        return
+                    self._note(str(error))  # its index is damaged: once more in order of recording
+
+    def _record(self, topic: int, log_ns: object, data: object) -> Iterator[Record]:
+        if not isinstance(log_ns, int) or not isinstance(data, bytes):
+            self._note(f"a message of {self._ids[topic]} is no bytes")
+            return
+        try:
+            plain = decompressed_message(data)
+        except BagError as error:
+            self._note(str(error))
+            return
+        self.compressed |= plain is not data
+        yield self._ids[topic], log_ns, log_ns, plain
+
+    def _open(self) -> sqlite3.Connection:
+        """Read only. What a killed recorder left in its log (`-wal`) is taken in, on a copy, as that writes to the file."""
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.is_file() and log.stat().st_size and self._copy is None:
+            self._copy = tempfile.TemporaryDirectory(prefix="dial-bag-")
+            for source in (self.path, log):
+                shutil.copy(source, self._copy.name)
+        if self._copy:
+            return _plain(sqlite3.connect(Path(self._copy.name) / self.path.name))
+        return _plain(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True))
+
+    def _read_topics(self, database: sqlite3.Connection) -> None:
+        columns = {row[1] for row in database.execute("PRAGMA table_info(topics)")}
+        tables = {row[0] for row in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"topics", "messages"} <= tables:
+            raise BagError(f"{self.path} is no rosbag2 database: it has no tables `topics` and `messages`")
+        definitions = {}
+        if "message_definitions" in tables:
+            query = "SELECT topic_type, encoding, encoded_message_definition FROM message_definitions"
+            definitions = {kind: (encoding, text) for kind, encoding, text in database.execute(query)}
+        optional = [name if name in columns else "''" for name in ("offered_qos_profiles", "type_description_hash")]
+        query = f"SELECT id, name, type, serialization_format, {', '.join(optional)} FROM topics"
+        for number, name, kind, encoding, qos, type_hash in database.execute(query).fetchall():
+            self._ids[number] = name
+            if encoding != "cdr":
+                self.foreign[name] = f"its messages are '{encoding}', not CDR"
+            schema, text = definitions.get(kind, ("ros2msg", ""))
+            if schema not in _ENCODINGS:
+                schema, text = "ros2msg", ""
+            profiles = parse_qos(qos or "")
+            self.topics[name] = Topic(name, kind, text or "", type_hash or "", profiles, qos if profiles else "", schema, encoding)
+        if "metadata" in tables:
+            for row in database.execute("SELECT metadata FROM metadata").fetchall():
+                self.facts |= facts_of_metadata(str(row[0]))
+        self._count(database)
+
+    def _count(self, database: sqlite3.Connection) -> None:
+        try:
+            for topic, count in database.execute("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"):
+                if topic in self._ids:
+                    self.counts[self._ids[topic]] = count
+        except sqlite3.Error as error:
+            self.whole = False
+            self._note(str(error))
+
+    def _note(self, what: str) -> None:
+        if what not in self.damage:
+            self.damage.append(what)
+
+
+def _plain(database: sqlite3.Connection) -> sqlite3.Connection:
+    database.text_factory = lambda raw: raw.decode(errors="replace")
+    return database

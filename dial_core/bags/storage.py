@@ -1,0 +1,86 @@
+"""What the readers of one storage file have in common, and how a bag's files are found and opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from dial_core.bags.layout import BagError, Topic
+
+STORAGE_ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+
+Record = tuple[str, int, int, bytes]
+"""One message as it lies in a bag: topic, log time [ns], publish time [ns], CDR bytes."""
+
+
+class Storage(Protocol):
+    """One storage file.
+
+    Attributes:
+        path: of the file.
+        topics: by name.
+        foreign: those of them whose messages cannot be read, with the reason.
+        facts: what a recorder noted (text by name).
+        counts: messages by topic, foreign ones included.
+        compressed: a message that was read lay compressed in the file.
+        whole: it was closed and its index is there.
+        damage: what of it cannot be read; grows while messages are read.
+    """
+
+    path: Path
+    topics: dict[str, Topic]
+    foreign: dict[str, str]
+    facts: dict[str, str]
+    counts: dict[str, int]
+    compressed: bool
+    whole: bool
+    damage: list[str]
+
+    def records(self, topics: Collection[str]) -> Iterator[Record]:
+        """All messages of `topics`, in order of log time as far as the file's own order allows. Damaged parts are left out."""
+        ...
+
+
+def open_storage(path: Path) -> Storage:
+    """The reader for a storage file, by its ending and, if it is compressed as a whole, by that of what is in it.
+
+    Raises:
+        BagError: it is not a storage file, or nothing of it can be read.
+    """
+    from dial_core.bags.compression import decompressed
+    from dial_core.bags.mcap_storage import McapStorage
+    from dial_core.bags.sqlite_storage import SqliteStorage
+
+    if path.name.endswith(".zstd"):
+        return open_storage(decompressed(path))
+    return SqliteStorage(path) if path.suffix == ".db3" else McapStorage(path)
+
+
+def storage_files(folder: Path) -> list[Path]:
+    """The storage files in a folder, in order of recording; those whose names begin with a dot are ignored."""
+    found = [path for path in folder.iterdir() if path.name.endswith(STORAGE_ENDINGS) and not path.name.startswith(".") and path.is_file()]
+    # A file that was decompressed by hand stands beside its original: one of them is enough.
+    return sorted((path for path in found if path.with_suffix("") not in found or path.suffix != ".zstd"), key=_order)
+
+
+def recordings_in(folder: Path) -> list[Path]:
+    """The recordings that a folder without metadata.yaml holds: itself, if its files are the parts of one; or else each file.
+
+    rosbag2 names the parts of a split recording `<name>_0`, `<name>_1`, ...
+    """
+    files = storage_files(folder)
+    names = {re.sub(r"_\d+$", "", path.name.split(".")[0]) for path in files}
+    return files if len(names) > 1 else [folder]
+
+
+def require_storage_file(path: Path) -> None:
+    """Raises BagError unless `path` has the ending of a storage file."""
+    if not path.name.endswith(STORAGE_ENDINGS):
+        raise BagError(f"{path} is no bag: a bag is a folder of {', '.join(STORAGE_ENDINGS)} files, or one of them")
+
+
+def _order(path: Path) -> tuple[str, int, str]:
+    number = re.search(r"_(\d+)$", path.name.split(".")[0])
+    return re.sub(r"_\d+$", "", path.name.split(".")[0]), int(number[1]) if number else -1, path.name

@@ -1,0 +1,253 @@
+"""Recordings of other programs, and what a killed recorder leaves: all topics and all messages, whatever surrounds them."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
+from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
+
+from dial_core.bags.layout import METADATA_FILE, BagError
+from dial_core.bags.reader import Bag
+from dial_core.bags.repair import needs_repair, repair, unfinished_bags
+
+from .conftest import STORE, TYPES, joint_state
+
+JOINT_STATE, STRING = "sensor_msgs/msg/JointState", "std_msgs/msg/String"
+FOREVER = QosTime(2147483647, 4294967295)
+
+
+def string(text: str) -> bytes:
+    return bytes(STORE.serialize_cdr(TYPES[STRING](text), STRING))
+
+
+def messages(count: int = 60) -> list[tuple[str, str, int, bytes]]:
+    """Topic, type, log time and bytes; /late has its first message at two thirds."""
+    found = []
+    for k in range(count):
+        found.append(("/joint_states", JOINT_STATE, k * 10, joint_state(k * 10_000_000, ["a", "b"], [0.01 * k, 0.0])))
+        if k >= 2 * count // 3:
+            found.append(("/late", STRING, k * 10 + 1, string(f"text {k}" + "x" * 2000)))
+    return found
+
+
+def write_lazily(path: Path, finish: bool = True, compression=CompressionType.ZSTD, foreign: bool = False) -> Path:
+    """As libmcap does it: schema and channel stand right before the first message of the channel."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = {}
+    with path.open("wb") as file:
+        writer = McapWriter(file, chunk_size=4000, compression=compression)
+        writer.start("ros2", "libmcap 1.3.0")
+        for topic, kind, log_ns, data in messages():
+            if topic not in channels:
+                definition = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
+                channels[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", definition), {})
+                if foreign:
+                    schema = writer.register_schema("foxglove.Log", "jsonschema", b'{"type": "object"}')
+                    channels["/log"] = writer.register_channel("/log", "json", schema)
+                    channels["/raw"] = writer.register_channel(
+                        "/raw", "protobuf", writer.register_schema("a.B", "protobuf", b"\xff\x00\xfe")
+                    )
+                    channels["/bare"] = writer.register_channel("/bare", "json", 0)
+                    unknown = writer.register_schema("nobody/msg/Knows", "ros2msg", b"this is no definition at all\n")
+                    channels["/unknown"] = writer.register_channel("/unknown", "cdr", unknown)
+            writer.add_message(channels[topic], log_ns, data, log_ns)
+            for other in channels.keys() - {"/joint_states", "/late"}:
+                writer.add_message(channels[other], log_ns, b'{"a": 1}', log_ns)
+        if finish:
+            writer.finish()
+    return path.parent
+
+
+def write_rosbag2(folder: Path, storage: StoragePlugin, mode: CompressionMode | None = None) -> Path:
+    qos = Qos(
+        QosHistory.KEEP_LAST, 10, QosReliability.BEST_EFFORT, QosDurability.VOLATILE, FOREVER, FOREVER,
+        QosLiveliness.AUTOMATIC, FOREVER, False,
+    )  # fmt: skip
+    writer = Writer(folder, version=9, storage_plugin=storage)
+    if mode:
+        writer.set_compression(mode, CompressionFormat.ZSTD)
+    with writer:
+        writer.set_custom_data("instruction", "put the can")
+        connections = {}
+        for topic, kind, log_ns, data in messages():
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=STORE, offered_qos_profiles=[qos])
+            writer.write(connections[topic], log_ns, data)
+    return folder
+
+
+def read(bag: Bag) -> list[tuple[str, int, bytes]]:
+    return list(bag.messages({"/joint_states", "/late"}))
+
+
+EXPECTED = [(topic, log_ns, data) for topic, _, log_ns, data in messages()]
+
+
+@pytest.mark.parametrize("compression", list(CompressionType), ids=lambda c: c.name)
+def test_a_recorder_that_was_killed_loses_no_topic_and_no_closed_chunk(tmp_path, compression):
+    bag = Bag(write_lazily(tmp_path / "bag/x_0.mcap", finish=False, compression=compression))
+    got = read(bag)
+    assert not bag.whole
+    assert set(bag.topics) == {"/joint_states", "/late"}
+    assert got == EXPECTED[: len(got)]
+    assert len(got) > len(EXPECTED) - 5
+
+
+def test_a_complete_file_whose_metadata_is_lost_is_read_whole(tmp_path):
+    bag = Bag(write_lazily(tmp_path / "bag/x_0.mcap"))
+    assert bag.whole
+    assert not bag.described
+    assert read(bag) == EXPECTED
+    assert read(Bag(tmp_path / "bag/x_0.mcap")) == EXPECTED  # the file itself
+
+
+@pytest.mark.parametrize("mode", [None, CompressionMode.FILE, CompressionMode.MESSAGE], ids=["plain", "file", "message"])
+@pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda s: s.name)
+def test_every_storage_and_compression_is_read(tmp_path, storage, mode):
+    folder = write_rosbag2(tmp_path / "bag", storage, mode)
+    assert read(Bag(folder)) == EXPECTED
+    assert Bag(folder).facts["instruction"] == "put the can"
+    (folder / METADATA_FILE).unlink()
+    assert read(Bag(folder)) == EXPECTED
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda s: s.name)
+@pytest.mark.parametrize("profiles", [[], "", "- history: 1\n  depth: 5\n  reliability: 2\n  durability: 2\n", "not: [yaml", None])
+def test_no_quality_of_service_in_the_metadata_costs_a_message(tmp_path, storage, profiles):
+    folder = write_rosbag2(tmp_path / "bag", storage)
+    content = yaml.safe_load((folder / METADATA_FILE).read_text())
+    for topic in content["rosbag2_bagfile_information"]["topics_with_message_count"]:
+        topic["topic_metadata"]["offered_qos_profiles"] = profiles
+    (folder / METADATA_FILE).write_text(yaml.safe_dump(content))
+    assert read(Bag(folder)) == EXPECTED
+
+
+@pytest.mark.parametrize("text", ["", "rosbag2_bagfile_information:\n  version: 9\n  relat", "[1, 2]", "\x00\x01"])
+def test_a_metadata_file_that_was_cut_off_costs_nothing(tmp_path, text):
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.MCAP)
+    (folder / METADATA_FILE).write_text(text)
+    bag = Bag(folder)
+    assert not bag.described
+    assert read(bag) == EXPECTED
+
+
+@pytest.mark.parametrize("finish", [True, False])
+def test_a_foreign_channel_is_ignored_with_a_reason(tmp_path, finish):
+    bag = Bag(write_lazily(tmp_path / "bag/x_0.mcap", finish=finish, foreign=True))
+    assert set(bag.foreign) == {"/log", "/raw", "/bare"}
+    assert bag.foreign["/log"] == "its messages are 'json', not CDR"
+    assert read(bag)[:50] == EXPECTED[:50]
+    assert bag.decode("/joint_states", EXPECTED[0][2]).name == ["a", "b"]
+    with pytest.raises(BagError, match="topic /unknown: type nobody/msg/Knows cannot be decoded"):
+        bag.decode("/unknown", b"\x00\x01\x00\x00")
+
+
+def test_the_log_of_a_killed_sqlite_recorder_is_taken_in(tmp_path):
+    folder = write_rosbag2(tmp_path / "whole", StoragePlugin.SQLITE3)
+    source = next(folder.glob("*.db3"))
+    database = sqlite3.connect(source)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("INSERT INTO messages (topic_id, timestamp, data) SELECT topic_id, 99999, data FROM messages LIMIT 1")
+    database.commit()
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for path in folder.glob("*.db3*"):
+        shutil.copy(path, killed)
+    database.close()
+    assert [log_ns for _, log_ns, _ in read(Bag(killed))][-1] == 99999
+
+
+def test_zero_bytes_after_a_message_are_ignored_and_others_are_not(tmp_path):
+    bag = Bag(write_lazily(tmp_path / "bag/x_0.mcap"))
+    data = EXPECTED[0][2]
+    assert bag.decode("/joint_states", data + bytes(32)).name == ["a", "b"]
+    for wrong in (data + b"\x01" * 32, data[:-9], data[:3], b""):
+        with pytest.raises(BagError, match=f"{tmp_path}.*topic /joint_states"):
+            bag.decode("/joint_states", wrong)
+
+
+def test_repair_keeps_what_others_put_into_the_folder(tmp_path):
+    folder = write_lazily(tmp_path / "bag/x_0.mcap", finish=False, foreign=True)
+    (folder / "notes.txt").write_text("gripper slipped")
+    (folder / "calibration.yaml").write_text("fx: 615")
+    before = list(Bag(folder).messages(Bag(folder).all_topics))
+    assert repair(folder).action == "repaired"
+    assert sorted(path.name for path in folder.iterdir()) == ["bag_0.mcap", "calibration.yaml", METADATA_FILE, "notes.txt"]
+    bag = Bag(folder)
+    assert bag.whole
+    assert sorted(bag.messages(bag.all_topics)) == sorted(before)
+    assert bag.all_topics["/raw"].definition.encode(errors="surrogateescape") == b"\xff\x00\xfe"
+
+
+def test_a_whole_bag_is_left_alone(tmp_path):
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert repair(folder).action == "whole already, left alone"
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda s: s.name)
+def test_of_a_bag_that_lacks_only_its_metadata_nothing_else_is_written(tmp_path, storage):
+    from rosbags.rosbag2 import Reader
+
+    folder = write_rosbag2(tmp_path / "bag", storage)
+    (folder / METADATA_FILE).unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert unfinished_bags(tmp_path) == [folder]
+    assert repair(folder).action == "metadata.yaml written"
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != METADATA_FILE} == before
+    with Reader(folder) as reader:  # an independent one
+        assert len(list(reader.messages())) == len(EXPECTED)
+
+
+def test_damage_costs_its_chunk_and_the_damaged_file_is_kept(tmp_path):
+    folder = write_lazily(tmp_path / "bag/x_0.mcap", compression=CompressionType.NONE)
+    path = folder / "x_0.mcap"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 40] = b"\xee" * 40
+    path.write_bytes(data)
+    bag = Bag(folder)
+    got = read(bag)
+    assert set(got) < set(EXPECTED)
+    assert len(got) > len(EXPECTED) // 2
+    assert "a chunk of" in bag.damage[0]
+    result = repair(folder)
+    assert result.damage
+    assert (folder / "x_0.mcap.damaged").read_bytes() == data
+    assert read(Bag(folder)) == got
+
+
+@pytest.mark.parametrize("interrupted_at", range(6))
+def test_a_repair_that_is_interrupted_is_finished_by_the_next(tmp_path, monkeypatch, interrupted_at):
+    folder = write_lazily(tmp_path / "bag/x_0.mcap", finish=False)
+    got, rename, calls = read(Bag(folder)), Path.rename, []
+
+    def interrupted(self, target):
+        calls.append(target)
+        if len(calls) > interrupted_at:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    try:
+        repair(folder)
+    except KeyboardInterrupt:
+        monkeypatch.undo()
+        assert needs_repair(folder)
+        repair(folder)
+    monkeypatch.undo()
+    assert not needs_repair(folder)
+    assert read(Bag(folder)) == got
+
+
+def test_recordings_side_by_side_are_not_merged_by_repair(tmp_path):
+    write_lazily(tmp_path / "bag/monday.mcap", finish=False)
+    write_lazily(tmp_path / "bag/tuesday.mcap", finish=False)
+    with pytest.raises(BagError, match="several recordings side by side"):
+        repair(tmp_path / "bag")
