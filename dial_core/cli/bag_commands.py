@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dial_core.cli.import_report import print_import
-from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
+from dial_core.cli.options import Checkpoint, Task, Workers, console
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
 
@@ -31,7 +31,6 @@ def convert_bag(
     instruction: Annotated[str, typer.Option(help="For bags that carry none.")] = "",
     failures: Annotated[bool, typer.Option(help="Take in episodes that the operator called failures.")] = False,
     workers: Workers = 2,
-    ray: Ray = "",
 ) -> None:
     """Convert rosbag2 folders (`dial record`, `ros2 bag record`) into a LeRobot v3 dataset.
 

@@ -1,24 +1,29 @@
-"""Whether System-1 may move the robot: one pure state machine over lifecycle, requests, instruction, clock and inputs.
+"""Whether System-1 may move the robot: a pure state machine over lifecycle, operator requests, instructions, clocks and inputs.
 
-The node hands over what happens and does what comes back. State follows from five facts, the gravest first:
+The node reports events and carries out the effects that each one returns. The state follows from five facts, most severe first:
 
     not active                    -> inactive   (lifecycle)
-    emergency stop                -> stopped    (latched: survives pauses, instructions, clock jumps, even reactivation)
+    emergency stop                -> stopped    (latched: survives pauses, instructions, clock steps and reactivation)
     paused                        -> paused
-    no valid instruction          -> disarmed   (none yet, or the clock jumped, or a stop was reset: a new one is needed)
-    an input is missing or stale  -> waiting before the first chunk, holding after
+    no valid instruction          -> disarmed   (none yet, or one was voided: a new one is needed)
+    an input is missing or stale  -> waiting before the first chunk, holding afterwards
     otherwise                     -> running
 
-Degradation has two tiers. An input that grows old first only warns: System-1 goes on within the input's limit, which for
-the foresight is the horizon. Beyond the limit the robot decelerates and holds, and goes on by itself. (If System-1 itself
-dies, the last motion's end at rest stops the robot with nobody alive; that is `stitching`'s business.)
+An instruction is voided by an emergency stop, a clock step, a controller that does not execute what it was sent, and a
+deactivation. A voided id never arms again, whatever transitions follow: instructions are latched topics, and a robot must not
+start to move because a node was restarted.
+
+Degradation has two tiers. An input older than WARN_SHARE of its limit raises a warning. Beyond the limit the robot decelerates
+and holds, and resumes when all inputs are fresh. (If System-1 itself dies, the last trajectory ends at rest; see `splice`.)
 """
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, Flag, auto
 
-WARN_SHARE = 0.5  # of an input's limit: older than this, it is told that System-1 goes on with old news
+WARN_SHARE = 0.5  # of an input's limit: an older input raises a warning
+REMEMBERED_IDS = 1000  # voided instruction ids
 
 
 class State(Enum):
@@ -28,27 +33,28 @@ class State(Enum):
     DISARMED = "disarmed"  # no valid instruction: publishes nothing
     WAITING = "waiting"  # armed, but an input has not arrived since, or is not fresh yet
     RUNNING = "running"  # publishes chunks
-    HOLDING = "holding"  # an input went stale: decelerated to a stop, goes on by itself
-    PAUSED = "paused"  # on request; goes on when asked to
-    STOPPED = "stopped"  # emergency stop, latched: goes on only after a reset and a new instruction
+    HOLDING = "holding"  # an input went stale: decelerated to rest, resumes by itself
+    PAUSED = "paused"  # on request; resumes on request
+    STOPPED = "stopped"  # emergency stop, latched: needs a reset and then a new instruction
 
 
 class Effect(Flag):
     """What the caller must do after an event, in this order."""
 
     NOTHING = 0
-    HOLD = auto()  # send one decelerating motion now
-    FORGET = auto()  # drop frames, joints, foresight and chunks: the next motion starts from what is measured then
+    HOLD = auto()  # publish one decelerating motion
+    RESET_BUFFERS = auto()  # drop frames, joint states, foresight and chunks
+    FORGET_MOTION = auto()  # the time base of the commanded motion is gone: start from the measured joints
 
 
 @dataclass(frozen=True)
 class Input:
-    """One stream that System-1 lives on.
+    """One stream that System-1 depends on.
 
     Fields:
-        age_s: of its newest value [s]; None before the first.
+        age_s: age of its newest value [s]; None before the first.
         timeout_s: limit [s].
-        refusal: why the last value that came was not taken, if it was not; told where the input is missing or stale.
+        refusal: why the newest value was refused, if it was; reported where the input is missing or stale.
     """
 
     age_s: float | None
@@ -57,7 +63,7 @@ class Input:
 
     @property
     def stale(self) -> bool:
-        """Older than the limit."""
+        """Whether it is older than the limit."""
         return self.age_s is not None and self.age_s > self.timeout_s
 
     def complaint(self, name: str) -> str:
@@ -72,55 +78,69 @@ class Arming:
     def __init__(self) -> None:
         self.state = State.INACTIVE
         self.reason = "not active"
-        self.warning = ""  # while running: which inputs grow old; while disarmed: which are refused
+        self.warning = ""  # running: inputs that grow old; disarmed: inputs that are refused; paused, stopped: a futile instruction
         self.changed_ns = 0
         self.instruction_id = ""
+        self.bad: frozenset[str] = frozenset()  # inputs missing or stale at the last `update`
         self._active = self._stopped = self._paused = self._armed = False
         self._disarmed_because = "no instruction"
+        self._voided: deque[str] = deque(maxlen=REMEMBERED_IDS)
 
     @property
     def stopped(self) -> bool:
-        """An emergency stop is latched, whether or not the node is active."""
+        """Whether an emergency stop is latched, active or not."""
         return self._stopped
 
     def activate(self, now_ns: int) -> Effect:
-        """The node became active. An emergency stop from before still holds; a pause does not."""
+        """Activates the node. An emergency stop stays latched; a pause ends."""
         self._active, self._paused = True, False
         self._disarm("no instruction")
         self.instruction_id = ""
         return self._settle(now_ns)
 
     def deactivate(self, now_ns: int) -> Effect:
-        """The node ends or rests; the instruction is forgotten."""
+        """Deactivates the node and voids the current instruction."""
         self._active = False
+        self._disarm("no instruction")
         return self._settle(now_ns)
 
-    def instruct(self, instruction_id: str, now_ns: int) -> Effect:
-        """A new instruction replaces the one before; the same id again changes nothing.
+    def instruct(self, instruction_id: str, now_ns: int, from_before: bool = False) -> Effect:
+        """Arms for a new instruction, which replaces the current one; the same id again changes nothing.
 
-        The id that was current before a clock jump or an emergency stop does not arm again: only a new request does.
+        Args:
+            from_before: it was published before the activation. It is voided: `activate` alone never moves the robot.
         """
-        if instruction_id == self.instruction_id:
+        if instruction_id == self.instruction_id or instruction_id in self._voided:
             return Effect.NOTHING
         self.instruction_id = instruction_id
-        # One that comes during an emergency stop is void: whoever resets the stop must not be surprised by it.
-        self._armed = not self._stopped
-        return self._settle(now_ns)
+        if from_before:
+            self._disarm("the latest instruction was given before the activation; send a new instruction")
+        elif self._stopped:
+            # Whoever resets the stop must not be surprised by a motion.
+            self._disarm("an emergency stop was reset; send a new instruction")
+        else:
+            self._armed = True
+        effect = self._settle(now_ns)
+        if self.state is State.STOPPED:
+            self.warning = "the new instruction will not move the robot; send another one after the emergency stop is reset"
+        elif self.state is State.PAUSED:
+            self.warning = "the new instruction moves the robot only after the pause ends"
+        return effect
 
     def pause(self, now_ns: int) -> Effect:
-        """Decelerates and stays until `resume`."""
+        """Decelerates and stays at rest until `resume`."""
         self._paused = True
         return self._settle(now_ns)
 
     def resume(self, now_ns: int) -> Effect:
-        """Ends a pause: everything seen before is dropped, and the motion starts from the measured joints."""
+        """Ends a pause; everything received before is dropped."""
         if not self._paused:
             return Effect.NOTHING
         self._paused = False
-        return self._settle(now_ns) | Effect.FORGET
+        return self._settle(now_ns) | Effect.RESET_BUFFERS
 
     def estop(self, why: str, now_ns: int) -> Effect:
-        """Decelerates at once and latches; asked for again it decelerates again."""
+        """Decelerates at once and latches; requested again it decelerates again."""
         self._stopped = True
         self._disarm("an emergency stop was reset; send a new instruction")
         return self._settle(now_ns, f"emergency stop: {why}") | (Effect.HOLD if self._active else Effect.NOTHING)
@@ -130,37 +150,55 @@ class Arming:
         if not self._stopped:
             return Effect.NOTHING
         self._stopped = False
-        return self._settle(now_ns) | Effect.FORGET
+        return self._settle(now_ns) | Effect.RESET_BUFFERS
 
-    def clock_jumped(self, now_ns: int) -> Effect:
-        """The clock went back: nothing seen before has a meaning; publishes nothing until a new instruction."""
-        self._disarm("the clock jumped back; send a new instruction")
+    def clock_stepped(self, what: str, now_ns: int, restarted: bool) -> Effect:
+        """Disarms after a clock step; a new instruction arms again.
+
+        Args:
+            what: which clock stepped and how far; begins the reason.
+            restarted: the robot's own clock went back, so nothing commanded before has a meaning: no hold is published (its
+                stamps would lie ahead of the robot), and the last trajectory ends at rest. Otherwise a hold is published.
+        """
+        self._disarm(f"{what}; send a new instruction")
         self._settle(now_ns)
-        return Effect.FORGET  # no hold: its stamps would mean nothing, and the last motion ends at rest
+        if restarted:
+            return Effect.RESET_BUFFERS | Effect.FORGET_MOTION
+        return Effect.RESET_BUFFERS | (Effect.HOLD if self._active else Effect.NOTHING)
+
+    def diverged(self, what: str, now_ns: int) -> Effect:
+        """Disarms because controllers do not execute what they were sent; `what` names them."""
+        if self.state in (State.INACTIVE, State.DISARMED, State.STOPPED):
+            return Effect.NOTHING
+        self._disarm(f"{what}; send a new instruction")
+        return self._settle(now_ns) | Effect.HOLD | Effect.RESET_BUFFERS
 
     def update(self, inputs: Mapping[str, Input], now_ns: int) -> Effect:
-        """Judges the inputs (name -> Input)."""
+        """Evaluates the inputs (name -> Input)."""
         if self.state is State.DISARMED:
             refused = [f"{name} refused: {stream.refusal}" for name, stream in inputs.items() if stream.refusal]
             self.warning = f"an instruction would not move the robot: {'; '.join(refused)}" if refused else ""
         if self.state not in (State.WAITING, State.RUNNING, State.HOLDING):
             return Effect.NOTHING
         missing = [name for name, stream in inputs.items() if stream.age_s is None]
-        bad = [stream.complaint(name) for name, stream in inputs.items() if stream.stale or stream.age_s is None]
-        if not bad:
+        self.bad = frozenset(name for name, stream in inputs.items() if stream.stale or stream.age_s is None)
+        complaints = [stream.complaint(name) for name, stream in inputs.items() if name in self.bad]
+        if not complaints:
             old = [stream.complaint(name) for name, stream in inputs.items() if stream.age_s > WARN_SHARE * stream.timeout_s]  # type: ignore[operator]
-            self.warning = f"going on with {'; '.join(old)}" if old else ""
+            self.warning = f"continuing with {'; '.join(old)}" if old else ""
             return self._change(State.RUNNING, "", now_ns)
         if self.state is State.RUNNING:
-            return self._change(State.HOLDING, "; ".join(bad), now_ns)
+            return self._change(State.HOLDING, "; ".join(complaints), now_ns)
         if self.state is State.WAITING:
             refusals = [f"{name} refused: {inputs[name].refusal}" for name in missing if inputs[name].refusal]
-            waiting = [*missing, *refusals] if missing else ["fresh input: " + "; ".join(bad)]
+            waiting = [*missing, *refusals] if missing else ["fresh input: " + "; ".join(complaints)]
             return self._change(State.WAITING, "waiting for " + ", ".join(waiting), now_ns)
-        # The reason that led to the hold stays until all is fresh: ages in it would change with every look.
+        # The reason that led to the hold stays until all is fresh: ages in it would change with every update.
         return Effect.NOTHING
 
     def _disarm(self, because: str) -> None:
+        if self.instruction_id and self.instruction_id not in self._voided:
+            self._voided.append(self.instruction_id)
         self._armed, self._disarmed_because = False, because
 
     def _settle(self, now_ns: int, stop_reason: str = "") -> Effect:
@@ -177,7 +215,7 @@ class Arming:
         return self._change(State.WAITING, "waiting for the first foresight of a new instruction", now_ns)
 
     def _change(self, state: State, reason: str, now_ns: int) -> Effect:
-        """Goes over to `state`; whoever leaves running must decelerate."""
+        """Enters `state`; leaving running requires a hold."""
         leaves = self.state is State.RUNNING and state is not State.RUNNING
         if state is not self.state:
             self.changed_ns = now_ns

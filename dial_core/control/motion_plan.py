@@ -1,17 +1,18 @@
-"""The commanded motion over time: overlap strategy, splice, limits, and the way to the controllers in time, without ROS.
+"""The commanded motion over time: overlap strategy, splice, limits and timing, without ROS. Nodes and benchmarks share it.
 
-The nodes and the offline benchmark play the same plan.
+A controller plays a new trajectory from the moment it is updated with it, wherever its set-points were. So the new motion repeats
+the running one until `takes_over`, and must be there by then: one that arrives later makes the set-points jump. What System-1
+does itself (splicing, serialising) is finished before anything is published, and a motion that could not keep the lead is
+spliced again, later. What remains is the transport to the controllers and one period of theirs: the lead is kept for that.
 
-A controller that has a new trajectory plays it from that moment on, whatever it played before. So the new motion repeats
-the running one until `takes_over`, and must be there by then: one that comes later makes the set-points jump. What System-1
-does itself (splicing, making messages) is waited for before anything is published, and a motion that could not keep the
-lead is spliced anew, later. What remains between publishing and the controllers is the transport: the lead is kept for it.
+All times are the robot's (see `robot_clock`). While its clock is unknown nothing is published: chunks are dropped, and a hold is
+owed until the clock is known again. What the controllers play meanwhile ends at rest by itself.
 """
 
 from collections import deque
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.overlap import Committed, make_overlap
+from dial_core.control.robot_clock import STEP_S
 from dial_core.control.splice import hold, splice
 from dial_core.errors import DialError
 
@@ -26,27 +28,28 @@ SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter s
 REMEMBERED = 10
 ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # more is not reckoned with: one hiccup must not put off the next chunks beyond their horizon
-HOLD_HISTORY_S = 0.2  # a hold begins so long before now: the present must lie between its points
-JUMP_S = 0.5  # a clock that goes back so far was set back; what it shows between two ticks is reckoned, and may be corrected
+HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
+AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
+JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
 
 
 class SpliceMissedError(DialError):
-    """A chunk could not be made ready in time; nothing was sent and the running motion goes on."""
+    """A chunk could not be made ready in time; nothing was sent and the running motion continues."""
 
 
 class Outlet(Protocol):
-    """The way to the controllers."""
+    """The connection to the controllers."""
 
-    def now_ns(self) -> int:
-        """What the controllers' clock shows now [ns], as fresh as can be."""
+    def now_ns(self) -> int | None:
+        """What the controllers' clock shows now [ns], as fresh as can be; None while that is not known."""
 
     def prepare(self, motion: JointMotion) -> Callable[[], None]:
-        """Does all that takes time; what comes back only publishes."""
+        """Does everything that takes time; the returned function only publishes."""
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A motion that is on its way: when [ns], from when on it rules [ns], and which limits moved its targets."""
+    """A published motion: when it was sent [ns], when it takes over [ns], and which limits moved its targets."""
 
     sent_ns: int
     takes_over_ns: int
@@ -54,13 +57,13 @@ class Sent:
 
 
 class Longest:
-    """The longest of the last ten durations [s]. Longest, because whoever is late takes over where another was meant to rule."""
+    """The longest of the last ten durations [s]. Longest, because a motion that arrives late makes the set-points jump."""
 
     def __init__(self) -> None:
         self._durations_s: deque[float] = deque(maxlen=REMEMBERED)
 
     def note(self, begin_ns: int, end_ns: int) -> None:
-        """One duration; one that a jump of the clock made negative is left out."""
+        """Adds a duration; one that a clock step made negative is left out."""
         if end_ns >= begin_ns:
             self._durations_s.append((end_ns - begin_ns) / NANOSECONDS)
 
@@ -71,24 +74,25 @@ class Longest:
 
 
 class MotionPlan:
-    """What the controllers play, and how it goes on. Callers keep to one thread at a time."""
+    """What the controllers play, and what follows it. Callers keep to one thread at a time."""
 
     def __init__(self, joints: slice, step_s: float, guard: Guard, lead_s: float, strategy: str) -> None:
-        """`joints`: where they stand in an action; `lead_s`: kept between publishing a motion and its taking over [s]."""
+        """`joints`: their columns in an action; `lead_s`: time from publishing a motion to its taking over [s]."""
         self.guard, self.lead_s = guard, lead_s
         self.running: JointMotion | None = None
+        self.hold_owed = False  # a hold was asked for while the robot's clock was unknown
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
-        self._ways, self._preparations = Longest(), Longest()
+        self._latencies, self._preparations = Longest(), Longest()
 
     @property
     def reckoned_delay_s(self) -> float:
-        """From an observation to the moment its chunk takes over [s]; one step before the first chunk."""
-        way_s = self._ways.seconds
-        return self._step_s if way_s is None else way_s + self.lead_s
+        """Estimated time from an observation to the moment its chunk takes over [s]; one step before the first chunk."""
+        latency_s = self._latencies.seconds
+        return self._step_s if latency_s is None else latency_s + self.lead_s
 
     def takes_over_ns(self, now_ns: int) -> int:
-        """When a motion that is begun now takes over: splicing and making messages take their time, then the lead."""
+        """When a motion takes over whose preparation begins now: after preparation and lead."""
         preparation_s = min(self._preparations.seconds or 0.0, LONGEST_PREPARATION_S)
         return now_ns + round((preparation_s + self.lead_s) * NANOSECONDS)
 
@@ -97,19 +101,20 @@ class MotionPlan:
         return self._overlap.committed(stamp_ns, self.reckoned_delay_s)
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
-        """Goes over to a chunk (H, A).
+        """Splices a chunk (H, A) into the running motion and publishes the result.
 
         Args:
             stamp_ns: time of the chunk's observation.
-            measured: joints then (J,) [rad]: where the motion starts if none runs.
+            measured: joints at that time (J,) [rad]: where the motion starts if none was commanded before.
 
         Raises:
             ChunkTooLateError: all targets are past.
-            SpliceMissedError: it could not be made ready in time, or the clock was set back meanwhile.
+            SpliceMissedError: it could not be made ready in time, its stamp is ahead of the robot's clock, or that clock is unknown
+                or was set back meanwhile.
             After either nothing was sent, and nothing has changed but the measured durations.
         """
-        begun_ns = outlet.now_ns()
-        _require_no_jump(stamp_ns, begun_ns)
+        begun_ns = _known(outlet.now_ns())
+        _require_past(stamp_ns, begun_ns)
         running = self.running or JointMotion.standing(stamp_ns, measured)
         overlap = copy(self._overlap)
         takes_over_ns = self.takes_over_ns(begun_ns)
@@ -117,47 +122,82 @@ class MotionPlan:
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
             publish = outlet.prepare(motion)
-            ready_ns = outlet.now_ns()
-            _require_no_jump(begun_ns, ready_ns)
+            ready_ns = _known(outlet.now_ns())
+            _require_no_step_back(begun_ns, ready_ns)
             self._preparations.note(begun_ns, ready_ns)
             if self._leaves_the_lead(ready_ns, takes_over_ns):
                 publish()
-                self.running, self._overlap = motion, overlap
-                self._ways.note(stamp_ns, ready_ns)
+                self.running, self._overlap, self.hold_owed = motion, overlap, False
+                self._latencies.note(stamp_ns, ready_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
             begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns)
-        raise SpliceMissedError(f"splicing and making messages took too long {ATTEMPTS} times in a row; the running motion goes on")
+        raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
 
     def hold(self, outlet: Outlet) -> JointMotion | None:
-        """Decelerates what runs and drops what earlier chunks intended; None before the first chunk: nothing runs."""
+        """Decelerates what runs and drops what earlier chunks intended.
+
+        None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown. Then a hold
+        is owed (`hold_owed`): call again once the clock is known.
+        """
         self._overlap.forget()
+        self.hold_owed = False
         if self.running is None:
             return None
         for attempt in range(1, ATTEMPTS + 1):
             begun_ns = outlet.now_ns()
+            if begun_ns is None:
+                break
             takes_over_ns = self.takes_over_ns(begun_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self.running, origin_ns, takes_over_ns, self.guard)
             publish = outlet.prepare(motion)
             ready_ns = outlet.now_ns()
+            if ready_ns is None or ready_ns < begun_ns - JUMP_S * NANOSECONDS:
+                break
             self._preparations.note(begun_ns, ready_ns)
-            # A stop goes out in any case, the last time even if the controllers may feel it.
+            # A stop is published in any case, the last time even if the controllers may feel it.
             if self._leaves_the_lead(ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
-                break
-        self.running = motion
-        return motion
+                self.running = motion
+                return motion
+        self.hold_owed = True
+        return None
+
+    def drop_chunks(self) -> None:
+        """Drops what earlier chunks intended; the next one continues the commanded motion, at rest or not."""
+        self._overlap.forget()
 
     def forget(self) -> None:
-        """The next chunk starts from the measured joints (the clock jumped, the robot was moved)."""
+        """Drops the commanded motion too: the next chunk starts from the measured joints (the robot's time began again)."""
         self._overlap.forget()
-        self.running = None
+        self.running, self.hold_owed = None, False
+
+    def shift(self, step_ns: int) -> None:
+        """Moves the commanded motion in time by `step_ns`: the robot's clock was set, and the controllers play on."""
+        self._overlap.forget()
+        if self.running is not None:
+            self.running = replace(self.running, origin_ns=self.running.origin_ns + step_ns)
 
     def _leaves_the_lead(self, ready_ns: int, takes_over_ns: int) -> bool:
         return ready_ns + round(self.lead_s * NANOSECONDS) <= takes_over_ns
 
 
-def _require_no_jump(earlier_ns: int, now_ns: int) -> None:
+def _known(now_ns: int | None) -> int:
+    """The robot's time. Raises SpliceMissedError while it is unknown."""
+    if now_ns is None:
+        raise SpliceMissedError("a clock has stepped and no joint state has arrived since; the chunk is not sent")
+    return now_ns
+
+
+def _require_past(stamp_ns: int, now_ns: int) -> None:
+    """Raises SpliceMissedError if an observation is stamped ahead of the robot's clock: controllers would coast to its first point."""
+    ahead_s = (stamp_ns - now_ns) / NANOSECONDS
+    if ahead_s > AHEAD_S:
+        step = "the clock was set back: " if ahead_s > JUMP_S else ""
+        raise SpliceMissedError(f"{step}the observation is stamped {ahead_s:.2f} s ahead of the robot's clock; its chunk is not sent")
+
+
+def _require_no_step_back(earlier_ns: int, now_ns: int) -> None:
     """Raises SpliceMissedError if the clock was set back in between."""
     if now_ns < earlier_ns - JUMP_S * NANOSECONDS:
         raise SpliceMissedError("the clock was set back while the chunk was made; it is not sent")

@@ -140,7 +140,13 @@ class DialNode(LifecycleNode):
         """Logs a fault that may repeat: a single one as info, a rate of them as a warning, a `grave` one as an error (see FaultLog)."""
         if (said := self._fault_log.note(kind, why, time.monotonic(), grave)) is not None:
             severity, text = said
-            getattr(self.get_logger(), severity)(text)
+            # One line a severity: rclpy raises where one line of code logs with two severities.
+            if severity == "info":
+                self.get_logger().info(text)
+            elif severity == "warning":
+                self.get_logger().warning(text)
+            else:
+                self.get_logger().error(text)
 
     def fail(self, why: str) -> None:
         """The node cannot go on: logs why and lets the process end with an error."""

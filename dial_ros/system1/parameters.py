@@ -23,6 +23,9 @@ PARAMETERS = {
     "joint_timeout": Parameter(0.3, "age of the newest joint state beyond which the robot holds [s]", 0.01, 60.0),
     "foresight_timeout": Parameter(0.8, "age of the foresight beyond which the robot holds; at most the horizon [s]", 0.01, 60.0),
     "clock_timeout": Parameter(3.0, "wall seconds without progress of the ROS clock beyond which the robot holds [s]", 0.1, 60.0),
+    "chunk_timeout": Parameter(
+        1.0, "age of the last usable chunk beyond which the robot holds, at least two chunk periods [s of ROS time]", 0.1, 60.0
+    ),
     "joint_gap": Parameter(JOINT_GAP_S, "a frame needs a joint state at most this much older than itself [s]", 0.001, 1.0),
     "camera_gap": Parameter(
         CAMERA_GAP_S, "a frame needs frames of the further cameras at most this much older than itself [s]", 0.001, 1.0

@@ -39,8 +39,15 @@ class Observation:
 class Senses:
     """Cameras and joints of System-1 while it is configured; `on_observation` is called with every whole frame."""
 
-    def __init__(self, node: DialNode, contract: Contract, embodiment: Embodiment, on_observation: Callable[[Observation], None]) -> None:
-        self._node, self._on_observation = node, on_observation
+    def __init__(
+        self,
+        node: DialNode,
+        contract: Contract,
+        embodiment: Embodiment,
+        on_joint_stamp: Callable[[int], None],
+        on_observation: Callable[[Observation], None],
+    ) -> None:
+        self._node, self._on_joint_stamp, self._on_observation = node, on_joint_stamp, on_observation
         self._embodiment, self._order = embodiment, JointOrder(embodiment.joint_names)
         self._reported: list[str] | None = None  # the names in the newest joint state, active or not
         self.misfit = ""  # which joints of which controllers they lack
@@ -95,7 +102,9 @@ class Senses:
 
     def clear(self) -> None:
         """Forgets what was sensed (the clock jumped, a pause ended); the counters stay."""
-        for part in (*self._cameras, self.joint_stamps, self.joint_rate, self._joints, self._whole, self._agreement):
+        for camera in self._cameras:
+            camera.clear()
+        for part in (self.joint_stamps, self.joint_rate, self._joints, self._whole, self._agreement):
             part.clear()
         self._refusals.clear()
 
@@ -116,12 +125,13 @@ class Senses:
         if message.name != self._reported:
             self._reported = list(message.name)
             self.misfit = missing_from_states(self._embodiment, self._reported)
+        stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
+        self._on_joint_stamp(stamp_ns)
         if not self._node.active:
             return
         if self.misfit:
             self._refuse("joint_states", "joint_states", self.misfit)
             return
-        stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
         try:
             positions = self._order.positions(message)
         except UnreadableMessageError as error:

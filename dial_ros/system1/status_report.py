@@ -25,7 +25,12 @@ STATUS_STATES = {
     State.PAUSED: System1Status.STATE_PAUSED,
     State.STOPPED: System1Status.STATE_STOPPED,
 }
-LEVELS = {State.HOLDING: DiagnosticStatus.WARN, State.PAUSED: DiagnosticStatus.WARN, State.STOPPED: DiagnosticStatus.ERROR}
+LEVELS = {
+    State.WAITING: DiagnosticStatus.WARN,
+    State.HOLDING: DiagnosticStatus.WARN,
+    State.PAUSED: DiagnosticStatus.WARN,
+    State.STOPPED: DiagnosticStatus.ERROR,
+}
 
 
 @dataclass
@@ -34,7 +39,7 @@ class Report:
 
     trace: TraceWriter | None = None
     published_chunks: int = 0
-    told_chunks: int = 0  # published_chunks in the newest status
+    reported_chunks: int = 0  # published_chunks in the newest status
     rejected_chunks: int = 0
     late_chunks: int = 0  # not ready in time to take over smoothly, so not sent
     clamps: Clamps = field(default_factory=Counter)
@@ -94,11 +99,12 @@ class Report:
         message.foresight_rate = self.foresight_rate.hz(now_ns)
         message.camera_rate = senses.first_camera.rate.hz(now_ns)
         message.joint_states_rate = senses.joint_rate.hz(now_ns)
-        message.camera_age = _or_none_yet(senses.first_camera.arrivals.age_s(now_ns))
-        message.joint_states_age = _or_none_yet(senses.joint_stamps.age_s(now_ns))
+        message.camera_age = or_none_yet(senses.first_camera.arrivals.age_s(now_ns))
+        message.joint_states_age = or_none_yet(senses.joint_stamps.age_s(now_ns))
         self._fill_latencies(message)
-        message.published_chunks = self.told_chunks = self.published_chunks
+        message.published_chunks = self.reported_chunks = self.published_chunks
         message.rejected_chunks = self.rejected_chunks
+        message.late_chunks, message.trajectory_latency = self.late_chunks, -1.0
         message.clamped_targets = self.clamps.total()
         message.clamp_names = [str(limit) for limit in Limit]
         message.clamp_counts = [self.clamps[limit] for limit in Limit]
@@ -155,5 +161,6 @@ class Report:
         return level, "; ".join(filter(None, (arming.reason, arming.warning, deaf))) or arming.state.value, values
 
 
-def _or_none_yet(age_s: float | None) -> float:
+def or_none_yet(age_s: float | None) -> float:
+    """An age as messages carry it: -1 for None."""
     return -1.0 if age_s is None else age_s

@@ -1,26 +1,27 @@
 """Node `system1`: camera frames, joint states and foresight in, one JointTrajectory a controller out.
 
-The wiring only: `senses` brings frames and joints together, `runtime.arming` decides whether the robot may move, a worker
-thread infers a chunk from the newest whole frame, and the `commander` splices it into the running motion and publishes.
+The wiring only: `senses` brings frames and joints together, `control.arming` decides whether the robot may move, a worker
+thread computes a chunk from the newest whole frame, and the `commander` splices it into the running motion and publishes.
 A frame at least 1 / chunk_rate_hz after the last one used goes into the worker's one-slot mailbox; a steady 20 Hz timer
-watches the inputs: one of them stale, and the robot decelerates to a hold until all are fresh again.
+supervises the inputs: when one is stale, the robot decelerates and holds until all are fresh again.
 """
 
 import sys
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 
-from dial_core.control.arming import Arming, Effect, Input, State
-from dial_core.control.foresight_gate import Foresight, ForesightContract, ForesightGate
-from dial_core.control.joint_limits import Guard, NotFiniteError, require_finite
+from dial_core.control.arming import Arming, Effect, Input
+from dial_core.control.foresight_gate import ForesightContract, ForesightGate
+from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS, to_ns
-from dial_core.control.motion_plan import MotionPlan, SpliceMissedError
-from dial_core.control.splice import ChunkTooLateError
+from dial_core.control.motion_plan import MotionPlan
+from dial_core.control.robot_clock import Which
 from dial_core.control.tracing import TraceRow, TraceWriter
 from dial_core.errors import DialError
 from dial_core.observation.readings import UnreadableMessageError, foresight_from_message
@@ -31,13 +32,18 @@ from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import require_bounded
 from dial_ros.node.process import one_thread, run
-from dial_ros.node.worker import Worker
+from dial_ros.system1.chunk_worker import ChunkWorker
 from dial_ros.system1.commander import Commander
+from dial_ros.system1.configured import Configured
 from dial_ros.system1.operator_services import OperatorServices
 from dial_ros.system1.parameters import PARAMETERS
 from dial_ros.system1.robot_limits import Limits
+from dial_ros.system1.robot_time import RobotTime
 from dial_ros.system1.senses import Observation, Senses
-from dial_ros.system1.status_report import Report
+from dial_ros.system1.status_report import Report, or_none_yet
+
+if TYPE_CHECKING:
+    from dial_core.inference.sessions import System1Session
 
 ACKNOWLEDGE_S = 0.2  # wait this long for others to have the last hold and the last status when the node ends
 
@@ -49,64 +55,82 @@ class System1Node(DialNode):
 
     def __init__(self) -> None:
         super().__init__("system1")
-        self._session = self._commander = self._status_out = self._senses = self._requests = self._limits = None
-        self._inputs, self._watches = [], []
-        self._worker: Worker[Observation] | None = None
+        self._configured: Configured | None = None
+        self._chunks: ChunkWorker | None = None  # while active
         self._lock = threading.RLock()
-        self._epoch = 0  # counts what was forgotten: a chunk begun before is not sent after
         self._arming = Arming()  # for the life of the process: an emergency stop outlives every transition
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> Configured:
+        """Model, robot and connections. Raises DialError unless configured."""
+        if self._configured is None:
+            raise DialError("system1 is not configured; call its lifecycle transition `configure` first")
+        return self._configured
 
     def configure(self) -> None:
         from dial_core.inference.sessions import System1Session  # torch and transformers: seconds, only when needed
 
         one_thread()
-        self._embodiment = load_embodiment(self.value("embodiment"))
-        self._session = System1Session.from_checkpoint(*(self.value(key) for key in ("checkpoint", "device", "flow_steps", "noise_seed")))
-        self._contract = self._session.contract
-        self._contract.require(self._embodiment, self.value("camera"))
+        embodiment = load_embodiment(self.value("embodiment"))
+        session = System1Session.from_checkpoint(*(self.value(key) for key in ("checkpoint", "device", "flow_steps", "noise_seed")))
+        self._contract = session.contract
+        self._contract.require(embodiment, self.value("camera"))
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
         if timeout_s > horizon_s + 1e-9:
             raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
-        self._kinematics = ForwardKinematics(self._embodiment)
-        self._limits = Limits(self, self._embodiment, self._on_limits)
-        joints, step_s = self._embodiment.joint_slice, 1.0 / self._embodiment.rate_hz
-        plan = MotionPlan(joints, step_s, self._limits.guard, self.value("splice_lead"), self.value("strategy"))
-        self._warm_up()
-        self._commander = Commander(self, self._embodiment, plan)
-        self._status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
-        self._senses = Senses(self, self._contract, self._embodiment, self._on_observation)
-        self._inputs = [self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)]
-        self._requests = OperatorServices(self, self._arming, self._lock, self._carry_out)
-        commands = [f"{controller.name}/joint_trajectory" for controller in self._embodiment.controllers]
-        self.require_sole_publishers(published=commands, subscribed=["foresight", "instruction"])
-        self._watches = [self.every(0.05, self._supervise), self.every(0.2, self._publish_status)]
+        kinematics = ForwardKinematics(embodiment)
+        self._warm_up(session, kinematics.state(embodiment.home_position))
+        with ExitStack() as connections:  # undone if one of them cannot be made
+            robot_time = _closed_by(connections, RobotTime(self))
+            limits = _closed_by(connections, Limits(self, embodiment, self._on_limits))
+            step_s = 1.0 / embodiment.rate_hz
+            plan = MotionPlan(embodiment.joint_slice, step_s, limits.guard, self.value("splice_lead"), self.value("strategy"))
+            commander = _closed_by(connections, Commander(self, embodiment, plan, robot_time))
+            senses = _closed_by(connections, Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
+            _closed_by(connections, OperatorServices(self, self._arming, self._lock, self._carry_out))
+            status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
+            connections.callback(self.destroy_publisher, status_out)
+            foresight_in = self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)
+            connections.callback(self.destroy_subscription, foresight_in)
+            commands = [f"{controller.name}/joint_trajectory" for controller in embodiment.controllers]
+            self.require_sole_publishers(published=commands, subscribed=["foresight", "instruction"])
+            for period_s, callback in ((0.05, self._supervise), (0.2, self._publish_status)):
+                connections.callback(self.destroy_timer, self.every(period_s, callback))
+            self._configured = Configured(
+                session, embodiment, kinematics, robot_time, limits, commander, senses, status_out, connections.pop_all()
+            )
 
     def listened(self) -> bool:
-        return self._senses.listened and self._limits.listened
+        return self.parts.senses.listened and self.parts.limits.listened
 
     def obstacle(self) -> str:
-        return "; ".join(part.misfit for part in (self._senses, self._limits) if part and part.misfit)
+        configured = self._configured
+        return "; ".join(part.misfit for part in (configured.senses, configured.limits) if part.misfit) if configured else ""
 
     def summary(self) -> str:
         return f"model {self._contract.model_id}, strategy {self.value('strategy')}, limits from {self.value('limits_from')}"
 
     def activate(self) -> None:
         self._gate = ForesightGate(
-            ForesightContract(self._contract.model_id, tuple(self._contract.foresight_shape), self.value("foresight_timeout"))
+            ForesightContract(
+                self._contract.model_id,
+                (self._contract.foresight_shape[0], self._contract.foresight_shape[1]),
+                self.value("foresight_timeout"),
+            )
         )
         trace_file = self.value("trace_file")
         self._report = Report(TraceWriter(Path(trace_file), self.value("trace_mb")) if trace_file else None)
-        self._senses.reset()
+        self.parts.senses.reset()
         self._instruction: Instruction | None = None
         self._foresight_refusal = ""
-        self._commander.forget()
-        self._last_used_ns: int | None = None
+        self.parts.commander.plan.drop_chunks()
         self._clock_seen = (0, time.monotonic())
         self._arming.activate(self.now_ns())
-        self._worker = Worker("system1", self._infer, self.fail_with)
-        # Subscribed only now: the latched instruction must meet a node that is ready to be armed.
+        self._chunks = ChunkWorker(self, self.parts, self._arming, self._gate, self._report, self._lock)
+        # Subscribed only now: the latched instruction is recognised as one from before by when it was published.
+        self._activated_wall_ns = time.time_ns()
         self._instruction_in = self.create_subscription(Instruction, "instruction", self._on_instruction, qos.LATCHED)
 
     def deactivate(self) -> None:
@@ -114,59 +138,75 @@ class System1Node(DialNode):
             self._carry_out(self._arming.deactivate(self.now_ns()))
             self._instruction = None
         self.destroy_subscription(self._instruction_in)
-        if self._worker:
-            self._worker.close()
-            self._worker = None
-        self._status_out.publish(self._status())
-        self._commander.wait_until_heard(ACKNOWLEDGE_S, self._status_out)
+        if self._chunks:
+            self._chunks.close()
+            self._chunks = None
+        self.parts.status_out.publish(self._status())
+        self.parts.commander.wait_until_acknowledged(ACKNOWLEDGE_S, self.parts.status_out)
         if self._report.trace:
             self._report.trace.close()
 
     def cleanup(self) -> None:
-        for part in (self._commander, self._senses, self._requests, self._limits):
-            if part is not None:
-                part.close()
-        if self._status_out is not None:
-            self.destroy_publisher(self._status_out)
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
-        for timer in self._watches:
-            self.destroy_timer(timer)
-        self._session = self._commander = self._status_out = self._senses = self._requests = self._limits = None
-        self._inputs, self._watches = [], []
+        configured, self._configured = self._configured, None
+        if configured is not None:
+            configured.connections.close()
 
-    def clock_jumped_back(self) -> None:
-        if not self.active:
-            return
-        self.get_logger().warning("the clock jumped back: buffers cleared, disarmed until a new instruction")
-        with self._lock:
-            self._carry_out(self._arming.clock_jumped(self.now_ns()))
-            self._instruction = None
-        self._publish_status()
-
-    def _warm_up(self) -> None:
-        """The first pass allocates: not in front of a moving robot. It is no chunk, so no delay is reckoned from it."""
-        blank = tuple(np.zeros((view.height, view.width, 3), np.uint8) for view in self._contract.views)
-        state = self._kinematics.state(self._embodiment.home_position)
-        self._session.chunk(blank, np.zeros(self._contract.foresight_shape, np.float32), state)
+    @staticmethod
+    def _warm_up(session: "System1Session", state: np.ndarray) -> None:
+        """Runs the model once: the first pass allocates, which must not happen in front of a moving robot."""
+        blank = tuple(np.zeros((view.height, view.width, 3), np.uint8) for view in session.contract.views)
+        session.chunk(blank, np.zeros(session.contract.foresight_shape, np.float32), state)
 
     def _carry_out(self, effect: Effect) -> None:
-        """What the state machine asks for; the caller holds the lock."""
+        """Carries out what the state machine asks for; the caller holds the lock."""
+        plan = self.parts.commander.plan
         if Effect.HOLD in effect:
-            self._commander.hold()
+            self.parts.commander.hold()
             self.get_logger().warning(f"decelerating: {self._arming.reason}")
-        if Effect.FORGET in effect and self._worker is not None:
-            self._epoch += 1
-            self._worker.clear()
+        if Effect.FORGET_MOTION in effect:
+            plan.forget()
+        if Effect.RESET_BUFFERS in effect and self._chunks is not None:
+            self._chunks.reset()
             self._gate.clear()
-            self._commander.forget()
-            self._senses.clear()
+            plan.drop_chunks()
+            self.parts.senses.clear()
             self._report.clear_rates()
-            self._last_used_ns, self._foresight_refusal = None, ""
+            self._foresight_refusal = ""
+
+    # -- clocks (executor thread) --------------------------------------------------------------------------------
+
+    def clock_jumped_back(self) -> None:
+        if self._configured is not None:
+            self.parts.robot_time.note_jump_back()
+            self._follow_clocks()
+
+    def _on_joint_state(self, stamp_ns: int) -> None:
+        self.parts.robot_time.note_joint_state(stamp_ns)
+        self._follow_clocks()
+
+    def _follow_clocks(self) -> None:
+        """Reacts to clock steps, and publishes a hold that is owed because the robot's clock was unknown."""
+        plan, robot_time, stepped = self.parts.commander.plan, self.parts.robot_time, False
+        with self._lock:
+            for step in robot_time.take_steps():
+                stepped = True
+                restarted = step.which is Which.ROBOT and step.seconds < 0
+                if step.which is Which.ROBOT and not restarted and not robot_time.simulated:
+                    plan.shift(round(step.seconds * NANOSECONDS))
+                if step.followed:  # the own clock's step has disarmed before; an instruction given since is valid
+                    self._carry_out(Effect.FORGET_MOTION if restarted else Effect.NOTHING)
+                else:
+                    self.get_logger().warning(f"{step}: buffers reset, disarmed until a new instruction")
+                    self._carry_out(self._arming.clock_stepped(str(step), self.now_ns(), restarted))
+                    self._instruction = None
+            if plan.hold_owed:
+                self.parts.commander.hold()
+        if stepped:
+            self._publish_status()
 
     # -- inputs (executor thread) --------------------------------------------------------------------------------
 
-    def _on_instruction(self, message: Instruction) -> None:
+    def _on_instruction(self, message: Instruction, info: Mapping[str, int]) -> None:
         try:
             require_bounded(message)
         except UnreadableMessageError as error:
@@ -175,10 +215,12 @@ class System1Node(DialNode):
         with self._lock:
             if message.instruction_id == self._arming.instruction_id:
                 return
-            self._carry_out(self._arming.instruct(message.instruction_id, self.now_ns()))
+            from_before = info["source_timestamp"] < self._activated_wall_ns
+            self._carry_out(self._arming.instruct(message.instruction_id, self.now_ns(), from_before))
             self._instruction, self._foresight_refusal = message, ""
             self._gate.clear()
-        self.get_logger().info(f"instruction '{message.text}': {self._arming.state.value}, {self._arming.reason}")
+            told = ", ".join(filter(None, (self._arming.state.value, self._arming.reason, self._arming.warning)))
+        self.get_logger().info(f"instruction '{message.text}': {told}")
         self._publish_status()
 
     def _on_foresight(self, message: LatentForesight) -> None:
@@ -198,105 +240,72 @@ class System1Node(DialNode):
 
     def _on_limits(self, guard: Guard) -> None:
         with self._lock:
-            self._commander.plan.guard = guard
+            self.parts.commander.plan.guard = guard
 
     def _on_observation(self, seen: Observation) -> None:
-        # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
-        period_ns = NANOSECONDS / self.value("chunk_rate_hz") - 500_000
-        due = self._last_used_ns is None or seen.stamp_ns - self._last_used_ns >= period_ns
-        if due and self._arming.state is State.RUNNING:
-            self._last_used_ns = seen.stamp_ns
-            self._worker.put(seen)
+        if self._chunks is not None:
+            self._chunks.offer(seen)
 
-    # -- chunks (worker thread) ----------------------------------------------------------------------------------
-
-    def _infer(self, seen: Observation) -> None:
-        with self._lock:
-            foresight = self._gate.newest
-            if self._arming.state is not State.RUNNING or foresight is None:
-                return
-            committed, epoch = self._commander.plan.committed(seen.stamp_ns), self._epoch
-        started_ns, started_s = self.now_ns(), time.perf_counter()
-        pixels = self._senses.pixels(seen)
-        if pixels is None:
-            return
-        chunk = self._session.chunk(pixels, foresight.tokens, self._kinematics.state(seen.joints), committed)
-        row = TraceRow(
-            "chunk",
-            self.now_ns(),
-            exposed_ns=seen.stamp_ns,
-            received_ns=seen.received_ns,
-            started_ns=started_ns,
-            inferred_ns=self.now_ns(),
-            foresight_ns=foresight.stamp_ns,
-            foresight_seq=foresight.seq,
-            inference_s=time.perf_counter() - started_s,
-        )
-        try:
-            require_finite(chunk, f"chunk of the frame at {seen.stamp_ns / NANOSECONDS:.3f} s")
-            with self._lock:
-                if epoch == self._epoch and self._still_wanted(foresight):
-                    self._send_chunk(chunk, seen, row)
-                else:
-                    self._report.note(replace(row, text="the world changed while it was made"))
-        except SpliceMissedError as error:
-            self._report.missed(replace(row, text=str(error)))
-        except (NotFiniteError, ChunkTooLateError) as error:
-            self._report.rejected(replace(row, text=str(error)))
-            self.complain(type(error).__name__, str(error), grave=isinstance(error, NotFiniteError))
-
-    def _still_wanted(self, foresight: Foresight) -> bool:
-        """Whether a chunk made with `foresight` may still move the robot."""
-        return self._arming.state is State.RUNNING and foresight.instruction_id == self._arming.instruction_id
-
-    def _send_chunk(self, chunk: np.ndarray, seen: Observation, row: TraceRow) -> None:
-        """Splices a chunk (H, A) into the running motion and publishes; the caller holds the lock."""
-        started_s = time.perf_counter()
-        sent = self._commander.follow(chunk, seen.stamp_ns, seen.joints)
-        row = replace(
-            row,
-            sent_ns=sent.sent_ns,
-            takes_over_ns=sent.takes_over_ns,
-            stitching_s=time.perf_counter() - started_s,
-            reckoned_delay_s=self._commander.plan.reckoned_delay_s,
-            clamped=sent.clamps.total(),
-        )
-        self._report.sent(row, sent.clamps)
-
-    # -- watching ------------------------------------------------------------------------------------------------
+    # -- supervision (executor thread) ---------------------------------------------------------------------------
 
     def _supervise(self) -> None:
-        if not self.active:
+        if not self.active or self._chunks is None:
             return
-        now_ns, wall_s = self.now_ns(), time.monotonic()
+        self.parts.robot_time.now_ns()  # looks at the clocks
+        self._follow_clocks()
+        now_ns = self.now_ns()
+        with self._lock:
+            before = self._arming.state, bool(self._arming.warning)
+            self._carry_out(self._arming.update(self._judged_inputs(now_ns, self._chunks), now_ns))
+        after = self._arming.state, bool(self._arming.warning)
+        if after != before or self._report.published_chunks > self._report.reported_chunks:  # a status a chunk
+            self._publish_status()
+
+    def _judged_inputs(self, now_ns: int, chunks: ChunkWorker) -> dict[str, Input]:
+        """Every input by name, as the state machine evaluates it."""
         if now_ns != self._clock_seen[0]:
-            self._clock_seen = (now_ns, wall_s)
+            self._clock_seen = (now_ns, time.monotonic())
+        standing_s, apart = time.monotonic() - self._clock_seen[1], self.parts.robot_time.misfit
         foresight = self._gate.newest
         foresight_age_s = None if foresight is None else (now_ns - foresight.stamp_ns) / NANOSECONDS
-        inputs = self._senses.inputs(now_ns) | {
+        inputs = self.parts.senses.inputs(now_ns) | {
             "foresight": Input(foresight_age_s, self.value("foresight_timeout"), self._foresight_refusal),
-            "clock": Input(wall_s - self._clock_seen[1], self.value("clock_timeout")),
-            "robot_description": self._limits.input,
+            "clock": Input(None if apart else standing_s, self.value("clock_timeout"), apart),
+            "robot_description": self.parts.limits.input,
+            "chunk": chunks.input(now_ns),
         }
         if conflict := self.conflict():
             inputs["exclusive access"] = Input(None, 1.0, conflict)
-        with self._lock:
-            before = self._arming.state, bool(self._arming.warning)
-            self._carry_out(self._arming.update(inputs, now_ns))
-        after = self._arming.state, bool(self._arming.warning)
-        if after != before or self._report.published_chunks > self._report.told_chunks:  # a status a chunk
-            self._publish_status()
+        return inputs
 
     def _publish_status(self) -> None:
         if self.active:
-            self._status_out.publish(self._status())
+            self.parts.status_out.publish(self._status())
 
     def _status(self) -> System1Status:
+        now_ns, parts = self.now_ns(), self.parts
         with self._lock:
-            return self._report.status(self.now_ns(), self._arming, self._gate, self._instruction, self._senses, self.value("strategy"))
+            message = self._report.status(now_ns, self._arming, self._gate, self._instruction, parts.senses, self.value("strategy"))
+            message.chunk_age = or_none_yet(self._chunks.age_s(now_ns) if self._chunks else None)
+            message.clock_offset, message.splice_lead = parts.robot_time.offset_s, parts.commander.plan.lead_s
+        return message
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, self._senses, self._commander.unheard)
+        parts = self.parts
+        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, parts.senses, parts.commander.unsubscribed)
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
+def _closed_by(connections: ExitStack, part: C) -> C:
+    """`part`, which is closed with `connections`."""
+    connections.callback(part.close)
+    return part
 
 
 def main() -> int:

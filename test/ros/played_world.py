@@ -4,6 +4,8 @@ import time
 import uuid
 
 import numpy as np
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 
@@ -25,8 +27,10 @@ class PlayedWorld:
     def __init__(self, probe, model_id: str, shape: tuple[int, int], embodiment) -> None:
         self.probe, self.model_id, self.shape = probe, model_id, shape
         self.now_ns, self.steps, self.seq, self._advanced_s = 0, 0, 0, time.monotonic()
+        self.clock_ahead_s = 0.0  # of what System-1 gets as /clock, before the robot's time
         self.on = {"camera", "joints", "foresight"}
         self.instruction_id = ""
+        self._arrivals: dict[int, int] = {}  # identity of a trajectory -> the world's time [ns]
         self.joints = JointState(name=list(embodiment.joint_names), position=embodiment.home_position.tolist())
         self._camera = embodiment.cameras[0]
         self._clock_out = probe.create_publisher(Clock, "/clock", qos.SENSOR)
@@ -38,12 +42,12 @@ class PlayedWorld:
     def step(self) -> None:
         """10 ms of the world in at least 10 ms of wall time; a System-1 that is slow on a busy machine is waited for."""
         if self._owes_a_chunk() and time.monotonic() - self._advanced_s < CHUNK_PATIENCE_S:
-            self.probe.spin_once(0.01)
+            self.probe.spin(0.01)
             return
         self._advanced_s = time.monotonic()
         self.now_ns += STEP_NS
         self.steps += 1
-        self._clock_out.publish(Clock(clock=to_time(self.now_ns)))
+        self._clock_out.publish(Clock(clock=to_time(self.now_ns + round(self.clock_ahead_s * NANOSECONDS))))
         if "joints" in self.on:
             self.joints.header.stamp = to_time(self.now_ns)
             self._joints_out.publish(self.joints)
@@ -54,7 +58,9 @@ class PlayedWorld:
             self.send_foresight()
         # A spin ends with the first message: without the loop the world would run ahead of a System-1 that talks much.
         while time.monotonic() - self._advanced_s < STEP_NS / NANOSECONDS:
-            self.probe.spin_once(0.01)
+            self.probe.spin(0.01)
+        for trajectory in self.probe.trajectories[-1:]:
+            self._arrivals.setdefault(id(trajectory), self.now_ns)
 
     def _owes_a_chunk(self) -> bool:
         running = self.probe.system1 is not None and self.probe.system1.state == System1Status.STATE_RUNNING
@@ -82,13 +88,23 @@ class PlayedWorld:
 
     def call(self, kind, name: str, request):
         """Response of a service of System-1, while the world goes on."""
-        return self.probe.call(kind, f"system1/{name}", request, step=self.step)
+        client = self.probe.create_client(kind, f"system1/{name}")
+        self.until(client.service_is_ready, f"service {name}")
+        future = client.call_async(request)
+        self.until(future.done, f"answer of {name}")
+        self.probe.destroy_client(client)
+        return future.result()
 
     def gets_nothing(self, seconds: float = 0.6) -> bool:
         """Whether no trajectory comes for a while of the world's time."""
         count, start_ns = len(self.probe.trajectories), self.now_ns
         self.until(lambda: self.now_ns > start_ns + seconds * NANOSECONDS, f"{seconds} s")
         return len(self.probe.trajectories) == count
+
+    def change_state(self, wanted: str) -> None:
+        """Activates (`active`) or deactivates (`inactive`) System-1."""
+        transition = {"active": Transition.TRANSITION_ACTIVATE, "inactive": Transition.TRANSITION_DEACTIVATE}[wanted]
+        assert self.call(ChangeState, "change_state", ChangeState.Request(transition=Transition(id=transition))).success
 
     def until_state(self, state: int, what: str) -> None:
         self.until(lambda: self.probe.system1.state == state, what)
@@ -97,8 +113,12 @@ class PlayedWorld:
         """Waits until the last trajectory is a stop, which is much shorter than a chunk, and ends at rest."""
 
         def stops() -> bool:
-            end = self.probe.trajectories[-1].points[-1]
-            return to_ns(end.time_from_start) < 500_000_000 and all(velocity == 0.0 for velocity in end.velocities)
+            if not self.probe.trajectories:
+                return False
+            last = self.probe.trajectories[-1]
+            arrived_ns = self._arrivals.setdefault(id(last), self.now_ns)
+            rests_ns = to_ns(last.header.stamp) + to_ns(last.points[-1].time_from_start)
+            return rests_ns - arrived_ns < 500_000_000 and all(velocity == 0.0 for velocity in last.points[-1].velocities)
 
         self.until(stops, "a decelerating trajectory")
 

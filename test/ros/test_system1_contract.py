@@ -7,7 +7,7 @@ import pytest
 from std_srvs.srv import SetBool, Trigger
 
 from dial_core.checkpoint.contract import Contract
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.trace_plot import draw_timeline
 from dial_core.control.tracing import read_trace
 from dial_core.robot.embodiment import load_embodiment
@@ -63,6 +63,22 @@ BREACHES = {
     "future": lambda w: w.send_foresight(age_s=-2.0),
     "stale": lambda w: w.send_foresight(age_s=2.0),
 }
+
+
+def test_an_instruction_from_before_never_arms_a_node_that_is_activated_again(running):
+    # First of all: the trace begins again with each activation.
+    running.call(Trigger, "estop", Trigger.Request())
+    running.call(Trigger, "reset_estop", Trigger.Request())
+    for wanted in ("inactive", "active"):
+        running.change_state(wanted)
+    running.until_state(System1Status.STATE_DISARMED, "disarmed")
+    assert running.gets_nothing(), "the same latched instruction arrived again"
+    running.instruct()
+    running.until_state(System1Status.STATE_RUNNING, "a new one arms")
+    for wanted in ("inactive", "active"):
+        running.change_state(wanted)
+    running.until_state(System1Status.STATE_DISARMED, "disarmed")
+    assert running.gets_nothing()
 
 
 @pytest.mark.parametrize("reason", BREACHES)
@@ -125,6 +141,31 @@ def test_a_clock_jump_back_disarms_until_a_new_instruction(running):
     assert running.probe.trajectories == []
     running.instruct()
     running.until_state(System1Status.STATE_RUNNING, "armed again")
+
+
+@pytest.mark.parametrize("step_s", [10.0, 3600.0, -2.0])
+def test_a_step_of_system1s_clock_disarms_and_no_trajectory_is_stamped_ahead_of_the_robot(running, step_s):
+    running.until(lambda: running.now_ns > 3 * NANOSECONDS, "room to step back")
+    running.probe.trajectories.clear()
+    running.clock_ahead_s = step_s
+    try:
+        running.until_state(System1Status.STATE_DISARMED, "disarmed")
+        assert "System-1's clock stepped" in running.probe.system1.reason
+        running.until_stopping()
+        running.until(lambda: abs(running.probe.system1.clock_offset - step_s) < 0.2, "the offset in the status")
+        running.probe.trajectories.clear()
+        assert running.call(Trigger, "estop", Trigger.Request()).success
+        running.until(lambda: running.probe.trajectories, "the emergency stop reaches the controllers")
+        for trajectory in running.probe.trajectories:
+            first_ns = to_ns(trajectory.header.stamp) + to_ns(trajectory.points[0].time_from_start)
+            assert first_ns <= running.now_ns
+            assert to_ns(trajectory.points[-1].time_from_start) > 0
+        running.call(Trigger, "reset_estop", Trigger.Request())
+        running.instruct()
+        running.until_state(System1Status.STATE_WAITING, "an instruction cannot move the robot by a clock that is wrong")
+    finally:
+        running.clock_ahead_s = 0.0
+    running.until_state(System1Status.STATE_DISARMED, "the step back disarms too")
 
 
 def test_a_joint_state_without_one_of_the_joints_is_named_and_holds(running, nodes):

@@ -75,10 +75,10 @@ def test_an_input_that_grows_old_warns_first_and_only_beyond_its_limit_holds():
     assert arming.update(FRESH | {"foresight": Input(0.39, 0.8)}, 3) is Effect.NOTHING
     assert arming.warning == ""
     assert arming.update(FRESH | {"foresight": Input(0.41, 0.8)}, 3) is Effect.NOTHING
-    assert arming.warning == "going on with foresight 0.41 s old (limit 0.80 s)"
+    assert arming.warning == "continuing with foresight 0.41 s old (limit 0.80 s)"
     assert arming.update(OLD_FORESIGHT, 3) is Effect.NOTHING
     assert arming.state is State.RUNNING
-    assert arming.warning == "going on with foresight 0.70 s old (limit 0.80 s)"
+    assert arming.warning == "continuing with foresight 0.70 s old (limit 0.80 s)"
     assert arming.update(FRESH | {"foresight": Input(0.81, 0.8)}, 4) is Effect.HOLD
     assert (arming.state, arming.warning) == (State.HOLDING, "")
 
@@ -106,16 +106,82 @@ def test_a_new_instruction_stops_the_motion_of_the_old_one_and_the_same_again_ch
     assert arming.instruct("b", 4) is Effect.NOTHING
 
 
-def test_after_a_clock_jump_only_a_new_instruction_arms():
+@pytest.mark.parametrize("restarted", [False, True])
+def test_after_a_clock_step_only_a_new_instruction_arms(restarted):
     arming = running()
-    assert arming.clock_jumped(0) is Effect.FORGET, "no hold: its stamps would mean nothing"
+    effect = arming.clock_stepped("the robot's clock stepped back by 9.0 s", 0, restarted)
+    assert effect == (Effect.RESET_BUFFERS | (Effect.FORGET_MOTION if restarted else Effect.HOLD))
     arming.update(FRESH, 1)
     arming.instruct("a", 2)
     assert arming.state is State.DISARMED
-    assert "clock jumped back" in arming.reason
+    assert arming.reason == "the robot's clock stepped back by 9.0 s; send a new instruction"
     arming.instruct("b", 3)
     arming.update(FRESH, 4)
     assert arming.state is State.RUNNING
+
+
+def test_a_hold_is_sent_again_after_a_clock_step_because_the_stamps_of_the_first_may_have_meant_nothing():
+    arming = running()
+    assert arming.estop("test", 3) is Effect.HOLD
+    assert Effect.HOLD in arming.clock_stepped("a clock stepped", 4, restarted=False)
+    assert arming.state is State.STOPPED
+
+
+VOIDING = {
+    "emergency stop": lambda arming: (arming.estop("test", 3), arming.reset_estop(4)),
+    "clock step": lambda arming: arming.clock_stepped("a clock stepped", 3, restarted=False),
+    "clock restart": lambda arming: arming.clock_stepped("a clock stepped", 3, restarted=True),
+    "divergence": lambda arming: arming.diverged("arm_controller", 3),
+    "nothing else": lambda arming: None,
+}
+
+
+@pytest.mark.parametrize("event", VOIDING)
+def test_a_voided_instruction_never_arms_again_not_even_after_a_deactivation(event):
+    arming = running()
+    VOIDING[event](arming)
+    for now in (5, 10):
+        arming.deactivate(now)
+        arming.activate(now + 1)
+        arming.instruct("a", now + 2)  # latched: every subscription gets it again
+        arming.update(FRESH, now + 3)
+        assert arming.state is State.DISARMED
+    arming.instruct("b", 20)
+    arming.instruct("a", 21)
+    arming.update(FRESH, 22)
+    assert (arming.state, arming.instruction_id) == (State.RUNNING, "b")
+
+
+def test_an_instruction_from_before_the_activation_does_not_move_the_robot():
+    arming = active()
+    arming.instruct("latched", 1, from_before=True)
+    arming.update(FRESH, 2)
+    assert arming.state is State.DISARMED
+    assert "given before the activation; send a new instruction" in arming.reason
+    arming.instruct("latched", 3)
+    assert arming.state is State.DISARMED
+    arming.instruct("new", 4)
+    assert arming.state is State.WAITING
+
+
+def test_an_instruction_that_will_not_move_the_robot_is_answered_with_a_warning():
+    arming = running()
+    arming.pause(3)
+    arming.instruct("b", 4)
+    assert "only after the pause ends" in arming.warning
+    arming.resume(5)
+    assert arming.warning == ""
+    arming.estop("test", 6)
+    arming.instruct("c", 7)
+    assert "will not move the robot" in arming.warning
+
+
+def test_a_controller_that_does_not_execute_what_it_was_sent_disarms_with_a_hold():
+    arming = running()
+    effect = arming.diverged("arm_controller is 0.31 rad off at elbow", 3)
+    assert effect == Effect.HOLD | Effect.RESET_BUFFERS
+    assert (arming.state, arming.reason) == (State.DISARMED, "arm_controller is 0.31 rad off at elbow; send a new instruction")
+    assert arming.diverged("again", 4) is Effect.NOTHING
 
 
 def test_a_pause_decelerates_and_its_end_starts_anew_from_the_measured_joints():
@@ -123,7 +189,7 @@ def test_a_pause_decelerates_and_its_end_starts_anew_from_the_measured_joints():
     assert arming.pause(3) is Effect.HOLD
     assert arming.update(FRESH, 4) is Effect.NOTHING
     assert (arming.state, arming.reason) == (State.PAUSED, "paused on request")
-    assert arming.resume(5) is Effect.FORGET
+    assert arming.resume(5) is Effect.RESET_BUFFERS
     assert arming.state is State.WAITING
     assert arming.resume(6) is Effect.NOTHING, "it was not paused any more"
 
@@ -142,7 +208,8 @@ def test_an_emergency_stop_latches_whatever_comes():
     arming = running()
     assert arming.estop("requested by a test", 3) is Effect.HOLD
     instruct_again, look_again = (lambda now: arming.instruct("b", now)), (lambda now: arming.update(FRESH, now))
-    for event in (arming.resume, arming.pause, arming.clock_jumped, instruct_again, look_again):
+    step = lambda now: arming.clock_stepped("a clock stepped", now, restarted=False)  # noqa: E731
+    for event in (arming.resume, arming.pause, step, instruct_again, look_again):
         event(4)
         assert (arming.state, arming.reason) == (State.STOPPED, "emergency stop: requested by a test")
     arming.deactivate(5)
@@ -155,7 +222,7 @@ def test_after_the_reset_of_a_stop_only_an_instruction_given_later_moves_the_rob
     arming = running()
     arming.estop("test", 3)
     arming.instruct("during the stop", 4)
-    assert arming.reset_estop(5) is Effect.FORGET
+    assert arming.reset_estop(5) is Effect.RESET_BUFFERS
     arming.update(FRESH, 6)
     arming.instruct("during the stop", 7)
     assert arming.state is State.DISARMED
@@ -198,7 +265,9 @@ EVENTS = {
     "resume": Arming.resume,
     "estop": lambda a, now: a.estop("test", now),
     "reset_estop": Arming.reset_estop,
-    "clock_jumped": Arming.clock_jumped,
+    "clock_stepped": lambda a, now: a.clock_stepped("a clock stepped", now, restarted=False),
+    "clock_restarted": lambda a, now: a.clock_stepped("a clock stepped", now, restarted=True),
+    "diverged": lambda a, now: a.diverged("arm_controller", now),
     "fresh": lambda a, now: a.update(FRESH, now),
     "stale": lambda a, now: a.update(STALE_CAMERA, now),
     "missing": lambda a, now: a.update(NO_FORESIGHT, now),
@@ -216,7 +285,7 @@ def test_in_any_order_of_events_the_robot_never_runs_on_unasked(names):
         if arming.state is State.RUNNING:
             assert (on, stopped, paused, bool(arming.instruction_id)) == (True, False, False, True), names
             assert name == "fresh" or before is State.RUNNING
-        if before is State.RUNNING and arming.state is not State.RUNNING and name != "clock_jumped":
+        if before is State.RUNNING and arming.state is not State.RUNNING and name != "clock_restarted":
             assert Effect.HOLD in effect, "whoever leaves running decelerates"
         if on and stopped:
             assert arming.state is State.STOPPED
@@ -228,7 +297,7 @@ def test_every_state_can_be_left_and_running_reached_again(state):
     arming = running()
     ways = {
         State.INACTIVE: lambda: arming.deactivate(3),
-        State.DISARMED: lambda: arming.clock_jumped(3),
+        State.DISARMED: lambda: arming.clock_stepped("a clock stepped", 3, restarted=True),
         State.WAITING: lambda: arming.instruct("c", 3),
         State.RUNNING: lambda: None,
         State.HOLDING: lambda: arming.update(STALE_CAMERA, 3),

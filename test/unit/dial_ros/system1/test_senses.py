@@ -24,7 +24,7 @@ class Bench:
     """Stands for the node: keeps the callbacks by topic, and the time."""
 
     def __init__(self, **values):
-        self.active, self.time_ns, self.complaints, self.callbacks = True, 0, [], {}
+        self.active, self.time_ns, self.complaints, self.callbacks, self.joint_stamps = True, 0, [], {}, []
         self._values = {
             "image_transport": "raw",
             "frozen_timeout": 0.0,
@@ -74,7 +74,7 @@ def contract(*further):
 def senses(*further, **values):
     """Senses on a bench, the bench, and the list of what they observe."""
     bench, seen = Bench(**values), []
-    return Senses(bench, contract(*further), TWO_CAMERAS, seen.append), bench, seen
+    return Senses(bench, contract(*further), TWO_CAMERAS, bench.joint_stamps.append, seen.append), bench, seen
 
 
 def picture(bench, stamp_ms, camera="ego", size=(96, 96), value=7, **changes):

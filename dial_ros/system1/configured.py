@@ -1,0 +1,34 @@
+"""What System-1 makes in `configure` and destroys in `cleanup`, in one object: it exists exactly while the node is configured."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rclpy.publisher import Publisher
+
+from dial_core.robot.embodiment import Embodiment
+from dial_core.robot.kinematics import ForwardKinematics
+from dial_ros.system1.commander import Commander
+from dial_ros.system1.robot_limits import Limits
+from dial_ros.system1.robot_time import RobotTime
+from dial_ros.system1.senses import Senses
+
+if TYPE_CHECKING:
+    from dial_core.inference.sessions import System1Session
+
+
+@dataclass
+class Configured:
+    """Model, robot and connections of a configured System-1. `connections` destroys every connection when closed."""
+
+    session: System1Session
+    embodiment: Embodiment
+    kinematics: ForwardKinematics
+    robot_time: RobotTime
+    limits: Limits
+    commander: Commander
+    senses: Senses
+    status_out: Publisher
+    connections: ExitStack
