@@ -41,21 +41,26 @@ def evaluate(
     execute_steps: Annotated[int | None, typer.Option(min=1, help="Control steps from one chunk to the next.")] = None,
     system2_period_steps: Annotated[int | None, typer.Option(min=1, help="Control steps between two foresights.")] = None,
     system2_delay_steps: Annotated[int | None, typer.Option(min=0, help="Control steps until a foresight arrives.")] = None,
+    system1_delay_s: Annotated[float | None, typer.Option(min=0, help="From a frame to its chunk [s].")] = None,
+    splice_lead_s: Annotated[float | None, typer.Option(min=0, help="From a chunk to the moment it takes over [s].")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps of the action decoder.")] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
 ) -> None:
     """Measure a policy in closed loop on scenes never trained on, with 95 % Wilson intervals.
 
-    Runs in lockstep with the simulated clock, without ROS. Success is judged at every control step; a crashed episode is a
+    Runs the loop of the System-1 node (foresight gate, splice, limits, emulated controllers) in lockstep with the simulated
+    clock, without ROS. Success is judged at every control step; a crashed episode is a
     failure; an audit looks for the mistakes known in the field before anything is reported. Interrupted, the same command
     goes on where it was. `OUT/` then holds result.json, result.md, success.png and videos/. Timing that is not given is that of
-    the ROS loop (chunks every 3 control steps, foresights every 5, 1 step late), or what the suite's authors fixed.
+    the ROS loop (chunks every 3 control steps and 0.07 s late, foresights every 5 and 1 step late), or what the suite's authors fixed.
     """
     timing = {
         "strategy": strategy,
         "execute_steps": execute_steps,
         "system2_period_steps": system2_period_steps,
         "system2_delay_steps": system2_delay_steps,
+        "system1_delay_s": system1_delay_s,
+        "splice_lead_s": splice_lead_s,
         "flow_steps": flow_steps,
         "instruct": instruct,
     }

@@ -66,8 +66,15 @@ class Arena(Interface):
     def observe(self, look: bool = True) -> Observation:
         """What the policy measures now, and sees, if it looks."""
 
+    @property
+    def set_points(self) -> np.ndarray:
+        """What the joints are commanded to now (J,) [rad]."""
+
     def advance(self, targets: np.ndarray) -> bool:
-        """One control step towards absolute joint targets (J,) [rad]; whether the scene's task is done at its end."""
+        """One control step towards absolute joint targets [rad]; whether the scene's task is done at its end.
+
+        `targets`: (J,) at the end of the step, or (K, J) at the ends of its K equal parts.
+        """
 
     def other_instruction(self) -> str:
         """The scene's instruction with another object."""
@@ -115,9 +122,16 @@ class TabletopArena:
         """The camera's picture, rendered only for a policy that looks, and the measured joints."""
         return Observation(self.world.render(self.camera) if look else NOT_SEEN, self.world.joint_positions(), self.world.instruction)
 
+    @property
+    def set_points(self) -> np.ndarray:
+        """What the servos pull to now (J,) [rad]."""
+        return self.world.set_points
+
     def advance(self, targets: np.ndarray) -> bool:
-        """One control period of physics."""
-        self.world.advance(targets, 1.0 / self.embodiment.rate_hz)
+        """One control step of physics, towards (J,) or the K rows of (K, J) one after the other."""
+        rows = np.atleast_2d(targets)
+        for row in rows:
+            self.world.advance(row, 1.0 / self.embodiment.rate_hz / len(rows))
         return self.world.success()
 
     def other_instruction(self) -> str:

@@ -1,121 +1,117 @@
-"""The two sessions in lockstep with the simulated clock, with the timing of the nodes, and the probes of their foresight."""
+"""A checkpoint in an evaluation: the policy loop on the simulated robot, and the probes of its foresight."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass, replace
-from typing import Protocol as Interface
 
 import numpy as np
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.checkpoint.contract import Contract
-from dial_core.control.motion import NANOSECONDS
-from dial_core.control.overlap import Committed, make_overlap
+from dial_core.control.emulated_controllers import EmulatedControllers
+from dial_core.control.joint_limits import Guard
+from dial_core.control.motion_plan import MotionPlan
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, Observation, TabletopArena
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies.expert_future import ExpertFuture
+from dial_core.inference.policy_loop import PolicyLoop, System1, System2, gate_of
 from dial_core.inference.remote import SCHEME, connect
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.simulated_loop import PlannedPlaying, Playing, SimulatedLoop, Timing
 from dial_core.observation.camera_view import fit_view
-from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.robot.embodiment import Embodiment
 
 
-class System2(Interface):
-    """What makes foresights: a session here or on another machine."""
-
-    contract: Contract
-
-    def foresight(self, image: np.ndarray, instruction: str) -> np.ndarray: ...
-
-    def image_tokens(self, image: np.ndarray) -> np.ndarray: ...
-
-
-class System1(Interface):
-    """What makes chunks: a session here or on another machine."""
-
-    contract: Contract
-
-    def chunk(self, images: np.ndarray, foresight: np.ndarray, state: np.ndarray, committed: Committed | None = None) -> np.ndarray: ...
+def timing_of(protocol: Protocol, embodiment: Embodiment) -> Timing:
+    """The timing that a protocol asks for, on a robot."""
+    step_s = 1.0 / embodiment.rate_hz
+    return Timing(
+        step_s=step_s,
+        chunk_steps=protocol.execute_steps,
+        foresight_steps=protocol.system2_period_steps,
+        chunk_delay_s=protocol.system1_delay_s,
+        foresight_delay_s=protocol.system2_delay_steps * step_s,
+        controller_period_s=protocol.controller_period_s,
+    )
 
 
-@dataclass(frozen=True)
-class TimedForesight:
-    """A foresight (N, d), the control step of its observation, and the one from which System-1 has it."""
-
-    observed: int
-    arrives: int
-    tokens: np.ndarray
+def planned_playing(protocol: Protocol, embodiment: Embodiment) -> Playing:
+    """Splice, limits and controllers as on the robot."""
+    guard = Guard.for_embodiment(embodiment)
+    plan = MotionPlan(embodiment.joint_slice, 1.0 / embodiment.rate_hz, guard, protocol.splice_lead_s, protocol.strategy)
+    return PlannedPlaying(plan, EmulatedControllers(embodiment))
 
 
 class DialPolicy:
-    """System-2 every `system2_period_steps`, System-1 every `execute_steps`, as the nodes run them but in lockstep."""
-
-    looks = True
+    """System-2 every `system2_period_steps`, System-1 every `execute_steps`, on the loop that the nodes run, in lockstep."""
 
     def __init__(self, system2: System2, system1: System1, protocol: Protocol) -> None:
         require_fitting(protocol, system2.contract)
         self._system2, self._system1, self._protocol = system2, system1, protocol
         self.heard = ""
-        self.foresights: list[TimedForesight] = []  # of the episode so far, oldest first
-        self._ages_steps: list[int] = []
+        self.foresights: list[tuple[int, np.ndarray]] = []  # control step of the observation, and (N, d); oldest first
+        self._step = 0
+        self._simulated: SimulatedLoop | None = None
         self._future: ExpertFuture | None = None
 
     @property
     def foresight_age_s(self) -> float | None:
         """Mean age of the foresights that chunks were made from, at the chunk's observation [s]."""
-        return float(np.mean(self._ages_steps)) * self._step_s if self._ages_steps else None
+        ages_s = self._simulated.ages_s if self._simulated else []
+        return float(np.mean(ages_s)) if ages_s else None
+
+    @property
+    def looks(self) -> bool:
+        """Whether the coming control step needs an image."""
+        assert self._simulated is not None
+        return self._simulated.chunk_due or self._foresight_wanted
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """Forgets the last episode and reads the instruction."""
         self._system1.contract.require(arena.embodiment, self._protocol.camera)
-        self._kinematics = ForwardKinematics(arena.embodiment)
-        self._joints = arena.embodiment.joint_slice
         self.heard = instruction
         wrong = self._protocol.foresight == "wrong_instruction"
         self._intent = arena.other_instruction() if wrong else instruction
-        self._step = 0
-        self._step_s = 1.0 / arena.embodiment.rate_hz
-        self._overlap = make_overlap(self._protocol.strategy, self._step_s)
-        self.foresights, self._ages_steps = [], []
+        self._step, self.foresights = 0, []
+        # A foresight is used however old it is: a protocol may ask for an old one on purpose.
+        loop = PolicyLoop(self._system1, arena.embodiment, gate_of(self._system1.contract, np.inf))
+        self._simulated = self._on_robot(loop, arena)
+        self._simulated.begin(arena.set_points)
         if self._protocol.foresight == "expert_future":
             if not isinstance(arena, TabletopArena):
                 raise DialError("the future that the expert would bring can be shown on our own tabletop only")
             self._future = ExpertFuture.of(arena, seed, self._system1.contract.horizon)
 
     def targets(self, observation: Observation) -> np.ndarray:
-        """The next row of the current chunk; a new foresight and a new chunk when they are due."""
-        observation = replace(observation, image=fit_view(observation.image, self._system2.contract.views[0]))
-        if self._step % self._protocol.system2_period_steps == 0:
-            self._look_ahead(observation)
-        row = self._step % self._protocol.execute_steps
-        if row == 0:
-            foresight = [known for known in self.foresights if known.arrives <= self._step][-1]
-            self._ages_steps.append(self._step - foresight.observed)
-            state = self._kinematics.state(observation.joints)
-            stamp_ns = round(self._step * self._step_s * NANOSECONDS)
-            # In lockstep a chunk takes over at once; what the robot does in the step that it starts with is committed.
-            committed = self._overlap.committed(stamp_ns, self._step_s)
-            chunk = self._system1.chunk(observation.image, foresight.tokens, state, committed)
-            self._targets = self._overlap.targets(stamp_ns, chunk, stamp_ns)[:, self._joints]
+        """Set-points (K, J) [rad] of one control step, one at the end of every controller period."""
+        assert self._simulated is not None
+        foresight = self._look_ahead(observation) if self._foresight_wanted else None
+        view = self._system1.contract.views[0]
+        set_points = self._simulated.step(foresight, lambda: (fit_view(observation.image, view),), observation.joints)
         self._step += 1
-        return self._targets[row].astype(np.float64)
+        return set_points
 
-    def _look_ahead(self, observation: Observation) -> None:
-        kind = self._protocol.foresight
-        if kind == "first_frame" and self.foresights:
-            return
+    def _on_robot(self, loop: PolicyLoop, arena: Arena) -> SimulatedLoop:
+        playing = planned_playing(self._protocol, arena.embodiment)
+        loop.plan = playing.plan
+        return SimulatedLoop(loop, playing, timing_of(self._protocol, arena.embodiment))
+
+    @property
+    def _foresight_wanted(self) -> bool:
+        assert self._simulated is not None
+        frozen = self._protocol.foresight == "first_frame" and self.foresights
+        return self._simulated.foresight_due and not frozen
+
+    def _look_ahead(self, observation: Observation) -> np.ndarray:
+        kind, view = self._protocol.foresight, self._system2.contract.views[0]
         if kind == "zeros":
             tokens = np.zeros(self._system2.contract.foresight_shape, np.float32)
         elif kind == "expert_future":
             assert self._future is not None
-            future = fit_view(self._future.frame(observation.joints), self._system2.contract.views[0])
-            tokens = self._system2.image_tokens(future)
+            tokens = self._system2.image_tokens(fit_view(self._future.frame(observation.joints), view))
         else:
-            tokens = self._system2.foresight(observation.image, self._intent)
-        # The first one of an episode is waited for; System-1 does not start without.
-        delay = self._protocol.system2_delay_steps if self.foresights else 0
-        self.foresights.append(TimedForesight(self._step, self._step + delay, tokens))
+            tokens = self._system2.foresight(fit_view(observation.image, view), self._intent)
+        self.foresights.append((self._step, tokens))
+        return tokens
 
 
 def require_fitting(protocol: Protocol, contract: Contract) -> None:

@@ -17,7 +17,7 @@ from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessio
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
 from dial_core.sim.expert.expert import Expert
 
-REPLAY, REMOTE = "replay:", "tcp://"
+REPLAY = "replay:"
 RANDOM_STEP_RAD = 0.05  # standard deviation of the random policy's step [rad]
 
 
@@ -25,11 +25,14 @@ class Policy(Interface):
     """Gives joint targets at the control rate.
 
     `heard` is the instruction it works from, and `foresight_age_s` the mean age of the foresights it acted on [s], if it
-    has any: both go into the result, so that a report can be held against what happened. Without `looks` it gets no pictures.
+    has any: both go into the result, so that a report can be held against what happened.
     """
 
     heard: str
-    looks: bool
+
+    @property
+    def looks(self) -> bool:
+        """Whether the coming control step needs an image."""
 
     @property
     def foresight_age_s(self) -> float | None:
@@ -39,7 +42,7 @@ class Policy(Interface):
         """A new episode: `arena` was just reset to the scene of `seed`."""
 
     def targets(self, observation: Observation) -> np.ndarray:
-        """Absolute joint targets (J,) [rad] for one control step from now."""
+        """Absolute joint targets [rad] for one control step from now: (J,) at its end, or (K, J) at the ends of its K parts."""
 
 
 class _WithoutForesight:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 import dial_core
 from dial_core.config import Config, config_root
+from dial_core.control.motion_plan import SPLICE_LEAD_S
 from dial_core.control.overlap import Strategy
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
@@ -26,7 +27,7 @@ _KINDS = ("benchmarks", "embodiments", "families", "looks", "objects", "settings
 
 
 class Protocol(Config):
-    """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, 50 ms late.
+    """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, and both late.
 
     Attributes:
         policy: `checkpoint`, `expert`, `random` (a floor), or `replay` (the actions of a dataset's episodes, open loop).
@@ -36,10 +37,13 @@ class Protocol(Config):
         episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.
         seeds: those of a replay, which has gaps where the expert failed; empty otherwise.
         hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
-        strategy: what is done where chunks overlap; see `runtime.overlap`.
+        strategy: what is done where chunks overlap; see `control.overlap`.
         execute_steps: control steps from one chunk to the next.
         system2_period_steps: control steps between two foresights.
         system2_delay_steps: control steps until a foresight reaches System-1.
+        system1_delay_s: from a frame to the moment its chunk is sent [s]; 0.07 is what the ROS loop measured on two cores.
+        splice_lead_s: from the moment a chunk is sent until it takes over [s]; see `control.motion_plan`.
+        controller_period_s: between two looks of the emulated controllers at their trajectory [s].
         flow_steps: Euler steps of the action decoder.
         noise_seed: of the decoder's fixed initial noise.
         instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
@@ -60,6 +64,9 @@ class Protocol(Config):
     execute_steps: int = Field(default=3, gt=0)
     system2_period_steps: int = Field(default=5, gt=0)
     system2_delay_steps: int = Field(default=1, ge=0)
+    system1_delay_s: float = Field(default=0.07, ge=0)
+    splice_lead_s: float = Field(default=SPLICE_LEAD_S, ge=0)
+    controller_period_s: float = Field(default=0.01, gt=0)
     flow_steps: int = Field(default=4, gt=0)
     noise_seed: int = 0
     instruct: Literal["scene", "other"] = "scene"

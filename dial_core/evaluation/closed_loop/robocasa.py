@@ -108,8 +108,14 @@ class RobocasaArena:
             joints[place] = self._seen[f"state.{name}"]
         return Observation(self.picture(), joints, self.instruction)
 
+    @property
+    def set_points(self) -> np.ndarray:
+        """The measured joints: the environment does not tell what it commands."""
+        return self.observe(look=False).joints
+
     def advance(self, targets: np.ndarray) -> bool:
-        """One control step; whether the environment calls it a success at the end of this step."""
+        """One control step towards the last row of `targets`; whether the environment calls it a success at its end."""
+        targets = np.atleast_2d(targets)[-1]
         action = {f"action.{name}": np.asarray(targets[place], np.float32) for name, place in self._groups.items()}
         self._seen, _, _, _, info = self._env.step(action)
         self._done = bool(info["success"])

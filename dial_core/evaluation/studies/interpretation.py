@@ -11,11 +11,12 @@ import numpy as np
 from dial_core.datasets.video import write_video
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Case
-from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, System1, System2
+from dial_core.evaluation.closed_loop.dial_policy import DialPolicy
 from dial_core.evaluation.closed_loop.policies import ExpertPolicy, Policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import lasted
 from dial_core.evaluation.closed_loop.suites import make_arena
+from dial_core.inference.policy_loop import System1, System2
 from dial_core.observation.camera_view import fit_view
 from dial_core.viz import PcaColours, change_map, heat
 from dial_core.viz.panels import Panel, compose

@@ -7,6 +7,7 @@ inputs of an episode, without a robot. (Open loop: errors do not add up as they 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,16 +17,16 @@ import numpy as np
 from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.checkpoint.contract import Contract
-from dial_core.control.foresight_gate import Foresight, ForesightContract
+from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.conversion import Film
 from dial_core.importers.bag.resampling import commanded
 from dial_core.importers.bag.timeline import Sighting, Timeline, find_streams, read_timeline
+from dial_core.inference.policy_loop import PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session
 from dial_core.observation.camera_view import fit_view
-from dial_core.observation.readings import StampedHistory, foresight_from_message
+from dial_core.observation.readings import foresight_from_message
 from dial_core.robot.embodiment import Embodiment, load_embodiment
-from dial_core.robot.kinematics import ForwardKinematics
 
 
 @dataclass(frozen=True)
@@ -66,22 +67,24 @@ def open_loop(checkpoint: Path, folder: Path, period_steps: int = 3, flow_steps:
     streams = find_streams(bag, embodiment, cameras)
     timeline = read_timeline(bag, streams, embodiment)
     foresights, refused = usable_foresights(bag, contract)
-    kinematics = ForwardKinematics(embodiment)
+    loop = PolicyLoop(session, embodiment, gate_of(contract, contract.horizon / contract.rate_hz))
     errors, copied = [], []
     next_ns = 0
-    horizon_s, step_ns = contract.horizon / contract.rate_hz, round(NANOSECONDS / contract.rate_hz)
+    step_ns = round(NANOSECONDS / contract.rate_hz)
     wanted = _commanded_after(timeline, embodiment, contract)
     films = [Film(bag, topic, camera) for topic, camera in zip(streams.images, cameras, strict=True)]
     for sighting in timeline.sightings:
         if sighting.stamp_ns < next_ns:
             continue
-        foresight = foresights.at(sighting.stamp_ns, horizon_s)
-        truth = wanted(sighting)
-        if foresight is None or truth is None:
+        while foresights and foresights[0].stamp_ns <= sighting.stamp_ns:
+            foresight = foresights.popleft()
+            loop.gate.offer(foresight, foresight.instruction_id, foresight.stamp_ns)
+        inputs, truth = loop.begin(sighting.stamp_ns), wanted(sighting)
+        if inputs is None or truth is None:
             continue
         next_ns = sighting.stamp_ns + period_steps * step_ns - step_ns // 10
         images = tuple(fit_view(film.picture(at), view) for film, at, view in zip(films, sighting.frames, contract.views, strict=True))
-        chunk = session.chunk(images, foresight.tokens, kinematics.state(sighting.joints))[:, embodiment.joint_slice]
+        chunk = loop.compute(inputs, images, sighting.joints, sighting.stamp_ns)[:, embodiment.joint_slice]
         errors.append((chunk - truth) ** 2)
         copied.append((sighting.joints - truth) ** 2)
     if not errors:
@@ -89,30 +92,30 @@ def open_loop(checkpoint: Path, folder: Path, period_steps: int = 3, flow_steps:
     return OpenLoop(folder.name, len(errors), np.sqrt(np.mean(errors, 0)), np.sqrt(np.mean(copied, 0)), refused)
 
 
-def usable_foresights(bag: Bag, contract: Contract) -> tuple[StampedHistory[Foresight], int]:
+def usable_foresights(bag: Bag, contract: Contract) -> tuple[deque[Foresight], int]:
     """The bag's foresights that the checkpoint may use, by the stamp of their observation, and how many it may not.
 
     Raises:
         BagError: none was recorded, or all are of another model.
     """
     topic = next((name for name in bag.topics if name.endswith("/foresight")), None)
-    history: StampedHistory[Foresight] = StampedHistory(length=100_000)
-    checked = ForesightContract(contract.model_id, contract.foresight_shape, timeout_s=np.inf)
+    checked = gate_of(contract, np.inf).contract
+    usable: list[Foresight] = []
     refused, why = 0, ""
     for _, _, data in bag.messages([topic]) if topic else ():
         foresight = foresight_from_message(bag.decode(str(topic), data))
         refusal = checked.refusal(foresight, foresight.instruction_id, foresight.stamp_ns)
         if refusal is None:
-            history.add(foresight.stamp_ns, foresight)
+            usable.append(foresight)
         else:
             refused, why = refused + 1, refusal[1]
-    if history.empty:
+    if not usable:
         raise BagError(
             f"{bag.folder}: no foresight was recorded"
             if not refused
             else f"{bag.folder}: none of {refused} foresights can be used: {why}; replay with the checkpoint that drove the robot"
         )
-    return history, refused
+    return deque(sorted(usable, key=lambda foresight: foresight.stamp_ns)), refused
 
 
 def write_open_loop(out: Path, result: OpenLoop, embodiment: Embodiment) -> str:

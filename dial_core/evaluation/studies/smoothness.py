@@ -1,8 +1,7 @@
-"""How smooth the commanded motion is, strategy by strategy, and whether the task still succeeds: the robot's timing without ROS.
+"""How smooth the commanded motion is, strategy by strategy, and whether the task still succeeds.
 
-The plan is the nodes' own (`runtime.plan`): a frame at 20 Hz, a chunk every third one that arrives late by its latency, a
-foresight four times a second, controllers that look at the motion every 10 ms. `plain` is the yardstick: each chunk is
-played as it comes, in straight lines from target to target, and the next one hard-replaces it.
+The policy loop on the simulated robot (`inference.simulated_loop`), with the set-points of its controllers kept. `plain` is the
+yardstick: each chunk is played as it arrives, in straight lines from target to target, and the next one hard-replaces it.
 """
 
 from __future__ import annotations
@@ -10,23 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol as Interface
 
 import numpy as np
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
-from dial_core.control.joint_limits import Guard
+from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan
+from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan, Outlet, Sent
 from dial_core.control.overlap import Committed
-from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS
+from dial_core.evaluation.closed_loop.arena import TabletopArena
+from dial_core.evaluation.closed_loop.dial_policy import planned_playing, timing_of
+from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS, Protocol
+from dial_core.evaluation.closed_loop.rollout import lasted
+from dial_core.inference.policy_loop import Plan, PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session, System2Session
-from dial_core.robot.kinematics import ForwardKinematics
-from dial_core.sim.world import World
+from dial_core.inference.simulated_loop import START_NS, PlannedPlaying, Playing, SimulatedLoop
+from dial_core.observation.camera_view import fit_view
+from dial_core.robot.embodiment import Embodiment
 
-SLICE_S = 0.01  # the controllers' update period
-STEP_SLICES = 5  # of 10 ms, a frame
-CHUNK_STEPS, FORESIGHT_STEPS = 3, 5  # frames a chunk and a foresight: 6.7 Hz and 4 Hz
 PLAIN = "plain"
 # What "continuous" means at a splice: old and new motion together until it, and a microsecond after it.
 POSITION_BOUND_RAD, VELOCITY_BOUND_RAD_S = 1e-5, 1e-3
@@ -39,7 +39,7 @@ class SmoothnessJob:
     """One episode with one strategy.
 
     Attributes:
-        latency_s: from a frame to its chunk, and from a frame to its foresight [s].
+        latency_s: from a frame to its chunk, and rounded to control steps from a frame to its foresight [s].
         lead_s: from a chunk to the moment it takes over [s].
     """
 
@@ -75,165 +75,151 @@ class SmoothnessResult:
     clamped: int
 
 
-class Follower(Interface):
-    """What turns chunks into set-points. `clamped`: targets that a limit moved [1]; `lead_ns`: from a chunk to its rule [ns]."""
+class WatchedPlan:
+    """A MotionPlan that notes how far old and new motion differ at each splice."""
 
-    clamped: int
-    lead_ns: int
-
-    def committed(self, stamp_ns: int) -> Committed | None:
-        """What the chunk of an observation must agree with."""
-
-    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> None:
-        """A chunk (H, A) arrives."""
-
-    def sample(self, time_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Position and velocity (J,) commanded at a time; None before the first chunk."""
-
-
-class Planned:
-    """The nodes' plan, with counts, and its outlet: what is sent is there at once, preparing it is part of the latency."""
-
-    def __init__(self, joints: slice, step_s: float, guard: Guard, strategy: str, lead_s: float = SPLICE_LEAD_S) -> None:
-        self._plan = MotionPlan(joints, step_s, guard, lead_s, strategy)
-        self.lead_ns = round(lead_s * NANOSECONDS)
-        self._now_ns = self.clamped = 0
+    def __init__(self, plan: MotionPlan) -> None:
+        self._plan = plan
+        self.gaps: list[tuple[float, float]] = []  # largest differences of position and velocity [rad, rad/s]
 
     def committed(self, stamp_ns: int) -> Committed | None:
+        """See `MotionPlan.committed`."""
         return self._plan.committed(stamp_ns)
 
-    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> None:
-        self._now_ns = now_ns
-        self.clamped += self._plan.follow(chunk, stamp_ns, measured, self).clamps.total()
-
-    def now_ns(self) -> int:
-        return self._now_ns
-
-    def prepare(self, motion: JointMotion) -> Callable[[], None]:
-        return lambda: None
-
-    def sample(self, time_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        return None if self._plan.running is None else self._plan.running.sample(time_ns)
+    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
+        """See `MotionPlan.follow`."""
+        old = self._plan.running
+        sent = self._plan.follow(chunk, stamp_ns, measured, outlet)
+        new = self._plan.running
+        if old is not None and new is not None:
+            moments = np.linspace(sent.sent_ns, sent.takes_over_ns, LOOKS + 1).astype(int).tolist()
+            moments.append(sent.takes_over_ns + JUST_AFTER_NS)
+            both = np.array([[motion.sample(moment) for moment in moments] for motion in (old, new)])
+            position, velocity = np.abs(both[1] - both[0]).max(axis=(0, 2))
+            self.gaps.append((float(position), float(velocity)))
+        return sent
 
 
 class PlainReplacing:
-    """The yardstick: no splice, no limits, straight lines."""
-
-    clamped = lead_ns = 0
+    """The yardstick, plan and controllers in one: no splice, no limits, straight lines."""
 
     def __init__(self, joints: slice, step_s: float) -> None:
         self._joints, self._step_s = joints, step_s
+        self.gaps: list[tuple[float, float]] = []
+        self._set_points = np.zeros(0)
         self._targets: np.ndarray | None = None
-        self._stamp_ns = 0
+        self._now_ns = self._stamp_ns = START_NS
+
+    @property
+    def plan(self) -> Plan:
+        """Itself."""
+        return self
+
+    def hold(self, set_points: np.ndarray) -> None:
+        """A new episode: the robot stands at `set_points` (J,) [rad]."""
+        self._set_points, self._targets, self._now_ns = set_points, None, START_NS
 
     def committed(self, stamp_ns: int) -> Committed | None:
+        """None: every chunk is free."""
         return None
 
-    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, now_ns: int) -> None:
+    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
+        """The chunk replaces what runs, at once."""
+        old = [self._at(self._now_ns + after) for after in (0, JUST_AFTER_NS)] if self._targets is not None else []
         self._targets, self._stamp_ns = np.concatenate([measured[None], chunk[:, self._joints]]), stamp_ns
+        if old:
+            new = [self._at(self._now_ns + after) for after in (0, JUST_AFTER_NS)]
+            position, velocity = np.abs(np.array(new) - np.array(old)).max(axis=(0, 2))
+            self.gaps.append((float(position), float(velocity)))
+        return Sent(self._now_ns, self._now_ns, Clamps())
 
-    def sample(self, time_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
-        if self._targets is None:
-            return None
+    def now_ns(self) -> int:
+        """The simulated clock [ns]."""
+        return self._now_ns
+
+    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+        """Nothing: there is no motion to send."""
+        return lambda: None
+
+    def sample(self, time_ns: int) -> np.ndarray:
+        """Set-points (J,) [rad] at `time_ns`."""
+        self._now_ns = time_ns
+        return self._set_points if self._targets is None else self._at(time_ns)[0]
+
+    def _at(self, time_ns: int) -> tuple[np.ndarray, np.ndarray]:
+        assert self._targets is not None
         row = np.clip((time_ns - self._stamp_ns) / NANOSECONDS / self._step_s, 0, len(self._targets) - 1)
         before = min(int(row), len(self._targets) - 2)
         slope = self._targets[before + 1] - self._targets[before]
         return self._targets[before] + (row - before) * slope, slope / self._step_s
 
 
-class LatePolicy:
-    """Both systems with the robot's timing: what a frame gives arrives `latency_s` after it."""
-
-    def __init__(self, world: World, system2: System2Session, system1: System1Session, follower: Follower, latency_s: float) -> None:
-        self._world, self._system2, self._system1, self._follower = world, system2, system1, follower
-        self._kinematics, self._late_ns = ForwardKinematics(world.embodiment), round(latency_s * NANOSECONDS)
-        self._foresights: list[tuple[int, np.ndarray]] = []  # time of arrival [ns] and foresight, oldest first
-        self._coming: tuple[int, int, np.ndarray, np.ndarray] | None = None  # arrival, stamp [ns], chunk, measured joints
-        self.gaps: list[tuple[float, float]] = []  # largest steps of position and velocity at each splice
-
-    def arrive(self, now_ns: int) -> None:
-        """Goes over to the chunk that has arrived, if one has."""
-        if self._coming is None or self._coming[0] > now_ns:
-            return
-        _, stamp_ns, chunk, measured = self._coming
-        self._coming = None
-        moments = [now_ns + self._follower.lead_ns * k // LOOKS for k in range(LOOKS + 1)]
-        moments.append(moments[-1] + JUST_AFTER_NS)
-        old = [self._follower.sample(moment) for moment in moments]
-        self._follower.follow(chunk, stamp_ns, measured, now_ns)
-        new = [self._follower.sample(moment) for moment in moments]
-        if None not in (*old, *new):
-            position, velocity = np.abs(np.array(new) - np.array(old)).max(axis=(0, 2))
-            self.gaps.append((float(position), float(velocity)))
-
-    def look(self, frame: int, now_ns: int) -> None:
-        """A camera frame: a foresight and a chunk begin where they are due."""
-        foresees, acts = frame % FORESIGHT_STEPS == 0, frame % CHUNK_STEPS == 0 and self._coming is None
-        if not foresees and not acts:
-            return
-        image = self._world.render(self._system1.contract.camera)
-        if foresees:
-            # The first one is waited for; System-1 does not start without.
-            arrival_ns = now_ns + (self._late_ns if self._foresights else 0)
-            self._foresights.append((arrival_ns, self._system2.foresight(image, self._world.instruction)))
-        if acts:
-            foresight = [foresight for arrival_ns, foresight in self._foresights if arrival_ns <= now_ns][-1]
-            measured = self._world.joint_positions()
-            state, committed = self._kinematics.state(measured), self._follower.committed(now_ns)
-            self._coming = now_ns + self._late_ns, now_ns, self._system1.chunk(image, foresight, state, committed), measured
-
-
-_kept: dict[tuple[Path, str], tuple[World, System2Session, System1Session]] = {}
+_kept: dict[tuple[Path, str], tuple[TabletopArena, System2Session, System1Session]] = {}
 
 
 def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
     """One episode until success has lasted, or the task's last step."""
-    world, system2, system1 = _sessions(job)
-    world.reset(job.seed)
-    joints, step_s, guard = world.embodiment.joint_slice, 1.0 / world.embodiment.rate_hz, Guard.for_embodiment(world.embodiment)
-    follower: Follower = (
-        PlainReplacing(joints, step_s) if job.strategy == PLAIN else Planned(joints, step_s, guard, job.strategy, job.lead_s)
-    )
-    policy = LatePolicy(world, system2, system1, follower, job.latency_s)
+    arena, system2, system1 = _sessions(job)
+    arena.reset(job.seed)
+    protocol = protocol_of(job, arena.embodiment)
+    playing, watched = playing_of(job, protocol, arena.embodiment)
+    loop = PolicyLoop(system1, arena.embodiment, gate_of(system1.contract, np.inf), watched)
+    simulated = SimulatedLoop(loop, playing, timing_of(protocol, arena.embodiment))
+    simulated.begin(arena.set_points)
+    view = system1.contract.views[0]
     commands: list[np.ndarray] = []
-    held = 0
-    while held < HOLD_STEPS and len(commands) < world.task.max_steps * STEP_SLICES:
-        frame, slice_of_frame = divmod(len(commands), STEP_SLICES)
-        now_ns = round(len(commands) * SLICE_S * NANOSECONDS)
-        policy.arrive(now_ns)
-        if slice_of_frame == 0:
-            policy.look(frame, now_ns)
-        commanded = follower.sample(now_ns + round(SLICE_S * NANOSECONDS))
-        commands.append(world.set_points.copy() if commanded is None else commanded[0])
-        world.advance(commands[-1], SLICE_S)
-        if slice_of_frame == STEP_SLICES - 1:
-            held = held + 1 if world.success() else 0
-    return _result(job, held == HOLD_STEPS, np.array(commands), policy.gaps, guard, follower.clamped)
-
-
-def _result(
-    job: SmoothnessJob, success: bool, commands: np.ndarray, gaps: list[tuple[float, float]], guard: Guard, clamped: int
-) -> SmoothnessResult:
-    """The figures of an episode's `commands` (T, J) [rad], one every SLICE_S."""
-    jerk = np.diff(commands, n=3, axis=0) / SLICE_S**3
-    acceleration = np.abs(np.diff(commands, n=2, axis=0)) / SLICE_S**2 / guard.acceleration
+    verdicts: list[bool] = []
+    while not lasted(verdicts, HOLD_STEPS) and len(verdicts) < arena.max_steps:
+        seen = arena.observe(simulated.foresight_due or simulated.chunk_due)
+        foresight = system2.foresight(fit_view(seen.image, view), arena.instruction) if simulated.foresight_due else None
+        set_points = simulated.step(foresight, lambda image=seen.image: (fit_view(image, view),), seen.joints)
+        commands.extend(set_points)
+        verdicts.append(arena.advance(set_points))
+    figures = figures_of(np.array(commands), protocol.controller_period_s, Guard.for_embodiment(arena.embodiment))
     return SmoothnessResult(
         strategy=job.strategy,
         seed=job.seed,
-        success=success,
-        jerk=float(np.sqrt(np.mean(jerk**2))),
-        position_step=max((gap[0] for gap in gaps), default=0.0),
-        velocity_step=max((gap[1] for gap in gaps), default=0.0),
-        acceleration_share=float(acceleration.max()),
-        splices=len(gaps),
-        clamped=clamped,
+        success=lasted(verdicts, HOLD_STEPS),
+        position_step=max((gap[0] for gap in watched.gaps), default=0.0),
+        velocity_step=max((gap[1] for gap in watched.gaps), default=0.0),
+        splices=len(watched.gaps),
+        clamped=simulated.clamped,
+        **figures,
     )
 
 
-def _sessions(job: SmoothnessJob) -> tuple[World, System2Session, System1Session]:
+def protocol_of(job: SmoothnessJob, embodiment: Embodiment) -> Protocol:
+    """The timing of an episode: chunks and foresights as the ROS loop has them, both late by the job's latency."""
+    return Protocol(
+        tasks=(job.task,),
+        strategy="replace" if job.strategy == PLAIN else job.strategy,  # type: ignore[arg-type]  # checked by pydantic
+        system1_delay_s=job.latency_s,
+        system2_delay_steps=round(job.latency_s * embodiment.rate_hz),
+        splice_lead_s=job.lead_s,
+    )
+
+
+def playing_of(job: SmoothnessJob, protocol: Protocol, embodiment: Embodiment) -> tuple[Playing, WatchedPlan | PlainReplacing]:
+    """Plan and controllers of a strategy, and the plan as the loop calls it, which notes the gaps."""
+    if job.strategy == PLAIN:
+        plain = PlainReplacing(embodiment.joint_slice, 1.0 / embodiment.rate_hz)
+        return plain, plain
+    playing = planned_playing(protocol, embodiment)
+    assert isinstance(playing, PlannedPlaying)
+    return playing, WatchedPlan(playing.plan)
+
+
+def figures_of(commands: np.ndarray, period_s: float, guard: Guard) -> dict[str, float]:
+    """Jerk and largest share of an acceleration limit of set-points (T, J) [rad], one every `period_s`."""
+    jerk = np.diff(commands, n=3, axis=0) / period_s**3
+    acceleration = np.abs(np.diff(commands, n=2, axis=0)) / period_s**2 / guard.acceleration
+    return {"jerk": float(np.sqrt(np.mean(jerk**2))), "acceleration_share": float(acceleration.max())}
+
+
+def _sessions(job: SmoothnessJob) -> tuple[TabletopArena, System2Session, System1Session]:
     key = (job.checkpoint, job.task)
     if key not in _kept:
         _kept.clear()
         loaded = load_checkpoint(job.checkpoint)
-        _kept[key] = (World(job.task), System2Session(loaded), System1Session(loaded))
+        _kept[key] = (TabletopArena(job.task), System2Session(loaded), System1Session(loaded))
     return _kept[key]

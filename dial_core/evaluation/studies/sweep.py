@@ -11,7 +11,18 @@ from dial_core.evaluation.closed_loop.protocol import Protocol
 
 # Settings that the command line also takes in seconds, and the protocol's field in control steps.
 IN_SECONDS = {"system2_period": "system2_period_steps", "system2_delay": "system2_delay_steps"}
-SWEPT = (*IN_SECONDS, *IN_SECONDS.values(), "execute_steps", "strategy", "flow_steps", "noise_seed", "foresight", "instruct")
+SWEPT = (
+    *IN_SECONDS,
+    *IN_SECONDS.values(),
+    "system1_delay_s",
+    "splice_lead_s",
+    "execute_steps",
+    "strategy",
+    "flow_steps",
+    "noise_seed",
+    "foresight",
+    "instruct",
+)
 
 
 def expand(protocol: Protocol, sweeps: Sequence[str], rate_hz: float) -> dict[str, Protocol]:

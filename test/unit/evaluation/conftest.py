@@ -35,6 +35,10 @@ class StandInArena:
     def observe(self, look: bool = True) -> Observation:
         return Observation(np.zeros((96, 96, 3), np.uint8), EMBODIMENT.home_position.copy(), self.instruction)
 
+    @property
+    def set_points(self) -> np.ndarray:
+        return EMBODIMENT.home_position.copy()
+
     def advance(self, targets: np.ndarray) -> bool:
         self.steps += 1
         return self.steps in self.done_at

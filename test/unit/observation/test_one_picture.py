@@ -82,11 +82,12 @@ def evaluated(contract, image: np.ndarray) -> np.ndarray:
             return np.zeros(contract.foresight_shape, np.float32)
 
         def chunk(self, images, *_, **__):
-            seen.append(images)
+            seen.extend(images)
             return np.zeros((contract.horizon, contract.action_dim), np.float32)
 
     class Arena:
         embodiment = load_embodiment("gr1")
+        set_points = embodiment.home_position
 
     session = Session()
     policy = DialPolicy(session, session, Protocol(tasks=("PlacematToPlate",), episodes=1, seed=100000))

@@ -7,10 +7,10 @@ from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.suites import instruction_of, make_arena, suite_names, suite_protocol, suite_tasks
 
-OURS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_object": 32}
+OURS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_instruction": 24, "unseen_object": 32}
 
 
-def test_there_are_our_four_suites_and_the_originals():
+def test_there_are_our_five_suites_and_the_originals():
     assert {name: len(suite_tasks(name)) for name in OURS} == OURS
     assert set(OURS) < set(suite_names())
     assert {name for name in suite_names() if name not in OURS} == {name for name in suite_names() if name.startswith("robocasa_gr1")}

@@ -1,84 +1,75 @@
 """The smoothness benchmark: the robot's timing without ROS, jerk as a ratio to plain replacing."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dial_core.control.joint_limits import Guard
+from dial_core.evaluation.closed_loop.dial_policy import timing_of
 from dial_core.evaluation.reports.smoothness_report import smoothness_summary, write_smoothness
 from dial_core.evaluation.studies.smoothness import (
     PLAIN,
     POSITION_BOUND_RAD,
     VELOCITY_BOUND_RAD_S,
-    LatePolicy,
-    PlainReplacing,
-    Planned,
+    SmoothnessJob,
     SmoothnessResult,
+    figures_of,
+    playing_of,
+    protocol_of,
 )
+from dial_core.inference.policy_loop import PolicyLoop, gate_of
+from dial_core.inference.simulated_loop import SimulatedLoop
 from dial_core.robot.embodiment import load_embodiment
 
 GR1 = load_embodiment("gr1")
-MS = 1_000_000
 
 
-class Still:
-    """Stands for world and sessions: the robot rests at home, every chunk asks for a little more than the one before."""
+class Climbing:
+    """Stands for System-1: every chunk asks for a little more than the one before."""
 
-    embodiment, instruction, contract = GR1, "pick the can", type("Contract", (), {"camera": "ego"})
+    contract = type("Contract", (), {"model_id": "model", "foresight_shape": (2, 2)})
 
     def __init__(self):
-        self.asked = []
+        self.calls = 0
 
-    def render(self, camera):
-        return np.zeros((96, 96, 3), np.uint8)
-
-    def joint_positions(self):
-        return GR1.home_position.copy()
-
-    def foresight(self, image, instruction):
-        return np.full((2, 2), len(self.asked), np.float32)
-
-    def chunk(self, image, foresight, state, committed):
-        self.asked.append((float(foresight[0, 0]), committed is not None))
-        joints = GR1.home_position + 0.02 * len(self.asked)
+    def chunk(self, images, foresight, state, committed):
+        self.calls += 1
+        joints = GR1.home_position + 0.02 * self.calls
         return np.concatenate([np.zeros((16, 18)), np.tile(joints, (16, 1))], 1).astype(np.float32)
 
 
-def play(follower, seconds=2.0, latency_s=0.1):
-    still = Still()
-    policy, commands = LatePolicy(still, still, still, follower, latency_s), []
-    for k in range(round(seconds * 100)):
-        policy.arrive(k * 10 * MS)
-        if k % 5 == 0:
-            policy.look(k // 5, k * 10 * MS)
-        commanded = follower.sample((k + 1) * 10 * MS)
-        commands.append(GR1.home_position if commanded is None else commanded[0])
-    return still, policy, np.array(commands)
-
-
-def planned(strategy):
-    return Planned(GR1.joint_slice, 0.05, Guard.for_embodiment(GR1), strategy)
+def play(strategy, steps=40, latency_s=0.1):
+    """Set-points (T, J) every 10 ms, and the gaps at splices."""
+    job = SmoothnessJob(Path(), "PlacematToPlate", strategy, 100_000, latency_s)
+    protocol = protocol_of(job, GR1)
+    playing, watched = playing_of(job, protocol, GR1)
+    simulated = SimulatedLoop(PolicyLoop(Climbing(), GR1, gate_of(Climbing.contract, np.inf), watched), playing, timing_of(protocol, GR1))
+    simulated.begin(GR1.home_position)
+    rows = []
+    for _ in range(steps):
+        foresight = np.zeros((2, 2)) if simulated.foresight_due else None
+        rows.extend(simulated.step(foresight, lambda: (np.zeros((96, 96, 3), np.uint8),), GR1.home_position))
+    return np.array(rows), watched.gaps
 
 
 @pytest.mark.parametrize("strategy", ["replace", "blend", "ensemble", "rtc"])
 def test_planned_motion_has_no_step_at_a_splice_and_plain_replacing_has(strategy):
-    _, policy, commands = play(planned(strategy))
-    assert len(policy.gaps) > 8
-    position, velocity = np.array(policy.gaps).max(axis=0)
+    commands, gaps = play(strategy)
+    assert len(gaps) > 8
+    position, velocity = np.array(gaps).max(axis=0)
     assert position <= POSITION_BOUND_RAD
     assert velocity <= VELOCITY_BOUND_RAD_S
-    _, plain, jumping = play(PlainReplacing(GR1.joint_slice, 0.05))
-    assert max(position for position, _ in plain.gaps) > 0.015
-    jerk, jumps = (np.abs(np.diff(moved, n=3, axis=0)).mean() for moved in (commands, jumping))
-    assert jerk < 0.5 * jumps
+    plain, steps = play(PLAIN)
+    assert max(position for position, _ in steps) > 0.015
+    guard = Guard.for_embodiment(GR1)
+    assert figures_of(commands, 0.01, guard)["jerk"] < 0.5 * figures_of(plain, 0.01, guard)["jerk"]
 
 
-def test_nothing_arrives_before_its_latency_and_a_foresight_is_used_only_then():
-    still, _, commands = play(planned("rtc"), latency_s=0.2)
+def test_nothing_moves_before_the_latency():
+    commands, _ = play("ensemble", latency_s=0.2)
     np.testing.assert_array_equal(commands[:20], np.tile(GR1.home_position, (20, 1)))
-    assert still.asked[0] == (0.0, False)
-    assert still.asked[2][1], "real-time chunking commits once a chunk runs"
 
 
 def result(strategy, seed, success, jerk):

@@ -1,0 +1,57 @@
+"""All trajectory controllers of an embodiment, emulated: motions in, set-points of every joint out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRequest
+from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.robot.embodiment import Embodiment
+
+
+class EmulatedControllers:
+    """One `JointTrajectoryController` a controller of the embodiment. Not safe from two threads."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        place = {name: i for i, name in enumerate(embodiment.joint_names)}
+        self._joints = len(place)
+        self._index = {c.name: np.array([place[name] for name in c.joints], dtype=np.intp) for c in embodiment.controllers}
+        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints))) for c in embodiment.controllers}
+        self._names = {c.name: tuple(c.joints) for c in embodiment.controllers}
+
+    def requests(self, motion: JointMotion) -> dict[str, TrajectoryRequest]:
+        """Controller -> the trajectory that a node would publish for a motion of all joints."""
+        times_ns = tuple(round(time_s * NANOSECONDS) for time_s in motion.times_s)
+        return {
+            name: TrajectoryRequest(
+                joint_names=self._names[name],
+                stamp_ns=motion.origin_ns,
+                times_ns=times_ns,
+                positions=tuple(map(tuple, motion.positions[:, index].tolist())),
+                velocities=tuple(map(tuple, motion.velocities[:, index].tolist())),
+            )
+            for name, index in self._index.items()
+        }
+
+    def accept(self, requests: Mapping[str, TrajectoryRequest], now_ns: int) -> None:
+        """Hands every controller its trajectory.
+
+        Raises:
+            TrajectoryRejectedError: one rejects it; those before it play theirs.
+        """
+        for name, request in requests.items():
+            self._controllers[name].accept(request, now_ns)
+
+    def sample(self, now_ns: int) -> np.ndarray:
+        """Set-points (J,) [rad] at `now_ns`, which must not go back."""
+        targets = np.empty(self._joints)
+        for name, controller in self._controllers.items():
+            targets[self._index[name]] = controller.sample(now_ns)
+        return targets
+
+    def hold(self, set_points: np.ndarray) -> None:
+        """Forgets all trajectories and stands at `set_points` (J,) [rad]."""
+        for name, controller in self._controllers.items():
+            controller.hold(set_points[self._index[name]])
