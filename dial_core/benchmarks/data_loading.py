@@ -22,7 +22,7 @@ AUGMENTATION = ImageAugmentation(crop=0.95, brightness=0.3, contrast=0.4, satura
 
 
 @dataclass(frozen=True)
-class Rate:
+class LoadingRate:
     """Samples (o_t and o_{t+H}, decoded, augmented, resized) a second with `workers` processes; 0 decodes in this one."""
 
     workers: int
@@ -49,13 +49,13 @@ class _Frames(Dataset):
         return self.views.take(rows, draw_stream(0, number))
 
 
-def bench_loading(folder: Path, workers: list[int], size_px: int, horizon: int = 16, budget_s: float = 10.0) -> list[Rate]:
+def bench_loading(folder: Path, workers: list[int], size_px: int, horizon: int = 16, budget_s: float = 10.0) -> list[LoadingRate]:
     """Draws from a dataset for `budget_s` with each number of worker processes; their start is not counted."""
     dataset = LeRobotDataset(folder)
-    return [Rate(count, _rate(_Frames(dataset, size_px, horizon, 10**6), count, budget_s)) for count in workers]
+    return [LoadingRate(count, _rate(_Frames(dataset, size_px, horizon, 10**6), count, budget_s)) for count in workers]
 
 
-def table_of(rates: list[Rate], size_px: int, step_s: float | None, batch_size: int) -> Table:
+def table_of(rates: list[LoadingRate], size_px: int, step_s: float | None, batch_size: int) -> Table:
     """Rates beside what a training step of `step_s` on `batch_size` samples needs."""
     table = Table("worker processes", title=f"two {size_px} px views a sample, decoded and augmented")
     table.add_column("samples/s", justify="right")

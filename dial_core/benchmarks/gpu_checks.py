@@ -36,7 +36,7 @@ GIGABYTE = 1e9
 
 
 @dataclass(frozen=True)
-class Check:
+class GpuCheck:
     """One check: `run(device, preset)` returns facts, or raises if what it checks does not hold; `limit_s` on a GPU [s]."""
 
     name: str
@@ -244,16 +244,16 @@ def _ms(seconds: float | None) -> float | None:
 CHECKS = {
     check.name: check
     for check in (
-        Check("device", "what the card is and what it can do", device_facts, 60),
-        Check("sessions", "captured and bfloat16 sessions answer as launched float32 ones do", sessions, 90),
-        Check("second_device", "the same on the last of several cards", second_device, 60),
-        Check("model", "latency of both systems at full size, against the roofline", model_calls, 120),
-        Check("training", "training step at full size: time, utilisation, memory", training_step, 150),
-        Check("resume", "an interrupted run ends with the same weights", exact_resume, 60),
+        GpuCheck("device", "what the card is and what it can do", device_facts, 60),
+        GpuCheck("sessions", "captured and bfloat16 sessions answer as launched float32 ones do", sessions, 90),
+        GpuCheck("second_device", "the same on the last of several cards", second_device, 60),
+        GpuCheck("model", "latency of both systems at full size, against the roofline", model_calls, 120),
+        GpuCheck("training", "training step at full size: time, utilisation, memory", training_step, 150),
+        GpuCheck("resume", "an interrupted run ends with the same weights", exact_resume, 60),
     )
 }
 
 
-def as_json(check: Check) -> Facts:
+def as_json(check: GpuCheck) -> Facts:
     """A check without its function, for a report."""
     return {key: value for key, value in asdict(check).items() if key != "run"}

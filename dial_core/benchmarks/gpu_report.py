@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dial_core.benchmarks.gpu_checks import CHECKS, Check, CheckFailedError
+from dial_core.benchmarks.gpu_checks import CHECKS, CheckFailedError, GpuCheck
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_text
 
@@ -48,7 +48,7 @@ def run_checks(names: list[str], device: str, preset: str, out: Path) -> list[Ch
     return results
 
 
-def _in_a_process(check: Check, device: str, preset: str) -> CheckResult:
+def _in_a_process(check: GpuCheck, device: str, preset: str) -> CheckResult:
     """A crash of the driver, or memory that is not given back, then ends with the check."""
     command = [sys.executable, "-m", "dial_core.benchmarks.gpu_report", check.name, device, preset]
     limit_s = check.limit_s if torch.device(device).type == "cuda" else CPU_LIMIT_S
@@ -66,7 +66,7 @@ def _in_a_process(check: Check, device: str, preset: str) -> CheckResult:
     return CheckResult(check.name, seconds=seconds, **answer)
 
 
-def answer_of(check: Check, device: str, preset: str) -> dict[str, Any]:
+def answer_of(check: GpuCheck, device: str, preset: str) -> dict[str, Any]:
     """Runs one check here: its outcome, facts and reason, as `CheckResult` names them."""
     try:
         facts = check.run(torch.device(device), preset)

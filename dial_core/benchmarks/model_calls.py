@@ -10,7 +10,7 @@ from rich.table import Table
 
 from dial_core.benchmarks.device import Roofline, roofline_of
 from dial_core.benchmarks.timing import latency_of
-from dial_core.benchmarks.workload import Part, parts_of
+from dial_core.benchmarks.workload import TimedCall, parts_of
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured, recorder_for
 from dial_core.inference.ready import ready_to_infer
@@ -21,7 +21,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
-class Row:
+class CallRow:
     """One part. `median_s` and `p99_s` are None where nothing was measured (the meta device)."""
 
     part: str
@@ -40,7 +40,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Report:
+class ModelReport:
     """All rows of one run, and what they were measured on."""
 
     preset: str
@@ -48,14 +48,14 @@ class Report:
     dtype: str
     flow_steps: int
     roofline: Roofline
-    rows: list[Row]
+    rows: list[CallRow]
 
     def to_json(self) -> str:
         """One line that holds everything."""
         return json.dumps(asdict(self))
 
 
-def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flow_steps: int = 4, calls: int = 100) -> Report:
+def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flow_steps: int = 4, calls: int = 100) -> ModelReport:
     """Measures a preset with random weights at batch 1; on the device `meta` it is only counted.
 
     On CUDA every part is one captured graph. On a CPU torch's threads are what OMP_NUM_THREADS says, one by default.
@@ -73,17 +73,17 @@ def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flo
     parts = parts_of(model, flow_steps)
     bare = parts if device.type == "meta" else parts_of(DialModel.without_weights(model.arch), flow_steps)
     counted = {name: part.flops() for name, part in bare.items()}
-    rows: dict[str, Row] = {}
+    rows: dict[str, CallRow] = {}
     for name, part in parts.items():
         size_bytes = part.reads * DTYPES[dtype_name].itemsize
         # The steps of a system wait for each other, so their floors add up.
         floors_s = [rows[step].floor_s for step in part.steps] or [roofline.floor_s(size_bytes, counted[name])]
-        row = Row(name, part.parameters, counted[name], size_bytes, sum(floors_s))
+        row = CallRow(name, part.parameters, counted[name], size_bytes, sum(floors_s))
         rows[name] = row if device.type == "meta" else _measured(row, part, device, calls)
-    return Report(preset, roofline.name, dtype_name, flow_steps, roofline, list(rows.values()))
+    return ModelReport(preset, roofline.name, dtype_name, flow_steps, roofline, list(rows.values()))
 
 
-def table_of(report: Report) -> Table:
+def table_of(report: ModelReport) -> Table:
     """The report for people: ms, floor, per cent of it, achieved GB/s and TFLOP/s beside each other."""
     title = f"{report.preset}, batch 1, {report.dtype}, {report.flow_steps} Euler steps: {report.device}"
     table = Table("call", title=title)
@@ -109,7 +109,7 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _measured(row: Row, part: Part, device: torch.device, calls: int) -> Row:
+def _measured(row: CallRow, part: TimedCall, device: torch.device, calls: int) -> CallRow:
     function = Captured(part.function, recorder_for(device))
     latency = latency_of(lambda: function(*part.inputs), device, calls)
     return replace(row, median_s=latency.median_s, p99_s=latency.p99_s)

@@ -19,7 +19,7 @@ INSTRUCTION_TOKENS = 30  # chat template and instruction, besides the image's to
 
 
 @dataclass(frozen=True)
-class Part:
+class TimedCall:
     """One call at batch 1: `function(*inputs)`.
 
     Attributes:
@@ -44,7 +44,7 @@ class Part:
         return float(counter.get_total_flops())
 
 
-def parts_of(model: DialModel, flow_steps: int) -> dict[str, Part]:
+def parts_of(model: DialModel, flow_steps: int) -> dict[str, TimedCall]:
     """Both systems and their parts: `vision`, `language`, `System-2`; `fusion`, `decoder`, `System-1`.
 
     The model may be on any device, the meta device included.
@@ -82,12 +82,12 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, Part]:
     reads = read + (flow_steps - 1) * (read - _once_a_chunk(model))
     system1_steps = ("vision", "fusion", "decoder")
     parts = [
-        Part("vision", model.encode_image, (pixels,), vision, vision),
-        Part("language", language, (tokens, *prompt), words, words),
-        Part("System-2", system2, (pixels, *prompt), vision + words, vision + words, ("vision", "language")),
-        Part("fusion", lambda intent, tokens: model.condition(intent, tokens), (intent, tokens), fusion, fusion),
-        Part("decoder", decoder, (fused, state, noise), rest, reads),
-        Part("System-1", system1, (pixels, intent, state, noise), vision + fusion + rest, vision + fusion + reads, system1_steps),
+        TimedCall("vision", model.encode_image, (pixels,), vision, vision),
+        TimedCall("language", language, (tokens, *prompt), words, words),
+        TimedCall("System-2", system2, (pixels, *prompt), vision + words, vision + words, ("vision", "language")),
+        TimedCall("fusion", lambda intent, tokens: model.condition(intent, tokens), (intent, tokens), fusion, fusion),
+        TimedCall("decoder", decoder, (fused, state, noise), rest, reads),
+        TimedCall("System-1", system1, (pixels, intent, state, noise), vision + fusion + rest, vision + fusion + reads, system1_steps),
     ]
     return {part.name: part for part in parts}
 

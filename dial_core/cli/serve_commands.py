@@ -20,7 +20,7 @@ def serve(
 
     There is no encryption and no password: listen inside a trusted network only, or through a tunnel of ssh.
     """
-    from dial_core.inference.remote import PolicyServer
+    from dial_core.inference.policy_server import PolicyServer
 
     with PolicyServer(Path(checkpoint), host, port, device) as server:
         console.print(f"serving {server.checkpoint.contract.model_id} at [bold]{server.address}[/]; Ctrl-C ends it")

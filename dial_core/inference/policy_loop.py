@@ -21,7 +21,7 @@ from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
 
-class System2(Protocol):
+class ForesightSource(Protocol):
     """What makes foresights: a session here or on another machine."""
 
     contract: Contract
@@ -31,7 +31,7 @@ class System2(Protocol):
     def image_tokens(self, image: np.ndarray) -> np.ndarray: ...
 
 
-class System1(Protocol):
+class ChunkSource(Protocol):
     """What makes chunks: a session here or on another machine."""
 
     contract: Contract
@@ -41,7 +41,7 @@ class System1(Protocol):
     ) -> np.ndarray: ...
 
 
-class Plan(Protocol):
+class ChunkPlan(Protocol):
     """What turns chunks into a commanded motion; `control.motion_plan.MotionPlan` on the robot."""
 
     def committed(self, stamp_ns: int) -> Committed | None:
@@ -62,7 +62,7 @@ class ChunkInputs:
 class PolicyLoop:
     """System-1 with its foresight gate and its plan. Callers keep to one thread at a time, `compute` excepted."""
 
-    def __init__(self, system1: System1, embodiment: Embodiment, gate: ForesightGate, plan: Plan | None = None) -> None:
+    def __init__(self, system1: ChunkSource, embodiment: Embodiment, gate: ForesightGate, plan: ChunkPlan | None = None) -> None:
         """Without a `plan` chunks are computed and nothing follows them."""
         self.gate, self.plan = gate, plan
         self._system1, self._kinematics = system1, ForwardKinematics(embodiment)

@@ -18,7 +18,7 @@ from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import MotionPlan, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.errors import DialError
-from dial_core.inference.policy_loop import Plan, PolicyLoop
+from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop
 
 START_NS = NANOSECONDS  # the simulated clock at the first frame: a stamp of 0 means "whenever it arrives" to a controller
 EPISODE = "episode"  # the one instruction id of a run
@@ -55,7 +55,7 @@ class Playing(Protocol):
     """The plan, and the controllers that play what it sends."""
 
     @property
-    def plan(self) -> Plan: ...
+    def plan(self) -> ChunkPlan: ...
 
     def hold(self, set_points: np.ndarray) -> None:
         """A new episode: the robot stands at `set_points` (J,) [rad]."""

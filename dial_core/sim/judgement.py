@@ -1,14 +1,13 @@
 """When a task is done: judged on the state of the physics, at any moment."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
+import mujoco
 import numpy as np
 
 from dial_core.sim.objects import ObjectSlot, ObjectSpec
+from dial_core.sim.scene import SceneSpec
 from dial_core.sim.table_model import TABLE_TOP_M
-
-if TYPE_CHECKING:
-    from dial_core.sim.world import World
 
 REST_SPEED_M_S = 0.05
 UPRIGHT_COS = 0.95
@@ -17,7 +16,17 @@ LYING_M = 0.03  # the same in a container, where an object may lean on the wall
 HAND_AWAY_M = 0.08  # from the grasp point to the object's centre
 
 
-def succeeded(world: "World") -> bool:
+class JudgedWorld(Protocol):
+    """What is judged: a compiled model, its state, and the scene it shows."""
+
+    model: mujoco.MjModel
+    data: mujoco.MjData
+    slots: dict[str, ObjectSlot]
+    scene: SceneSpec
+    grasp_sites: list[int]
+
+
+def succeeded(world: JudgedWorld) -> bool:
     """Whether the named object rests in or on the target, with the hands away from it and the target closed if it can be."""
     slot = world.slots[world.scene.objects[world.scene.target].type]
     still = np.linalg.norm(world.data.qvel[slot.qvel][:3]) < REST_SPEED_M_S
@@ -25,14 +34,14 @@ def succeeded(world: "World") -> bool:
     return bool(still and away and world.scene.target in placed_objects(world) and closed(world))
 
 
-def placed_objects(world: "World") -> list[int]:
+def placed_objects(world: JudgedWorld) -> list[int]:
     """Indices of the scene's objects that are where the task wants one."""
     place = world.slots[world.scene.goal.type]
     judge = _in_room if place.kind.inside else _contained if place.kind.place == "in" else _on_top
     return [index for index, thing in enumerate(world.scene.objects) if judge(world, place, thing)]
 
 
-def closed(world: "World") -> bool:
+def closed(world: JudgedWorld) -> bool:
     """Whether the target is closed; a target without a joint always is."""
     goal = world.slots[world.scene.goal.type]
     if goal.joint is None or goal.kind.joint is None:
@@ -40,7 +49,7 @@ def closed(world: "World") -> bool:
     return bool(world.data.qpos[goal.joint] < goal.kind.joint.closed_below)
 
 
-def _on_top(world: "World", place: ObjectSlot, thing: ObjectSpec) -> bool:
+def _on_top(world: JudgedWorld, place: ObjectSlot, thing: ObjectSpec) -> bool:
     """Upright on the target's surface."""
     centre, rotation = _pose(world, thing)
     upright = rotation[2, 2] > UPRIGHT_COS
@@ -48,7 +57,7 @@ def _on_top(world: "World", place: ObjectSlot, thing: ObjectSpec) -> bool:
     return bool(upright and _within(world, place, centre) and abs(bottom) < LANDING_M)
 
 
-def _contained(world: "World", place: ObjectSlot, thing: ObjectSpec) -> bool:
+def _contained(world: JudgedWorld, place: ObjectSlot, thing: ObjectSpec) -> bool:
     """Inside of the walls and at the bottom, standing or lying."""
     centre, rotation = _pose(world, thing)
     lean = abs(rotation[2, 2])
@@ -56,7 +65,7 @@ def _contained(world: "World", place: ObjectSlot, thing: ObjectSpec) -> bool:
     return bool(_within(world, place, centre) and -LANDING_M < bottom < LYING_M)
 
 
-def _in_room(world: "World", place: ObjectSlot, thing: ObjectSpec) -> bool:
+def _in_room(world: JudgedWorld, place: ObjectSlot, thing: ObjectSpec) -> bool:
     """Centre in the fixture's room, which may move with its joint."""
     room = place.kind.inside
     assert room is not None
@@ -66,15 +75,15 @@ def _in_room(world: "World", place: ObjectSlot, thing: ObjectSpec) -> bool:
     return bool(np.all(local > room.low) and np.all(local < room.high))
 
 
-def _pose(world: "World", thing: ObjectSpec) -> tuple[np.ndarray, np.ndarray]:
+def _pose(world: JudgedWorld, thing: ObjectSpec) -> tuple[np.ndarray, np.ndarray]:
     body = world.slots[thing.type].body
     return world.data.xpos[body], world.data.xmat[body].reshape(3, 3)
 
 
-def _within(world: "World", place: ObjectSlot, centre: np.ndarray) -> bool:
+def _within(world: JudgedWorld, place: ObjectSlot, centre: np.ndarray) -> bool:
     goal = world.scene.goal
     return bool(np.linalg.norm(centre[:2] - goal.xy) < goal.radius * place.kind.room)
 
 
-def _floor(world: "World", place: ObjectSlot) -> float:
+def _floor(world: JudgedWorld, place: ObjectSlot) -> float:
     return TABLE_TOP_M + 2 * world.scene.goal.half_height * place.kind.floor

@@ -12,7 +12,7 @@ from dial_core.sim.patterns import PATTERNS, paint
 TEXTURE_PX = 256
 
 
-class Look(Config):
+class Appearance(Config):
     """One appearance. `repaint` gives the things' parts these colours, in the order of their colour names."""
 
     name: str
@@ -25,28 +25,28 @@ class Look(Config):
     repaint: tuple[Vector, ...] = ()
 
 
-class LookPool(Config):
+class AppearancePool(Config):
     """A file of looks (`config/looks/<name>.yaml`)."""
 
     name: str
-    looks: tuple[Look, ...]
+    looks: tuple[Appearance, ...]
 
 
 @cache
-def _pool(path) -> LookPool:
-    pool = validate(LookPool, read_values(path), source=path)
+def _pool(path) -> AppearancePool:
+    pool = validate(AppearancePool, read_values(path), source=path)
     for look in pool.looks:
         if look.pattern not in PATTERNS:
             raise DialError(f"{path}: look '{look.name}' has pattern '{look.pattern}'; available: {', '.join(PATTERNS)}")
     return pool
 
 
-def look_pools() -> dict[str, tuple[Look, ...]]:
+def look_pools() -> dict[str, tuple[Appearance, ...]]:
     """All looks there are, by pool."""
     return {path.stem: _pool(path).looks for path in sorted((config_root() / "looks").glob("*.yaml"))}
 
 
-def find_looks(names: tuple[str, ...]) -> tuple[Look, ...]:
+def find_looks(names: tuple[str, ...]) -> tuple[Appearance, ...]:
     """The looks called `names`; a pool's name stands for all of its looks.
 
     Raises:
@@ -54,7 +54,7 @@ def find_looks(names: tuple[str, ...]) -> tuple[Look, ...]:
     """
     pools = look_pools()
     single = {look.name: (look,) for looks in pools.values() for look in looks}
-    found: list[Look] = []
+    found: list[Appearance] = []
     for name in names:
         if name not in pools and name not in single:
             raise DialError(f"no look or pool of looks '{name}'; pools: {', '.join(pools)}; looks: {', '.join(single)}")
@@ -62,7 +62,7 @@ def find_looks(names: tuple[str, ...]) -> tuple[Look, ...]:
     return tuple(found)
 
 
-def add_look(spec: mujoco.MjSpec, look: Look) -> str:
+def add_look(spec: mujoco.MjSpec, look: Appearance) -> str:
     """Adds texture, floor and lights of `look` to `spec`; returns the name of the table's material."""
     pixels = paint(look.pattern, look.colours, TEXTURE_PX)
     texture = spec.add_texture(name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3)

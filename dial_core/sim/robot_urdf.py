@@ -14,7 +14,6 @@ from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.rotations import from_quaternion
 from dial_core.sim.robot import MIRROR, BodyShapes, Hand, HandLink, Shape, left_name
 
-CONTINUOUS_EFFORT = 200.0  # [N m], where the servo table names none
 HAND_GROUPS = {False: "right_hand", True: "left_hand"}
 
 Element = ElementTree.Element

@@ -6,7 +6,7 @@ import numpy as np
 
 from dial_core.errors import DialError
 from dial_core.sim.catalogue import ObjectType, load_object
-from dial_core.sim.looks import Look, find_looks
+from dial_core.sim.looks import Appearance, find_looks
 from dial_core.sim.objects import ObjectSpec, sample_object
 from dial_core.sim.task import Region, Task
 
@@ -33,7 +33,7 @@ class SceneSpec:
     instruction: str
     hand: str = "right"
     distractors: tuple[ObjectSpec, ...] = ()
-    look: Look | None = None
+    look: Appearance | None = None
 
     @property
     def things(self) -> tuple[ObjectSpec, ...]:

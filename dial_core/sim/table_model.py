@@ -6,7 +6,7 @@ import numpy as np
 from dial_core.robot.embodiment import Embodiment
 from dial_core.sim.camera import CameraMount
 from dial_core.sim.catalogue import ObjectType
-from dial_core.sim.looks import Look, add_look
+from dial_core.sim.looks import Appearance, add_look
 from dial_core.sim.objects import add_object
 from dial_core.sim.robot import STATIC_CONTACT, add_robot
 
@@ -19,7 +19,7 @@ TABLE_EDGE_M = 0.12  # in front of the robot's base frame
 
 
 def build_model(
-    embodiment: Embodiment, types: list[ObjectType], look: Look | None = None, camera: CameraMount | None = None
+    embodiment: Embodiment, types: list[ObjectType], look: Appearance | None = None, camera: CameraMount | None = None
 ) -> mujoco.MjModel:
     """The compiled model: robot, table and one slot for each object type; `camera` instead of the head camera's own mount."""
     spec = mujoco.MjSpec()

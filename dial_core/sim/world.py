@@ -8,7 +8,7 @@ import numpy as np
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.judgement import placed_objects, succeeded
-from dial_core.sim.looks import Look
+from dial_core.sim.looks import Appearance
 from dial_core.sim.objects import ObjectSlot, ObjectSpec
 from dial_core.sim.robot import coupled_hinges
 from dial_core.sim.scene import SceneSpec, sample_scene
@@ -43,7 +43,7 @@ class World:
             self._build(names, scene.look, mirrored)
             self._compiled = wanted
 
-    def _build(self, types: tuple[str, ...], look: Look | None, mirrored: bool) -> None:
+    def _build(self, types: tuple[str, ...], look: Appearance | None, mirrored: bool) -> None:
         kinds = [self.types[name].mirrored() if mirrored else self.types[name] for name in types]
         self.model = build_model(self.embodiment, kinds, look, self.task.camera)
         self.data = mujoco.MjData(self.model)

@@ -26,7 +26,7 @@ NOT_SEEN = np.empty((0, 0, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class Observation:
+class StepObservation:
     """What a policy gets at a control step: `image` uint8 (H, W, 3), measured `joints` (J,) [rad], the `instruction`.
 
     For a policy that does not look, `image` is NOT_SEEN: pictures are most of a step's time.
@@ -38,7 +38,7 @@ class Observation:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class EndState:
     """What an arena knows of the end: number of `objects`, whether the `named` one and whether an `other` one is in place."""
 
     objects: int = 1
@@ -63,7 +63,7 @@ class Arena(Interface):
     def reset(self, seed: int, other: bool = False) -> None:
         """Puts up the scene of `seed`; with `other` another object is named, if there is one."""
 
-    def observe(self, look: bool = True) -> Observation:
+    def observe(self, look: bool = True) -> StepObservation:
         """What the policy measures now, and sees, if it looks."""
 
     @property
@@ -85,7 +85,7 @@ class Arena(Interface):
     def picture(self) -> np.ndarray:
         """A larger picture for a video, uint8 (H, W, 3)."""
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> EndState:
         """How things stand now."""
 
     def close(self) -> None:
@@ -118,9 +118,9 @@ class TabletopArena:
         if other and count > 1:
             self.world.reset(seed, target=(self.world.scene.target + 1) % count)
 
-    def observe(self, look: bool = True) -> Observation:
+    def observe(self, look: bool = True) -> StepObservation:
         """The camera's picture, rendered only for a policy that looks, and the measured joints."""
-        return Observation(self.world.render(self.camera) if look else NOT_SEEN, self.world.joint_positions(), self.world.instruction)
+        return StepObservation(self.world.render(self.camera) if look else NOT_SEEN, self.world.joint_positions(), self.world.instruction)
 
     @property
     def set_points(self) -> np.ndarray:
@@ -155,10 +155,10 @@ class TabletopArena:
         """The policy's view at 384x384."""
         return self.world.render(self.camera, 384, 384)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> EndState:
         """Which objects stand in the target."""
         moved, named = set(self.world.moved_objects()), self.world.scene.target
-        return Outcome(len(self.world.scene.objects), named in moved, bool(moved - {named}))
+        return EndState(len(self.world.scene.objects), named in moved, bool(moved - {named}))
 
     def close(self) -> None:
         """Frees the renderer."""

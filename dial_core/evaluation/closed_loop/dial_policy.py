@@ -10,13 +10,14 @@ from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.errors import DialError
-from dial_core.evaluation.closed_loop.arena import Arena, Observation, TabletopArena
+from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies.expert_future import ExpertFuture
-from dial_core.inference.policy_loop import PolicyLoop, System1, System2, gate_of
-from dial_core.inference.remote import SCHEME, connect
+from dial_core.inference.policy_loop import ChunkSource, ForesightSource, PolicyLoop, gate_of
+from dial_core.inference.remote import connect
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import PlannedPlaying, Playing, SimulatedLoop, Timing
+from dial_core.inference.wire import SCHEME
 from dial_core.observation.camera_view import fit_view
 from dial_core.robot.embodiment import Embodiment
 
@@ -44,7 +45,7 @@ def planned_playing(protocol: Protocol, embodiment: Embodiment) -> Playing:
 class DialPolicy:
     """System-2 every `system2_period_steps`, System-1 every `execute_steps`, on the loop that the nodes run, in lockstep."""
 
-    def __init__(self, system2: System2, system1: System1, protocol: Protocol) -> None:
+    def __init__(self, system2: ForesightSource, system1: ChunkSource, protocol: Protocol) -> None:
         require_fitting(protocol, system2.contract)
         self._system2, self._system1, self._protocol = system2, system1, protocol
         self.heard = ""
@@ -81,7 +82,7 @@ class DialPolicy:
                 raise DialError("the future that the expert would bring can be shown on our own tabletop only")
             self._future = ExpertFuture.of(arena, seed, self._system1.contract.horizon)
 
-    def targets(self, observation: Observation) -> np.ndarray:
+    def targets(self, observation: StepObservation) -> np.ndarray:
         """Set-points (K, J) [rad] of one control step, one at the end of every controller period."""
         assert self._simulated is not None
         foresight = self._look_ahead(observation) if self._foresight_wanted else None
@@ -101,7 +102,7 @@ class DialPolicy:
         frozen = self._protocol.foresight == "first_frame" and self.foresights
         return self._simulated.foresight_due and not frozen
 
-    def _look_ahead(self, observation: Observation) -> np.ndarray:
+    def _look_ahead(self, observation: StepObservation) -> np.ndarray:
         kind, view = self._protocol.foresight, self._system2.contract.views[0]
         if kind == "zeros":
             tokens = np.zeros(self._system2.contract.foresight_shape, np.float32)
@@ -130,7 +131,7 @@ def require_fitting(protocol: Protocol, contract: Contract) -> None:
         )
 
 
-def open_sessions(location: str, protocol: Protocol) -> tuple[System2, System1]:
+def open_sessions(location: str, protocol: Protocol) -> tuple[ForesightSource, ChunkSource]:
     """Both sessions of a checkpoint folder, or of the server at `tcp://host:port`.
 
     Raises:

@@ -69,7 +69,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Part:
+class ShardResults:
     """A shard's ledger as it lies on disk."""
 
     folder: Path
@@ -79,7 +79,7 @@ class Part:
     results: list[EpisodeResult]
 
 
-def read_part(folder: Path) -> Part:
+def read_part(folder: Path) -> ShardResults:
     """The ledger of an evaluation's folder.
 
     Raises:
@@ -90,7 +90,7 @@ def read_part(folder: Path) -> Part:
         raise DialError(f"{folder} holds no evaluation: {file} is missing; give the --out folders of `dial eval --shard K/N`")
     settings: dict[str, Any] = json.loads(file.read_text())
     protocol = validate(Protocol, settings["protocol"], source=file)
-    return Part(folder, protocol, settings["sources"], Shard.parse(settings["shard"]), _read(file.with_name(EPISODES)))
+    return ShardResults(folder, protocol, settings["sources"], Shard.parse(settings["shard"]), _read(file.with_name(EPISODES)))
 
 
 def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult]]:

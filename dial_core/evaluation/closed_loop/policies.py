@@ -12,7 +12,7 @@ import numpy as np
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.evaluation.closed_loop.arena import Arena, Observation, TabletopArena
+from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
 from dial_core.sim.expert.expert import Expert
@@ -41,7 +41,7 @@ class Policy(Interface):
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """A new episode: `arena` was just reset to the scene of `seed`."""
 
-    def targets(self, observation: Observation) -> np.ndarray:
+    def targets(self, observation: StepObservation) -> np.ndarray:
         """Absolute joint targets [rad] for one control step from now: (J,) at its end, or (K, J) at the ends of its K parts."""
 
 
@@ -68,7 +68,7 @@ class ExpertPolicy(_WithoutForesight):
         self._joints = arena.embodiment.joint_slice
         self._expert = Expert(arena.world, seed)
 
-    def targets(self, observation: Observation) -> np.ndarray:
+    def targets(self, observation: StepObservation) -> np.ndarray:
         """The expert's next action."""
         return self._expert.action()[self._joints].astype(np.float64)
 
@@ -83,7 +83,7 @@ class RandomPolicy(_WithoutForesight):
         self._rng = np.random.default_rng([seed, 4])
         self._walk = arena.observe(look=False).joints.astype(np.float64)
 
-    def targets(self, observation: Observation) -> np.ndarray:
+    def targets(self, observation: StepObservation) -> np.ndarray:
         """The last targets and a step of 0.05 rad (standard deviation)."""
         self._walk = np.clip(self._walk + self._rng.normal(0.0, RANDOM_STEP_RAD, self._walk.shape), *self._limits)
         return self._walk
@@ -122,7 +122,7 @@ class ReplayPolicy(_WithoutForesight):
         self._actions = iter(self._dataset.actions[span.first : span.first + span.length, arena.embodiment.joint_slice])
         self._last: np.ndarray | None = None
 
-    def targets(self, observation: Observation) -> np.ndarray:
+    def targets(self, observation: StepObservation) -> np.ndarray:
         """The next recorded action; the last one again when they are used up."""
         self._last = next(self._actions, self._last)
         assert self._last is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -21,9 +22,9 @@ ForesightKind = Literal["own", "wrong_instruction", "zeros", "first_frame", "exp
 # Success counts when it lasted this many control steps in a row (0.5 s): a toppling object passes through.
 HOLD_STEPS = 10
 
-# What a result depends on beside its protocol: code of these rooms and data of these kinds.
-_ROOMS = ("robot", "model", "control", "observation", "checkpoint", "inference", "sim", "evaluation/closed_loop")
-_KINDS = ("benchmarks", "embodiments", "families", "looks", "objects", "settings", "suites", "tasks")
+# What a result depends on beside its protocol: the code that runs an episode with all it imports, and data of these kinds.
+_ENTRY = "dial_core.evaluation.closed_loop.rollout"
+_KINDS = ("benchmarks", "embodiments", "families", "layouts", "looks", "objects", "settings", "suites", "tasks")
 
 
 class Protocol(Config):
@@ -95,13 +96,40 @@ class Protocol(Config):
 def sources_hash() -> str:
     """12 hex digits of the code and the data files that an evaluation's outcome depends on.
 
-    The version alone does not change with every edit; this does, so that an evaluation does not go on with other code than
-    it was begun with.
+    The version alone does not change with every edit; this does, so that an evaluation is not resumed with other code than
+    it was begun with. Comments and docstrings do not count.
     """
-    package = Path(dial_core.__file__).parent
-    files = [path for room in _ROOMS for path in sorted((package / room).rglob("*.py"))]
-    files += [path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))]
     digest = hashlib.sha256()
-    for path in files:
+    for name, path in sorted(code_of(_ENTRY).items()):
+        digest.update(name.encode() + ast.dump(_without_docstrings(path)).encode())
+    for path in (path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def code_of(module: str) -> dict[str, Path]:
+    """Every module of the package that `module` imports, itself included, directly or not: name -> file."""
+    root = Path(dial_core.__file__).parent.parent
+    found: dict[str, Path] = {}
+    left = [module]
+    while left:
+        name = left.pop()
+        path = root.joinpath(*name.split("."))
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if name in found or not path.is_file():
+            continue
+        found[name] = path
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                left += [alias.name for alias in node.names if alias.name.startswith("dial_core")]
+            elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("dial_core"):
+                left += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
+def _without_docstrings(path: Path) -> ast.Module:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return tree

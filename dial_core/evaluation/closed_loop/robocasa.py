@@ -18,7 +18,7 @@ import numpy as np
 from dial_core.config import Config, load_config
 from dial_core.control.overlap import Strategy
 from dial_core.errors import DialError
-from dial_core.evaluation.closed_loop.arena import Observation, Outcome
+from dial_core.evaluation.closed_loop.arena import EndState, StepObservation
 from dial_core.robot.embodiment import load_embodiment
 
 WAIST_PREFIX = "unlocked_waist: "  # the environment puts this before its instructions
@@ -101,12 +101,12 @@ class RobocasaArena:
         self._seen, _ = self._env.reset(seed=seed)
         self._done = False
 
-    def observe(self, look: bool = True) -> Observation:
+    def observe(self, look: bool = True) -> StepObservation:
         """The environment's picture, and the joints in vector order. A checkpoint crops and scales as its contract says."""
         joints = np.zeros(len(self.embodiment.joints))
         for name, place in self._groups.items():
             joints[place] = self._seen[f"state.{name}"]
-        return Observation(self.picture(), joints, self.instruction)
+        return StepObservation(self.picture(), joints, self.instruction)
 
     @property
     def set_points(self) -> np.ndarray:
@@ -136,9 +136,9 @@ class RobocasaArena:
         """The environment's own picture."""
         return np.asarray(self._seen[self._benchmark.image], np.uint8)
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> EndState:
         """Whether the last step ended in success; other objects are not told apart."""
-        return Outcome(1, self._done, False)
+        return EndState(1, self._done, False)
 
     def close(self) -> None:
         """Frees the environment."""

@@ -16,7 +16,7 @@ from dial_core.evaluation.closed_loop.policies import ExpertPolicy, Policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import lasted
 from dial_core.evaluation.closed_loop.suites import make_arena
-from dial_core.inference.policy_loop import System1, System2
+from dial_core.inference.policy_loop import ChunkSource, ForesightSource
 from dial_core.observation.camera_view import fit_view
 from dial_core.viz import PcaColours, change_map, heat
 from dial_core.viz.panels import Panel, compose
@@ -52,7 +52,7 @@ class Watched:
         return min(step + self.horizon, len(self.frames) - 1)
 
 
-def watch(protocol: Protocol, sessions: tuple[System2, System1], driver: str, case: Case) -> Watched:
+def watch(protocol: Protocol, sessions: tuple[ForesightSource, ChunkSource], driver: str, case: Case) -> Watched:
     """Runs one episode, asks System-2 for a foresight every period, and encodes every frame.
 
     Args:

@@ -21,7 +21,7 @@ from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import planned_playing, timing_of
 from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS, Protocol
 from dial_core.evaluation.closed_loop.rollout import lasted
-from dial_core.inference.policy_loop import Plan, PolicyLoop, gate_of
+from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import START_NS, PlannedPlaying, Playing, SimulatedLoop
 from dial_core.observation.camera_view import fit_view
@@ -111,7 +111,7 @@ class PlainReplacing:
         self._now_ns = self._stamp_ns = START_NS
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> ChunkPlan:
         """Itself."""
         return self
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dial_core.benchmarks import gpu_checks, gpu_report
-from dial_core.benchmarks.gpu_checks import CHECKS, Check, CheckFailedError
+from dial_core.benchmarks.gpu_checks import CHECKS, CheckFailedError, GpuCheck
 from dial_core.benchmarks.gpu_report import CheckResult, answer_of, page, run_checks
 from dial_core.errors import DialError
 from dial_core.inference import sessions
@@ -45,7 +45,7 @@ def test_an_interrupted_run_ends_with_the_same_weights():
 
 
 def test_each_check_runs_in_a_process_and_a_crash_costs_its_own_row_only(monkeypatch, tmp_path):
-    monkeypatch.setitem(CHECKS, "nowhere", Check("nowhere", "a check that the other process does not have", lambda *_: {}, 1.0))
+    monkeypatch.setitem(CHECKS, "nowhere", GpuCheck("nowhere", "a check that the other process does not have", lambda *_: {}, 1.0))
     results = run_checks(["device", "nowhere"], "cpu", "dial_tiny", tmp_path)
     assert [result.outcome for result in results] == ["passed", "broken"]
     assert "KeyError" in results[1].reason
@@ -62,7 +62,7 @@ def test_a_failed_check_says_what_does_not_hold():
     def fails(*_):
         raise CheckFailedError("weights differ by 1")
 
-    assert answer_of(Check("x", "", fails, 1.0), "cpu", "dial_tiny") == {"outcome": "failed", "reason": "weights differ by 1"}
+    assert answer_of(GpuCheck("x", "", fails, 1.0), "cpu", "dial_tiny") == {"outcome": "failed", "reason": "weights differ by 1"}
 
 
 def test_rows_become_a_table():

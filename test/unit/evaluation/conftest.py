@@ -7,7 +7,7 @@ import pytest
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
 from dial_core.evaluation.closed_loop import audit, rollout
-from dial_core.evaluation.closed_loop.arena import Observation, Outcome
+from dial_core.evaluation.closed_loop.arena import EndState, StepObservation
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.robot.embodiment import load_embodiment
@@ -32,8 +32,8 @@ class StandInArena:
     def reset(self, seed: int, other: bool = False) -> None:
         self.seed, self.steps = seed, 0
 
-    def observe(self, look: bool = True) -> Observation:
-        return Observation(np.zeros((96, 96, 3), np.uint8), EMBODIMENT.home_position.copy(), self.instruction)
+    def observe(self, look: bool = True) -> StepObservation:
+        return StepObservation(np.zeros((96, 96, 3), np.uint8), EMBODIMENT.home_position.copy(), self.instruction)
 
     @property
     def set_points(self) -> np.ndarray:
@@ -52,8 +52,8 @@ class StandInArena:
     def picture(self) -> np.ndarray:
         return np.zeros((64, 64, 3), np.uint8)
 
-    def outcome(self) -> Outcome:
-        return Outcome(1, self.steps in self.done_at, False)
+    def outcome(self) -> EndState:
+        return EndState(1, self.steps in self.done_at, False)
 
     def close(self) -> None:
         pass
@@ -69,7 +69,7 @@ class ListeningPolicy:
     def begin(self, arena, seed: int, instruction: str) -> None:
         self.heard = instruction
 
-    def targets(self, observation: Observation) -> np.ndarray:
+    def targets(self, observation: StepObservation) -> np.ndarray:
         return EMBODIMENT.home_position
 
 

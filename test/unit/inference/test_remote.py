@@ -5,12 +5,17 @@ import threading
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.inference.remote import MAX_ARRAY_BYTES, Connection, PolicyServer, connect, receive, send
+from dial_core.inference import policy_server
+from dial_core.inference.policy_server import PolicyServer
+from dial_core.inference.remote import Connection, connect
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.wire import MAX_ARRAYS, MAX_BYTES, MAX_HEADER_BYTES, HungUpError, LostFramingError, receive, send
 from dial_core.robot.embodiment import load_embodiment
 
 INSTRUCTION = "put the can on the plate"
@@ -74,14 +79,129 @@ def test_an_address_without_a_server_names_the_next_step():
             connect(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
 
 
-@pytest.mark.parametrize("listed", [["x", "object", [1]], ["x", "float64", [MAX_ARRAY_BYTES]], ["x", "uint8", [-4]]])
-def test_arrays_that_nobody_should_send_are_refused(listed):
+def framed(content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + content
+
+
+def listing(*arrays) -> bytes:
+    return framed(json.dumps({"call": "chunk", "arrays": list(arrays)}).encode())
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        listing(["x", "object", [1]]),
+        listing(["x", "float64", [MAX_BYTES]]),
+        listing(["x", "uint8", [-4]]),
+        listing(["x", "uint8", [1.5]]),
+        listing(["x", "uint8", [1] * 40]),
+        listing("x"),
+        listing(*[["x", "uint8", [1]]] * (MAX_ARRAYS + 1)),
+        listing(["x", "uint8", [MAX_BYTES // 2 + 1]], ["y", "uint8", [MAX_BYTES // 2]]),
+        struct.pack(">I", MAX_HEADER_BYTES + 1),
+    ],
+)
+def test_what_nobody_should_send_is_refused_before_anything_is_allocated(message):
     near, far = socket.socketpair()
     with near, far:
-        text = json.dumps({"call": "chunk", "arrays": [listed]}).encode()
-        near.sendall(struct.pack(">I", len(text)) + text)
-        with pytest.raises(DialError, match="expected uint8, float32, float64"):
+        near.sendall(message)
+        with pytest.raises(LostFramingError):
             receive(far)
+
+
+def answer_to(server, *messages: bytes) -> list[str]:
+    """The server's errors, one a message."""
+    host, port = server.server_address[:2]
+    with socket.create_connection((host, port), timeout=30) as wire:
+        errors = []
+        for message in messages:
+            wire.sendall(message)
+            errors.append(receive(wire)[0]["error"])
+        return errors
+
+
+def test_every_refusal_is_answered_and_the_connection_lives_on_where_the_next_message_can_be_found(server):
+    call = lambda **values: framed(json.dumps({**values, "arrays": []}).encode())  # noqa: E731
+    errors = answer_to(
+        server,
+        framed(b"{not json"),
+        framed(b"[1, 2]"),
+        framed("\xe4".encode("latin-1")),
+        framed(b"[" * 5000),
+        call(),
+        call(call="open", flow_steps="many", noise_seed=0),
+        call(call="open", flow_steps=10**9, noise_seed=0),
+        call(call="open", flow_steps=4, noise_seed=-1),
+        call(call="foresight", instruction="put"),
+        call(call="chunk"),
+        call(call=["chunk"]),
+    )
+    expected = (
+        "no JSON",
+        "expected an object",
+        "no JSON",
+        "no JSON",
+        "unknown call",
+        "flow_steps",
+        "1 to 64",
+        "noise_seed",
+        "image",
+        "image0",
+        "unknown",
+    )
+    assert [part for part, error in zip(expected, errors, strict=True) if part not in error] == []
+
+
+def test_after_lost_framing_the_client_is_told_and_let_go(server):
+    host, port = server.server_address[:2]
+    with socket.create_connection((host, port), timeout=30) as wire:
+        wire.sendall(listing(["x", "object", [1]]))
+        assert "expected [name, dtype, shape]" in receive(wire)[0]["error"]
+        with pytest.raises((HungUpError, ConnectionResetError)):
+            receive(wire)
+
+
+def test_committed_actions_of_another_horizon_are_refused(server, image):
+    _, system1 = connect(server.address)
+    state, foresight = np.zeros(47, np.float32), np.zeros((36, 192), np.float32)
+    with pytest.raises(DialError, match="the horizon is 16"):
+        system1.chunk(image, foresight, state, Committed(np.zeros((4, 47)), np.zeros(4)))
+    assert system1.chunk(image, foresight, state).shape == (16, 47)
+
+
+def test_more_clients_than_are_served_are_told_so(folder, monkeypatch):
+    monkeypatch.setattr(policy_server, "MAX_CLIENTS", 1)
+    with PolicyServer(folder) as running:
+        thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        first = Connection(running.address)
+        first.call("open", flow_steps=1, noise_seed=0)
+        with pytest.raises(DialError, match="1 clients are connected"):
+            Connection(running.address).call("open", flow_steps=1, noise_seed=0)
+        running.shutdown()
+        thread.join()
+
+
+KEYS = st.sampled_from(["call", "arrays", "flow_steps", "instruction"])
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=200) | JSON.map(lambda value: framed(json.dumps(value).encode())))
+def test_whatever_arrives_the_reader_returns_a_message_or_a_named_error(content):
+    near, far = socket.socketpair()
+    with near, far:
+        near.sendall(content)
+        near.shutdown(socket.SHUT_WR)
+        try:
+            header, arrays = receive(far)
+            assert isinstance(header, dict)
+            assert isinstance(arrays, dict)
+        except DialError:
+            pass
 
 
 def test_messages_arrive_as_sent_and_a_hang_up_is_an_error():

@@ -67,7 +67,8 @@ def live_observations(bag: Bag) -> list[tuple[int, np.ndarray, np.ndarray]]:
         (pixels,) = senses.pixels(seen)
         formed.append((seen.stamp_ns, pixels.copy(), kinematics.state(seen.joints)))
 
-    senses = Senses(node, LiveContract(CameraView(name=camera.name, height=camera.height, width=camera.width)), ROBOT, note)
+    view = CameraView(name=camera.name, height=camera.height, width=camera.width)
+    senses = Senses(node, LiveContract(view), ROBOT, lambda stamp_ns: None, note)
     names = {JOINTS: "joint_states", IMAGE: f"image/{camera.name}"}
     for topic, log_ns, data in bag.messages(list(names)):
         node.time_ns = log_ns

@@ -11,7 +11,7 @@ from dial_core.bags.synthetic import IMAGE, record
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.config import load_config
 from dial_core.datasets.lerobot import LeRobotDataset
-from dial_core.evaluation.closed_loop.arena import Observation
+from dial_core.evaluation.closed_loop.arena import StepObservation
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.importers.bag.conversion import BagConversion, convert_bags
@@ -92,7 +92,7 @@ def evaluated(contract, image: np.ndarray) -> np.ndarray:
     session = Session()
     policy = DialPolicy(session, session, Protocol(tasks=("PlacematToPlate",), episodes=1, seed=100000))
     policy.begin(Arena(), 0, "put the can on the plate")
-    policy.targets(Observation(image, load_embodiment("gr1").home_position, "put the can on the plate"))
+    policy.targets(StepObservation(image, load_embodiment("gr1").home_position, "put the can on the plate"))
     assert all(np.array_equal(image, seen[0]) for image in seen)
     return seen[0]
 

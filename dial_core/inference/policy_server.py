@@ -1,0 +1,110 @@
+"""`dial serve`: one checkpoint behind a TCP port, for any number of clients, one call at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import threading
+from pathlib import Path
+
+from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
+from dial_core.control.overlap import Committed
+from dial_core.errors import DialError
+from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, integer, receive, send, text
+
+MAX_CLIENTS = 32
+MAX_FLOW_STEPS = 64
+MAX_INSTRUCTION = 1000  # [characters]
+IDLE_S = 600.0  # a client that sends nothing for so long is let go
+CALLS = ("open", "foresight", "image_tokens", "chunk")
+
+
+class PolicyServer(socketserver.ThreadingTCPServer):
+    """Serves one checkpoint. A client's sessions share its model, so a client costs a thread and a few kilobytes."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, checkpoint: Path, host: str = "127.0.0.1", port: int = 0, device: str = "cpu") -> None:
+        """Port 0 takes a free one; `address` says which."""
+        self.checkpoint: Checkpoint = load_checkpoint(checkpoint)
+        self.device = device
+        self.one_at_a_time = threading.Lock()
+        self.places = threading.Semaphore(MAX_CLIENTS)
+        super().__init__((host, port), _Client)
+
+    @property
+    def address(self) -> str:
+        """Where clients find it: `tcp://host:port`."""
+        host, port = self.server_address[:2]
+        return f"{SCHEME}{host!s}:{port}"
+
+
+class _Client(socketserver.BaseRequestHandler):
+    """One client's calls, until it hangs up. Every refusal is answered with its reason."""
+
+    server: PolicyServer
+
+    def handle(self) -> None:
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.request.settimeout(IDLE_S)
+        with contextlib.suppress(OSError):  # gone while it was answered
+            if not self.server.places.acquire(blocking=False):
+                self._refuse(DialError(f"{MAX_CLIENTS} clients are connected, the most that are served; try again later"))
+                return
+            try:
+                self._serve()
+            finally:
+                self.server.places.release()
+
+    def _serve(self) -> None:
+        self._system2 = System2Session(self.server.checkpoint, self.server.device)
+        self._system1 = System1Session(self.server.checkpoint, self.server.device)
+        while True:
+            try:
+                header, arrays = receive(self.request)
+                with self.server.one_at_a_time:
+                    answer, result = self._answer(header, arrays)
+                send(self.request, answer, result)
+            except HungUpError:
+                return
+            except LostFramingError as error:  # where the next message begins is unknown
+                self._refuse(error)
+                return
+            except (DialError, RuntimeError) as error:
+                self._refuse(error)
+
+    def _refuse(self, error: Exception) -> None:
+        send(self.request, {"error": f"{type(error).__name__}: {error}"}, {})
+
+    def _answer(self, header: dict, arrays: Arrays) -> tuple[dict, Arrays]:
+        call = header.get("call")
+        if call == "open":
+            flow_steps, noise_seed = integer(header, "flow_steps", 1, MAX_FLOW_STEPS), integer(header, "noise_seed", 0, 2**63 - 1)
+            self._system1 = System1Session(self.server.checkpoint, self.server.device, flow_steps, noise_seed)
+            return {"contract": self._system1.contract.model_dump()}, {}
+        if call == "foresight":
+            (image,) = _named(arrays, "image")
+            return {}, {"result": self._system2.foresight(image, text(header, "instruction", MAX_INSTRUCTION))}
+        if call == "image_tokens":
+            return {}, {"result": self._system2.image_tokens(*_named(arrays, "image"))}
+        if call == "chunk":
+            contract = self._system1.contract
+            images = tuple(_named(arrays, *(f"image{place}" for place in range(len(contract.views)))))
+            committed = None
+            if "committed_actions" in arrays:
+                committed = Committed(*_named(arrays, "committed_actions", "committed_weights"))
+                shapes = committed.actions.shape, committed.weights.shape
+                if shapes != ((contract.horizon, contract.action_dim), (contract.horizon,)):
+                    raise MalformedMessageError(f"committed actions and weights of shapes {shapes}, the horizon is {contract.horizon}")
+            return {}, {"result": self._system1.chunk(images, *_named(arrays, "foresight", "state"), committed)}
+        raise DialError(f"unknown call '{str(call)[:60]}'; known: {', '.join(CALLS)}")
+
+
+def _named(arrays: Arrays, *names: str) -> list:
+    """The arrays of these names; raises MalformedMessageError for one that was not sent."""
+    if missing := [name for name in names if name not in arrays]:
+        raise MalformedMessageError(f"array {', '.join(missing)} is missing; sent were {', '.join(arrays) or 'none'}")
+    return [arrays[name] for name in names]
