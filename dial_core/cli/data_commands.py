@@ -77,9 +77,9 @@ def convert_egodex(
 @data_app.command()
 def info(dataset: Dataset) -> None:
     """What a dataset holds: robot, episodes, hours, cameras, instructions, and where it comes from."""
-    from dial_core.datasets.lerobot_source import LeRobotSource
+    from dial_core.datasets.lerobot import LeRobotDataset
 
-    source = LeRobotSource(dataset)
+    source = LeRobotDataset(dataset)
     frames = sum(episode.length for episode in source.episodes)
     words = Counter(episode.tasks[0] for episode in source.episodes if episode.tasks)
     rows = {
@@ -87,7 +87,7 @@ def info(dataset: Dataset) -> None:
         "LeRobot version": source.version,
         "episodes": f"{len(source.episodes)}, {frames} frames, {frames / source.rate_hz / 3600:.2f} h at {source.rate_hz:g} Hz",
         "cameras": ", ".join(
-            f"{name} {'x'.join(str(n) for n in source.features[key]['shape'][:2])}" for name, key in source.modality.videos.items()
+            f"{name} {'x'.join(map(str, source.features[key].height_width))}" for name, key in source.modality.videos.items()
         ),
         "state": _parts(source.modality.state),
         "action": _parts(source.modality.action),
@@ -111,8 +111,9 @@ def check(
 ) -> None:
     """Look for what stops training or hurts it, episode by episode. Ends with exit code 1 if there is an error."""
     from dial_core.datasets.inspection import check_dataset
+    from dial_core.datasets.lerobot import LeRobotDataset
 
-    findings = check_dataset(dataset, embodiment)
+    findings = check_dataset(LeRobotDataset(dataset), embodiment)
     for finding in findings:
         colour = "red" if finding.kind == "error" else "yellow"
         results.print(f"[{colour}]{finding.kind}[/] {finding.where}: {finding.text}", highlight=False)
@@ -166,15 +167,17 @@ def stats(
     write: Annotated[bool, typer.Option("--write", help="Compute meta/stats.json anew.")] = False,
 ) -> None:
     """Show mean, spread and range of every dimension; against a checkpoint: what drifted, before you fine-tune with its statistics."""
+    from dial_core.datasets.lerobot import LeRobotDataset
     from dial_core.datasets.stats_file import dataset_statistics, write_statistics
 
-    found = dataset_statistics(dataset)
+    opened = LeRobotDataset(dataset)
+    found = dataset_statistics(opened)
     if write:
         console.print(f"wrote {write_statistics(dataset, found)}", highlight=False)
     if against is not None:
         _tell_drift(dataset, against)
         return
-    names = json.loads((dataset / "meta/info.json").read_text())["features"]["action"].get("names") or []
+    names = opened.features["action"].flat_names
     table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=str(dataset), box=None)
     state, action = found["observation.state"], found["action"]
     for index in range(len(action.mean)):

@@ -1,4 +1,4 @@
-"""How far a dataset lies from the statistics of a checkpoint: what to look at before fine-tuning with them."""
+"""Distance of a dataset from the statistics of a checkpoint, to look at before fine-tuning with them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from dial_core.model.normalise import SPREAD_FLOOR, Normaliser
 
-FAR_SPREADS = 3.0  # a mean so many of the checkpoint's spreads away is another motion than it learned
+FAR_SPREADS = 3.0  # a mean so many of the checkpoint's spreads away is a motion it never learned
 WIDE = 3.0  # a spread so many times the checkpoint's
 
 
 @dataclass(frozen=True)
 class Drift:
-    """One dimension: its mean in spreads of the checkpoint from the checkpoint's mean, and its spread over the checkpoint's."""
+    """One dimension: distance of its mean from the checkpoint's in the checkpoint's spreads, and ratio of the spreads."""
 
     what: str
     name: str
@@ -24,12 +24,12 @@ class Drift:
 
     @property
     def far(self) -> bool:
-        """Whether the checkpoint's statistics fit it badly."""
+        """Whether the checkpoint's statistics fit this dimension badly."""
         return abs(self.shift) > FAR_SPREADS or self.widening > WIDE
 
 
 def drift_of(normaliser: Normaliser, states: np.ndarray, actions: np.ndarray, names: Sequence[str]) -> list[Drift]:
-    """Each normalised dimension of states and actions (F, D), the farthest first; 6D rotations are not normalised and not told."""
+    """Each normalised dimension of states and actions (F, D), the farthest first; 6D rotations are not normalised and left out."""
     drifts = []
     for what, values, mean, std in (
         ("state", states, normaliser.state_mean, normaliser.state_std),

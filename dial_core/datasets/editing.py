@@ -1,4 +1,4 @@
-"""Datasets taken apart and put together, episode by episode, without coding a frame twice: merge and split."""
+"""Merging and splitting datasets episode by episode, without encoding a frame again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.datasets.episodes import StoredEpisode, store_episode
-from dial_core.datasets.lerobot import ACTION_MASK, LeRobotDataset, camera_key, write_dataset
+from dial_core.datasets.lerobot import ACTION_MASK, EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
-from dial_core.datasets.lerobot_source import LeRobotSource, SourceEpisode
+from dial_core.datasets.metadata import Feature
 from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video import cut
+from dial_core.datasets.writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
 from dial_core.robot.embodiment import Embodiment, load_embodiment
@@ -22,7 +23,7 @@ Shape = tuple[int, int]
 
 
 def merge_datasets(folders: Sequence[Path], out: Path) -> Path:
-    """One dataset at `out` with the episodes of all `folders`, in order; each remembers in its facts where it comes from.
+    """One dataset at `out` with the episodes of all `folders`, in order; each keeps its origin in its facts.
 
     Raises:
         DialError: `out` exists, or the datasets differ in robot, rate, vectors or cameras; the message names both and what.
@@ -37,7 +38,7 @@ def merge_datasets(folders: Sequence[Path], out: Path) -> Path:
 
 
 def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: int = 0, without: Collection[int] = ()) -> dict[str, int]:
-    """Deals the episodes of a dataset out, at random by `seed`, to `out/<name>` by `shares`; episodes of each part.
+    """Splits the episodes of a dataset at random by `seed` into datasets `out/<name>` by `shares`; returns the episodes of each.
 
     Shares are relative to each other; every part gets at least one episode. Episodes whose index is in `without` are left out.
 
@@ -60,7 +61,7 @@ def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: in
     return dict(zip(shares, counts, strict=True))
 
 
-def write_chosen(chosen: Sequence[tuple[LeRobotSource, SourceEpisode]], out: Path) -> None:
+def write_chosen(chosen: Sequence[tuple[LeRobotDataset, EpisodeSpan]], out: Path) -> None:
     """A dataset at `out` of chosen episodes of datasets that are alike; it appears complete or not at all."""
     work = out.with_name(f"{out.name}.episodes")
     work.mkdir(parents=True, exist_ok=True)
@@ -77,66 +78,69 @@ def write_chosen(chosen: Sequence[tuple[LeRobotSource, SourceEpisode]], out: Pat
     shutil.rmtree(work)
 
 
-def stored(source: LeRobotSource, episode: SourceEpisode) -> StoredEpisode:
+def stored(source: LeRobotDataset, episode: EpisodeSpan) -> StoredEpisode:
     """An episode of one of our datasets, with its videos cut out of the files."""
     columns = source.columns(episode)
-    head = camera_key(embodiment_of(source).cameras[0].name)
-    videos = {key: cut(path, first, episode.length, source.rate_hz) for key, (path, first) in episode.videos.items()}
+    videos = {name: cut(video.path, video.first, episode.length, source.rate_hz) for name, video in episode.videos.items()}
     return StoredEpisode(
-        video=videos.pop(head),
+        video=videos.pop(embodiment_of(source).cameras[0].name),
         states=np.ascontiguousarray(columns["observation.state"], np.float32),
         actions=np.ascontiguousarray(columns["action"], np.float32),
         instruction=source.instruction(episode, columns),
         seed=episode.seed,
         facts={"from": source.folder.name, **episode.facts},
-        more_videos={key.removeprefix(camera_key("")): video for key, video in videos.items()},
+        more_videos=videos,
         action_mask=columns.get(ACTION_MASK),
     )
 
 
-def open_ours(folder: Path) -> LeRobotSource:
+def open_ours(folder: Path) -> LeRobotDataset:
     """A dataset in our own layout.
 
     Raises:
-        DialError: it is another one's; the message says how to convert it.
+        DialError: another program wrote it; the message says how to convert it.
     """
-    source = LeRobotSource(folder)
-    if source.version != "v3.0" or any(not _ours(source.features[key]) for key in source.video_keys):
+    source = LeRobotDataset(folder)
+    if source.version != "v3.0" or any(not _ours(source.features[key]) for key in source.video_keys.values()):
         raise DialError(
             f"{folder} was not written by this package (version {source.version}); bring it in with `dial convert lerobot` first"
         )
-    LeRobotDataset(folder)
     embodiment_of(source)
     return source
 
 
-def embodiment_of(source: LeRobotSource) -> Embodiment:
+def embodiment_of(source: LeRobotDataset) -> Embodiment:
     """The robot that the dataset names, checked against its vectors' names.
 
     Raises:
         DialError: the configuration has no such robot, or it has other dimensions now.
     """
     robot = load_embodiment(str(source.info.get("robot_type")))
-    names = source.features["observation.state"].get("names") or []
+    names = state_names(source)
     if names != vector_names(robot):
         changed = sorted(set(names) ^ set(vector_names(robot)))
         raise DialError(
-            f"{source.folder} is of '{robot.name}' but its vectors are named otherwise than the embodiment's: "
+            f"{source.folder} is of '{robot.name}' but the names of its dimensions differ from the embodiment's: "
             f"{', '.join(changed[:6]) or 'another order'}; convert it with `dial convert lerobot`"
         )
     return robot
 
 
-def camera_shapes(source: LeRobotSource) -> dict[str, Shape]:
-    """(height, width) [pixel] of each camera by name."""
-    return {key.removeprefix(camera_key("")): tuple(source.features[key]["shape"][:2]) for key in source.video_keys}
+def camera_shapes(source: LeRobotDataset) -> dict[str, Shape]:
+    """(height, width) [px] of each camera by name."""
+    return {name: source.features[key].height_width for name, key in source.video_keys.items()}
 
 
-def _require_alike(first: LeRobotSource, other: LeRobotSource) -> None:
+def state_names(source: LeRobotDataset) -> list[str]:
+    """Names of the state's dimensions, empty if the dataset has none."""
+    return list(source.features["observation.state"].flat_names) if "observation.state" in source.features else []
+
+
+def _require_alike(first: LeRobotDataset, other: LeRobotDataset) -> None:
     pairs = {
         "robot": (first.info.get("robot_type"), other.info.get("robot_type")),
         "rate [Hz]": (first.rate_hz, other.rate_hz),
-        "dimensions": (first.features["observation.state"].get("names"), other.features["observation.state"].get("names")),
+        "dimensions": (state_names(first), state_names(other)),
         "cameras": (camera_shapes(first), camera_shapes(other)),
         "views of the cameras": (read_stored_views(first.folder), read_stored_views(other.folder)),
     }
@@ -148,8 +152,8 @@ def _require_alike(first: LeRobotSource, other: LeRobotSource) -> None:
         )
 
 
-def _ours(feature: dict) -> bool:
-    coding = feature.get("info") or {}
+def _ours(feature: Feature) -> bool:
+    coding = (feature.model_extra or {}).get("info") or {}
     return coding.get("video.codec") == "h264" and coding.get("video.pix_fmt") == "yuv444p"
 
 

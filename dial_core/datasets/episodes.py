@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from dial_core.datasets.video import encode
+from dial_core.files.atomic import atomic_write
 
 _VIDEO_OF = "video_of_"  # a further camera's video in the file
 
@@ -22,9 +22,9 @@ class Episode:
         frames: uint8 (T, H, W, 3), `frames[t]` seen at t.
         states: float32 (T, 47), measured at t.
         actions: float32 (T, 47), the absolute target to be reached at t + 1 step.
-        instruction: what the robot was told.
+        instruction: what the robot was asked to do.
         seed: of the scene.
-        facts: what else is worth keeping (named object, number of objects), JSON values.
+        facts: further JSON values (named object, number of objects).
     """
 
     frames: np.ndarray
@@ -40,7 +40,7 @@ class Episode:
 
 @dataclass(frozen=True)
 class StoredEpisode:
-    """An episode as it lies in a file: its frames still coded (`video`, mp4 bytes; `more_videos` those of further cameras, by name).
+    """An episode as it is stored: frames encoded (`video`, mp4 bytes; `more_videos` those of further cameras, by name).
 
     `action_mask`: float32 (T, D), 1 where an action counts; None: everywhere.
     """
@@ -59,33 +59,30 @@ class StoredEpisode:
 
 
 def save_episode(path: Path, episode: Episode, rate_hz: float) -> None:
-    """Writes the episode to `path` (.npz); a reader never sees half a file."""
+    """Encodes the frames and writes the episode to `path` (.npz), atomically."""
     video = encode(episode.frames, rate_hz)
     store_episode(path, StoredEpisode(video, episode.states, episode.actions, episode.instruction, episode.seed, episode.facts))
 
 
 def store_episode(path: Path, episode: StoredEpisode) -> None:
-    """Writes an episode whose frames are coded already to `path` (.npz); a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
+    """Writes an episode whose frames are encoded already to `path` (.npz), atomically."""
     note = json.dumps({"instruction": episode.instruction, "seed": episode.seed, "facts": episode.facts})
     arrays: dict[str, np.ndarray] = {"video": np.frombuffer(episode.video, np.uint8), "note": np.array(note)}
     arrays |= {f"{_VIDEO_OF}{name}": np.frombuffer(video, np.uint8) for name, video in episode.more_videos.items()}
     if episode.action_mask is not None:
         arrays["action_mask"] = episode.action_mask
-    with partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, states=episode.states, actions=episode.actions, **arrays)
-    partial.rename(path)
 
 
 def has_action_mask(path: Path) -> bool:
-    """Whether a stored episode says where its actions count; its arrays are not read for that."""
+    """Whether a stored episode has an action mask; its arrays are not read for that."""
     with np.load(path) as file:
         return "action_mask" in file.files
 
 
 def load_episode(path: Path) -> StoredEpisode:
-    """Reads what `save_episode` wrote."""
+    """The episode in a file of `save_episode` or `store_episode`."""
     with np.load(path) as file:
         note = json.loads(str(file["note"]))
         more = {name.removeprefix(_VIDEO_OF): file[name].tobytes() for name in file.files if name.startswith(_VIDEO_OF)}

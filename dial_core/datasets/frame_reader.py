@@ -1,4 +1,4 @@
-"""Frames of a video by number, in any order, from containers that stay open: what training from pixels reads with."""
+"""Random access to the frames of videos at a constant rate, from containers that stay open: for training from pixels."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _OPEN = 24  # containers kept open a process
 
 
 class FrameReader:
-    """Reads single frames. One seek serves all frames of a call; only those asked for are converted to RGB.
+    """Reads single frames of our own datasets. One seek serves all frames of a call; only those asked for are converted to RGB.
 
-    It may be copied into worker processes: each opens its own containers.
+    Frame 0 is the first one that is shown, whenever the container says that it starts. A reader may be copied into worker
+    processes: each opens its own containers.
     """
 
     def __init__(self, rate_hz: float) -> None:
@@ -38,9 +39,10 @@ class FrameReader:
             container = self._container(video)
             stream = container.streams.video[0]
             assert stream.time_base is not None
-            container.seek(int(min(wanted) / self.rate_hz / stream.time_base), stream=stream)
+            start = stream.start_time or 0
+            container.seek(start + int(min(wanted) / self.rate_hz / stream.time_base), stream=stream)
             for frame in container.decode(stream):
-                number = round((frame.time or 0.0) * self.rate_hz)
+                number = round(((frame.time or 0.0) - float(start * stream.time_base)) * self.rate_hz)
                 if number in wanted:
                     found[number] = frame.to_ndarray(format="rgb24")
                 if len(found) == len(wanted) or number > max(wanted):

@@ -1,216 +1,76 @@
-"""LeRobot v3 datasets: written from stored episodes, read back as arrays and frames.
+"""The one reader of LeRobot datasets: versions 2.0, 2.1 and 3.0 by any writer, for training, inspection and import.
 
-Layout (codebase version v3.0): `data/chunk-000/file-000.parquet` with one row a frame, `videos/<key>/chunk-000/
-file-000.mp4` with the same episodes one after the other, and `meta/`: `info.json`, `stats.json`, `tasks.parquet`,
-`episodes/chunk-000/file-000.parquet`; plus `modality.json`, by which GR00T names the parts of the vectors.
+v2.x: one parquet and one mp4 for each episode, `meta/tasks.jsonl`, `meta/episodes.jsonl`. v3.0: many episodes in a file,
+`meta/tasks.parquet`, `meta/episodes/`. Rows come in the order of their `frame_index`, whatever their order in the file.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pyarrow
-from pyarrow import parquet
 
-from dial_core.datasets.episodes import StoredEpisode, has_action_mask, load_episode
-from dial_core.datasets.lerobot_meta import info_of, modality_of, tasks_table
-from dial_core.datasets.statistics import Statistics, merge, statistics_of
-from dial_core.datasets.stored_views import read_stored_views, write_stored_views
-from dial_core.datasets.video import concatenate, read_frames, read_video
+from dial_core.datasets.columns import Columns
+from dial_core.datasets.episode_rows import EpisodeTable, ordered_rows
+from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
+from dial_core.datasets.metadata import EpisodeRecord, Feature, load_episode_records, load_info, load_tasks, read_table
+from dial_core.datasets.modality import Modality, load_modality
+from dial_core.datasets.stored_views import read_stored_views
+from dial_core.datasets.video import read_video
+from dial_core.datasets.video_rows import RowFrames, one_video, shared_video
 from dial_core.errors import DialError
 from dial_core.observation.camera_view import StoredView
-from dial_core.robot.embodiment import Embodiment
 
-EPISODES_PER_FILE = 500
 ACTION_MASK = "action_mask"
-
-
-def write_dataset(
-    folder: Path,
-    episodes: Sequence[Path],
-    embodiment: Embodiment,
-    frame_shape: tuple[int, int],
-    more_cameras: Mapping[str, tuple[int, int]] | None = None,
-    stored_views: Mapping[str, StoredView] | None = None,
-) -> None:
-    """Packs stored episodes, in the order given, as a LeRobot v3 dataset at `folder`, which appears complete or not at all.
-
-    Args:
-        episodes: files of `save_episode` or `store_episode`.
-        frame_shape: (height, width) [pixel] of the first camera's frames.
-        more_cameras: those of the further cameras, by name; every episode has their videos.
-        stored_views: how frames were fitted, by camera; without an entry they are the camera's own images.
-    """
-    if not episodes:
-        raise DialError(f"No episode to write to {folder}; collect at least one successful demonstration.")
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shapes = {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}
-    tasks: dict[str, int] = {}
-    parts: list[dict[str, Statistics]] = []
-    frames = 0
-    masked = any(has_action_mask(path) for path in episodes)
-    for file_index, first in enumerate(range(0, len(episodes), EPISODES_PER_FILE)):
-        batch = [load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]]
-        name = f"chunk-000/file-{file_index:03d}"
-        table, rows, statistics = _tables(
-            batch, first, frames, file_index, tasks, [camera_key(name) for name in shapes], embodiment.rate_hz, masked
-        )
-        _write_parquet(partial / f"data/{name}.parquet", table)
-        _write_parquet(partial / f"meta/episodes/{name}.parquet", rows)
-        for camera in shapes:
-            videos = [episode.more_videos[camera] if camera in (more_cameras or {}) else episode.video for episode in batch]
-            concatenate(partial / f"videos/{camera_key(camera)}/{name}.mp4", videos, embodiment.rate_hz)
-        parts += statistics
-        frames += table.num_rows
-    stats = {name: merge([part[name] for part in parts]).as_lerobot() for name in parts[0]}
-    info = info_of(embodiment, {camera_key(name): shape for name, shape in shapes.items()}, len(episodes), frames, len(tasks))
-    if masked:
-        info["features"][ACTION_MASK] = info["features"]["action"]
-    _write_parquet(partial / "meta/tasks.parquet", tasks_table(tasks))
-    for name, content in {
-        "info": info,
-        "stats": stats,
-        "modality": modality_of(embodiment, {name: camera_key(name) for name in shapes}),
-    }.items():
-        (partial / f"meta/{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    write_stored_views(partial, stored_views or {})
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
-
-
-def video_key(embodiment: Embodiment) -> str:
-    """Name of the head camera's video in the dataset."""
-    return camera_key(embodiment.cameras[0].name)
-
-
-def camera_key(name: str) -> str:
-    """Name of a camera's video in the dataset."""
-    return f"observation.images.{name}"
-
-
-def _tables(
-    batch: list[StoredEpisode],
-    first_episode: int,
-    first_frame: int,
-    file_index: int,
-    tasks: dict[str, int],
-    keys: list[str],
-    rate_hz: float,
-    masked: bool,
-) -> tuple[pyarrow.Table, pyarrow.Table, list[dict[str, Statistics]]]:
-    """Frame table, episode table and statistics of one file's episodes; new instructions are added to `tasks`."""
-    frame_tables, episode_rows, statistics = [], [], []
-    frame, file_frame = first_frame, 0
-    for episode_index, episode in enumerate(batch, first_episode):
-        length = len(episode)
-        task_index = tasks.setdefault(episode.instruction, len(tasks))
-        columns = {
-            "observation.state": _vectors(episode.states),
-            "action": _vectors(episode.actions),
-            "timestamp": pyarrow.array(np.arange(length, dtype=np.float32) / np.float32(rate_hz)),
-            "frame_index": pyarrow.array(np.arange(length)),
-            "episode_index": pyarrow.array(np.full(length, episode_index)),
-            "index": pyarrow.array(np.arange(frame, frame + length)),
-            "task_index": pyarrow.array(np.full(length, task_index)),
-        }
-        if masked:
-            everywhere = np.ones_like(episode.actions)
-            columns[ACTION_MASK] = _vectors(everywhere if episode.action_mask is None else episode.action_mask)
-        frame_tables.append(pyarrow.table(columns))
-        own = {"observation.state": statistics_of(episode.states), "action": statistics_of(episode.actions)}
-        statistics.append(own)
-        episode_rows.append(
-            {
-                "episode_index": episode_index,
-                "tasks": [episode.instruction],
-                "length": length,
-                "seed": episode.seed,
-                "facts": json.dumps(episode.facts),
-                "data/chunk_index": 0,
-                "data/file_index": file_index,
-                "dataset_from_index": frame,
-                "dataset_to_index": frame + length,
-                **{
-                    f"videos/{key}/{what}": value
-                    for key in keys
-                    for what, value in {
-                        "chunk_index": 0,
-                        "file_index": file_index,
-                        "from_timestamp": file_frame / rate_hz,
-                        "to_timestamp": (file_frame + length) / rate_hz,
-                    }.items()
-                },
-                "meta/episodes/chunk_index": 0,
-                "meta/episodes/file_index": file_index,
-                **{f"stats/{name}/{what}": value for name in own for what, value in own[name].as_lerobot().items()},
-            }
-        )
-        frame, file_frame = frame + length, file_frame + length
-    return pyarrow.concat_tables(frame_tables), pyarrow.Table.from_pylist(episode_rows), statistics
-
-
-def _vectors(values: np.ndarray) -> pyarrow.Array:
-    flat = pyarrow.array(np.ascontiguousarray(values, np.float32).reshape(-1))
-    return pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
-
-
-def _write_parquet(path: Path, table: pyarrow.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(table, path)
-
-
-@dataclass(frozen=True)
-class EpisodeSpan:
-    """Where one episode lies: rows `first` .. `first + length - 1`, and the same frames in each video of `videos`.
-
-    `videos`: by camera name, the file and its first frame of the episode; the first camera's are `video` and `video_first`.
-    """
-
-    first: int
-    length: int
-    instruction: str
-    task_index: int
-    seed: int
-    facts: dict
-    videos: dict[str, tuple[Path, int]]
-
-    @property
-    def video(self) -> Path:
-        """The first camera's video file."""
-        return next(iter(self.videos.values()))[0]
-
-    @property
-    def video_first(self) -> int:
-        """The episode's first frame in it."""
-        return next(iter(self.videos.values()))[1]
+CAMERA_PREFIX = "observation.images."
 
 
 class LeRobotDataset:
-    """A LeRobot v3 dataset on disk, read by plain arrays."""
+    """A LeRobot dataset on disk, read as plain arrays.
+
+    Attributes:
+        info: `meta/info.json` as it stands.
+        features: its features, validated.
+        version: v2.0, v2.1 or v3.0.
+        rate_hz: rows for each second [Hz].
+    """
 
     def __init__(self, folder: Path) -> None:
-        """Raises DialError if `folder` is no LeRobot v3 dataset."""
+        """Raises DialError if `folder` is no LeRobot dataset of a version that is read, or its `info.json` is broken."""
         self.folder = Path(folder)
-        info = self.folder / "meta/info.json"
-        if not info.exists():
-            raise DialError(f"{folder} is no LeRobot dataset: {info} is missing; make one with `dial collect`.")
-        self.info = json.loads(info.read_text())
-        if self.info["codebase_version"] != "v3.0":
-            raise DialError(f"{folder} has LeRobot version {self.info['codebase_version']}; supported: v3.0.")
-        self.rate_hz = float(self.info["fps"])
-        keys = [key for key in self.info["features"] if key.startswith(camera_key(""))]
-        if not keys:
-            raise DialError(f"{folder} has no camera: no feature in {info} begins with {camera_key('')}")
-        self.cameras = tuple(key.removeprefix(camera_key("")) for key in keys)
-        self.video_key = keys[0]
+        self._meta, self.info = load_info(self.folder)
+        self.version, self.rate_hz = self._meta.codebase_version, self._meta.fps
+        self.features: dict[str, Feature] = self._meta.features
+        self._newest_table: tuple[Path, EpisodeTable] | None = None
+
+    @cached_property
+    def modality(self) -> Modality:
+        """Parts of its vectors, cameras and annotations, by name."""
+        return load_modality(self.folder, self.features)
+
+    @cached_property
+    def tasks(self) -> dict[int, str]:
+        """Instructions (and GR00T's annotation words) by index; empty if the dataset has no list of them."""
+        return load_tasks(self.folder)
+
+    @cached_property
+    def instructions(self) -> list[str]:
+        """All instructions; `EpisodeSpan.task_index` counts in them."""
+        listed = [self.tasks[index] for index in sorted(self.tasks)]
+        return list(dict.fromkeys([*listed, *(task for record in self._records for task in record.tasks)]))
+
+    @cached_property
+    def video_keys(self) -> dict[str, str]:
+        """Features that are videos by camera name, in the order of `info.json`."""
+        return {camera_name(key): key for key, feature in self.features.items() if feature.dtype == "video"}
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Names of the cameras that are stored as video, the head camera first."""
+        return tuple(self.video_keys)
 
     @cached_property
     def stored_views(self) -> dict[str, StoredView]:
@@ -218,63 +78,151 @@ class LeRobotDataset:
         return read_stored_views(self.folder)
 
     @cached_property
-    def _frames(self) -> pyarrow.Table:
-        return parquet.read_table([str(path) for path in sorted((self.folder / "data").rglob("*.parquet"))])
-
-    def _matrix(self, name: str) -> np.ndarray:
-        column = self._frames[name].combine_chunks()
-        return column.flatten().to_numpy().reshape(len(column), -1)
-
-    @cached_property
-    def states(self) -> np.ndarray:
-        """All measured states, float32 (F, 47) [m, rad]."""
-        return self._matrix("observation.state")
-
-    @cached_property
-    def actions(self) -> np.ndarray:
-        """All actions, absolute targets, float32 (F, 47) [m, rad]."""
-        return self._matrix("action")
-
-    @cached_property
-    def action_mask(self) -> np.ndarray | None:
-        """1 where an action counts, float32 (F, 47); None: everywhere."""
-        return self._matrix(ACTION_MASK) if ACTION_MASK in self.info["features"] else None
-
-    @cached_property
-    def instructions(self) -> list[str]:
-        """All instructions, by task index."""
-        table = parquet.read_table(self.folder / "meta/tasks.parquet")
-        named = dict(zip(table["task_index"].to_pylist(), table["task"].to_pylist(), strict=True))
-        return [named[index] for index in range(len(named))]
+    def _records(self) -> list[EpisodeRecord]:
+        return load_episode_records(self.folder, self.version)
 
     @cached_property
     def episodes(self) -> list[EpisodeSpan]:
-        """All episodes in order."""
-        files = sorted((self.folder / "meta/episodes").rglob("*.parquet"))
-        rows = [row for path in files for row in parquet.read_table(path).to_pylist()]
-        task_index = {instruction: index for index, instruction in enumerate(self.instructions)}
-        return [self._span(row, task_index) for row in rows]
+        """All episodes in the order of their index."""
+        return episode_spans(self.folder, self._meta, self._records, self.instructions, self.video_keys)
 
-    def _span(self, row: dict, task_index: dict[str, int]) -> EpisodeSpan:
-        return EpisodeSpan(
-            first=row["dataset_from_index"],
-            length=row["length"],
-            instruction=row["tasks"][0],
-            task_index=task_index[row["tasks"][0]],
-            seed=row["seed"],
-            facts=json.loads(row["facts"]),
-            videos={camera: self._video(row, f"videos/{camera_key(camera)}") for camera in self.cameras},
-        )
+    def columns(self, span: EpisodeSpan) -> Columns:
+        """The numeric columns of an episode, (T, width) each, rows in order of time.
 
-    def _video(self, row: dict, key: str) -> tuple[Path, int]:
-        name = f"chunk-{row[f'{key}/chunk_index']:03d}/file-{row[f'{key}/file_index']:03d}.mp4"
-        return self.folder / key / name, round(row[f"{key}/from_timestamp"] * self.rate_hz)
+        Raises:
+            DialError: the file is missing or broken, has another number of rows than the metadata say, or rows are missing.
+        """
+        where = f"{self.folder}, {span.name}"
+        table = self._rows_of(span)
+        if len(table) != span.length:
+            raise DialError(f"{where}: {len(table)} rows, its metadata say {span.length}; convert or copy the dataset again")
+        return Columns(ordered_rows(table, self.rate_hz, where), where)
+
+    def row_frames(self, span: EpisodeSpan, camera: str = "") -> RowFrames:
+        """Which frame of a camera (by default the first one) each row of an episode sees, judged by the video's own clock.
+
+        Raises:
+            DialError: there is no such video, it is broken, or video and rows do not belong together.
+        """
+        camera = camera or self._first_camera
+        video = self._video(span, camera)
+        if self.version != "v3.0":
+            return one_video(video.path, span.length, self.rate_hz)
+        together = self._sharing[camera, video.path]
+        return shared_video(video.path, [other.length for other in together], together.index(span), video.start_s, self.rate_hz)
 
     def frames(self, span: EpisodeSpan, camera: str = "") -> np.ndarray:
         """All frames of one episode, uint8 (T, H, W, 3); `camera`: by name, the first one if empty."""
-        return read_frames(*span.videos[camera or self.cameras[0]], span.length, self.rate_hz)
+        return np.stack(list(self.row_frames(span, camera).frames(range(span.length))))
 
     def all_frames(self) -> Iterator[np.ndarray]:
-        """Every frame of the dataset in order, uint8 (H, W, 3)."""
-        for video in dict.fromkeys(span.video for span in self.episodes):
-            yield from read_video(video)
+        """Every frame of the first camera in order, uint8 (H, W, 3)."""
+        for path in dict.fromkeys(self._video(span, self._first_camera).path for span in self.episodes):
+            yield from read_video(path)
+
+    def instruction(self, span: EpisodeSpan, columns: Columns, annotation: str | None = None) -> str:
+        """The instruction of an episode: by an annotation's column, by `task_index`, or by the episode's first task.
+
+        `annotation`: its name in modality.json; None: the first one that is not about validity.
+
+        Raises:
+            DialError: no such annotation, no instruction, or one that changes within the episode.
+        """
+        notes = self.modality.annotations
+        if annotation is not None and annotation not in notes:
+            raise DialError(f"{self.folder}: no annotation '{annotation}' in meta/modality.json; there are {', '.join(notes) or 'none'}")
+        name = annotation or next((name for name in notes if not name.endswith("validity")), None)
+        column = notes[name] if name else "task_index"
+        if column in columns:
+            said = [self.tasks.get(int(index)) for index in dict.fromkeys(columns[column][:, 0].tolist())]
+            if len(said) > 1:
+                frame = int(np.flatnonzero(np.diff(columns[column][:, 0]))[0]) + 1
+                raise DialError(
+                    f"its instruction changes in frame {frame} from '{said[0]}' to '{said[1]}'; split it there, or give one for all"
+                )
+            if said and said[0]:
+                return said[0]
+        if not span.instruction:
+            raise DialError(f"{self.folder}, {span.name}: no instruction, neither in column '{column}' nor among its tasks")
+        return span.instruction
+
+    def invalid(self, columns: Columns) -> bool:
+        """Whether GR00T's annotation `human.validity` calls the episode anything but valid."""
+        column = next((column for name, column in self.modality.annotations.items() if name.endswith("validity")), "")
+        return column in columns and self.tasks.get(int(columns[column][0, 0]), "valid") != "valid"
+
+    @cached_property
+    def states(self) -> np.ndarray:
+        """States of all episodes one after the other, float32 (F, S) [m, rad]."""
+        return self._all("observation.state")
+
+    @cached_property
+    def actions(self) -> np.ndarray:
+        """Actions of all episodes, absolute targets, float32 (F, A) [m, rad]."""
+        return self._all("action")
+
+    @cached_property
+    def action_mask(self) -> np.ndarray | None:
+        """1 where an action counts, float32 (F, A); None: everywhere."""
+        return self._all(ACTION_MASK) if ACTION_MASK in self.features else None
+
+    def _all(self, name: str) -> np.ndarray:
+        """A column of all episodes, float32 (F, width)."""
+        parts = [self.columns(span)[name].astype(np.float32) for span in self.episodes]
+        if len({part.shape[1] for part in parts}) > 1:
+            raise DialError(
+                f"{self.folder}: {name} has {', '.join(sorted({str(part.shape[1]) for part in parts}))} values in different episodes"
+            )
+        return np.concatenate(parts)
+
+    @property
+    def _first_camera(self) -> str:
+        if not self.cameras:
+            raise DialError(f"{self.folder} has no camera stored as video; features: {', '.join(self.features)}")
+        return self.cameras[0]
+
+    def _video(self, span: EpisodeSpan, camera: str) -> VideoSpan:
+        if camera in span.videos:
+            return span.videos[camera]
+        if camera not in self.video_keys:
+            raise DialError(f"{self.folder} has no camera '{camera}' stored as video; cameras: {', '.join(self.cameras) or 'none'}")
+        column = f"videos/{self.video_keys[camera]}"
+        raise DialError(
+            f"{self.folder}/meta/episodes: {span.name} lacks '{column}/chunk_index', '{column}/file_index' or its from_timestamp"
+        )
+
+    @cached_property
+    def _sharing(self) -> dict[tuple[str, Path], list[EpisodeSpan]]:
+        """Episodes by camera and file, in the order in which they lie in it."""
+        found: dict[tuple[str, Path], list[EpisodeSpan]] = {}
+        for span in self.episodes:
+            for camera, video in span.videos.items():
+                found.setdefault((camera, video.path), []).append(span)
+        return {place: sorted(spans, key=lambda span: span.videos[place[0]].start_s) for place, spans in found.items()}
+
+    def _rows_of(self, span: EpisodeSpan) -> pyarrow.Table:
+        """The rows of an episode: of its file, or of whichever file has them if its metadata name the wrong one."""
+        found = self._tables(span.table).of(span.index, alone=self.version != "v3.0")
+        if len(found) or self.version != "v3.0":
+            return found
+        for path in sorted((self.folder / "data").rglob("*.parquet")):
+            indices = read_table(path, ["episode_index"])["episode_index"].to_numpy()
+            if (indices == span.index).any():
+                return self._tables(path).of(span.index)
+        return found
+
+    def _tables(self, path: Path) -> EpisodeTable:
+        # Hundreds of episodes of v3.0 share a file: the newest one is kept.
+        if self._newest_table is None or self._newest_table[0] != path:
+            self._newest_table = path, EpisodeTable(read_table(path))
+        return self._newest_table[1]
+
+
+def camera_key(name: str) -> str:
+    """Name of a camera's video in our own datasets."""
+    return f"{CAMERA_PREFIX}{name}"
+
+
+def camera_name(key: str) -> str:
+    """Name of the camera of a video: its feature's key without LeRobot's usual prefix."""
+    return key.removeprefix(CAMERA_PREFIX)

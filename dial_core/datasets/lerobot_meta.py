@@ -1,14 +1,15 @@
-"""The descriptions that a LeRobot v3 dataset carries: features, tasks, and GR00T's modality map."""
+"""The descriptions that a LeRobot v3 dataset of ours carries: features, tasks, GR00T's modality map and the dataset card."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pyarrow
 
 from dial_core.robot.embodiment import Embodiment
 
-_SCALARS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
+SCALARS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
 
 
 def vector_names(embodiment: Embodiment) -> list[str]:
@@ -21,7 +22,7 @@ def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes
     """Content of `meta/info.json`. `videos`: (height, width) [pixel] by key, the head camera's first."""
     vector = {"dtype": "float32", "shape": [embodiment.state_dim], "names": vector_names(embodiment)}
     cameras = {key: _camera_feature(*shape, embodiment.rate_hz) for key, shape in videos.items()}
-    scalars = {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in _SCALARS.items()}
+    scalars = {name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in SCALARS.items()}
     return {
         "codebase_version": "v3.0",
         "robot_type": embodiment.name,
@@ -31,7 +32,7 @@ def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes
         "chunks_size": 1000,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 500,
-        "fps": round(embodiment.rate_hz),
+        "fps": _number(embodiment.rate_hz),
         "splits": {"train": f"0:{episodes}"},
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
         "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
@@ -39,12 +40,17 @@ def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes
     }
 
 
+def _number(rate_hz: float) -> float:
+    """LeRobot's readers want a whole number where the rate is one; 29.97 must not become 30."""
+    return int(rate_hz) if rate_hz == int(rate_hz) else rate_hz
+
+
 def _camera_feature(height: int, width: int, rate_hz: float) -> dict:
     video = {
         "video.height": height,
         "video.width": width,
         "video.channels": 3,
-        "video.fps": round(rate_hz),
+        "video.fps": _number(rate_hz),
         "video.codec": "h264",
         "video.pix_fmt": "yuv444p",
         "video.is_depth_map": False,
@@ -88,3 +94,33 @@ def tasks_table(tasks: dict[str, int]) -> pyarrow.Table:
         "pandas_version": "2.0.0",
     }
     return table.replace_schema_metadata({"pandas": json.dumps(pandas)})
+
+
+def card_of(info: dict, instructions: Sequence[str]) -> str:
+    """`README.md`: the dataset card by which the Hugging Face hub lists and previews it."""
+    episodes, frames, rate_hz = info["total_episodes"], info["total_frames"], info["fps"]
+    shown = "\n".join(f"- {text}" for text in instructions[:10])
+    more = f"\n- and {len(instructions) - 10} more" if len(instructions) > 10 else ""
+    hours = frames / rate_hz / 3600
+    cameras = ", ".join(key for key, feature in info["features"].items() if feature["dtype"] == "video")
+    return f"""---
+license: unknown
+task_categories:
+- robotics
+tags:
+- LeRobot
+configs:
+- config_name: default
+  data_files: data/*/*.parquet
+---
+
+# {info["robot_type"]}: {episodes} episodes
+
+LeRobot {info["codebase_version"]}, {frames} frames at {rate_hz:g} Hz ({hours:.2f} h), cameras: {cameras}.
+State and action have the same layout, absolute targets: both wrist poses ([m], 6D rotation), then the joints [rad];
+`meta/info.json` names every dimension.
+
+Instructions:
+
+{shown}{more}
+"""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator, Field
 
+from dial_core.datasets.finiteness import require_finite_vectors
+from dial_core.datasets.metadata import Feature, ForeignRecord, read_json, validated
 from dial_core.errors import DialError
 from dial_core.robot.rotations import width_of
 
@@ -32,8 +35,18 @@ class Part:
     rotation: str | None = None
 
     def of(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
-        """(T, end - start) of an episode's columns."""
-        return columns[self.column][:, self.start : self.end]
+        """(T, end - start) of an episode's columns.
+
+        Raises:
+            DialError: the column is narrower than the metadata say, or a value is not finite.
+        """
+        values = columns[self.column]
+        if values.shape[1] < self.end:
+            raise DialError(
+                f"part '{self.name}' is dimensions {self.start} to {self.end} of '{self.column}', whose rows have {values.shape[1]}"
+            )
+        require_finite_vectors(values[:, self.start : self.end], f"part '{self.name}' of '{self.column}'")
+        return values[:, self.start : self.end]
 
 
 @dataclass(frozen=True)
@@ -46,51 +59,66 @@ class Modality:
     annotations: dict[str, str]
 
 
-def load_modality(folder: Path, features: Mapping[str, dict]) -> Modality:
+class _PartRecord(ForeignRecord):
+    start: int = Field(ge=0)
+    end: int = Field(gt=0)
+    original_key: str | None = None
+    absolute: bool = True
+    rotation_type: str | None = None
+
+
+class _ColumnRecord(ForeignRecord):
+    original_key: str | None = None
+
+
+def _as_record(value: Any) -> Any:
+    """Older files have the column's name itself instead of `{"original_key": ...}`."""
+    return {"original_key": value} if isinstance(value, str) else {} if value is None else value
+
+
+_Named = dict[str, Annotated[_ColumnRecord, BeforeValidator(_as_record)]]
+
+
+class _ModalityRecord(ForeignRecord):
+    state: dict[str, _PartRecord] = {}
+    action: dict[str, _PartRecord] = {}
+    video: _Named = {}
+    annotation: _Named = {}
+
+
+def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     """The dataset's `meta/modality.json`; without one, every named dimension of state and action is a part of its own.
 
     Raises:
-        DialError: a part names a column that is not there, or dimensions that it does not have.
+        DialError: the file is broken, or a part names a column that is not there, or dimensions that it does not have.
     """
     file = folder / "meta/modality.json"
-    videos = [key for key in features if features[key].get("dtype") in ("video", "image")]
+    cameras = [key for key, feature in features.items() if feature.dtype in ("video", "image")]
     if not file.exists():
-        return Modality(
-            _named_dimensions(features, STATE), _named_dimensions(features, ACTION), {key.split(".")[-1]: key for key in videos}, {}
-        )
-    try:
-        content = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        raise DialError(f"{file} cannot be read: {error}") from error
-    state = {name: _part(file, name, entry, STATE, features) for name, entry in content.get("state", {}).items()}
-    action = {name: _part(file, name, entry, ACTION, features) for name, entry in content.get("action", {}).items()}
-    named = {name: entry.get("original_key", f"observation.images.{name}") for name, entry in content.get("video", {}).items()}
-    if missing := sorted(set(named.values()) - set(videos)):
-        raise DialError(f"{file}: video {', '.join(missing)} is not among the features; there are {', '.join(videos) or 'none'}")
-    notes = {name: entry.get("original_key", f"annotation.{name}") for name, entry in content.get("annotation", {}).items()}
-    return Modality(state, action, named, notes)
+        state, action = (_named_dimensions(features, column) for column in (STATE, ACTION))
+        return Modality(state, action, {key.split(".")[-1]: key for key in cameras}, {})
+    record = validated(_ModalityRecord, read_json(file), str(file))
+    state = {name: _part(file, name, entry, STATE, features) for name, entry in record.state.items()}
+    action = {name: _part(file, name, entry, ACTION, features) for name, entry in record.action.items()}
+    videos = {name: entry.original_key or f"observation.images.{name}" for name, entry in record.video.items()}
+    if missing := sorted(set(videos.values()) - set(cameras)):
+        raise DialError(f"{file}: video {', '.join(missing)} is not among the features; there are {', '.join(cameras) or 'none'}")
+    return Modality(state, action, videos, {name: entry.original_key or f"annotation.{name}" for name, entry in record.annotation.items()})
 
 
-def _part(file: Path, name: str, entry: dict, default_column: str, features: Mapping[str, dict]) -> Part:
-    column = entry.get("original_key", default_column)
+def _part(file: Path, name: str, entry: _PartRecord, default_column: str, features: Mapping[str, Feature]) -> Part:
+    column = entry.original_key or default_column
     if column not in features:
         raise DialError(f"{file}: part '{name}' is in column '{column}', which the dataset does not have; it has {', '.join(features)}")
-    try:
-        start, end = int(entry["start"]), int(entry["end"])
-    except KeyError as error:
-        raise DialError(f"{file}: part '{name}' has no {error}") from error
-    width = int(np.prod(features[column]["shape"]))
-    if not 0 <= start < end <= width:
-        raise DialError(f"{file}: part '{name}' is dimensions {start} to {end} of '{column}', which has {width}")
-    rotation = entry.get("rotation_type")
-    if rotation is not None and end - start != width_of(rotation):
-        raise DialError(f"{file}: part '{name}' has {end - start} dimensions, a {rotation} has {width_of(rotation)}")
-    return Part(name, column, start, end, bool(entry.get("absolute", True)), rotation)
+    width = features[column].width
+    if not entry.start < entry.end <= width:
+        raise DialError(f"{file}: part '{name}' is dimensions {entry.start} to {entry.end} of '{column}', which has {width}")
+    rotation, size = entry.rotation_type, entry.end - entry.start
+    if rotation is not None and size != width_of(rotation):
+        raise DialError(f"{file}: part '{name}' has {size} dimensions, a {rotation} has {width_of(rotation)}")
+    return Part(name, column, entry.start, entry.end, entry.absolute, rotation)
 
 
-def _named_dimensions(features: Mapping[str, dict], column: str) -> dict[str, Part]:
-    names = features.get(column, {}).get("names") or []
-    # LeRobot's own recordings write {"motors": [...]}.
-    if isinstance(names, dict):
-        names = [name for group in names.values() for name in group]
-    return {str(name): Part(str(name), column, index, index + 1) for index, name in enumerate(names)}
+def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str, Part]:
+    names = features[column].flat_names if column in features else ()
+    return {name: Part(name, column, index, index + 1) for index, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""From recorded vectors to the normaliser of an embodiment, with guards: what is not finite, idle or far out is named."""
+"""The normaliser of an embodiment from recorded vectors, and warnings about dimensions that are idle or have outliers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from dial_core.errors import DialError
 from dial_core.model.normalise import SPREAD_FLOOR, Normaliser, StateEncoding, rotation_dimensions
 
 Kind = Literal["mean_std", "quantiles"]
@@ -18,7 +17,7 @@ _FAR = 20.0  # spreads from the middle at which a value is more likely a fault t
 
 @dataclass(frozen=True)
 class Scaling:
-    """Per dimension (D,), physical units: where the values lie. `spread` is before any floor."""
+    """Centre, spread and 1..99 % range of each dimension (D,), physical units. `spread` is before any floor."""
 
     centre: np.ndarray
     spread: np.ndarray
@@ -32,7 +31,7 @@ class Scaling:
 
 
 def scaling_of(vectors: np.ndarray, kind: Kind = "mean_std") -> Scaling:
-    """Where (F, D) values lie: mean and standard deviation, or the middle and half the width of their 1..99 % range.
+    """Centre and spread of (F, D) values: mean and standard deviation, or middle and half the width of their 1..99 % range.
 
     Quantiles ignore what a few wild frames do to a spread; mean and deviation are what the release uses.
     """
@@ -52,31 +51,16 @@ def fit_normaliser(
     return Normaliser(state.centre, state.spread, action.centre, action.spread, raw, state_encoding=state_encoding)
 
 
-def require_finite(vectors: np.ndarray, what: str, names: Sequence[str], where: str) -> None:
-    """
-    Raises:
-        DialError: a value is NaN or infinite; the message says how many, and the first one's frame and dimension.
-    """
-    broken = ~np.isfinite(vectors)
-    if broken.any():
-        frame, dimension = (int(index[0]) for index in np.nonzero(broken))
-        name = names[dimension] if dimension < len(names) else str(dimension)
-        raise DialError(
-            f"{where}: {int(broken.sum())} values of {what} are not finite, first in frame {frame}, dimension {dimension} ({name}); "
-            "drop that episode, or record it again"
-        )
-
-
 def warnings_about(vectors: np.ndarray, what: str, names: Sequence[str]) -> list[str]:
-    """What a person should look at before training on (F, D) values: idle dimensions, and values far outside the usual."""
+    """Warnings to read before training on (F, D) values: idle dimensions, and values far outside the usual range."""
     scaling = scaling_of(vectors)
     raw = rotation_dimensions(vectors.shape[1])
     named = [names[index] if index < len(names) else str(index) for index in range(vectors.shape[1])]
     idle = [name for name, still, rotation in zip(named, scaling.idle, raw, strict=True) if still and not rotation]
-    news = [f"{what}: {len(idle)} dimensions hardly move and are divided by {SPREAD_FLOOR}: {', '.join(idle)}"] if idle else []
+    found = [f"{what}: {len(idle)} dimensions hardly move and are divided by {SPREAD_FLOOR}: {', '.join(idle)}"] if idle else []
     width = np.maximum((scaling.high - scaling.low) / 2, SPREAD_FLOOR)
     reach = np.abs(vectors - (scaling.low + scaling.high) / 2).max(0) / width
-    return news + [
+    return found + [
         f"{what}: {named[index]} strays to {reach[index]:.0f} times its usual range; `normalisation: quantiles` is not moved by it"
         for index in np.flatnonzero((reach > _FAR) & ~raw)
     ]

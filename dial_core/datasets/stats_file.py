@@ -1,45 +1,31 @@
-"""`meta/stats.json` of a dataset, computed anew from its vectors."""
+"""Statistics of a dataset's vectors, and `meta/stats.json` computed again from them."""
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 
-import numpy as np
-
-from dial_core.datasets.lerobot_source import LeRobotSource
+from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.datasets.metadata import read_json
 from dial_core.datasets.statistics import Statistics, statistics_of
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 
 
-def dataset_statistics(folder: Path) -> dict[str, Statistics]:
+def dataset_statistics(dataset: LeRobotDataset) -> dict[str, Statistics]:
     """Statistics of state and action over all frames.
 
     Raises:
-        DialError: an episode has values that are not finite, or lacks a vector; the message names it.
+        DialError: a value is not finite, or an episode lacks a vector; the message says how to find and leave out such episodes.
     """
-    source = LeRobotSource(folder)
-    parts: dict[str, list[np.ndarray]] = {"observation.state": [], "action": []}
-    for episode in source.episodes:
-        columns = source.columns(episode)
-        for name, found in parts.items():
-            if name not in columns or not np.isfinite(columns[name]).all():
-                fault = "values that are not finite" if name in columns else "nothing"
-                raise DialError(
-                    f"{folder}, {episode.name}: {name} holds {fault}; `dial data check` lists every fault, "
-                    "`dial data split --without` leaves episodes out"
-                )
-            found.append(columns[name])
-    return {name: statistics_of(np.concatenate(found)) for name, found in parts.items()}
+    try:
+        return {"observation.state": statistics_of(dataset.states), "action": statistics_of(dataset.actions)}
+    except DialError as error:
+        raise DialError(f"{error}; `dial data check` lists every fault, `dial data split --without` leaves episodes out") from error
 
 
 def write_statistics(folder: Path, statistics: dict[str, Statistics]) -> Path:
-    """Puts them into `meta/stats.json`, beside what else is there; returns the file."""
+    """Writes statistics to `meta/stats.json`, beside those of other features there; returns the file."""
     file = folder / "meta/stats.json"
-    content = json.loads(file.read_text()) if file.is_file() else {}
-    content |= {name: values.as_lerobot() for name, values in statistics.items()}
-    partial = file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(content, indent=2) + "\n")
-    partial.rename(file)
+    content = read_json(file) if file.is_file() else {}
+    write_json(file, content | {name: values.as_lerobot() for name, values in statistics.items()})
     return file

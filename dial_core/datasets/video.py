@@ -1,4 +1,4 @@
-"""Frames <-> mp4 files that keep the colours of small renderings, so that ViT features survive."""
+"""Frames to mp4 files and back, keeping the colours of small renderings so that ViT features survive."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 import av
 import numpy as np
@@ -14,17 +14,23 @@ import numpy as np
 from dial_core.errors import DialError
 
 # At 96x96 chroma subsampling smears a can's colour over its neighbours: full chroma, and hardly any quantisation.
-_CODEC, _PIXEL_FORMAT = "libx264", "yuv444p"
+_CODEC: Final = "libx264"
+_PIXEL_FORMAT = "yuv444p"
 # No B-frames: packets are in order of display, which `concatenate` relies on. One thread: workers run side by side.
 _OPTIONS: dict[str, object] = {"crf": "8", "preset": "veryfast", "bf": "0", "threads": "1"}
-# A camera's full picture is shrunk before a model sees it, which hides what is lost: 0.8 of 255 on average, as with crf 14
+# A camera's full image is shrunk before a model sees it, which hides what is lost: 0.8 of 255 on average, as with crf 14
 # (0.65), in a fraction of the time and of the disk.
 _LARGE_OPTIONS = _OPTIONS | {"crf": "20", "preset": "ultrafast"}
 _LARGE_PIXELS = 256 * 256
 
-# For eyes instead: browsers and players everywhere show 4:2:0 and nothing else.
+# For people to watch: browsers and players everywhere show 4:2:0 and nothing else.
 _FILM_FORMAT = "yuv420p"
 _FILM_OPTIONS: dict[str, object] = {"crf": "20", "preset": "veryfast", "threads": "1"}
+
+
+def exact_rate(rate_hz: float) -> Fraction:
+    """A frame rate as the fraction that containers store: 29.97 is 2997/100, not 30."""
+    return Fraction(rate_hz).limit_denominator(1001)
 
 
 def encode(frames: Iterable[np.ndarray], rate_hz: float) -> bytes:
@@ -52,11 +58,11 @@ def _encode(
         stream = None
         for frame in frames:
             if stream is None:
-                stream = container.add_stream(_CODEC, rate=round(rate_hz))
+                stream = container.add_stream(_CODEC, rate=exact_rate(rate_hz))
                 stream.height, stream.width = frame.shape[:2]
                 stream.pix_fmt = pixel_format or _PIXEL_FORMAT
                 by_size = _LARGE_OPTIONS if stream.height * stream.width > _LARGE_PIXELS else _OPTIONS
-                stream.options = {**(options or by_size), "g": str(round(rate_hz))}
+                stream.options = {**(options or by_size), "g": str(max(1, round(rate_hz)))}
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")))
         if stream is not None:
             container.mux(stream.encode())
@@ -77,7 +83,7 @@ def concatenate(path: Path, videos: Iterable[bytes], rate_hz: float) -> None:
                     if packet.size == 0:  # the flush packet at the end
                         continue
                     packet.stream = target
-                    packet.time_base = Fraction(1, round(rate_hz))
+                    packet.time_base = 1 / exact_rate(rate_hz)
                     packet.pts = packet.dts = frames
                     packet.duration = 1
                     frames += 1
@@ -95,15 +101,16 @@ def cut(path: Path, first: int, count: int, rate_hz: float) -> bytes:
         stream = source.streams.video[0]
         assert stream.time_base is not None
         target = output.add_stream_from_template(stream)
-        source.seek(int(first / rate_hz / stream.time_base), stream=stream)
+        start = stream.start_time or 0
+        source.seek(start + int(first / rate_hz / stream.time_base), stream=stream)
         for packet in source.demux(stream):
-            if not packet.size or packet.pts is None or round(packet.pts * stream.time_base * rate_hz) < first:
+            if not packet.size or packet.pts is None or round((packet.pts - start) * stream.time_base * rate_hz) < first:
                 continue
             if taken == 0 and not packet.is_keyframe:
-                raise DialError(f"{path}: frame {first} does not begin a sequence, so it cannot be cut out; make the dataset anew")
+                raise DialError(f"{path}: frame {first} does not begin a sequence, so it cannot be cut out; convert the dataset again")
             if taken == count:
                 break
-            packet.stream, packet.time_base, packet.duration = target, Fraction(1, round(rate_hz)), 1
+            packet.stream, packet.time_base, packet.duration = target, 1 / exact_rate(rate_hz), 1
             packet.pts = packet.dts = taken
             output.mux(packet)
             taken += 1
@@ -119,17 +126,9 @@ def read_video(source: Path | bytes) -> Iterator[np.ndarray]:
             yield frame.to_ndarray(format="rgb24")
 
 
-def read_frames(path: Path, first: int, count: int, rate_hz: float) -> np.ndarray:
-    """Frames `first` .. `first + count - 1` of a video, uint8 (count, H, W, 3), by a seek to the key frame before."""
-    frames: list[np.ndarray] = []
-    with av.open(str(path), "r") as container:
+def key_frames(video: bytes) -> np.ndarray:
+    """The key frames of `encode`'s bytes, one a second, uint8 (K, H, W, 3): a sample for statistics, cheap to decode."""
+    with av.open(io.BytesIO(video), "r") as container:
         stream = container.streams.video[0]
-        assert stream.time_base is not None
-        container.seek(int(first / rate_hz / stream.time_base), stream=stream)
-        for frame in container.decode(stream):
-            index = round((frame.time or 0.0) * rate_hz)
-            if index >= first:
-                frames.append(frame.to_ndarray(format="rgb24"))
-            if len(frames) == count:
-                break
-    return np.stack(frames)
+        stream.codec_context.skip_frame = "NONKEY"
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])

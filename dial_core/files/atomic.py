@@ -1,12 +1,11 @@
 """Files and folders that appear complete or not at all: the one way in which this package writes what others read.
 
 Data goes to a hidden neighbour first, is flushed to disk, and is renamed: a reader, or the next run after a power cut, finds the
-old version or the new one. A full disk is reported as one line that says how much was missing where.
+old version or the new one. A full disk is reported in one line (`disk_space`).
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -16,13 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dial_core.errors import DialError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
-
-
-class DiskFullError(DialError):
-    """A file system has no room for what is to be written; the message says how much was needed where."""
+from dial_core.files.disk_space import disk_errors
 
 
 @contextmanager
@@ -33,7 +26,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with reporting_full_disk(path):
+        with disk_errors(path.parent, path.name):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             _flush(partial)
@@ -59,7 +52,7 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     staging = path.with_name(f".{path.name}.{os.getpid()}.partial")
     retired = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
-        with reporting_full_disk(path):
+        with disk_errors(path.parent, path.name):
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
             yield staging
@@ -89,63 +82,6 @@ def flush_folder(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             _flush(path)
-
-
-@contextmanager
-def reporting_full_disk(path: Path, needed_bytes: int = 0) -> Iterator[None]:
-    """Turns "no space left" from any library, while writing `path`, into a DiskFullError. `needed_bytes`: in all, if known."""
-    try:
-        yield
-    except DialError:
-        raise
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        raise DiskFullError(_full_disk_message(path, needed_bytes)) from error
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error of any library means that a disk or a quota is full."""
-    if isinstance(error, DiskFullError):
-        return True
-    return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in _FULL_TEXTS)
-
-
-def require_space(path: Path, needed_bytes: int, what: str) -> None:
-    """Checks before the work that the file system of `path` has room.
-
-    Raises:
-        DiskFullError: it has less than `needed_bytes` free; the message says both.
-    """
-    free = shutil.disk_usage(existing_parent(path)).free
-    if free < needed_bytes:
-        raise DiskFullError(f"{what} needs {readable(needed_bytes)} at {path}, where {readable(free)} are free; {_ADVICE}")
-
-
-def existing_parent(path: Path) -> Path:
-    """The nearest folder at or above `path` that exists."""
-    path = path.absolute()
-    while not path.is_dir():
-        path = path.parent
-    return path
-
-
-def readable(size_bytes: float) -> str:
-    """A size for people: `3.2 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
-
-
-_ADVICE = "make room, or choose a folder on another disk, and give the same command again"
-
-
-def _full_disk_message(path: Path, needed_bytes: int) -> str:
-    usage = shutil.disk_usage(existing_parent(path))
-    needed = f"needs {readable(needed_bytes)}" if needed_bytes else "does not fit"
-    return f"disk full: {path} {needed}, of {readable(usage.total)} there {readable(usage.free)} are free; {_ADVICE}"
 
 
 def _flush(path: Path) -> None:

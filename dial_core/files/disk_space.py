@@ -12,6 +12,7 @@ from dial_core.errors import DialError
 
 RESUME = "make room and run the same command again: it resumes where it stopped"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
 _SLACK_BYTES = 20 * 2**20
 
 
@@ -44,7 +45,7 @@ def disk_errors(folder: Path, what: str) -> Iterator[None]:
         yield
     except DialError:
         raise
-    except OSError as error:
+    except Exception as error:
         if not is_disk_full(error):
             raise
         raise DiskFullError(
@@ -53,8 +54,8 @@ def disk_errors(folder: Path, what: str) -> Iterator[None]:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that the disk is full; libraries do not always keep the error number."""
-    return isinstance(error, OSError) and (error.errno in _FULL or "No space left on device" in str(error))
+    """Whether an error of any library says that a disk or quota is full; pyarrow and safetensors keep only the words."""
+    return getattr(error, "errno", None) in _FULL or any(text in str(error) for text in _FULL_TEXTS)
 
 
 def free_bytes(folder: Path) -> int:

@@ -14,10 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from dial_core.datasets.lerobot import write_dataset
+from dial_core.datasets.writer import write_dataset
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 from dial_core.files.disk_space import DiskFullError, disk_errors, require_free
 from dial_core.files.fingerprint import require_same
 from dial_core.jobs.progress import progress_bar
@@ -80,9 +79,7 @@ class JobReport:
 
     def save(self, path: Path) -> None:
         """Writes it to `path`, complete or not at all."""
-        partial_file = path.with_suffix(".partial")
-        partial_file.write_text(json.dumps(asdict(self)))
-        partial_file.rename(path)
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> JobReport:
@@ -174,19 +171,6 @@ def import_jobs(
         finish(folder, reports)
     shutil.rmtree(folder)
     return result
-
-
-def require_finite_episode(states: np.ndarray, actions: np.ndarray, names: Sequence[str]) -> None:
-    """
-    Raises:
-        DialError: a state or an action (T, D) is NaN or infinite; the message names its frame and dimension.
-    """
-    for what, values in {"state": states, "action": actions}.items():
-        broken = ~np.isfinite(values)
-        if broken.any():
-            frame, dimension = np.argwhere(broken)[0]
-            name = names[dimension] if dimension < len(names) else str(dimension)
-            raise DialError(f"{int(broken.sum())} values of the {what} are not finite, first in frame {frame}, '{name}'")
 
 
 def sized(embodiment: Embodiment, image_size: int) -> Embodiment:

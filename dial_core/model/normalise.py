@@ -1,14 +1,16 @@
 """Physical vectors to the unit-free vectors that the model sees, and back. Pure arithmetic, no files."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-import torch
 
 from dial_core.errors import DialError
 
-Array = TypeVar("Array", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:  # datasets are checked and converted on computers that have no torch
+    import torch
+
+Array = TypeVar("Array", np.ndarray, "torch.Tensor")
 StateEncoding = Literal["raw", "sin_cos"]
 
 # [m, rad] A dimension that hardly moves in the data (an idle arm) would blow up noise if divided by its own spread.
@@ -73,7 +75,9 @@ class Normaliser:
         if self.state_encoding == "raw":
             return encoded
         angles = state[..., self.joints :]
-        if isinstance(state, torch.Tensor):
+        if not isinstance(state, np.ndarray):
+            import torch
+
             return torch.cat([encoded[..., : self.joints], angles.sin(), angles.cos()], -1)
         return np.concatenate([encoded[..., : self.joints], np.sin(angles), np.cos(angles)], -1)
 
@@ -111,6 +115,8 @@ def rotation_dimensions(state_dim: int) -> np.ndarray:
 
 
 def _like(values: np.ndarray, example: Array) -> Array:
-    if isinstance(example, torch.Tensor):
+    if not isinstance(example, np.ndarray):
+        import torch
+
         return torch.as_tensor(values, dtype=example.dtype, device=example.device)
     return values.astype(example.dtype) if np.issubdtype(example.dtype, np.floating) else values

@@ -8,9 +8,10 @@ import numpy as np
 
 from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.datasets.drift import Drift, drift_of
+from dial_core.datasets.finiteness import require_finite_vectors
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
-from dial_core.datasets.normalisation import fit_normaliser, require_finite
+from dial_core.datasets.normalisation import fit_normaliser
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
 from dial_core.robot.embodiment import load_embodiment
@@ -82,7 +83,7 @@ def require_usable(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
         names = dataset.info["features"][what].get("names") or ()
         for index, span in enumerate(dataset.episodes):
             rows = slice(span.first, span.first + span.length)
-            require_finite(vectors[rows], what, names, f"{dataset.folder}, episode {index}")
+            require_finite_vectors(vectors[rows], what, names, f"{dataset.folder}, episode {index}")
 
 
 def _told(drift: Drift) -> str:

@@ -51,8 +51,8 @@ class Pixels:
     def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         """uint8 (len(rows), height, width, 3)."""
         span = self.spans[int(np.searchsorted(self.starts, rows[0], "right")) - 1]
-        video, first = span.videos[self.camera]
-        frames = self.reader.read(video, [first + int(row) - span.first for row in rows])
+        video = span.videos[self.camera]
+        frames = self.reader.read(video.path, [video.first + int(row) - span.first for row in rows])
         return torch.from_numpy(self.augmentation.draw(rng).of(frames, self.view))
 
 

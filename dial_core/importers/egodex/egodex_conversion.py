@@ -10,13 +10,13 @@ import numpy as np
 
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.video import encode
-from dial_core.datasets.video_steps import picked_frames, video_size
+from dial_core.datasets.video_rows import one_video, video_size
 from dial_core.errors import DialError
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame, frame_from_world, resting_wrist, wrist_vectors
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
 from dial_core.importers.retiming import Retiming, retime
-from dial_core.observation.camera_view import FITS, CameraView, Fit
+from dial_core.observation.camera_view import FITS, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
 
 SHORTEST_STEPS = 2
@@ -89,7 +89,8 @@ def convert_recording(job: ImportJob) -> JobReport:
     video = Path(job.source).with_suffix(".mp4")
     if not video.is_file():
         raise DialError(f"{video.name} is missing beside {Path(job.source).name}")
-    frames = picked_frames(video, timing.frames[: len(states)].tolist(), RATE_HZ, view)
+    seen = one_video(video, len(recording), RATE_HZ)
+    frames = (fit_view(frame, view) for frame in seen.frames(timing.frames[: len(states)].tolist()))
     facts = {"source": job.name, "task": recording.task, "frame": settings.frame, "confident": float(sure.mean())}
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, states, actions, recording.instruction, job.key, facts, action_mask=mask))

@@ -1,23 +1,26 @@
-"""`dial convert lerobot`: LeRobot v2.0, v2.1 and v3.0 datasets of a robot -> our vectors, rate and image size, LeRobot v3."""
+"""`dial convert lerobot`: LeRobot v2.0, v2.1 and v3.0 datasets of a robot to LeRobot v3 with our vectors, rate and image size."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from dial_core.datasets.episodes import StoredEpisode, store_episode
+from dial_core.datasets.finiteness import require_finite_vectors
+from dial_core.datasets.lerobot import LeRobotDataset, camera_name
 from dial_core.datasets.lerobot_meta import vector_names
-from dial_core.datasets.lerobot_source import LeRobotSource
 from dial_core.datasets.video import encode
-from dial_core.datasets.video_steps import picked_frames, video_size
+from dial_core.datasets.video_rows import video_size
 from dial_core.errors import DialError
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, require_finite_episode, sized, work_folder
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
-from dial_core.observation.camera_view import FITS, CameraView, Fit
+from dial_core.observation.camera_view import FITS, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 ACTIONS = ("recorded", "next")
@@ -26,7 +29,7 @@ SHORTEST_STEPS = 2
 
 @dataclass(frozen=True)
 class LeRobotConversion:
-    """What is asked of every episode.
+    """Settings of the conversion, the same for every episode.
 
     Attributes:
         mapping: name in `config/sources/`, or a path.
@@ -34,7 +37,7 @@ class LeRobotConversion:
         actions: `recorded`, or `next`: the state one step later.
         fit: how frames of another aspect ratio become the model's (`CameraView`).
         instruction: for all episodes; empty: their own.
-        image_size: height and width [pixel] of the images; 0: those of the embodiment's camera.
+        image_size: height and width [px] of the images; 0: those of the embodiment's camera.
     """
 
     mapping: str = "by_name"
@@ -66,8 +69,8 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
     embodiment = settings.robot()
     jobs: list[ImportJob] = []
     for folder in sources:
-        source = LeRobotSource(folder)
-        # What is wrong with all episodes is said once, before any work.
+        source = LeRobotDataset(folder)
+        # Faults of all episodes are reported once, before any work.
         VectorReader(load_mapping(settings.mapping), source.modality, embodiment)
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
@@ -80,8 +83,16 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
 
 def convert_episode(job: ImportJob) -> JobReport:
     """Converts one episode and writes its file."""
+    try:
+        return _converted(job)
+    except DialError as error:  # the job's name says which dataset and episode
+        text = re.sub(rf"{re.escape(job.source)}(/|, episode \d+: |: )", "", str(error))
+        raise DialError(text) from error
+
+
+def _converted(job: ImportJob) -> JobReport:
     settings: LeRobotConversion = job.settings
-    source, mapping = LeRobotSource(Path(job.source)), load_mapping(settings.mapping)
+    source, mapping = opened(Path(job.source)), load_mapping(settings.mapping)
     embodiment = settings.robot()
     episode = source.episodes[job.key]
     columns = source.columns(episode)
@@ -91,20 +102,20 @@ def convert_episode(job: ImportJob) -> JobReport:
     timing = retime(episode.length, source.rate_hz, embodiment.rate_hz)
     states = reader.states(columns)
     actions = reader.actions(columns) if settings.actions == "recorded" else next_states(states)
-    require_finite_episode(states, actions, vector_names(embodiment))
+    for what, vectors in {"state": states, "action": actions}.items():
+        require_finite_vectors(vectors, what, vector_names(embodiment))
     states, actions = timing.vectors(states), timing.vectors(actions)
     if settings.actions == "next":
         actions = next_states(states)
     if len(states) < SHORTEST_STEPS:
         raise DialError(f"only {len(states)} steps at {embodiment.rate_hz:g} Hz")
-    key, view = camera_of(source, mapping), settings.view()
-    video, first = episode.videos[key]
-    frames = picked_frames(video, (first + timing.frames).tolist(), source.rate_hz, view)
+    view, seen = settings.view(), source.row_frames(episode, camera_of(source, mapping))
+    frames = (fit_view(frame, view) for frame in seen.frames(timing.frames.tolist()))
     words = settings.instruction or source.instruction(episode, columns, mapping.annotation or None).removeprefix(mapping.drop_prefix)
     facts = {"source": job.name, **episode.facts}
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
-    return JobReport(job.name, [job.episode().name], source_sizes={view.name: video_size(video)})
+    return JobReport(job.name, [job.episode().name], source_sizes={view.name: video_size(seen.video)})
 
 
 def next_states(states: np.ndarray) -> np.ndarray:
@@ -112,8 +123,8 @@ def next_states(states: np.ndarray) -> np.ndarray:
     return np.concatenate([states[1:], states[-1:]])
 
 
-def camera_of(source: LeRobotSource, mapping: SourceMapping) -> str:
-    """Key of the video that the mapping asks for.
+def camera_of(source: LeRobotDataset, mapping: SourceMapping) -> str:
+    """The camera that the mapping asks for, as `LeRobotDataset.cameras` names it.
 
     Raises:
         DialError: there is none, or it is not a video; the message lists them.
@@ -122,11 +133,21 @@ def camera_of(source: LeRobotSource, mapping: SourceMapping) -> str:
     name = mapping.camera or next(iter(videos), "")
     if name not in videos:
         raise DialError(f"{source.folder} has no camera '{name}'; cameras: {', '.join(videos) or 'none'}. Name one in the mapping")
-    if videos[name] not in source.video_keys:
+    if camera_name(videos[name]) not in source.cameras:
         raise DialError(
             f"{source.folder}: camera '{name}' is stored as single images; only mp4 videos are read, convert it with LeRobot first"
         )
-    return videos[name]
+    return camera_name(videos[name])
+
+
+def opened(folder: Path) -> LeRobotDataset:
+    """The dataset in `folder`, kept open: its metadata are read once in each process, not once for each episode."""
+    return _opened(folder, tuple(file.stat().st_mtime_ns for file in sorted((folder / "meta").glob("*")) if file.is_file()))
+
+
+@lru_cache(maxsize=4)
+def _opened(folder: Path, changed_ns: tuple[int, ...]) -> LeRobotDataset:
+    return LeRobotDataset(folder)
 
 
 def _float32(values: np.ndarray) -> np.ndarray:

@@ -7,8 +7,9 @@ import pytest
 from dial_core.datasets.editing import merge_datasets, split_dataset
 from dial_core.datasets.episodes import save_episode
 from dial_core.datasets.inspection import check_dataset
-from dial_core.datasets.lerobot import LeRobotDataset, write_dataset
+from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.stats_file import dataset_statistics, write_statistics
+from dial_core.datasets.writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
 from dial_core.robot.embodiment import load_embodiment
@@ -80,7 +81,7 @@ def test_other_peoples_datasets_are_sent_to_the_converter(tmp_path):
 
 
 def test_a_sound_dataset_has_no_error(first):
-    findings = check_dataset(first.folder, "gr1")
+    findings = check_dataset(first, "gr1")
     assert [finding for finding in findings if finding.kind == "error"] == []
     assert any("hardly move" in finding.text and "l_shoulder_pitch" in finding.text for finding in findings)
 
@@ -102,13 +103,13 @@ def test_faults_are_found_and_named_by_episode(fake_episode, tmp_path):
         paths.append(tmp_path / "attempts" / f"{name}.npz")
         save_episode(paths[-1], episode, 20.0)
     write_dataset(tmp_path / "dataset", paths, load_embodiment(), (96, 96))
-    told = {(finding.where, finding.kind): finding.text for finding in reversed(check_dataset(tmp_path / "dataset"))}
-    assert "1 values of action are not finite, first in frame 4, 'l_shoulder_yaw'" in told["episode 1", "error"]
+    told = {(finding.where, finding.kind): finding.text for finding in reversed(check_dataset(LeRobotDataset(tmp_path / "dataset")))}
+    assert "action: 1 values are not finite, first in frame 4, dimension 20 (l_shoulder_yaw)" in told["episode 1", "error"]
     assert "every action equals the state" in told["episode 0", "warning"]
     assert "'r_shoulder_pitch' goes 0.50 rad beyond" in told["episode 2", "warning"]
     assert "instruction is empty" in told["episode 3", "error"]
     (tmp_path / "dataset/videos/observation.images.ego/chunk-000/file-000.mp4").write_bytes(b"no video")
-    videos = [finding for finding in check_dataset(tmp_path / "dataset") if "cannot be read" in finding.text]
+    videos = [finding for finding in check_dataset(LeRobotDataset(tmp_path / "dataset")) if "cannot be read" in finding.text]
     assert len(videos) == len(kinds)
 
 
@@ -116,8 +117,8 @@ def test_missing_statistics_are_an_error_until_they_are_computed(fake_dataset, t
     dataset = fake_dataset(tmp_path / "dataset", (24,))
     before = json.loads((dataset.folder / "meta/stats.json").read_text())
     (dataset.folder / "meta/stats.json").unlink()
-    assert any("stats.json is missing" in finding.text for finding in check_dataset(dataset.folder))
-    write_statistics(dataset.folder, dataset_statistics(dataset.folder))
+    assert any("stats.json is missing" in finding.text for finding in check_dataset(LeRobotDataset(dataset.folder)))
+    write_statistics(dataset.folder, dataset_statistics(dataset))
     after = json.loads((dataset.folder / "meta/stats.json").read_text())
     np.testing.assert_allclose(after["action"]["mean"], before["action"]["mean"], atol=1e-6)
     np.testing.assert_allclose(after["observation.state"]["std"], before["observation.state"]["std"], atol=1e-6)
@@ -125,8 +126,8 @@ def test_missing_statistics_are_an_error_until_they_are_computed(fake_dataset, t
 
 def test_the_wrong_robot_and_rate_are_errors(fake_dataset, tmp_path):
     dataset = fake_dataset(tmp_path / "dataset", (24,))
-    assert any("is of 'gr1', wanted is 'human'" in finding.text for finding in check_dataset(dataset.folder, "human"))
+    assert any("is of 'gr1', wanted is 'human'" in finding.text for finding in check_dataset(LeRobotDataset(dataset.folder), "human"))
     change_info(dataset, fps=30)
-    assert any("is at 30 Hz, 'gr1' is controlled at 20 Hz" in finding.text for finding in check_dataset(dataset.folder))
+    assert any("is at 30 Hz, 'gr1' is controlled at 20 Hz" in finding.text for finding in check_dataset(LeRobotDataset(dataset.folder)))
     change_info(dataset, fps=20, total_episodes=7)
-    assert any("1 episodes, info.json says 7" in finding.text for finding in check_dataset(dataset.folder))
+    assert any("1 episodes, info.json says 7" in finding.text for finding in check_dataset(LeRobotDataset(dataset.folder)))

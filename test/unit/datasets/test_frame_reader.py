@@ -1,10 +1,11 @@
 import pickle
 
+import av
 import numpy as np
 import pytest
 
 from dial_core.datasets.frame_reader import FrameReader
-from dial_core.datasets.video import read_frames, write_video
+from dial_core.datasets.video import read_video, write_video
 from dial_core.errors import DialError
 
 RATE_HZ = 20.0
@@ -21,7 +22,8 @@ def video(tmp_path_factory):
 @pytest.mark.parametrize("numbers", [[0], [89], [41, 57, 41], [70, 3, 71], list(range(15, 45))])
 def test_frames_come_in_the_order_asked_whatever_it_is(video, numbers):
     frames = FrameReader(RATE_HZ).read(video, numbers)
-    expected = np.concatenate([read_frames(video, number, 1, RATE_HZ) for number in numbers])
+    everything = list(read_video(video))
+    expected = np.stack([everything[number] for number in numbers])
     assert np.array_equal(frames, expected)
 
 
@@ -39,3 +41,17 @@ def test_a_video_that_is_too_short_or_broken_is_named(video, tmp_path):
     (tmp_path / "broken.mp4").write_bytes(video.read_bytes()[:500])
     with pytest.raises(DialError, match=r"broken\.mp4 cannot be decoded near frame 3"):
         FrameReader(RATE_HZ).read(tmp_path / "broken.mp4", [3])
+
+
+def test_a_video_that_starts_late_has_its_first_frame_as_number_0(video, tmp_path):
+    with av.open(str(video)) as source, av.open(str(tmp_path / "late.mp4"), "w") as output:
+        stream = source.streams.video[0]
+        target = output.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.size:
+                packet.stream = target
+                packet.pts += int(0.5 / packet.time_base)
+                packet.dts += int(0.5 / packet.time_base)
+                output.mux(packet)
+    numbers = [0, 41, 89]
+    assert np.array_equal(FrameReader(RATE_HZ).read(tmp_path / "late.mp4", numbers), FrameReader(RATE_HZ).read(video, numbers))

@@ -7,7 +7,8 @@ import pytest
 
 from dial_core.errors import DialError
 from dial_core.files import atomic
-from dial_core.files.atomic import DiskFullError, atomic_folder, atomic_write, is_disk_full, require_space, write_json, write_text
+from dial_core.files.atomic import atomic_folder, atomic_write, write_json, write_text
+from dial_core.files.disk_space import DiskFullError, is_disk_full, require_free
 
 
 def _killed_halfway(writing):
@@ -63,7 +64,7 @@ def test_what_is_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkey
 def test_a_full_disk_is_one_line_that_says_where_whatever_library_met_it(tmp_path, error):
     assert is_disk_full(error)
     with (
-        pytest.raises(DiskFullError, match=r"disk full: .*values\.json does not fit, of .* are free; make room"),
+        pytest.raises(DiskFullError, match=r"the disk is full \(.* MB free\) while writing values\.json; make room"),
         atomic_write(tmp_path / "values.json"),
     ):
         raise error
@@ -76,6 +77,6 @@ def test_other_errors_pass_unchanged(tmp_path):
 
 
 def test_room_is_asked_for_before_the_work(tmp_path):
-    require_space(tmp_path / "not/there/yet", 1, "the dataset")
-    with pytest.raises(DiskFullError, match=r"the dataset needs 1000000\.0 TB at .*, where .* are free"):
-        require_space(tmp_path / "not/there/yet", 10**18, "the dataset")
+    require_free(tmp_path / "not/there/yet", 1, "the dataset")
+    with pytest.raises(DiskFullError, match=r"the dataset needs .* MB, the disk has .* MB free"):
+        require_free(tmp_path / "not/there/yet", 10**18, "the dataset")

@@ -96,6 +96,6 @@ def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, r
     actions[24 + 3, 18] = np.inf
     replace_column(dataset, "action", actions)
     with pytest.raises(
-        DialError, match=r"episode 1: 1 values of action are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"
+        DialError, match=r"episode 1: action: 1 values are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"
     ):
         open_sources(recipe, {"robot": dataset.folder})

@@ -1,0 +1,304 @@
+"""The `meta/` files of LeRobot datasets by any writer, validated once: versions 2.0, 2.1 and 3.0 give the same objects.
+
+Every error is one line that names the file, and the key where there is one. What a writer may leave out and readers can do without
+(a task list whose words stand in the episodes, `chunks_size`, path templates) has a default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import pyarrow
+from pyarrow import parquet
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from dial_core.errors import DialError
+
+VERSIONS = ("v2.0", "v2.1", "v3.0")
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+_PATHS_V2 = (
+    "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
+    "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
+)
+_PATHS_V3 = (
+    "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
+    "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+)
+
+
+class ForeignRecord(BaseModel):
+    """Base of records that other programs wrote: unknown keys are kept, known ones are checked."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Feature(ForeignRecord):
+    """One entry of `features`: what a column or a video holds."""
+
+    dtype: str
+    shape: tuple[int, ...] = ()
+    names: Any = None
+
+    @property
+    def flat_names(self) -> tuple[str, ...]:
+        """Names of the dimensions in order, however they are nested: [..], [[..]], {"motors": [..]}, {"x": 0, "y": 1}."""
+        return tuple(_flat_names(self.names))
+
+    @property
+    def width(self) -> int:
+        """Number of values of one row."""
+        width = 1
+        for size in self.shape:
+            width *= size
+        return width
+
+    @property
+    def height_width(self) -> tuple[int, int]:
+        """Height and width [px] of a camera's frames, whether the shape ends or begins with the channels; 0, 0 if it has neither."""
+        if len(self.shape) != 3:
+            return (0, 0)
+        channels_first = self.shape[0] in (1, 3, 4) and self.shape[2] not in (1, 3, 4)
+        return (self.shape[1], self.shape[2]) if channels_first else (self.shape[0], self.shape[1])
+
+
+def _version(value: Any) -> Any:
+    """`v2.1.0`, `2.1` and `v2.1` are the same."""
+    words = str(value).removeprefix("v").split(".")
+    return "v" + ".".join(words[:2]) if all(word.isdigit() for word in words) else value
+
+
+class Info(ForeignRecord):
+    """`meta/info.json`."""
+
+    codebase_version: Annotated[str, BeforeValidator(_version)]
+    fps: float = Field(gt=0, allow_inf_nan=False)
+    features: dict[str, Feature]
+    data_path: str
+    video_path: str
+    chunks_size: int = Field(default=1000, gt=0)
+    robot_type: str | None = None
+    total_episodes: int | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_default_paths(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        data, video = _PATHS_V3 if str(values.get("codebase_version", "")).removeprefix("v").startswith("3") else _PATHS_V2
+        return values | {"data_path": values.get("data_path") or data, "video_path": values.get("video_path") or video}
+
+
+def _texts(value: Any) -> Any:
+    """A single task may stand where a list of tasks belongs; none may be null."""
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
+class EpisodeRecord(ForeignRecord):
+    """One row of `meta/episodes.jsonl` or `meta/episodes/`. The columns that say where its video lies are in `model_extra`."""
+
+    episode_index: int = Field(ge=0)
+    length: int = Field(ge=1)
+    tasks: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ()
+
+
+class TaskRecord(ForeignRecord):
+    """One row of the list of instructions."""
+
+    task_index: int
+    task: str
+
+
+R = TypeVar("R", bound=ForeignRecord)
+
+
+def load_info(folder: Path) -> tuple[Info, dict]:
+    """`meta/info.json` of a dataset, validated and as it stands.
+
+    Raises:
+        DialError: it is missing, broken, or of a version that is not read; the message names the key.
+    """
+    file = folder / "meta/info.json"
+    if not file.is_file():
+        raise DialError(f"{folder} is not a LeRobot dataset: {file} is missing; name the folder that has meta/, data/ and videos/")
+    values = read_json(file)
+    info = validated(Info, values, str(file))
+    if info.codebase_version not in VERSIONS:
+        raise DialError(f"{folder} has LeRobot version {info.codebase_version}; versions read: {', '.join(VERSIONS)}")
+    return info, values
+
+
+def load_tasks(folder: Path) -> dict[int, str]:
+    """Instructions by index from `meta/tasks.parquet` or `meta/tasks.jsonl`; empty if the dataset has neither."""
+    table, lines = folder / "meta/tasks.parquet", folder / "meta/tasks.jsonl"
+    if table.is_file():
+        rows = _task_rows(table)
+    elif lines.is_file():
+        rows = read_json_lines(lines)
+    else:
+        return {}
+    file = table if table.is_file() else lines
+    tasks = [validated(TaskRecord, row, f"{file}, row {number}") for number, row in enumerate(rows)]
+    return {task.task_index: task.task for task in tasks}
+
+
+def load_episode_records(folder: Path, version: str) -> list[EpisodeRecord]:
+    """All rows of `meta/episodes.jsonl` (v2) or `meta/episodes/` (v3), statistics left out, in order of their index.
+
+    Raises:
+        DialError: they are missing or broken, or an index comes twice.
+    """
+    file = folder / ("meta/episodes" if version == "v3.0" else "meta/episodes.jsonl")
+    if version == "v3.0":
+        files = sorted(file.rglob("*.parquet"))
+        rows = [(path, row) for path in files for row in _episode_rows(path)]
+    else:
+        files = [file] if file.is_file() else []
+        rows = [(path, row) for path in files for row in read_json_lines(path)]
+    if not files:
+        raise DialError(f"{file} is missing, which says where each episode lies; copy the dataset again, or write it with LeRobot")
+    records = [validated(EpisodeRecord, row, f"{path}, row {number}") for number, (path, row) in enumerate(rows)]
+    if not records:
+        raise DialError(f"{file} lists no episode")
+    indices = [record.episode_index for record in records]
+    if len(set(indices)) < len(indices):
+        raise DialError(f"{file} lists episode {next(index for index in indices if indices.count(index) > 1)} twice")
+    return sorted(records, key=lambda record: record.episode_index)
+
+
+def validated(schema: type[R], values: Any, source: str) -> R:
+    """`values` as a `schema`, or a DialError in one line that names `source` and the key."""
+    if not isinstance(values, Mapping):
+        raise DialError(f"{source} must hold keys and values, found {_shown(values)}")
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for problem in error.errors()[:3]:
+            key = ".".join(str(part) for part in problem["loc"])
+            missing = problem["type"] == "missing"
+            problems.append(f"key '{key}' is missing" if missing else f"key '{key}': {problem['msg']} (got {_shown(problem['input'])})")
+        raise DialError(f"{source}: {'; '.join(problems)}") from error
+
+
+def read_json(file: Path) -> Any:
+    """The JSON value in a file, with or without a byte order mark.
+
+    Raises:
+        DialError: it cannot be read, is a Git LFS pointer, is not UTF-8, or is cut off.
+    """
+    try:
+        return json.loads(read_meta_text(file))
+    except ValueError as error:
+        raise DialError(f"{file} is not valid JSON: {error}; is it complete?") from error
+
+
+def read_json_lines(file: Path) -> list[Any]:
+    """The JSON values of a `.jsonl` file: one a line, over several lines each, or all in one list."""
+    text = read_meta_text(file)
+    try:
+        values = list(_json_values(text))
+    except ValueError as error:
+        raise DialError(f"{file} is not valid JSON lines: {error}; is it complete?") from error
+    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+
+
+def read_meta_text(file: Path) -> str:
+    """The text of a metadata file.
+
+    Raises:
+        DialError: it cannot be read, is a Git LFS pointer, or is not UTF-8.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DialError(f"{file} cannot be read: {error.strerror}") from error
+    require_content(file, data)
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DialError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def read_table(file: Path, columns: list[str] | None = None) -> pyarrow.Table:
+    """A parquet file, or some of its columns.
+
+    Raises:
+        DialError: it is missing, cut off, a Git LFS pointer, or not parquet.
+    """
+    try:
+        return parquet.ParquetFile(file).read(columns)
+    except FileNotFoundError as error:
+        raise DialError(f"{file} is missing") from error
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        require_content(file)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DialError(f"{file} cannot be read: {reason.rstrip('.')}; is it complete?") from error
+
+
+def require_content(file: Path, data: bytes | None = None) -> None:
+    """Raises DialError if a file is empty or only a Git LFS pointer to its content."""
+    if data is None:
+        try:
+            with file.open("rb") as opened:
+                data = opened.read(len(LFS_POINTER))
+        except OSError:
+            return
+    if data.startswith(LFS_POINTER):
+        raise DialError(f"{file} is a Git LFS pointer, not the file itself; fetch the content with `git lfs pull`")
+    if not data:
+        raise DialError(f"{file} is empty")
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    decoder, place = json.JSONDecoder(), 0
+    while place < len(text):
+        if text[place].isspace():
+            place += 1
+            continue
+        value, place = decoder.raw_decode(text, place)
+        yield value
+
+
+def _task_rows(file: Path) -> list[dict]:
+    """Rows of `tasks.parquet`. The words are the index of a pandas table, under whatever name its writer's index had."""
+    table = read_table(file)
+    words = [name for name in table.column_names if _is_text(table.schema.field(name).type)]
+    chosen = next((name for name in ("task", "__index_level_0__") if name in words), words[0] if words else None)
+    if chosen is None or "task_index" not in table.column_names:
+        raise DialError(f"{file} must have columns 'task_index' and 'task'; it has {', '.join(table.column_names) or 'none'}")
+    return [{"task_index": row["task_index"], "task": row[chosen]} for row in table.select(["task_index", chosen]).to_pylist()]
+
+
+def _episode_rows(file: Path) -> list[dict]:
+    try:
+        names = parquet.read_schema(file).names
+    except (OSError, pyarrow.ArrowException, ValueError):
+        names = []  # read_table says what is wrong
+    kept = [name for name in names if not name.startswith("stats/")]
+    return read_table(file, kept or None).to_pylist()
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+
+
+def _flat_names(names: Any) -> Iterator[str]:
+    if isinstance(names, Mapping):
+        if names and all(isinstance(value, int) for value in names.values()):
+            yield from sorted((str(name) for name in names), key=lambda name: names[name])
+        else:
+            for value in names.values():
+                yield from _flat_names(value)
+    elif isinstance(names, (list, tuple)):
+        for value in names:
+            yield from _flat_names(value)
+    elif names is not None:
+        yield str(names)
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,197 @@
+"""Which frame of a video belongs to each row of a table, by the times at which frames are shown.
+
+A video may be one episode's or hold many; its clock need not be the table's (muxed at another rate, 29.97 against 30), frames may be
+missing, too many, or have stopped for a while. The rule, in this order:
+
+1. As many frames as rows, evenly spaced: row k is frame k, whatever rate the file claims.
+2. Otherwise by time. A row takes the frame within half a row period of it, else the newest frame before it (a slower camera).
+   A frame older than `MAX_FRAME_AGE_S` is refused: the camera hung, and a robot would have stopped.
+3. A video that ends more than one frame before its rows is refused: which frames are missing is unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import av
+import numpy as np
+
+from dial_core.datasets.metadata import require_content
+from dial_core.errors import DialError
+
+MAX_FRAME_AGE_S = 0.15
+
+
+@dataclass(frozen=True)
+class RowFrames:
+    """The frames of `video` that the rows of an episode see: their places in the order of display, int64 (T,)."""
+
+    video: Path
+    numbers: np.ndarray
+
+    def frames(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
+        """The frames of `rows` (not decreasing), uint8 (H, W, 3); one frame in memory at a time.
+
+        Raises:
+            DialError: the video cannot be decoded there.
+        """
+        wanted = [int(self.numbers[row]) for row in rows]
+        return _decoded(self.video, wanted) if wanted else iter(())
+
+
+def one_video(video: Path, rows: int, rate_hz: float) -> RowFrames:
+    """The frames of `rows` rows at `rate_hz` in a video of their own.
+
+    Raises:
+        DialError: the file is missing or broken, or some row has no frame; the message says when and by how much.
+    """
+    times = frame_times(video)
+    return RowFrames(video, _matched(times - times[0], rows, rate_hz, video))
+
+
+def shared_video(video: Path, lengths: Sequence[int], place: int, start_s: float, rate_hz: float) -> RowFrames:
+    """The frames of one episode in a video of several.
+
+    Args:
+        lengths: rows of all episodes in the file, in its order.
+        place: of this episode among them.
+        start_s: where the metadata say that it begins. It counts only if the file has not exactly one frame for each row: writers that
+            add up rounded durations drift by frames.
+
+    Raises:
+        DialError: as `one_video`.
+    """
+    times = frame_times(video)
+    times = times - times[0]
+    rows = lengths[place]
+    if len(times) == sum(lengths):
+        first = sum(lengths[:place])
+        own = times[first : first + rows]
+        return RowFrames(video, first + _matched(own - own[0], rows, rate_hz, video))
+    local = times - start_s
+    first = int(np.searchsorted(local, -0.5 / rate_hz))
+    last = int(np.searchsorted(local, (rows - 0.5) / rate_hz))
+    if first == len(times):
+        raise DialError(f"{video} ends at {times[-1]:.2f} s, the episode begins at {start_s:.2f} s; video and rows do not belong together")
+    return RowFrames(video, first + _matched(local[first:last], rows, rate_hz, video))
+
+
+def _matched(times: np.ndarray, rows: int, rate_hz: float, video: Path) -> np.ndarray:
+    """Frame of each row (T,) among the frames shown at `times` (F,) [s] after the first row."""
+    if not len(times):
+        raise DialError(f"{video} has no frame at the time of the episode; video and rows do not belong together")
+    if len(times) == rows and _evenly_spaced(times):
+        return np.arange(rows)
+    period_s = 1.0 / rate_hz
+    due = np.arange(rows) * period_s
+    newest = np.searchsorted(times, due + 0.499 * period_s, side="right") - 1
+    within = np.abs(times[np.maximum(newest, 0)] - due) <= 0.5 * period_s
+    before = np.searchsorted(times, due + 1e-6, side="right") - 1
+    numbers = np.where(within & (newest >= 0), newest, before)
+    if (numbers < 0).any():
+        raise DialError(f"{video} shows its first frame {times[0]:.2f} s after the first row")
+    _require_fresh(times, numbers, due, rate_hz, video)
+    return numbers
+
+
+def _require_fresh(times: np.ndarray, numbers: np.ndarray, due: np.ndarray, rate_hz: float, video: Path) -> None:
+    """Refuses a video that ends too early, or in which the newest frame of a row is too old."""
+    own_period_s = float(np.median(np.diff(times))) if len(times) > 1 else 1.0 / rate_hz
+    missing_s = due[-1] - times[-1]
+    if missing_s > max(own_period_s, 1.0 / rate_hz) * 1.5:
+        raise DialError(
+            f"{video} ends {missing_s:.2f} s before its {len(due)} rows ({len(times)} frames); video and rows do not belong together"
+        )
+    age_s = due - times[numbers]
+    if (age_s > MAX_FRAME_AGE_S).any():
+        row = int(np.argmax(age_s > MAX_FRAME_AGE_S))
+        gap_s = float(np.diff(times)[numbers[row]]) if numbers[row] + 1 < len(times) else float(age_s.max())
+        raise DialError(
+            f"{video} has no frame for {gap_s:.2f} s from {times[numbers[row]]:.2f} s (row {row}): the camera hung. "
+            f"At most {MAX_FRAME_AGE_S:g} s are accepted, as on the robot"
+        )
+
+
+def _evenly_spaced(times: np.ndarray) -> bool:
+    """Whether no frame lies more than half a period from where equal spacing would put it."""
+    if len(times) < 3:
+        return True
+    period_s = (times[-1] - times[0]) / (len(times) - 1)
+    return bool(np.abs(times - times[0] - period_s * np.arange(len(times))).max() <= 0.5 * period_s)
+
+
+def video_size(video: Path) -> tuple[int, int]:
+    """Height and width [px] of a video's frames. Raises DialError if it cannot be opened."""
+    try:
+        with av.open(str(video), "r") as container:
+            context = container.streams.video[0].codec_context
+            return context.height, context.width
+    except (av.FFmpegError, OSError, IndexError) as error:
+        require_content(video)
+        raise DialError(f"{video} cannot be read: {_reason(error)}; restore the file or drop the episode") from error
+
+
+def frame_times(video: Path) -> np.ndarray:
+    """When each frame of a video is shown [s], ascending (F,); found without decoding.
+
+    Raises:
+        DialError: the file is missing, broken, or has no frame.
+    """
+    try:
+        facts = video.stat()
+    except OSError as error:
+        raise DialError(f"{video} is missing; restore the file or drop the episode") from error
+    return _frame_times(video, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _frame_times(video: Path, size: int, changed_ns: int) -> np.ndarray:
+    try:
+        with av.open(str(video), "r") as container:
+            stream = container.streams.video[0]
+            assert stream.time_base is not None
+            shown = sorted(
+                packet.pts for packet in container.demux(stream) if packet.size and packet.pts is not None and not packet.is_discard
+            )
+            times = np.array(shown, np.float64) * float(stream.time_base)
+    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
+        require_content(video)
+        raise DialError(f"{video} cannot be read: {_reason(error)}; restore the file or drop the episode") from error
+    if not len(times):
+        raise DialError(f"{video} has no frame")
+    times.setflags(write=False)
+    return times
+
+
+def _decoded(video: Path, numbers: Sequence[int]) -> Iterator[np.ndarray]:
+    """Frames by place in the order of display (not decreasing)."""
+    times = frame_times(video)
+    half_s = 0.5 * float(np.diff(times).min()) if len(times) > 1 else 1.0
+    wanted = iter(numbers)
+    number = next(wanted, None)
+    try:
+        with av.open(str(video), "r") as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            assert stream.time_base is not None
+            if number:
+                container.seek(int(times[number] / stream.time_base), stream=stream)
+            for decoded in container.decode(stream):
+                place = int(np.searchsorted(times, float(decoded.time or 0.0) - half_s))
+                pixels = None
+                while number is not None and place >= number:
+                    pixels = decoded.to_ndarray(format="rgb24") if pixels is None else pixels
+                    yield pixels
+                    number = next(wanted, None)
+                if number is None:
+                    return
+    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
+        raise DialError(f"{video} cannot be decoded: {_reason(error)}; restore the file or drop the episode") from error
+    raise DialError(f"{video} cannot be decoded up to frame {number}; restore the file or drop the episode")
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

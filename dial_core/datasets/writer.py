@@ -1,0 +1,180 @@
+"""LeRobot v3 datasets, written from stored episodes.
+
+Layout (codebase version v3.0): `data/chunk-000/file-000.parquet` with a row for each frame, `videos/<key>/chunk-000/file-000.mp4`
+with the same episodes one after the other, `README.md`, and `meta/`: `info.json`, `stats.json`, `tasks.parquet`,
+`episodes/chunk-000/file-000.parquet`; plus `modality.json`, by which GR00T names the parts of the vectors.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+from pyarrow import parquet
+
+from dial_core.datasets.episodes import StoredEpisode, has_action_mask, load_episode
+from dial_core.datasets.lerobot import ACTION_MASK, camera_key
+from dial_core.datasets.lerobot_meta import SCALARS, card_of, info_of, modality_of, tasks_table
+from dial_core.datasets.statistics import Statistics, image_statistics, merge, statistics_of
+from dial_core.datasets.stored_views import write_stored_views
+from dial_core.datasets.video import concatenate, key_frames
+from dial_core.errors import DialError
+from dial_core.files.atomic import atomic_folder
+from dial_core.files.disk_space import require_free
+from dial_core.observation.camera_view import StoredView
+from dial_core.robot.embodiment import Embodiment
+
+EPISODES_PER_FILE = 500
+FILES_PER_CHUNK = 1000
+
+
+def write_dataset(
+    folder: Path,
+    episodes: Sequence[Path],
+    embodiment: Embodiment,
+    frame_shape: tuple[int, int],
+    more_cameras: Mapping[str, tuple[int, int]] | None = None,
+    stored_views: Mapping[str, StoredView] | None = None,
+) -> None:
+    """Writes stored episodes, in the order given, as a LeRobot v3 dataset at `folder`, which appears complete or not at all.
+
+    Args:
+        episodes: files of `save_episode` or `store_episode`.
+        frame_shape: (height, width) [px] of the first camera's frames.
+        more_cameras: those of the further cameras, by name; every episode has their videos.
+        stored_views: how frames were fitted, by camera; without an entry they are the camera's own images.
+
+    Raises:
+        DialError: no episodes, or the disk has no room for them.
+    """
+    if not episodes:
+        raise DialError(f"No episode to write to {folder}; collect at least one successful demonstration.")
+    require_free(folder, sum(path.stat().st_size for path in episodes), f"the dataset {folder.name}")
+    with atomic_folder(folder, replace=True) as staging:
+        writer = DatasetWriter(
+            staging, embodiment, {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}, any(map(has_action_mask, episodes))
+        )
+        for first in range(0, len(episodes), EPISODES_PER_FILE):
+            writer.add_file([load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]])
+        writer.finish()
+        write_stored_views(staging, stored_views or {})
+
+
+class DatasetWriter:
+    """Writes a dataset file by file; `finish` adds the metadata of the whole."""
+
+    def __init__(self, folder: Path, embodiment: Embodiment, cameras: Mapping[str, tuple[int, int]], masked: bool) -> None:
+        """
+        Args:
+            folder: to write into.
+            cameras: (height, width) [px] by name, the head camera first.
+            masked: whether the dataset has action masks; episodes without one count everywhere.
+        """
+        self.folder, self.embodiment, self.masked = folder, embodiment, masked
+        self.cameras = {camera_key(name): shape for name, shape in cameras.items()}
+        self._names = list(cameras)
+        self._tasks: dict[str, int] = {}
+        self._episodes = self._frames = self._files = 0
+        self._statistics: list[dict[str, Statistics]] = []
+
+    def add_file(self, episodes: Sequence[StoredEpisode]) -> None:
+        """Writes episodes as one file of rows and one video for each camera."""
+        chunk, number = divmod(self._files, FILES_PER_CHUNK)
+        name = f"chunk-{chunk:03d}/file-{number:03d}"
+        tables, records, offset = [], [], 0
+        for episode in episodes:
+            statistics = self._statistics_of(episode)
+            tables.append(self._rows(episode))
+            records.append(self._record(episode, statistics, (chunk, number), offset))
+            self._statistics.append(statistics)
+            self._episodes, self._frames, offset = self._episodes + 1, self._frames + len(episode), offset + len(episode)
+        _write_parquet(self.folder / f"data/{name}.parquet", pyarrow.concat_tables(tables))
+        _write_parquet(self.folder / f"meta/episodes/{name}.parquet", pyarrow.Table.from_pylist(records))
+        for place, key in enumerate(self.cameras):
+            concatenate(
+                self.folder / f"videos/{key}/{name}.mp4", [self._video(episode, place) for episode in episodes], self.embodiment.rate_hz
+            )
+        self._files += 1
+
+    def finish(self) -> None:
+        """Writes `info.json`, `stats.json`, `tasks.parquet`, `modality.json` and the dataset card."""
+        info = info_of(self.embodiment, self.cameras, self._episodes, self._frames, len(self._tasks))
+        if self.masked:
+            info["features"][ACTION_MASK] = info["features"]["action"]
+        merged = {name: merge([part[name] for part in self._statistics]) for name in self._statistics[0]}
+        stats = {name: values.as_lerobot(image=name in self.cameras) for name, values in merged.items()}
+        modality = modality_of(self.embodiment, dict(zip(self._names, self.cameras, strict=True)))
+        _write_parquet(self.folder / "meta/tasks.parquet", tasks_table(self._tasks))
+        for name, content in {"info": info, "stats": stats, "modality": modality}.items():
+            (self.folder / f"meta/{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        (self.folder / "README.md").write_text(card_of(info, list(self._tasks)), encoding="utf-8")
+
+    def _rows(self, episode: StoredEpisode) -> pyarrow.Table:
+        columns = {"observation.state": _vectors(episode.states), "action": _vectors(episode.actions)}
+        columns |= {name: pyarrow.array(values) for name, values in self._scalars(episode).items()}
+        if self.masked:
+            mask = np.ones_like(episode.actions) if episode.action_mask is None else episode.action_mask
+            columns[ACTION_MASK] = _vectors(mask)
+        return pyarrow.table(columns)
+
+    def _scalars(self, episode: StoredEpisode) -> dict[str, np.ndarray]:
+        """The columns that LeRobot numbers rows with; a new instruction is added to the tasks."""
+        length = len(episode)
+        task_index = self._tasks.setdefault(episode.instruction, len(self._tasks))
+        values = {
+            "timestamp": np.arange(length) / self.embodiment.rate_hz,
+            "frame_index": np.arange(length),
+            "episode_index": np.full(length, self._episodes),
+            "index": np.arange(self._frames, self._frames + length),
+            "task_index": np.full(length, task_index),
+        }
+        return {name: values[name].astype(dtype) for name, dtype in SCALARS.items()}
+
+    def _statistics_of(self, episode: StoredEpisode) -> dict[str, Statistics]:
+        found = {key: image_statistics(key_frames(self._video(episode, place))) for place, key in enumerate(self.cameras)}
+        found |= {"observation.state": statistics_of(episode.states), "action": statistics_of(episode.actions)}
+        if self.masked:
+            mask = np.ones_like(episode.actions) if episode.action_mask is None else episode.action_mask
+            found[ACTION_MASK] = statistics_of(mask)
+        return found | {name: statistics_of(values[:, None]) for name, values in self._scalars(episode).items()}
+
+    def _record(self, episode: StoredEpisode, statistics: Mapping[str, Statistics], place: tuple[int, int], offset: int) -> dict:
+        """The episode's row in `meta/episodes`. `offset`: of its first row in its file."""
+        chunk, number = place
+        start, stop = self._frames, self._frames + len(episode)
+        rate_hz = self.embodiment.rate_hz
+        record = {
+            "episode_index": self._episodes,
+            "tasks": [episode.instruction],
+            "length": len(episode),
+            "seed": episode.seed,
+            "facts": json.dumps(episode.facts),
+            "data/chunk_index": chunk,
+            "data/file_index": number,
+            "dataset_from_index": start,
+            "dataset_to_index": stop,
+            "meta/episodes/chunk_index": chunk,
+            "meta/episodes/file_index": number,
+        }
+        for key in self.cameras:
+            record |= {f"videos/{key}/chunk_index": chunk, f"videos/{key}/file_index": number}
+            record |= {f"videos/{key}/from_timestamp": offset / rate_hz, f"videos/{key}/to_timestamp": (offset + len(episode)) / rate_hz}
+        for name, values in statistics.items():
+            record |= {f"stats/{name}/{what}": value for what, value in values.as_lerobot(image=name in self.cameras).items()}
+        return record
+
+    def _video(self, episode: StoredEpisode, place: int) -> bytes:
+        return episode.more_videos[self._names[place]] if place else episode.video
+
+
+def _vectors(values: np.ndarray) -> pyarrow.Array:
+    flat = pyarrow.array(np.ascontiguousarray(values, np.float32).reshape(-1))
+    return pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _write_parquet(path: Path, table: pyarrow.Table) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(table, path)

@@ -1,0 +1,122 @@
+"""The right frame for every row, whatever the video's clock says, or a reason why there is none.
+
+Frames carry their number as seven black or white stripes. pytest test/unit/datasets/test_video_rows.py
+"""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from dial_core.datasets.video_rows import one_video, shared_video
+from dial_core.errors import DialError
+
+ROWS = 60
+
+
+def numbered(number: int) -> np.ndarray:
+    frame = np.full((32, 56, 3), 90, np.uint8)
+    for bit in range(7):
+        frame[:, 8 * bit : 8 * bit + 8] = 255 * (number >> bit & 1)
+    return frame
+
+
+def number_of(frame: np.ndarray) -> int:
+    return sum(int(frame[:, 8 * bit + 2 : 8 * bit + 6].mean() > 128) << bit for bit in range(7))
+
+
+def film(path, numbers, rate=30, times=None, **options):
+    """A video of numbered frames; `times`: in units of 1/30 s, by default evenly at `rate`."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(rate))
+        stream.width, stream.height = 56, 32
+        stream.pix_fmt, stream.options = "yuv444p", {"crf": "4", **options}
+        if times is not None:
+            stream.codec_context.time_base = Fraction(1, 30)
+        for place, number in enumerate(numbers):
+            frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[place], Fraction(1, 30)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def seen(found, rows=range(ROWS)) -> list[int]:
+    return [number_of(frame) for frame in found.frames(list(rows))]
+
+
+CASES = {
+    "right": {},
+    "ntsc": {"rate": Fraction(30000, 1001)},
+    "muxed at half the rate": {"rate": 15},
+    "begins late": {"times": [n + 15 for n in range(ROWS)]},
+    "with B-frames": {"bf": "3", "g": "250"},
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_as_many_frames_as_rows_means_row_k_sees_frame_k(tmp_path, case):
+    assert seen(one_video(film(tmp_path / "a.mp4", range(ROWS), **CASES[case]), ROWS, 30.0)) == list(range(ROWS))
+
+
+def test_any_choice_of_rows_may_be_decoded(tmp_path):
+    found = one_video(film(tmp_path / "a.mp4", range(ROWS), g="12"), ROWS, 30.0)
+    assert seen(found, [0, 0, 31, 58, 58, 59]) == [0, 0, 31, 58, 58, 59]
+    assert seen(found, [45]) == [45]
+    assert seen(found, []) == []
+
+
+def test_surplus_frames_at_the_end_do_no_harm(tmp_path):
+    assert seen(one_video(film(tmp_path / "a.mp4", range(ROWS + 20)), ROWS, 30.0)) == list(range(ROWS))
+
+
+def test_a_slower_camera_shows_its_newest_frame(tmp_path):
+    # 15 Hz for 30 Hz rows: row 2 k and row 2 k + 1 see frame k
+    assert seen(one_video(film(tmp_path / "a.mp4", range(ROWS // 2), rate=15), ROWS, 30.0)) == [row // 2 for row in range(ROWS)]
+
+
+def test_a_frame_dropped_in_between_leaves_the_one_before(tmp_path):
+    kept = [n for n in range(ROWS) if n != 30]
+    found = one_video(film(tmp_path / "a.mp4", kept, times=kept), ROWS, 30.0)
+    assert seen(found) == [n if n != 30 else 29 for n in range(ROWS)]
+
+
+def test_the_last_frame_may_be_missing_but_no_more(tmp_path):
+    assert seen(one_video(film(tmp_path / "a.mp4", range(ROWS - 1)), ROWS, 30.0)) == [*range(ROWS - 1), ROWS - 2]
+    with pytest.raises(DialError, match=r"ends 0\.10 s before its 60 rows \(57 frames\)"):
+        one_video(film(tmp_path / "b.mp4", range(ROWS - 3)), ROWS, 30.0)
+
+
+def test_a_camera_that_hung_is_refused_with_the_time(tmp_path):
+    kept = [n for n in range(ROWS) if not 30 <= n < 45]
+    with pytest.raises(DialError, match=r"no frame for 0\.53 s from 0\.97 s \(row 34\): the camera hung"):
+        one_video(film(tmp_path / "a.mp4", kept, times=kept), ROWS, 30.0)
+
+
+def test_episodes_that_share_a_file_are_told_apart_by_their_rows_though_the_metadata_drift(tmp_path):
+    path = film(tmp_path / "a.mp4", range(90))
+    for place, drifting_s in enumerate((0.0, 1.05, 2.1)):
+        found = shared_video(path, [30, 30, 30], place, drifting_s, 30.0)
+        assert seen(found, range(30)) == list(range(30 * place, 30 * place + 30))
+
+
+def test_with_other_frames_in_the_file_the_metadata_say_where_an_episode_lies(tmp_path):
+    # the episode before was deleted from the metadata, its frames are still there
+    path = film(tmp_path / "a.mp4", range(90))
+    assert seen(shared_video(path, [30, 30], 1, 2.0, 30.0), range(30)) == list(range(60, 90))
+    with pytest.raises(DialError, match=r"ends at 2\.97 s, the episode begins at 4\.00 s"):
+        shared_video(path, [30, 30], 1, 4.0, 30.0)
+
+
+def test_what_is_no_video_is_one_line(tmp_path):
+    with pytest.raises(DialError, match=r"none\.mp4 is missing"):
+        one_video(tmp_path / "none.mp4", 3, 30.0)
+    (tmp_path / "lfs.mp4").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 1\n")
+    with pytest.raises(DialError, match="Git LFS pointer"):
+        one_video(tmp_path / "lfs.mp4", 3, 30.0)
+    whole = film(tmp_path / "a.mp4", range(9)).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DialError, match=r"cut\.mp4 cannot be read"):
+        one_video(tmp_path / "cut.mp4", 9, 30.0)
