@@ -95,7 +95,5 @@ def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, r
     actions = dataset.actions.copy()
     actions[24 + 3, 18] = np.inf
     replace_column(dataset, "action", actions)
-    with pytest.raises(
-        DialError, match=r"episode 1: action: 1 values are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"
-    ):
+    with pytest.raises(DialError, match=r"episode 1: action: 1 values are not finite, first in frame 3, dimension 18 \(l_shoulder_pitch\)"):
         open_sources(recipe, {"robot": dataset.folder})
