@@ -129,7 +129,7 @@ def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_da
     column = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(states.reshape(-1).astype(np.float32)), 47)
     table = table.set_column(table.schema.get_field_index("observation.state"), "observation.state", column)
     parquet.write_table(table, dataset.folder / "data/chunk-000/file-000.parquet")
-    with pytest.raises(DialError, match=r"1 values of observation\.state are not finite, first in frame 5, dimension 20 \(l_"):
+    with pytest.raises(DialError, match=r"observation\.state: 1 values are not finite, first in frame 5, dimension 20 \(l_"):
         open_sources(recipe.model_copy(update={"human_data": False}), {"robot": dataset.folder})
 
 
