@@ -1,6 +1,6 @@
 """A joint motion over time: knots with positions and velocities, cubic in between, as a trajectory controller plays it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,22 @@ class JointMotion:
         """No motion: the robot stands at `position` (J,) [rad]."""
         position = np.asarray(position, dtype=np.float64)
         return cls(origin_ns, np.zeros(1), position[None], np.zeros((1, position.size)))
+
+    def relocated(self, joints: np.ndarray, position: np.ndarray) -> "JointMotion":
+        """The same motion, but with the `joints` (J,) bool standing at their `position` (J,) [rad] all the time."""
+        positions, velocities = np.where(joints, position, self.positions), np.where(joints, 0.0, self.velocities)
+        return replace(self, positions=positions, velocities=velocities)
+
+    def beginning_at(self, time_s: float) -> "JointMotion":
+        """The part from `time_s` [s] after the origin on, which must lie before the last knot."""
+        position, velocity = self.sample_offset(time_s)
+        later = self.times_s > time_s + 1e-6
+        return JointMotion(
+            self.origin_ns,
+            np.concatenate([[time_s], self.times_s[later]]),
+            np.concatenate([position[None], self.positions[later]]),
+            np.concatenate([velocity[None], self.velocities[later]]),
+        )
 
     @property
     def end_ns(self) -> int:

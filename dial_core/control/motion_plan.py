@@ -30,11 +30,17 @@ ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # more is not reckoned with: one hiccup must not put off the next chunks beyond their horizon
 HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
+SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
+MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
 JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
 
 
 class SpliceMissedError(DialError):
     """A chunk could not be made ready in time; nothing was sent and the running motion continues."""
+
+
+class MotionStartingError(SpliceMissedError):
+    """A chunk comes while a motion from the measured joints begins; nothing was sent."""
 
 
 class Outlet(Protocol):
@@ -81,6 +87,7 @@ class MotionPlan:
         self.guard, self.lead_s = guard, lead_s
         self.running: JointMotion | None = None
         self.hold_owed = False  # a hold was asked for while the robot's clock was unknown
+        self._starts_ns = 0  # before this time no point is sent: controllers come from what they were commanded, which is not known
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
         self._latencies, self._preparations = Longest(), Longest()
@@ -103,34 +110,44 @@ class MotionPlan:
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
         """Splices a chunk (H, A) into the running motion and publishes the result.
 
+        Where no commanded motion is known, it starts from the measured joints. Controllers stand at what they were commanded, which
+        differs by the servos' error: a point of the past would be a step. So the first point then lies SOFT_START_S ahead, and the
+        controllers come to it by themselves, from rest to rest.
+
         Args:
             stamp_ns: time of the chunk's observation.
-            measured: joints at that time (J,) [rad]: where the motion starts if none was commanded before.
+            measured: joints at that time (J,) [rad]: where the motion starts if none was commanded before, or if the robot rests
+                elsewhere than it was commanded to.
 
         Raises:
             ChunkTooLateError: all targets are past.
+            MotionStartingError: the points of a motion from the measured joints all lie ahead still.
             SpliceMissedError: it could not be made ready in time, its stamp is ahead of the robot's clock, or that clock is unknown
                 or was set back meanwhile.
             After either nothing was sent, and nothing has changed but the measured durations.
         """
         begun_ns = _known(outlet.now_ns())
         _require_past(stamp_ns, begun_ns)
-        running = self.running or JointMotion.standing(stamp_ns, measured)
+        if begun_ns < self._starts_ns:
+            raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
+        running = self._start(stamp_ns, measured)
+        soft_ns = 0 if running is self.running else round(SOFT_START_S * NANOSECONDS)
         overlap = copy(self._overlap)
-        takes_over_ns = self.takes_over_ns(begun_ns)
+        takes_over_ns = self.takes_over_ns(begun_ns) + soft_ns
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
-            publish = outlet.prepare(motion)
+            publish = outlet.prepare(motion.beginning_at(motion.offset_s(takes_over_ns)) if soft_ns else motion)
             ready_ns = _known(outlet.now_ns())
             _require_no_step_back(begun_ns, ready_ns)
             self._preparations.note(begun_ns, ready_ns)
             if self._leaves_the_lead(ready_ns, takes_over_ns):
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
+                self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
                 self._latencies.note(stamp_ns, ready_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
-            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns)
+            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns) + soft_ns
         raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
 
     def hold(self, outlet: Outlet) -> JointMotion | None:
@@ -147,10 +164,11 @@ class MotionPlan:
             begun_ns = outlet.now_ns()
             if begun_ns is None:
                 break
-            takes_over_ns = self.takes_over_ns(begun_ns)
+            takes_over_ns = max(self.takes_over_ns(begun_ns), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self.running, origin_ns, takes_over_ns, self.guard)
-            publish = outlet.prepare(motion)
+            starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
+            publish = outlet.prepare(starts)
             ready_ns = outlet.now_ns()
             if ready_ns is None or ready_ns < begun_ns - JUMP_S * NANOSECONDS:
                 break
@@ -170,13 +188,27 @@ class MotionPlan:
     def forget(self) -> None:
         """Drops the commanded motion too: the next chunk starts from the measured joints (the robot's time began again)."""
         self._overlap.forget()
-        self.running, self.hold_owed = None, False
+        self.running, self.hold_owed, self._starts_ns = None, False, 0
 
     def shift(self, step_ns: int) -> None:
         """Moves the commanded motion in time by `step_ns`: the robot's clock was set, and the controllers play on."""
         self._overlap.forget()
         if self.running is not None:
             self.running = replace(self.running, origin_ns=self.running.origin_ns + step_ns)
+            self._starts_ns += step_ns
+
+    def _start(self, stamp_ns: int, measured: np.ndarray) -> JointMotion:
+        """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
+
+        Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
+        two are the servo's error, and starting from the measured joints would be a step.
+        """
+        if self.running is None:
+            return JointMotion.standing(stamp_ns, measured)
+        if stamp_ns < self.running.end_ns:
+            return self.running
+        moved = np.abs(measured - self.running.positions[-1]) > MOVED_RAD
+        return self.running.relocated(moved, measured) if moved.any() else self.running
 
     def _leaves_the_lead(self, ready_ns: int, takes_over_ns: int) -> bool:
         return ready_ns + round(self.lead_s * NANOSECONDS) <= takes_over_ns

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dial_core.control.motion import NANOSECONDS
 
 STEP_S = 0.5  # a larger difference from one look to the next is a step; less is latency, scheduling and extrapolated ticks
+REORDERED_S = 0.1  # stamps of joint states may go back by so much, where several drivers publish them; by more the robot's clock did
 WINDOW_S = 1.0  # the least late joint state of this time tells the offset between the clocks
 TRUSTED_S = 0.15  # own time ahead of the stamps by less than this is latency: the own clock is then the better one
 UNKNOWN_RATE = 20.0  # of simulated to steady time, before joint states have told it
@@ -109,7 +110,7 @@ class RobotClock:
 
     def _look(self, own_ns: int, steady_ns: int) -> None:
         """Notes a step of the own clock since the last look."""
-        if self._looked is not None:
+        if self._looked is not None and self._looked[0]:  # ROS time is 0 until the first tick
             step_ns = self._step(own_ns - self._looked[0], steady_ns - self._looked[1])
             if step_ns:
                 self._steps.append(Step(Which.OWN, step_ns / NANOSECONDS))
@@ -122,9 +123,9 @@ class RobotClock:
             return 0
         last = self._samples[-1]
         progress_ns = sample.stamp - last.stamp
-        if self._unconfirmed and progress_ns < 0:
-            return progress_ns
-        if progress_ns < -STEP_S * NANOSECONDS or self._unconfirmed:
+        if progress_ns < (0 if self._unconfirmed else -REORDERED_S * NANOSECONDS):
+            return progress_ns - (0 if self._simulated else sample.steady - last.steady)
+        if self._unconfirmed:
             return self._step(progress_ns, sample.steady - last.steady)
         ahead_ns = self._least_offset() - sample.offset
         return ahead_ns if ahead_ns > STEP_S * NANOSECONDS else 0

@@ -13,11 +13,12 @@ from dial_core.robot.embodiment import Embodiment
 class ControllerBank:
     """The emulated controllers of an embodiment, and their clock."""
 
-    def __init__(self, embodiment: Embodiment) -> None:
+    def __init__(self, embodiment: Embodiment, period_ns: int) -> None:
+        """`period_ns`: of the controllers' updates."""
         self._names = embodiment.joint_names
         place = {name: i for i, name in enumerate(self._names)}
         self._index = {c.name: np.array([place[name] for name in c.joints]) for c in embodiment.controllers}
-        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints))) for c in embodiment.controllers}
+        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints)), period_ns) for c in embodiment.controllers}
         self._lock = threading.Lock()
         self._now_ns = self._farthest_ns = 0  # the latter: that the clock showed before a reset
         self.accepted = self.rejected = self.outdated = 0

@@ -71,7 +71,7 @@ class MujocoRobotNode(DialNode):
             raise DialError(f"embodiment '{self._embodiment.name}' has no camera '{self.value('camera')}'; cameras: {', '.join(cameras)}")
         self._camera = cameras[self.value("camera")]
         self._names = list(self._embodiment.joint_names)
-        self._controllers = ControllerBank(self._embodiment)
+        self._controllers = ControllerBank(self._embodiment, SLICE_NS)
         self._closing, self._paused, self._playing = False, False, False
         self._now_ns, self._slices, self._task = 0, 0, self.value("task")
         made: Future = Future()

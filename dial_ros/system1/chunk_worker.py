@@ -10,7 +10,7 @@ from dial_core.control.arming import Arming, Input, State
 from dial_core.control.foresight_gate import Foresight, ForesightGate
 from dial_core.control.joint_limits import NotFiniteError, require_finite
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SpliceMissedError
+from dial_core.control.motion_plan import MotionStartingError, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.tracing import TraceRow
 from dial_ros.node.lifecycle import DialNode
@@ -93,6 +93,8 @@ class ChunkWorker:
             require_finite(chunk, f"chunk of the frame at {seen.stamp_ns / NANOSECONDS:.3f} s")
             with self._lock:
                 self._deliver(chunk, seen, foresight, epoch, row)
+        except MotionStartingError as error:
+            self._report.note(replace(row, text=str(error)))
         except SpliceMissedError as error:
             self._report.missed(replace(row, text=str(error)))
         except (NotFiniteError, ChunkTooLateError) as error:

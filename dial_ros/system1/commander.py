@@ -37,10 +37,6 @@ class Commander:
         """Splices a chunk into the motion and publishes it, see `MotionPlan.follow`; nothing is sent if that raises."""
         return self.plan.follow(chunk, stamp_ns, measured, self)
 
-    def hold(self) -> None:
-        """Decelerates what runs; before the first chunk there is nothing to stop. See `MotionPlan.hold`."""
-        self.plan.hold(self)
-
     def now_ns(self) -> int | None:
         """What the robot's clock shows [ns]; None while that is not known."""
         return self._robot_time.now_ns()

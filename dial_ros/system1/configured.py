@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rclpy.publisher import Publisher
 
+from dial_core.control.supervisor import MotionSupervisor
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.system1.commander import Commander
@@ -29,6 +30,7 @@ class Configured:
     robot_time: RobotTime
     limits: Limits
     commander: Commander
+    supervisor: MotionSupervisor
     senses: Senses
     status_out: Publisher
     connections: ExitStack

@@ -21,7 +21,7 @@ from dial_core.control.foresight_gate import ForesightContract, ForesightGate
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.motion_plan import MotionPlan
-from dial_core.control.robot_clock import Which
+from dial_core.control.supervisor import MotionSupervisor
 from dial_core.control.tracing import TraceRow, TraceWriter
 from dial_core.errors import DialError
 from dial_core.observation.readings import UnreadableMessageError, foresight_from_message
@@ -98,8 +98,9 @@ class System1Node(DialNode):
             self.require_sole_publishers(published=commands, subscribed=["foresight", "instruction"])
             for period_s, callback in ((0.05, self._supervise), (0.2, self._publish_status)):
                 connections.callback(self.destroy_timer, self.every(period_s, callback))
+            supervisor = MotionSupervisor(self._arming, plan, commander, robot_time.simulated, self._reset_buffers)
             self._configured = Configured(
-                session, embodiment, kinematics, robot_time, limits, commander, senses, status_out, connections.pop_all()
+                session, embodiment, kinematics, robot_time, limits, commander, supervisor, senses, status_out, connections.pop_all()
             )
 
     def listened(self) -> bool:
@@ -159,16 +160,14 @@ class System1Node(DialNode):
 
     def _carry_out(self, effect: Effect) -> None:
         """Carries out what the state machine asks for; the caller holds the lock."""
-        plan = self.parts.commander.plan
         if Effect.HOLD in effect:
-            self.parts.commander.hold()
             self.get_logger().warning(f"decelerating: {self._arming.reason}")
-        if Effect.FORGET_MOTION in effect:
-            plan.forget()
-        if Effect.RESET_BUFFERS in effect and self._chunks is not None:
+        self.parts.supervisor.carry_out(effect)
+
+    def _reset_buffers(self) -> None:
+        if self._chunks is not None:
             self._chunks.reset()
             self._gate.clear()
-            plan.drop_chunks()
             self.parts.senses.clear()
             self._report.clear_rates()
             self._foresight_refusal = ""
@@ -186,22 +185,13 @@ class System1Node(DialNode):
 
     def _follow_clocks(self) -> None:
         """Reacts to clock steps, and publishes a hold that is owed because the robot's clock was unknown."""
-        plan, robot_time, stepped = self.parts.commander.plan, self.parts.robot_time, False
         with self._lock:
-            for step in robot_time.take_steps():
-                stepped = True
-                restarted = step.which is Which.ROBOT and step.seconds < 0
-                if step.which is Which.ROBOT and not restarted and not robot_time.simulated:
-                    plan.shift(round(step.seconds * NANOSECONDS))
-                if step.followed:  # the own clock's step has disarmed before; an instruction given since is valid
-                    self._carry_out(Effect.FORGET_MOTION if restarted else Effect.NOTHING)
-                else:
-                    self.get_logger().warning(f"{step}: buffers reset, disarmed until a new instruction")
-                    self._carry_out(self._arming.clock_stepped(str(step), self.now_ns(), restarted))
-                    self._instruction = None
-            if plan.hold_owed:
-                self.parts.commander.hold()
-        if stepped:
+            steps = self.parts.robot_time.take_steps()
+            self.parts.supervisor.react(steps, self.now_ns())
+            if not all(step.followed for step in steps):
+                self._instruction = None
+        if steps:
+            self.get_logger().warning(f"{'; '.join(map(str, steps))}: buffers reset, disarmed until a new instruction")
             self._publish_status()
 
     # -- inputs (executor thread) --------------------------------------------------------------------------------

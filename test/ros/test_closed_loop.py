@@ -125,7 +125,7 @@ def test_a_reset_disarms_until_a_new_instruction(loop):
     assert response.success, response.message
     assert response.instruction
     loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "disarmed by the clock's jump")
-    assert "clock jumped back" in loop.system1.reason
+    assert "clock stepped back" in loop.system1.reason
     loop.until(lambda: loop.system2.state == System2Status.STATE_IDLE, "System-2 forgot the instruction")
     loop.trajectories.clear()
     start_ns = to_ns(loop.joints.header.stamp)

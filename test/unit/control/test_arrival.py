@@ -26,7 +26,7 @@ class World:
     """A controller of all joints that plays on while System-1 thinks, and a transport that takes its time."""
 
     def __init__(self, transport_ms, preparing_ms=lambda: 12):
-        self.arm = JointTrajectoryController(Controller(name="arm", joints=GR1.joint_names), GR1.home_position)
+        self.arm = JointTrajectoryController(Controller(name="arm", joints=GR1.joint_names), GR1.home_position, PERIOD_NS)
         self.transport_ms, self.preparing_ms = transport_ms, preparing_ms
         self.time_ns, self.sent, self.published = 1000 * MS, [], 0
         self.stamps_ns, self.set_points = [], []
@@ -134,6 +134,7 @@ def test_a_chunk_that_was_missed_leaves_plan_and_strategy_as_they_were():
     world = World(10)
     plan, rng = MotionPlan(GR1.joint_slice, 0.05, GUARD, SPLICE_LEAD_S, "rtc"), np.random.default_rng(0)
     plan.follow(restless(rng, 1.0), world.time_ns, GR1.home_position, world)
+    world.go_on(1150 * MS)
     next_ns = 1150 * MS
     before, committed, durations = plan.running, plan.committed(next_ns), iter([50, 100, 150])
     world.preparing_ms = lambda: next(durations)

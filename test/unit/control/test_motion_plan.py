@@ -5,7 +5,7 @@ import pytest
 
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import Longest, MotionPlan
+from dial_core.control.motion_plan import SOFT_START_S, Longest, MotionPlan, MotionStartingError, SpliceMissedError
 from dial_core.control.overlap import STRATEGIES
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.robot.embodiment import load_embodiment
@@ -105,6 +105,7 @@ def test_one_step_is_reckoned_with_before_the_first_chunk_and_only_sent_chunks_c
 
 def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_time():
     moving, rng = plan(), np.random.default_rng(0)
+    moving.follow(wandering(rng, 0.5), ns(0.5), EMBODIMENT.home_position, At(0.6))
     assert moving.takes_over_ns(ns(1.0)) == ns(1.02)
     sent = moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1, preparing_s=0.03))
     assert (sent.sent_ns, sent.takes_over_ns) == (ns(1.16), ns(1.18)), "the first attempt did not know how long it takes"
@@ -114,6 +115,64 @@ def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_ti
     assert sent.takes_over_ns == ns(1.30)
     for moment in (1.26, 1.28, 1.299):
         np.testing.assert_allclose(moving.running.sample(ns(moment))[0], before.sample(ns(moment))[0], atol=1e-6)
+
+
+def test_from_the_measured_joints_the_first_point_lies_ahead_and_controllers_come_to_it_from_where_they_stand():
+    moving, rng, sent = plan(), np.random.default_rng(0), []
+    outlet = At(1.1)
+    outlet.prepare = lambda motion: lambda: sent.append(motion)
+    measured = EMBODIMENT.home_position + 0.02  # the servos' error: the controllers stand at home
+    takes_over_ns = moving.follow(wandering(rng, 1.0), ns(1.0), measured, outlet).takes_over_ns
+    assert takes_over_ns == ns(1.12 + SOFT_START_S)
+    assert sent[0].offset_s(takes_over_ns) == pytest.approx(sent[0].times_s[0])
+    np.testing.assert_allclose(sent[0].positions[0], measured)
+    assert (sent[0].velocities[0] == 0).all()
+    outlet.time_s = 1.15
+    with pytest.raises(MotionStartingError):
+        moving.follow(wandering(rng, 1.05), ns(1.05), measured, outlet)
+    held = moving.hold(outlet)
+    assert len(sent) == 2
+    np.testing.assert_allclose(held.positions, np.broadcast_to(measured, held.positions.shape))
+
+
+def test_a_motion_resumes_where_it_was_commanded_to_unless_somebody_moved_the_robot():
+    moving, rng = plan(), np.random.default_rng(0)
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
+    rest = moving.hold(At(1.4)).positions[-1]
+    moving.drop_chunks()
+    measured = rest + 0.03
+    measured[5] += 0.4
+    moving.follow(wandering(rng, 9.0), ns(9.0), measured, At(9.1))
+    start = moving.running.sample(ns(9.1))[0]
+    assert start[5] == pytest.approx(measured[5])
+    np.testing.assert_allclose(np.delete(start, 5), np.delete(rest, 5))
+
+
+def test_while_the_clock_is_unknown_no_chunk_is_sent_and_a_hold_is_owed():
+    moving, rng = plan(), np.random.default_rng(0)
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
+    unknown = At(0.0)
+    unknown.now_ns = lambda: None
+    with pytest.raises(SpliceMissedError, match="a clock has stepped"):
+        moving.follow(wandering(rng, 1.15), ns(1.15), EMBODIMENT.home_position, unknown)
+    assert moving.hold(unknown) is None
+    assert moving.hold_owed
+    assert moving.hold(At(1.5)) is moving.running
+    assert not moving.hold_owed
+
+
+def test_an_observation_ahead_of_the_robots_clock_never_becomes_a_trajectory():
+    moving, rng = plan(), np.random.default_rng(0)
+    with pytest.raises(SpliceMissedError, match=r"stamped 0\.30 s ahead of the robot's clock"):
+        moving.follow(wandering(rng, 1.4), ns(1.4), EMBODIMENT.home_position, At(1.1))
+
+
+def test_when_the_robots_clock_is_set_the_commanded_motion_moves_along():
+    moving, rng = plan(), np.random.default_rng(0)
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
+    before = moving.running.sample(ns(1.4))
+    moving.shift(ns(10.0))
+    np.testing.assert_allclose(moving.running.sample(ns(11.4)), before)
 
 
 def test_committed_steps_are_counted_by_what_was_consumed_between_the_stamps():

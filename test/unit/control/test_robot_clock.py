@@ -1,7 +1,7 @@
 """The robot's clock as System-1 sees it: steps of either clock are found, and no time is named that the robot has not reached."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dial_core.control.motion import NANOSECONDS
@@ -84,11 +84,19 @@ def test_a_step_of_the_robots_clock_alone_shows_in_the_next_joint_state(step_s, 
     assert clocks.robot - 10 * MS <= clocks.seen <= clocks.robot
 
 
+def test_the_first_tick_of_a_simulated_clock_is_no_step():
+    clock = RobotClock(simulated=True)
+    clock.robot_ns(0, 1 * S)
+    assert clock.robot_ns(300 * S, 1 * S + MS) == 300 * S
+    assert clock.take_steps() == []
+
+
 def test_a_late_joint_state_is_no_step_and_neither_is_a_stream_that_comes_back():
     clocks = Clocks()
     clocks.run(2.0, joint_states=False)
     clocks.run(0.5)
-    late_ns = clocks.robot - 400 * MS
+    clocks.run(0.4, joint_states=False)
+    late_ns = clocks.robot - 390 * MS
     clocks.clock.note_joint_state(late_ns, clocks.own, clocks.steady)
     clocks.run(0.5)
     assert clocks.clock.take_steps() == []
@@ -119,6 +127,8 @@ ACTS = st.lists(
 )
 
 
+@settings(deadline=None)
+@example([("silence", 1.0), ("robot", -0.75)], False)
 @given(ACTS, st.booleans())
 def test_whatever_steps_a_time_that_is_named_after_joint_states_have_arrived_was_reached_by_the_robot(acts, simulated):
     clocks = Clocks(simulated)

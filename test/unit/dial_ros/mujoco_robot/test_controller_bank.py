@@ -16,7 +16,7 @@ ARM = "right_arm_controller"
 
 
 def bank():
-    made = ControllerBank(EMBODIMENT)
+    made = ControllerBank(EMBODIMENT, 10_000_000)
     made.hold(HOME, 0)
     return made
 

@@ -1,0 +1,45 @@
+"""Arming, commanded motion and clocks together: carries out what the state machine asks for, and reacts to clock steps.
+
+Pure, so that the node and the tests of whole sequences of events run the same code.
+"""
+
+from collections.abc import Callable, Sequence
+
+from dial_core.control.arming import Arming, Effect
+from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion_plan import MotionPlan, Outlet
+from dial_core.control.robot_clock import Step, Which
+
+
+class MotionSupervisor:
+    """Couples one Arming to one MotionPlan. Callers keep to one thread at a time."""
+
+    def __init__(self, arming: Arming, plan: MotionPlan, outlet: Outlet, simulated: bool, reset_buffers: Callable[[], None]) -> None:
+        """`simulated`: the robot's time is a simulator's, with which its controllers step; `reset_buffers` drops what was received."""
+        self.arming, self.plan = arming, plan
+        self._outlet, self._simulated, self._reset_buffers = outlet, simulated, reset_buffers
+
+    def carry_out(self, effect: Effect) -> None:
+        """Carries out the effects of an event."""
+        if Effect.HOLD in effect:
+            self.plan.hold(self._outlet)
+        if Effect.FORGET_MOTION in effect:
+            self.plan.forget()
+        if Effect.RESET_BUFFERS in effect:
+            self.plan.drop_chunks()
+            self._reset_buffers()
+
+    def react(self, steps: Sequence[Step], now_ns: int) -> None:
+        """Reacts to clock steps, and publishes a hold that was owed while the robot's clock was unknown."""
+        for step in steps:
+            restarted = step.which is Which.ROBOT and step.seconds < 0
+            if step.which is Which.ROBOT and not restarted and not self._simulated:
+                # On the system's time a controller counts periods: what it plays is not moved by the step, only its dates are.
+                self.plan.shift(round(step.seconds * NANOSECONDS))
+            if not step.followed:
+                self.carry_out(self.arming.clock_stepped(str(step), now_ns, restarted))
+            elif restarted:
+                # The own clock's step has disarmed before; an instruction given since is valid.
+                self.carry_out(Effect.FORGET_MOTION)
+        if self.plan.hold_owed:
+            self.plan.hold(self._outlet)
