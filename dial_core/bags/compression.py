@@ -22,7 +22,7 @@ def decompressed(path: Path) -> Path:
 
     Raises:
         BagError: it cannot be decompressed.
-        DiskFullError: the temporary folder's disk is full (`TMPDIR` names another one).
+        DiskFullError: the disk of the temporary folder (`TMPDIR`) is full.
     """
     stat = path.stat()
     key = (str(path.absolute()), stat.st_size, stat.st_mtime_ns)

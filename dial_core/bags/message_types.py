@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ class MessageTypes:
         self.unknown: dict[str, str] = {}
         self._own = Typestore()
         for topic in topics:
-            if topic.definition and topic.type not in self._own.fielddefs:
+            if topic.definition and _as_message(topic.type) not in self._own.fielddefs:
                 self._register(topic)
 
     def decode(self, kind: str, data: bytes) -> Any:
@@ -37,6 +38,7 @@ class MessageTypes:
         Raises:
             BagError: the type is not known, or the bytes do not fit it.
         """
+        kind = _as_message(kind)
         store = self._own if kind in self._own.fielddefs else self._known
         if kind not in store.fielddefs:
             why = self.unknown.get(kind, "its definition is neither in the bag nor known")
@@ -59,13 +61,17 @@ class MessageTypes:
         return get_typestore(Stores.ROS2_JAZZY)
 
     def _register(self, topic: Topic) -> None:
+        kind = _as_message(topic.type)
         try:
             parse = topic.schema_encoding == "ros2idl" or topic.definition.startswith("=" * 80 + "\nIDL: ")
-            found = get_types_from_idl(topic.definition) if parse else get_types_from_msg(topic.definition, topic.type)
+            found = get_types_from_idl(topic.definition) if parse else get_types_from_msg(_as_message(topic.definition), kind)
             self._own.register({name: fields for name, fields in found.items() if name not in self._own.fielddefs})
-            self._own.get_msgdef(topic.type)
+            self._own.get_msgdef(kind)
         except Exception as error:  # a definition from outside, in a language that its parser knows in part
-            self.unknown[topic.type] = (
-                f"its definition cannot be used: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-            )
-            self._own.fielddefs.pop(topic.type, None)
+            self.unknown[kind] = f"its definition cannot be used: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+            self._own.fielddefs.pop(kind, None)
+
+
+def _as_message(text: str) -> str:
+    """Names of the parts of actions and services, as if they were messages: the parsers know no others."""
+    return re.sub(r"\b(\w+)/(?:action|srv)/(\w+)", r"\1/msg/\2", text)

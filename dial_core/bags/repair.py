@@ -67,7 +67,7 @@ def repair(folder: Path) -> Repair:
         return Repair(sum(bag.counts.values()), "whole already, left alone")
     if bag.whole and (messages := _describe(bag)) is not None:
         return Repair(messages, "metadata.yaml written")
-    require_free(folder, sum(path.stat().st_size for path in bag.files), "repairing it")
+    require_free(folder, sum(path.stat().st_size for path in bag.files), f"repairing {folder.name}")
     _rewrite(bag, work)
     return _take_over(folder, tuple(bag.damage))
 

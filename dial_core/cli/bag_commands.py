@@ -30,6 +30,8 @@ def convert_bag(
     ] = 0.8,
     instruction: Annotated[str, typer.Option(help="For bags that carry none.")] = "",
     failures: Annotated[bool, typer.Option(help="Take in episodes that the operator called failures.")] = False,
+    mapping: Annotated[str, typer.Option(help="Topics and joints named otherwise: by name in config/bags/, or a path.")] = "",
+    controllers: Annotated[str, typer.Option(help="The robot's ros2_control YAML: which commands its controllers accept.")] = "",
     workers: Workers = 2,
 ) -> None:
     """Convert rosbag2 folders (`dial record`, `ros2 bag record`) into a LeRobot v3 dataset.
@@ -41,6 +43,7 @@ def convert_bag(
     """
     from dial_core.errors import DialError
     from dial_core.importers.bag.conversion import BagConversion, convert_bags
+    from dial_core.importers.bag.mapping import load_bag_mapping
     from dial_core.importers.bag.resampling import Resampling
 
     if len(sources) < 2:
@@ -51,7 +54,8 @@ def convert_bag(
     *bags, out = sources
     named = tuple(name.strip() for name in cameras.split(",") if name.strip())
     resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s, tail_s=tail_s)
-    report = convert_bags(bags, out, BagConversion(embodiment, named, instruction, failures, resampling), workers)
+    settings = BagConversion(embodiment, named, instruction, failures, resampling, load_bag_mapping(mapping, controllers))
+    report = convert_bags(bags, out, settings, workers)
     print_import(report, out, "bags")
 
 

@@ -23,10 +23,8 @@ def print_import(report: ImportReport, out: Path, things: str) -> None:
     `things`: what a job is, in the plural.
     """
     lines = [f"[yellow]left out[/] {names}: {text}" for names, text in _grouped(report.left_out).items()]
-    lines += [
-        f"[yellow]in part[/] {names}: {text}"
-        for names, text in _grouped({name: "; ".join(texts) for name, texts in report.rejected.items()}).items()
-    ]
+    for title, found in (("in part", report.rejected), ("note", report.remarks)):
+        lines += [f"[yellow]{title}[/] {names}: {text}" for names, text in _grouped({n: "; ".join(t) for n, t in found.items()}).items()]
     for line in lines[:SHOWN]:
         console.print(line, highlight=False, soft_wrap=True)
     if len(lines) > SHOWN:

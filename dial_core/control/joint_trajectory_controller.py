@@ -6,11 +6,12 @@ accepted message hard-replaces what runs. Its oddities are kept, since a robot h
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
+from dial_core.config import Config
 from dial_core.control.motion import NANOSECONDS, cubic, to_ns
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Controller
@@ -19,7 +20,14 @@ AT_REST = float(np.finfo(np.float32).eps)  # largest last velocity [rad/s] that 
 
 
 class TrajectoryRejectedError(DialError):
-    """The controller ignores a trajectory; the message says which rule it broke."""
+    """The controller ignores a trajectory; the message says which rule it broke.
+
+    `rule`: the same without names and numbers, by which rejections are counted.
+    """
+
+    def __init__(self, message: str, rule: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule or message
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,24 @@ class _Point(NamedTuple):
     acceleration: np.ndarray | None
 
 
+class ControllerRules(Config):
+    """Parameters of a joint_trajectory_controller that decide what it accepts, by their names there; defaults as in Jazzy.
+
+    Attributes:
+        allow_partial_joints_goal: a trajectory may leave joints out; they stay where they are commanded.
+        allow_nonzero_velocity_at_trajectory_end: the last point may move (MoveIt Servo; the default before Iron).
+        interpolation_method: `splines`, or `none`: each point is the command from its time on.
+    """
+
+    allow_partial_joints_goal: bool = False
+    allow_nonzero_velocity_at_trajectory_end: bool = False
+    interpolation_method: Literal["splines", "none"] = "splines"
+
+
+DEFAULT_RULES = ControllerRules()
+PERMISSIVE_RULES = ControllerRules(allow_partial_joints_goal=True, allow_nonzero_velocity_at_trajectory_end=True)
+
+
 class JointTrajectoryController:
     """One controller: holds a position until a trajectory is accepted, plays it, then holds its last point.
 
@@ -72,9 +98,9 @@ class JointTrajectoryController:
     `sample(t)` shows first in the command for t + period.
     """
 
-    def __init__(self, controller: Controller, position: np.ndarray, period_ns: int = 0) -> None:
+    def __init__(self, controller: Controller, position: np.ndarray, period_ns: int = 0, rules: ControllerRules = DEFAULT_RULES) -> None:
         """`period_ns`: of the updates; 0: not known, and updated whenever it is sampled."""
-        self.name = controller.name
+        self.name, self.rules = controller.name, rules
         self._joints, self._period_ns = controller.joints, period_ns
         self._order_buffer = np.zeros(len(controller.joints))
         self.hold(position)
@@ -99,6 +125,7 @@ class JointTrajectoryController:
             TrajectoryRejectedError: a rule is broken; what runs continues.
         """
         self._validate(request, now_ns)
+        request = self._filled_up(request)
         self.origin_ns = request.stamp_ns or now_ns
         columns = [self._joints.index(name) for name in request.joint_names]
         rows = zip(
@@ -124,14 +151,32 @@ class JointTrajectoryController:
 
     def _at(self, now_ns: int) -> _Point:
         if now_ns < self._points[0].time_ns:
-            return _between(self._before, self._points[0], now_ns)
+            return self._before if self.rules.interpolation_method == "none" else _between(self._before, self._points[0], now_ns)
         while len(self._points) > 1 and self._points[1].time_ns <= now_ns:
             del self._points[0]
-        if len(self._points) > 1:
+        if len(self._points) > 1 and self.rules.interpolation_method == "splines":
             return _between(self._points[0], self._points[1], now_ns)
         last, still = self._points[0], np.zeros(len(self._joints))
         velocity, acceleration = (still if values is None else values for values in last[2:])
         return _Point(now_ns, last.position, velocity, acceleration)
+
+    def _filled_up(self, request: TrajectoryRequest) -> TrajectoryRequest:
+        """A partial goal with the joints that it leaves out, at rest where they are commanded."""
+        missing = [j for j, name in enumerate(self._joints) if name not in request.joint_names]
+        if len(request.joint_names) == len(self._joints) or not missing:
+            return request
+        rest, still = tuple(self._commanded.position[missing].tolist()), (0.0,) * len(missing)
+
+        def filled(rows: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+            return tuple((*row, *still) if row else row for row in rows)
+
+        return replace(
+            request,
+            joint_names=(*request.joint_names, *(self._joints[j] for j in missing)),
+            positions=tuple((*row, *rest) for row in request.positions),
+            velocities=filled(request.velocities),
+            accelerations=filled(request.accelerations),
+        )
 
     def _in_own_order(self, values: Sequence[float], columns: list[int]) -> np.ndarray | None:
         """A row in the controller's order. As the original, a joint that is not named keeps what the row before left there."""
@@ -142,16 +187,19 @@ class JointTrajectoryController:
 
     def _validate(self, request: TrajectoryRequest, now_ns: int) -> None:
         # A joint named twice and a first point before the origin pass, as the original.
-        if len(request.joint_names) != len(self._joints) or not set(request.joint_names) <= set(self._joints):
+        partial = self.rules.allow_partial_joints_goal and 0 < len(request.joint_names) < len(self._joints)
+        if not (partial or len(request.joint_names) == len(self._joints)) or not set(request.joint_names) <= set(self._joints):
             wrong = sorted(set(request.joint_names) ^ set(self._joints)) or ["a joint named twice"]
-            self._reject(f"joints do not match the controller's: {', '.join(wrong)}")
+            self._reject(f"joints do not match the controller's: {', '.join(wrong)}", "joints do not match the controller's")
         if not request.times_ns:
             self._reject("empty trajectory received")
-        if request.velocities and any(abs(v) > AT_REST for v in request.velocities[-1]):
+        ends = request.velocities[-1] if request.velocities else ()
+        if not self.rules.allow_nonzero_velocity_at_trajectory_end and any(abs(v) > AT_REST for v in ends):
             self._reject("velocity of the last trajectory point is not zero")
         end_ns = request.stamp_ns + request.times_ns[-1]
         if request.stamp_ns and end_ns < now_ns:
-            self._reject(f"its last point lies {(now_ns - end_ns) / NANOSECONDS:.3f} s in the past")
+            late_s = (now_ns - end_ns) / NANOSECONDS
+            self._reject(f"its last point lies {late_s:.3f} s in the past", "its last point lies in the past")
         for earlier, later in zip(request.times_ns, request.times_ns[1:], strict=False):
             if later <= earlier:
                 self._reject(f"times between points must increase: {later / NANOSECONDS} s after {earlier / NANOSECONDS} s")
@@ -168,8 +216,8 @@ class JointTrajectoryController:
         if any(request.efforts):
             self._reject("efforts are not supported")
 
-    def _reject(self, why: str) -> None:
-        raise TrajectoryRejectedError(f"{self.name} rejects the trajectory: {why}")
+    def _reject(self, why: str, rule: str = "") -> None:
+        raise TrajectoryRejectedError(f"{self.name} rejects the trajectory: {why}", rule or why)
 
 
 def _between(start: _Point, end: _Point, now_ns: int) -> _Point:

@@ -65,6 +65,7 @@ class JobReport:
         episodes: file names of its episodes; without any, `reason` says why.
         excluded: it was left out on purpose (an operator's failure), not because it could not be read.
         rejected: what of it was not used though it gave episodes, a sentence each.
+        remarks: what a user should know of how it was understood, a sentence each.
         source_sizes: of the images that its frames were made from, by camera.
         details: the importer's own findings, JSON values.
     """
@@ -74,6 +75,7 @@ class JobReport:
     reason: str = ""
     excluded: bool = False
     rejected: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
     source_sizes: dict[str, Size] = field(default_factory=dict)
     details: dict = field(default_factory=dict)
 
@@ -118,6 +120,11 @@ class ImportReport:
         """What was not used of the jobs that gave episodes, by name."""
         return {job.name: job.rejected for job in self.jobs if job.episodes and job.rejected}
 
+    @property
+    def remarks(self) -> dict[str, list[str]]:
+        """What is worth knowing of the jobs that gave episodes, by name."""
+        return {job.name: job.remarks for job in self.jobs if job.episodes and job.remarks}
+
 
 Work = Callable[[ImportJob], JobReport]
 
@@ -159,6 +166,7 @@ def import_jobs(
     reports = _run(work, jobs, workers)
     paths = [folder / name for report in reports for name in report.episodes]
     if not paths:
+        shutil.rmtree(folder)  # nothing to resume: the next call may have other settings
         raise DialError("not one episode could be converted:\n" + _reasons(reports))
     require_free(out.parent, sum(path.stat().st_size for path in paths), f"packing {len(paths)} episodes into {out.name}")
     shapes = {view.name: (view.height, view.width) for view in views}
@@ -166,8 +174,14 @@ def import_jobs(
     with disk_errors(out.parent, f"the dataset {out.name}"):
         write_dataset(out, paths, robot, shapes.pop(first), shapes, _stored_views(views, reports))
         result = ImportReport(tuple(reports))
-        note = {**fingerprint, "converted": result.converted, "left_out": result.left_out, "rejected": result.rejected}
-        (out / "meta/conversion.json").write_text(json.dumps(note, indent=2) + "\n")
+        note = {
+            **fingerprint,
+            "converted": result.converted,
+            "left_out": result.left_out,
+            "rejected": result.rejected,
+            "remarks": result.remarks,
+        }
+        write_json(out / "meta/conversion.json", note)
         finish(folder, reports)
     shutil.rmtree(folder)
     return result

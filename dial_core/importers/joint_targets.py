@@ -11,7 +11,8 @@ from dial_core.bags.storage import storage_files
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.importers.bag.resampling import Resampling, resample
-from dial_core.importers.bag.timeline import find_streams, read_timeline
+from dial_core.importers.bag.streams import find_streams
+from dial_core.importers.bag.timeline import read_timeline
 from dial_core.robot.embodiment import load_embodiment
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
-from dial_core.observation.encodings import ENCODINGS, to_rgb
+from dial_core.observation.encodings import DEPTHS, ENCODINGS, VIDEOS, Encoding, to_rgb
 
 JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
 LONGEST_ID = 100  # [characters] of an instruction's id; a uuid has 36
@@ -103,13 +103,15 @@ def require_readable_image(message: Any, size: tuple[int, int] | None = None) ->
     if hasattr(message, "format"):  # a CompressedImage
         if not len(message.data):
             raise UnreadableMessageError(f"compressed image '{message.format}' is empty; check the camera driver")
+        _require_colours(message)
         return
     _require_size(message.height, message.width, size)
     encoding = ENCODINGS.get(message.encoding)
     if encoding is None:
-        raise UnreadableMessageError(f"image encoding '{message.encoding}' has no colours; use one of: {', '.join(ENCODINGS)}")
-    smallest = message.width * encoding.channels * np.dtype(encoding.element).itemsize
-    if message.step < smallest or len(message.data) < message.height * message.step:
+        what = "is that of a depth image" if message.encoding.lower() in DEPTHS else "has no colours"
+        raise UnreadableMessageError(f"image encoding '{message.encoding}' {what}; use one of: {', '.join(ENCODINGS)}")
+    smallest = encoding.smallest_step(message.width)
+    if message.step < smallest or len(message.data) < int(message.height * encoding.rows) * message.step:
         raise UnreadableMessageError(
             f"image of {message.height}x{message.width} {message.encoding} with step {message.step} holds {len(message.data)} bytes, "
             f"too few; check the camera driver"
@@ -127,8 +129,10 @@ def image_from_message(message: Any, size: tuple[int, int] | None = None) -> np.
         pixels = _decompressed(message)
         _require_size(pixels.shape[0], pixels.shape[1], size)
         return pixels
-    rows = np.frombuffer(message.data, dtype=np.uint8, count=message.height * message.step).reshape(message.height, message.step)
-    return to_rgb(rows, message.width, ENCODINGS[message.encoding], bool(message.is_bigendian))
+    encoding = ENCODINGS[message.encoding]
+    height = int(message.height * encoding.rows)
+    rows = np.frombuffer(message.data, dtype=np.uint8, count=height * message.step).reshape(height, message.step)
+    return _rgb(rows, message.width, encoding, bool(message.is_bigendian))
 
 
 def _require_size(height: int, width: int, size: tuple[int, int] | None) -> None:
@@ -138,15 +142,48 @@ def _require_size(height: int, width: int, size: tuple[int, int] | None) -> None
         )
 
 
+def _rgb(rows: np.ndarray, width: int, encoding: Encoding, big_endian: bool = False) -> np.ndarray:
+    try:
+        return to_rgb(rows, width, encoding, big_endian)
+    except ValueError as error:
+        raise UnreadableMessageError(f"image cannot be converted: {error}") from error
+
+
+def _formats(message: Any) -> tuple[str, str]:
+    """Of a CompressedImage's `format`: the encoding of the original, and how it was compressed ("jpeg compressed bgr8"); lower case."""
+    original, separator, compressed = message.format.lower().partition(";")
+    return (original.strip(), compressed.strip()) if separator else ("", original.strip())
+
+
+def _require_colours(message: Any) -> None:
+    """Raises UnreadableMessageError for a CompressedImage that holds depth or a video stream."""
+    original, compressed = _formats(message)
+    data = bytes(message.data[:26])
+    grey16 = data[:8] == b"\x89PNG\r\n\x1a\n" and data[24:26] == b"\x10\x00"  # a PNG's bit depth and colour type
+    if original in DEPTHS or "compresseddepth" in compressed or (grey16 and original not in ENCODINGS):
+        raise UnreadableMessageError(f"compressed image '{message.format}' is a depth image; name the topic of the colours")
+    if original in VIDEOS or compressed.split(" ")[0] in VIDEOS:
+        raise UnreadableMessageError(f"compressed image '{message.format}' is part of a video stream; record jpeg, png or raw images")
+
+
 def _decompressed(message: Any) -> np.ndarray:
+    """Pixels (H, W, 3) uint8 RGB of a CompressedImage, as image_transport's subscriber reads its `format`."""
     import cv2
 
-    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), cv2.IMREAD_COLOR)
+    original, compressed = _formats(message)
+    mosaic = ENCODINGS.get(original) if original.startswith("bayer_") else None
+    how = cv2.IMREAD_UNCHANGED if mosaic else cv2.IMREAD_COLOR
+    decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), how)
     if decoded is None:
         raise UnreadableMessageError(
             f"compressed image '{message.format}' of {len(message.data)} bytes cannot be decoded; is it jpeg or png?"
         )
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+    if mosaic and decoded.ndim == 2:
+        rows = np.ascontiguousarray(decoded).view(np.uint8).reshape(len(decoded), -1)
+        return _rgb(rows, decoded.shape[1], mosaic._replace(element=f"u{decoded.itemsize}"))
+    if mosaic:  # its driver took the mosaic apart before it compressed
+        decoded = decoded[..., :3] if decoded.dtype == np.uint8 else (decoded[..., :3] // 257).astype(np.uint8)
+    return decoded if "compressed rgb" in compressed else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
 def foresight_from_message(message: Any) -> Foresight:

@@ -19,9 +19,10 @@ from dial_core.bags.reader import Bag
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS
-from dial_core.importers.bag.conversion import Film
-from dial_core.importers.bag.resampling import commanded
-from dial_core.importers.bag.timeline import Sighting, Timeline, find_streams, read_timeline
+from dial_core.importers.bag.commanded import commanded
+from dial_core.importers.bag.film import Film
+from dial_core.importers.bag.streams import find_streams
+from dial_core.importers.bag.timeline import Sighting, Timeline, read_timeline
 from dial_core.inference.policy_loop import PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session
 from dial_core.observation.camera_view import fit_view
@@ -160,7 +161,7 @@ def _commanded_after(timeline: Timeline, embodiment: Embodiment, contract: Contr
     times = np.arange(first_ns, timeline.sightings[-1].stamp_ns + 1, fine_ns)
     stamps = np.array([sighting.stamp_ns for sighting in timeline.sightings])
     measured = np.stack([timeline.sightings[i].joints for i in np.searchsorted(stamps, times, side="right") - 1])
-    targets, _, _ = commanded(timeline.commands, times[1:], measured, embodiment)
+    targets = commanded(timeline.commands, times[1:], measured, embodiment).targets
 
     def after(sighting: Sighting) -> np.ndarray | None:
         at = round((sighting.stamp_ns - first_ns) / fine_ns) + 10 * np.arange(1, contract.horizon + 1) - 1

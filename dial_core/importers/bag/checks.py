@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from dial_core.bags.reader import Bag
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.resampling import Resampled
-from dial_core.importers.bag.timeline import Streams, Timeline
+from dial_core.importers.bag.streams import Streams
+from dial_core.importers.bag.timeline import Timeline
 from dial_core.importers.engine import JobReport
 from dial_core.robot.embodiment import Embodiment
 
@@ -84,7 +86,7 @@ def examine(
         episodes=episodes,
         instruction=instruction,
         outcome=bag.facts.get("outcome", "unknown"),
-        duration_s=(max(s[-1] for s in stamps.values()) - min(s[0] for s in stamps.values())) / NANOSECONDS,
+        duration_s=(max(max(s) for s in stamps.values() if s) - min(min(s) for s in stamps.values() if s)) / NANOSECONDS,
         lengths_s=[len(piece) / embodiment.rate_hz for piece in resampled.pieces],
         rates_hz={topic: rate_hz(stamps[topic]) for topic in sorted(stamps)},
         gaps=resampled.gaps,
@@ -99,6 +101,36 @@ def examine(
         *_of_values(joints, targets, embodiment),
     ]
     return report
+
+
+def not_used(bag: Bag, timeline: Timeline, resampled: Resampled) -> list[str]:
+    """What of a converted bag is not in its episodes, a sentence each."""
+    found = [f"damaged: {text}" for text in bag.damage]
+    found += [f"{count} messages of {topic}: {why}" for (topic, why), count in timeline.left_out.most_common()]
+    if len(timeline.epochs) > 1:
+        found.append(f"the clock was set back {len(timeline.epochs) - 1} times: the recording is cut there")
+    rejected: Counter[tuple[str, str]] = Counter()
+    sent: Counter[str] = Counter()
+    for part in resampled.commanded:
+        sent.update(part.sent)
+        rejected.update({(name, rule): n for name, rules in part.rejected.items() for rule, n in rules.items()})
+    found += [f"{name} rejects {count} of {sent[name]} commands: {rule}" for (name, rule), count in rejected.items()]
+    return found + list(dict.fromkeys(resampled.dropped))
+
+
+def remarks_on(timeline: Timeline, resampled: Resampled) -> list[str]:
+    """How a bag was understood where that is not evident, a sentence each."""
+    found = [
+        f"the stamps of {topic} are zero: its times of receipt were used (System-1 refuses such messages on the robot)"
+        for topic in sorted(timeline.unstamped)
+    ]
+    judged = {name: why for part in resampled.commanded for name, why in part.judged.items()}
+    found += [
+        f"{name} moved as commanded although its default settings reject that ({why}): such commands were taken; "
+        "--controllers FILE names its settings"
+        for name, why in judged.items()
+    ]
+    return found
 
 
 def rate_hz(stamps: list[int]) -> float:
@@ -126,8 +158,8 @@ def _of_streams(
         found.append(f"frozen camera: {100 * repeated_share:.0f} % of the frames are, bit by bit, the one before")
     if timeline.incomplete:
         found.append(f"{timeline.incomplete} frames had no joints, or no frame of a further camera, of their moment")
-    if resampled.rejected_commands:
-        found.append(f"{resampled.rejected_commands} commands would have been rejected by the controllers (late, or against their rules)")
+    found += not_used(bag, timeline, resampled)
+    found += remarks_on(timeline, resampled)
     if resampled.uncommanded:
         found.append(f"no commands for {', '.join(resampled.uncommanded)}: their actions are the measured positions of the next step")
     if resampled.gaps:

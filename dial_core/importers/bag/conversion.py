@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +13,21 @@ from dial_core.bags.layout import METADATA_FILE
 from dial_core.bags.reader import Bag
 from dial_core.bags.storage import STORAGE_ENDINGS, recordings_in, storage_files
 from dial_core.datasets.episodes import StoredEpisode, store_episode
-from dial_core.datasets.video import encode
 from dial_core.errors import DialError
-from dial_core.importers.bag.checks import BagReport, examine
+from dial_core.importers.bag.checks import BagReport, examine, not_used, remarks_on
+from dial_core.importers.bag.film import Film, require_pictures
+from dial_core.importers.bag.mapping import BagMapping
 from dial_core.importers.bag.report_page import write_report
-from dial_core.importers.bag.resampling import Piece, Resampling, resample
-from dial_core.importers.bag.timeline import find_streams, read_timeline
+from dial_core.importers.bag.resampling import Resampled, Resampling, resample
+from dial_core.importers.bag.scene import scene_of
+from dial_core.importers.bag.streams import TEXTS, find_streams
+from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, work_folder
 from dial_core.observation.camera_view import CameraView
-from dial_core.observation.readings import image_from_message
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
+
+MOST_PASSES = 5  # over a bag in which pictures turn out to be undecodable
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class BagConversion:
         instruction: for bags that carry none.
         failures: whether episodes that the operator called failures are converted too.
         resampling: how they are brought to the control rate.
+        mapping: of topics and names that are not our own.
     """
 
     embodiment: str = "gr1"
@@ -43,6 +48,11 @@ class BagConversion:
     instruction: str = ""
     failures: bool = False
     resampling: Resampling = field(default_factory=Resampling)
+    mapping: BagMapping = field(default_factory=BagMapping)
+
+    def fingerprint(self) -> dict:
+        """As JSON values, for a conversion that is resumed."""
+        return {**asdict(replace(self, mapping=BagMapping())), "mapping": self.mapping.model_dump(mode="json")}
 
 
 def find_bags(sources: Sequence[Path]) -> list[Path]:
@@ -89,7 +99,7 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
         write_report(out / "report", [BagReport.of(report) for report in reports], thumbnails, embodiment)
 
     views = [CameraView(name=camera.name, height=camera.height, width=camera.width) for camera in cameras]
-    return import_jobs(convert_bag, jobs, out, embodiment, views, asdict(conversion), workers, finish)
+    return import_jobs(convert_bag, jobs, out, embodiment, views, conversion.fingerprint(), workers, finish)
 
 
 def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]:
@@ -102,7 +112,11 @@ def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]
 
 
 def convert_bag(job: ImportJob) -> JobReport:
-    """Converts one bag: its episodes as files in the job's folder."""
+    """Converts one bag: its episodes as files in the job's folder.
+
+    Raises:
+        DialError: nothing of it can be used; with the reason.
+    """
     conversion, bag = job.settings, Bag(Path(job.source))
     embodiment = load_embodiment(conversion.embodiment)
     recorded_with = bag.facts.get("embodiment", embodiment.name)
@@ -111,68 +125,68 @@ def convert_bag(job: ImportJob) -> JobReport:
     if bag.facts.get("outcome") == "failure" and not conversion.failures:
         return JobReport(job.name, reason="the operator called it a failure (--failures takes it in)", excluded=True)
     cameras = chosen_cameras(embodiment, conversion.cameras)
-    streams = find_streams(bag, embodiment, cameras)
-    timeline = read_timeline(bag, streams, embodiment)
-    instruction = bag.facts.get("instruction") or timeline.instruction or conversion.instruction
-    if not instruction:
-        raise DialError("it carries no instruction; give one for such bags: --instruction TEXT")
-    resampled = resample(timeline, embodiment, conversion.resampling)
+    streams = find_streams(bag, embodiment, cameras, conversion.mapping)
+    require_pictures(bag, streams.images, cameras)
+    bad: dict[str, set[int]] = {topic: set() for topic in streams.images}
+    for _ in range(MOST_PASSES):
+        timeline = read_timeline(bag, streams, embodiment, bad)
+        resampled = resample(timeline, embodiment, conversion.resampling, conversion.mapping.controllers)
+        texts = instructions_of(resampled, bag, conversion.instruction)
+        films = [Film(bag, topic, camera) for topic, camera in zip(streams.images, cameras, strict=True)]
+        stored, repeated = _store(job, bag, resampled, texts, films, cameras, embodiment)
+        if not any(film.bad for film in films):
+            break
+        for film in films:  # once more without them, so that no picture stands for another
+            bad[film.topic] |= film.bad
+    else:
+        raise DialError(f"too many pictures cannot be decoded: {', '.join(f'{len(n)} of {topic}' for topic, n in bad.items())}")
+    found = examine(job.source, stored, " / ".join(dict.fromkeys(texts)), bag, streams, timeline, resampled, embodiment, repeated)
+    return JobReport(
+        job.name, stored, rejected=not_used(bag, timeline, resampled), remarks=remarks_on(timeline, resampled), details=asdict(found)
+    )
+
+
+def instructions_of(resampled: Resampled, bag: Bag, otherwise: str) -> list[str]:
+    """The instruction of every piece: what the recorder noted; or, where it changed while recording, what the topic said then.
+
+    Raises:
+        DialError: there is none.
+    """
+    said = [piece.instruction for piece in resampled.pieces]
+    noted = bag.facts.get("instruction", "") if len(set(said)) == 1 else ""
+    texts = [noted or text or otherwise for text in said]
+    if not all(texts):
+        strings = [name for name, topic in bag.topics.items() if topic.type == TEXTS[0]]
+        hint = f", or name its topic with --mapping: {', '.join(strings)}" if strings else ""
+        raise DialError(f"it carries no instruction; give one for such bags: --instruction TEXT{hint}")
+    return texts
+
+
+def _store(
+    job: ImportJob,
+    bag: Bag,
+    resampled: Resampled,
+    texts: Sequence[str],
+    films: Sequence[Film],
+    cameras: Sequence[Camera],
+    embodiment: Embodiment,
+) -> tuple[list[str], int]:
+    """Stores the pieces as episodes; names of their files, and the number of steps with the picture of the step before."""
     kinematics = ForwardKinematics(embodiment)
     episodes, repeated = [], 0
-    films = [Film(bag, topic, camera) for topic, camera in zip(streams.images, cameras, strict=True)]
+    task, seed = scene_of(bag.facts)
     for number, piece in enumerate(resampled.pieces):
         videos = [film.encode(piece, place, embodiment.rate_hz) for place, film in enumerate(films)]
-        said = {key: bag.facts.get(key, "") for key in ("outcome", "note", "label")}
+        said = {key: bag.facts.get(key, "") for key in ("outcome", "note", "label")} | ({"task": task} if task else {})
         more = {camera.name: video for camera, video in zip(cameras[1:], videos[1:], strict=True)}
         facts = {"bag": job.name, "piece": number, **said}
-        stored = StoredEpisode(videos[0], *piece.vectors(kinematics), instruction, job.key, facts, more)
+        vectors = piece.vectors(kinematics)
+        stored = StoredEpisode(videos[0], *vectors, texts[number], job.key if seed is None else seed, facts, more)
         store_episode(job.episode(number), stored)
         np.save(_thumbnails(job.episode(number)), films[0].thumbnails)
         episodes.append(job.episode(number).name)
         repeated += films[0].repeated
-    found = examine(job.source, episodes, instruction, bag, streams, timeline, resampled, embodiment, repeated)
-    return JobReport(job.name, episodes, rejected=[f"damaged: {text}" for text in bag.damage], details=asdict(found))
-
-
-class Film:
-    """One camera's pictures of a bag, decoded in order and only where a step needs them.
-
-    Attributes:
-        thumbnails: the last piece's first, middle and last picture, (3, H, W, 3) uint8.
-        repeated: steps of the last piece whose picture is, bit by bit, the one of the message before.
-    """
-
-    def __init__(self, bag: Bag, topic: str, camera: Camera) -> None:
-        self._bag, self._topic, self._size = bag, topic, (camera.height, camera.width)
-        self._messages = enumerate(bag.messages([topic]))
-        self._number, self.repeated = -1, 0
-        self._pixels: np.ndarray = np.empty(0)
-        self.thumbnails: np.ndarray = np.empty(0)
-
-    def encode(self, piece: Piece, place: int, rate_hz: float) -> bytes:
-        """The piece's pictures as an mp4; `place`: of this camera in `piece.frames`. Pieces are taken in order."""
-        return encode(self._pictures([frames[place] for frames in piece.frames]), rate_hz)
-
-    def _pictures(self, numbers: list[int]) -> Iterator[np.ndarray]:
-        shown, self.repeated = [], 0
-        for step, number in enumerate(numbers):
-            if number != self._number:
-                before = self._pixels
-                self.repeated += int(np.array_equal(before, self.picture(number)))
-            if step in (0, len(numbers) // 2, len(numbers) - 1):
-                shown.append(self._pixels.copy())
-            yield self._pixels
-        self.thumbnails = np.stack(shown)
-
-    def picture(self, number: int) -> np.ndarray:
-        """The picture of message `number`, not before one asked for earlier: (H, W, 3) uint8."""
-        if number == self._number:
-            return self._pixels
-        for at, (_, _, data) in self._messages:
-            if at == number:
-                self._number, self._pixels = at, image_from_message(self._bag.decode(self._topic, data), self._size)
-                return self._pixels
-        raise DialError(f"picture {number} of {self._topic} was there and is gone; did the bag change meanwhile?")
+    return episodes, repeated
 
 
 def _key(bag: str) -> str:

@@ -1,16 +1,18 @@
-"""A timeline at the control rate: which frame, state and action stand at each step; idle ends cut, gaps told or cut out."""
+"""A timeline at the control rate: which frame, state and action stand at each step; idle ends cut, gaps reported or cut out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from dial_core.bags.layout import BagError
-from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError
+from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.control.motion import NANOSECONDS
-from dial_core.importers.bag.timeline import Command, Timeline
+from dial_core.importers.bag.commanded import Commanded, commanded
+from dial_core.importers.bag.timeline import Epoch, Timeline
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
@@ -41,18 +43,20 @@ class Resampling:
 
 @dataclass(frozen=True)
 class Piece:
-    """T control steps without a gap.
+    """T control steps without a gap, for one instruction.
 
     Attributes:
         frames: for each step, each camera's message number.
         joints, targets: (T, J) [rad], measured, and to be reached one step later.
         ages_s: (T,) how old the observation was at its step [s].
+        instruction: of the topic at that time; empty: the bag has none.
     """
 
     frames: list[tuple[int, ...]]
     joints: np.ndarray
     targets: np.ndarray
     ages_s: np.ndarray
+    instruction: str = ""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -62,96 +66,125 @@ class Piece:
         return np.stack([kinematics.state(row) for row in self.joints]), np.stack([kinematics.state(row) for row in self.targets])
 
 
-@dataclass(frozen=True)
+@dataclass
 class Resampled:
     """What a bag gave: its pieces, and what was noticed on the way.
 
     Attributes:
         gaps: when [s after the first observation] and how long [s].
         idle_s: cut from both ends [s].
-        rejected_commands: trajectories that a controller would have refused.
-        uncommanded: controllers that were never told anything; their actions are measured states.
+        commanded: what the commands asked for, by epoch.
+        dropped: parts that gave no episode, a sentence each.
     """
 
-    pieces: list[Piece]
-    gaps: list[tuple[float, float]]
-    idle_s: tuple[float, float]
-    rejected_commands: int
-    uncommanded: list[str]
+    pieces: list[Piece] = field(default_factory=list)
+    gaps: list[tuple[float, float]] = field(default_factory=list)
+    idle_s: tuple[float, float] = (0.0, 0.0)
+    commanded: list[Commanded] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+    @property
+    def uncommanded(self) -> list[str]:
+        """Controllers that were never told anything."""
+        silent = [set(part.uncommanded) for part in self.commanded]
+        return [name for name in self.commanded[0].uncommanded if all(name in each for each in silent)] if silent else []
 
 
-def resample(timeline: Timeline, embodiment: Embodiment, settings: Resampling) -> Resampled:
-    """Brings a timeline to `embodiment.rate_hz`. Raises BagError if nothing is left, with the reason."""
-    if not timeline.sightings:
-        raise BagError(f"no frame has joints of its moment ({timeline.incomplete} have not); are the clocks of camera and joints the same?")
-    period_ns = round(NANOSECONDS / embodiment.rate_hz)
-    stamps = np.array([sighting.stamp_ns for sighting in timeline.sightings])
-    ticks = np.arange(stamps[0], stamps[-1] + 1, period_ns)
-    chosen = np.searchsorted(stamps, ticks + int(JITTER_SHARE * period_ns), side="right") - 1
-    ages_s = np.maximum(ticks - stamps[chosen], 0) / NANOSECONDS
-    joints = np.stack([timeline.sightings[i].joints for i in chosen])
-    targets, rejected, silent = joints[1:], 0, list[str]()
-    if settings.actions == "commands":
-        targets, rejected, silent = commanded(timeline.commands, ticks[:-1] + period_ns, joints, embodiment)
-    count = len(ticks) - 1  # the last step's action lies beyond the bag
-    first, last = moving_span(targets, embodiment.rate_hz, settings)
-    whole = ages_s[:count] <= settings.max_gap_s
-    gaps = [((ticks[a] - ticks[0]) / NANOSECONDS, (b - a) / embodiment.rate_hz) for a, b in _runs(~whole)]
-    spans = _runs(whole) if settings.gaps == "drop" else [(0, count)]
-    pieces = []
-    for begin, end in ((max(a, first), min(b, last)) for a, b in spans):
-        if end - begin >= settings.min_length_s * embodiment.rate_hz:
-            frames = [timeline.sightings[i].frames for i in chosen[begin:end]]
-            pieces.append(Piece(frames, joints[begin:end], targets[begin:end], ages_s[begin:end]))
-    if not pieces:
-        longest = max((length for _, length in gaps), default=0.0)
-        raise BagError(f"no {settings.min_length_s} s of motion without a gap; {len(gaps)} gaps, the longest {longest:.2f} s")
-    return Resampled(pieces, gaps, (first / embodiment.rate_hz, (count - last) / embodiment.rate_hz), rejected, silent)
+def resample(
+    timeline: Timeline, embodiment: Embodiment, settings: Resampling, rules: Mapping[str, ControllerRules] | None = None
+) -> Resampled:
+    """Brings a timeline to `embodiment.rate_hz`. An episode ends at a gap, where the clock was set and where the instruction changes.
 
-
-def commanded(
-    commands: Sequence[Command], times_ns: np.ndarray, joints: np.ndarray, embodiment: Embodiment
-) -> tuple[np.ndarray, int, list[str]]:
-    """Where the controllers wanted the joints at each of `times_ns`: (T, J) [rad]; rejected commands; controllers never told.
-
-    The emulated controllers hear every command when it was known and interpolate as the real ones do. `joints`
-    (T + 1, J): measured; a controller stands at the first row until it is told something, and one that never is
-    takes the measured positions of the next step.
-    """
-    place = {name: i for i, name in enumerate(embodiment.joint_names)}
-    targets = joints[1:].copy()
-    rejected, silent = 0, []
-    for controller in embodiment.controllers:
-        own = [command for command in commands if command.controller == controller.name]
-        index = np.array([place[name] for name in controller.joints])
-        if not own:
-            silent.append(controller.name)
-            continue
-        emulated = JointTrajectoryController(controller, joints[0, index])
-        waiting = iter(own)
-        command = next(waiting, None)
-        for step, time_ns in enumerate(times_ns):
-            while command is not None and command.known_ns < time_ns:
-                emulated.sample(command.known_ns)
-                try:
-                    emulated.accept(command.request, command.known_ns)
-                except TrajectoryRejectedError:
-                    rejected += 1
-                command = next(waiting, None)
-            targets[step, index] = emulated.sample(int(time_ns))
-    return targets, rejected, silent
-
-
-def moving_span(targets: np.ndarray, rate_hz: float, settings: Resampling) -> tuple[int, int]:
-    """First step and the one after the last, of the motion in `targets` (T, J) [rad] and what is kept around it.
+    Args:
+        rules: of the controllers, where they are known.
 
     Raises:
-        BagError: nothing moves.
+        BagError: nothing is left, or the joints moved otherwise than commanded; with the reason.
     """
+    if not timeline.sightings:
+        reasons = "; ".join(f"{topic}: {why} ({count} times)" for (topic, why), count in timeline.left_out.most_common(3))
+        raise BagError(
+            f"no frame has joints of its moment ({timeline.incomplete} have not); are the clocks of camera and joints the same?"
+            + (f" Left out were {reasons}" if reasons else "")
+        )
+    found = Resampled()
+    for epoch in timeline.epochs:
+        if len(epoch.sightings) > 1:
+            _add_epoch(found, epoch, embodiment, settings, rules)
+    _require_agreement(found.commanded)
+    if not found.pieces:
+        longest = max((length for _, length in found.gaps), default=0.0)
+        gaps = f"; {len(found.gaps)} gaps, the longest {longest:.2f} s" if found.gaps else ""
+        raise BagError(f"no {settings.min_length_s} s of motion without a gap: {'; '.join(found.dropped) or 'it is too short'}{gaps}")
+    return found
+
+
+def _add_epoch(
+    found: Resampled, epoch: Epoch, embodiment: Embodiment, settings: Resampling, rules: Mapping[str, ControllerRules] | None
+) -> None:
+    """Adds the pieces of a part of the recording in which the clock ran forwards."""
+    period_ns = round(NANOSECONDS / embodiment.rate_hz)
+    stamps = np.array([sighting.stamp_ns for sighting in epoch.sightings])
+    ticks = np.arange(stamps[0], stamps[-1] + 1, period_ns)
+    if len(ticks) < 2:
+        return
+    chosen = np.searchsorted(stamps, ticks + int(JITTER_SHARE * period_ns), side="right") - 1
+    ages_s = np.maximum(ticks - stamps[chosen], 0) / NANOSECONDS
+    joints = np.stack([epoch.sightings[i].joints for i in chosen])
+    targets = joints[1:]
+    if settings.actions == "commands":
+        found.commanded.append(commanded(epoch.commands, ticks[:-1] + period_ns, joints, embodiment, rules))
+        targets = found.commanded[-1].targets
+    count = len(ticks) - 1  # the last step's action lies beyond the recording
+    whole = ages_s[:count] <= settings.max_gap_s
+    found.gaps += [((ticks[a] - ticks[0]) / NANOSECONDS, (b - a) / embodiment.rate_hz) for a, b in _runs(~whole)]
+    for begin, end, text in _by_instruction(epoch, chosen[:count]):
+        span = moving_span(targets[begin:end], embodiment.rate_hz, settings)
+        if span is None:
+            found.dropped.append(f"nothing moves faster than {settings.idle_rad_s} rad/s {f'during {text!r}' if text else 'in it'}")
+            continue
+        first, last = begin + span[0], begin + span[1]
+        found.idle_s = (found.idle_s[0] if found.pieces else first / embodiment.rate_hz, (count - last) / embodiment.rate_hz)
+        for a, b in _runs(whole) if settings.gaps == "drop" else [(0, count)]:
+            a, b = max(a, first), min(b, last)
+            if b - a >= max(settings.min_length_s * embodiment.rate_hz, 1):
+                frames = [epoch.sightings[i].frames for i in chosen[a:b]]
+                found.pieces.append(Piece(frames, joints[a:b], targets[a:b], ages_s[a:b], text))
+            elif b > a:
+                found.dropped.append(f"a part of {(b - a) / embodiment.rate_hz:.2f} s is shorter than {settings.min_length_s} s")
+
+
+def _by_instruction(epoch: Epoch, chosen: np.ndarray) -> list[tuple[int, int, str]]:
+    """First step, the one after the last, and instruction of each part with one; what comes before the first has the first's."""
+    changes: list[tuple[int, str]] = []
+    for sightings, text in epoch.instructions:
+        if text and (not changes or text != changes[-1][1]):
+            changes.append((sightings if changes else 0, text))
+    if not changes:
+        return [(0, len(chosen), "")]
+    begins = [int(np.searchsorted(chosen, number)) for number, _ in changes]
+    ends = [*begins[1:], len(chosen)]
+    return [(begin, end, text) for begin, end, (_, text) in zip(begins, ends, changes, strict=True) if end > begin]
+
+
+def _require_agreement(parts: Sequence[Commanded]) -> None:
+    for part in parts:
+        for name, share in part.contradicted.items():
+            rejected = part.rejected.get(name, Counter())
+            why = "; ".join(f"{rule} ({count} of {part.sent[name]} commands)" for rule, count in rejected.most_common(3))
+            raise BagError(
+                f"the joints of {name} moved otherwise than its commands say ({100 * share:.0f} % of their motion agrees)"
+                + (f"; by its settings it rejects: {why}" if why else "")
+                + ". Name its settings (--controllers FILE), its topic (--mapping FILE), or take the states as actions (--actions next)"
+            )
+
+
+def moving_span(targets: np.ndarray, rate_hz: float, settings: Resampling) -> tuple[int, int] | None:
+    """First step and the one after the last, of the motion in `targets` (T, J) [rad] and what is kept around it; None if nothing moves."""
     speeds = np.abs(np.diff(targets, axis=0)).max(axis=1, initial=0.0) * rate_hz
     moving = np.flatnonzero(speeds > settings.idle_rad_s)
     if not len(moving):
-        raise BagError(f"nothing moves faster than {settings.idle_rad_s} rad/s in it; was the robot driven, are the commands recorded?")
+        return None
     first = moving[0] - round(settings.lead_s * rate_hz)
     last = moving[-1] + 2 + round(settings.tail_s * rate_hz)
     return max(int(first), 0), min(int(last), len(targets))

@@ -1,16 +1,15 @@
 """One bag, read once: whole observations by stamp, commands by controller, and when everything arrived. No pixels yet.
 
 Observations are formed as the live System-1 forms them (dial_core.observation.readings): a frame of the first camera with
-the joints and the further cameras' frames of its moment or shortly before.
+the joints and the further cameras' frames of its moment or shortly before. A message that cannot be used is left out and counted.
 """
 
 from __future__ import annotations
 
 import struct
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -18,12 +17,14 @@ from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.errors import DialError
-from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, JointOrder, StampedHistory
-from dial_core.robot.embodiment import Camera, Embodiment
+from dial_core.importers.bag.command_messages import read_command
+from dial_core.importers.bag.joint_merge import JointMerge
+from dial_core.importers.bag.streams import Streams
+from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
+from dial_core.robot.embodiment import Embodiment
 
-IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-JOINT_STATES = ("sensor_msgs/msg/JointState",)
+CLOCK_SET_S = 1.0  # a stamp that goes back further than this means that the clock was set
+OTHER_CLOCK_S = 5.0  # log times this far from the stamps are of another clock (simulated time)
 
 
 @dataclass(frozen=True)
@@ -45,135 +46,171 @@ class Command:
 
 
 @dataclass
-class Timeline:
-    """A bag as the conversion needs it.
+class Epoch:
+    """A part of a recording in which the clock ran forwards.
 
     Attributes:
         sightings: in order of their stamps.
         commands: in order of arrival.
-        stamps: of every message's header, by topic [ns].
-        delays: log time minus stamp, by topic [s].
-        incomplete: frames without joints or without a further camera's frame of their moment.
-        instruction: of the topic, the last one; empty if there was none.
+        instructions: (number of sightings before it, text) of every instruction.
     """
 
     sightings: list[Sighting] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
+    instructions: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass
+class Timeline:
+    """A bag as the conversion needs it.
+
+    Attributes:
+        epochs: one, and another one each time the clock was set back.
+        stamps: of every message's header, by topic [ns].
+        delays: log time minus stamp, by topic [s].
+        incomplete: frames without joints or without a further camera's frame of their moment.
+        left_out: messages that could not be used, by (topic, reason).
+        unstamped: topics whose stamps are zero; their log times are used.
+    """
+
+    epochs: list[Epoch] = field(default_factory=lambda: [Epoch()])
     stamps: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     incomplete: int = 0
-    instruction: str = ""
-
-
-@dataclass(frozen=True)
-class Streams:
-    """Which topics of a bag are what. `images` in the order of the cameras; `commands`: topic -> controller."""
-
-    images: tuple[str, ...]
-    joints: str
-    commands: dict[str, str]
-    instruction: str | None
+    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unstamped: set[str] = field(default_factory=set)
 
     @property
-    def all(self) -> set[str]:
-        """All topics that are read."""
-        return {*self.images, self.joints, *self.commands, *filter(None, [self.instruction])}
+    def sightings(self) -> list[Sighting]:
+        """Of all epochs."""
+        return [sighting for epoch in self.epochs for sighting in epoch.sightings]
+
+    @property
+    def commands(self) -> list[Command]:
+        """Of all epochs."""
+        return [command for epoch in self.epochs for command in epoch.commands]
 
 
-def find_streams(bag: Bag, embodiment: Embodiment, cameras: Sequence[Camera]) -> Streams:
-    """The topics of a robot in a bag, whatever namespace it was recorded in.
-
-    Raises:
-        BagError: a camera or the joint states were not recorded, or have another type.
-    """
-    images = tuple(
-        _required(bag, [f"{topic}{ending}" for ending in ("", "/compressed") for topic in (f"image/{camera.name}", camera.topic)], IMAGES)
-        for camera in cameras
-    )
-    joints = _required(bag, ["joint_states", embodiment.joint_states_topic], JOINT_STATES)
-    named = {controller.name: _found(bag, (f"{controller.name}/joint_trajectory",)) for controller in embodiment.controllers}
-    commands = {topic: name for name, topic in named.items() if topic is not None}
-    return Streams(images, joints, commands, _found(bag, ("instruction",)))
-
-
-def read_timeline(bag: Bag, streams: Streams, embodiment: Embodiment) -> Timeline:
-    """Reads a whole bag in order of arrival.
+def read_timeline(bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Collection[int]] | None = None) -> Timeline:
+    """Reads a whole bag in order of arrival. `bad_frames`: numbers of pictures, by topic, that cannot be decoded.
 
     Raises:
-        DialError: a message cannot be read, a joint is missing, or a clock went back.
+        DialError: no joint state holds, alone or with others, all joints.
     """
-    timeline = Timeline()
-    order, joints = JointOrder(embodiment.joint_names), JointHistory()
-    counts: dict[str, int] = defaultdict(int)
-    others: dict[str, StampedHistory[int]] = {topic: StampedHistory() for topic in streams.images[1:]}
+    reader = _Reader(bag, streams, embodiment, bad_frames or {})
     for topic, log_ns, data in bag.messages(streams.all):
-        if topic == streams.instruction:
-            timeline.instruction = bag.decode(topic, data).text
-            continue
+        try:
+            reader.take(topic, log_ns, data)
+        except (UnreadableMessageError, BagError) as error:
+            reader.timeline.left_out[topic, str(error).removeprefix(f"{bag.folder}: topic {topic}: ")] += 1
+    return reader.finished()
+
+
+class _Reader:
+    """What is known while a bag is read."""
+
+    def __init__(self, bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Collection[int]]) -> None:
+        self.timeline = Timeline()
+        self._bag, self._streams, self._embodiment, self._bad = bag, streams, embodiment, bad_frames
+        self._controllers = {controller.name: controller for controller in embodiment.controllers}
+        self._sources = {source.topic: source for source in streams.joint_states}
+        self._merge = JointMerge(embodiment.joint_names)
+        self._counts: Counter[str] = Counter()
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
+        self._joints = JointHistory()
+        self._others: dict[str, StampedHistory[int]] = {topic: StampedHistory() for topic in self._streams.images[1:]}
+        self._newest: dict[tuple[str, ...], int] = {}
+        self._joined_ns = -(2**62)
+
+    def take(self, topic: str, log_ns: int, data: bytes) -> None:
+        """Adds one message. Raises UnreadableMessageError or BagError if it cannot be used."""
+        number = self._counts[topic]
+        self._counts[topic] += 1
+        epoch = self.timeline.epochs[-1]
+        if topic == self._streams.instruction:
+            message = self._bag.decode(topic, data)
+            text = message.text if hasattr(message, "text") else message.data
+            epoch.instructions.append((len(epoch.sightings), text.strip()))
+        elif topic in self._streams.commands:
+            source = self._streams.commands[topic]
+            request = read_command(self._bag.decode(topic, data), source, self._controllers[source.controller])
+            if request is not None:
+                epoch.commands.append(Command(log_ns, source.controller, request))
+        elif topic in self._sources:
+            message = self._bag.decode(topic, data)
+            # Publishers that share a topic, each with its own joints, need not be in step with each other.
+            stamp_ns = self._stamp(topic, (topic, *message.name), log_ns, data)
+            positions = None if stamp_ns is None else self._merge.add(stamp_ns, message, self._sources[topic])
+            if positions is not None and stamp_ns is not None:
+                self._joined_ns = max(stamp_ns, self._joined_ns)
+                self._joints.add(self._joined_ns, positions)
+        elif (stamp_ns := self._stamp(topic, (topic,), log_ns, data)) is not None:
+            self._observe(topic, stamp_ns, number)
+
+    def _stamp(self, topic: str, publisher: tuple[str, ...], log_ns: int, data: bytes) -> int | None:
+        """The message's time, or None if it repeats the last one, which the live node skips too."""
         stamp_ns = header_stamp(data)
-        if topic in streams.commands:
-            request = TrajectoryRequest.from_message(_unwrapped(bag.decode(topic, data)))
-            # A recorder on simulated time may lag behind: nothing is known before it was stamped.
-            timeline.commands.append(Command(max(log_ns, stamp_ns), streams.commands[topic], request))
-            continue
-        before_ns = timeline.stamps[topic][-1] if timeline.stamps[topic] else stamp_ns - 1
-        number = counts[topic]
-        counts[topic] += 1
+        if stamp_ns == 0:
+            if self.timeline.stamps[topic] and topic not in self.timeline.unstamped:
+                raise UnreadableMessageError("its stamp is zero")
+            self.timeline.unstamped.add(topic)
+            stamp_ns = log_ns
+        before_ns = self._newest.get(publisher)
+        if before_ns is not None and stamp_ns < before_ns:
+            if before_ns - stamp_ns < CLOCK_SET_S * NANOSECONDS:
+                raise UnreadableMessageError("its stamp is before that of the message before")
+            self.timeline.epochs.append(Epoch())
+            self._begin_epoch()
+        self._newest[publisher] = stamp_ns
         if stamp_ns == before_ns:
-            continue  # a repeated message; the live node skips it too
-        if stamp_ns < before_ns:
-            back_s = (before_ns - stamp_ns) / NANOSECONDS
-            raise BagError(f"the stamps of {topic} go back by {back_s:.3f} s; was the clock set while recording?")
-        timeline.stamps[topic].append(stamp_ns)
-        timeline.delays[topic].append((log_ns - stamp_ns) / NANOSECONDS)
-        if topic == streams.joints:
-            joints.add(stamp_ns, order.positions(bag.decode(topic, data)))
-        elif topic in others:
-            others[topic].add(stamp_ns, number)
+            return None
+        self.timeline.stamps[topic].append(stamp_ns)
+        self.timeline.delays[topic].append((log_ns - stamp_ns) / NANOSECONDS)
+        return stamp_ns
+
+    def _observe(self, topic: str, stamp_ns: int, number: int) -> None:
+        """Takes in a frame."""
+        if number in self._bad.get(topic, ()):
+            raise UnreadableMessageError("its picture cannot be decoded")
+        if topic in self._others:
+            self._others[topic].add(stamp_ns, number)
         else:
-            measured = joints.at(stamp_ns, JOINT_GAP_S)
-            further = [history.at(stamp_ns, CAMERA_GAP_S) for history in others.values()]
+            measured = self._joints.at(stamp_ns, JOINT_GAP_S)
+            further = [history.at(stamp_ns, CAMERA_GAP_S) for history in self._others.values()]
             if measured is None or None in further:
-                timeline.incomplete += 1
+                self.timeline.incomplete += 1
             else:
-                timeline.sightings.append(Sighting(stamp_ns, measured, (number, *(int(n) for n in further if n is not None))))
-    timeline.commands.sort(key=lambda command: command.known_ns)
-    return timeline
+                frames = (number, *(int(n) for n in further if n is not None))
+                self.timeline.epochs[-1].sightings.append(Sighting(stamp_ns, measured, frames))
+
+    def finished(self) -> Timeline:
+        """The timeline, with the times of commands by the clock of the stamps."""
+        if self._merge.missing and self._counts.keys() & self._sources.keys():
+            raise BagError(
+                f"joint state lacks {', '.join(self._merge.missing)}; it has {', '.join(self._merge.recorded) or 'no names'}. "
+                "Check the embodiment's joint names against the robot's, or name topics, prefixes and names with --mapping"
+            )
+        delays = self.timeline.delays[self._streams.joints]
+        offset_s = float(np.median(delays)) if delays else 0.0
+        offset_ns = round(offset_s * NANOSECONDS) if abs(offset_s) > OTHER_CLOCK_S else 0
+        for epoch in self.timeline.epochs:
+            # A recorder on simulated time may lag behind: nothing is known before it was stamped.
+            epoch.commands = sorted(
+                (Command(max(c.known_ns - offset_ns, c.request.stamp_ns), c.controller, c.request) for c in epoch.commands),
+                key=lambda command: command.known_ns,
+            )
+        return self.timeline
 
 
 def header_stamp(data: bytes) -> int:
-    """The stamp [ns] of a message that begins with a header, from its CDR bytes; a picture need not be decoded for it."""
+    """The stamp [ns] of a message that begins with a header, from its CDR bytes; a picture need not be decoded for it.
+
+    Raises:
+        UnreadableMessageError: it is too short for one.
+    """
     if len(data) < 12:
-        raise DialError(f"a message of {len(data)} bytes has no header; the bag is damaged")
+        raise UnreadableMessageError(f"it has {len(data)} bytes, too few for a header")
     seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
     return seconds * NANOSECONDS + nanoseconds
-
-
-def _unwrapped(trajectory: Any) -> Any:
-    """A JointTrajectory of rosbags with plain lists, as rclpy's has."""
-    for point in trajectory.points:
-        point.__dict__["positions"] = point.positions.tolist()
-        point.__dict__["velocities"] = point.velocities.tolist()
-        point.__dict__["effort"] = point.effort.tolist()
-    return trajectory
-
-
-def _found(bag: Bag, names: Sequence[str]) -> str | None:
-    for name in dict.fromkeys(names):
-        bare = name.lstrip("/")
-        fitting = [topic for topic in bag.topics if topic == f"/{bare}"] or [topic for topic in bag.topics if topic.endswith(f"/{bare}")]
-        if len(fitting) > 1:
-            raise BagError(f"several topics could be {bare}: {', '.join(sorted(fitting))}; record one robot a bag")
-        if fitting:
-            return fitting[0]
-    return None
-
-
-def _required(bag: Bag, names: Sequence[str], kinds: Sequence[str]) -> str:
-    topic = _found(bag, names)
-    if topic is None:
-        wanted = " or ".join(dict.fromkeys(f"/{name.lstrip('/')}" for name in names))
-        raise BagError(f"no topic {wanted}; the bag has {', '.join(sorted(bag.topics)) or 'none'}")
-    if bag.topics[topic].type not in kinds:
-        raise BagError(f"topic {topic} has type {bag.topics[topic].type}, expected {' or '.join(kinds)}")
-    return topic

@@ -138,7 +138,7 @@ def test_without_a_frame_of_a_further_camera_at_its_moment_nothing_is_observed(w
     ("changes", "words"),
     [
         ({"size": (48, 48)}, "image is 48x48, the embodiment says that the camera gives 96x96"),
-        ({"encoding": "32FC1"}, "encoding '32FC1' has no colours"),
+        ({"encoding": "32FC1"}, "encoding '32FC1' is that of a depth image"),
         ({"data": array.array("B", [0] * 99)}, "holds 99 bytes"),
     ],
 )

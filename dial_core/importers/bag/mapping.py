@@ -1,0 +1,92 @@
+"""How the topics of a bag are named, where they are not named as our own: `dial convert bag --mapping FILE`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from dial_core.config import Config, load_config, validate
+from dial_core.control.joint_trajectory_controller import ControllerRules
+from dial_core.errors import DialError
+
+
+class NamedJoints(Config):
+    """A topic whose joints may be named otherwise than the embodiment's.
+
+    Attributes:
+        topic: as recorded.
+        prefix: taken off the joints' names, e.g. `left_arm/`.
+        rename: the embodiment's name by the name in the messages, after the prefix is off.
+    """
+
+    topic: str
+    prefix: str = ""
+    rename: dict[str, str] = {}
+
+    def name(self, recorded: str) -> str:
+        """The embodiment's name of a recorded joint."""
+        bare = recorded.removeprefix(self.prefix)
+        return self.rename.get(bare, bare)
+
+
+class CommandTopic(NamedJoints):
+    """A topic of commands: JointTrajectory, FollowJointTrajectory goals, Float64MultiArray, JointState or a controller's state.
+
+    Attributes:
+        controller: of the embodiment, whose joints they are for.
+        joints: of a Float64MultiArray, in its order; empty: the controller's, in its order.
+    """
+
+    controller: str
+    joints: tuple[str, ...] = ()
+
+
+class BagMapping(Config):
+    """What cannot be found by name.
+
+    Attributes:
+        cameras: topic by camera of the embodiment.
+        joint_states: one or several topics that together hold all joints.
+        commands: topics of commands; controllers without any are looked for by name.
+        controllers: rules by controller, as in ros2_control's YAML; without an entry they are judged by what the joints did.
+        instruction: topic of the instruction, a String or our Instruction.
+    """
+
+    cameras: dict[str, str] = {}
+    joint_states: tuple[NamedJoints, ...] = ()
+    commands: tuple[CommandTopic, ...] = ()
+    controllers: dict[str, ControllerRules] = {}
+    instruction: str = ""
+
+
+def load_bag_mapping(name: str, controllers_yaml: str = "") -> BagMapping:
+    """A mapping by name in `config/bags/`, or by path; empty if `name` is; with the rules of a ros2_control YAML file, if one is named.
+
+    Raises:
+        DialError: a file is missing or says something that is not understood; it names the file and the key.
+    """
+    mapping = load_config(BagMapping, "bags", name) if name else BagMapping()
+    rules = read_controller_rules(Path(controllers_yaml)) if controllers_yaml else {}
+    return mapping.model_copy(update={"controllers": mapping.controllers | rules})
+
+
+def read_controller_rules(path: Path) -> dict[str, ControllerRules]:
+    """The rules in the parameters of a controller manager (`controllers.yaml`), by controller; other parameters are passed over.
+
+    Raises:
+        DialError: it cannot be read, or no controller in it has parameters.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise DialError(f"{path} cannot be read: {error}") from error
+    rules = {}
+    for name, entry in content.items() if isinstance(content, dict) else ():
+        parameters = entry.get("ros__parameters") if isinstance(entry, dict) else None
+        if isinstance(parameters, dict) and "joints" in parameters:
+            known = {key: value for key, value in parameters.items() if key in ControllerRules.model_fields}
+            rules[str(name).split("/")[-1]] = validate(ControllerRules, known, source=path)
+    if not rules:
+        raise DialError(f"{path} has no controller with `ros__parameters: joints:`; name the YAML file that the controller manager loads")
+    return rules
