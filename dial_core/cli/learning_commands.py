@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from dial_core.cli.options import Out, Workers, command_line, console
+from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
@@ -16,16 +17,23 @@ def pretrain(
     out: Out,
     recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny_pretrain",
     workers: Workers = 2,
+    processes: Processes = "auto",
+    precision: Precision = "auto",
+    compiled: Compile = None,
 ) -> None:
     """Give the tiny VLM its eyes: next-token training on rendered views ("where is the can" -> image coordinates).
 
     A stand-in for Qwen's pretraining. Leaves `OUT/checkpoint`, which `dial train` starts from (System-1, queries and
     foresight head still random), and `OUT/pointing.json`: median pixel errors and how often the named one of two is found.
     """
+    from dial_core.config import load_config
+    from dial_core.training.pretrain.pretraining import PretrainRecipe
     from dial_core.training.pretrain.pretraining import pretrain as run
 
-    report = run(recipe, out, workers, command_line())
-    console.print_json(json.dumps(report))
+    plan = load_config(PretrainRecipe, "training", recipe)
+    execution = distribute(processes, precision, compiled, plan.workload, plan.optimisation.steps, out)
+    if execution and (report := run(plan, out, workers, command_line(), execution)):
+        console.print_json(json.dumps(report))
 
 
 def collect(

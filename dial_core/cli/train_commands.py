@@ -9,6 +9,7 @@ import typer
 
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.options import Out, Workers, command_line, console
+from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
 
 
 def train(
@@ -32,6 +33,9 @@ def train(
     micro_batch: Annotated[int, typer.Option(min=0, help="Samples a device takes at once; the rest is accumulated. 0: all.")] = 0,
     loader_workers: Annotated[int, typer.Option(min=0, help="Decoding processes a device, for recipes with `images: pixels`.")] = 0,
     wandb: Annotated[bool, typer.Option("--wandb", help="Report to Weights & Biases beside TensorBoard.")] = False,
+    processes: Processes = "auto",
+    precision: Precision = "auto",
+    compiled: Compile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be trained, on what, and what it needs.")] = False,
     gpus: Annotated[int, typer.Option(min=1, help="Of a dry run: devices in all.")] = 1,
     strategy: Annotated[str, typer.Option(help="Of a dry run: ddp, fsdp2, zero2 or zero3.")] = "ddp",
@@ -50,16 +54,19 @@ def train(
     from dial_core.training.optimisation import Hardware
     from dial_core.training.recipe import Recipe
     from dial_core.training.stages import train as run
+    from dial_core.training.starting import workload_of
 
     plan = load_config(Recipe, "training", recipe)
     folders = _named(dataset or [])
-    hardware = Hardware(micro_batch, loader_workers, wandb)
     if dry_run:
         from dial_core.training.forecast import forecast
 
-        forecast(plan, start, folders, hardware, gpus, strategy, console)
+        forecast(plan, start, folders, Hardware(micro_batch), gpus, strategy, console)
         return
-    console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
+    execution = distribute(processes, precision, compiled, workload_of(plan, start), plan.steps, out)
+    if execution:
+        hardware = execution.hardware(micro_batch, loader_workers, wandb)
+        console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
 
 
 def _named(texts: list[str]) -> dict[str, Path]:

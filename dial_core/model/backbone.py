@@ -9,10 +9,15 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLModel, Qwen3VLConfig, Qwen3VLModel
+from transformers import AttentionInterface, AttentionMaskInterface, Qwen2_5_VLConfig, Qwen2_5_VLModel, Qwen3VLConfig, Qwen3VLModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from dial_core.errors import DialError
+from dial_core.model.attention import attend
 from dial_core.model.configuration import Architecture
+
+ATTENTION = "dial"  # name of `attention_forward` among transformers' attention implementations
 
 
 class Backbone(Protocol):
@@ -35,7 +40,7 @@ class Backbone(Protocol):
         self,
         embeds_BTD: torch.Tensor,
         positions_3BT: torch.Tensor,
-        mask_BT: torch.Tensor | None,
+        mask: torch.Tensor | None,
         features_BNF: torch.Tensor,
         is_image_BT: torch.Tensor,
     ) -> torch.Tensor:
@@ -44,7 +49,7 @@ class Backbone(Protocol):
         Args:
             embeds_BTD: text, image tokens in their places, queries.
             positions_3BT: `image_text_positions`.
-            mask_BT: 0 at left padding; None without any, which is faster.
+            mask: True (B, 1, T, T) where a token attends; None for all before it, which is faster.
             features_BNF: the encoder's image features; beyond the first D they are for the layers in between.
             is_image_BT: True at the image's places.
         """
@@ -83,28 +88,40 @@ class QwenBackbone:
 class Qwen25Backbone(QwenBackbone, Qwen2_5_VLModel):
     """Qwen2.5-VL (and the tiny model, which is one)."""
 
-    def read(self, embeds_BTD, positions_3BT, mask_BT, features_BNF, is_image_BT) -> torch.Tensor:
+    def read(self, embeds_BTD, positions_3BT, mask, features_BNF, is_image_BT) -> torch.Tensor:
         """See `Backbone.read`."""
         return self.language_model(
-            inputs_embeds=embeds_BTD, attention_mask=mask_BT, position_ids=positions_3BT, use_cache=False
+            inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=positions_3BT, use_cache=False
         ).last_hidden_state
 
 
 class Qwen3Backbone(QwenBackbone, Qwen3VLModel):
     """Qwen3-VL: its first language layers get the tower's deeper features added at the image's places ("deepstack")."""
 
-    def read(self, embeds_BTD, positions_3BT, mask_BT, features_BNF, is_image_BT) -> torch.Tensor:
+    def read(self, embeds_BTD, positions_3BT, mask, features_BNF, is_image_BT) -> torch.Tensor:
         """See `Backbone.read`."""
         layers = len(self.visual.deepstack_visual_indexes)
         deeper = features_BNF.unflatten(-1, (-1, embeds_BTD.shape[-1]))[..., 1 : 1 + layers, :]
         return self.language_model(
             inputs_embeds=embeds_BTD,
-            attention_mask=mask_BT,
+            attention_mask=mask,
             position_ids=positions_3BT,
             use_cache=False,
             visual_pos_masks=F.pad(is_image_BT, (0, embeds_BTD.shape[1] - is_image_BT.shape[1])),
             deepstack_visual_embeds=[layer.flatten(0, 1) for layer in deeper.unbind(2)],
         ).last_hidden_state
+
+
+def attention_forward(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs) -> tuple[torch.Tensor, None]:
+    """transformers' SDPA attention; for training on a CPU the one of this project (`attention.attend`)."""
+    if query.device.type != "cpu" or not torch.is_grad_enabled() or dropout:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
+    causal = attention_mask is None and kwargs.get("is_causal", getattr(module, "is_causal", True))
+    return attend(query, key, value, attention_mask, causal, scaling).transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(ATTENTION, attention_forward)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def build_backbone(arch: Architecture) -> Qwen25Backbone | Qwen3Backbone:
@@ -147,6 +164,7 @@ def _sizes(arch: Architecture) -> dict[str, Any]:
     else:
         tower |= {"window_size": vision.window_size, "fullatt_block_indexes": list(vision.full_attention_blocks)}
     return {
+        "attn_implementation": ATTENTION,
         "vision_config": tower,
         "text_config": language,
         "image_token_id": tokens.image,

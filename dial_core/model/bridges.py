@@ -31,6 +31,11 @@ class Bridge:
     predicts: bool = True
     trains_language: bool = True
 
+    @property
+    def shows_images(self) -> bool:
+        """Whether tokens of an image, predicted or seen, are part of the condition."""
+        return self.shows_foresight or self.shows_view
+
     def message(self, words_BTD: torch.Tensor | None, foresight_BND: torch.Tensor | None) -> torch.Tensor:
         """The intent (B, M, D): what the bridge shows of the two."""
         shown = [words_BTD] if self.shows_words else []

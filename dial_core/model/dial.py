@@ -102,7 +102,8 @@ class DialModel(PreTrainedModel):
     def set_trainable(self, stage: str) -> None:
         """Chooses what learns: `pretrain` the backbone only; `warmup` and `end_to_end` all but ViT and text embedding.
 
-        The bridge `frozen` keeps all of the backbone; DINOv2 never learns.
+        The bridge `frozen` keeps all of the backbone; DINOv2 never learns. What no loss of the stage reaches does not learn either:
+        data-parallel training waits for the gradient of everything that does.
 
         Raises:
             DialError: unknown stage.
@@ -113,9 +114,29 @@ class DialModel(PreTrainedModel):
             self.separate_world_head()
         pretraining = stage == "pretrain"
         self.requires_grad_(not pretraining)
-        self.backbone.let_learn(tower=pretraining, language=pretraining or self.arch.bridge_rules.trains_language)
+        self.backbone.let_learn(tower=pretraining, language=pretraining or self._language_learns(stage))
+        self.system1.image_type.requires_grad_(not pretraining and self.arch.bridge_rules.shows_images)
+        if self.system2.world_head is not None and self.system2.foresight_head is not None:  # then L_fm alone reaches this one
+            self.system2.foresight_head.requires_grad_(stage == "end_to_end" and self.arch.bridge_rules.shows_foresight)
         if self.view_encoder is not None:
             self.view_encoder.requires_grad_(False)
+
+    def _language_learns(self, stage: str) -> bool:
+        """Whether a loss reaches the language model: in warmup only L_world does."""
+        rules = self.arch.bridge_rules
+        return rules.trains_language and (rules.predicts or stage == "end_to_end")
+
+    def compile_blocks(self, compiled: bool = True) -> None:
+        """Compiles the repeated blocks (vision, language model, fusion, decoder), each kind once for every shape that comes; or stops that.
+
+        A block is small, so that compiling takes seconds, and whatever wraps the model (DDP, recomputation) stays outside of it.
+        """
+        for block in (*self.backbone.language_model.layers, *self.system1.fusion.blocks, *self.system1.decoder.blocks):
+            if compiled:
+                block.compile(dynamic=False)
+            else:
+                block._compiled_call_impl = None  # torch has no method for it
+        self.vision.block = torch.compile(self.vision.plain_block, dynamic=False) if compiled else self.vision.plain_block
 
     def separate_world_head(self) -> None:
         """Gives L_world a copy of the foresight head, so that the one that feeds System-1 learns from L_fm alone."""
@@ -132,9 +153,13 @@ class DialModel(PreTrainedModel):
         tokens = self.vision.tokens(self.backbone.visual, pixels_BHWC)
         return tokens if self.view_encoder is None else torch.cat([tokens, self.view_encoder(pixels_BHWC).to(tokens.dtype)], -1)
 
-    def tokens_of(self, view: torch.Tensor) -> torch.Tensor:
-        """Image tokens (B, N, D) of a view that may still be pixels (B, H, W, 3)."""
-        return self.encode_image(view) if view.dtype == torch.uint8 else view
+    def tokens_of(self, *views: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Image tokens (B, N, F) of views that may still be pixels (B, H, W, 3); all pixels in one call of the tower."""
+        pixels = [view for view in views if view.dtype == torch.uint8]
+        if not pixels:
+            return views
+        encoded = iter(self.encode_image(torch.cat(pixels)).split([len(view) for view in pixels]))
+        return tuple(next(encoded) if view.dtype == torch.uint8 else view for view in views)
 
     def vision_tokens(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """`encode_image` with gradients, for pretraining."""
@@ -194,6 +219,8 @@ class DialModel(PreTrainedModel):
         further_image_tokens: torch.Tensor | None = None,
         embodiment_id: Slot = 0,
         action_elements: torch.Tensor | None = None,
+        positions: torch.Tensor | None = None,
+        padded: bool = True,
     ) -> DialOutput:
         """Losses of a training step (model.md, "Loss and stages").
 
@@ -215,37 +242,43 @@ class DialModel(PreTrainedModel):
             embodiment_id: slot.
             action_elements: how many elements the action loss is the mean of, where that is not this batch's own count: with
                 several processes or micro-batches every element of the whole batch weighs the same.
+            positions: of the prompts' tokens and the queries, `System2.layout`, where the collator has computed them: computing them
+                here waits for the device.
+            padded: with `positions`: whether a prompt is padded.
         """
         if stage not in ("warmup", "end_to_end"):
             raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")
-        image_tokens, goal_tokens = self.tokens_of(image_tokens), self.tokens_of(goal_tokens)
-        intent, foresight, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask)
-        view = image_tokens if system1_image_tokens is None else self.tokens_of(system1_image_tokens)
-        intent = intent.repeat_interleave(len(view) // len(intent), 0)
+        further = () if further_image_tokens is None else further_image_tokens.unbind(1)
+        seen = () if system1_image_tokens is None else (system1_image_tokens,)
+        image_tokens, goal_tokens, *views = self.tokens_of(image_tokens, goal_tokens, *seen, *further)
+        views = views if seen else [image_tokens, *views]
+        layout = None if positions is None else self.system2.layout_at(positions, attention_mask, padded)
+        intent, foresight, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask, layout)
+        intent = intent.repeat_interleave(len(views[0]) // len(intent), 0)
         noise = torch.randn_like(action) if noise is None else noise
         tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
-        further = () if further_image_tokens is None else further_image_tokens.unbind(1)
-        fused = self.condition(intent, view, *map(self.tokens_of, further))
+        fused = self.condition(intent, *views)
         velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
-        action_loss = masked_mean_square(velocity - (action - noise), action_mask, action_elements)
+        action_loss = masked_mean_square(velocity.float() - (action - noise).float(), action_mask, action_elements)
 
         loss = action_loss if world_loss is None else world_loss + action_loss
         if world_loss is not None and self.arch.loss == "mean":
             loss = loss / 2
         return DialOutput(loss=loss, world_loss=world_loss, action_loss=action_loss, foresight=foresight)
 
-    def _think(self, stage, image_tokens, goal_tokens, input_ids, attention_mask):
+    def _think(self, stage, image_tokens, goal_tokens, input_ids, attention_mask, layout):
         """System-2's part of a training step: the intent (B, M, D), the foresight (B, N, D) and L_world, None without queries.
 
         In warmup the stages of the policy are decoupled: the true goal stands for the foresight, and no gradient of the
         action loss enters System-2 through the words.
         """
-        words, states = self.system2.outputs(image_tokens, input_ids, attention_mask, self.system2.queries)
+        words, states = self.system2.outputs(image_tokens, input_ids, attention_mask, self.system2.queries, layout)
         if words is not None and stage == "warmup":
             words = words.detach()
         if states is None:
             return self.arch.bridge_rules.message(words, None), None, None
         foresight, judged = self.system2.both_heads(states)
-        goal = goal_tokens[..., self.arch.view_part].to(judged.dtype)
-        shown = goal if stage == "warmup" else foresight
-        return self.arch.bridge_rules.message(words, shown), foresight, F.mse_loss(judged, goal)
+        goal = goal_tokens[..., self.arch.view_part]
+        shown = goal.to(judged.dtype) if stage == "warmup" else foresight
+        # Losses are float32 whatever the weights are.
+        return self.arch.bridge_rules.message(words, shown), foresight, F.mse_loss(judged.float(), goal.float())

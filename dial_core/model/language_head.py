@@ -24,14 +24,16 @@ def next_token_loss(
     input_ids_BT: torch.Tensor,
     attention_mask_BT: torch.Tensor,
     labels_BT: torch.Tensor,
+    elements: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean cross-entropy of the labelled tokens (labels unshifted, -100 is ignored)."""
+    """Mean cross-entropy of the labelled tokens (labels unshifted, -100 is ignored), or their sum over `elements`."""
     hidden = model.system2.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT)
     targets = labels_BT[:, 1:]
     counts = targets != IGNORED
     # Logits only where a label is: the prompt's positions are most of the sequence.
     logits = F.linear(hidden[:, :-1][counts], model.backbone.language_model.embed_tokens.weight)
-    return F.cross_entropy(logits.float(), targets[counts])
+    total = F.cross_entropy(logits.float(), targets[counts], reduction="sum")
+    return total / (counts.sum() if elements is None else elements)
 
 
 @torch.no_grad()

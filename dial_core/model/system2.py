@@ -18,7 +18,7 @@ class Layout(NamedTuple):
     """Where the tokens of prompts stand: computed once for prompts that stay, because finding out waits for the device."""
 
     positions: torch.Tensor  # rotary (3, B, T + N)
-    mask: torch.Tensor | None  # (B, T + N); None without padding, which allows the faster causal kernel
+    mask: torch.Tensor | None  # (B, 1, T + N, T + N); None without padding, which allows the faster causal kernel
 
 
 class System2(nn.Module):
@@ -121,9 +121,13 @@ class System2(nn.Module):
             DialError: a prompt does not hold exactly one image.
         """
         positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra)
+        return self.layout_at(positions, attention_mask_BT, not bool(attention_mask_BT.all()))
+
+    @staticmethod
+    def layout_at(positions_3BT: torch.Tensor, attention_mask_BT: torch.Tensor, padded: bool) -> Layout:
+        """The layout of prompts whose positions, those of appended tokens included, are known, and whether one is padded."""
         # Without padding no mask is needed, and the faster causal kernel is used.
-        whole = bool(attention_mask_BT.all())
-        return Layout(positions, None if whole else nn.functional.pad(attention_mask_BT, (0, extra), value=1))
+        return Layout(positions_3BT, _causal_mask(attention_mask_BT, positions_3BT.shape[-1]) if padded else None)
 
     def _required(self, part: P | None) -> P:
         """A part that only bridges with a world loss have.
@@ -138,3 +142,14 @@ class System2(nn.Module):
 
 def _head(width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs))
+
+
+def _causal_mask(attention_mask_BT: torch.Tensor, length: int) -> torch.Tensor:
+    """True (B, 1, length, length) where a token attends: to itself and to earlier ones that are not padding.
+
+    transformers would make it of the two-dimensional mask too, but looks at its values and so waits for the device.
+    """
+    present_BT = nn.functional.pad(attention_mask_BT, (0, length - attention_mask_BT.shape[1]), value=1).bool()
+    causal = torch.ones(length, length, dtype=torch.bool, device=attention_mask_BT.device).tril()
+    itself = torch.eye(length, dtype=torch.bool, device=attention_mask_BT.device)  # padding too: a row must not be empty
+    return ((causal & present_BT[:, None]) | itself)[:, None]

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from dial_core.errors import DialError
+from dial_core.model.attention import attend
 from dial_core.model.configuration import Architecture
 
 Tower = Any
@@ -58,6 +59,7 @@ class VisionEncoder:
         self.patch_rows, self.patch_columns = self._patch_positions(arch)
         self.window_mask = self._window_mask(arch)
         self.rotation: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.block = self.plain_block  # or compiled, by `DialModel.compile_blocks`
 
     def tokens(self, visual: Tower, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """uint8 (B, H, W, 3) to merged tokens (B, N, D).
@@ -82,10 +84,13 @@ class VisionEncoder:
     def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
         rotation = self._rotation(visual, x_BLD)
         for block, full in zip(visual.blocks, self.full_attention, strict=True):
-            mask = None if full else self.window_mask
-            x_BLD = x_BLD + self._attend(block.attn, _rms_norm(block.norm1, x_BLD), rotation, mask)
-            x_BLD = x_BLD + block.mlp(_rms_norm(block.norm2, x_BLD))
+            x_BLD = self.block(block, x_BLD, rotation, None if full else self.window_mask)
         return visual.merger(x_BLD).view(len(x_BLD), -1, visual.config.out_hidden_size)
+
+    def plain_block(self, block: Any, x_BLD, rotation, mask) -> torch.Tensor:
+        """One block of the tower on patches (B, L, width)."""
+        x_BLD = x_BLD + self._attend(block.attn, _rms_norm(block.norm1, x_BLD), rotation, mask)
+        return x_BLD + block.mlp(_rms_norm(block.norm2, x_BLD))
 
     def _attend(self, attention: Any, x_BLD, rotation, mask) -> torch.Tensor:
         batch, length, width = x_BLD.shape
@@ -94,7 +99,7 @@ class VisionEncoder:
         qk = qkv[:, :, :2]  # both turn alike; sin has the sign of rotate_half
         qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, -1), sin)
         q_BKLD, k_BKLD = qk.permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(q_BKLD, k_BKLD, qkv[:, :, 2].transpose(1, 2), attn_mask=mask)
+        out = attend(q_BKLD, k_BKLD, qkv[:, :, 2].transpose(1, 2), mask)
         return attention.proj(out.transpose(1, 2).reshape(batch, length, width))
 
     def _rotation(self, visual: Tower, x_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -143,11 +148,15 @@ class DeepstackVisionEncoder(VisionEncoder):
         x_BLD = x_BLD + self._learned_positions(visual).to(x_BLD.dtype)
         rotation, deeper = self._rotation(visual, x_BLD), list[torch.Tensor]()
         for i, block in enumerate(visual.blocks):
-            x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, None)
-            x_BLD = x_BLD + block.mlp(block.norm2(x_BLD))
+            x_BLD = self.block(block, x_BLD, rotation, None)
             if i in visual.deepstack_visual_indexes:
                 deeper.append(visual.deepstack_merger_list[len(deeper)](x_BLD))
         return torch.cat([tokens.view(len(x_BLD), -1, visual.config.out_hidden_size) for tokens in (visual.merger(x_BLD), *deeper)], -1)
+
+    def plain_block(self, block: Any, x_BLD, rotation, mask) -> torch.Tensor:
+        """One block of the tower on patches (B, L, width)."""
+        x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask)
+        return x_BLD + block.mlp(block.norm2(x_BLD))
 
     def _learned_positions(self, visual: Tower) -> torch.Tensor:
         """The position table (L, width), resampled to the image's patches."""

@@ -13,14 +13,22 @@ from dial_core.training.health import local
 
 
 class WeightAverage:
-    """average <- decay * average + (1 - decay) * weights, over what learns.
+    """average <- d * average + (1 - d) * weights over what learns, with d = min(decay, (1 + step) / (10 + step)).
 
+    The smaller d of the first steps lets the average forget the random weights that it starts at.
     Sharded weights (FSDP2) are averaged shard by shard: each process keeps and stores its own part.
     """
 
     def __init__(self, decay: float) -> None:
         self.decay = decay
         self.values: dict[str, torch.Tensor] = {}
+
+    @classmethod
+    def stored(cls, checkpoint: Path, rank: int, decay: float, model: nn.Module) -> WeightAverage:
+        """The average that a checkpoint of `model` holds. Raises as `begin`."""
+        average = cls(decay)
+        average.begin(model, checkpoint, rank)
+        return average
 
     def begin(self, model: nn.Module, checkpoint: Path | None, rank: int) -> None:
         """Starts at the weights, or at the average that `checkpoint` holds.
@@ -37,15 +45,16 @@ class WeightAverage:
         file = checkpoint / _name(rank)
         if not file.exists():
             raise DialError(
-                f"{file} is missing: resume with `ema_decay` and the number of processes that {checkpoint.parent} was begun with"
+                f"{file} is missing: resume with `ema_decay` and the number of processes that {checkpoint.parent} was started with"
             )
         self.values = {name: value.to(local(learning[name]).device) for name, value in load_file(file).items()}
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Takes one step towards the weights."""
+    def update(self, model: nn.Module, step: int) -> None:
+        """Takes one step towards the weights, which have made `step` steps."""
+        decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in _learning(model):
-            self.values[name].lerp_(local(value.detach()).float(), 1 - self.decay)
+            self.values[name].lerp_(local(value.detach()).float(), 1 - decay)
 
     def save(self, checkpoint: Path, rank: int) -> None:
         """Writes this process's part into a checkpoint folder."""

@@ -10,13 +10,13 @@ from rich.table import Table
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.normalisation import warnings_about
-from dial_core.errors import DialError
-from dial_core.model.configuration import Architecture, DialConfig
+from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.training.memory import memory_of
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, Stage
 from dial_core.training.stages import open_sources
+from dial_core.training.starting import architecture_of
 
 GIB = 2.0**30
 
@@ -46,18 +46,6 @@ def forecast(
             names = dataset.info["features"][what].get("names") or ()
             for news in warnings_about(vectors[:, recipe.source(name).vector], what, names):
                 console.print(f"[yellow]{name}[/]: {news}", highlight=False)
-
-
-def architecture_of(recipe: Recipe, start: Path | None) -> Architecture:
-    """The model that a run begins with (`starting.py`), without making it.
-
-    Raises:
-        DialError: neither a start nor a model is named.
-    """
-    if start is None and recipe.model is None:
-        raise DialError("name a model: `--start CHECKPOINT`, or `model: PRESET` in the recipe")
-    arch = DialConfig.from_pretrained(start).arch if start else DialConfig.from_preset(recipe.model or "").arch
-    return arch.model_copy(update={"embodiments": recipe.slots(arch.embodiments)})
 
 
 def parameter_counts(model: DialModel) -> dict[str, tuple[int, int]]:

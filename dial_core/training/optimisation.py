@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from pydantic import Field
 from torch import nn
@@ -44,27 +45,35 @@ class Optimisation(Config):
         return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, self.steps - warmup))))
 
     def parameter_groups(self, model: nn.Module) -> list[dict]:
-        """The trainable parameters of `model`, one group a learning rate, as torch's optimisers take them.
+        """The trainable parameters of `model`, grouped by learning rate and weight decay, as torch's optimisers take them.
+
+        Norms and biases do not decay.
 
         Raises:
             DialError: a prefix in `learning_rates` names nothing that learns.
         """
-        groups: dict[float, list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         unused = set(self.learning_rates)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 prefix = self._prefix_of(name)
                 unused.discard(prefix)
-                groups.setdefault(self.learning_rates.get(prefix, self.learning_rate), []).append(parameter)
+                decay = 0.0 if _is_norm_or_bias(name, parameter) else self.weight_decay
+                groups.setdefault((self.learning_rates.get(prefix, self.learning_rate), decay), []).append(parameter)
         if unused:
             parts = sorted({".".join(name.split(".")[:2]) for name, p in model.named_parameters() if p.requires_grad})
             raise DialError(
                 f"`learning_rates` names {', '.join(sorted(unused))}, but no trainable parameter begins so; there are {', '.join(parts)}"
             )
-        return [{"params": group, "lr": rate, "weight_decay": self.weight_decay} for rate, group in groups.items()]
+        return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
 
     def _prefix_of(self, name: str) -> str:
         return max((prefix for prefix in self.learning_rates if name.startswith(prefix)), key=len, default="")
+
+
+def _is_norm_or_bias(name: str, parameter: nn.Parameter) -> bool:
+    shape = getattr(parameter, "ds_shape", parameter.shape)  # DeepSpeed's ZeRO-3 leaves no shape of its own
+    return len(shape) < 2 or name.endswith("bias")  # a slot's biases are a table
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,15 @@ class Hardware:
         micro_batch: samples that one device takes at once; the rest of its share is accumulated. 0: its whole share.
         loader_workers: processes a device that decode and gather batches; 0 does it between the steps.
         wandb: report to Weights & Biases too (`pip install wandb`, `wandb login`).
+        precision: `bfloat16` or `float32` instead of what the recipe's `bf16` says (`recipe`).
+        compiled: compile the repeated blocks of the model.
     """
 
     micro_batch: int = 0
     loader_workers: int = 0
     wandb: bool = False
+    precision: Literal["recipe", "float32", "bfloat16"] = "recipe"
+    compiled: bool = False
 
     def split(self, batch_size: int, processes: int) -> tuple[int, int]:
         """(samples a micro-batch, micro-batches a step) for each of `processes`.

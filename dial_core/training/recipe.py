@@ -106,6 +106,11 @@ class Recipe(Config):
         """A source by name; the robot's own is there without being listed."""
         return self.sources.get(name) or Source(slot=self.slot)
 
+    @property
+    def steps(self) -> int:
+        """Of all stages together."""
+        return sum(stage.optimisation.steps for stage in self.stages)
+
     def effective_stages(self) -> list[Stage]:
         """The stages with both switches applied."""
         stages = self.stages

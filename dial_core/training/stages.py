@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from accelerate import PartialState
 from torch import Tensor
 
 from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
@@ -17,11 +16,13 @@ from dial_core.files.fingerprint import require_same
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.robot.embodiment import load_embodiment
+from dial_core.training.collating import ChunkCollator
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
 from dial_core.training.optimisation import Hardware
+from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, Stage
-from dial_core.training.samples import ChunkSamples, join_samples
+from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
 from dial_core.training.starting import starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, Views, make_stream
@@ -51,7 +52,7 @@ def train(
     Raises:
         DialError: a stage in `out` was begun with another recipe, start or dataset; data is missing, broken or too small.
     """
-    state = PartialState()
+    state = process_state()
     datasets = open_sources(recipe, folders)
     with state.main_process_first():
         start = starting_point(recipe, start, out)
@@ -107,7 +108,7 @@ def make_streams(
         if recipe.images == "pixels":
             views: list[Views] = [Pixels(dataset, recipe.augmentation, camera, view) for camera, view in seen]
         else:
-            with PartialState().main_process_first():
+            with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
         streams.append(make_stream(name, dataset, views, normalisers[source.slot], arch, source.slot, source.vector))
     robot = load_embodiment(recipe.embodiment)
@@ -122,7 +123,7 @@ def _train_stage(stage: Stage, checkpoint: Checkpoint, streams: list[Stream], fo
     model.train()
     prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens)
     samples = ChunkSamples(streams, stage.mixture, prompter, stage.stage, model.arch, stage.variety, plan.seed)
-    return run_training(model, samples, join_samples, plan, folder, stage.name or stage.stage, hardware)
+    return run_training(model, samples, ChunkCollator(model.arch), plan, folder, stage.name or stage.stage, hardware)
 
 
 def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, recipe: Recipe, card: str, weights=None, dtype=torch.float32) -> None:

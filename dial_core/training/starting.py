@@ -9,13 +9,33 @@ import torch
 from dial_core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
 from dial_core.checkpoint.initialise import transplant
 from dial_core.errors import DialError
-from dial_core.model.configuration import DialConfig
+from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.embodiment_slots import SlotLinear
 from dial_core.robot.embodiment import load_embodiment
+from dial_core.training.probe import Workload
 from dial_core.training.recipe import Recipe
 
 FOLDER = "0-start"
+
+
+def architecture_of(recipe: Recipe, start: Path | None) -> Architecture:
+    """The model that a run begins with (`starting.py`), without making it.
+
+    Raises:
+        DialError: neither a start nor a model is named.
+    """
+    if start is None and recipe.model is None:
+        raise DialError("name a model: `--start CHECKPOINT`, or `model: PRESET` in the recipe")
+    arch = DialConfig.from_pretrained(start).arch if start else DialConfig.from_preset(recipe.model or "").arch
+    return arch.model_copy(update={"embodiments": recipe.slots(arch.embodiments)})
+
+
+def workload_of(recipe: Recipe, start: Path | None) -> Workload:
+    """The step that takes most of a run: one of the last stage, whose gradients go everywhere. Raises as `architecture_of`."""
+    stage = recipe.effective_stages()[-1]
+    arch, samples = architecture_of(recipe, start), stage.optimisation.batch_size
+    return Workload(arch, samples, stage.chunks_per_foresight, stage.stage, recipe.images == "pixels")
 
 
 def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:

@@ -10,26 +10,35 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from safetensors.torch import load_model
 from torch import Tensor, nn
-from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from torch.utils.data import Dataset
+from transformers import TrainerCallback, TrainingArguments
 
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
+from dial_core.model.prompt import IGNORED
 from dial_core.training.averaging import WeightAverage
+from dial_core.training.compiling import prepare_compiler
 from dial_core.training.health import StepFacts, Watch
 from dial_core.training.optimisation import Hardware, Optimisation
+from dial_core.training.processes import TIMEOUT, process_state
 from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
+from dial_core.training.trainer_seams import TrainerSeams
 
 PARTS = ("world_loss", "action_loss", "text_loss", "patch_loss")
+# Keyword of a model's forward pass -> how many elements a batch has in the mean that is its loss; None where it has no such loss.
+ELEMENTS: dict[str, Callable[[dict], Tensor | None]] = {
+    "action_elements": lambda batch: batch["action_mask"].expand_as(batch["action"]).sum() if "action_mask" in batch else None,
+    "label_elements": lambda batch: (batch["labels"][:, 1:] != IGNORED).sum() if "labels" in batch else None,
+}
 
 
 def run_training(
@@ -61,8 +70,9 @@ def run_training(
     """
     # PyTorch's default of one thread a core is slower than one thread when the other cores are busy.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    arguments = _arguments(plan, folder, hardware or Hardware())
-    state = PartialState()
+    hardware = hardware or Hardware()
+    arguments = _arguments(plan, folder, hardware)
+    state = process_state()
     if state.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         clear_staging(folder)
@@ -70,13 +80,20 @@ def run_training(
     newest = max(checkpoints(folder), default=(0, None))
     if newest[0] >= plan.steps and newest[1] is not None:  # Trainer would do one step more
         load_model(model, newest[1] / "model.safetensors")
+        if plan.ema_decay:
+            WeightAverage.stored(newest[1], state.process_index, plan.ema_decay, model).take_over(model)
         return dict(model.state_dict())
     if plan.gradient_checkpointing:
         model.activation_checkpointing_enable()  # type: ignore[operator]
+    if hardware.compiled:
+        prepare_compiler()
+        model.compile_blocks()  # type: ignore[operator]
     if state.is_main_process:
         rewind_log(folder / "log.jsonl", newest[0])
     trainer = DialTrainer(plan, folder, title, newest[1], model=model, args=arguments, data=data, collate=collate)
     trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
+    if hardware.compiled:
+        model.compile_blocks(False)  # type: ignore[operator]
     return trainer.finish()
 
 
@@ -91,7 +108,8 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=accumulation,
         max_grad_norm=plan.clip_norm,
-        bf16=plan.bf16,
+        bf16=plan.bf16 if hardware.precision == "recipe" else hardware.precision == "bfloat16",
+        ddp_find_unused_parameters=False,  # what learns in a stage gets a gradient in it (`DialModel.set_trainable`)
         seed=plan.seed,
         logging_steps=plan.log_period_steps,
         logging_nan_inf_filter=False,  # a loss that is not finite stops the run (health.py)
@@ -104,6 +122,7 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
         dataloader_persistent_workers=hardware.loader_workers > 0,
         dataloader_prefetch_factor=4 if hardware.loader_workers else None,
         dataloader_drop_last=True,
+        ddp_timeout=int(TIMEOUT.total_seconds()),
         use_cpu=not torch.cuda.is_available(),
     )
 
@@ -122,11 +141,12 @@ class _Numbered(Dataset):
         return whole(numbers) if whole else [self.data[number] for number in numbers]
 
 
-class DialTrainer(Trainer):
+class DialTrainer(TrainerSeams):
     """Trainer with a learning rate a module, judged steps, atomic checkpoints, an average of the weights and a JSONL log."""
 
     def __init__(self, plan: Optimisation, folder: Path, title: str, newest: Path | None, *, data: Any, collate: Any, **given: Any):
         self.plan, self.folder, self.title = plan, folder, title
+        self.staging = folder / STAGING
         self.newest, self.saved_s = newest, time.monotonic()
         self.watch = Watch(plan.spike_factor, folder)
         self.average = WeightAverage(plan.ema_decay) if plan.ema_decay else None
@@ -143,37 +163,30 @@ class DialTrainer(Trainer):
         """Whether the weights lie in pieces on the processes, and so do the checkpoints."""
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
-        data: Any = train_dataset or self.train_dataset
-        return SequentialSampler(data)
-
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with the plan's learning rate for each module."""
+        """AdamW with the plan's learning rate for each module, each step one pass over the weights."""
         if self.optimizer is None:
             whole: Any = model or self.model
             groups = self.plan.parameter_groups(whole)
-            self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=self.plan.betas, eps=1e-8)
+            self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=self.plan.betas, eps=1e-8, fused=True)
         return self.optimizer
 
-    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+    def make_scheduler(self, optimizer: Any) -> Any:
         """The plan's warmup and cosine."""
-        if self.lr_scheduler is None:
-            optimiser: Any = optimizer or self.optimizer
-            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, self.plan.rate_factor)
-            self._created_lr_scheduler = True
-        return self.lr_scheduler
+        return torch.optim.lr_scheduler.LambdaLR(optimizer, self.plan.rate_factor)
 
     def get_batch_samples(self, epoch_iterator, num_batches, device):
-        """Tells every micro-batch how many action elements an average one has, over the whole global batch.
+        """Adds to every micro-batch how many elements an average one has, over the whole global batch, for each loss that is a mean.
 
-        Samples of embodiments with fewer dimensions then weigh the same however the batch is cut into processes and
-        micro-batches: the mean is over the unmasked elements of all of it.
+        Samples of embodiments with fewer dimensions, and answers with fewer tokens, then weigh the same however the batch is cut into
+        processes and micro-batches: the mean is over the elements of all of it.
         """
         batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if batches and "action_mask" in batches[0]:
-            elements = sum(batch["action_mask"].expand_as(batch["action"]).sum() for batch in batches) / len(batches)
-            elements = self.accelerator.reduce(torch.as_tensor(elements, dtype=torch.float32, device=device), "mean")
-            batches = [batch | {"action_elements": elements} for batch in batches]
+        for name, elements_of in ELEMENTS.items():
+            counts = [number for batch in batches if (number := elements_of(batch)) is not None]
+            if counts:
+                elements = torch.stack(counts).to(device, torch.float32).mean()
+                batches = [batch | {name: self.accelerator.reduce(elements, "mean")} for batch in batches]
         return batches, count
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -183,9 +196,8 @@ class DialTrainer(Trainer):
         self._step_losses.append({name: value.detach().float() for name, value in named.items() if value is not None})
         return (output.loss, output) if return_outputs else output.loss
 
-    def _clip_grad_norm(self, model: nn.Module):
-        """Clips; then looks at the step before it is taken. One exchange between the processes and one wait for the device."""
-        norm = super()._clip_grad_norm(model)
+    def before_step(self, model: nn.Module, norm: Any) -> None:
+        """Judges the step that is about to be taken. One exchange between the processes and one wait for the device."""
         losses = {name: torch.stack([row[name] for row in self._step_losses]).mean() for name in self._step_losses[0]}
         self._step_losses.clear()
         due = torch.tensor(float(time.monotonic() - self.saved_s > self.plan.save_period_s), device=self.args.device)
@@ -201,7 +213,6 @@ class DialTrainer(Trainer):
             self._logged.setdefault(name, []).append(value)
         # Of a run in shards the last step is not saved: its weights are gathered next, and there is no resuming after it.
         self.control.should_save = not self.sharded if step == self.plan.steps else due > 0
-        return norm
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the parts' means and writes the row to `log.jsonl` too."""
@@ -213,20 +224,15 @@ class DialTrainer(Trainer):
                 file.write(json.dumps(row) + "\n")
         super().log(logs, start_time)
 
-    def _get_output_dir(self, trial: Any = None) -> str:
-        return str(self.folder / STAGING)
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any = None) -> None:
-        """Writes into staging; the checkpoint is there once every process has finished its part."""
-        super()._save_checkpoint(model, trial)
-        step = self.state.global_step
+    def checkpoint_staged(self, folder: Path) -> None:
+        """Publishes the checkpoint once every process has finished its part."""
         if self.average:
-            self.average.save(self.folder / STAGING / f"checkpoint-{step}", self.args.process_index)
+            self.average.save(folder, self.args.process_index)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            publish(self.folder, step)
+            publish(self.folder, self.state.global_step)
             prune(self.folder, self.plan.keep_checkpoints, self.plan.keep_every_steps)
-        self.newest, self.saved_s = self.folder / f"checkpoint-{step}", time.monotonic()
+        self.newest, self.saved_s = self.folder / folder.name, time.monotonic()
         self.accelerator.wait_for_everyone()
 
     def finish(self) -> dict[str, Tensor]:
@@ -263,7 +269,7 @@ class _Rhythm(TrainerCallback):
     def on_step_end(self, args, state, control, model=None, **_):
         self.advance(1, self.news)
         if self.trainer.average:
-            self.trainer.average.update(model)
+            self.trainer.average.update(model, state.global_step)
 
     def on_train_end(self, args, state, control, **_):
         self._bar.close()

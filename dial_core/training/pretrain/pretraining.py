@@ -11,6 +11,7 @@ the text embedding are frozen, as in the paper (Sec. 4.1), and the language mode
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,20 +21,26 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dial_core.checkpoint.checkpoint import save_checkpoint
-from dial_core.config import Config, load_config
+from dial_core.config import Config
+from dial_core.files.atomic import write_json
 from dial_core.jobs.progress import progress_bar
+from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.language_head import next_token_loss
 from dial_core.model.normalise import Normaliser
-from dial_core.model.prompt import Prompter
+from dial_core.model.prompt import IGNORED, Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.robot.embodiment import load_embodiment
+from dial_core.training.collating import LENGTH_UNIT
+from dial_core.training.execution import Execution
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question, question, shift_view, vocabularies_of
 from dial_core.training.pretrain.patch_grounding import PatchGrounding
 from dial_core.training.pretrain.pointing import measure_pointing
 from dial_core.training.pretrain.views import Views, load_views, render_views
+from dial_core.training.probe import Workload
+from dial_core.training.processes import process_state
 from dial_core.training.trainer import run_training
 
 
@@ -55,6 +62,11 @@ class PretrainRecipe(Config):
     optimisation: Optimisation  # seeing
     reading_views: int = Field(gt=0)
     reading: Optimisation
+
+    @property
+    def workload(self) -> Workload:
+        """The step that takes longest."""
+        return Workload(DialConfig.from_preset(self.model).arch, self.optimisation.batch_size, stage="pretrain")
 
 
 @dataclass
@@ -111,9 +123,8 @@ class Collate:
 
     def __call__(self, items: list[tuple[np.ndarray, np.ndarray, str, str]]) -> dict[str, Tensor]:
         images, places, prompts, answers = zip(*items, strict=True)
-        ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
+        text = _text(self.prompter, prompts, answers)
         pixels = torch.from_numpy(np.stack(images))
-        text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
         return {"pixels": pixels, "places": torch.from_numpy(np.stack(places))} | text
 
 
@@ -125,9 +136,16 @@ class CollateTokens:
 
     def __call__(self, items: list[tuple[np.ndarray, str, str]]) -> dict[str, Tensor]:
         tokens, prompts, answers = zip(*items, strict=True)
-        ids_BT, mask_BT, labels_BT = self.prompter.encode_answers(list(prompts), list(answers))
-        text = {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": labels_BT}
+        text = _text(self.prompter, prompts, answers)
         return {"image_tokens": torch.from_numpy(np.stack(tokens).astype(np.float32))} | text
+
+
+def _text(prompter: Prompter, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
+    """Token rows (B, T) with their labels; T in few different lengths, as each may be compiled for itself."""
+    ids_BT, mask_BT, labels_BT = prompter.encode_answers(list(prompts), list(answers))
+    missing = -ids_BT.shape[1] % LENGTH_UNIT
+    ids_BT, mask_BT = (nn.functional.pad(rows, (missing, 0)) for rows in (ids_BT, mask_BT))
+    return {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": nn.functional.pad(labels_BT, (missing, 0), value=IGNORED)}
 
 
 class Grounding(nn.Module):
@@ -138,10 +156,25 @@ class Grounding(nn.Module):
         self.model = model
         self.patches = PatchGrounding(model.arch.width, names, model.arch.token_grid[0])
 
-    def forward(self, pixels: Tensor, places: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
-        """Losses of a batch. pixels uint8 (B, H, W, 3); places float (B, K, 2) in [0, 1); the rest int64 (B, T)."""
+    def compile_blocks(self, compiled: bool = True) -> None:
+        """See `DialModel.compile_blocks`."""
+        self.model.compile_blocks(compiled)
+
+    def forward(
+        self,
+        pixels: Tensor,
+        places: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        label_elements: Tensor | None = None,
+    ) -> PretrainOutput:
+        """Losses of a batch. pixels uint8 (B, H, W, 3); places float (B, K, 2) in [0, 1); the rest int64 (B, T).
+
+        `label_elements`: of which the text loss is the mean, where that is not this batch's own number of labels.
+        """
         image_tokens_BND = self.model.vision_tokens(pixels)
-        text_loss = next_token_loss(self.model, image_tokens_BND, input_ids, attention_mask, labels)
+        text_loss = next_token_loss(self.model, image_tokens_BND, input_ids, attention_mask, labels, label_elements)
         patch_loss = self.patches(image_tokens_BND, places)
         return PretrainOutput(text_loss + patch_loss, text_loss, patch_loss)
 
@@ -153,19 +186,27 @@ class Reading(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> PretrainOutput:
-        """Loss of a batch. image_tokens float (B, N, D); the rest int64 (B, T)."""
-        loss = next_token_loss(self.model, image_tokens, input_ids, attention_mask, labels)
+    def compile_blocks(self, compiled: bool = True) -> None:
+        """See `DialModel.compile_blocks`."""
+        self.model.compile_blocks(compiled)
+
+    def forward(
+        self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, labels: Tensor, label_elements: Tensor | None = None
+    ) -> PretrainOutput:
+        """Loss of a batch. image_tokens float (B, N, D); the rest int64 (B, T); `label_elements` as in `Grounding`."""
+        loss = next_token_loss(self.model, image_tokens, input_ids, attention_mask, labels, label_elements)
         return PretrainOutput(loss, loss)
 
 
-def pretrain(recipe_name: str, out: Path, workers: int, command: str) -> dict:
+def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, execution: Execution | None = None) -> dict:
     """Renders the views (or finds them), trains, and writes `out/checkpoint` and `out/pointing.json`; returns its content.
 
-    Resumable: views are kept as shards, the training has checkpoints. `command` is told in the model card.
+    Resumable: views are kept as shards, the training has checkpoints. Every one of several processes that train together calls this.
+    `command` goes into the model card.
     """
-    recipe = load_config(PretrainRecipe, "training", recipe_name)
-    views = load_views(render_views(recipe.suites, recipe.views, recipe.view_seed, out / "views", workers))
+    state, hardware = process_state(), (execution or Execution()).hardware()
+    with state.main_process_first():
+        views = load_views(render_views(recipe.suites, recipe.views, recipe.view_seed, out / "views", workers))
     words = vocabularies_of(recipe.suites, views.names, recipe.wordings)
     order = np.random.default_rng(recipe.view_seed).permutation(len(views))
     held_out, shown = views.take(order[: recipe.held_out]), views.take(order[recipe.held_out :])
@@ -173,18 +214,23 @@ def pretrain(recipe_name: str, out: Path, workers: int, command: str) -> dict:
     model.set_trainable("pretrain")
     tokenizer = tiny_tokenizer()
     prompter = Prompter(tokenizer, model.arch.foresight_tokens)
-    data = ViewQuestions(shown, words, recipe)
     torch.manual_seed(recipe.optimisation.seed)  # the heads that are thrown away afterwards
-    run_training(Grounding(model, len(views.names)), data, Collate(prompter), recipe.optimisation, out / "training", "pretrain")
+    seeing, questions = Grounding(model, len(views.names)), ViewQuestions(shown, words, recipe)
+    run_training(seeing, questions, Collate(prompter), recipe.optimisation, out / "training", "pretrain", hardware)
     model.backbone.visual.requires_grad_(False)
-    told = shown.take(np.arange(min(recipe.reading_views, len(shown))))
-    read = TokenQuestions(_tokens(model, told, out / "tokens.npy"), told, words, recipe.reading.seed)
-    run_training(Reading(model), read, CollateTokens(prompter), recipe.reading, out / "reading", "reading")
-    report = measure_pointing(model, prompter, held_out, words)
-    robot = load_embodiment()
-    unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
-    save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command))
-    (out / "pointing.json").write_text(json.dumps(report, indent=2) + "\n")
+    encoded = shown.take(np.arange(min(recipe.reading_views, len(shown))))
+    with state.main_process_first():
+        tokens = _tokens(model, encoded, out / "tokens.npy")
+    read = TokenQuestions(tokens, encoded, words, recipe.reading.seed)
+    run_training(Reading(model), read, CollateTokens(prompter), recipe.reading, out / "reading", "reading", hardware)
+    report: dict = {}
+    if state.is_main_process:
+        report = measure_pointing(model, prompter, held_out, words)
+        robot = load_embodiment()
+        unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
+        save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command))
+        write_json(out / "pointing.json", report)
+    state.wait_for_everyone()
     return report
 
 

@@ -165,6 +165,8 @@ def test_a_training_step_moves_what_may_learn_and_nothing_else(make_model, batch
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.1)
     step(model, fitted(model, batch), stage).loss.backward()
+    waiting = [name for name, parameter in model.named_parameters() if parameter.requires_grad and parameter.grad is None]
+    assert not waiting, "data-parallel training would wait for these gradients for ever"
     optimiser.step()
     frozen = [PARTS["vision"], PARTS["embedding"], PARTS["dino"]]
     if bridge == "frozen":

@@ -199,6 +199,7 @@ def test_a_truncated_file_says_so(tmp_path):
 
 def test_only_the_world_head_learns_from_the_world_loss_when_it_is_separate():
     model = small_model(separate_world_head=True)
+    model.set_trainable("end_to_end")
     case, _ = make_case(model)
     count = model.arch.foresight_tokens
     view, goal = (

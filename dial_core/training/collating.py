@@ -1,0 +1,39 @@
+"""Samples to a batch: prompts cut to their own length, and everything found out here for which the model would wait for the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dial_core.model.configuration import Architecture
+from dial_core.model.positions import image_text_positions
+from dial_core.training.samples import join_samples
+
+LENGTH_UNIT = 8  # prompts come in multiples of this many tokens: few shapes to compile, and even sizes for tensor cores
+
+
+class ChunkCollator:
+    """Samples of `ChunkSamples` to the keywords of `DialModel.forward`."""
+
+    def __init__(self, arch: Architecture) -> None:
+        self.image_token, self.token_grid = arch.tokens.image, arch.token_grid
+        self.queries = arch.foresight_tokens if arch.bridge_rules.predicts else 0
+
+    def __call__(self, samples: list[Any]) -> dict[str, Any]:
+        """The batch; `positions` and `padded` are those of its prompts."""
+        batch = join_samples(samples)
+        ids, mask = trimmed(batch["input_ids"], batch["attention_mask"])  # type: ignore[arg-type]
+        positions = image_text_positions(ids, mask, self.image_token, self.token_grid, self.queries)
+        return batch | {"input_ids": ids, "attention_mask": mask, "positions": positions, "padded": not bool(mask.all())}
+
+
+def trimmed(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+    """Left-padded prompts without the padding that all of them have, but for what makes their length a multiple of `LENGTH_UNIT`."""
+    longest = mask_BT.shape[1] - int(mask_BT.any(0).int().argmax())
+    length = -(-longest // LENGTH_UNIT) * LENGTH_UNIT
+    missing = length - mask_BT.shape[1]
+    if missing > 0:
+        ids_BT, mask_BT = (torch.nn.functional.pad(rows, (missing, 0)) for rows in (ids_BT, mask_BT))
+    return ids_BT[:, -length:], mask_BT[:, -length:]

@@ -1,0 +1,48 @@
+"""Attention written out for training on a CPU is the fused kernel's, and stays in float32 under bfloat16 autocast.
+
+pytest test/unit/model/test_attention.py
+"""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from dial_core.model.attention import attend
+from dial_core.model.backbone import ATTENTION
+from dial_core.model.dial import DialModel
+
+
+def inputs(heads: int = 4, shared: int = 4, length: int = 5, keys: int = 7) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(2, heads, length, 8), (2, shared, keys, 8), (2, shared, keys, 8)]
+    return [torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes]
+
+
+@pytest.mark.parametrize("shared", [4, 2, 1])
+@pytest.mark.parametrize("masking", ["none", "causal", "mask"])
+def test_training_on_a_cpu_gives_the_fused_kernels_values_and_gradients(shared, masking):
+    q, k, v = inputs(shared=shared, length=7)
+    mask = torch.rand(2, 1, 7, 7, generator=torch.Generator().manual_seed(1)) < 0.7
+    mask[..., 0] = True
+    kept = {"none": None, "causal": None, "mask": mask}[masking]
+    ours = attend(q, k, v, kept, causal=masking == "causal")
+    theirs = F.scaled_dot_product_attention(q, k, v, attn_mask=kept, is_causal=masking == "causal", enable_gqa=True)
+    torch.testing.assert_close(ours, theirs)
+    for one, other in zip(*(torch.autograd.grad(out.square().sum(), (q, k, v)) for out in (ours, theirs)), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(attend(q, k, v, kept, causal=masking == "causal"), theirs)
+
+
+def test_attention_is_kept_out_of_bfloat16_on_a_cpu():
+    q, k, v = (tensor.bfloat16() for tensor in inputs())
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attend(q, k, v)
+    assert out.dtype == torch.bfloat16
+    assert torch.equal(out, attend(q.float(), k.float(), v.float()).bfloat16())
+
+
+def test_the_language_model_attends_by_the_same_rule():
+    model = DialModel.from_preset("dial_tiny")
+    assert model.backbone.language_model.config._attn_implementation == ATTENTION
+    assert model.backbone.visual.config._attn_implementation == ATTENTION
