@@ -19,6 +19,7 @@ from dial_core.cli import (
     learning_commands,
     motion_commands,
     release_commands,
+    reproduce_commands,
     robot_commands,
     serve_commands,
     task_commands,
@@ -38,6 +39,8 @@ app = typer.Typer(
     3. `dial train`: warmup, then end to end, on the dataset's cached image tokens.
     4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
 
+    `dial reproduce` does all of it, for every variant, and writes the tables.
+
 On the robot: `dial smoothness`: how smooth the motion is and what it costs; `dial trace`: where the time goes.
 
 From the robot: `dial record`, `dial convert bag`; back to it: `dial replay`; a killed recording: `dial repair`.
@@ -46,17 +49,20 @@ Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect
 `probe` go on where they were if you call them again; the others start anew.
 """,
 )
-RESUMING = ("pretrain", "collect", "train", "eval", "expert", "probe", "convert", "record")  # commands that go on where interrupted
+# Commands that resume where they were interrupted.
+RESUMING = ("pretrain", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning_commands.pretrain,
     "tasks": task_commands.tasks,
     "collect": learning_commands.collect,
     "begin": begin_commands.begin,
+    "tokens": reproduce_commands.tokens,
     "train": train_commands.train,
     "eval": eval_commands.evaluate,
     "expert": eval_commands.expert,
     "probe": eval_commands.probe,
+    "reproduce": reproduce_commands.reproduce,
     "compare": eval_commands.compare,
     "table": eval_commands.table,
     "merge": eval_commands.merge,

@@ -28,3 +28,11 @@ Task = Annotated[str, typer.Option(help="Task, by its file in config/tasks/.")]
 def command_line() -> str:
     """This call as a user would type it, for the model card."""
     return " ".join(["dial", *sys.argv[1:]])
+
+
+def named_folders(texts: list[str]) -> dict[str, Path]:
+    """Datasets as `--dataset` gives them: `FOLDER` is the robot's, `NAME=FOLDER` that of source NAME."""
+    from dial_core.training.recipe import ROBOT
+
+    pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else [ROBOT, text] for text in texts]
+    return {name: Path(folder) for name, folder in pairs}

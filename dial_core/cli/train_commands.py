@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dial_core.checkpoint.location import checkpoint_folder
-from dial_core.cli.options import Out, Workers, command_line, console
+from dial_core.cli.options import Out, Workers, command_line, console, named_folders
 from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
 
 
@@ -57,7 +57,7 @@ def train(
     from dial_core.training.starting import workload_of
 
     plan = load_config(Recipe, "training", recipe)
-    folders = _named(dataset or [])
+    folders = named_folders(dataset or [])
     if dry_run:
         from dial_core.training.forecast import forecast
 
@@ -67,11 +67,3 @@ def train(
     if execution:
         hardware = execution.hardware(micro_batch, loader_workers, wandb)
         console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
-
-
-def _named(texts: list[str]) -> dict[str, Path]:
-    """`FOLDER` -> the robot's; `NAME=FOLDER` -> NAME's."""
-    from dial_core.training.recipe import ROBOT
-
-    pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else [ROBOT, text] for text in texts]
-    return {name: Path(folder) for name, folder in pairs}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,17 +50,31 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, c
     """
     model = DialModel.from_pretrained(model_folder)
     file = dataset.folder / "features" / vision_hash(model) / _view_folder(dataset, camera, view) / "tokens.npy"
-    _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.feature_width))
-    jobs = list(_missing_jobs(model_folder, dataset, file, camera, view))
-    todo = sum(job.last_episode - job.first_episode for job in jobs)
-    if jobs:
-        with progress_bar("image tokens of episodes", len(dataset.episodes), len(dataset.episodes) - todo) as advance:
-            for result in run_jobs(encode_episodes, jobs, workers):
-                if result.error:
-                    raise DialError(f"Encoding episodes of {dataset.folder} failed: {result.error}")
-                _done_mark(file, result.job.first_episode).touch()
-                advance(result.job.last_episode - result.job.first_episode)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(file):
+        _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.feature_width))
+        _encode_missing(dataset, list(_missing_jobs(model_folder, dataset, file, camera, view)), file, workers)
     return np.load(file, mmap_mode="r")
+
+
+@contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """Waits for another training that is computing the same tokens; the system ends the wait where that one dies."""
+    with file.with_name("lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _encode_missing(dataset: LeRobotDataset, jobs: list[FeatureJob], file: Path, workers: int) -> None:
+    todo = sum(job.last_episode - job.first_episode for job in jobs)
+    if not jobs:
+        return
+    with progress_bar("image tokens of episodes", len(dataset.episodes), len(dataset.episodes) - todo) as advance:
+        for result in run_jobs(encode_episodes, jobs, workers):
+            if result.error:
+                raise DialError(f"Encoding episodes of {dataset.folder} failed: {result.error}")
+            _done_mark(file, result.job.first_episode).touch()
+            advance(result.job.last_episode - result.job.first_episode)
 
 
 def encode_episodes(job: FeatureJob) -> None:

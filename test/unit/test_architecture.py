@@ -36,6 +36,7 @@ DOORS = {
     "training": {"datasets", "checkpoint", "observation", "model", "sim", "robot"} | LEAVES,
     "evaluation": {"importers", "inference", "datasets", "bags", "checkpoint", "observation", "control", "sim", "viz", "robot"} | LEAVES,
     "benchmarks": {"training", "inference", "datasets", "checkpoint", "observation", "model", "sim", "robot"} | LEAVES,
+    "reproduction": {"training", "evaluation", "datasets", "model", "sim"} | LEAVES,
 }
 DOORS["cli"] = set(DOORS)
 ROS_MAY_USE = {"bags", "inference", "checkpoint", "observation", "control", "sim", "viz", "robot"} | LEAVES

@@ -14,9 +14,9 @@ def draw_bars(counts: Mapping[str, dict], picture: Path, title: str) -> None:
     draw_groups({"": counts}, picture, title)
 
 
-def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: str) -> None:
-    """Bars of several policies side by side: policy -> name -> count."""
-    pyplot = _pyplot()
+def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: str, colours: Sequence[str] = (BLUE, ORANGE)) -> None:
+    """Bars of several policies side by side: policy -> name -> count; every policy has counts of the same names."""
+    pyplot = pyplot_without_window()
     names = list(next(iter(groups.values())))
     flat, width = len(names) > MANY, 0.8 / len(groups)
     size = (7.0, 1.2 + 0.26 * len(names)) if flat else (2.2 + 1.2 * len(names), 3.6)
@@ -24,8 +24,8 @@ def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: 
     draw = axes.barh if flat else axes.bar
     for index, (label, counts) in enumerate(groups.items()):
         places = [place + (index - (len(groups) - 1) / 2) * width for place in range(len(names))]
-        rates, whiskers = _percentages([counts[name] for name in names])
-        style = {"color": (BLUE, ORANGE)[index % 2], "capsize": 3, "label": label}
+        rates, whiskers = with_whiskers([counts[name] for name in names])
+        style = {"color": colours[index % len(colours)], "capsize": 3, "label": label}
         draw(places, rates, width, **{"xerr" if flat else "yerr": whiskers}, **style)
     if flat:
         axes.set(xlabel="success [%]", xlim=(0, 105))
@@ -43,10 +43,10 @@ def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: 
 
 def draw_curve(x: Sequence[float], counts: Sequence[dict], picture: Path, title: str, xlabel: str) -> None:
     """Success rates [%] over `x`, with their intervals."""
-    pyplot = _pyplot()
+    pyplot = pyplot_without_window()
     figure, axes = pyplot.subplots(figsize=(5.5, 3.6), layout="constrained")
     order = sorted(range(len(x)), key=lambda place: x[place])
-    rates, whiskers = _percentages([counts[place] for place in order])
+    rates, whiskers = with_whiskers([counts[place] for place in order])
     axes.errorbar([x[place] for place in order], rates, yerr=whiskers, marker="o", capsize=4, color=BLUE)
     axes.set(xlabel=xlabel, ylabel="success [%]", ylim=(0, 105))
     axes.set_title(title, fontsize=9)
@@ -56,7 +56,7 @@ def draw_curve(x: Sequence[float], counts: Sequence[dict], picture: Path, title:
 
 def draw_quality(summary: dict, picture: Path) -> None:
     """Relative foresight errors, by task and over the episode, with their intervals and the line of "no change"."""
-    pyplot = _pyplot()
+    pyplot = pyplot_without_window()
     rows = {task: row for task, row in {**summary["by_task"], "all": summary["all"]}.items() if row["relative"] is not None}
     size = (10.0, max(3.4, 1.2 + 0.26 * len(rows)))
     figure, (left, right) = pyplot.subplots(1, 2, figsize=size, layout="constrained")
@@ -78,10 +78,10 @@ def draw_quality(summary: dict, picture: Path) -> None:
 
 def draw_smoothness(summary: Mapping[str, dict], picture: Path) -> None:
     """Success with its interval, and the commanded motion's jerk on a logarithmic scale, strategy by strategy."""
-    pyplot = _pyplot()
+    pyplot = pyplot_without_window()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.0, 3.4), layout="constrained")
     counts = [{"rate": row["success"] / row["episodes"], "interval": row["interval"]} for row in summary.values()]
-    rates, whiskers = _percentages(counts)
+    rates, whiskers = with_whiskers(counts)
     left.bar(list(summary), rates, yerr=whiskers, capsize=3, color=BLUE)
     left.set(ylabel="success [%]", ylim=(0, 105))
     right.bar(list(summary), [row["jerk"] for row in summary.values()], color=ORANGE)
@@ -96,7 +96,7 @@ def _reach(rows: Sequence[dict]) -> list[list[float]]:
     return [below, [max(0.0, row["interval"][1] - row["relative"]) for row in rows]]
 
 
-def _percentages(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
+def with_whiskers(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
     """Rates [%], and how far their intervals reach below and above."""
     rates = [100 * count["rate"] for count in counts]
     below = [max(0.0, rate - 100 * count["interval"][0]) for rate, count in zip(rates, counts, strict=True)]
@@ -104,7 +104,7 @@ def _percentages(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]
     return rates, [below, above]
 
 
-def _pyplot():
+def pyplot_without_window():
     """Matplotlib without a window; slow to import, and only pictures need it."""
     import matplotlib
 

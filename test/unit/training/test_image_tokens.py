@@ -1,3 +1,6 @@
+import fcntl
+import threading
+
 import numpy as np
 import torch
 
@@ -26,3 +29,19 @@ def test_cached_tokens_are_those_of_the_model_for_every_frame(fake_dataset, tmp_
     model = DialModel.from_pretrained(tmp_path / "model").eval()
     frames = torch.from_numpy(dataset.frames(dataset.episodes[1])[:3])
     np.testing.assert_allclose(tokens[20:23], model.encode_image(frames).half().numpy(), atol=2e-3)
+
+
+def test_a_training_waits_while_another_one_computes_the_same_tokens(fake_dataset, tmp_path):
+    make_random_checkpoint(tmp_path / "model")
+    dataset, view = fake_dataset(tmp_path / "dataset", (20,)), CameraView(name="ego", height=96, width=96)
+    file = tmp_path / "dataset/features" / vision_hash(DialModel.from_pretrained(tmp_path / "model")) / "lock"
+    file.parent.mkdir(parents=True)
+    waiting = threading.Thread(target=cached_features, args=(tmp_path / "model", dataset, 0, "ego", view))
+    with file.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting.start()
+        waiting.join(timeout=2.0)
+        assert waiting.is_alive()
+        assert not (file.parent / "tokens.npy").exists()
+    waiting.join(timeout=60.0)
+    assert (file.parent / "tokens.npy").exists()

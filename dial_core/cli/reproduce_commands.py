@@ -1,0 +1,113 @@
+"""`dial reproduce`, `dial tokens`: from nothing to the tables in one resumable command, and a step of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from dial_core.checkpoint.location import checkpoint_folder
+from dial_core.cli.options import Workers, console, named_folders, results
+from dial_core.errors import DialError
+
+
+def reproduce(
+    plan: Annotated[str, typer.Argument(help="Plan, by name in config/reproduction/ or a path.")] = "miniature",
+    only: Annotated[
+        list[str], typer.Option(help="Only this method's results, or steps that begin so (train, eval/flare), and what they need; repeat.")
+    ] = [],  # noqa: B006  # typer reads it, nothing changes it
+    workers: Workers = 2,
+    jobs: Annotated[int, typer.Option(min=1, help="Steps at a time. On a GPU: as many small trainings as fit.")] = 1,
+    device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder of everything that is made. Without: out/reproduction/PLAN.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Page to write, pictures beside it. Without: paper.md in the folder.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print every step, its state, and the hours to go.")] = False,
+) -> None:
+    """Reproduce the paper's comparisons at small size: pretrain, demonstrations, tokens, trainings, evaluations, page.
+
+    A plan says which methods are trained on which data and what is shown of them; the steps follow from it. Every step is a
+    `dial` command of its own with a log in `OUT/steps/`. Interrupted at any moment, the same command resumes. A step that
+    fails stops only what needs it. The page is rewritten after every step, so partial results can be read at any time.
+
+        dial reproduce --dry-run
+        dial reproduce --jobs 2 --workers 1 --page docs/results/paper.md
+        dial reproduce --only flare
+    """
+    from dial_core.config import load_config
+    from dial_core.reproduction.done_marks import DoneMarks
+    from dial_core.reproduction.hours import readable_hours, status_rows
+    from dial_core.reproduction.paper_page import write_page
+    from dial_core.reproduction.pipeline import Pipeline
+    from dial_core.reproduction.plan import ReproductionPlan
+    from dial_core.reproduction.step_runner import Commands, StepRunner, folder_lock, remaining
+
+    folder = out or Path("out/reproduction") / Path(plan).stem
+    pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder)
+    steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
+
+    def announce(text: str) -> None:
+        console.print(text, highlight=False)
+        if text.startswith("["):  # a step is done
+            write_page(pipeline, plan, written)
+
+    if dry_run:
+        todo, durations_s, left_s = remaining(steps, marks, workers, jobs)
+        table = Table("step", "state", "time", title=f"{Path(plan).stem}: {len(todo)} of {len(steps)} steps to do")
+        for row in status_rows(steps, durations_s, marks):
+            table.add_row(*row)
+        results.print(table)
+        told = f"about [bold]{readable_hours(left_s)}[/] to go with --jobs {jobs} --workers {workers}"
+        source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
+        results.print(f"{told}; {source}", highlight=False)
+        return
+    with folder_lock(folder) as lock:
+        runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce)
+        todo, _, left_s = remaining(steps, marks, workers, jobs)
+        console.print(f"{len(steps) - len(todo)} of {len(steps)} steps done, about {readable_hours(left_s)} to go", highlight=False)
+        try:
+            runner.run(steps)
+        finally:
+            write_page(pipeline, plan, written)
+    console.print(f"[bold]{written}[/]")
+
+
+def tokens(
+    start: Annotated[Path, typer.Argument(parser=checkpoint_folder, metavar="CHECKPOINT", help="What `dial train` will start from.")],
+    dataset: Annotated[list[str], typer.Option("--dataset", "--data", help="Dataset folder, or NAME=FOLDER for each source.")],
+    recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny",
+    workers: Workers = 2,
+) -> None:
+    """Compute the frozen vision tower's tokens of every frame ahead of `dial train`, which otherwise does so itself.
+
+    They lie beside the dataset and are shared by every model with the same tower. Interrupted, the same command resumes.
+    """
+    from dial_core.config import load_config
+    from dial_core.training.precompute import precompute_tokens
+    from dial_core.training.recipe import Recipe
+
+    count = precompute_tokens(load_config(Recipe, "training", recipe), start, named_folders(dataset), workers)
+    console.print(f"image tokens of [bold]{count}[/] frames", highlight=False)
+
+
+def _environment(device: str) -> dict[str, str]:
+    """What the steps' processes get to run on a device.
+
+    Raises:
+        DialError: an unknown device, or no GPU.
+    """
+    if device == "auto":
+        return {}
+    if device == "cpu":
+        return {"CUDA_VISIBLE_DEVICES": "", "ACCELERATE_USE_CPU": "true"}
+    if device != "cuda":
+        raise DialError(f"unknown device '{device}'; devices: auto, cpu, cuda")
+    import torch
+
+    if not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hidden = f" (CUDA_VISIBLE_DEVICES is '{visible}')" if visible is not None else ""
+        raise DialError(f"there is no CUDA device here{hidden}; `--device cpu` trains without one")
+    return {}

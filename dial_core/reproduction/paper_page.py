@@ -1,0 +1,229 @@
+"""The page that a plan ends in: every table with its intervals, every number with its command, pictures beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from dial_core.evaluation.reports.compare import compare
+from dial_core.evaluation.reports.intervals import Paired
+from dial_core.evaluation.reports.result_page import interval_text, rate_text
+from dial_core.evaluation.studies.probes import PROBES
+from dial_core.files.atomic import write_text
+from dial_core.reproduction.done_marks import DoneMarks, command_of
+from dial_core.reproduction.hours import readable_hours
+from dial_core.reproduction.paper_figures import draw_lines, draw_methods, draw_sheet, write_film
+from dial_core.reproduction.pipeline import Pipeline, PipelineStep
+from dial_core.reproduction.plan import Comparison, Curve, Probes, Section
+
+NOT_RUN = "not run yet"
+
+
+def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
+    """Writes the page, and its pictures into the folder of the same name beside it; returns the Markdown.
+
+    What has not been evaluated yet is named as such, so that the page can be written at any time.
+    """
+    writer = _PageWriter(pipeline, page.with_suffix(""))
+    text = "\n".join(writer.lines(plan_name))
+    write_text(page, text)
+    return text
+
+
+class _PageWriter:
+    """Collects the page's lines and draws its pictures on the way."""
+
+    def __init__(self, pipeline: Pipeline, pictures: Path) -> None:
+        self._pipeline, self._plan, self._pictures = pipeline, pipeline.plan, pictures
+        self._marks = DoneMarks(pipeline.out)
+        self._summaries: dict[tuple[str, str], dict | None] = {}
+
+    def lines(self, plan_name: str) -> Iterator[str]:
+        plan = self._plan
+        yield from (f"# {plan.title}", "", *_paragraph(plan.text))
+        yield "These are results on this project's own light tabletop benchmark. They are not results on RoboCasa."
+        yield from ("", f"All of it: `dial reproduce {plan_name}`; one row: `dial reproduce {plan_name} --only METHOD`.", "")
+        for section in plan.sections:
+            yield from (f"## {section.title}", "", *_paragraph(section.text), *self._section(section), "")
+        yield from self._film()
+        yield from self._what_was_trained()
+        yield from self._commands()
+
+    def _section(self, section: Section) -> Iterator[str]:
+        if isinstance(section, Comparison):
+            yield from self._comparison(section)
+        elif isinstance(section, Curve):
+            yield from self._curve(section)
+        else:
+            yield from self._probes(section)
+
+    def _comparison(self, section: Comparison) -> Iterator[str]:
+        for name in section.scenes:
+            yield from (f"### {self._scenes_called(name)}", "", self._scenes_line(name), "")
+            reference = self._called(section.reference)
+            yield f"| method | success | 95 % (Wilson) | against {reference} | 95 % | p (McNemar, exact) | lowest of a task | crashed |"
+            yield "|---|---|---|---|---|---|---|---|"
+            for method in section.methods:
+                yield self._comparison_row(method, section.reference, name)
+            yield ""
+        complete: dict[str, dict[str, dict]] = {}
+        for method in section.methods:
+            summaries = {name: summary for name in section.scenes if (summary := self._summary(method, name))}
+            if len(summaries) == len(section.scenes):
+                complete[self._called(method)] = {self._scenes_called(name): summary["success"] for name, summary in summaries.items()}
+        if complete:
+            yield from self._picture(section.title, lambda picture: draw_methods(complete, picture, section.title))
+        yield from self._by_task(section)
+
+    def _comparison_row(self, method: str, reference: str, scenes: str) -> str:
+        summary, other = self._summary(method, scenes), self._summary(reference, scenes)
+        if not summary:
+            return f"| {self._called(method)} | {NOT_RUN} | | | | | | |"
+        against = ["-", "-", "-"]
+        if other and method != reference:
+            paired = Paired(**compare(other, summary)["all"])
+            low, high = paired.interval
+            against = [f"{100 * paired.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", f"{paired.p_value:.3g}"]
+        lowest = min(summary["by_task"], key=lambda task: summary["by_task"][task]["success"]["rate"])
+        worst = f"{rate_text(summary['by_task'][lowest]['success'])} {lowest}"
+        cells = [rate_text(summary["success"]), interval_text(summary["success"]), *against, worst, str(summary["crashed"])]
+        return f"| {self._called(method)} | {' | '.join(cells)} |"
+
+    def _by_task(self, section: Comparison) -> Iterator[str]:
+        """Successes by task and method, on the first of the scenes."""
+        name = section.scenes[0]
+        summaries = {method: summary for method in section.methods if (summary := self._summary(method, name))}
+        tasks = next(iter(summaries.values()))["by_task"] if summaries else {}
+        if len(tasks) < 2:
+            return
+        yield from (f"By task, {self._scenes_called(name)}:", "")
+        yield f"| task | {' | '.join(self._called(method) for method in summaries)} |"
+        yield "|---" * (len(summaries) + 1) + "|"
+        for task in tasks:
+            counts = [summary["by_task"][task]["success"] for summary in summaries.values()]
+            cells = " | ".join(f"{count['successes']}/{count['trials']}" for count in counts)
+            yield f"| {task} | {cells} |"
+        yield ""
+
+    def _curve(self, section: Curve) -> Iterator[str]:
+        yield from (self._scenes_line(section.scenes), "", f"| {section.axis} | {' | '.join(section.lines)} |")
+        yield "|---" * (len(section.lines) + 1) + "|"
+        points: dict[str, dict[float, dict]] = {line: {} for line in section.lines}
+        for number in sorted({number for line in section.lines.values() for number in line}):
+            cells = []
+            for line, methods in section.lines.items():
+                summary = self._summary(methods[number], section.scenes) if number in methods else None
+                if summary:
+                    points[line][number] = summary["success"]
+                    cells.append(f"{rate_text(summary['success'])}, {interval_text(summary['success'])}")
+                else:
+                    cells.append(NOT_RUN if number in methods else "-")
+            yield f"| {number} | {' | '.join(cells)} |"
+        yield ""
+        drawn = {line: counts for line, counts in points.items() if counts}
+        if drawn:
+            yield from self._picture(section.title, lambda picture: draw_lines(drawn, picture, section.title, section.axis))
+
+    def _probes(self, section: Probes) -> Iterator[str]:
+        yield from (f"{self._called(section.method)}. {self._scenes_line(section.scenes)}", "")
+        probes = _read(self._pipeline.study("probe", section) / "result.json")
+        yield from ("| System-1 acts on | success | 95 % | named object moved | another moved |", "|---|---|---|---|---|")
+        for name in PROBES:
+            summary = probes.get(name) if probes else None
+            if not summary:
+                yield f"| {name} | {NOT_RUN} | | | |"
+                continue
+            two = summary["two_objects"]
+            moved = f"{rate_text(two['named_moved'])} | {rate_text(two['other_moved'])}"
+            yield f"| {name} | {rate_text(summary['success'])} | {interval_text(summary['success'])} | {moved} |"
+        yield ""
+        foresight = _read(self._pipeline.study("foresight", section) / "foresight.json")
+        yield from ("Error of the foresight relative to predicting no change (below 1: better):", "", "| task | relative error | 95 % |")
+        yield "|---|---|---|"
+        if not foresight:
+            yield f"| | {NOT_RUN} | |"
+            return
+        for task, row in {**foresight["by_task"], "all": foresight["all"]}.items():
+            if row["relative"] is not None:
+                yield f"| {task} | {row['relative']:.3f} | {row['interval'][0]:.3f} to {row['interval'][1]:.3f} |"
+
+    def _film(self) -> Iterator[str]:
+        """The filmed method's episodes: one of each task of the first scenes in which it was evaluated."""
+        method = self._plan.film
+        scenes = [name for shown, name in self._plan.evaluations() if shown == method]
+        evaluated = {name: summary for name in scenes if (summary := self._summary(method, name))}
+        if not evaluated:
+            return
+        name, summary = next(iter(evaluated.items()))
+        outcomes = {(episode["task"], episode["seed"]): episode["success"] for episode in summary["episodes"]}
+        folder = self._pipeline.result(method, name) / "videos"
+        films = [(folder / f"{task.replace('/', '_')}-{seed}.mp4", task, success) for (task, seed), success in outcomes.items()]
+        films = [film for film in films if film[0].is_file()]
+        if not films:
+            return
+        yield from ("## Episodes", "")
+        yield f"{self._called(method)} on the first scene of every task ({self._scenes_called(name)}), whatever came of it."
+        yield "A green border: succeeded; a red one: failed."
+        yield ""
+        yield from self._picture("episodes", lambda picture: draw_sheet(films, picture))
+        write_film(films, self._pictures / "episodes.mp4")
+        yield from (f"All of them at once: [{self._pictures.name}/episodes.mp4]({self._pictures.name}/episodes.mp4).", "")
+
+    def _what_was_trained(self) -> Iterator[str]:
+        yield from ("## What was trained", "", "| method | model | recipe | data | trained in | |", "|---|---|---|---|---|---|")
+        for name in self._plan.methods_shown():
+            method = self._plan.methods[name]
+            mark = self._marks.read(self._pipeline.steps[f"train/{name}"])
+            taken = readable_hours(mark.wall_s) if mark and mark.wall_s is not None else NOT_RUN
+            data = ", ".join(f"{source}: {self._data_line(dataset)}" for source, dataset in method.data.items())
+            yield f"| {self._called(name)} | `{method.model}` | `{method.recipe}` | {data} | {taken} | {method.note} |"
+        yield ""
+
+    def _commands(self) -> Iterator[str]:
+        yield from ("## Commands", "", "In the order of `dial reproduce`; times with what else ran at the same time.", "")
+        yield from ("| step | command | took | on |", "|---|---|---|---|")
+        for step in self._pipeline.steps.values():
+            yield self._command_row(step)
+        yield ""
+
+    def _command_row(self, step: PipelineStep) -> str:
+        mark = self._marks.read(step)
+        took, machine = (readable_hours(mark.wall_s), mark.machine) if mark and mark.wall_s is not None else (NOT_RUN, "")
+        return f"| {step.name} | `{command_of(step)}` | {took} | {machine} |"
+
+    def _summary(self, method: str, scenes: str) -> dict | None:
+        if (method, scenes) not in self._summaries:
+            self._summaries[method, scenes] = _read(self._pipeline.result(method, scenes) / "result.json")
+        return self._summaries[method, scenes]
+
+    def _picture(self, title: str, draw) -> Iterator[str]:
+        name = "".join(letter if letter.isalnum() else "_" for letter in title.lower()).strip("_") + ".png"
+        draw(self._pictures / name)
+        yield from (f"![{title}]({self._pictures.name}/{name})", "")
+
+    def _called(self, method: str) -> str:
+        return self._plan.methods[method].called or method
+
+    def _scenes_called(self, name: str) -> str:
+        return self._plan.scenes[name].called or name.replace("_", " ")
+
+    def _scenes_line(self, name: str) -> str:
+        scenes = self._plan.scenes[name]
+        last = scenes.seed + scenes.episodes - 1
+        tasks = f"its tasks {', '.join(scenes.tasks)}" if scenes.tasks else "all its tasks"
+        return f"Suite `{scenes.suite}`, {tasks}, scenes {scenes.seed} to {last} of each."
+
+    def _data_line(self, name: str) -> str:
+        data = self._plan.demonstrations[name]
+        tasks = f"{len(data.tasks)} tasks" if data.tasks else f"every task of `{data.suite}`"
+        body = "" if data.body == "robot" else " of floating hands"
+        return f"{data.episodes} demonstrations{body} of {tasks}"
+
+
+def _read(file: Path) -> dict | None:
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def _paragraph(text: str) -> list[str]:
+    return [text.strip(), ""] if text.strip() else []

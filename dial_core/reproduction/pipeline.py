@@ -1,0 +1,213 @@
+"""A plan as steps: each one `dial` command, what it needs first, and what it is expected to cost."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from dial_core.config import config_path, load_config
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.suites import suite_tasks
+from dial_core.model.configuration import DialConfig
+from dial_core.reproduction.plan import Demonstrations, Method, Probes, ReproductionPlan, Scenes
+from dial_core.training.pretrain.pretraining import PretrainRecipe
+from dial_core.training.recipe import Recipe
+
+PROBES = 7  # evaluations that `dial probe` makes of each scene
+
+
+@dataclass(frozen=True)
+class PipelineStep:
+    """One `dial` command of a plan.
+
+    Attributes:
+        name: `train/flare`; also where its mark and log lie.
+        words: the command line after `dial`, without `--workers`.
+        needs: names of the steps that must be done first.
+        inputs: values beside the command line that its result depends on (recipes, presets), for the fingerprint.
+        core_s: expected seconds of one core.
+        parallel: whether the command takes `--workers`, and gets as much faster.
+        product: what the command makes, where it appears whole or not at all; such a step is done if it is there.
+    """
+
+    name: str
+    words: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    core_s: float = 0.0
+    parallel: bool = False
+    product: Path | None = None
+
+    @property
+    def kind(self) -> str:
+        """First part of the name; the costs of steps of one kind are corrected together."""
+        return self.name.partition("/")[0]
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits of the command and its inputs."""
+        return hashlib.sha256(json.dumps([self.words, self.inputs], sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+class Pipeline:
+    """All steps of a plan below the folder `out`, each after those that it needs."""
+
+    def __init__(self, plan: ReproductionPlan, out: Path) -> None:
+        """Raises DialError where the plan names a recipe, preset, suite or task that there is not."""
+        self.plan, self.out = plan, out
+        steps = [self._pretraining()]
+        for name, data in plan.demonstrations.items():
+            if any(name in plan.methods[method].data.values() for method in plan.methods_shown()):
+                steps += self._demonstrations(name, data)
+        encoding: dict[str, str] = {}  # dataset -> the step that encodes it last
+        for name in plan.methods_shown():
+            method = plan.methods[name]
+            steps += [self._start(name, method), self._image_tokens(name, method, encoding), self._training(name, method)]
+        steps += [self._evaluation(method, name, plan.scenes[name]) for method, name in plan.evaluations()]
+        for section in plan.sections:
+            if isinstance(section, Probes):
+                steps += self._probes(section)
+        self.steps = {step.name: step for step in steps}
+
+    def chosen(self, only: Sequence[str]) -> list[PipelineStep]:
+        """The steps that `only` names, with all that they need, in order; all steps without it.
+
+        A name is a step, the beginning of steps (`eval`, `eval/flare`), or a method: everything that is measured of it.
+
+        Raises:
+            DialError: a name fits nothing; the message lists what there is.
+        """
+        if not only:
+            return list(self.steps.values())
+        wanted: set[str] = set()
+        for name in only:
+            fitting = [step for step in self.steps if step == name or step.startswith(f"{name}/") or self._measures(step, name)]
+            if not fitting:
+                methods = ", ".join(self.plan.methods_shown())
+                raise DialError(f"--only {name} fits no step; methods: {methods}; steps: {', '.join(self.steps)}")
+            wanted.update(fitting)
+        while further := {need for name in wanted for need in self.steps[name].needs} - wanted:
+            wanted |= further
+        return [step for name, step in self.steps.items() if name in wanted]
+
+    def result(self, method: str, scenes: str) -> Path:
+        """Folder of an evaluation's result."""
+        return self.out / "eval" / method / scenes
+
+    def study(self, kind: str, section: Probes) -> Path:
+        """Folder of `probe` or `foresight` of a section."""
+        return self.out / kind / section.method / section.scenes
+
+    def _measures(self, step: str, method: str) -> bool:
+        parts = step.split("/")
+        return method in self.plan.methods and parts[0] in ("eval", "probe", "foresight") and parts[1] == method
+
+    def _pretraining(self) -> PipelineStep:
+        recipe, costs = load_config(PretrainRecipe, "training", self.plan.pretraining.recipe), self.plan.costs
+        seeing, reading = recipe.optimisation, recipe.reading
+        core_s = (
+            recipe.views * costs.view
+            + seeing.steps * seeing.batch_size * costs.seeing_sample
+            + reading.steps * reading.batch_size * costs.reading_sample
+        )
+        words = ("pretrain", "--recipe", self.plan.pretraining.recipe, "--out", str(self.out / "pretrain"))
+        inputs = {"recipe": recipe.model_dump(mode="json"), "model": _preset(recipe.model)}
+        return PipelineStep("pretrain", words, (), inputs, core_s, parallel=True)
+
+    @property
+    def _backbone(self) -> Path:
+        return self.out / "pretrain" / "checkpoint"
+
+    def _dataset(self, name: str) -> Path:
+        return self.out / "demonstrations" / name
+
+    def _demonstrations(self, name: str, data: Demonstrations) -> list[PipelineStep]:
+        folder, tasks = self._dataset(name), data.tasks or suite_tasks(data.suite)
+        cost_s = data.episodes * self.plan.costs.demonstration
+        if data.body == "robot":
+            chosen = [word for task in data.tasks for word in ("--task", task)] or ["--suite", data.suite]
+            amount = ("--episodes", str(data.episodes), "--seed", str(data.seed), "--disturbed", f"{data.disturbed:g}")
+            words = ("collect", *chosen, *amount, "--image-size", str(data.image_px), "--out", str(folder))
+            return [PipelineStep(f"demonstrations/{name}", words, (), {}, len(tasks) * cost_s, parallel=True, product=folder)]
+        parts = []
+        for task in tasks:
+            part = self.out / "hands" / name / task
+            words = ("data", "human", str(part), "--task", task, "--episodes", str(data.episodes), "--seed", str(data.seed))
+            parts.append(PipelineStep(f"hands/{name}/{task}", words, (), {}, cost_s, parallel=True, product=part))
+        merged = ("data", "merge", *(part.words[2] for part in parts), str(folder))
+        return [*parts, PipelineStep(f"demonstrations/{name}", merged, tuple(part.name for part in parts), product=folder)]
+
+    def _image_tokens(self, name: str, method: Method, encoding: dict[str, str]) -> PipelineStep:
+        """Image tokens of the method's data. Methods share those of the backbone's tower, so one waits for the other."""
+        step = f"tokens/{name}"
+        earlier = [encoding[dataset] for dataset in method.data.values() if dataset in encoding]
+        fresh = [dataset for dataset in method.data.values() if dataset not in encoding or _has_second_tower(method.model)]
+        core_s = sum(self._episodes_of(self.plan.demonstrations[dataset]) for dataset in fresh) * self.plan.costs.image_tokens
+        encoding.update(dict.fromkeys(method.data.values(), step))
+        words = ("tokens", str(self.out / "start" / name), "--recipe", method.recipe, *self._data_words(method))
+        needs = (f"start/{name}", *(f"demonstrations/{dataset}" for dataset in method.data.values()), *dict.fromkeys(earlier))
+        return PipelineStep(step, words, needs, {}, core_s, parallel=True)
+
+    def _start(self, name: str, method: Method) -> PipelineStep:
+        words = ("begin", str(self._backbone), "--model", method.model, "--out", str(self.out / "start" / name))
+        return PipelineStep(f"start/{name}", words, ("pretrain",), {"model": _preset(method.model)})
+
+    def _training(self, name: str, method: Method) -> PipelineStep:
+        recipe, costs = load_config(Recipe, "training", method.recipe), self.plan.costs
+        core_s = sum(
+            stage.optimisation.steps * stage.optimisation.batch_size * (costs.foresight + stage.chunks_per_foresight * costs.chunk)
+            for stage in recipe.effective_stages()
+        )
+        paths = ("--start", str(self.out / "start" / name), "--out", str(self.out / "train" / name))
+        words = ("train", "--recipe", method.recipe, *self._data_words(method), *paths)
+        inputs = {"recipe": recipe.model_dump(mode="json")}
+        return PipelineStep(f"train/{name}", words, (f"tokens/{name}",), inputs, core_s)
+
+    def _data_words(self, method: Method) -> list[str]:
+        return [word for source, dataset in method.data.items() for word in ("--dataset", f"{source}={self._dataset(dataset)}")]
+
+    def _evaluation(self, method: str, name: str, scenes: Scenes) -> PipelineStep:
+        filmed = 1 if method == self.plan.film else 0
+        words = ("eval", self._checkpoint(method), *_scene_words(scenes), "--videos", str(filmed), "--out", str(self.result(method, name)))
+        core_s = self._episodes(scenes) * self.plan.costs.episode
+        return PipelineStep(f"eval/{method}/{name}", words, (f"train/{method}",), {}, core_s, parallel=True)
+
+    def _probes(self, section: Probes) -> Iterable[PipelineStep]:
+        scenes, needs = self.plan.scenes[section.scenes], (f"train/{section.method}",)
+        scenes = scenes.model_copy(update={"tasks": scenes.tasks or suite_tasks(scenes.suite)})
+        core_s = self._episodes(scenes) * self.plan.costs.episode
+        for kind, factor in (("probe", PROBES), ("foresight", 1)):
+            folder = self.study(kind, section)
+            words = (kind, self._checkpoint(section.method), *_scene_words(scenes), "--out", str(folder))
+            yield PipelineStep(f"{kind}/{section.method}/{section.scenes}", words, needs, {}, factor * core_s, parallel=True)
+
+    def _checkpoint(self, method: str) -> str:
+        return str(self.out / "train" / method / "checkpoint")
+
+    def _episodes(self, scenes: Scenes) -> int:
+        return len(scenes.tasks or suite_tasks(scenes.suite)) * scenes.episodes
+
+    def _episodes_of(self, data: Demonstrations) -> int:
+        return len(data.tasks or suite_tasks(data.suite)) * data.episodes
+
+
+def _scene_words(scenes: Scenes) -> list[str]:
+    tasks = [word for task in scenes.tasks for word in ("--task", task)]
+    return ["--suite", scenes.suite, *tasks, "--episodes", str(scenes.episodes), "--seed", str(scenes.seed)]
+
+
+@cache
+def _preset(name: str) -> dict:
+    """A model preset's values, read from `config/models/`."""
+    config_path("models", name)
+    return DialConfig.from_preset(name).arch.model_dump(mode="json")
+
+
+@cache
+def _has_second_tower(model: str) -> bool:
+    return DialConfig.from_preset(model).arch.view_encoder is not None

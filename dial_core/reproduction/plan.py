@@ -1,0 +1,176 @@
+"""The schema of `config/reproduction/<name>.yaml`: data, methods, suites, and the tables that are wanted of them."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from dial_core.config import Config
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+# Keys become names of folders and of steps.
+NAME = r"^[a-z0-9][a-z0-9_]*$"
+
+
+class Pretraining(Config):
+    """The backbone that every method starts from."""
+
+    recipe: str = "dial_tiny_pretrain"
+
+
+class Demonstrations(Config):
+    """One dataset: `episodes` successful demonstrations of each task, from scene `seed` on.
+
+    Attributes:
+        suite, tasks: the suite's tasks, or only these.
+        body: the robot, or the floating hands that stand for a person.
+        disturbed: share of the scenes in which the robot is pushed off the expert's path.
+        image_px: side of the images [px]; those of hands have the embodiment's.
+    """
+
+    suite: str = "in_distribution"
+    tasks: tuple[str, ...] = ()
+    episodes: int = Field(gt=0)
+    seed: int = Field(default=0, ge=0, lt=EVALUATION_SEEDS_FROM)
+    body: Literal["robot", "hands"] = "robot"
+    disturbed: float = Field(default=0.5, ge=0, le=1)
+    image_px: int = Field(default=96, ge=32)
+
+
+class Method(Config):
+    """One trained policy: a model, a recipe, and the dataset of each of the recipe's sources.
+
+    Attributes:
+        called: its name in tables; by default its key.
+        model: preset in `config/models/`.
+        recipe: in `config/training/`.
+        data: source of the recipe -> key of the plan's demonstrations.
+        note: what a reader of the table must know of it.
+    """
+
+    called: str = ""
+    model: str = "dial_tiny"
+    recipe: str = "dial_tiny"
+    data: dict[str, str] = Field(min_length=1)
+    note: str = ""
+
+
+class Scenes(Config):
+    """One suite's scenes: `episodes` of each task from scene `seed` on; `tasks` picks some of the suite's, or names YAML files."""
+
+    called: str = ""
+    suite: str = "in_distribution"
+    tasks: tuple[str, ...] = ()
+    episodes: int = Field(gt=0)
+    seed: int = Field(default=EVALUATION_SEEDS_FROM, ge=EVALUATION_SEEDS_FROM)
+
+
+class Comparison(Config):
+    """Methods on the same scenes, each against `reference` by McNemar's test."""
+
+    kind: Literal["comparison"]
+    title: str
+    text: str = ""
+    methods: tuple[str, ...] = Field(min_length=1)
+    reference: str
+    scenes: tuple[str, ...] = Field(min_length=1)
+
+
+class Curve(Config):
+    """Success over a number, such as demonstrations a task: line -> number -> method."""
+
+    kind: Literal["curve"]
+    title: str
+    text: str = ""
+    axis: str
+    lines: dict[str, dict[int, str]] = Field(min_length=1)
+    scenes: str
+
+
+class Probes(Config):
+    """What the foresight of a method carries: `dial probe`, and `dial foresight` against predicting "no change"."""
+
+    kind: Literal["probes"]
+    title: str
+    text: str = ""
+    method: str
+    scenes: str
+
+
+Section = Comparison | Curve | Probes
+
+
+class Costs(Config):
+    """Seconds of one core, measured on `machine`; what `--dry-run` counts with until steps of that kind have finished here."""
+
+    machine: str
+    view: float = Field(gt=0)  # rendering one view of pretraining
+    seeing_sample: float = Field(gt=0)  # one sample of a pretraining step
+    reading_sample: float = Field(gt=0)
+    demonstration: float = Field(gt=0)  # one attempt
+    image_tokens: float = Field(gt=0)  # of one demonstration
+    foresight: float = Field(gt=0)  # one sample of a training step: its foresight, and each of its chunks
+    chunk: float = Field(gt=0)
+    episode: float = Field(gt=0)  # one episode of an evaluation
+
+
+class ReproductionPlan(Config):
+    """Everything from nothing to the tables. Which evaluations are run follows from the sections that show them.
+
+    Attributes:
+        title, text: what the page begins with.
+        film: method whose episodes are filmed, for the contact sheet and the film of all tasks.
+    """
+
+    title: str
+    text: str = ""
+    pretraining: Pretraining = Pretraining()
+    demonstrations: dict[str, Demonstrations] = Field(min_length=1)
+    methods: dict[str, Method] = Field(min_length=1)
+    scenes: dict[str, Scenes] = Field(min_length=1)
+    sections: list[Section] = Field(min_length=1)
+    film: str = ""
+    costs: Costs
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Self:
+        for key, method in self.methods.items():
+            _require(f"method {key}: data", method.data.values(), self.demonstrations)
+        for section in self.sections:
+            _require(f"section '{section.title}'", methods_of(section), self.methods)
+            _require(f"section '{section.title}'", scenes_of(section), self.scenes)
+            if isinstance(section, Comparison) and section.reference not in section.methods:
+                raise ValueError(f"section '{section.title}': the reference {section.reference} is none of its methods")
+        _require("film", [self.film] if self.film else [], self.methods)
+        return self
+
+    def evaluations(self) -> list[tuple[str, str]]:
+        """(method, scenes) pairs that the sections need, each once, in their order."""
+        return list(
+            dict.fromkeys((method, name) for section in self.sections for name in scenes_of(section) for method in methods_of(section))
+        )
+
+    def methods_shown(self) -> list[str]:
+        """Methods that some section shows, in the plan's order."""
+        shown = {method for method, _ in self.evaluations()}
+        return [method for method in self.methods if method in shown]
+
+
+def methods_of(section: Section) -> tuple[str, ...]:
+    """The methods that a section shows."""
+    if isinstance(section, Comparison):
+        return section.methods
+    if isinstance(section, Curve):
+        return tuple(dict.fromkeys(method for line in section.lines.values() for method in line.values()))
+    return (section.method,)
+
+
+def scenes_of(section: Section) -> tuple[str, ...]:
+    """The scenes that a section shows."""
+    return section.scenes if isinstance(section, Comparison) else (section.scenes,)
+
+
+def _require(where: str, names, known: dict) -> None:
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"{where} names {', '.join(unknown)}; there are {', '.join(known)}")

@@ -1,0 +1,99 @@
+import json
+
+import pytest
+
+from dial_core.datasets.video import read_video, write_video
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.reports.result_page import summarise
+from dial_core.evaluation.studies.probes import PROBES
+from dial_core.reproduction.paper_page import write_page
+
+TASKS = ("PlacematToPlate", "TrayToPot")
+
+
+def summary(*successes: bool) -> dict:
+    """A result of two tasks with four scenes each; `successes` in their order."""
+    protocol = Protocol(policy="random", tasks=TASKS, episodes=4)
+    cases = [(task, seed) for task in TASKS for seed in range(100_000, 100_004)]
+    results = [EpisodeResult(task, seed, success=done, objects=2) for (task, seed), done in zip(cases, successes, strict=True)]
+    return summarise(protocol, results, wall_s=1.0)
+
+
+@pytest.fixture
+def save(pipeline):
+    """(method, successes): leaves the result where its step would."""
+
+    def write(method: str, *successes: bool) -> None:
+        folder = pipeline.result(method, "seen")
+        folder.mkdir(parents=True)
+        (folder / "result.json").write_text(json.dumps(summary(*successes)))
+
+    return write
+
+
+def test_a_page_of_nothing_yet_says_so_and_lists_every_command(pipeline, tmp_path):
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert (tmp_path / "paper.md").read_text() == text
+    assert "| DIAL | not run yet |" in text
+    assert "They are not results on RoboCasa." in text
+    for step in pipeline.steps.values():
+        assert f"| {step.name} | `dial {' '.join(step.words)}` | not run yet |" in text
+
+
+def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline, save, tmp_path):
+    save("dial", *[True] * 8)
+    save("flare", True, True, *[False] * 6)
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    row = next(line for line in text.splitlines() if line.startswith("| + FLARE | 25.0 (2/8)"))
+    assert "| -75.0 |" in row
+    assert "| 0.0312 |" in row  # 2 / 2^6: six scenes differ, all one way
+    assert "0.0 (0/4) TrayToPot" in row
+    assert "| DIAL | 100.0 (8/8) | 67.6 to 100.0 | - | - | - |" in text
+    assert "| TrayToPot | 4/4 | 0/4 |" in text
+    for picture in ("the_comparison.png", "data.png"):
+        assert (tmp_path / "paper" / picture).stat().st_size > 5_000
+        assert f"(paper/{picture})" in text
+    assert "| 2 | 100.0 (8/8), 67.6 to 100.0 |" in text  # the curve
+
+
+def test_a_method_that_is_not_evaluated_yet_leaves_the_others_comparable(pipeline, save, tmp_path):
+    save("dial", *[True] * 8)
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert "| DIAL | 100.0 (8/8)" in text
+    assert "| + FLARE | not run yet |" in text
+
+
+def test_probes_and_foresight_stand_beside_their_section(pipeline, plan, tmp_path):
+    section = plan.sections[2]
+    for kind, name, values in (
+        ("probe", "result.json", {probe: summary(*[True] * 8) for probe in list(PROBES)[:2]}),
+        (
+            "foresight",
+            "foresight.json",
+            {"by_task": {"TrayToPot": {"relative": 0.5, "interval": [0.4, 0.6]}}, "all": {"relative": None, "interval": None}},
+        ),
+    ):
+        folder = pipeline.study(kind, section)
+        folder.mkdir(parents=True)
+        (folder / name).write_text(json.dumps(values))
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert "| own foresight | 100.0 (8/8) | 67.6 to 100.0 |" in text
+    assert "| foresight of zeros | not run yet |" in text
+    assert "| TrayToPot | 0.500 | 0.400 to 0.600 |" in text
+
+
+def test_filmed_episodes_come_on_a_sheet_and_in_one_film_as_long_as_the_longest(pipeline, save, tmp_path, fake_episode):
+    save("dial", True, *[False] * 7)
+    videos = pipeline.result("dial", "seen") / "videos"
+    frames = fake_episode(0).frames
+    write_video(videos / "PlacematToPlate-100000.mp4", frames[:6], 20.0)
+    write_video(videos / "TrayToPot-100000.mp4", frames[:9], 20.0)
+    write_page(pipeline, "small", tmp_path / "paper.md")
+    film = list(read_video(tmp_path / "paper/episodes.mp4"))
+    assert len(film) == 9
+    border = film[-1][80, 1].astype(int)  # of the first episode, which had ended and succeeded
+    assert border[1] > border[0] + 50
+    still_running = film[0][80, 1].astype(int)
+    assert abs(still_running[1] - still_running[0]) < 20
+    assert (tmp_path / "paper/episodes.png").is_file()

@@ -1,0 +1,97 @@
+import pytest
+
+from dial_core.config import config_root, load_config, validate
+from dial_core.errors import DialError
+from dial_core.reproduction.pipeline import Pipeline
+from dial_core.reproduction.plan import ReproductionPlan
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (config_root() / "reproduction").glob("*.yaml")))
+def test_every_plan_that_ships_has_its_steps_in_an_order_in_which_needs_come_first(name, tmp_path):
+    pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", name), tmp_path)
+    seen: set[str] = set()
+    for step in pipeline.steps.values():
+        assert set(step.needs) <= seen
+        seen.add(step.name)
+
+
+def test_only_what_a_section_shows_is_collected_trained_and_evaluated(pipeline):
+    assert list(pipeline.steps) == [
+        "pretrain",
+        "demonstrations/few",
+        "start/dial",
+        "tokens/dial",
+        "train/dial",
+        "start/flare",
+        "tokens/flare",
+        "train/flare",
+        "eval/dial/seen",
+        "eval/flare/seen",
+        "probe/dial/seen",
+        "foresight/dial/seen",
+    ]
+
+
+def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
+    out = tmp_path / "out"
+    words = {name: " ".join(step.words) for name, step in pipeline.steps.items()}
+    collected = "collect --task PlacematToPlate --episodes 2 --seed 0 --disturbed 0.5 --image-size 96"
+    assert words["demonstrations/few"] == f"{collected} --out {out}/demonstrations/few"
+    assert words["start/flare"] == f"begin {out}/pretrain/checkpoint --model dial_tiny_flare --out {out}/start/flare"
+    data = f"--dataset robot={out}/demonstrations/few"
+    assert words["train/flare"] == f"train --recipe dial_tiny {data} --start {out}/start/flare --out {out}/train/flare"
+    scenes = "--suite in_distribution --task PlacematToPlate --task TrayToPot --episodes 4 --seed 100000"
+    assert words["eval/flare/seen"] == f"eval {out}/train/flare/checkpoint {scenes} --videos 0 --out {out}/eval/flare/seen"
+    assert "--videos 1" in words["eval/dial/seen"]  # the filmed one
+
+
+def test_methods_that_share_image_tokens_compute_them_one_after_the_other_and_pay_once(pipeline):
+    first, second = pipeline.steps["tokens/dial"], pipeline.steps["tokens/flare"]
+    assert "tokens/dial" in second.needs
+    assert (first.core_s, second.core_s) == (2.0, 0.0)
+
+
+def test_only_a_method_brings_what_its_results_need_and_no_other_results(pipeline):
+    names = [step.name for step in pipeline.chosen(["flare"])]
+    assert names[-1] == "eval/flare/seen"
+    assert "train/flare" in names
+    assert "train/dial" not in names
+    assert [step.name for step in pipeline.chosen(["pretrain"])] == ["pretrain"]
+    with pytest.raises(DialError, match="--only flair fits no step; methods: dial, flare; steps: pretrain"):
+        pipeline.chosen(["flair"])
+
+
+def test_floating_hands_are_filmed_task_by_task_and_merged(values, tmp_path):
+    values["demonstrations"]["hands"] = {"tasks": ["PlacematToPlate", "TrayToPot"], "episodes": 3, "seed": 7, "body": "hands"}
+    values["methods"]["dial"] = {"recipe": "dial_tiny_human", "data": {"robot": "few", "human": "hands"}}
+    steps = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path).steps
+    merge = steps["demonstrations/hands"]
+    assert merge.needs == ("hands/hands/PlacematToPlate", "hands/hands/TrayToPot")
+    assert merge.words[:2] == ("data", "merge")
+    assert {"demonstrations/few", "demonstrations/hands"} <= set(steps["tokens/dial"].needs)
+
+
+def test_a_changed_recipe_changes_the_fingerprint_of_its_training_alone(pipeline, values, tmp_path):
+    values["methods"]["dial"]["recipe"] = "miniature"
+    changed = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path / "out")
+    differing = {name for name, step in pipeline.steps.items() if step.fingerprint != changed.steps[name].fingerprint}
+    assert differing == {"tokens/dial", "train/dial"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("methods", "dial", "data", "robot"), "many", "method dial: data names many; there are few, unused"),
+        (("sections", 0, "methods"), ["dial", "gr00t"], "section 'The comparison' names gr00t; there are dial, flare, unshown"),
+        (("sections", 0, "reference"), "unshown", "the reference unshown is none of its methods"),
+        (("sections", 2, "scenes"), "unseen", "section 'Probes' names unseen; there are seen"),
+        (("film",), "flair", "film names flair"),
+    ],
+)
+def test_names_that_do_not_exist_are_refused_with_those_that_do(values, path, value, said):
+    place = values
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(DialError, match=said):
+        validate(ReproductionPlan, values, source="test")

@@ -1,0 +1,86 @@
+"""`dial reproduce` from nothing to its page, every step for real, at toy size.
+
+pytest test/unit/reproduction/test_reproduce.py
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from dial_core.cli import app
+from dial_core.config import config_path
+from dial_core.errors import DialError
+from dial_core.reproduction import step_runner
+
+OPTIMISATION = {"steps": 1, "batch_size": 4, "learning_rate": 1e-3, "log_period_steps": 1}
+
+
+class InThisProcess:
+    """Runs the steps' commands without the seconds that every process takes to start."""
+
+    ran: list[str] = []
+
+    def __init__(self, environment, inherited) -> None:
+        pass
+
+    def __call__(self, words, log: Path) -> None:
+        words = ["0" if before == "--workers" else word for before, word in zip(["", *words], words, strict=False)]
+        result = CliRunner().invoke(app, words)
+        if result.exit_code:
+            raise DialError(f"dial {' '.join(words)}: {result.output} {result.exception!r}")
+        self.ran.append(words[0])
+
+    def stop(self) -> None:
+        pass
+
+
+@pytest.fixture
+def plan(values, tmp_path) -> Path:
+    """The small plan with toy recipes, and a task that is over after 12 control steps."""
+    pretrain = yaml.safe_load(config_path("training", "dial_tiny_pretrain").read_text())
+    toy = {"suites": {"in_distribution": 1}, "views": 8, "held_out": 2, "reading_views": 6}
+    pretrain |= toy | {"optimisation": OPTIMISATION, "reading": OPTIMISATION}
+    task = yaml.safe_load(config_path("tasks", "PlacematToPlate").read_text()) | {"name": "Short", "max_steps": 12}
+    stages = [{"stage": "warmup", "optimisation": OPTIMISATION}, {"stage": "end_to_end", "optimisation": OPTIMISATION}]
+    files = {"pretrain": pretrain, "Short": task, "recipe": {"embodiment": "gr1", "stages": stages}}
+    for name, content in files.items():
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    values["pretraining"] = {"recipe": str(tmp_path / "pretrain.yaml")}
+    for method in values["methods"].values():
+        method["recipe"] = str(tmp_path / "recipe.yaml")
+    values["demonstrations"]["few"]["episodes"] = 1
+    values["scenes"]["seen"] = {"tasks": [str(tmp_path / "Short.yaml")], "episodes": 1}
+    (tmp_path / "toy.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path / "toy.yaml"
+
+
+@pytest.mark.slow
+def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(plan, tmp_path, monkeypatch):
+    monkeypatch.setattr(step_runner, "Commands", InThisProcess)
+
+    def reproduce(*words: str) -> str:
+        InThisProcess.ran = []
+        words = ("reproduce", str(plan), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "paper.md"), *words)
+        result = CliRunner().invoke(app, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        return " ".join(result.output.split())
+
+    assert "12 of 12 steps to do" in reproduce("--dry-run")
+    reproduce("--only", "train/dial")
+    assert InThisProcess.ran == ["pretrain", "collect", "begin", "tokens", "train"]
+    reproduce()
+    assert InThisProcess.ran == ["begin", "tokens", "train", "eval", "eval", "probe", "foresight"]
+    text = (tmp_path / "paper.md").read_text()
+    assert "not run yet" not in text
+    assert "| DIAL | 0.0 (0/1) |" in text  # trained for two steps
+    for picture in ("the_comparison.png", "data.png", "episodes.png", "episodes.mp4"):
+        assert (tmp_path / "paper" / picture).is_file()
+    reproduce()
+    assert InThisProcess.ran == []
+    assert "0 of 12 steps to do" in reproduce("--dry-run")
+    mark = json.loads((tmp_path / "out/steps/train/flare.json").read_text())
+    assert mark["command"].startswith("dial train --recipe")
+    assert mark["wall_s"] > 0
