@@ -19,7 +19,9 @@ def reproduce(
     only: Annotated[
         list[str], typer.Option(help="Only this method's results, or steps that begin so (train, eval/flare), and what they need; repeat.")
     ] = [],  # noqa: B006  # typer reads it, nothing changes it
-    workers: Workers = 2,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes of each step; trainings share every batch among them. 0: none beside its own.")
+    ] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="Steps at a time. On a GPU: as many small trainings as fit.")] = 1,
     device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of everything that is made. Without: out/reproduction/PLAN.")] = None,

@@ -27,11 +27,12 @@ class PipelineStep:
 
     Attributes:
         name: `train/flare`; also where its mark and log lie.
-        words: the command line after `dial`, without `--workers`.
+        words: the command line after `dial`, without `--workers` and `--processes`.
         needs: names of the steps that must be done first.
         inputs: values beside the command line that its result depends on (recipes, presets), for the fingerprint.
         core_s: expected seconds of one core.
         parallel: whether the command takes `--workers`, and gets as much faster.
+        trains: whether it takes `--processes`, which share every batch.
         product: what the command makes, where it appears whole or not at all; such a step is done if it is there.
     """
 
@@ -41,6 +42,7 @@ class PipelineStep:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     core_s: float = 0.0
     parallel: bool = False
+    trains: bool = False
     product: Path | None = None
 
     @property
@@ -117,7 +119,7 @@ class Pipeline:
         )
         words = ("pretrain", "--recipe", self.plan.pretraining.recipe, "--out", str(self.out / "pretrain"))
         inputs = {"recipe": recipe.model_dump(mode="json"), "model": _preset(recipe.model)}
-        return PipelineStep("pretrain", words, (), inputs, core_s, parallel=True)
+        return PipelineStep("pretrain", words, (), inputs, core_s, parallel=True, trains=True)
 
     @property
     def _backbone(self) -> Path:
@@ -166,7 +168,7 @@ class Pipeline:
         paths = ("--start", str(self.out / "start" / name), "--out", str(self.out / "train" / name))
         words = ("train", "--recipe", method.recipe, *self._data_words(method), *paths)
         inputs = {"recipe": recipe.model_dump(mode="json")}
-        return PipelineStep(f"train/{name}", words, (f"tokens/{name}",), inputs, core_s)
+        return PipelineStep(f"train/{name}", words, (f"tokens/{name}",), inputs, core_s, trains=True)
 
     def _data_words(self, method: Method) -> list[str]:
         return [word for source, dataset in method.data.items() for word in ("--dataset", f"{source}={self._dataset(dataset)}")]

@@ -90,7 +90,11 @@ class StepRunner:
 
     def _run_one(self, step: PipelineStep) -> None:
         self._marks.begin(step, expected_s(step, self._workers))
-        words = [*step.words, "--workers", str(self._workers)] if step.parallel else list(step.words)
+        words = list(step.words)
+        if step.parallel:
+            words += ["--workers", str(self._workers)]
+        if step.trains:
+            words += ["--processes", str(max(1, self._workers))]
         log = self._marks.log(step)
         self._announce(f"{step.name}: {command_of(step)}")
         started_s = time.monotonic()

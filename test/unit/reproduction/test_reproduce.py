@@ -27,8 +27,7 @@ class InThisProcess:
         pass
 
     def __call__(self, words, log: Path) -> None:
-        words = ["0" if before == "--workers" else word for before, word in zip(["", *words], words, strict=False)]
-        result = CliRunner().invoke(app, words)
+        result = CliRunner().invoke(app, [*words])
         if result.exit_code:
             raise DialError(f"dial {' '.join(words)}: {result.output} {result.exception!r}")
         self.ran.append(words[0])
@@ -63,7 +62,7 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
 
     def reproduce(*words: str) -> str:
         InThisProcess.ran = []
-        words = ("reproduce", str(plan), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "paper.md"), *words)
+        words = ("reproduce", str(plan), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "paper.md"), "--workers", "0", *words)
         result = CliRunner().invoke(app, words, catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return " ".join(result.output.split())
