@@ -12,7 +12,7 @@ export LP_NUM_THREADS  ?= 1
 unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION \
     LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE
 
-.PHONY: help setup demo test faults gpu lint clean clean-all
+.PHONY: help setup demo play test faults gpu lint clean clean-all
 
 help:  ## this list
 	@echo "DIAL for ROS 2. Usage: make <target>"; echo
@@ -23,6 +23,9 @@ setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (a few minutes 
 
 demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 nodes; results in out/demo/
 	$(PYTHON_IN_VENV) -m dial_ros.tools.demo $(ARGS)
+
+play: setup  ## the same robot, and a page on which you instruct, watch and stop it: http://127.0.0.1:8080
+	$(PYTHON_IN_VENV) -m dial_ros.bringup.runner sim --page true $(ARGS)
 
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)

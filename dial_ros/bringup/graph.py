@@ -5,7 +5,7 @@ mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML
 one of these or beside a teleoperated robot.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
@@ -55,6 +55,13 @@ _POLICY_ARGUMENTS = (
     Argument("autostart", True, "configure and activate the nodes at once; false: leave that to `ros2 lifecycle set`"),
 )
 _SIM_TIME = Argument("use_sim_time", True, "take the time from /clock, which mujoco_robot publishes")
+_PAGE = (
+    Argument("page", False, "also start the operator page, http://127.0.0.1:8080 (docs/operator.md)"),
+    Argument("page_host", "127.0.0.1", "address the page listens on; any but this machine's own needs page_token"),
+    Argument("page_port", 8080, "port of the page; 0: a free one"),
+    Argument("page_token", "", "what a visitor of the page must know"),
+    Argument("page_read_only", False, "spectators only: the page shows everything and can do nothing but the emergency stop"),
+)
 _ROBOT_TIME = Argument("use_sim_time", False, "take the time from /clock; true only when playing back a bag or in a simulator")
 
 ARGUMENTS: dict[str, tuple[Argument, ...]] = {
@@ -65,8 +72,9 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("seed", 100_000, "seed of the first scene; training uses 0 to 99999"),
         Argument("real_time_factor", 1.0, "upper bound of simulated over wall time [1]; 0: as fast as it goes"),
         Argument("scene_camera", False, "also publish image/scene, a view from the side"),
+        *_PAGE,
     ),
-    "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME),
+    "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE),
     "record": (
         *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart", "controllers", "dry_run")),
         _ROBOT_TIME,
@@ -96,11 +104,18 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
     policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"]}
     trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
-    nodes = [_node("system2", policy, remappings), _node("system1", policy, remappings | trajectories)]
+    foresight_image = {"foresight_image": True} if values["page"] else {}
+    nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy, remappings | trajectories)]
     if kind == "sim":
         world = {name: values[name] for name in ("task", "seed", "real_time_factor", "scene_camera")}
         # The robot makes the clock: it must not wait for it.
         nodes.insert(0, _node("mujoco_robot", everywhere | world | {"use_sim_time": False}, remappings))
+    if values["page"]:
+        shown = {name: values[f"page_{name}"] for name in ("host", "port", "token", "read_only")}
+        shown |= {"camera": values["camera"], "embodiment": values["robot"], "checkpoint": str(checkpoint)}
+        # The robot must not depend on a page: it may die, and nobody looks.
+        page = _node("operator", shown | {"use_sim_time": values["use_sim_time"]}, remappings | trajectories)
+        nodes.append(replace(page, required=False))
     return tuple(nodes)
 
 

@@ -3,7 +3,8 @@
 python -m dial_ros.bringup.security --robot gr1 > policy.xml        (what to do with it: docs/security.md)
 
 A policy allows and denies the rest. So only System-1 may publish trajectories, only System-2 instructions and foresight, and only
-the enclave `operator` may call the services that start, stop, instruct or record a robot. The recorder hears and says nothing.
+the enclave `operator`, a person or the page, may call the services that start, stop, instruct or record a robot. The recorder
+subscribes and publishes nothing.
 """
 
 import argparse
@@ -71,7 +72,11 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
         "recorder": _node("recorder", Rights((), recorded, episodes)),
         "operator": Rights(
             publish=("/rosout", "/parameter_events"),
-            subscribe=("/clock", "/diagnostics", "/rosout", "instruction", *status, joints, *cameras),
+            subscribe=(
+                *("/clock", "/diagnostics", "/rosout", "/parameter_events", "instruction", *status, joints, *cameras),
+                *("foresight/image", "mujoco_robot/success", *trajectories, *dry),
+            ),
+            reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
             request=(*stops, "system2/set_instruction", *world, *episodes, *controlled, *read),
         ),
     }

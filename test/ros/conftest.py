@@ -83,6 +83,7 @@ class Nodes:
 
     def __init__(self, domain: int, folder: Path) -> None:
         self._environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
+        self._environment.pop("PYTEST_CURRENT_TEST", None)  # the page's library behaves differently where it sees it
         self._folder = folder
         self._newest: dict[str, subprocess.Popen] = {}
         self._all: list[subprocess.Popen] = []  # one that takes over a name must not hide the one before

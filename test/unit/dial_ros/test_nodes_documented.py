@@ -10,6 +10,7 @@ import pytest
 
 from dial_ros.mujoco_robot.mujoco_robot_node import MujocoRobotNode
 from dial_ros.node.lifecycle import Parameter
+from dial_ros.operator.parameters import PARAMETERS as OPERATOR
 from dial_ros.recorder.recorder_node import RecorderNode
 from dial_ros.system1.system1_node import System1Node
 from dial_ros.system2.system2_node import System2Node
@@ -29,6 +30,12 @@ def row(key: str, parameter: Parameter) -> str:
     default = str(parameter.default).lower() if isinstance(parameter.default, bool) else parameter.default
     limits = "" if parameter.lower is None else f"{parameter.lower} to {parameter.upper}"
     return f"| `{key}` | {'empty' if default == '' else default} | {unit.group(1) if unit else ''} | {limits} | {words} |"
+
+
+def test_the_pages_parameters_stand_in_its_table():
+    expected = [row(key, parameter) for key, parameter in OPERATOR.items()]
+    documented = [line for line in section("operator").split("| parameter |")[1].splitlines() if line.startswith("| `")]
+    assert documented == expected, "\n".join(expected)
 
 
 @pytest.mark.parametrize("node", NODES)

@@ -115,7 +115,9 @@ def test_every_argument_has_a_description():
 
 def test_executables_installed_by_cmake_are_the_graphs():
     line = next(line for line in (ROOT / "CMakeLists.txt").read_text().splitlines() if "foreach(node IN ITEMS" in line)
-    assert set(line.split("ITEMS")[1].split(")")[0].split()) == {node.executable for kind in ("sim", "record") for node in graph(kind)}
+    assert set(line.split("ITEMS")[1].split(")")[0].split()) == {
+        node.executable for nodes in (graph("sim", page=True), graph("record")) for node in nodes
+    }
 
 
 class Recorded:
@@ -201,3 +203,13 @@ def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch):
     executables = [action.options["executable"] for action in started if type(action).__name__ == "Node"]
     assert executables[:2] == ["system2", "system1"]
     assert {"create", "spawner", "parameter_bridge", "robot_state_publisher"} <= set(executables)
+
+
+def test_the_page_is_a_node_of_its_own_that_the_robot_does_not_depend_on():
+    assert "operator" not in {node.name for node in graph("sim")}
+    nodes = {node.name: node for node in graph("humanoid", page="true", page_port=9000, page_token="long-enough")}
+    page = nodes["operator"]
+    assert not page.required
+    assert (page.parameters["port"], page.parameters["host"], page.parameters["token"]) == (9000, "127.0.0.1", "long-enough")
+    assert page.parameters["checkpoint"] == nodes["system2"].parameters["checkpoint"]
+    assert nodes["system2"].parameters["foresight_image"] is True

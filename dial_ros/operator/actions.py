@@ -1,0 +1,163 @@
+"""What a visitor can do, through the nodes' own services, and the record of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from dial_ros.srv import ResetWorld, SetInstruction
+
+STOP_ACKNOWLEDGED_S = 0.5  # a stop that System-1 has not acknowledged by then is shouted
+ANSWER_S = 5.0  # anything else that has no answer by then failed
+LONGEST_TEXT = 500  # [characters] of an instruction; System-2 has a limit of its own
+STOP_WORDS = frozenset({"stop", "halt", "wait", "freeze", "pause", "stand still", "don't move", "do not move"})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of an action: whether it was granted, in words, and how long it took [s]."""
+
+    granted: bool
+    text: str
+    seconds: float
+
+
+Told = Callable[[Answer], None]
+
+
+class ActionLog:
+    """One JSON line an action, with time and who asked. Safe from several threads."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+
+    def note(self, who: str, action: str, answer: Answer) -> None:
+        """Adds a line, on disk before this returns."""
+        row = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "who": who, "action": action, "granted": answer.granted}
+        row |= {"answer": answer.text, "seconds": round(answer.seconds, 3)}
+        with self._lock, self.file.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+class Actions:
+    """Requests to the nodes. Each returns at once; its answer, or its absence, is reported to the caller's function once."""
+
+    def __init__(self, node: Node, log: ActionLog, read_only: bool) -> None:
+        self._node, self._log, self.read_only = node, log, read_only
+        self._kinds: dict[str, Any] = {
+            "system2/set_instruction": SetInstruction,
+            "system1/pause": SetBool,
+            "system1/estop": Trigger,
+            "system1/reset_estop": Trigger,
+            "mujoco_robot/reset": ResetWorld,
+        }
+        self._clients = {service: node.create_client(kind, service) for service, kind in self._kinds.items()}
+        self._due: list[tuple[float, Callable[[], None]]] = []
+        self._lock = threading.Lock()
+        node.create_timer(0.05, self._expire)
+
+    def available(self, service: str) -> bool:
+        """Whether a node offers `service`."""
+        return self._clients[service].service_is_ready()
+
+    def stop(self, who: str, told: Told) -> None:
+        """The emergency stop; spectators may too. Without an acknowledgement of System-1 in 0.5 s the answer says so."""
+        self._request("system1/estop", Trigger.Request(), who, "emergency stop", told, STOP_ACKNOWLEDGED_S)
+
+    def reset_stop(self, who: str, told: Told) -> None:
+        """Takes the emergency stop back; only a new instruction moves the robot then."""
+        self._unless_read_only("system1/reset_estop", Trigger.Request(), who, "reset stop", told)
+
+    def pause(self, who: str, paused: bool, told: Told) -> None:
+        """Decelerates to a stop, or resumes."""
+        self._unless_read_only("system1/pause", SetBool.Request(data=paused), who, "pause" if paused else "resume", told)
+
+    def instruct(self, who: str, text: str, told: Told) -> None:
+        """Gives an instruction; words that mean a stop pause the robot instead of arming it."""
+        text = text.strip()
+        if text.lower().rstrip("!. ") in STOP_WORDS:
+            self.pause(who, True, told)
+        elif not text or len(text) > LONGEST_TEXT:
+            told(Answer(False, f"an instruction has 1 to {LONGEST_TEXT} characters, this one {len(text)}", 0.0))
+        else:
+            self._unless_read_only("system2/set_instruction", SetInstruction.Request(text=text), who, f"instruct: {text}", told)
+
+    def reset_world(self, who: str, task: str, seed: int, told: Callable[[Answer, str], None]) -> None:
+        """A fresh scene in simulation; `told` also gets the scene's own instruction."""
+        request = ResetWorld.Request(task=task, seed=seed, target=-1)
+        instruction: list[str] = [""]
+        self._unless_read_only(
+            "mujoco_robot/reset",
+            request,
+            who,
+            f"reset world: {task or 'same task'}, seed {seed}",
+            lambda answer: told(answer, instruction[0]),
+            lambda response: instruction.__setitem__(0, response.instruction),
+        )
+
+    def _unless_read_only(
+        self, service: str, request: Any, who: str, action: str, told: Told, keep: Callable[[Any], None] = lambda _: None
+    ) -> None:
+        if self.read_only:
+            answer = Answer(False, "this page is for spectators: only the emergency stop works here", 0.0)
+            self._log.note(who, action, answer)
+            told(answer)
+            return
+        self._request(service, request, who, action, told, ANSWER_S, keep)
+
+    def _request(
+        self,
+        service: str,
+        request: Any,
+        who: str,
+        action: str,
+        told: Told,
+        limit_s: float,
+        keep: Callable[[Any], None] = lambda _: None,
+    ) -> None:
+        asked_s = time.monotonic()
+        answered = threading.Event()
+
+        def report(granted: bool, text: str) -> None:
+            answer = Answer(granted, text, time.monotonic() - asked_s)
+            self._log.note(who, action, answer)
+            told(answer)
+
+        def done(future: Any) -> None:
+            late = answered.is_set()
+            answered.set()
+            response = future.result()
+            if response is None:
+                return
+            keep(response)
+            report(bool(response.success), response.message or ("accepted" if response.success else "refused"))
+            if late:
+                self._node.get_logger().warning(f"{service} answered after {time.monotonic() - asked_s:.1f} s")
+
+        def expired() -> None:
+            if not answered.is_set():
+                answered.set()
+                missing = "" if self._clients[service].service_is_ready() else "; no node offers it"
+                report(False, f"NOT ACKNOWLEDGED: {service} has not answered in {limit_s:g} s{missing}")
+
+        self._clients[service].call_async(request).add_done_callback(done)
+        with self._lock:
+            self._due.append((asked_s + limit_s, expired))
+
+    def _expire(self) -> None:
+        now_s = time.monotonic()
+        with self._lock:
+            expired = [action for due_s, action in self._due if due_s <= now_s]
+            self._due = [(due_s, action) for due_s, action in self._due if due_s > now_s]
+        for action in expired:
+            action()

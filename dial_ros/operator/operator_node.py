@@ -1,0 +1,122 @@
+"""Node `operator`: the page at http://127.0.0.1:8080, in a process of its own.
+
+ROS spins in a thread; the page has the main one. Losing the page, its network or this process changes nothing about the robot.
+"""
+
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.logging import get_logging_directory
+from rclpy.node import Node
+from rclpy.parameter_client import AsyncParameterClient
+from rclpy.signals import SignalHandlerOptions
+
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.operator.actions import ActionLog, Actions
+from dial_ros.operator.parameters import PARAMETERS
+from dial_ros.operator.robot_view import RobotView
+from dial_ros.operator.vocabulary import KnownWords
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LIMITS = {"camera": "camera_timeout", "joint states": "joint_timeout", "foresight": "foresight_timeout", "chunk": "chunk_timeout"}
+
+
+class OperatorNode(Node):
+    """The page's side of ROS: what is seen, what can be done."""
+
+    def __init__(self) -> None:
+        super().__init__("operator")
+        for key, parameter in PARAMETERS.items():
+            self.declare_parameter(key, parameter.default, parameter.descriptor())
+        require_token(self.value("host"), self.value("token"))
+        self.embodiment = load_embodiment(self.value("embodiment"))
+        log = self.value("action_log") or str(Path(get_logging_directory()) / "operator_actions.jsonl")
+        self.actions = Actions(self, ActionLog(Path(log)), self.value("read_only"))
+        self.view = RobotView(self, self.embodiment, self.value("camera"))
+        self.words = KnownWords(self.value("checkpoint"))
+        self.limits_s: dict[str, float] = {}
+        self._system1 = AsyncParameterClient(self, "system1")
+        self._asking = self.create_timer(1.0, self._ask_limits)
+
+    def value(self, key: str):
+        """Value of a parameter."""
+        return self.get_parameter(key).value
+
+    def _ask_limits(self) -> None:
+        if self._system1.services_are_ready():
+            self._system1.get_parameters(list(LIMITS.values())).add_done_callback(self._take_limits)
+            self._asking.cancel()
+
+    def _take_limits(self, future) -> None:
+        answer = future.result()
+        if answer is not None:
+            self.limits_s.update(zip(LIMITS, (value.double_value for value in answer.values), strict=True))
+
+
+def require_token(host: str, token: str) -> None:
+    """Raises DialError if the page would be open to other machines without a token."""
+    if host not in LOOPBACK and len(token) < 8:
+        raise DialError(
+            f"host {host} lets other machines in: set a token of at least 8 characters too, for instance {secrets.token_urlsafe(12)}, "
+            "and open http://HOST:PORT/?token=... ; or keep 127.0.0.1 and use an ssh tunnel"
+        )
+
+
+def free_port(host: str) -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]
+
+
+def main() -> int:
+    """Entry point; the exit status."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        node = OperatorNode()
+        serve(node)
+    except DialError as error:
+        rclpy.logging.get_logger("operator").fatal(str(error))
+        return 1
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def serve(node: OperatorNode) -> None:
+    """Shows the page until SIGINT or SIGTERM."""
+    from nicegui import app, ui
+
+    from dial_ros.operator.page import OperatorPage
+    from dial_ros.operator.token_gate import TokenGate
+
+    host, token = node.value("host"), node.value("token")
+    port = node.value("port") or free_port(host)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    threading.Thread(target=_spin, args=(executor,), daemon=True, name="ros").start()
+    if token:
+        app.add_middleware(TokenGate, token=token)
+    page = OperatorPage(node.view, node.actions, node.words, node.embodiment.name, node.value("rate_hz"), node.limits_s)
+    page.register()
+    node.get_logger().info(f"the page is at http://{host}:{port}/" + ("?token=..." if token else "") + "; Space or Escape stops the robot")
+    signal.signal(signal.SIGTERM, lambda *_: app.shutdown())
+    ui.run(host=host, port=port, show=False, reload=False, show_welcome_message=False, uvicorn_logging_level="warning", favicon="🤖")
+    executor.shutdown()
+
+
+def _spin(executor: SingleThreadedExecutor) -> None:
+    with contextlib.suppress(ExternalShutdownException):
+        executor.spin()
+
+
+if __name__ in {"__main__", "__mp_main__"}:
+    sys.exit(main())

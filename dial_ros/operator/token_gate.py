@@ -1,0 +1,55 @@
+"""Lets in who knows the token: by `?token=...` once, by a cookie then. Websockets included."""
+
+from __future__ import annotations
+
+import secrets
+from http.cookies import SimpleCookie
+from urllib.parse import parse_qs
+
+COOKIE = "dial_operator_token"
+
+
+class TokenGate:
+    """ASGI middleware: every request and websocket without the token is refused."""
+
+    def __init__(self, app, token: str) -> None:
+        self.app, self._token = app, token
+
+    async def __call__(self, scope, receive, send) -> None:
+        """One request or websocket."""
+        if scope["type"] not in ("http", "websocket") or self._known(scope):
+            await self.app(scope, receive, self._with_cookie(scope, send))
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            headers = [(b"content-type", b"text/plain; charset=utf-8")]
+            await send({"type": "http.response.start", "status": 401, "headers": headers})
+            await send({"type": "http.response.body", "body": b"This page needs its token: open it with ?token=..."})
+
+    def _known(self, scope) -> bool:
+        return any(
+            secrets.compare_digest(given.encode(), self._token.encode()) for given in (self._asked(scope), self._remembered(scope)) if given
+        )
+
+    @staticmethod
+    def _asked(scope) -> str:
+        return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
+
+    @staticmethod
+    def _remembered(scope) -> str:
+        header = dict(scope.get("headers", [])).get(b"cookie", b"").decode("latin-1")
+        morsel = SimpleCookie(header).get(COOKIE)
+        return morsel.value if morsel else ""
+
+    def _with_cookie(self, scope, send):
+        if scope["type"] != "http" or not self._asked(scope):
+            return send
+
+        async def sending(message) -> None:
+            if message["type"] == "http.response.start":
+                cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+                message = message | {"headers": [*message["headers"], (b"set-cookie", cookie.encode())]}
+            await send(message)
+
+        return sending

@@ -1,0 +1,114 @@
+"""What a visitor of the page can do, against real services: acknowledged, refused, or shouted when nobody answers.
+
+pytest test/ros/test_operator_actions.py
+"""
+
+import pytest
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from dial_ros.operator.actions import ActionLog, Actions, Answer
+from dial_ros.srv import SetInstruction
+
+pytestmark = pytest.mark.ros
+
+
+class Robot(Node):
+    """Stands for both systems: notes what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__("robot")
+        self.asked: list = []
+        self.create_service(Trigger, "system1/estop", self._stop)
+        self.create_service(SetBool, "system1/pause", self._pause)
+        self.create_service(SetInstruction, "system2/set_instruction", self._instruct)
+
+    def _stop(self, request, response):
+        self.asked.append("stop")
+        response.success, response.message = True, "stopped"
+        return response
+
+    def _pause(self, request, response):
+        self.asked.append(("pause", request.data))
+        response.success = True
+        return response
+
+    def _instruct(self, request, response):
+        self.asked.append(request.text)
+        response.success, response.message = request.text != "refuse me", "because"
+        return response
+
+
+@pytest.fixture
+def bench(domain, tmp_path):
+    """A function (robot?, read_only) -> actions, robot, and a function that waits for the next answer."""
+    rclpy.init(domain_id=domain)
+    executor, nodes = SingleThreadedExecutor(), []
+
+    def make(with_robot=True, read_only=False):
+        page = Node("page")
+        robot = Robot() if with_robot else None
+        nodes.extend(node for node in (page, robot) if node)
+        for node in (page, robot):
+            if node:
+                executor.add_node(node)
+        actions = Actions(page, ActionLog(tmp_path / "log.jsonl"), read_only)
+        while with_robot and not all(actions.available(s) for s in ("system1/estop", "system1/pause", "system2/set_instruction")):
+            executor.spin_once(timeout_sec=0.1)
+
+        def answer_to(action, *arguments) -> Answer:
+            answers: list[Answer] = []
+            getattr(actions, action)("me", *arguments, answers.append)
+            while not answers:
+                executor.spin_once(timeout_sec=0.1)
+            return answers[0]
+
+        return robot, answer_to
+
+    yield make
+    executor.shutdown()
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown()
+
+
+def test_a_stop_is_acknowledged_by_the_robot(bench, tmp_path):
+    robot, answer_to = bench()
+    answer = answer_to("stop")
+    assert answer.granted
+    assert answer.text == "stopped"
+    assert robot.asked == ["stop"]
+    assert '"emergency stop"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_a_stop_that_nobody_acknowledges_is_shouted_within_its_time(bench):
+    _, answer_to = bench(with_robot=False)
+    answer = answer_to("stop")
+    assert not answer.granted
+    assert answer.text.startswith("NOT ACKNOWLEDGED: system1/estop has not answered in 0.5 s; no node offers it")
+
+
+def test_words_that_mean_a_stop_pause_and_never_arm(bench):
+    robot, answer_to = bench()
+    for text in ("stop", " Halt! ", "wait.", "don't move"):
+        assert answer_to("instruct", text).granted
+    assert robot.asked == [("pause", True)] * 4
+
+
+def test_instructions_are_bounded_and_a_refusal_has_its_reason(bench):
+    robot, answer_to = bench()
+    assert not answer_to("instruct", "   ").granted
+    assert "501" in answer_to("instruct", "x" * 501).text
+    assert robot.asked == []
+    assert answer_to("instruct", "refuse me").text == "because"
+    assert answer_to("instruct", "put the can on the plate").granted
+
+
+def test_spectators_can_stop_the_robot_and_nothing_else(bench):
+    robot, answer_to = bench(read_only=True)
+    assert not answer_to("instruct", "put the can on the plate").granted
+    assert not answer_to("pause", True).granted
+    assert answer_to("stop").granted
+    assert robot.asked == ["stop"]

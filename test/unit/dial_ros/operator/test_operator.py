@@ -1,0 +1,130 @@
+"""The operator page without a browser: lights, words, the token, what a stop word does, and what is written down.
+
+pytest test/unit/dial_ros/operator
+"""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from dial_core.checkpoint.location import checkpoint_folder
+from dial_core.errors import DialError
+from dial_ros.msg import System1Status, System2Status
+from dial_ros.operator.actions import ActionLog, Answer
+from dial_ros.operator.lights import age_lights, system_lights, waterfall
+from dial_ros.operator.markup import bars, rows
+from dial_ros.operator.operator_node import require_token
+from dial_ros.operator.robot_view import Seen
+from dial_ros.operator.token_gate import COOKIE, TokenGate
+from dial_ros.operator.vocabulary import KnownWords
+
+LIMITS_S = {"camera": 0.5, "joint states": 0.3, "foresight": 0.8}
+
+
+def seen(**changes) -> Seen:
+    status = System1Status(state=System1Status.STATE_RUNNING)
+    for name, value in changes.items():
+        setattr(status, name, value)
+    heard_s = dict.fromkeys(("system1", "system2"), time.monotonic())
+    return Seen(system1=status, system2=System2Status(state=System2Status.STATE_RUNNING), heard_s=heard_s)
+
+
+def test_a_running_robot_is_green_and_a_warning_is_not():
+    assert [light.level for light in system_lights(seen())] == ["ok", "ok"]
+    warned = system_lights(seen(warning="camera 0.3 s old"))[0]
+    assert (warned.level, warned.text) == ("warn", "running: camera 0.3 s old")
+
+
+def test_a_stopped_robot_says_why():
+    light = system_lights(seen(state=System1Status.STATE_STOPPED, reason="emergency stop"))[0]
+    assert (light.level, light.text) == ("bad", "stopped: emergency stop")
+
+
+def test_a_node_that_is_not_heard_any_more_is_red_whatever_it_said_last():
+    gone = seen()
+    gone.heard_s["system1"] -= 10
+    assert [light.level for light in system_lights(gone)] == ["bad", "ok"]
+    assert [light.level for light in system_lights(Seen())] == ["bad", "bad"]
+
+
+def test_ages_are_judged_against_system_1s_own_limits():
+    status = seen(camera_age=0.1, joint_states_age=0.2, foresight_age=0.9, chunk_age=-1.0).system1
+    assert {light.name: light.level for light in age_lights(status, LIMITS_S)} == {
+        "camera": "ok",
+        "joint states": "warn",
+        "foresight": "bad",
+        "chunk": "off",
+    }
+
+
+def test_the_waterfall_adds_up_and_is_empty_before_the_first_chunk():
+    stages = {"transport_latency": 0.01, "waiting_latency": 0.0, "inference_latency": 0.03}
+    stages |= {"stitching_latency": 0.005, "splice_lead": 0.05}
+    status = seen(camera_to_command_latency=0.045, **stages).system1
+    assert sum(seconds for _, seconds in waterfall(status)) == pytest.approx(0.095)
+    assert "System-1 30 ms" in bars(waterfall(status))
+    assert waterfall(seen(camera_to_command_latency=-1.0).system1) == []
+
+
+def test_what_a_node_says_is_no_markup():
+    assert "<script>" not in rows(system_lights(seen(reason="<script>alert(1)</script>", state=System1Status.STATE_HOLDING)))
+
+
+def test_words_that_the_checkpoint_does_not_know_are_named():
+    words = KnownWords(str(checkpoint_folder("dial_tiny")))
+    assert words.unknown("put the can on the plate") == []
+    assert words.unknown("put the zorgle on the Plate, gently xyzzy!") == ["zorgle", "xyzzy"]
+    assert KnownWords("").unknown("zorgle") == []
+
+
+def test_other_machines_need_a_token():
+    require_token("127.0.0.1", "")
+    require_token("0.0.0.0", "a-long-token")
+    with pytest.raises(DialError, match="set a token of at least 8 characters"):
+        require_token("0.0.0.0", "short")
+
+
+def test_every_action_is_written_down_with_time_and_who(tmp_path):
+    log = ActionLog(tmp_path / "deep" / "actions.jsonl")
+    log.note("10.0.0.7", "emergency stop", Answer(True, "stopped", 0.0421))
+    log.note("10.0.0.8", "pause", Answer(False, "refused", 0.01))
+    lines = [json.loads(line) for line in log.file.read_text().splitlines()]
+    expected = [("10.0.0.7", "emergency stop", True), ("10.0.0.8", "pause", False)]
+    assert [(line["who"], line["action"], line["granted"]) for line in lines] == expected
+    assert lines[0]["seconds"] == 0.042
+    assert lines[0]["time"].startswith("20")
+
+
+def answered(path="/", query=b"", cookie=b"", kind="http"):
+    """(Status or close code, headers) that a visitor gets through the gate."""
+    sent, inside = [], []
+
+    async def app(scope, receive, send):
+        inside.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": kind, "path": path, "query_string": query, "headers": [(b"cookie", cookie)] if cookie else []}
+    asyncio.run(TokenGate(app, token="secret-token")(scope, receive, send))
+    return sent[0].get("status", sent[0].get("code")), dict(sent[0].get("headers", [])), bool(inside)
+
+
+def test_without_the_token_neither_page_nor_websocket_opens():
+    assert answered()[0] == 401
+    assert answered(query=b"token=wrong")[0] == 401
+    assert answered(kind="websocket") == (1008, {}, False)
+    assert answered(cookie=COOKIE.encode() + b"=wrong")[0] == 401
+
+
+def test_the_token_is_asked_for_once_and_then_remembered():
+    status, headers, inside = answered(query=b"token=secret-token")
+    assert (status, inside) == (200, True)
+    assert b"HttpOnly" in headers[b"set-cookie"]
+    assert answered(cookie=f"{COOKIE}=secret-token".encode())[0] == 200
