@@ -23,6 +23,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from dial_core.checkpoint.contract import Contract
+from dial_core.checkpoint.rim import VectorRim
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
@@ -31,6 +32,7 @@ from dial_core.model.normalise import Normaliser
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_core.robot.vector_layout import OURS, VectorLayout
 
 CONFIG, WEIGHTS, NORMALISATION, CONTRACT, CARD = "config.json", "model.safetensors", "normalisation.json", "contract.json", "README.md"
 REQUIRED = (CONFIG, WEIGHTS, "tokenizer.json", "tokenizer_config.json", NORMALISATION, CONTRACT)  # a model card is not
@@ -45,8 +47,20 @@ class Checkpoint:
     normaliser: Normaliser
     contract: Contract
 
+    @property
+    def rim(self) -> VectorRim:
+        """Between the robot's vectors and the model's."""
+        return VectorRim(self.contract, self.normaliser, self.model.arch)
 
-def make_contract(arch: Architecture, embodiment: Embodiment, views: Sequence[CameraView], model_id: str) -> Contract:
+
+def make_contract(
+    arch: Architecture,
+    embodiment: Embodiment,
+    views: Sequence[CameraView],
+    model_id: str,
+    layout: VectorLayout = OURS,
+    instruction_prefix: str = "",
+) -> Contract:
     """The contract of a model trained for a robot and these views of its cameras, that of both systems first."""
     first, *further = views
     return Contract(
@@ -61,8 +75,11 @@ def make_contract(arch: Architecture, embodiment: Embodiment, views: Sequence[Ca
         rate_hz=embodiment.rate_hz,
         horizon=arch.horizon,
         state_dim=embodiment.state_dim,
-        action_dim=arch.action_dim,
+        action_dim=embodiment.state_dim,
         foresight_shape=arch.intent_shape,
+        layout=layout,
+        slot=layout.slot,
+        instruction_prefix=instruction_prefix,
         model_id=model_id,
     )
 
@@ -77,6 +94,8 @@ def save_checkpoint(
     card: str = "",
     dtype: torch.dtype = torch.float32,
     weights: dict[str, torch.Tensor] | None = None,
+    layout: VectorLayout = OURS,
+    instruction_prefix: str = "",
 ) -> Contract:
     """Writes a checkpoint folder; a reader never sees half of one.
 
@@ -90,6 +109,8 @@ def save_checkpoint(
         card: text of the model card.
         dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
         weights: the model's state dict, where training has left the model itself in pieces.
+        layout: of the model's own vectors, with its slot.
+        instruction_prefix: text that the model expects before every instruction.
 
     Returns:
         The contract, with the model id of the stored weights.
@@ -110,8 +131,8 @@ def save_checkpoint(
             model.save_pretrained(staging, state_dict=state)
         tokenizer.save_pretrained(staging)
         views = views or (view_of(model.arch, embodiment.cameras[0].name),)
-        contract = make_contract(model.arch, embodiment, views, model_id(staging))
-        _check_contract(path, model.arch, contract)
+        contract = make_contract(model.arch, embodiment, views, model_id(staging), layout, instruction_prefix)
+        _check_contract(path, model.arch, normaliser, contract)
         (staging / NORMALISATION).write_text(json.dumps(normaliser.to_dict()) + "\n")
         (staging / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n")
         (staging / CARD).write_text(card or _plain_card(contract))
@@ -142,7 +163,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     with quiet_loading():
         model = DialModel.from_pretrained(path).eval()
     _check_widths(model.arch, normaliser, None)
-    _check_contract(path, model.arch, contract)
+    _check_contract(path, model.arch, normaliser, contract)
     _check_finite(path, model)
     return Checkpoint(model, PreTrainedTokenizerFast.from_pretrained(path), normaliser, contract)
 
@@ -191,22 +212,22 @@ def view_of(arch: Architecture, camera: str) -> CameraView:
 
 
 def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodiment | None) -> None:
-    widths = {
-        "state": (arch.state_dim, normaliser.state_dim),
-        "action": (arch.action_dim, normaliser.action_dim),
-    }
-    if embodiment is not None:
-        widths["vector"] = (normaliser.action_dim, embodiment.state_dim)
-    for name, (expected, got) in widths.items():
-        if expected != got:
-            raise DialError(f"{name} width: model {arch.state_dim}/{arch.action_dim}, expected {expected}, got {got}")
+    """A model may be wider than the vectors, which are then padded with zeros."""
+    widths = {"state": (arch.state_dim, normaliser.state_dim), "action": (arch.action_dim, normaliser.action_dim)}
+    for name, (room, got) in widths.items():
+        if got > room:
+            raise DialError(f"{name} width: the model has room for {room}, the statistics have {got}")
+    if embodiment is not None and normaliser.action_dim != embodiment.state_dim:
+        raise DialError(f"vector width: embodiment '{embodiment.name}' has {embodiment.state_dim}, the statistics {normaliser.action_dim}")
 
 
-def _check_contract(path: Path, arch: Architecture, contract: Contract) -> None:
+def _check_contract(path: Path, arch: Architecture, normaliser: Normaliser, contract: Contract) -> None:
     """The contract promises what the model computes."""
+    if contract.slot >= len(arch.embodiments):
+        raise DialError(f"{path / CONTRACT}: slot {contract.slot}, but the model has {len(arch.embodiments)}; restore the folder")
     computed = {
         "horizon": arch.horizon,
-        "action_dim": arch.action_dim,
+        "action_dim": normaliser.action_dim,
         "foresight_shape": arch.intent_shape,
     }
     wrong = [

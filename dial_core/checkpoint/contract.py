@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from dial_core.config import Config
 from dial_core.errors import DialError
 from dial_core.observation.camera_view import Box, CameraView, Fit
 from dial_core.robot.embodiment import Embodiment
+from dial_core.robot.vector_layout import OURS, VectorLayout
 
 
 class Contract(Config):
@@ -23,6 +26,9 @@ class Contract(Config):
         state_dim: width of the state in physical units.
         action_dim: width of an action.
         foresight_shape: (N, d).
+        layout: how the model's own vectors are laid out; states and chunks are converted, those of this contract are ours.
+        slot: which of the model's embodiment slots is the robot's.
+        instruction_prefix: text that the model expects before every instruction.
         model_id: short hash of weights and architecture.
     """
 
@@ -39,6 +45,9 @@ class Contract(Config):
     state_dim: int
     action_dim: int
     foresight_shape: tuple[int, int]
+    layout: VectorLayout = OURS
+    slot: int = Field(default=0, ge=0)
+    instruction_prefix: str = ""
     model_id: str
 
     @property

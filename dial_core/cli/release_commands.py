@@ -19,14 +19,25 @@ def import_release(
     target: Annotated[Path, typer.Argument(help="New folder in our format (save_pretrained).")],
     vlm: Vlm = None,
     image: Image = None,
+    statistics: Annotated[
+        Path | None, typer.Option(help="The release's metadata.json; default: experiment_cfg/metadata.json in its folder.")
+    ] = None,
+    layout: Annotated[str, typer.Option(help="Of its vectors: a name of config/layouts/, or a YAML file.")] = "released",
+    embodiment: Annotated[str, typer.Option(help="The robot that it drives.")] = "gr1",
+    camera: Annotated[str, typer.Option(help="The robot's camera that it sees through.")] = "ego",
+    base: Annotated[
+        str | None, typer.Option(help="X,Y,Z,YAW [m, rad] of the robot's base in the wrists' frame; a simulation reports its own.")
+    ] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Folder or hub name; default: the release's folder, else its VLM.")] = None,
 ) -> None:
-    """Turn a checkpoint of the authors' release into one of ours. Strict: unknown or missing tensors are listed, nothing is guessed.
+    """Import a checkpoint of the authors' release. Strict: unknown or missing tensors are listed, nothing is guessed.
 
-    The folder holds weights and architecture. A robot needs a contract and statistics too: `dial train --from` makes them
-    from your demonstrations.
+    With the statistics it was trained with, the folder is a complete checkpoint: contract, image crop, vector layout, slot,
+    normalisation. Without them it holds weights and architecture, from which `dial train --from` starts.
     """
     from dial_core.errors import DialError
-    from dial_core.release.folder import import_release as run
+    from dial_core.release.importing import Target
+    from dial_core.release.importing import import_release as run
 
     size = None
     if image:
@@ -34,8 +45,29 @@ def import_release(
         if len(parts) != 2 or not all(part.isdigit() for part in parts):
             raise DialError(f"--image '{image}': expected HEIGHTxWIDTH, such as 224x224")
         size = (int(parts[0]), int(parts[1]))
-    model = run(source, target, vlm, size)
-    console.print(f"[bold]{target}[/]: {sum(parameter.numel() for parameter in model.parameters()):,} parameters")
+    robot = Target(embodiment, camera, layout, _base_pose(base), statistics, tokenizer)
+    parameters, contract = run(source, target, vlm, size, robot)
+    console.print(f"[bold]{target}[/]: {parameters:,} parameters")
+    if contract is None:
+        console.print("No statistics found: weights and architecture only. Name them with --statistics, or train from here")
+    else:
+        console.print(f"Drives {contract.embodiment} in slot {contract.slot}, vectors in layout '{contract.layout.name}'")
+
+
+def _base_pose(text: str | None):
+    """A base's pose from `X,Y,Z,YAW` [m, rad]."""
+    from math import cos, sin
+
+    from dial_core.errors import DialError
+    from dial_core.robot.vector_layout import BasePose
+
+    if text is None:
+        return None
+    try:
+        x, y, z, yaw = (float(part) for part in text.split(","))
+    except ValueError:
+        raise DialError(f"--base '{text}': expected X,Y,Z,YAW [m, rad], such as 0,0,0.93,1.5708") from None
+    return BasePose(position=(x, y, z), quaternion=(cos(yaw / 2), 0.0, 0.0, sin(yaw / 2)))
 
 
 def export_release(

@@ -32,6 +32,7 @@ class System2Session:
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
         self._model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
+        self._prefix = checkpoint.contract.instruction_prefix
         self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
         self._prompt: tuple[str, Prompt] | None = None
         self._think = Captured(self._prefill, recorder_for(self.device, capture))
@@ -89,7 +90,7 @@ class System2Session:
     def _encoded(self, instruction: str) -> Prompt:
         """The prompt; the last one is kept, as an instruction stays for many images."""
         if self._prompt is None or self._prompt[0] != instruction:
-            input_ids, attention_mask = self._prompter.encode([instruction])
+            input_ids, attention_mask = self._prompter.encode([self._prefix + instruction if instruction.strip() else instruction])
             positions = self._model.system2.run_time_layout(input_ids, attention_mask).positions
             self._prompt = instruction, (input_ids.to(self.device), attention_mask.to(self.device), positions.to(self.device))
         return self._prompt[1]
@@ -104,7 +105,7 @@ class System1Session:
         device: str = "cpu",
         flow_steps: int = 4,
         noise_seed: int = 0,
-        slot: int = 0,
+        slot: int | None = None,
         precision: Precision = "auto",
         capture: bool = True,
     ):
@@ -112,14 +113,14 @@ class System1Session:
             raise DialError(f"flow_steps must be at least 1, got {flow_steps}")
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
-        self.flow_steps, self.slot = flow_steps, slot
+        self.flow_steps, self.slot = flow_steps, checkpoint.contract.slot if slot is None else slot
         self._dtype = dtype_of(precision, self.device)
         self._model = ready_to_infer(checkpoint.model, self.device, self._dtype)
-        self._schedule = self._model.system1.schedule(flow_steps, slot)
+        self._schedule = self._model.system1.schedule(flow_steps, self.slot)
         self._act = Captured(self._free_chunk, recorder_for(self.device, capture))
-        self._normaliser = checkpoint.normaliser
+        self._rim = checkpoint.rim
         # One noise for the life of the session: chunks of successive observations then differ by what was seen only.
-        noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, self.contract.action_dim))
+        noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, checkpoint.model.arch.action_dim))
         self._noise = torch.tensor(noise, dtype=torch.float32, device=self.device)
 
     @classmethod
@@ -145,6 +146,7 @@ class System1Session:
         foresight: np.ndarray,
         state: np.ndarray,
         committed: Committed | None = None,
+        base: np.ndarray | None = None,
     ) -> np.ndarray:
         """One ViT pass a camera, one fusion pass, `flow_steps` Euler steps of the decoder.
 
@@ -153,6 +155,7 @@ class System1Session:
             foresight: (N, d), from the System-2 of the same checkpoint.
             state: (S,), physical units (m, rad).
             committed: actions that the chunk must agree with (real-time chunking); None leaves it free.
+            base: pose of the robot's base in the world (4, 4), for a checkpoint whose wrists stand there; see `VectorLayout`.
 
         Returns:
             float32 (horizon, A) absolute targets in physical units; row k is to be reached (k + 1) / rate_hz after
@@ -162,11 +165,11 @@ class System1Session:
             DialError: wrong shapes or dtypes, values that are not finite, or not as many images as the contract has cameras.
         """
         views = self._views(images if isinstance(images, tuple) else (images,))
-        encoded = self._normaliser.encode_state(_finite("state", state, (self.contract.state_dim,)))
+        encoded = self._rim.encode_state(_finite("state", state, (self.contract.state_dim,)), base)
         foresight = _finite("foresight", foresight, self.contract.foresight_shape)
         inputs = (self._vector(foresight), self._vector(encoded), *views)
-        chunk = self._act(*inputs) if committed is None else self._led_chunk(committed, *inputs)
-        return self._normaliser.decode_action(chunk[0].cpu().numpy())
+        chunk = self._act(*inputs) if committed is None else self._led_chunk(committed, base, *inputs)
+        return self._rim.decode_action(chunk[0].cpu().numpy(), base)
 
     def _free_chunk(self, foresight_BND, state_BS, *views_BHWC) -> torch.Tensor:
         """Normalised chunk (1, H, A)."""
@@ -174,9 +177,9 @@ class System1Session:
         return self._model.sample_chunk(fused_BMD, state_BS, self._noise, embodiment_id=self.slot, schedule=self._schedule)
 
     @torch.no_grad()
-    def _led_chunk(self, committed: Committed, *inputs: torch.Tensor) -> torch.Tensor:
+    def _led_chunk(self, committed: Committed, base: np.ndarray | None, *inputs: torch.Tensor) -> torch.Tensor:
         """Normalised chunk (1, H, A) that agrees with committed actions; never captured, as its steps need gradients."""
-        onto = self._vector(self._normaliser.encode_action(committed.actions.astype(np.float32))), self._vector(committed.weights)[0]
+        onto = self._vector(self._rim.encode_action(committed.actions.astype(np.float32), base)), self._vector(committed.weights)[0]
         fused_BMD, state_BS = self._condition(*inputs)
         return sample_chunk_onto(self._model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
 

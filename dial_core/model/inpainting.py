@@ -22,26 +22,28 @@ def sample_chunk_onto(
     noise_BHA: torch.Tensor,
     schedule: Schedule,
     slot: Slot,
-    committed_BHA: torch.Tensor,
+    committed_BHD: torch.Tensor,
     weights_H: torch.Tensor,
     strength: float = STRENGTH,
 ) -> torch.Tensor:
-    """Euler from noise to a normalised chunk (B, H, A) that agrees with `committed_BHA` where `weights_H` is 1.
+    """Euler from noise to a normalised chunk (B, H, A) that agrees with `committed_BHD` where `weights_H` is 1.
 
+    D is A, or less in a model whose vectors are padded: the padding is left free.
     Not to be called in inference mode: each step needs the gradient with respect to the chunk.
     """
     with torch.no_grad():
         cache = system1.decoder.condition_cache(fused_BMD)
         state_token = system1.encode_state(state_BS, slot)
-    weights_1H1, chunk_BHA = weights_H[None, :, None], noise_BHA
+    weights_1H1, chunk_BHA, committed_dim = weights_H[None, :, None], noise_BHA, committed_BHD.shape[-1]
     for step, steering in enumerate(schedule):
         tau = step / len(schedule)
         with torch.enable_grad():
             chunk_BHA = chunk_BHA.detach().requires_grad_(True)
             velocity_BHA = system1.velocity(cache, state_token, chunk_BHA.to(fused_BMD.dtype), steering, slot)
             arrival_BHA = chunk_BHA + (1 - tau) * velocity_BHA
-            error_BHA = ((committed_BHA - arrival_BHA) * weights_1H1).detach()
-            (correction_BHA,) = torch.autograd.grad((arrival_BHA * error_BHA).sum(), chunk_BHA)
+            arrival_BHD = arrival_BHA[..., :committed_dim]
+            error_BHD = ((committed_BHD - arrival_BHD) * weights_1H1).detach()
+            (correction_BHA,) = torch.autograd.grad((arrival_BHD * error_BHD).sum(), chunk_BHA)
         chunk_BHA = chunk_BHA + (velocity_BHA + _guidance(tau, strength) * correction_BHA) / len(schedule)
     return chunk_BHA.detach()
 

@@ -22,7 +22,9 @@ class Normaliser:
     """Mean and spread of states and actions, (D,) each, in physical units; `raw` dimensions pass unchanged.
 
     6D rotations are raw. With `state_encoding` "sin_cos" (the release) every joint of the state becomes its sine and
-    its cosine and only the positions are normalised; `joints` says where the joints begin.
+    its cosine and only the positions are normalised; `joints` says where the joints begin. The sines of `parts[0]` joints are
+    followed by their cosines, then come those of the next part; without parts all sines come first. A spread below
+    `spread_floor` counts as the floor; with a floor of 0 (the release) a spread of 0 leaves the state as it is.
     """
 
     state_mean: np.ndarray
@@ -32,17 +34,22 @@ class Normaliser:
     raw: np.ndarray
     state_encoding: StateEncoding = "raw"
     joints: int = 18
+    parts: tuple[int, ...] = ()
+    spread_floor: float = SPREAD_FLOOR
 
     def __post_init__(self) -> None:
         """Checks widths, brings everything to float32 and applies the spread floor."""
         width = len(self.raw)
         object.__setattr__(self, "raw", np.asarray(self.raw, bool))
+        object.__setattr__(self, "parts", tuple(self.parts) or (width - self.joints,))
+        if self.state_encoding == "sin_cos" and sum(self.parts) != width - self.joints:
+            raise DialError(f"normaliser: parts {self.parts} have {sum(self.parts)} joints, expected {width - self.joints}")
         for name in ("state_mean", "state_std", "action_mean", "action_std"):
             values = np.array(getattr(self, name), np.float32)
             if values.shape != (width,) or not np.isfinite(values).all():
                 raise DialError(f"normaliser: {name} must be {width} finite numbers, got shape {values.shape}")
             if name.endswith("std"):
-                values = np.where(self.raw, 1.0, np.maximum(values, SPREAD_FLOOR)).astype(np.float32)
+                values = np.where(self.raw, 1.0, np.maximum(values, self.spread_floor)).astype(np.float32)
             else:
                 values = np.where(self.raw, 0.0, values).astype(np.float32)
             object.__setattr__(self, name, values)
@@ -71,19 +78,23 @@ class Normaliser:
 
     def encode_state(self, state: Array) -> Array:
         """Physical (..., D) to model units (..., state_dim)."""
-        encoded = (state - _like(self.state_mean, state)) / _like(self.state_std, state)
+        encoded = _scaled(state, self.state_mean, self.state_std)
         if self.state_encoding == "raw":
             return encoded
-        angles = state[..., self.joints :]
-        if not isinstance(state, np.ndarray):
-            import torch
+        pieces, start = [encoded[..., : self.joints]], self.joints
+        for count in self.parts:
+            angles = state[..., start : start + count]
+            pieces += [np.sin(angles), np.cos(angles)] if isinstance(angles, np.ndarray) else [angles.sin(), angles.cos()]
+            start += count
+        if isinstance(state, np.ndarray):
+            return np.concatenate(pieces, -1)
+        import torch
 
-            return torch.cat([encoded[..., : self.joints], angles.sin(), angles.cos()], -1)
-        return np.concatenate([encoded[..., : self.joints], np.sin(angles), np.cos(angles)], -1)
+        return torch.cat(pieces, -1)
 
     def encode_action(self, action: Array) -> Array:
         """Physical (..., D) to model units (..., D)."""
-        return (action - _like(self.action_mean, action)) / _like(self.action_std, action)
+        return _scaled(action, self.action_mean, self.action_std)
 
     def decode_action(self, action: Array) -> Array:
         """Model units (..., D) to physical (..., D)."""
@@ -112,6 +123,12 @@ def rotation_dimensions(state_dim: int) -> np.ndarray:
     raw = np.zeros(state_dim, bool)
     raw[3:9] = raw[12:18] = True
     return raw
+
+
+def _scaled(values: Array, mean: np.ndarray, spread: np.ndarray) -> Array:
+    """(values - mean) / spread; where the spread is 0 the values themselves."""
+    still = spread == 0
+    return (values - _like(np.where(still, np.float32(0), mean), values)) / _like(np.where(still, np.float32(1), spread), values)
 
 
 def _like(values: np.ndarray, example: Array) -> Array:

@@ -26,12 +26,16 @@ PREFIX, CASE = "model.", "case."  # of the state dict and of a parity case's val
 
 @dataclass(frozen=True)
 class Release:
-    """A release's checkpoint as read: `tensors` without prefix, `case` the values of a parity case (empty without one)."""
+    """A release's checkpoint as read: `tensors` without prefix, `case` the values of a parity case (empty without one).
+
+    `ignores_prefix`: it was trained on instructions without what the environment puts before them.
+    """
 
     tensors: dict[str, torch.Tensor]
     case: dict[str, torch.Tensor]
     arch: Architecture
     losses: dict[str, dict[str, float]]
+    ignores_prefix: bool = False
 
 
 def read_release(path: str | Path, vlm: str | Path | None = None, image: tuple[int, int] | None = None) -> Release:
@@ -71,7 +75,7 @@ def read_release(path: str | Path, vlm: str | Path | None = None, image: tuple[i
         raise DialError(
             f"{path}: images of {arch.image.height}x{arch.image.width} px give {arch.foresight_tokens} tokens, not {queries} queries"
         )
-    return Release(tensors, case, arch, losses)
+    return Release(tensors, case, arch, losses, bool(config.get("ignore_lang_prefix", False)))
 
 
 def import_model(release: Release) -> DialModel:
@@ -86,22 +90,6 @@ def import_model(release: Release) -> DialModel:
     model.load_state_dict(state, strict=True, assign=True)
     model.set_trainable("warmup")
     return model.eval()
-
-
-def import_release(
-    source: str | Path, target: str | Path, vlm: str | Path | None = None, image: tuple[int, int] | None = None
-) -> DialModel:
-    """Writes `target` as a `save_pretrained` folder with the weights of `source`; see `read_release`, `import_model`."""
-    target = Path(target)
-    if target.exists() and any(target.iterdir()):
-        raise DialError(f"{target} is there already; choose another folder")
-    model = import_model(read_release(source, vlm, image))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as staging:
-        folder = Path(staging) / "checkpoint"
-        model.save_pretrained(folder)
-        os.replace(folder, target)
-    return model
 
 
 def load_as_released(folder: str | Path) -> DialModel:
@@ -173,6 +161,7 @@ def _folder_config(folder: Path, vlm: str | Path | None) -> dict[str, Any]:
     try:
         bridge, head, source = config["bridge_cfg"], config["action_head_cfg"], vlm or config["backbone_cfg"]["vlm_path"]
         settings = {"head": head, "num_queries": bridge["num_bridge_tokens"], "tokenizer_len": bridge["tokenizer_len"]}
+        settings["ignore_lang_prefix"] = config.get("ignore_lang_prefix", False)
     except KeyError as error:
         raise DialError(f"{folder / 'config.json'} lacks {error}; is this a checkpoint of the authors' release?") from error
     try:
@@ -182,6 +171,15 @@ def _folder_config(folder: Path, vlm: str | Path | None) -> dict[str, Any]:
             f"the VLM's configuration cannot be had from '{source}': {error}; give --vlm FOLDER with its config.json"
         ) from error
     return settings
+
+
+def vlm_of(source: Path, vlm: str | Path | None) -> str | Path:
+    """Where a release's VLM comes from: `vlm`, or what its folder says. Raises DialError for a single file without `vlm`."""
+    if vlm is not None:
+        return vlm
+    if not source.is_dir():
+        raise DialError(f"{source} does not name its VLM, whose tokenizer is needed; name one with --tokenizer or --vlm")
+    return _json(source / "config.json")["backbone_cfg"]["vlm_path"]
 
 
 def _patch_grid(case: Mapping[str, torch.Tensor], config: Mapping[str, Any], image: tuple[int, int] | None) -> tuple[int, int]:

@@ -187,7 +187,7 @@ def test_saving_never_overwrites_what_is_no_checkpoint(tmp_path):
 
 
 def test_a_normaliser_of_another_width_is_refused(tmp_path):
-    with pytest.raises(DialError, match="expected 47, got 46"):
+    with pytest.raises(DialError, match="embodiment 'gr1' has 47, the statistics 46"):
         save_checkpoint(
             tmp_path / "c", DialModel.from_preset("dial_tiny"), tiny_tokenizer(), Normaliser.identity(46), load_embodiment("gr1")
         )

@@ -66,3 +66,29 @@ def test_broken_statistics_are_refused(normaliser):
         Normaliser.from_dict(normaliser.to_dict() | {"state_mean": [0.0] * 46})
     with pytest.raises(DialError, match="sigma"):
         Normaliser.from_dict(normaliser.to_dict() | {"sigma": 1})
+
+
+def test_sines_and_cosines_alternate_by_joint_group_where_the_release_has_them_so(vectors):
+    parts = (7, 6, 7, 6, 3)
+    normaliser = Normaliser.fit(*vectors, raw=rotation_dimensions(47), state_encoding="sin_cos", parts=parts)
+    state = vectors[0][:1]
+    expected = [normaliser.encode_state(state)[:, :18]]
+    for first, last in ((18, 25), (25, 31), (31, 38), (38, 44), (44, 47)):
+        expected += [np.sin(state[:, first:last]), np.cos(state[:, first:last])]
+    np.testing.assert_allclose(normaliser.encode_state(state), np.concatenate(expected, -1), atol=1e-6)
+    torch.testing.assert_close(normaliser.encode_state(torch.from_numpy(state)).numpy(), normaliser.encode_state(state), atol=1e-6, rtol=0)
+    again = Normaliser.from_dict(json.loads(json.dumps(normaliser.to_dict())))
+    assert again.parts == parts
+    with pytest.raises(DialError, match=r"parts \(7, 6\) have 13 joints, expected 29"):
+        Normaliser.fit(*vectors, raw=rotation_dimensions(47), state_encoding="sin_cos", parts=(7, 6))
+
+
+def test_without_a_floor_a_small_spread_counts_and_a_spread_of_zero_leaves_the_value(vectors):
+    mean, spread = np.full(47, 0.7), np.full(47, 0.004)
+    spread[20] = 0.0
+    exact = Normaliser(mean, spread, mean, spread, raw=np.zeros(47, bool), spread_floor=0.0)
+    state = np.full(47, 0.708, np.float32)
+    encoded = exact.encode_state(state)
+    assert encoded[19] == pytest.approx(2.0, abs=1e-4)
+    assert encoded[20] == pytest.approx(0.708), "as the release does it"
+    assert exact.decode_action(np.ones(47, np.float32))[20] == pytest.approx(0.7), "decoded, such an action is its mean"

@@ -16,7 +16,8 @@ from dial_core.cli import app
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
-from dial_core.release.folder import export_release, import_model, import_release, load_as_released, read_release
+from dial_core.release.folder import export_release, import_model, load_as_released, read_release
+from dial_core.release.importing import import_release
 from dial_core.release.parity import Row, make_case, parity
 
 CASE = Path(__file__).parents[2] / "data" / "dial_release_case_a.safetensors"
