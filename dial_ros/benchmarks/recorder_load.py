@@ -11,44 +11,39 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
 
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.bringup.graph import environment
+from dial_ros.bringup.graph import NodeSpec, Value, environment
+from dial_ros.bringup.runner import Runner
 from dial_ros.msg import LatentForesight
 from dial_ros.node import qos
 from dial_ros.node.messages import image_to_message, to_time
 from dial_ros.srv import StartEpisode, StopEpisode
+from dial_ros.tools.client import ClientNode, connected, free_domain
 
 HEIGHT, WIDTH = 480, 640
 RATES_HZ = {"image/ego": 30.0, "joint_states": 100.0, "foresight": 4.0}
 FORESIGHT_BYTES = 64 * 2048 * 2  # 262 kB, as the paper's model sends
 
 
-class Source(Node):
+class Source(ClientNode):
     """Publishes numbered messages at their rates, and calls the recorder."""
 
     def __init__(self, reliable: bool) -> None:
         super().__init__("source")
         embodiment = load_embodiment()
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self)
         sensor: QoSProfile = qos.EVENTS if reliable else qos.SENSOR
         self._image = image_to_message(np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8), 0, "ego")
         self._joints = JointState(name=list(embodiment.joint_names), position=[0.0] * len(embodiment.joints))
@@ -71,20 +66,13 @@ class Source(Node):
                     self._publish(topic)
             time.sleep(max(min(self._due_s.values()) - time.monotonic(), 0.0))
 
-    def call(self, kind, name: str, request, limit_s: float = 60.0):
-        """The response of a service; goes on publishing while it waits for it, so that the streams flow."""
-        client = self.create_client(kind, name)
-        deadline = time.monotonic() + limit_s
-        future = None
-        while future is None or not future.done():
-            self.run(0.02)
-            self._executor.spin_once(timeout_sec=0.0)
-            if future is None and client.service_is_ready():
-                future = client.call_async(request)
-            if time.monotonic() > deadline:
-                raise DialError(f"no answer of {name} within {limit_s:.0f} s; {'asked once' if future else 'it never came up'}")
-        self.destroy_client(client)
-        return future.result()
+    def call_while_publishing(self, kind: type, service: str, request: Any) -> Any:
+        """The response of a service; publishes while it waits for it, so that the streams flow."""
+        return self.call(kind, service, request, step=self._step)
+
+    def _step(self) -> None:
+        self.run(0.02)
+        self.spin_once(0.0)
 
     def _publish(self, topic: str) -> None:
         publisher, message = self._outputs[topic]
@@ -94,19 +82,21 @@ class Source(Node):
         publisher.publish(message)
 
 
-def spawn(folder: Path, name: str) -> subprocess.Popen:
-    """A recorder process that writes to `folder`. Each has its own name: DDS takes a killed one for alive for a while."""
-    line = [sys.executable, "-m", "dial_ros.recorder.recorder_node", "--ros-args", "-r", f"__node:={name}"]
-    line += ["-p", "autostart:=true", "-p", f"directory:={folder}"]
-    with (folder / f"{name}.log").open("w") as log:
-        return subprocess.Popen(line, stdout=log, stderr=subprocess.STDOUT)
+def spawn(folder: Path, name: str) -> Runner:
+    """A recorder that writes to `folder`. Each has its own name: DDS takes a killed one for alive for a while."""
+    parameters: dict[str, Value] = {"autostart": True, "directory": str(folder)}
+    runner = Runner([NodeSpec(name, "dial_ros.recorder.recorder_node", None, parameters)], environment("sim"), log_dir=folder)
+    runner.start()
+    return runner
 
 
 def begin(source: Source, folder: Path, recorder: str, label: str) -> None:
     """Starts an episode as soon as the recorder is ready. Raises DialError with its last words if it is not within a minute."""
     deadline = time.monotonic() + 60
     try:
-        while not (answer := source.call(StartEpisode, f"{recorder}/start_episode", StartEpisode.Request(label=label))).success:
+        while not (
+            answer := source.call_while_publishing(StartEpisode, f"{recorder}/start_episode", StartEpisode.Request(label=label))
+        ).success:
             if time.monotonic() > deadline:
                 raise DialError(answer.message)
             source.run(0.2)
@@ -124,9 +114,8 @@ def measure_loss(source: Source, folder: Path, seconds: float) -> dict:
     recorder = spawn(folder, "recorder")
     begin(source, folder, "recorder", "long")
     source.run(seconds)
-    answer = source.call(StopEpisode, "recorder/stop_episode", StopEpisode.Request())
-    recorder.send_signal(signal.SIGINT)
-    recorder.wait(timeout=30)
+    answer = source.call_while_publishing(StopEpisode, "recorder/stop_episode", StopEpisode.Request())
+    recorder.stop()
     bag = Bag(folder / "long")
     result: dict = {"seconds": seconds, "lost_by_the_disk": answer.lost, "bag_mb": round(size_of(folder / "long") / 2**20)}
     for topic in RATES_HZ:
@@ -144,9 +133,9 @@ def measure_kills(source: Source, folder: Path, kills: int, seed: int) -> dict:
         recorder = spawn(folder, f"recorder_{number}")
         begin(source, folder, f"recorder_{number}", f"kill_{number}")
         source.run(rng.uniform(1.5, 4.0))
-        recorder.kill()
+        recorder.send(signal.SIGKILL)
         killed_ns = time.time_ns()
-        recorder.wait()
+        recorder.stop()
         bag_folder = folder / f"kill_{number}"
         newest_ns = {topic: log_ns for topic, log_ns, _ in Bag(bag_folder).messages([f"/{t}" for t in ("image/ego", "joint_states")])}
         missing_s.append((killed_ns - min(newest_ns.values())) / 1e9)
@@ -172,11 +161,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--reliable", action="store_true", help="a driver that publishes reliably; else best effort, as sensors do")
     parser.add_argument("--folder", type=Path, help="where the bags go (28 MB/s); default: a temporary folder, removed afterwards")
     chosen = parser.parse_args(words)
-    os.environ.setdefault("ROS_DOMAIN_ID", str(random.randint(1, 101)))
-    for name, value in environment("sim").items():
-        os.environ.setdefault(name, value)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    with tempfile.TemporaryDirectory(dir=chosen.folder) as temporary:
+    os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
+    with connected("sim"), tempfile.TemporaryDirectory(dir=chosen.folder) as temporary:
         source = Source(chosen.reliable)
         if chosen.kills:
             result = measure_kills(source, Path(temporary), chosen.kills, chosen.seed)
@@ -187,10 +173,9 @@ def main(words: Sequence[str] | None = None) -> int:
             for topic in RATES_HZ:
                 of = result[topic]
                 print(f"{topic:14s} {of['recorded']:7d} recorded at {of['hz']:6.1f} Hz, {of['missing']} missing")
-    rclpy.shutdown()
     print(json.dumps(result))
     return 0 if good else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    raise SystemExit(main())

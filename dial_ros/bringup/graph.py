@@ -32,7 +32,7 @@ class NodeSpec:
 
     name: str  # ROS node name, which is also the executable in lib/dial_ros
     module: str  # for `python -m`
-    parameter_file: Path  # defaults; `parameters` go on top
+    parameter_file: Path | None  # its values come before `parameters`; None: the defaults of the code
     parameters: dict[str, Value]
     remappings: dict[str, str] = field(default_factory=dict)  # name inside the node -> name on the robot
     required: bool = True  # when it dies, the graph is stopped

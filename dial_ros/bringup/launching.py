@@ -73,7 +73,7 @@ def _launch_node(node: NodeSpec, namespace: str):
         executable=node.executable,
         name=node.name,
         namespace=namespace,
-        parameters=[str(node.parameter_file), node.parameters],
+        parameters=[*([str(node.parameter_file)] if node.parameter_file else []), node.parameters],
         remappings=list(node.remappings.items()),
         output="screen",
         emulate_tty=True,

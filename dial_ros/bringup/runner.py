@@ -31,7 +31,9 @@ def command(node: NodeSpec, namespace: str = "") -> list[str]:
     rules = [f"__node:={node.name}", *(f"{ours}:={theirs}" for ours, theirs in node.remappings.items())]
     if namespace:
         rules.append(f"__ns:=/{namespace.strip('/')}")
-    line = [sys.executable, "-m", node.module, "--ros-args", "--params-file", str(node.parameter_file)]
+    line = [sys.executable, "-m", node.module, "--ros-args"]
+    if node.parameter_file is not None:
+        line += ["--params-file", str(node.parameter_file)]
     for rule in rules:
         line += ["-r", rule]
     for name, value in node.parameters.items():
@@ -86,6 +88,11 @@ class Runner:
     def process(self, name: str) -> subprocess.Popen:
         """The newest process of a node."""
         return self._processes[name]
+
+    @property
+    def processes(self) -> list[subprocess.Popen]:
+        """The newest process of every node."""
+        return list(self._processes.values())
 
     def start_again(self, name: str) -> None:
         """A new process for a node that has ended; its log goes on."""

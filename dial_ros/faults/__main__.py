@@ -4,13 +4,13 @@ import argparse
 import os
 import platform
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_text
 from dial_ros.faults.campaign import GROUPS, chosen_scenarios, play_all
 from dial_ros.faults.report import line, page
 from dial_ros.faults.soak import soak
@@ -26,8 +26,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for group, scenarios in GROUPS.items():
             print(f"{group}\n" + "\n".join(f"  {s.name}{' (quick)' if s.quick else ''}" for s in scenarios))
         return 0
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
     try:
         scenarios = [] if options.soak_only else chosen_scenarios(options.quick, options.only)
         print(f"{len(scenarios)} scenarios, logs of the nodes in {options.log_dir}", flush=True)
@@ -37,12 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except DialError as error:
         print(f"[faults] {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("[faults] interrupted", file=sys.stderr)
+        return 130
     command = shlex.join(["python", "-m", "dial_ros.faults", *(arguments if arguments is not None else sys.argv[1:])])
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     text = page(outcomes, soaked, command, time.strftime("%Y-%m-%d"), machine)
     if options.results:
-        options.results.parent.mkdir(parents=True, exist_ok=True)
-        options.results.write_text(text)
+        write_text(options.results, text)
     print(text)
     return 0 if all(outcome.passed for outcome in outcomes) and (soaked is None or soaked.passed) else 1
 
@@ -60,10 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--results", type=Path, nargs="?", const=RESULTS, help=f"write the page here (without a path: {RESULTS})")
     parser.add_argument("--log-dir", type=Path, default=Path("out/faults"), help="logs of the nodes (default: %(default)s)")
     return parser
-
-
-def _interrupt(*_) -> None:
-    raise DialError("interrupted")
 
 
 if __name__ == "__main__":

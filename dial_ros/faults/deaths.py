@@ -29,7 +29,7 @@ class Death:
 
     def play(self, stage: Stage, outcome: Outcome) -> None:
         """Ends the node, watches what the others do, starts it again."""
-        begin_ns, before = stage.witness.now_ns, stage.witness.system1
+        begin_ns, before = stage.witness.now_ns, stage.system1
         status = stage.end_node(self.node, self.number, EXIT_LIMIT_S)
         wanted = -self.number if self.number == signal.SIGKILL else 0
         outcome.check(f"exit status {int(wanted)}", status == wanted, str(status))
@@ -46,7 +46,7 @@ class Death:
         """With the robot its clock is gone: System-1 must notice that by the clock on the wall."""
         began_s = time.monotonic()
         clock_stands = "clock"
-        stage.until(lambda: stage.in_state(System1Status.STATE_HOLDING) and clock_stands in stage.witness.system1.reason, "a hold", 15)
+        stage.until(lambda: stage.in_state(System1Status.STATE_HOLDING) and clock_stands in stage.system1.reason, "a hold", 15)
         waited_s = time.monotonic() - began_s
         outcome.check_time("holds for want of a clock (wall time)", waited_s, CLOCK_TIMEOUT_S + TOLD_LIMIT_S)
 
@@ -57,7 +57,7 @@ class Death:
         outcome.check_time("rests", outcome.resting_after_s, REST_LIMIT_S)
         if self.node == "system2":
             stage.until(lambda: stage.in_state(System1Status.STATE_HOLDING), "System-1 to hold")
-            outcome.stopping_after_s = (to_ns(stage.witness.system1.last_change) - begin_ns) / NANOSECONDS
+            outcome.stopping_after_s = (to_ns(stage.system1.last_change) - begin_ns) / NANOSECONDS
             outcome.check_time("decelerates", outcome.stopping_after_s, HORIZON_S + 0.1)  # a foresight may be under way
             outcome.told_after_s = told_after_s(stage.witness.statuses, before, "words:foresight", begin_ns)
             outcome.check_time("tells words:foresight", outcome.told_after_s, TOLD_LIMIT_S)
@@ -81,10 +81,10 @@ class ClockJumps:
         for seed in range(self.count):
             stage.reset(100_000 + seed)
             stage.until(lambda: stage.in_state(System1Status.STATE_DISARMED), "System-1 to disarm")
-            told.append(to_ns(stage.witness.system1.last_change) / NANOSECONDS)  # the clock began again at zero
-            chunks = stage.witness.system1.published_chunks
+            told.append(to_ns(stage.system1.last_change) / NANOSECONDS)  # the clock began again at zero
+            chunks = stage.system1.published_chunks
             stage.during(0.5)
-            outcome.check("publishes nothing disarmed", stage.witness.system1.published_chunks == chunks)
+            outcome.check("publishes nothing disarmed", stage.system1.published_chunks == chunks)
             stage.run_freely()
         outcome.told_after_s = max(told)
         outcome.check_time("tells the clock jumped back, at the slowest", outcome.told_after_s, TOLD_LIMIT_S)

@@ -25,7 +25,7 @@ class BadInstruction:
 
     def play(self, stage: Stage, outcome: Outcome) -> None:
         """Sends it, and watches the robot work on."""
-        current = stage.witness.system1.instruction_id
+        current = stage.system1.instruction_id
         answer = stage.instruct(self.text)
         outcome.check(f"refused, with '{self.says}' in the reason", not answer.success and self.says in answer.message, answer.message)
         stage.during(FAULT_S)
@@ -46,9 +46,9 @@ class StrangeInstruction:
         begin_ns = stage.witness.now_ns
         answer = stage.instruct(self.text)
         outcome.check("accepted", answer.success, answer.message)
-        stage.until(lambda: stage.witness.system1.instruction_id == answer.instruction_id, "System-1 to have the instruction")
+        stage.until(lambda: stage.system1.instruction_id == answer.instruction_id, "System-1 to have the instruction")
         watch_recovery(stage, outcome, begin_ns)
-        outcome.check("unchanged", stage.witness.system1.instruction == self.text, repr(stage.witness.system1.instruction))
+        outcome.check("unchanged", stage.system1.instruction == self.text, repr(stage.system1.instruction))
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class ManyInstructions:
         """Floods, then waits until the last one is served."""
         last_id = stage.instruct_many(self.rate_hz, self.duration_s)
         begin_ns = stage.witness.now_ns
-        stage.until(lambda: stage.witness.system1.instruction_id == last_id, "the last instruction to arrive")
+        stage.until(lambda: stage.system1.instruction_id == last_id, "the last instruction to arrive")
         watch_recovery(stage, outcome, begin_ns)
-        outcome.check("serves the last one", stage.witness.system1.instruction_id == last_id)
+        outcome.check("serves the last one", stage.system1.instruction_id == last_id)
 
 
 @dataclass(frozen=True)

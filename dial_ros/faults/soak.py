@@ -49,7 +49,7 @@ def soak(stage: Stage, minutes: float) -> Soak:
     """Runs the robot for `minutes` of wall time."""
     result = Soak(minutes)
     stage.run_freely()
-    began, begin_s = stage.witness.system1, time.monotonic()
+    began, begin_s = stage.system1, time.monotonic()
     while (elapsed_min := (time.monotonic() - begin_s) / 60) < minutes:
         for node, megabytes in stage.rss_mb().items():
             result.memory.setdefault(node, []).append((elapsed_min, megabytes))
@@ -61,7 +61,7 @@ def soak(stage: Stage, minutes: float) -> Soak:
         result.rejected_trajectories += len(stage.witness.rejected)
         away = [s for s in stage.witness.statuses if s.state != System1Status.STATE_RUNNING]
         result.seconds_not_running += INSTRUCTION_PERIOD_S * len(away) / max(len(stage.witness.statuses), 1)
-    ended = stage.witness.system1
+    ended = stage.system1
     result.chunks = ended.published_chunks - began.published_chunks
     result.rejected_chunks = ended.rejected_chunks - began.rejected_chunks
     result.lost_frames = ended.lost_frames - began.lost_frames

@@ -1,7 +1,6 @@
 """The graph under test: its processes, the saboteur in the middle, the witness, and the operator's requests."""
 
 import os
-import random
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -9,20 +8,16 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import rclpy
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
-
 from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.bringup.graph import NodeSpec, environment, graph
+from dial_ros.bringup.graph import NodeSpec, Value, graph
 from dial_ros.bringup.runner import Runner
 from dial_ros.faults.saboteur import PREFIX, Saboteur
 from dial_ros.faults.witness import Witness
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
+from dial_ros.tools.client import ClientNode, NotInTimeError, running
 
 INSTRUCTION = "pick the can from the placemat and place it on the plate"
 CAMERA = "ego"
@@ -31,55 +26,60 @@ FROZEN_S = 0.2  # the saboteur's camera never repeats a picture unless it is tol
 SETTLED_S = 3.0  # simulated time: room for observations stamped two seconds back
 
 
-class NotInTimeError(DialError):
-    """What was waited for did not come."""
+class Campaigner(ClientNode):
+    """The campaign's own node."""
+
+    witness: Witness | None = None
+
+    def last_words(self) -> str:
+        said = self.witness.system1 if self.witness else None
+        return f"; System-1 reported last: {said.reason or f'state {said.state}' if said else 'nothing'}"
 
 
 class Stage:
     """Everything a scenario works with. One thread: whoever waits, spins."""
 
     def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self._node = Node("fault_campaign")
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self._node)
-        self.witness = Witness(self._node, load_embodiment("gr1"))
-        self.saboteur = Saboteur(self._node, CAMERA, lambda: self.witness.now_ns)
-        self._instruct = self._node.create_client(SetInstruction, "system2/set_instruction")
-        self._reset = self._node.create_client(ResetWorld, "mujoco_robot/reset")
+        self.runner, self.node = runner, Campaigner("fault_campaign")
+        self.witness = self.node.witness = Witness(self.node, load_embodiment("gr1"))
+        self.saboteur = Saboteur(self.node, CAMERA, lambda: self.witness.now_ns)
+
+    @property
+    def system1(self) -> System1Status:
+        """System-1's newest report. Raises DialError if there is none."""
+        if self.witness.system1 is None:
+            raise DialError("System-1 has not reported yet")
+        return self.witness.system1
 
     def until(self, condition: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
         """Spins until `condition()` is true. Raises NotInTimeError after `limit_s` [s] of wall time."""
-        end_s = time.monotonic() + limit_s
-        while not condition():
-            if time.monotonic() > end_s:
-                told = self.witness.system1
-                raise NotInTimeError(f"not within {limit_s:.0f} s: {what}; System-1 said last: {told.reason if told else 'nothing'}")
-            self._executor.spin_once(timeout_sec=0.02)
+        self.node.wait_until(condition, limit_s, what)
 
     def during(self, seconds: float) -> None:
         """Spins through `seconds` [s] of the robot's time (of wall time ten times as long, if its clock stands)."""
         start_ns, end_s = self.witness.now_ns, time.monotonic() + 10 * seconds
         while time.monotonic() < end_s and 0 <= self.witness.now_ns - start_ns < seconds * NANOSECONDS:
-            self._executor.spin_once(timeout_sec=0.02)
+            self.node.spin_once()
 
     def instruct(self, text: str = INSTRUCTION) -> SetInstruction.Response:
         """The answer of system2/set_instruction."""
-        return self._call(self._instruct, SetInstruction.Request(text=text), "system2/set_instruction")
+        return self.node.call(SetInstruction, "system2/set_instruction", SetInstruction.Request(text=text))
 
     def instruct_many(self, rate_hz: float, duration_s: float) -> str:
         """Requests at `rate_hz` for `duration_s` of wall time, without waiting in between; the id of the last one accepted."""
+        client = self.node.client_of(SetInstruction, "system2/set_instruction")
         count, futures, begin_s = round(rate_hz * duration_s), [], time.monotonic()
         for k in range(count):
-            self.until(lambda due=begin_s + k / rate_hz: time.monotonic() >= due, "the next request")
-            futures.append(self._instruct.call_async(SetInstruction.Request(text=INSTRUCTION)))
+            due_s = begin_s + k / rate_hz
+            while time.monotonic() < due_s:
+                self.node.spin_once()
+            futures.append(client.call_async(SetInstruction.Request(text=INSTRUCTION)))
         self.until(lambda: all(future.done() for future in futures), "answers to every request", 30)
         return futures[-1].result().instruction_id
 
     def reset(self, seed: int) -> None:
         """Puts the world back to its beginning: the clock jumps."""
-        if not self._call(self._reset, ResetWorld.Request(seed=seed, target=-1), "mujoco_robot/reset").success:
-            raise DialError("mujoco_robot refused a reset")
+        self.node.command(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(seed=seed, target=-1))
 
     def in_state(self, *states: int) -> bool:
         """Whether System-1's last word was one of these."""
@@ -110,10 +110,10 @@ class Stage:
 
     def until_chunks(self, count: int, limit_s: float = 15.0) -> None:
         """Waits until System-1 has published `count` more chunks, running."""
-        before = self.witness.system1.published_chunks
+        before = self.system1.published_chunks
 
         def came() -> bool:
-            return self.in_state(System1Status.STATE_RUNNING) and self.witness.system1.published_chunks >= before + count
+            return self.in_state(System1Status.STATE_RUNNING) and self.system1.published_chunks >= before + count
 
         self.until(came, f"{count} chunks", limit_s)
 
@@ -142,19 +142,12 @@ class Stage:
 
     def close(self) -> None:
         """Ends the campaign's own node."""
-        self._executor.shutdown()
-        self._node.destroy_node()
-
-    def _call(self, client, request, name: str):
-        self.until(client.service_is_ready, f"service {name}", 30)
-        future = client.call_async(request)
-        self.until(future.done, f"an answer of {name}", 30)
-        return future.result()
+        self.node.destroy_node()
 
 
 def sabotaged_graph(checkpoint: str = "", splice_lead_s: float | None = None) -> tuple[NodeSpec, ...]:
     """The sim graph with camera, joints and foresight led through the saboteur; `splice_lead_s` [s] in place of the default."""
-    own = {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s})
+    own: dict[str, Value] = {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s})
     led_aside = {topic: f"{PREFIX}/{topic}" for topic in (f"image/{CAMERA}", "joint_states", "foresight")}
     nodes = []
     for node in graph("sim", checkpoint=checkpoint):
@@ -169,20 +162,14 @@ def sabotaged_graph(checkpoint: str = "", splice_lead_s: float | None = None) ->
 @contextmanager
 def stage(log_dir: Path, checkpoint: str = "", splice_lead_s: float | None = None) -> Iterator[Stage]:
     """A running stage in a DDS domain of its own, every node active; arguments as of `sabotaged_graph`."""
-    os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
-    for name, value in environment("sim").items():
-        os.environ.setdefault(name, value)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        with Runner(sabotaged_graph(checkpoint, splice_lead_s), environment("sim"), log_dir=log_dir) as runner:
-            set_up = Stage(runner)
-            try:
-                set_up.wait_active()
-                yield set_up
-            finally:
-                set_up.close()
-    finally:
-        rclpy.shutdown()
+    nodes = sabotaged_graph(checkpoint, splice_lead_s)
+    with running(nodes, "sim", log_dir) as started:
+        set_up = Stage(started.runner)
+        try:
+            set_up.wait_active()
+            yield set_up
+        finally:
+            set_up.close()
 
 
 def _rss_mb(pid: int) -> float:

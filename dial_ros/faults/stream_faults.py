@@ -7,8 +7,9 @@ from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults import spoilers
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.spoilers import Spoiler
-from dial_ros.faults.stage import NotInTimeError, Stage
+from dial_ros.faults.stage import Stage
 from dial_ros.msg import System1Status
+from dial_ros.tools.client import NotInTimeError
 
 TOLD_LIMIT_S = 0.5
 HORIZON_S = 0.8
@@ -40,7 +41,7 @@ class StreamFault:
 
     def play(self, stage: Stage, outcome: Outcome) -> None:
         """Spoils, watches, lets go, watches again."""
-        relay, before = stage.saboteur.relays[self.stream], stage.witness.system1
+        relay, before = stage.saboteur.relays[self.stream], stage.system1
         relay.spoil(self.spoiler())
         stage.until(lambda: relay.first_spoilt_ns is not None, f"a message on {self.stream}")
         begin_ns = relay.first_spoilt_ns or 0
@@ -82,7 +83,7 @@ def _watch_hold(stage: Stage, outcome: Outcome, begin_ns: int) -> None:
     """Waits for the hold and the rest after it; notes and checks when they came."""
     try:
         stage.until(lambda: stage.in_state(System1Status.STATE_HOLDING), "System-1 to hold")
-        outcome.stopping_after_s = (to_ns(stage.witness.system1.last_change) - begin_ns) / NANOSECONDS
+        outcome.stopping_after_s = (to_ns(stage.system1.last_change) - begin_ns) / NANOSECONDS
         stage.until(lambda: stage.witness.rests_for_s() > 0.3, "the set-points to rest")
         outcome.resting_after_s = max((stage.witness.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
     except NotInTimeError as error:
@@ -95,7 +96,7 @@ def watch_recovery(stage: Stage, outcome: Outcome, begin_ns: int) -> None:
     """Waits until System-1 sends chunks again; notes and checks how long that took since `begin_ns`."""
     try:
         stage.until_chunks(1)
-        running = stage.witness.system1
+        running = stage.system1
         outcome.recovered_after_s = max((to_ns(running.stamp) - begin_ns) / NANOSECONDS, 0.0)
     except NotInTimeError as error:
         outcome.check("recovers", False, str(error))

@@ -1,4 +1,7 @@
-"""For programs around the nodes: a graph's processes for as long as a context lasts, waiting while spinning, calling services."""
+"""The one way for a program beside the nodes to start a graph, wait while spinning, and call services.
+
+The demo, the command line, the recorder's keyboard, the fault campaign, the benchmarks and the tests all go through here.
+"""
 
 import os
 import random
@@ -7,9 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.client import Client
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -18,95 +23,142 @@ from dial_core.errors import DialError
 from dial_ros.bringup.graph import NodeSpec, environment
 from dial_ros.bringup.runner import Runner
 
-ANSWER_S = 60.0  # of wall time, for a service to be there and again for its answer: a node may be importing torch
+ANSWER_S = 60.0  # of wall time, for a service to appear and again for its answer: a node may be importing torch
+SPIN_S = 0.02
 LOG_LINES = 15
 
 
-class WaitingNode(Node):
-    """The node of a program that waits for what it asked for. It spins itself; a robot's own nodes never wait like that."""
+class NotInTimeError(DialError):
+    """What was waited for did not come."""
 
-    def __init__(self, name: str, check_alive: Callable[[], None] = lambda: None) -> None:
-        """`check_alive` is called while waiting and raises DialError when there is nothing left to wait for."""
-        super().__init__(name)
+
+class ClientNode(Node):
+    """The node of a program that waits for what it asked for. It spins itself; the robot's own nodes never wait like that."""
+
+    def __init__(self, name: str, check_alive: Callable[[], None] = lambda: None, context: Context | None = None) -> None:
+        """Args: `check_alive` is called while waiting and raises DialError when there is nothing left to wait for."""
+        super().__init__(name, context=context)
         self._check_alive = check_alive
-        self._own_executor = SingleThreadedExecutor()
+        self._own_executor = SingleThreadedExecutor(context=context)
         self._own_executor.add_node(self)
         self._clients_by_service: dict[str, Client] = {}
 
-    def spin_once(self) -> None:
-        """Takes in what arrives within 50 ms."""
-        self._own_executor.spin_once(timeout_sec=0.05)
+    def spin_once(self, timeout_s: float = SPIN_S) -> None:
+        """Executes what arrives within `timeout_s` [s]."""
+        self._own_executor.spin_once(timeout_sec=timeout_s)
         self._check_alive()
 
-    def wait_until(self, done: Callable[[], object], limit_s: float, what: str) -> None:
-        """Spins until `done()` is true. Raises DialError, which names `what`, after `limit_s` [s] of wall time."""
+    def wait_until(self, done: Callable[[], Any], limit_s: float, what: str, step: Callable[[], None] | None = None) -> Any:
+        """The first true value of `done()`, which is asked again after every step.
+
+        Args:
+            limit_s: [s] of wall time.
+            what: is waited for; stands in the error.
+            step: what to do meanwhile; by default `spin_once`.
+
+        Raises:
+            NotInTimeError: `limit_s` is over.
+        """
         deadline_s = time.monotonic() + limit_s
-        while not done():
-            self.spin_once()
+        while not (result := done()):
             if time.monotonic() > deadline_s:
-                raise DialError(f"waited {limit_s:.0f} s in vain for {what}; the nodes' logs say more")
+                raise NotInTimeError(f"waited {limit_s:.0f} s in vain for {what}{self.last_words()}")
+            (step or self.spin_once)()
+        return result
 
-    def call(self, kind: type, service: str, request):
-        """The response of a service, whatever it says. Raises DialError if it is not there or does not answer."""
-        if service not in self._clients_by_service:
-            self._clients_by_service[service] = self.create_client(kind, service)
-        client = self._clients_by_service[service]
-        self.wait_until(client.service_is_ready, ANSWER_S, f"service {service}")
+    def last_words(self) -> str:
+        """What to add to the error of a wait that was in vain."""
+        return "; the nodes' logs say more"
+
+    def call(self, kind: type, service: str, request: Any, limit_s: float = ANSWER_S, step: Callable[[], None] | None = None) -> Any:
+        """The response of a service, whatever it says. Raises NotInTimeError if it is not there or does not answer."""
+        client = self.client_of(kind, service)
+        self.wait_until(client.service_is_ready, limit_s, f"service {service}", step)
         future = client.call_async(request)
-        self.wait_until(future.done, ANSWER_S, f"an answer of {service}")
-        return future.result()
+        return self.wait_until(future.done, limit_s, f"an answer of {service}", step) and future.result()
 
-    def command(self, kind: type, service: str, request):
+    def command(self, kind: type, service: str, request: Any, limit_s: float = ANSWER_S) -> Any:
         """As `call`, for a request that must be granted: a refusal is a DialError too."""
-        response = self.call(kind, service, request)
+        response = self.call(kind, service, request, limit_s)
         if not response.success:
             raise DialError(f"{service} refused: {response.message}")
         return response
+
+    def client_of(self, kind: type, service: str) -> Client:
+        """The client of a service; made at the first call."""
+        if service not in self._clients_by_service:
+            self._clients_by_service[service] = self.create_client(kind, service)
+        return self._clients_by_service[service]
 
     def destroy_node(self) -> None:
         self._own_executor.shutdown()
         super().destroy_node()
 
 
+class RunningGraph:
+    """The processes of a graph."""
+
+    def __init__(self, runner: Runner, log_dir: Path | None) -> None:
+        self.runner, self._log_dir = runner, log_dir
+
+    def check_alive(self) -> None:
+        """Raises DialError if a required node has ended, with the last lines of its log."""
+        for name, status in self.runner.dead().items():
+            raise DialError(f"node {name} ended with status {status}{self._last_lines(name)}")
+
+    def _last_lines(self, name: str) -> str:
+        if self._log_dir is None:
+            return "; its messages stand above"
+        file = self._log_dir / f"{name}.log"
+        lines = file.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        return "\n".join([f". The end of {file}:", *(f"    {line}" for line in lines)])
+
+
 @contextmanager
-def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None) -> Iterator[Callable[[], None]]:
+def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None) -> Iterator[RunningGraph]:
     """The processes of a graph, and rclpy in this one. SIGINT and SIGTERM become KeyboardInterrupt.
 
     Args:
         nodes: what to start, of the graph `kind`. A `sim` gets a DDS domain of its own, unless the user has set one.
         log_dir: as of `Runner`.
-
-    Yields:
-        A function that raises DialError if a required node has ended, with the last lines of its log.
     """
     variables = environment(kind)
-    if kind == "sim":  # other simulations on this machine stay apart; 1 to 101 are safe on every system
-        variables["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
-    for name, value in variables.items():
-        os.environ.setdefault(name, value)
+    if kind == "sim":  # other simulations on this machine stay apart
+        variables["ROS_DOMAIN_ID"] = str(free_domain())
+    set_environment(variables)
     # SIGINT too: started in the background, Python would ignore it.
     handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     runner = Runner(nodes, variables, log_dir=log_dir)
-
-    def check_alive() -> None:
-        for name, status in runner.dead().items():
-            raise DialError(f"node {name} ended with status {status}{_last_words(name, log_dir)}")
-
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         with runner:
-            yield check_alive
+            yield RunningGraph(runner, log_dir)
     finally:
         rclpy.shutdown()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
-def _last_words(name: str, log_dir: Path | None) -> str:
-    if log_dir is None:
-        return "; its messages stand above"
-    lines = (log_dir / f"{name}.log").read_text(errors="replace").splitlines()[-LOG_LINES:]
-    return "\n".join([f". The end of {log_dir / name}.log:", *(f"    {line}" for line in lines)])
+@contextmanager
+def connected(kind: str = "humanoid") -> Iterator[None]:
+    """rclpy in this process, with the environment of the graph `kind` where the user has not set another one."""
+    set_environment(environment(kind))
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        yield
+    finally:
+        rclpy.shutdown()
+
+
+def free_domain() -> int:
+    """A DDS domain for a graph of its own. Drawn, as nobody keeps a list; 1 to 101 are safe on every system."""
+    return random.SystemRandom().randint(1, 101)
+
+
+def set_environment(variables: dict[str, str]) -> None:
+    """Sets environment variables of this process where the user has not."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
 
 
 def _interrupt(*_) -> None:

@@ -1,6 +1,5 @@
 """Figures of a trial from the nodes' status messages, and of a run of trials: summary.json."""
 
-import json
 import os
 import platform
 from collections.abc import Sequence
@@ -94,14 +93,6 @@ def summary(trials: Sequence[TrialFigures], model_id: str, settings: dict) -> di
         "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         "hardware": {"cpu": _cpu_name(), "usable_cores": len(os.sched_getaffinity(0)), "system": platform.platform()},
     }
-
-
-def write_json(path: Path, values: dict) -> None:
-    """Writes `values` so that a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(values, indent=2) + "\n")
-    draft.replace(path)
 
 
 def _rate(reports: Sequence[System1Status] | Sequence[System2Status], counter: str) -> float:

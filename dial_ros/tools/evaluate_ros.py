@@ -11,10 +11,11 @@ from rich.markup import escape
 
 from dial_core.errors import DialError
 from dial_core.evaluation.reports.intervals import wilson_interval
+from dial_core.files.atomic import write_json
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.task import load_task
 from dial_ros.tools.demo import arguments, run_trials, table_of
-from dial_ros.tools.demo_report import summary, write_json
+from dial_ros.tools.demo_report import summary
 
 OF_THE_TASK = 0.0  # as `--limit-s`: as long as the task allows
 

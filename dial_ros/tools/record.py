@@ -13,7 +13,7 @@ from std_srvs.srv import Trigger
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import graph
 from dial_ros.srv import StartEpisode, StopEpisode
-from dial_ros.tools.client import WaitingNode, running
+from dial_ros.tools.client import ClientNode, running
 
 OUTCOMES = {
     "s": StopEpisode.Request.OUTCOME_SUCCESS,
@@ -25,7 +25,7 @@ s, f, u: end it as success, failure, unknown      (with a remark: s slipped once
 d: discard it, or the last one      q: quit"""
 
 
-class Operator(WaitingNode):
+class Operator(ClientNode):
     """Calls the recorder's services; what it says comes back as text."""
 
     def start(self, label: str, instruction: str) -> str:
@@ -67,8 +67,8 @@ def main(words: Sequence[str] | None = None) -> int:
     recording = False
     try:
         nodes = graph("record", robot=chosen.robot, directory=str(chosen.out), use_sim_time=chosen.sim_time)
-        with running(nodes, "record") as check_alive:
-            operator = Operator("record_operator", check_alive)
+        with running(nodes, "record") as started:
+            operator = Operator("record_operator", started.check_alive)
             print(HELP, flush=True)
             for line in sys.stdin:
                 if line.strip() == "q":

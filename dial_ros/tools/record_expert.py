@@ -23,7 +23,7 @@ from dial_ros.msg import Instruction
 from dial_ros.node import qos
 from dial_ros.node.messages import to_time
 from dial_ros.srv import ResetWorld, StartEpisode, StopEpisode
-from dial_ros.tools.client import WaitingNode, running
+from dial_ros.tools.client import ClientNode, running
 from dial_ros.tools.expert_driver import ExpertDriver
 
 SETTLED_S = 1.0  # simulated time before a reset, so that the clock jumps back far enough to be told from a late message
@@ -32,11 +32,11 @@ HELD_S = 0.8  # success that lasts, and stillness that a learner must see
 HOPELESS_S = 3.0  # simulated time after the expert's end without success
 
 
-class Demonstrator(WaitingNode):
+class Demonstrator(ClientNode):
     """Resets the world, drives, starts and stops the recorder."""
 
     def __init__(self, task: str, check_alive: Callable[[], None]) -> None:
-        """Arguments: the task of every attempt; `check_alive` as of WaitingNode."""
+        """Arguments: the task of every attempt; `check_alive` as of ClientNode."""
         super().__init__("expert", check_alive)
         self._task = task
         self._driver = ExpertDriver(self, load_embodiment(), task)
@@ -108,8 +108,8 @@ def record(out: Path, task: str, episodes: int, seed: int, real_time_factor: flo
     robot = next(n for n in graph("sim", task=task, seed=seed, real_time_factor=real_time_factor) if n.name == "mujoco_robot")
     recorder = graph("record", use_sim_time=True, directory=str(out))
     succeeded = failed = 0
-    with running([robot, *recorder], "sim", out / "log") as check_alive:
-        demonstrator = Demonstrator(task, check_alive)
+    with running([robot, *recorder], "sim", out / "log") as started:
+        demonstrator = Demonstrator(task, started.check_alive)
         while succeeded < episodes:
             outcome = finished(out / f"{Path(task).stem}_{seed:06d}")
             if outcome is None:

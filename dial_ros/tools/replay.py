@@ -4,7 +4,6 @@ python -m dial_ros.tools.replay motion.npz --seed 7        (dial replay robot ma
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import NANOSECONDS, JointMotion, to_ns
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 from dial_core.observation.readings import JointOrder
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_ros.bringup.graph import graph
 from dial_ros.node import qos
 from dial_ros.node.trajectory import TrajectorySplitter
-from dial_ros.tools.client import WaitingNode, running
+from dial_ros.tools.client import ClientNode, running
 
 AHEAD = 3  # targets a message
 APPROACH_S = 2.0  # from where the robot stands to the first target
@@ -29,11 +29,11 @@ END_S = 1.0  # watched after the last target
 STANDSTILL_S = 60.0  # of wall time in which the next control step must come
 
 
-class Player(WaitingNode):
+class Player(ClientNode):
     """Sends targets (T, J) [rad] at the control rate and notes where the joints went."""
 
     def __init__(self, embodiment: Embodiment, check_alive: Callable[[], None]) -> None:
-        """Arguments: the robot that plays; `check_alive` as of WaitingNode."""
+        """Arguments: the robot that plays; `check_alive` as of ClientNode."""
         super().__init__("replay", check_alive)
         self._embodiment = embodiment
         self._order, self._splitter = JointOrder(embodiment.joint_names), TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
@@ -81,8 +81,8 @@ def replay(motion: Path, seed: int, task: str, out: Path) -> dict:
     with np.load(motion) as file:
         targets, embodiment = file["targets"], load_embodiment(str(file["embodiment"]))
     robot = next(n for n in graph("sim", task=task, seed=seed, robot=embodiment.name) if n.name == "mujoco_robot")
-    with running([robot], "sim", out / "log") as check_alive:
-        player = Player(embodiment, check_alive)
+    with running([robot], "sim", out / "log") as started:
+        player = Player(embodiment, started.check_alive)
         reached = player.play(targets)
         success = player.success
         player.destroy_node()
@@ -93,7 +93,7 @@ def replay(motion: Path, seed: int, task: str, out: Path) -> dict:
         "rmse_rad": float(np.sqrt((errors**2).mean())),
         "rmse_by_joint_rad": dict(zip(embodiment.joint_names, errors.round(5).tolist(), strict=True)),
     }
-    (out / "replay.json").write_text(json.dumps(result, indent=2) + "\n")
+    write_json(out / "replay.json", result)
     return result
 
 

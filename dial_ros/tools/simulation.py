@@ -24,7 +24,7 @@ def running_simulation(log_dir: Path, recording: bool, **chosen: Value) -> Itera
         DialError: a node died or did not become active; the message ends with its last log lines.
     """
     nodes = graph("sim", **chosen)
-    with running(nodes, "sim", log_dir) as check_alive:
-        operator = TrialOperator(str(chosen.get("camera", "ego")), recording, check_alive)
+    with running(nodes, "sim", log_dir) as started:
+        operator = TrialOperator(str(chosen.get("camera", "ego")), recording, started.check_alive)
         operator.wait_until_ready(START_LIMIT_S)
         yield operator

@@ -18,7 +18,7 @@ from dial_core.observation.readings import foresight_from_message, image_from_me
 from dial_ros.msg import LatentForesight, System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.srv import ResetWorld, SetInstruction
-from dial_ros.tools.client import WaitingNode
+from dial_ros.tools.client import ClientNode
 
 SUCCESS_HELD_S = 0.5  # of simulated time; an object that topples over right after does not count
 SETTLED_S = 2.0  # simulated time before a reset, so that the clock jumps back far enough to be told from a late report
@@ -67,11 +67,11 @@ class Trial:
         return self.now_s - self.started_s
 
 
-class TrialOperator(WaitingNode):
+class TrialOperator(ClientNode):
     """Runs trials."""
 
     def __init__(self, camera: str = "ego", recording: bool = True, check_alive: Callable[[], None] = lambda: None) -> None:
-        """Subscribes to what a trial needs; with `recording` the pictures and foresights are kept. `check_alive`: as of WaitingNode."""
+        """Subscribes to what a trial needs; with `recording` the pictures and foresights are kept. `check_alive`: as of ClientNode."""
         super().__init__("trial_operator", check_alive)
         self._recording = recording
         self._trial = Trial(seed=0)

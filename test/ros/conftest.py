@@ -1,28 +1,25 @@
 """Real processes, real messages: every module has its own random ROS_DOMAIN_ID, waits for events, and never sleeps and hopes."""
 
 import os
-import random
 import signal
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.config import config_root
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.bringup.graph import environment
+from dial_ros.bringup.graph import NodeSpec, environment
+from dial_ros.bringup.runner import Runner
 from dial_ros.msg import Instruction, System1Status, System2Status
 from dial_ros.node import qos
+from dial_ros.tools.client import ClientNode, free_domain
 
 START_S = 300.0  # [s] of wall time for a node to import torch and load weights on a machine that is busy elsewhere
 PATIENCE_S = 60.0  # [s] of wall time for anything else: no test passes because the machine is fast
@@ -33,13 +30,11 @@ ENVIRONMENT = environment("sim") | {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILES}
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = PROFILES  # for what the tests start by the runner or the demo
 
 
-class Probe(Node):
+class Probe(ClientNode):
     """The test's own node: keeps what arrives and waits for what should."""
 
     def __init__(self, context: Context) -> None:
         super().__init__("probe", context=context)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self)
         self.system1: System1Status | None = None
         self.system2: System2Status | None = None
         self.instruction: Instruction | None = None
@@ -55,74 +50,59 @@ class Probe(Node):
         """Keeps the newest message of a topic as an attribute."""
         self.create_subscription(kind, topic, lambda message: setattr(self, attribute, message), profile)
 
-    def spin(self, seconds: float = 0.02) -> None:
-        """Takes in what arrives within `seconds`."""
-        self._executor.spin_once(timeout_sec=seconds)
-
     def until(self, condition, what: str, deadline_s: float = PATIENCE_S, step=None):
         """Waits until `condition()` is true and returns its value; `step` drives the world meanwhile."""
-        end = time.monotonic() + deadline_s
-        while time.monotonic() < end:
-            if result := condition():
-                return result
-            (step or self.spin)()
-        pytest.fail(f"not within {deadline_s} s: {what}; system1: {self.system1}; system2: {self.system2}")
+        return self.wait_until(condition, deadline_s, what, step)
 
-    def call(self, kind, name: str, request, deadline_s: float = PATIENCE_S, step=None):
+    def call(self, kind, service: str, request, limit_s: float = START_S, step=None):
         """Response of a service; `step` drives the world meanwhile."""
-        client = self.create_client(kind, name)
-        self.until(client.service_is_ready, f"service {name}", START_S, step)
-        future = client.call_async(request)
-        self.until(future.done, f"answer of {name}", deadline_s, step)
-        self.destroy_client(client)
-        return future.result()
+        return super().call(kind, service, request, limit_s, step)
+
+    def last_words(self) -> str:
+        return f"; system1: {self.system1}; system2: {self.system2}"
 
 
 class Nodes:
-    """Node processes of one module; whatever is left at the end is killed."""
+    """Node processes of one module, each with a log; whatever is left at the end is killed."""
 
     def __init__(self, domain: int, folder: Path) -> None:
-        self._environment = os.environ | ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain), "PYTHONUNBUFFERED": "1"}
-        self._environment.pop("PYTEST_CURRENT_TEST", None)  # the page's library behaves differently where it sees it
+        self._environment = ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain)}
         self._folder = folder
-        self._newest: dict[str, subprocess.Popen] = {}
-        self._all: list[subprocess.Popen] = []  # one that takes over a name must not hide the one before
+        self._runners: dict[str, Runner] = {}
+        self._all: list[Runner] = []  # one that takes over a name must not hide the one before
 
     def start(self, name: str, as_name: str = "", remappings: dict[str, str] | None = None, **parameters) -> subprocess.Popen:
-        """`python -m dial_ros.<name>_node`, its output in a log file; known here as `as_name`, if given."""
-        line = [sys.executable, "-m", f"dial_ros.{name}.{name}_node", "--ros-args"]
-        for ours, theirs in (remappings or {}).items():
-            line += ["-r", f"{ours}:={theirs}"]
-        for key, value in parameters.items():
-            line += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
-        name = as_name or name
-        with self.log_file(name).open("w") as log:
-            process = subprocess.Popen(line, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
-        self._newest[name] = process
-        self._all.append(process)
-        return process
-
-    def log_file(self, name: str) -> Path:
-        return self._folder / f"{name}.log"
+        """`python -m dial_ros.<name>.<name>_node`; known here as `as_name`, if given."""
+        values = {key: str(value) if isinstance(value, Path) else value for key, value in parameters.items()}
+        spec = NodeSpec(name, f"dial_ros.{name}.{name}_node", None, values, remappings or {})
+        with pytest.MonkeyPatch.context() as patched:
+            patched.delenv("ROS_DOMAIN_ID", raising=False)  # the module's own wins
+            patched.delenv("PYTEST_CURRENT_TEST", raising=False)  # the page's library behaves differently where it sees it
+            runner = Runner([spec], self._environment, log_dir=self._folder / (as_name or name))
+        runner.start()
+        self._runners[as_name or name] = runner
+        self._all.append(runner)
+        return runner.process(name)
 
     def log(self, name: str) -> str:
-        return self.log_file(name).read_text()
+        (file,) = (self._folder / name).glob("*.log")
+        return file.read_text()
 
     def end(self, name: str, signal_number: int = signal.SIGTERM) -> int:
         """Sends a signal and returns the exit status."""
-        self._newest[name].send_signal(signal_number)
-        return self._newest[name].wait(timeout=PATIENCE_S)
+        runner = self._runners[name]
+        runner.send(signal_number)
+        return next(iter(runner.processes)).wait(timeout=PATIENCE_S)
 
     def kill_all(self) -> None:
-        for process in self._all:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        for runner in self._all:
+            runner.send(signal.SIGKILL)
+            runner.stop()
 
 
 @pytest.fixture(scope="module")
 def domain() -> int:
-    return random.SystemRandom().randint(1, 101)  # above, ports would meet Linux's ephemeral ones
+    return free_domain()
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,7 @@ class PlayedWorld:
     def step(self) -> None:
         """10 ms of the world in at least 10 ms of wall time; a System-1 that is slow on a busy machine is waited for."""
         if self._owes_a_chunk() and time.monotonic() - self._advanced_s < CHUNK_PATIENCE_S:
-            self.probe.spin(0.01)
+            self.probe.spin_once(0.01)
             return
         self._advanced_s = time.monotonic()
         self.now_ns += STEP_NS
@@ -58,7 +58,7 @@ class PlayedWorld:
             self.send_foresight()
         # A spin ends with the first message: without the loop the world would run ahead of a System-1 that talks much.
         while time.monotonic() - self._advanced_s < STEP_NS / NANOSECONDS:
-            self.probe.spin(0.01)
+            self.probe.spin_once(0.01)
         for trajectory in self.probe.trajectories[-1:]:
             self._arrivals.setdefault(id(trajectory), self.now_ns)
 
@@ -88,12 +88,7 @@ class PlayedWorld:
 
     def call(self, kind, name: str, request):
         """Response of a service of System-1, while the world goes on."""
-        client = self.probe.create_client(kind, f"system1/{name}")
-        self.until(client.service_is_ready, f"service {name}")
-        future = client.call_async(request)
-        self.until(future.done, f"answer of {name}")
-        self.probe.destroy_client(client)
-        return future.result()
+        return self.probe.call(kind, f"system1/{name}", request, step=self.step)
 
     def gets_nothing(self, seconds: float = 0.6) -> bool:
         """Whether no trajectory comes for a while of the world's time."""

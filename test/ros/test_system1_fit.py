@@ -33,7 +33,7 @@ class Robot:
         message = JointState(name=self.names, position=[0.0] * len(self.names))
         message.header.stamp = self.probe.get_clock().now().to_msg()
         self._joints.publish(message)
-        self.probe.spin()
+        self.probe.spin_once()
 
     def describe(self, **changed: str) -> None:
         """Publishes a URDF of the embodiment's joints; `changed`: joint -> its element."""

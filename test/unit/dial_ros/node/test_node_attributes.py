@@ -13,7 +13,7 @@ from dial_ros.node.lifecycle import DialNode
 from dial_ros.recorder.recorder_node import RecorderNode
 from dial_ros.system1.system1_node import System1Node
 from dial_ros.system2.system2_node import System2Node
-from dial_ros.tools.client import WaitingNode
+from dial_ros.tools.client import ClientNode
 from dial_ros.tools.record_expert import Demonstrator
 from dial_ros.tools.replay import Player
 from dial_ros.tools.trials import TrialOperator
@@ -34,7 +34,7 @@ def test_the_search_finds_what_rclpy_sets():
 
 
 @pytest.mark.parametrize(
-    "kind", [DialNode, System1Node, System2Node, MujocoRobotNode, RecorderNode, WaitingNode, TrialOperator, Demonstrator, Player]
+    "kind", [DialNode, System1Node, System2Node, MujocoRobotNode, RecorderNode, ClientNode, TrialOperator, Demonstrator, Player]
 )
 def test_no_node_hides_what_rclpy_sets(kind):
     assert set_on_self(kind) & RCLPY == set()

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from dial_core.files.atomic import write_json
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node.messages import to_time
-from dial_ros.tools.demo_report import figures, summary, write_json
+from dial_ros.tools.demo_report import figures, summary
 from dial_ros.tools.trials import Trial
 
 RUNNING, HOLDING = System1Status.STATE_RUNNING, System1Status.STATE_HOLDING

@@ -9,7 +9,7 @@ from std_srvs.srv import SetBool
 
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import graph
-from dial_ros.tools.client import WaitingNode, running
+from dial_ros.tools.client import ClientNode, running
 
 from .conftest import ENVIRONMENT
 
@@ -26,7 +26,7 @@ def machine(monkeypatch, domain):
 @pytest.fixture
 def node(machine, tmp_path):
     with running([], "sim", tmp_path):
-        node = WaitingNode("waiting")
+        node = ClientNode("waiting")
         yield node
         node.destroy_node()
 
@@ -51,8 +51,8 @@ def test_a_response_is_handed_back_and_a_refusal_of_a_command_is_an_error(node):
 def test_waiting_ends_when_a_required_node_does_with_its_last_words(machine, tmp_path):
     (recorder,) = graph("record", directory=str(tmp_path))
     broken = replace(recorder, parameters=recorder.parameters | {"embodiment": "nobody"})
-    with running([broken], "record", tmp_path) as check_alive:
-        node = WaitingNode("waiting", check_alive)
+    with running([broken], "record", tmp_path) as started:
+        node = ClientNode("waiting", started.check_alive)
         with pytest.raises(DialError, match=r"(?s)node recorder ended with status 1\. The end of .*recorder\.log:.*nobody"):
             node.wait_until(lambda: False, 60.0, "the recorder")
         node.destroy_node()
