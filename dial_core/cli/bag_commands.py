@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from dial_core.cli.import_report import print_import
-from dial_core.cli.options import Checkpoint, Task, Workers, console
+from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
 
@@ -33,6 +33,7 @@ def convert_bag(
     mapping: Annotated[str, typer.Option(help="Topics and joints named otherwise: by name in config/bags/, or a path.")] = "",
     controllers: Annotated[str, typer.Option(help="The robot's ros2_control YAML: which commands its controllers accept.")] = "",
     workers: Workers = 2,
+    ray: Ray = "",
 ) -> None:
     """Convert rosbag2 folders (`dial record`, `ros2 bag record`) into a LeRobot v3 dataset.
 

@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.bag_commands import convert_app
 from dial_core.cli.import_report import print_import
-from dial_core.cli.options import Task, Workers, console, results
+from dial_core.cli.options import Ray, Task, Workers, console, results
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
@@ -38,6 +38,7 @@ def convert_lerobot(
     instruction: Annotated[str, typer.Option(help="For all episodes; empty: their own.")] = "",
     image_size: ImageSize = 0,
     workers: Workers = 2,
+    ray: Ray = "",
 ) -> None:
     """Convert LeRobot datasets (v2.0, v2.1, v3.0; GR00T's modality.json is understood) of a robot.
 
@@ -61,6 +62,7 @@ def convert_egodex(
     fit: FitOption = "pad",
     image_size: ImageSize = 0,
     workers: Workers = 2,
+    ray: Ray = "",
 ) -> None:
     """Convert EgoDex recordings (N.hdf5 beside N.mp4) of people: wrist poses as state, the next state as action, 30 to 20 Hz.
 
@@ -197,6 +199,7 @@ def human(
     episodes: Annotated[int, typer.Option(min=1, help="Successful episodes wanted.")] = 100,
     seed: Annotated[int, typer.Option(min=0, max=EVALUATION_SEEDS_FROM - 1, help="First scene.")] = 50_000,
     workers: Workers = 2,
+    ray: Ray = "",
 ) -> None:
     """Film a task done by floating hands: a person's view of it, wrist poses only, for co-training (recipe `dial_tiny_human`).
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.markdown import Markdown
 
-from dial_core.cli.options import EvaluationSeed, Videos, Workers, console
+from dial_core.cli.options import EvaluationSeed, Ray, Videos, Workers, console
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
@@ -31,6 +31,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="First scene of each task: from 100000, or (replay only) any.")] = EVALUATION_SEEDS_FROM,
     out: Out = None,
     workers: Workers = 2,
+    ray: Ray = "",
     videos: Annotated[int, typer.Option(min=0, help="Episodes of each task to film.")] = 1,
     against: Annotated[str, typer.Option(help="A second policy on the same scenes: both are run, then compared (McNemar).")] = "",
     sweep: Annotated[
@@ -87,6 +88,7 @@ def expert(
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     out: Out = None,
     workers: Workers = 2,
+    ray: Ray = "",
     videos: Videos = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the summary here.")] = None,
 ) -> None:
@@ -105,6 +107,7 @@ def probe(
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     out: Out = None,
     workers: Workers = 2,
+    ray: Ray = "",
     only: Annotated[list[str], typer.Option(help="Only this probe, by its name in the table; may be repeated.")] = [],  # noqa: B006
 ) -> None:
     """Show what the foresight carries, on the same scenes each time.

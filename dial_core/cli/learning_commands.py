@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dial_core.cli.options import Out, Workers, command_line, console
+from dial_core.cli.options import Out, Ray, Workers, command_line, console
 from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
@@ -17,6 +17,7 @@ def pretrain(
     out: Out,
     recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny_pretrain",
     workers: Workers = 2,
+    ray: Ray = "",
     processes: Processes = "auto",
     precision: Precision = "auto",
     compiled: Compile = None,
@@ -49,6 +50,7 @@ def collect(
     shard: Annotated[str, typer.Option(help="K/N: only every N-th scene, from the K-th on; `dial data merge` joins all N.")] = "1/1",
     spare: Annotated[int | None, typer.Option(min=0, help="Episodes a shard collects beyond its share; else 5 %.")] = None,
     workers: Workers = 2,
+    ray: Ray = "",
 ) -> None:
     """Collect the scripted expert's demonstrations as a LeRobot v3 dataset.
 

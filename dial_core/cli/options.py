@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from dial_core.checkpoint.location import checkpoint_folder
+from dial_core.jobs.workers import use_ray
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 console = Console(stderr=True)  # progress, news, errors
@@ -23,6 +24,20 @@ Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
 EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]
 Videos = Annotated[int, typer.Option(min=0, help="Episodes to film.")]
 Task = Annotated[str, typer.Option(help="Task, by its file in config/tasks/.")]
+
+
+def _use_ray(address: str) -> str:
+    if address:
+        from dial_core.jobs.ray_engine import connect
+
+        connect(address)  # a missing package or cluster is reported before any work
+    use_ray(address)
+    return address
+
+
+# Its callback chooses the engine of `run_jobs`; a command that takes it need not look at it.
+RAY_HELP = "Spread the work over the Ray cluster at this address; auto: the one that this machine belongs to, local: one started here."
+Ray = Annotated[str, typer.Option(callback=_use_ray, metavar="ADDRESS", help=RAY_HELP)]
 
 
 def command_line() -> str:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextvars import ContextVar
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from dial_core.jobs.ray_engine import run_on_ray
+from dial_core.jobs.results import JobResult, call
+
 _SPAWN = multiprocessing.get_context("spawn")
 
 
-@dataclass(frozen=True)
-class JobResult:
-    """What one job gave: its `value`, or the `error` (traceback or exit code) that ended it."""
+_ray_address: ContextVar[str] = ContextVar("ray_address", default="")
 
-    job: Any
-    value: Any = None
-    error: str | None = None
+
+def use_ray(address: str) -> None:
+    """From now on `run_jobs` runs on the Ray cluster at `address` (`ray_engine`), or if it is empty on this machine's processes."""
+    _ray_address.set(address)
 
 
 def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) -> Iterator[JobResult]:
@@ -33,9 +34,12 @@ def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) 
     process (a segmentation fault of a renderer), becomes the `error` of that job alone. `jobs` is drawn from only when a
     worker is free, so a generator can end the work when it has seen enough results.
     """
+    if address := _ray_address.get():
+        yield from run_on_ray(function, jobs, address, workers)
+        return
     if workers == 0:
         for job in jobs:
-            yield _call(function, job)
+            yield JobResult(job, *call(function, job))
         return
     waiting = iter(jobs)
     running: dict[Connection, tuple[BaseProcess, Any]] = {}
@@ -96,15 +100,8 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
             return
         if job is None:
             return
-        result = _call(function, job)
+        result = call(function, job)
         try:
-            connection.send((result.value, result.error))
+            connection.send(result)
         except BrokenPipeError:  # the master was killed; what the job has stored is there when the next one looks
             return
-
-
-def _call(function: Callable[[Any], Any], job: Any) -> JobResult:
-    try:
-        return JobResult(job, function(job))
-    except Exception:
-        return JobResult(job, error=traceback.format_exc())

@@ -1,0 +1,99 @@
+"""Jobs over a real Ray cluster on this machine. Needs the extra: pip install -e ".[ray]". pytest test/unit/jobs/test_ray_engine.py"""
+
+import importlib
+import sys
+
+import pytest
+
+from dial_core.errors import DialError
+from dial_core.jobs import ray_engine, workers
+from dial_core.jobs.workers import run_jobs, use_ray
+
+JOBS = """
+import os
+from pathlib import Path
+
+def square(job):
+    if isinstance(job, Path):  # ends its worker the first time
+        if not job.exists():
+            job.touch()
+            os._exit(7)
+        return "second time"
+    if job == 3:
+        raise ValueError("three is not allowed")
+    if job == 4:
+        os._exit(7)
+    return job * job
+"""
+
+
+@pytest.fixture(scope="module")
+def square(tmp_path_factory):
+    """A job function in a module that workers can import."""
+    folder = tmp_path_factory.mktemp("jobs")
+    (folder / "ray_jobs.py").write_text(JOBS)
+    sys.path.insert(0, str(folder))
+    yield importlib.import_module("ray_jobs").square
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="module")
+def cluster(square):
+    """A local cluster of two cores."""
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    ray_engine.connect("local", workers=2)
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def on_cluster(cluster):
+    """`run_jobs` uses the cluster."""
+    use_ray("local")
+    yield
+    use_ray("")
+
+
+@pytest.mark.slow
+def test_jobs_give_what_one_process_gives_and_a_dead_worker_is_tried_again(on_cluster, square, tmp_path):
+    results = {result.job: result for result in run_jobs(square, [1, 2, 3, 4, 5, tmp_path / "seen"], workers=2)}
+    assert {job: result.value for job, result in results.items() if not result.error} == {
+        1: 1,
+        2: 4,
+        5: 25,
+        tmp_path / "seen": "second time",
+    }
+    assert "three is not allowed" in (results[3].error or "")
+    assert "died 4 times" in (results[4].error or "")
+
+
+@pytest.mark.slow
+def test_jobs_are_drawn_only_when_a_worker_is_free(on_cluster, square):
+    seen = []
+
+    def until_enough():
+        job = 10
+        while len(seen) < 2:
+            yield (job := job + 10)
+
+    for result in run_jobs(square, until_enough(), workers=1):
+        seen.append(result.value)
+    assert seen[:2] == [400, 900]
+
+
+def test_without_ray_the_error_says_what_to_install(monkeypatch, square):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(DialError, match=r"\.\[ray\]"):
+        list(ray_engine.run_on_ray(square, [1], "auto", 0))
+
+
+def test_the_engine_is_chosen_by_the_address(monkeypatch, square):
+    asked = []
+    monkeypatch.setattr(workers, "run_on_ray", lambda function, jobs, address, count: asked.append((address, count)) or iter(()))
+    use_ray("10.0.0.1:6379")
+    try:
+        assert list(run_jobs(square, [1], workers=3)) == []
+    finally:
+        use_ray("")
+    assert asked == [("10.0.0.1:6379", 3)]
+    assert [result.value for result in run_jobs(square, [2], workers=0)] == [4]
