@@ -56,7 +56,7 @@ class McapStorage:
         with self.path.open("rb") as file:
             for message in self._indexed(file, topics) if self._chunks is not None else self._in_file_order(file):
                 name = self._names.get(message.channel_id)
-                if name in topics:
+                if name is not None and name in topics:
                     try:
                         data = decompressed_message(message.data)
                     except BagError as error:

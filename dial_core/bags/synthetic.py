@@ -78,6 +78,10 @@ def command_bytes(stamp_ns: int) -> bytes:
     return cdr(KINDS[COMMANDS], TYPES[KINDS[COMMANDS]](header(stamp_ns), list(CONTROLLER.joints), points))
 
 
+def _camera_bytes(show: Callable[[int], np.ndarray]) -> Callable[[int], bytes]:
+    return lambda stamp_ns: image_bytes(stamp_ns, show(stamp_ns))
+
+
 def record(
     folder: Path,
     seconds: float = 5.0,
@@ -106,7 +110,7 @@ def record(
         JOINTS: (10, joint_bytes),
         COMMANDS: (50, command_bytes),
     }
-    make |= {topic: (frame_ms, lambda stamp_ns, show=show: image_bytes(stamp_ns, show(stamp_ns))) for topic, show in cameras.items()}
+    make |= {topic: (frame_ms, _camera_bytes(show)) for topic, show in cameras.items()}
     start_ns = 1000 * MS
     for step in range(round(seconds * 1000)):
         stamp_ns = start_ns + step * MS

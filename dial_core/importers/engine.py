@@ -232,7 +232,13 @@ def _stored_views(views: Sequence[CameraView], reports: Sequence[JobReport]) -> 
     """Of the cameras whose frames were not stored as they came."""
     stored = {}
     for view in views:
-        sizes = sorted({tuple(report.source_sizes[view.name]) for report in reports if view.name in report.source_sizes})
+        sizes = sorted(
+            {
+                (report.source_sizes[view.name][0], report.source_sizes[view.name][1])
+                for report in reports
+                if view.name in report.source_sizes
+            }
+        )
         if sizes and (sizes != [(view.height, view.width)] or view.crop is not None):
             stored[view.name] = StoredView(**view.model_dump(), source_sizes=tuple(sizes))
     return stored

@@ -96,4 +96,4 @@ class PolicyLoop:
 
 def gate_of(contract: Contract, timeout_s: float) -> ForesightGate:
     """The gate for foresights of a checkpoint's own System-2, at most `timeout_s` old [s]."""
-    return ForesightGate(ForesightContract(contract.model_id, tuple(contract.foresight_shape), timeout_s))
+    return ForesightGate(ForesightContract(contract.model_id, contract.foresight_shape, timeout_s))

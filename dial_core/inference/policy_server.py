@@ -99,7 +99,8 @@ class _Client(socketserver.BaseRequestHandler):
                 shapes = committed.actions.shape, committed.weights.shape
                 if shapes != ((contract.horizon, contract.action_dim), (contract.horizon,)):
                     raise MalformedMessageError(f"committed actions and weights of shapes {shapes}, the horizon is {contract.horizon}")
-            return {}, {"result": self._system1.chunk(images, *_named(arrays, "foresight", "state"), committed)}
+            foresight, state = _named(arrays, "foresight", "state")
+            return {}, {"result": self._system1.chunk(images, foresight, state, committed)}
         raise DialError(f"unknown call '{str(call)[:60]}'; known: {', '.join(CALLS)}")
 
 

@@ -16,7 +16,9 @@ class JointAgreement:
     def __init__(self, names: Sequence[str], velocity: np.ndarray) -> None:
         """Arguments: joint names and their velocity limits (J,) [rad/s]."""
         self._names, self._velocity = names, velocity
-        self.clear()
+        self._positions: np.ndarray | None = None
+        self._stamp_ns = self._why_ns = 0
+        self._why = ""
 
     def note(self, stamp_ns: int, positions: np.ndarray) -> None:
         """Takes in a joint state (J,) [rad] in the order of the names; NaN: not in this message."""
@@ -37,4 +39,4 @@ class JointAgreement:
     def clear(self) -> None:
         """Drops what was noted (the clock stepped)."""
         self._stamp_ns, self._why_ns, self._why = 0, 0, ""
-        self._positions: np.ndarray | None = None
+        self._positions = None

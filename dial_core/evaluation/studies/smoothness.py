@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from dial_core.evaluation.closed_loop.rollout import lasted
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import START_NS, PlannedPlaying, Playing, SimulatedLoop
-from dial_core.observation.camera_view import fit_view
+from dial_core.observation.camera_view import CameraView, fit_view
 from dial_core.robot.embodiment import Embodiment
 
 PLAIN = "plain"
@@ -172,7 +173,7 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
     while not lasted(verdicts, HOLD_STEPS) and len(verdicts) < arena.max_steps:
         seen = arena.observe(simulated.foresight_due or simulated.chunk_due)
         foresight = system2.foresight(fit_view(seen.image, view), arena.instruction) if simulated.foresight_due else None
-        set_points = simulated.step(foresight, lambda image=seen.image: (fit_view(image, view),), seen.joints)
+        set_points = simulated.step(foresight, partial(_seen, seen.image, view), seen.joints)
         commands.extend(set_points)
         verdicts.append(arena.advance(set_points))
     figures = figures_of(np.array(commands), protocol.controller_period_s, Guard.for_embodiment(arena.embodiment))
@@ -186,6 +187,10 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
         clamped=simulated.clamped,
         **figures,
     )
+
+
+def _seen(image: np.ndarray, view: CameraView) -> tuple[np.ndarray, ...]:
+    return (fit_view(image, view),)
 
 
 def protocol_of(job: SmoothnessJob, embodiment: Embodiment) -> Protocol:
