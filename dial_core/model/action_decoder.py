@@ -52,7 +52,9 @@ class DecoderBlock(nn.Module):
         self.crosses = context_width is not None
         self.norm1 = AdaptiveNorm(decoder.width, eps=1e-5)
         self.modulation = nn.Linear(decoder.width, 2 * decoder.width)  # time embedding to scale, shift
-        self.attention = Attention(decoder.width, decoder.heads, decoder.head_width, decoder.dropout, context_width)
+        self.attention = Attention(
+            decoder.width, decoder.heads, decoder.head_width, decoder.dropout, context_width, decoder.drops_attention_twice
+        )
         self.norm2 = nn.LayerNorm(decoder.width, elementwise_affine=False)
         self.ffn = FeedForward(decoder.width, decoder.dropout)
 

@@ -19,7 +19,9 @@ class KeysValues(NamedTuple):
 class Attention(nn.Module):
     """Multi-head attention with biases; queries from x, keys and values from x or from a context."""
 
-    def __init__(self, width: int, heads: int, head_width: int, dropout: float, context_width: int | None = None):
+    def __init__(
+        self, width: int, heads: int, head_width: int, dropout: float, context_width: int | None = None, drops_twice: bool = False
+    ):
         super().__init__()
         self.heads = heads
         inner = heads * head_width
@@ -27,7 +29,7 @@ class Attention(nn.Module):
         self.key = nn.Linear(context_width or width, inner)
         self.value = nn.Linear(context_width or width, inner)
         self.out = nn.Linear(inner, width)
-        self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
+        self.dropout = nn.Sequential(*(nn.Dropout(dropout) for _ in range(2 if drops_twice else 1) if dropout))
 
     def keys_values(self, context_BMD: torch.Tensor, present_BM: torch.Tensor | None = None) -> KeysValues:
         """Keys and values of a context (B, M, D): computed once, usable by any number of forward passes."""

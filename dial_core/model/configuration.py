@@ -71,6 +71,8 @@ class AttentionStack(Config):
     heads: int
     head_width: int
     dropout: float = Field(0.2, ge=0, lt=1)
+    # The release's blocks drop the output of attention twice, once in the attention and once after it: 0.36 in all instead of 0.2.
+    drops_attention_twice: bool = False
 
     @property
     def width(self) -> int:
@@ -123,9 +125,9 @@ class Architecture(Config):
     decoder: Decoder
     flow: Flow
     loss: Literal["sum", "mean"] = "sum"  # of L_world and L_fm: the paper sums, the release takes the mean
-    # A foresight head of its own for L_world, as in the release's last stage: False, there (True), or as soon as training is
-    # end to end: until then L_world teaches the one head, and then it gets a copy.
-    separate_world_head: Literal[False, "end_to_end", True] = False
+    # A foresight head of its own for L_world, a copy of the other: never (False), made when a recipe's last stage begins, as in the
+    # release (`last_stage`), or there already (True).
+    separate_world_head: Literal[False, "last_stage", True] = False
     image_types: int = 3  # rows of the image-type table: foresight, then one a camera
     horizon: int
     state_dim: int

@@ -110,8 +110,6 @@ class DialModel(PreTrainedModel):
         """
         if stage not in STAGES:
             raise DialError(f"unknown stage '{stage}'; stages: {', '.join(STAGES)}")
-        if stage == "end_to_end" and self.arch.separate_world_head == "end_to_end":
-            self.separate_world_head()
         pretraining = stage == "pretrain"
         self.requires_grad_(not pretraining)
         self.backbone.let_learn(tower=pretraining, language=pretraining or self._language_learns(stage))

@@ -13,7 +13,7 @@ class FusionBlock(nn.Module):
     def __init__(self, stack: AttentionStack):
         super().__init__()
         self.norm1 = nn.LayerNorm(stack.width)
-        self.attention = Attention(stack.width, stack.heads, stack.head_width, stack.dropout)
+        self.attention = Attention(stack.width, stack.heads, stack.head_width, stack.dropout, drops_twice=stack.drops_attention_twice)
         self.norm2 = nn.LayerNorm(stack.width)
         self.ffn = FeedForward(stack.width, stack.dropout)
 

@@ -75,6 +75,7 @@ def architecture_of(
             "fusion": _stack(fusion),
             "decoder": _stack(diffusion)
             | {
+                "drops_attention_twice": True,
                 "output_width": diffusion["output_dim"],
                 "rim_width": rim_width,
                 "max_tokens": shapes["action_head.position_embedding.weight"][0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from PIL import Image
 from pydantic import Field
 
 from dial_core.config import Config
@@ -20,27 +21,34 @@ class ImageAugmentation(Config):
     brightness: float = Field(default=0.0, ge=0, lt=1)  # relative
     contrast: float = Field(default=0.0, ge=0, lt=1)
     saturation: float = Field(default=0.0, ge=0, lt=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)  # [turns of the colour circle]
 
     def draw(self, rng: np.random.Generator) -> Look:
         """A random appearance."""
         side = rng.uniform(self.crop, 1.0)
         left, top = rng.uniform(0.0, 1.0 - side, 2)
-        factors = [1.0 + reach * rng.uniform(-1.0, 1.0) for reach in (self.brightness, self.contrast, self.saturation)]
-        return Look((top, left, side, side), *factors)
+        brightness, contrast, saturation = (
+            1.0 + reach * rng.uniform(-1.0, 1.0) for reach in (self.brightness, self.contrast, self.saturation)
+        )
+        turn = rng.uniform(-self.hue, self.hue) if self.hue else 0.0
+        return Look((top, left, side, side), brightness, contrast, saturation, turn)
 
 
 @dataclass(frozen=True)
 class Look:
-    """One appearance: the part of the view that fills the image, and three colour factors."""
+    """One appearance: the part of the view that fills the image, and three colour factors, and a turn of all hues [turns]."""
 
     zoom: Box = WHOLE
     brightness: float = 1.0
     contrast: float = 1.0
     saturation: float = 1.0
+    hue: float = 0.0
 
     def of(self, frames: np.ndarray, view: CameraView) -> np.ndarray:
         """A camera's frames uint8 (T, h, w, 3) as the model sees them, with this appearance: uint8 (T, height, width, 3)."""
         shown = np.stack([fit_view(frame, view, self.zoom) for frame in frames])
+        if self.hue:
+            shown = np.stack([_turned(image, self.hue) for image in shown])
         if (self.brightness, self.contrast, self.saturation) == (1.0, 1.0, 1.0):
             return shown
         values = shown.astype(np.float32) * np.float32(self.brightness)
@@ -48,3 +56,10 @@ class Look:
         values = grey + (values - grey) * np.float32(self.saturation)
         middle = np.float32(grey[0].mean())  # of the first frame, for all: a frame's own would differ between them
         return np.clip(middle + (values - middle) * np.float32(self.contrast), 0, 255).astype(np.uint8)
+
+
+def _turned(image: np.ndarray, turns: float) -> np.ndarray:
+    """An RGB image with its hues turned, as torchvision's `adjust_hue` does it."""
+    hue, saturation, value = Image.fromarray(image).convert("HSV").split()
+    turned = np.asarray(hue) + np.uint8(round(turns * 255) % 256)
+    return np.asarray(Image.merge("HSV", (Image.fromarray(turned), saturation, value)).convert("RGB"))

@@ -32,8 +32,11 @@ def forecast(
     arch = architecture_of(recipe, start)
     model = DialModel.without_weights(arch)
     datasets = open_sources(recipe, folders) if folders else {}
+    console.print(_arithmetic(recipe, arch))
     shown: dict[str, tuple[int, int]] = {}
     for number, stage in enumerate(recipe.effective_stages(), 1):
+        if number == len(recipe.stages) and model.arch.separate_world_head == "last_stage":
+            model.separate_world_head()
         model.set_trainable(stage.stage)
         console.rule(f"stage {number} of {len(recipe.stages)}: {stage.name or stage.stage}")
         if parameter_counts(model) != shown:  # the same in most stages
@@ -74,6 +77,36 @@ def _parameters(counts: Mapping[str, tuple[int, int]]) -> Table:
     return table
 
 
+def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
+    """What decides the losses and shows in no tensor's shape."""
+    flow, look = arch.flow, recipe.augmentation
+    tau = "uniform on [0, 1]"
+    if flow.tau == "released":
+        beta = f"s ~ Beta({flow.beta_alpha}, {flow.beta_beta})"
+        tau = f"({flow.beta_scale} - s) / {flow.beta_scale}, {beta}, embedded in {flow.buckets} buckets"
+    dropouts = {
+        name: f"{name} {stack.dropout}{' (attention twice)' if stack.drops_attention_twice else ''}"
+        for name, stack in {"fusion": arch.fusion, "decoder": arch.decoder}.items()
+    }
+    heads = {False: "one", "last_stage": "one; in the last stage L_world trains a copy", True: "one for System-1, one for L_world"}
+    slots = {recipe.slot, *(source.slot for source in recipe.sources.values())}
+    places = ", ".join(f"{slot} ({arch.embodiments.index(slot)})" for slot in sorted(slots))
+    table = Table(show_header=False)
+    for name, value in {
+        "loss": "L_world + L_fm" if arch.loss == "sum" else "(L_world + L_fm) / 2",
+        "tau": tau,
+        "dropout": ", ".join(dropouts.values()),
+        "foresight head": heads[arch.separate_world_head],
+        "vectors": f"state {arch.state_dim} wide, {recipe.state_encoding}; action {arch.action_dim} wide; {recipe.normalisation}",
+        "slots": f"{places} of {len(arch.embodiments)}",
+        "images": f"{arch.image.height}x{arch.image.width} px, N = {arch.foresight_tokens}; {recipe.images}; crop {look.crop}, "
+        f"brightness {look.brightness}, contrast {look.contrast}, saturation {look.saturation}, hue {look.hue}",
+        "optimiser": "AdamW, eps 1e-8; norms and biases do not decay",
+    }.items():
+        table.add_row(name, value)
+    return table
+
+
 def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:
     plan = stage.optimisation
     micro, accumulation = hardware.split(plan.batch_size, gpus)
@@ -85,6 +118,7 @@ def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware,
         "batch": f"{plan.batch_size} = {gpus} GPUs x {accumulation} micro-batches x {micro}; {stage.chunks_per_foresight} chunks a sample",
         "samples in all": f"{plan.steps * plan.batch_size:,}",
         "learning rate": f"{rates}; warmup {plan.warmup_fraction:.0%}, then cosine",
+        "betas, weight decay, clip": f"{plan.betas[0]}, {plan.betas[1]}; {plan.weight_decay:g}; {plan.clip_norm}",
         "precision": ("bf16, float32 weights" if plan.bf16 else "float32")
         + (", gradient checkpointing" if plan.gradient_checkpointing else ""),
         f"memory a GPU ({strategy}, estimate)": f"{memory.total / GIB:.1f} GiB: weights {memory.weights / GIB:.1f}, "
@@ -100,15 +134,18 @@ def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware,
 
 def _mixture(stage: Stage, datasets: Mapping[str, LeRobotDataset]) -> Table:
     table = Table("source", "share", "episodes", "frames", "times each frame is drawn")
-    total, samples = sum(stage.mixture.values()), stage.optimisation.steps * stage.optimisation.batch_size
-    for name, weight in stage.mixture.items():
-        dataset = datasets.get(name)
+    samples = stage.optimisation.steps * stage.optimisation.batch_size
+    known_frames = {name: len(dataset.states) for name, dataset in datasets.items()}
+    weights = stage.weights(known_frames) if datasets or "frames" not in stage.mixture.values() else {}
+    total = sum(weights.values())
+    for name in stage.mixture:
+        dataset, weight = datasets.get(name), weights.get(name, 0.0)
         known = (
             [f"{len(dataset.episodes):,}", f"{len(dataset.states):,}", f"{samples * weight / total / len(dataset.states):.1f}"]
             if dataset
             else ["?"] * 3
         )
-        table.add_row(name, f"{weight / total:.1%}", *known)
+        table.add_row(name, f"{weight / total:.1%}" if weights else "by frames", *known)
     return table
 
 

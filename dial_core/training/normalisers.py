@@ -19,23 +19,25 @@ from dial_core.training.recipe import Recipe
 
 
 def choose_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], start: Checkpoint) -> dict[str, Normaliser]:
-    """One normaliser a slot, from all datasets of all stages, so that no stage changes what a number means.
+    """The normaliser of every source, from all datasets of its kind in all stages, so that no stage changes what a number means.
 
-    With `statistics: reused` the robot's own slot keeps those of the checkpoint it starts from: what its weights learned to read.
+    A slot may be shared by sources of different kinds, the robot and people: each kind has statistics of its own.
+    With `statistics: reused` the robot's own sources keep those of the checkpoint it starts from: what its weights learned to read.
 
     Raises:
         DialError: statistics to be reused are those of another robot.
     """
-    by_slot: dict[str, list[str]] = {}
+    kinds: dict[tuple, list[str]] = {}
     for name in datasets:
-        by_slot.setdefault(recipe.source(name).slot, []).append(name)
+        kinds.setdefault(recipe.source(name).statistics, []).append(name)
     fitted = {
-        slot: fit_normaliser(
+        kind: fit_normaliser(
             [datasets[name].states[:, recipe.source(name).vector] for name in names],
             [datasets[name].actions[:, recipe.source(name).vector] for name in names],
             recipe.normalisation,
+            recipe.state_encoding,
         )
-        for slot, names in by_slot.items()
+        for kind, names in kinds.items()
     }
     if recipe.statistics == "reused":
         robot = load_embodiment(recipe.embodiment).name
@@ -44,8 +46,8 @@ def choose_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], s
                 f"`statistics: reused`, but the start is of '{start.contract.embodiment}' and the recipe of '{robot}'; "
                 "recompute them (`statistics: recomputed`)"
             )
-        fitted[robot] = start.normaliser
-    return fitted
+        fitted[recipe.robot_statistics] = start.normaliser
+    return {name: fitted[kind] for kind, names in kinds.items() for name in names}
 
 
 def reused_statistics_report(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], start: Checkpoint) -> str:
@@ -53,7 +55,7 @@ def reused_statistics_report(recipe: Recipe, datasets: Mapping[str, LeRobotDatas
     if recipe.statistics != "reused":
         return ""
     robot = load_embodiment(recipe.embodiment)
-    own = [dataset for name, dataset in datasets.items() if recipe.source(name).slot == robot.name]
+    own = [dataset for name, dataset in datasets.items() if recipe.source(name).statistics == recipe.robot_statistics]
     states, actions = (np.concatenate([getattr(dataset, what) for dataset in own]) for what in ("states", "actions"))
     drifts = drift_of(start.normaliser, states, actions, vector_names(robot))
     far = [drift for drift in drifts if drift.far]

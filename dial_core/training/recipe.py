@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from dial_core.config import Config
 from dial_core.datasets.normalisation import Kind
+from dial_core.model.normalise import StateEncoding
 from dial_core.observation.camera_view import SeenCamera
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.training.augmentation import ImageAugmentation
@@ -20,8 +22,8 @@ ROBOT = "robot"  # the source that a plain `--dataset FOLDER` is
 class Source(Config):
     """One kind of data; `--dataset NAME=FOLDER` says where it lies.
 
-    `slot` is the embodiment's set of encoders and head in the model; `dimensions: eef` keeps the two wrist poses (18) and masks
-    the rest, as for human hands (Sec. 4.1).
+    `slot` is the embodiment's set of encoders and head in the model, which several sources may share: people and the robot do, in the
+    paper and in the release. `dimensions: eef` keeps the two wrist poses (18) and masks the rest, as for human hands (Sec. 4.1).
     """
 
     slot: str
@@ -29,25 +31,39 @@ class Source(Config):
     dimensions: Literal["all", "eef"] = "all"
 
     @property
+    def statistics(self) -> tuple[str, bool, str]:
+        """Sources of equal value are of one kind and share one normaliser; sharing a slot is not enough."""
+        return self.slot, self.human, self.dimensions
+
+    @property
     def vector(self) -> slice:
         """Which dimensions of the dataset's vectors count."""
         return slice(0, EEF_DIM) if self.dimensions == "eef" else slice(None)
+
+
+def _robot_alone() -> dict[str, float | Literal["frames"]]:
+    return {ROBOT: 1.0}
 
 
 class Stage(Config):
     """One stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
 
     A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each, drawn from the sources by the
-    weights of `mixture` (shares of the samples; all from the robot if it is absent).
+    weights of `mixture` (shares of the samples, or `frames`: of each source in proportion to its frames; all from the robot if it is
+    absent).
     """
 
     name: str = ""  # of its folder; the stage's kind if empty
     stage: Literal["warmup", "end_to_end"]
-    mixture: dict[str, float] = Field(default_factory=lambda: {ROBOT: 1.0})
+    mixture: dict[str, float | Literal["frames"]] = Field(default_factory=_robot_alone)
     chunks_per_foresight: int = Field(default=1, gt=0)
     max_foresight_age_steps: int = Field(default=0, ge=0)  # [control steps]
     state_noise: float = Field(default=0.0, ge=0)  # of the normalised state
     optimisation: Optimisation
+
+    def weights(self, frames: Mapping[str, int]) -> dict[str, float]:
+        """Relative number of samples from each source, of which there are so many frames."""
+        return {name: float(frames[name] if weight == "frames" else weight) for name, weight in self.mixture.items()}
 
     @property
     def variety(self) -> Variety:
@@ -67,7 +83,8 @@ class Recipe(Config):
         images: `cached` trains on the frozen vision tower's tokens, computed once (no augmentation); `pixels` decodes and encodes
             in every step.
         augmentation: of pixels; one random appearance for all frames of a sample and camera.
-        normalisation: how vectors become unit-free (`data/scaling.py`).
+        normalisation: how vectors become unit-free (`datasets/normalisation.py`).
+        state_encoding: `raw`, or `sin_cos`: the joints of the state enter as sine and cosine, as in the release.
         statistics: `recomputed` from this run's data, or `reused`: the robot's slot keeps those of the start, as fine-tuning wants.
         warmup: off trains the warmup stages end to end too, for the same number of steps (the paper's ablation).
         human_data: off leaves human sources out of every mixture.
@@ -80,6 +97,7 @@ class Recipe(Config):
     images: Literal["cached", "pixels"] = "cached"
     augmentation: ImageAugmentation = ImageAugmentation()
     normalisation: Kind = "mean_std"
+    state_encoding: StateEncoding = "raw"
     statistics: Literal["recomputed", "reused"] = "recomputed"
     warmup: bool = True
     human_data: bool = True
@@ -91,6 +109,8 @@ class Recipe(Config):
         for number, stage in enumerate(self.stages, 1):
             if unknown := sorted(set(stage.mixture) - known):
                 raise ValueError(f"stage {number}: mixture names {', '.join(unknown)}; sources: {', '.join(sorted(known))}")
+            if len({weight == "frames" for weight in stage.mixture.values()}) > 1:
+                raise ValueError(f"stage {number}: mixture has shares and `frames`; give all sources the one or the other")
             if self.images == "cached" and self.augmentation != ImageAugmentation():
                 raise ValueError("augmentation changes pixels: it needs `images: pixels`")
         if not self.human_data and any(not self._without_humans(stage.mixture) for stage in self.stages):
@@ -105,6 +125,11 @@ class Recipe(Config):
     def source(self, name: str) -> Source:
         """A source by name; the robot's own is there without being listed."""
         return self.sources.get(name) or Source(slot=self.slot)
+
+    @property
+    def robot_statistics(self) -> tuple[str, bool, str]:
+        """The kind of sources (`Source.statistics`) whose normaliser the checkpoint gets."""
+        return Source(slot=self.slot).statistics
 
     @property
     def steps(self) -> int:
@@ -130,5 +155,5 @@ class Recipe(Config):
         stage = self.effective_stages()[number - 1]
         return f"{number}-{stage.name or stage.stage}"
 
-    def _without_humans(self, mixture: dict[str, float]) -> dict[str, float]:
+    def _without_humans(self, mixture: dict) -> dict:
         return {name: weight for name, weight in mixture.items() if not self.source(name).human}

@@ -44,7 +44,7 @@ def seen_by(recipe: Recipe, source: str, dataset: LeRobotDataset, start: Contrac
         if camera not in dataset.cameras:
             raise DialError(f"source '{source}': {dataset.folder} has no camera '{camera}', it has {', '.join(dataset.cameras)}")
         stored = dataset.stored_views.get(camera)
-        if recipe.source(source).slot != recipe.slot and stored is not None:
+        if recipe.source(source).statistics != recipe.robot_statistics and stored is not None:
             seen.append((camera, CameraView(name=camera, height=view.height, width=view.width, fit=stored.fit)))
         else:
             seen.append((camera, fit_stored(view, stored)))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -66,7 +67,9 @@ def train(
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
             streams, normaliser = make_streams(recipe, stage, datasets, checkpoint, start, workers)
-            weights = _train_stage(stage, checkpoint, streams, folder, hardware)
+            if number == len(recipe.stages) and checkpoint.model.arch.separate_world_head == "last_stage":
+                checkpoint.model.separate_world_head()
+            weights = _train_stage(number, stage, checkpoint, streams, folder, hardware)
             if state.is_main_process:
                 _save(folder / "checkpoint", checkpoint, normaliser, recipe, "", weights)
             state.wait_for_everyone()
@@ -110,20 +113,29 @@ def make_streams(
         else:
             with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
-        streams.append(make_stream(name, dataset, views, normalisers[source.slot], arch, source.slot, source.vector))
-    robot = load_embodiment(recipe.embodiment)
-    if robot.name not in normalisers:
-        raise DialError(f"no stage draws from a source with slot '{robot.name}', so its vectors cannot be normalised; add `{ROBOT}`")
-    return streams, normalisers[robot.name]
+        streams.append(make_stream(name, dataset, views, normalisers[name], arch, source.slot, source.vector))
+    own = [name for name in normalisers if recipe.source(name).statistics == recipe.robot_statistics]
+    if not own:
+        raise DialError(f"no stage draws from a source of the robot '{recipe.slot}', so its vectors cannot be normalised; add `{ROBOT}`")
+    return streams, normalisers[own[0]]
 
 
-def _train_stage(stage: Stage, checkpoint: Checkpoint, streams: list[Stream], folder: Path, hardware: Hardware | None) -> dict[str, Tensor]:
+def _train_stage(
+    number: int, stage: Stage, checkpoint: Checkpoint, streams: list[Stream], folder: Path, hardware: Hardware | None
+) -> dict[str, Tensor]:
     model, plan = checkpoint.model, stage.optimisation
+    plan = plan.model_copy(update={"seed": stage_seed(plan.seed, number)})
     model.set_trainable(stage.stage)
     model.train()
     prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens)
-    samples = ChunkSamples(streams, stage.mixture, prompter, stage.stage, model.arch, stage.variety, plan.seed)
+    weights = stage.weights({stream.name: len(stream) for stream in streams})
+    samples = ChunkSamples(streams, weights, prompter, stage.stage, model.arch, stage.variety, plan.seed)
     return run_training(model, samples, ChunkCollator(model.arch), plan, folder, stage.name or stage.stage, hardware)
+
+
+def stage_seed(seed: int, number: int) -> int:
+    """The seed of stage `number`: of its own, so that no stage draws what an earlier one drew."""
+    return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
 def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, recipe: Recipe, card: str, weights=None, dtype=torch.float32) -> None:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dial_core.model.attention import attend
+from dial_core.model.attention import Attention, attend
 from dial_core.model.backbone import ATTENTION
+from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 
 
@@ -46,3 +47,17 @@ def test_the_language_model_attends_by_the_same_rule():
     model = DialModel.from_preset("dial_tiny")
     assert model.backbone.language_model.config._attn_implementation == ATTENTION
     assert model.backbone.visual.config._attn_implementation == ATTENTION
+
+
+@pytest.mark.parametrize(("twice", "dropped"), [(False, 0.2), (True, 0.36)])
+def test_the_releases_blocks_drop_the_output_of_attention_twice(twice, dropped):
+    torch.manual_seed(0)
+    attention = Attention(64, 4, 16, 0.2, drops_twice=twice).train()
+    outputs = attention(torch.randn(64, 16, 64))
+    assert (outputs == 0).float().mean().item() == pytest.approx(dropped, abs=0.01)
+
+
+def test_the_preset_released_drops_as_the_release_does():
+    arch = DialConfig.from_preset("released").arch
+    assert arch.decoder.drops_attention_twice
+    assert not DialConfig.from_preset("paper").arch.decoder.drops_attention_twice

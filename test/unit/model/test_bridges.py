@@ -241,7 +241,7 @@ def test_models_that_predict_nothing_say_so(make_model, batch):
         ({"view_encoder": DINO}, "view_encoder belongs to the bridge 'dino'"),
         ({"bridge": "dino", "view_encoder": DINO | {"patch_size": 7}}, "must divide the pixels"),
         ({"bridge": "seer", "prompt_tokens": 4}, "needs prompt_tokens above"),
-        ({"bridge": "frozen", "separate_world_head": "end_to_end"}, "no world loss"),
+        ({"bridge": "frozen", "separate_world_head": "last_stage"}, "no world loss"),
         ({"bridge": "groot"}, "'dial', 'dino', 'frozen'"),
     ],
 )

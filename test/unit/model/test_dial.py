@@ -185,11 +185,12 @@ def test_masked_dimensions_get_no_gradient_and_move_no_loss(small_model, batch):
     assert torch.equal(*losses)
 
 
-def test_a_separate_world_head_begins_as_a_copy_when_training_goes_end_to_end(make_architecture, batch, tmp_path):
+def test_a_separate_world_head_begins_as_a_copy_of_the_other(make_architecture, batch, tmp_path):
     torch.manual_seed(0)
-    model = DialModel(DialConfig(make_architecture(separate_world_head="end_to_end")))
+    model = DialModel(DialConfig(make_architecture(separate_world_head="last_stage")))
     model.set_trainable("warmup")
     assert model.system2.world_head is None
+    model.separate_world_head()  # by `dial train`, when a recipe's last stage begins
     model.set_trainable("end_to_end")
     grads = gradients(model, step(model, batch, "end_to_end").world_loss)
     assert touched(grads, "system2.world_head.")

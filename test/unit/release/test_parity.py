@@ -45,7 +45,8 @@ SMALL = {
     },
     "tokens": {"pad": 1, "image": 60, "video": 61, "vision_start": 62, "vision_end": 63},
     "fusion": {"layers": 1, "heads": 2, "head_width": 16},
-    "decoder": {"layers": 6, "heads": 2, "head_width": 8, "output_width": 24, "rim_width": 40, "max_tokens": 9},
+    "decoder": {"layers": 6, "heads": 2, "head_width": 8, "output_width": 24, "rim_width": 40, "max_tokens": 9}
+    | {"drops_attention_twice": True},
     "flow": {"tau": "released", "beta_alpha": 2.0, "buckets": 500},
     "loss": "mean",
     "image_types": 2,

@@ -50,3 +50,13 @@ def test_other_cameras_are_brought_to_the_models_size():
 def test_without_saturation_only_grey_is_left(frames):
     grey = Look(saturation=0.0).of(frames, VIEW)
     assert np.ptp(grey.astype(int), axis=-1).max() <= 1
+
+
+def test_a_turn_of_the_hues_moves_colours_and_leaves_grey():
+    square = np.zeros((1, 96, 96, 3), np.uint8)
+    square[:, :, :48], square[:, :, 48:] = (200, 0, 0), 90
+    turned = Look(hue=1 / 3).of(square, VIEW)
+    assert np.abs(turned[0, 0, 0].astype(int) - (0, 200, 0)).max() < 8
+    assert np.array_equal(turned[:, :, 48:], square[:, :, 48:])
+    reach = [ImageAugmentation(hue=0.08).draw(np.random.default_rng(seed)).hue for seed in range(50)]
+    assert 0.06 < max(np.abs(reach)) <= 0.08

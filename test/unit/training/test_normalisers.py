@@ -50,7 +50,7 @@ def test_a_fine_tuned_checkpoint_keeps_the_statistics_of_its_start_and_says_so(f
     assert before.to_dict() == after.to_dict()
     assert "Statistics are the start's" in (trained / "README.md").read_text()
     again = recipe.model_copy(update={"statistics": "recomputed"})
-    fitted = choose_normalisers(again, open_sources(again, {"robot": folder}), load_checkpoint(start))["gr1"]
+    fitted = choose_normalisers(again, open_sources(again, {"robot": folder}), load_checkpoint(start))["robot"]
     assert not np.allclose(fitted.state_mean, before.state_mean)
 
 

@@ -3,19 +3,21 @@ import json
 import numpy as np
 import pyarrow
 import pytest
+import yaml
 from pyarrow import parquet
 from safetensors.torch import load_file
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.config import load_config
 from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.robot.embodiment import load_embodiment
-from dial_core.training.forecast import architecture_of
+from dial_core.training.normalisers import choose_normalisers
 from dial_core.training.pretrain.pretraining import PretrainRecipe
 from dial_core.training.recipe import Recipe
-from dial_core.training.stages import open_sources, train
-from dial_core.training.starting import grow_slots, starting_point
+from dial_core.training.stages import open_sources, stage_seed, train
+from dial_core.training.starting import architecture_of, grow_slots, starting_point
 
 RECIPE = """
 embodiment: gr1
@@ -101,6 +103,60 @@ def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_da
     assert begun[head][1][:, 18:].equal(first[head][1][:, 18:])
 
 
+SHARED = CO_TRAINING.replace("slot: human", "slot: gr1")
+
+
+def test_people_and_robots_may_share_a_slot_and_keep_statistics_of_their_own(fake_dataset, tmp_path):
+    folders = {name: fake_dataset(tmp_path / name).folder for name in ("robot", "human")}
+    (tmp_path / "recipe.yaml").write_text(SHARED)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    make_random_checkpoint(tmp_path / "start")
+    trained = load_checkpoint(train(recipe, tmp_path / "start", folders, tmp_path / "out", 0, "dial train"))
+    assert trained.model.arch.embodiments == ("gr1",)
+    assert trained.normaliser.action_dim == 47
+    normalisers = choose_normalisers(recipe, open_sources(recipe, folders), trained)
+    assert (normalisers["human"].action_dim, normalisers["robot"].action_dim) == (18, 47)
+    begun, last = (load_checkpoint(tmp_path / "out" / name).model.state_dict() for name in ("../start", "1-warmup/checkpoint"))
+    assert not begun["system1.action_head.layer2.weight"].equal(last["system1.action_head.layer2.weight"])
+
+
+RELEASED = """
+embodiment: gr1
+state_encoding: sin_cos
+stages:
+  - {stage: warmup, mixture: {robot: frames}, optimisation: &fast {steps: 2, batch_size: 4, learning_rate: 1.0e-3, log_period_steps: 1}}
+  - {stage: end_to_end, mixture: {robot: frames}, optimisation: *fast}
+  - {name: last, stage: end_to_end, mixture: {robot: frames}, optimisation: *fast}
+"""
+
+
+def test_the_release_is_trained_with_sines_padding_and_a_copied_head_in_its_last_stage(fake_dataset, tmp_path):
+    values = load_config(Architecture, "models", "dial_tiny").model_dump()
+    released = values | {"state_dim": 128, "action_dim": 128, "loss": "mean", "separate_world_head": "last_stage"}
+    released["decoder"] |= {"dropout": 0.2, "drops_attention_twice": True}
+    (tmp_path / "released_tiny.yaml").write_text(yaml.safe_dump(json.loads(Architecture.model_validate(released).model_dump_json())))
+    make_random_checkpoint(tmp_path / "start", preset=str(tmp_path / "released_tiny.yaml"))
+    (tmp_path / "recipe.yaml").write_text(RELEASED)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    folder = fake_dataset(tmp_path / "robot").folder
+    trained = load_checkpoint(train(recipe, tmp_path / "start", {"robot": folder}, tmp_path / "out", 0, "dial train"))
+    assert (trained.normaliser.state_encoding, trained.normaliser.state_dim) == ("sin_cos", 18 + 2 * 29)
+    stages = [load_checkpoint(tmp_path / "out" / f"{name}/checkpoint").model for name in ("1-warmup", "2-end_to_end", "3-last")]
+    assert [model.system2.world_head is not None for model in stages] == [False, False, True]
+    heads = stages[-1].system2
+    assert not heads.world_head[0].weight.equal(heads.foresight_head[0].weight)
+
+
+def test_every_stage_draws_anew():
+    assert len({stage_seed(0, number) for number in range(1, 5)} | {stage_seed(1, 1)}) == 5
+
+
+def test_sources_are_drawn_by_shares_or_by_frames():
+    stage = load_config(Recipe, "training", "released_few_shot").stages[0]
+    assert stage.weights({"robot": 7}) == {"robot": 7.0}
+    assert load_config(Recipe, "training", "human").stages[0].weights({"robot": 7, "human": 9}) == {"robot": 1.0, "human": 1.0}
+
+
 def test_a_model_without_a_pretrained_backbone_needs_a_start(tmp_path):
     recipe = Recipe(embodiment="gr1", model="dial_tiny", stages=load_config(Recipe, "training", "dial_tiny").stages)
     with pytest.raises(DialError, match="dial begin"):
@@ -133,7 +189,7 @@ def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_da
         open_sources(recipe.model_copy(update={"human_data": False}), {"robot": dataset.folder})
 
 
-RECIPES = ("dial_tiny", "few_shot", "full", "human", "real_robot")
+RECIPES = ("dial_tiny", "released_few_shot", "few_shot", "full", "human", "real_robot")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -141,8 +197,8 @@ def test_the_shipped_recipes_are_valid_and_their_models_exist(name):
     recipe = load_config(Recipe, "training", name)
     if recipe.model is not None:
         arch = architecture_of(recipe, None)
-        assert arch.embodiments[0] == recipe.embodiment
-        assert arch.action_dim == load_embodiment(recipe.embodiment).state_dim
+        assert recipe.embodiment in arch.embodiments
+        assert arch.action_dim >= load_embodiment(recipe.embodiment).state_dim
     load_config(PretrainRecipe, "training", "dial_tiny_pretrain")
 
 
