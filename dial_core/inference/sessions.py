@@ -16,6 +16,7 @@ from dial_core.checkpoint.contract import Contract
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured, recorder_for
+from dial_core.inference.programs import ProgramSpec, Runtime, open_program, require_runtime
 from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
 from dial_core.model.inpainting import sample_chunk_onto
 from dial_core.model.prompt import Prompter
@@ -28,23 +29,47 @@ Prompt = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # input_ids_BT, attent
 class System2Session:
     """Image and instruction to foresight."""
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu", precision: Precision = "auto", capture: bool = True):
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str = "cpu",
+        precision: Precision = "auto",
+        capture: bool = True,
+        runtime: Runtime = "eager",
+    ):
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
-        self._model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
+        require_runtime(runtime, self.device)
+        self.model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
         self._prefix = checkpoint.contract.instruction_prefix
         self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
         self._prompt: tuple[str, Prompt] | None = None
-        self._think = Captured(self._prefill, recorder_for(self.device, capture))
+        eager = runtime == "eager"
+        self._think = Captured(self.function, recorder_for(self.device, capture)) if eager else open_program(self.spec(runtime))
 
     @classmethod
-    def from_checkpoint(cls, path: str | Path, device: str = "cpu", precision: Precision = "auto", capture: bool = True) -> Self:
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        device: str = "cpu",
+        precision: Precision = "auto",
+        capture: bool = True,
+        runtime: Runtime = "eager",
+    ) -> Self:
         """Loads a checkpoint folder.
 
         Raises:
             DialError: the folder is incomplete, damaged or does not fit.
         """
-        return cls(load_checkpoint(path), device, precision, capture)
+        return cls(load_checkpoint(path), device, precision, capture, runtime)
+
+    def spec(self, runtime: Runtime) -> ProgramSpec:
+        """Which exported program computes what this session does."""
+        return ProgramSpec(2, runtime, self.contract.model_id)
+
+    def example(self, images: tuple[np.ndarray, ...], instruction: str) -> tuple[torch.Tensor, ...]:
+        """Inputs of `function`."""
+        return _image_tensor(images[0], self.contract.views[0], self.device), *self._encoded(instruction)
 
     def unknown_words(self, instruction: str) -> list[str]:
         """Words of an instruction that the model has never seen."""
@@ -71,11 +96,11 @@ class System2Session:
         foresight, view = self._think(_image_tensor(image, self.contract.views[0], self.device), *self._encoded(instruction))
         return foresight[0].float().cpu().numpy(), view[0].float().cpu().numpy()
 
-    def _prefill(self, pixels_BHWC, input_ids_BT, attention_mask_BT, positions_3BT) -> tuple[torch.Tensor, torch.Tensor]:
+    def function(self, pixels_BHWC, input_ids_BT, attention_mask_BT, positions_3BT) -> tuple[torch.Tensor, torch.Tensor]:
         """Foresight and view (1, N, d) from an image and a prompt without padding."""
-        image_tokens = self._model.encode_image(pixels_BHWC)
-        foresight = self._model.system2(image_tokens, input_ids_BT, attention_mask_BT, Layout(positions_3BT, None))
-        return foresight, image_tokens[..., self._model.arch.view_part]
+        image_tokens = self.model.encode_image(pixels_BHWC)
+        foresight = self.model.system2(image_tokens, input_ids_BT, attention_mask_BT, Layout(positions_3BT, None))
+        return foresight, image_tokens[..., self.model.arch.view_part]
 
     @torch.inference_mode()
     def image_tokens(self, image: np.ndarray) -> np.ndarray:
@@ -84,14 +109,14 @@ class System2Session:
         Raises:
             DialError: wrong image shape or dtype.
         """
-        tokens = self._model.encode_image(_image_tensor(image, self.contract.views[0], self.device))
-        return tokens[0, :, self._model.arch.view_part].float().cpu().numpy()
+        tokens = self.model.encode_image(_image_tensor(image, self.contract.views[0], self.device))
+        return tokens[0, :, self.model.arch.view_part].float().cpu().numpy()
 
     def _encoded(self, instruction: str) -> Prompt:
         """The prompt; the last one is kept, as an instruction stays for many images."""
         if self._prompt is None or self._prompt[0] != instruction:
             input_ids, attention_mask = self._prompter.encode([self._prefix + instruction if instruction.strip() else instruction])
-            positions = self._model.system2.run_time_layout(input_ids, attention_mask).positions
+            positions = self.model.system2.run_time_layout(input_ids, attention_mask).positions
             self._prompt = instruction, (input_ids.to(self.device), attention_mask.to(self.device), positions.to(self.device))
         return self._prompt[1]
 
@@ -108,20 +133,24 @@ class System1Session:
         slot: int | None = None,
         precision: Precision = "auto",
         capture: bool = True,
+        runtime: Runtime = "eager",
     ):
         if flow_steps < 1:
             raise DialError(f"flow_steps must be at least 1, got {flow_steps}")
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
-        self.flow_steps, self.slot = flow_steps, checkpoint.contract.slot if slot is None else slot
+        require_runtime(runtime, self.device)
+        self.flow_steps, self.noise_seed = flow_steps, noise_seed
+        self.slot = checkpoint.contract.slot if slot is None else slot
         self._dtype = dtype_of(precision, self.device)
-        self._model = ready_to_infer(checkpoint.model, self.device, self._dtype)
-        self._schedule = self._model.system1.schedule(flow_steps, self.slot)
-        self._act = Captured(self._free_chunk, recorder_for(self.device, capture))
+        self.model = ready_to_infer(checkpoint.model, self.device, self._dtype)
+        self._schedule = self.model.system1.schedule(flow_steps, self.slot)
         self._rim = checkpoint.rim
         # One noise for the life of the session: chunks of successive observations then differ by what was seen only.
         noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, checkpoint.model.arch.action_dim))
         self._noise = torch.tensor(noise, dtype=torch.float32, device=self.device)
+        eager = runtime == "eager"
+        self._act = Captured(self.function, recorder_for(self.device, capture)) if eager else open_program(self.spec(runtime))
 
     @classmethod
     def from_checkpoint(
@@ -132,13 +161,23 @@ class System1Session:
         noise_seed: int = 0,
         precision: Precision = "auto",
         capture: bool = True,
+        runtime: Runtime = "eager",
     ) -> Self:
         """Loads a checkpoint folder.
 
         Raises:
             DialError: the folder is incomplete, damaged or does not fit.
         """
-        return cls(load_checkpoint(path), device, flow_steps, noise_seed, precision=precision, capture=capture)
+        return cls(load_checkpoint(path), device, flow_steps, noise_seed, precision=precision, capture=capture, runtime=runtime)
+
+    def spec(self, runtime: Runtime) -> ProgramSpec:
+        """Which exported program computes what this session does."""
+        return ProgramSpec(1, runtime, self.contract.model_id, len(self.contract.views), self.flow_steps, self.noise_seed, self.slot)
+
+    def example(self, images: tuple[np.ndarray, ...], instruction: str = "") -> tuple[torch.Tensor, ...]:
+        """Inputs of `function`; foresight and state are zeros."""
+        shapes = self.contract.foresight_shape, (self.model.arch.state_dim,)
+        return *(self._vector(np.zeros(shape, np.float32)) for shape in shapes), *self._views(images)
 
     def chunk(
         self,
@@ -168,25 +207,25 @@ class System1Session:
         encoded = self._rim.encode_state(_finite("state", state, (self.contract.state_dim,)), base)
         foresight = _finite("foresight", foresight, self.contract.foresight_shape)
         inputs = (self._vector(foresight), self._vector(encoded), *views)
-        chunk = self._act(*inputs) if committed is None else self._led_chunk(committed, base, *inputs)
+        chunk = self._act(*inputs)[0] if committed is None else self._led_chunk(committed, base, *inputs)
         return self._rim.decode_action(chunk[0].cpu().numpy(), base)
 
-    def _free_chunk(self, foresight_BND, state_BS, *views_BHWC) -> torch.Tensor:
-        """Normalised chunk (1, H, A)."""
+    def function(self, foresight_BND, state_BS, *views_BHWC) -> tuple[torch.Tensor, ...]:
+        """Normalised chunk (1, H, A), alone in a tuple as every program returns one."""
         fused_BMD, state_BS = self._condition(foresight_BND, state_BS, *views_BHWC)
-        return self._model.sample_chunk(fused_BMD, state_BS, self._noise, embodiment_id=self.slot, schedule=self._schedule)
+        return (self.model.sample_chunk(fused_BMD, state_BS, self._noise, embodiment_id=self.slot, schedule=self._schedule),)
 
     @torch.no_grad()
     def _led_chunk(self, committed: Committed, base: np.ndarray | None, *inputs: torch.Tensor) -> torch.Tensor:
         """Normalised chunk (1, H, A) that agrees with committed actions; never captured, as its steps need gradients."""
         onto = self._vector(self._rim.encode_action(committed.actions.astype(np.float32), base)), self._vector(committed.weights)[0]
         fused_BMD, state_BS = self._condition(*inputs)
-        return sample_chunk_onto(self._model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
+        return sample_chunk_onto(self.model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
 
     def _condition(self, foresight_BND, state_BS, *views_BHWC) -> tuple[torch.Tensor, torch.Tensor]:
         """The fused condition and the state, in the model's dtype."""
-        views = [self._model.encode_image(view) for view in views_BHWC]
-        return self._model.condition(foresight_BND.to(self._dtype), *views), state_BS.to(self._dtype)
+        views = [self.model.encode_image(view) for view in views_BHWC]
+        return self.model.condition(foresight_BND.to(self._dtype), *views), state_BS.to(self._dtype)
 
     def _vector(self, values: np.ndarray) -> torch.Tensor:
         """float32 on the device, as a batch of one."""

@@ -103,9 +103,7 @@ class System2(nn.Module):
         layout = layout or self.layout(input_ids_BT, attention_mask_BT, 0 if appended_ND is None else len(appended_ND))
         embeds_BTD = self.backbone.get_input_embeddings()(input_ids_BT)
         is_image_BT = input_ids_BT == self.image_token
-        embeds_BTD = embeds_BTD.masked_scatter(
-            is_image_BT.unsqueeze(-1), image_tokens_BND[..., : embeds_BTD.shape[-1]].to(embeds_BTD.dtype)
-        )
+        embeds_BTD = _with_image(embeds_BTD, is_image_BT, image_tokens_BND[..., : embeds_BTD.shape[-1]].to(embeds_BTD.dtype))
         if appended_ND is not None:
             embeds_BTD = torch.cat([embeds_BTD, appended_ND.to(embeds_BTD.dtype).expand(len(embeds_BTD), -1, -1)], 1)
         return self.backbone.read(embeds_BTD, layout.positions, layout.mask, image_tokens_BND, is_image_BT)
@@ -142,6 +140,16 @@ class System2(nn.Module):
 
 def _head(width: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, outputs))
+
+
+def _with_image(embeds_BTD: torch.Tensor, is_image_BT: torch.Tensor, image_tokens_BND: torch.Tensor) -> torch.Tensor:
+    """The embeddings with every prompt's image tokens, in order, at its placeholders.
+
+    A scatter by mask would do, but its size depends on values: no exporter's graph can hold that without `NonZero`.
+    """
+    place_BT = (is_image_BT.cumsum(1) - 1).clamp(0, image_tokens_BND.shape[1] - 1)
+    images_BTD = image_tokens_BND.gather(1, place_BT.unsqueeze(-1).expand(-1, -1, embeds_BTD.shape[-1]))
+    return torch.where(is_image_BT.unsqueeze(-1), images_BTD, embeds_BTD)
 
 
 def _causal_mask(attention_mask_BT: torch.Tensor, length: int) -> torch.Tensor:
