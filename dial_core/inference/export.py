@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -142,18 +144,32 @@ def _write(traced, spec: ProgramSpec, file: Path) -> None:
     if spec.runtime == "aoti":
         # The packager insists on its suffix.
         package = file.with_name(f"{file.name}.pt2")
-        torch._inductor.aoti_compile_and_package(traced, package_path=str(package))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch._inductor.aoti_compile_and_package(traced, package_path=str(package))
         package.replace(file)
         return
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DialError("format onnx needs the exporter's packages: `pip install onnx onnxscript onnxruntime`") from error
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(traced, input_names=spec.inputs, dynamo=True, verbose=False)
         assert program is not None
         program.save(str(file))
+
+
+@contextmanager
+def _quiet(logger: str) -> Iterator[None]:
+    """Without a library's warnings of other libraries that are not installed."""
+    log = logging.getLogger(logger)
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _compare(

@@ -90,8 +90,10 @@ class Qwen25Backbone(QwenBackbone, Qwen2_5_VLModel):
 
     def read(self, embeds_BTD, positions_3BT, mask, features_BNF, is_image_BT) -> torch.Tensor:
         """See `Backbone.read`."""
+        # Masks by layer type are taken as they are; for None itself transformers would build a mask under an exporter.
+        masks = {"full_attention": mask}
         return self.language_model(
-            inputs_embeds=embeds_BTD, attention_mask=mask, position_ids=positions_3BT, use_cache=False
+            inputs_embeds=embeds_BTD, attention_mask=masks, position_ids=positions_3BT, use_cache=False
         ).last_hidden_state
 
 

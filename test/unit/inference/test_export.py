@@ -1,0 +1,116 @@
+"""Exported programs against the sessions that they replace; one compilation of each system for the whole file.
+
+pytest test/unit/inference/test_export.py
+"""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.errors import DialError
+from dial_core.inference import export as exporting
+from dial_core.inference.export import RecordedObservation, export_system
+from dial_core.inference.programs import ProgramSpec, open_program
+from dial_core.inference.sessions import System1Session, System2Session
+
+RNG = np.random.default_rng(0)
+INSTRUCTIONS = ("put the can on the plate", "please take the red cup from the cutting board and put it in the basket")
+
+
+def observation(instruction: str) -> RecordedObservation:
+    image = RNG.integers(0, 256, (96, 96, 3), np.uint8)
+    return RecordedObservation((image,), instruction, RNG.normal(0.0, 0.3, 47).astype(np.float32))
+
+
+SEEN = [observation(text) for text in INSTRUCTIONS]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported") / "checkpoint"
+    make_random_checkpoint(folder)
+    return load_checkpoint(folder)
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """The folder of this file's programs."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("programs")
+        patch.setenv("DIAL_PROGRAMS", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def compiled(checkpoint, programs):
+    """System-1's compiled program: (file, parity)."""
+    return export_system(checkpoint, 1, "aoti", SEEN)
+
+
+@pytest.mark.slow
+def test_a_compiled_system1_gives_the_chunks_of_the_model(checkpoint, compiled):
+    file, parity = compiled
+    assert parity.largest_error < 1e-4
+    assert parity.cosine > 0.9999
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert card["inputs"] == {"foresight": "float32 (1, 36, 192)", "state": "float32 (1, 47)", "view0": "uint8 (1, 96, 96, 3)"}
+    foresight = RNG.normal(0.0, 1.0, (36, 192)).astype(np.float32)
+    fresh = observation("unused")
+    chunks = [System1Session(checkpoint, runtime=runtime).chunk(fresh.images, foresight, fresh.state) for runtime in ("eager", "aoti")]
+    np.testing.assert_allclose(*chunks, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_program_of_other_settings_or_another_machine_is_refused_with_the_remedy(checkpoint, compiled):
+    with pytest.raises(DialError, match=r"no exported program .*flow8.*dial export CHECKPOINT --system 1 --format aoti --flow-steps 8"):
+        System1Session(checkpoint, flow_steps=8, runtime="aoti")
+    card = compiled[0].with_suffix(".json")
+    original = card.read_text()
+    try:
+        card.write_text(original.replace(torch.__version__, "1.0"))
+        with pytest.raises(DialError, match=r"was made for something else: torch is 1\.0, expected"):
+            System1Session(checkpoint, runtime="aoti")
+        card.write_text("{")
+        with pytest.raises(DialError, match=r"json cannot be read"):
+            System1Session(checkpoint, runtime="aoti")
+    finally:
+        card.write_text(original)
+
+
+@pytest.mark.slow
+def test_an_onnx_system2_reads_prompts_of_any_length_and_holds_nothing_that_tensorrt_refuses(checkpoint, programs):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    file, parity = export_system(checkpoint, 2, "onnx", SEEN)  # of both lengths
+    assert parity.largest_error < 1e-4
+    assert not {"NonZero", "IsNaN", "ScatterND", "Loop", "If"} & {node.op_type for node in onnx.load(file).graph.node}
+    session = System2Session(checkpoint, runtime="onnx")
+    assert session.foresight(SEEN[0].images[0], "move the milk").shape == (36, 192)
+
+
+def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs, monkeypatch):
+    monkeypatch.setattr(exporting, "_trace", lambda session, inputs, system: None)
+    monkeypatch.setattr(exporting, "_write", lambda traced, spec, file: file.write_text("wrong"))
+    wrong = System1Session(checkpoint, noise_seed=9)
+    monkeypatch.setattr(exporting, "_opened", lambda checkpoint, spec: wrong)
+    with pytest.raises(DialError, match="differs from the model: .*it was not kept"):
+        export_system(checkpoint, 1, "aoti", SEEN, noise_seed=8)
+    assert not ProgramSpec(1, "aoti", checkpoint.contract.model_id, 1, 4, 8).file.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda checkpoint: System2Session(checkpoint, runtime="tensorrt"), "unknown runtime 'tensorrt'; runtimes: eager, aoti, onnx"),
+        (lambda checkpoint: export_system(checkpoint, 3, "aoti", SEEN), "there is no System-3"),
+        (lambda checkpoint: export_system(checkpoint, 1, "tflite", SEEN), "unknown format 'tflite'; formats: aoti, onnx"),
+        (lambda checkpoint: open_program(ProgramSpec(2, "onnx", "no_such_model")), "no exported program"),
+    ],
+)
+def test_what_cannot_be_exported_or_opened_is_refused(checkpoint, programs, make, said):
+    with pytest.raises(DialError, match=said):
+        make(checkpoint)
