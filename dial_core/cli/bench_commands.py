@@ -23,6 +23,10 @@ def model(
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16; by default bfloat16 but on a CPU.")] = "",
     flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
     calls: Annotated[int, typer.Option(min=5, help="Timed calls of each part.")] = 100,
+    runtime: Annotated[
+        str, typer.Option(help="Instead: a checkpoint's sessions in these runtimes, in turns: eager,aoti,onnx (see `dial export`).")
+    ] = "",
+    checkpoint: Annotated[str, typer.Option(help="Of --runtime: a folder or a name.")] = "dial_tiny",
 ) -> None:
     """Time System-2 (prefill), System-1 (chunk) and their parts with random weights, beside the roofline floor.
 
@@ -31,6 +35,14 @@ def model(
     """
     from dial_core.benchmarks.model_calls import bench_model, table_of
 
+    if runtime:
+        from dial_core.benchmarks.runtimes import bench_runtimes, table_of_runtimes
+        from dial_core.checkpoint.location import checkpoint_folder
+
+        rows = bench_runtimes(str(checkpoint_folder(checkpoint)), runtime.split(","), calls, flow_steps)
+        console.print(table_of_runtimes(rows, checkpoint))
+        print(json.dumps([asdict(row) for row in rows]))
+        return
     report = bench_model(preset, device, dtype, flow_steps, calls)
     console.print(table_of(report))
     peaks = f"{report.roofline.bytes_per_s / 1e9:,.1f} GB/s, {report.roofline.flops_per_s / 1e12:,.2f} TFLOP/s"

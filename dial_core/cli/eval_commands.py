@@ -45,6 +45,7 @@ def evaluate(
     system1_delay_s: Annotated[float | None, typer.Option(min=0, help="From a frame to its chunk [s].")] = None,
     splice_lead_s: Annotated[float | None, typer.Option(min=0, help="From a chunk to the moment it takes over [s].")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps of the action decoder.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="What a checkpoint computes with: eager, aoti or onnx (`dial export`).")] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
 ) -> None:
     """Measure a policy in closed loop on scenes never trained on, with 95 % Wilson intervals.
@@ -64,6 +65,7 @@ def evaluate(
         "splice_lead_s": splice_lead_s,
         "flow_steps": flow_steps,
         "instruct": instruct,
+        "runtime": runtime,
     }
     values = _scenes(suite, task, episodes, seed) | {key: value for key, value in timing.items() if value is not None}
     if (sweep or against) and shard != "1/1":

@@ -74,7 +74,8 @@ class System1Node(DialNode):
 
         one_thread()
         embodiment = load_embodiment(self.value("embodiment"))
-        session = System1Session.from_checkpoint(*(self.value(key) for key in ("checkpoint", "device", "flow_steps", "noise_seed")))
+        chosen = {key: self.value(key) for key in ("device", "flow_steps", "noise_seed", "runtime")}
+        session = System1Session.from_checkpoint(self.value("checkpoint"), **chosen)
         self._contract = session.contract
         self._contract.require(embodiment, self.value("camera"))
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")

@@ -45,6 +45,7 @@ class System2Node(DialNode):
     PARAMETERS = {
         "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
         "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+        "runtime": Parameter("eager", "what the model computes with: eager, or a program of `dial export`: aoti, onnx"),
         "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
         "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
         "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
@@ -68,7 +69,7 @@ class System2Node(DialNode):
         from dial_core.inference.sessions import System2Session  # torch and transformers: seconds, only when needed
 
         one_thread()
-        self._session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"))
+        self._session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"), runtime=self.value("runtime"))
         self._contract = self._session.contract
         embodiment = load_embodiment(self.value("embodiment"))
         self._contract.require(embodiment, self.value("camera"))

@@ -138,6 +138,11 @@ def open_sessions(location: str, protocol: Protocol) -> tuple[ForesightSource, C
         DialError: no checkpoint there, or no server.
     """
     if location.startswith(SCHEME):
+        if protocol.runtime != "eager":
+            raise DialError(
+                f"runtime {protocol.runtime} is for checkpoints on this machine; {location} computes with what it was started with"
+            )
         return connect(location, protocol.flow_steps, protocol.noise_seed)
-    loaded = load_checkpoint(location)
-    return System2Session(loaded), System1Session(loaded, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed)
+    loaded, runtime = load_checkpoint(location), protocol.runtime
+    system1 = System1Session(loaded, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed, runtime=runtime)
+    return System2Session(loaded, runtime=runtime), system1

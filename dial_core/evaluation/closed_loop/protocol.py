@@ -14,6 +14,7 @@ import dial_core
 from dial_core.config import Config, config_root
 from dial_core.control.motion_plan import SPLICE_LEAD_S
 from dial_core.control.overlap import Strategy
+from dial_core.inference.programs import Runtime
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 PolicyKind = Literal["checkpoint", "expert", "random", "replay"]
@@ -51,6 +52,7 @@ class Protocol(Config):
         foresight: what System-1 gets; see `probes`.
         camera: which camera the policy sees through.
         image_px: side of its picture in our own tabletop [px]; a checkpoint's own size.
+        runtime: what a checkpoint's sessions compute with; see `dial export`.
     """
 
     policy: PolicyKind = "checkpoint"
@@ -74,6 +76,7 @@ class Protocol(Config):
     foresight: ForesightKind = "own"
     camera: str = "ego"
     image_px: int = Field(default=96, gt=0)
+    runtime: Runtime = "eager"
 
     @model_validator(mode="after")
     def _fair(self):

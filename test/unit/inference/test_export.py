@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from dial_core.benchmarks.runtimes import bench_runtimes
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.errors import DialError
 from dial_core.inference import export as exporting
@@ -97,7 +98,7 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
     monkeypatch.setattr(exporting, "_write", lambda traced, spec, file: file.write_text("wrong"))
     wrong = System1Session(checkpoint, noise_seed=9)
     monkeypatch.setattr(exporting, "_opened", lambda checkpoint, spec: wrong)
-    with pytest.raises(DialError, match="differs from the model: .*it was not kept"):
+    with pytest.raises(DialError, match=r"differs from the model: .*it was not kept"):
         export_system(checkpoint, 1, "aoti", SEEN, noise_seed=8)
     assert not ProgramSpec(1, "aoti", checkpoint.contract.model_id, 1, 4, 8).file.exists()
 
@@ -114,3 +115,20 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
 def test_what_cannot_be_exported_or_opened_is_refused(checkpoint, programs, make, said):
     with pytest.raises(DialError, match=said):
         make(checkpoint)
+
+
+@pytest.mark.slow
+def test_runtimes_are_timed_in_turns_and_compared_with_the_first(checkpoint, programs, tmp_path):
+    pytest.importorskip("onnxscript")
+    make_random_checkpoint(tmp_path / "checkpoint")  # the same weights: the seed is fixed
+    export_system(checkpoint, 2, "onnx", SEEN)
+    export_system(checkpoint, 1, "onnx", SEEN)
+    rows = bench_runtimes(str(tmp_path / "checkpoint"), ["eager", "onnx"], calls=3)
+    assert [(row.system, row.runtime) for row in rows] == [
+        ("System-2", "eager"),
+        ("System-2", "onnx"),
+        ("System-1", "eager"),
+        ("System-1", "onnx"),
+    ]
+    assert rows[0].speedup == rows[2].speedup == 1.0
+    assert all(0 < row.median_ms <= row.p99_ms for row in rows)
