@@ -5,6 +5,7 @@ Nothing here imports ROS: a message is whatever has its fields, be it rclpy's or
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -19,6 +20,9 @@ from dial_core.observation.encodings import DEPTHS, ENCODINGS, VIDEOS, Encoding,
 JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
 LONGEST_ID = 100  # [characters] of an instruction's id; a uuid has 36
 _CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
+LARGEST_IMAGE_PX = 8192  # a side, where the embodiment does not say how large the camera's images are
+ENCODED_BYTES_PER_PIXEL = 7  # 16 bits a channel, not compressible at all
+ENCODED_HEADER_BYTES = 65_536  # for metadata
 CAMERA_GAP_S = 0.05  # and frames of the further cameras
 
 T = TypeVar("T")
@@ -104,6 +108,7 @@ def require_readable_image(message: Any, size: tuple[int, int] | None = None) ->
         if not len(message.data):
             raise UnreadableMessageError(f"compressed image '{message.format}' is empty; check the camera driver")
         _require_colours(message)
+        _require_decodable(message, size)
         return
     _require_size(message.height, message.width, size)
     encoding = ENCODINGS.get(message.encoding)
@@ -166,6 +171,35 @@ def _require_colours(message: Any) -> None:
         raise UnreadableMessageError(f"compressed image '{message.format}' is part of a video stream; record jpeg, png or raw images")
 
 
+def _require_decodable(message: Any, size: tuple[int, int] | None) -> None:
+    """Checks a CompressedImage by its length and its header alone: decoding an image of 12000x12000 takes seconds and 400 MB.
+
+    Raises:
+        UnreadableMessageError: longer than its pixels can need, not an image, or of another size.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    height, width = size or (LARGEST_IMAGE_PX, LARGEST_IMAGE_PX)
+    longest = ENCODED_BYTES_PER_PIXEL * height * width + ENCODED_HEADER_BYTES
+    if len(message.data) > longest:
+        raise UnreadableMessageError(
+            f"compressed image '{message.format}' has {len(message.data)} bytes, at most {longest} are decoded for {height}x{width}"
+        )
+    try:
+        with Image.open(io.BytesIO(message.data)) as image:  # reads the header only
+            found = image.size
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        raise UnreadableMessageError(_undecodable(message)) from error
+    if size is None and max(found) > LARGEST_IMAGE_PX:
+        raise UnreadableMessageError(f"compressed image is {found[1]}x{found[0]}; at most {LARGEST_IMAGE_PX} pixels a side are decoded")
+    if size and sorted(found) != sorted(size):  # EXIF may turn it while it is decoded
+        _require_size(found[1], found[0], size)
+
+
+def _undecodable(message: Any) -> str:
+    return f"compressed image '{message.format}' of {len(message.data)} bytes cannot be decoded; is it jpeg or png?"
+
+
 def _decompressed(message: Any) -> np.ndarray:
     """Pixels (H, W, 3) uint8 RGB of a CompressedImage, as image_transport's subscriber reads its `format`."""
     import cv2
@@ -184,6 +218,10 @@ def _decompressed(message: Any) -> np.ndarray:
     if mosaic:  # its driver took the mosaic apart before it compressed
         decoded = decoded[..., :3] if decoded.dtype == np.uint8 else (decoded[..., :3] // 257).astype(np.uint8)
     return decoded if "compressed rgb" in compressed else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+        raise UnreadableMessageError(_undecodable(message))
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
 def foresight_from_message(message: Any) -> Foresight:

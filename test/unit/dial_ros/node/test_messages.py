@@ -1,6 +1,8 @@
 """Messages <-> numpy."""
 
 import array
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -76,6 +78,29 @@ def test_yuv_pixels_are_read(encoding, luma_at):
     values = np.full((4, 6, 2), 128, np.uint8)
     values[..., luma_at] = 235
     assert image_from_message(coded(encoding, values)).min() > 250, "white"
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and holds no pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    end = b"IDAT"
+    chunks = [struct.pack(">I", len(c) - 4) + c + struct.pack(">I", zlib.crc32(c)) for c in (header, end)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize(("size", "words"), [((4, 6), "image is 12000x12000"), (None, "at most 8192 pixels a side")])
+def test_a_compressed_image_of_another_size_is_refused_by_its_header_before_it_is_decoded(size, words, monkeypatch):
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    message = CompressedImage(format="png", data=array.array("B", png_header(12000, 12000)))
+    with pytest.raises(UnreadableMessageError, match=words):
+        image_from_message(message, size)
+
+
+def test_a_compressed_image_longer_than_its_pixels_can_need_is_refused():
+    encoded = cv2.imencode(".png", PIXELS)[1].tobytes() + bytes(100_000)
+    with pytest.raises(UnreadableMessageError, match="at most 65704 are decoded for 4x6"):
+        image_from_message(CompressedImage(format="png", data=array.array("B", encoded)), (4, 6))
 
 
 def test_a_compressed_picture_is_read_and_rubbish_is_not():
