@@ -81,6 +81,18 @@ class JointMotion:
         )
 
 
+def merged(motion: JointMotion, other: JointMotion, columns: np.ndarray) -> JointMotion:
+    """`motion` with the joints `columns` doing what `other` does. A cubic cut in two is the same cubic: both keep their shape."""
+    shift_s = (other.origin_ns - motion.origin_ns) / NANOSECONDS
+    times_s = np.unique(np.concatenate([motion.times_s, other.times_s + shift_s]).round(9))
+    times_s = times_s[np.concatenate([[True], np.diff(times_s) > 1e-6])]
+    own, others = ([part.sample_offset(t) for t in ts] for part, ts in ((motion, times_s), (other, times_s - shift_s)))
+    positions, velocities = (np.array([state[k] for state in own]) for k in (0, 1))
+    positions[:, columns] = np.array([state[0] for state in others])[:, columns]
+    velocities[:, columns] = np.array([state[1] for state in others])[:, columns]
+    return JointMotion(motion.origin_ns, times_s, positions, velocities)
+
+
 def cubic(
     elapsed_s: float | np.ndarray, duration_s: float | np.ndarray, start: tuple[np.ndarray, np.ndarray], end: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:

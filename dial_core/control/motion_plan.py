@@ -17,6 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
+from dial_core.control.execution import Execution
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.overlap import Committed, make_overlap
@@ -32,6 +33,8 @@ HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first poi
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
 MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
+LEAD_MARGIN_S = 0.01  # a lead that follows the measured latency is so much longer
+LONGEST_LEAD_S = 0.3  # where trajectories take longer, nothing is spliced in motion: the robot comes to rest first
 JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
 
 
@@ -82,15 +85,31 @@ class Longest:
 class MotionPlan:
     """What the controllers play, and what follows it. Callers keep to one thread at a time."""
 
-    def __init__(self, joints: slice, step_s: float, guard: Guard, lead_s: float, strategy: str) -> None:
-        """`joints`: their columns in an action; `lead_s`: time from publishing a motion to its taking over [s]."""
-        self.guard, self.lead_s = guard, lead_s
+    def __init__(
+        self, joints: slice, step_s: float, guard: Guard, lead_s: float, strategy: str, execution: Execution | None = None
+    ) -> None:
+        """Nothing is commanded yet.
+
+        Args:
+            joints: their columns in an action.
+            lead_s: time from publishing a motion to its taking over [s]; more is kept where controllers report that they need more.
+            execution: what the controllers execute, where that is known.
+        """
+        self.guard, self.execution = guard, execution
+        self._least_lead_s = lead_s
         self.running: JointMotion | None = None
-        self.hold_owed = False  # a hold was asked for while the robot's clock was unknown
+        self.hold_owed = False  # a hold was asked for while it could not be published
+        self._holds = False  # the last motion that was sent is a hold
         self._starts_ns = 0  # before this time no point is sent: controllers come from what they were commanded, which is not known
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
         self._latencies, self._preparations = Longest(), Longest()
+
+    @property
+    def lead_s(self) -> float:
+        """Time kept from publishing a motion to its taking over [s]: the configured one, or the longest that was measured lately."""
+        measured_s = self.execution.latency_s if self.execution else None
+        return self._least_lead_s if measured_s is None else min(max(self._least_lead_s, measured_s + LEAD_MARGIN_S), LONGEST_LEAD_S)
 
     @property
     def reckoned_delay_s(self) -> float:
@@ -130,8 +149,12 @@ class MotionPlan:
         _require_past(stamp_ns, begun_ns)
         if begun_ns < self._starts_ns:
             raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
-        running = self._start(stamp_ns, measured)
-        soft_ns = 0 if running is self.running else round(SOFT_START_S * NANOSECONDS)
+        self._require_pace(begun_ns)
+        if self._in_doubt(begun_ns):
+            raise SpliceMissedError("a controller missed trajectories, and has not reported yet whether it executes the last one")
+        commanded = self._executed(begun_ns)
+        running = _start(commanded, stamp_ns, measured)
+        soft_ns = 0 if running is commanded else round(SOFT_START_S * NANOSECONDS)
         overlap = copy(self._overlap)
         takes_over_ns = self.takes_over_ns(begun_ns) + soft_ns
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
@@ -145,7 +168,9 @@ class MotionPlan:
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
+                self._holds = False
                 self._latencies.note(stamp_ns, ready_ns)
+                self._note_sent(motion, ready_ns, takes_over_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
             begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns) + soft_ns
         raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
@@ -153,8 +178,8 @@ class MotionPlan:
     def hold(self, outlet: Outlet) -> JointMotion | None:
         """Decelerates what runs and drops what earlier chunks intended.
 
-        None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown. Then a hold
-        is owed (`hold_owed`): call again once the clock is known.
+        None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown or a controller
+        that missed trajectories has not reported what it executes now. Then a hold is owed (`hold_owed`): call again soon.
         """
         self._overlap.forget()
         self.hold_owed = False
@@ -162,11 +187,11 @@ class MotionPlan:
             return None
         for attempt in range(1, ATTEMPTS + 1):
             begun_ns = outlet.now_ns()
-            if begun_ns is None:
+            if begun_ns is None or self._in_doubt(begun_ns):
                 break
             takes_over_ns = max(self.takes_over_ns(begun_ns), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
-            motion = hold(self.running, origin_ns, takes_over_ns, self.guard)
+            motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
             publish = outlet.prepare(starts)
             ready_ns = outlet.now_ns()
@@ -176,10 +201,19 @@ class MotionPlan:
             # A stop is published in any case, the last time even if the controllers may feel it.
             if self._leaves_the_lead(ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
-                self.running = motion
+                self.running, self._holds = motion, True
+                self._note_sent(motion, ready_ns, takes_over_ns)
                 return motion
         self.hold_owed = True
         return None
+
+    def hold_missed(self, outlet: Outlet) -> bool:
+        """Whether a controller is known to move on although a hold was published."""
+        now_ns = outlet.now_ns() if self._holds else None
+        if now_ns is None or self.running is None or self._in_doubt(now_ns):
+            return False
+        executed = self._executed(now_ns)
+        return executed is not None and executed is not self.running and bool(executed.sample(now_ns)[1].any())
 
     def drop_chunks(self) -> None:
         """Drops what earlier chunks intended; the next one continues the commanded motion, at rest or not."""
@@ -189,6 +223,8 @@ class MotionPlan:
         """Drops the commanded motion too: the next chunk starts from the measured joints (the robot's time began again)."""
         self._overlap.forget()
         self.running, self.hold_owed, self._starts_ns = None, False, 0
+        if self.execution is not None:
+            self.execution.forget()
 
     def shift(self, step_ns: int) -> None:
         """Moves the commanded motion in time by `step_ns`: the robot's clock was set, and the controllers play on."""
@@ -196,22 +232,47 @@ class MotionPlan:
         if self.running is not None:
             self.running = replace(self.running, origin_ns=self.running.origin_ns + step_ns)
             self._starts_ns += step_ns
+        if self.execution is not None:
+            self.execution.shift(step_ns)
 
-    def _start(self, stamp_ns: int, measured: np.ndarray) -> JointMotion:
-        """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
+    def _executed(self, now_ns: int) -> JointMotion | None:
+        """What was commanded, as far as the controllers execute it; None before the first motion."""
+        return self.running if self.running is None or self.execution is None else self.execution.executed(self.running, now_ns)
 
-        Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
-        two are the servo's error, and starting from the measured joints would be a step.
-        """
-        if self.running is None:
-            return JointMotion.standing(stamp_ns, measured)
-        if stamp_ns < self.running.end_ns:
-            return self.running
-        moved = np.abs(measured - self.running.positions[-1]) > MOVED_RAD
-        return self.running.relocated(moved, measured) if moved.any() else self.running
+    def _in_doubt(self, now_ns: int) -> bool:
+        return self.execution is not None and self.execution.in_doubt(now_ns)
+
+    def _note_sent(self, motion: JointMotion, sent_ns: int, takes_over_ns: int) -> None:
+        if self.execution is not None:
+            self.execution.sent(motion, sent_ns, takes_over_ns)
+
+    def _require_pace(self, now_ns: int) -> None:
+        """Raises SpliceMissedError while the robot comes to rest because trajectories took too long to be executed."""
+        if self.execution is None or (self.execution.latency_s or 0.0) <= LONGEST_LEAD_S:
+            return
+        if self.running is not None and now_ns < self.running.end_ns:
+            late_s = self.execution.latency_s
+            raise SpliceMissedError(
+                f"a trajectory was executed {late_s:.2f} s after it was sent, at most {LONGEST_LEAD_S} s; coming to rest"
+            )
+        self.execution.forget_latencies()
 
     def _leaves_the_lead(self, ready_ns: int, takes_over_ns: int) -> bool:
         return ready_ns + round(self.lead_s * NANOSECONDS) <= takes_over_ns
+
+
+def _start(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray) -> JointMotion:
+    """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
+
+    Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
+    two are the servo's error, and starting from the measured joints would be a step.
+    """
+    if commanded is None:
+        return JointMotion.standing(stamp_ns, measured)
+    if stamp_ns < commanded.end_ns:
+        return commanded
+    moved = np.abs(measured - commanded.positions[-1]) > MOVED_RAD
+    return commanded.relocated(moved, measured) if moved.any() else commanded
 
 
 def _known(now_ns: int | None) -> int:

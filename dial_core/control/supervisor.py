@@ -30,7 +30,7 @@ class MotionSupervisor:
             self._reset_buffers()
 
     def react(self, steps: Sequence[Step], now_ns: int) -> None:
-        """Reacts to clock steps, and publishes a hold that was owed while the robot's clock was unknown."""
+        """Reacts to clock steps, and publishes a hold that is owed, or again if a controller missed it. Call it with every joint state."""
         for step in steps:
             restarted = step.which is Which.ROBOT and step.seconds < 0
             if step.which is Which.ROBOT and not restarted and not self._simulated:
@@ -41,5 +41,5 @@ class MotionSupervisor:
             elif restarted:
                 # The own clock's step has disarmed before; an instruction given since is valid.
                 self.carry_out(Effect.FORGET_MOTION)
-        if self.plan.hold_owed:
+        if self.plan.hold_owed or self.plan.hold_missed(self._outlet):
             self.plan.hold(self._outlet)

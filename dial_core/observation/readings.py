@@ -209,19 +209,13 @@ def _decompressed(message: Any) -> np.ndarray:
     how = cv2.IMREAD_UNCHANGED if mosaic else cv2.IMREAD_COLOR
     decoded = cv2.imdecode(np.frombuffer(message.data, np.uint8), how)
     if decoded is None:
-        raise UnreadableMessageError(
-            f"compressed image '{message.format}' of {len(message.data)} bytes cannot be decoded; is it jpeg or png?"
-        )
+        raise UnreadableMessageError(_undecodable(message))
     if mosaic and decoded.ndim == 2:
         rows = np.ascontiguousarray(decoded).view(np.uint8).reshape(len(decoded), -1)
         return _rgb(rows, decoded.shape[1], mosaic._replace(element=f"u{decoded.itemsize}"))
     if mosaic:  # its driver took the mosaic apart before it compressed
         decoded = decoded[..., :3] if decoded.dtype == np.uint8 else (decoded[..., :3] // 257).astype(np.uint8)
     return decoded if "compressed rgb" in compressed else cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
-
-
-        raise UnreadableMessageError(_undecodable(message))
-    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
 def foresight_from_message(message: Any) -> Foresight:

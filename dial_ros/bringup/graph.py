@@ -161,13 +161,14 @@ def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: st
 
 
 def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> dict[str, str]:
-    """Remappings of System-1's trajectories: to the robot's controllers by their own names, or aside."""
+    """Remappings of trajectories and controller states to the robot's controllers by name; trajectories to dry_run/, if asked."""
     ours = [controller.name for controller in embodiment.controllers]
     theirs = _pairs("controllers", renamed, ours)
-    topics = {name: f"{theirs.get(name, name)}/joint_trajectory" for name in ours}
+    topics = {f"{name}/joint_trajectory": f"{theirs.get(name, name)}/joint_trajectory" for name in ours}
     if dry_run:  # an absolute name too goes below dry_run/, in the robot's own namespace
-        topics = {name: f"dry_run/{topic.lstrip('/')}" for name, topic in topics.items()}
-    return {f"{name}/joint_trajectory": topic for name, topic in topics.items() if f"{name}/joint_trajectory" != topic}
+        topics = {topic: f"dry_run/{other.lstrip('/')}" for topic, other in topics.items()}
+    topics |= {f"{name}/controller_state": f"{theirs.get(name, name)}/controller_state" for name in ours}
+    return {topic: other for topic, other in topics.items() if topic != other}
 
 
 def _pairs(argument: str, text: str, ours: list[str]) -> dict[str, str]:

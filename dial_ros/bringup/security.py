@@ -44,7 +44,9 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
     status = ("system1/status", "system2/status")
     episodes = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
     recorded = (*cameras, joints, *trajectories, *dry, "foresight", "instruction", *status, "mujoco_robot/success")
-    system1_in = (*cameras, joints, "foresight", "instruction", "robot_description")
+    references = tuple(f"{controller.name}/reference" for controller in embodiment.controllers)
+    states = tuple(f"{controller.name}/controller_state" for controller in embodiment.controllers)
+    system1_in = (*cameras, joints, "foresight", "instruction", "robot_description", *references, *states)
     controlled = tuple(f"{node}/{service}" for node in NODES for service in LIFECYCLE_SERVICES)
     read = tuple(f"{node}/{service}" for node in NODES for service in PARAMETER_SERVICES)
     return {
@@ -58,6 +60,7 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
                 (
                     "/clock",
                     joints,
+                    *references,
                     *cameras,
                     "image/scene",
                     "mujoco_robot/success",

@@ -60,6 +60,11 @@ class ControllerBank:
             raise DialError(f"a trajectory asks for positions that are not finite: {', '.join(bad)}; a real servo would do anything now")
         return targets
 
+    def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:
+        """Controller -> origin [ns] of the trajectory that it plays (None: none), commanded positions [rad] and velocities [rad/s]."""
+        with self._lock:
+            return {name: (controller.origin_ns, *controller.command) for name, controller in self._controllers.items()}
+
     def hold(self, set_points: np.ndarray, now_ns: int) -> None:
         """Forgets all trajectories and stands at `set_points` (J,) [rad] (start, reset)."""
         with self._lock:

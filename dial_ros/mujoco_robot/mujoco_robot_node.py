@@ -31,6 +31,7 @@ from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.messages import image_to_message, to_time
 from dial_ros.node.polled import PolledSubscription
 from dial_ros.node.process import run
+from dial_ros.node.trajectory import reference_to_message
 from dial_ros.srv import ResetWorld, StepWorld
 
 SLICE_NS = 10_000_000  # the controllers' update period
@@ -72,6 +73,7 @@ class MujocoRobotNode(DialNode):
         self._camera = cameras[self.value("camera")]
         self._names = list(self._embodiment.joint_names)
         self._controllers = ControllerBank(self._embodiment, SLICE_NS)
+        self._reported_origins: dict[str, int | None] = {}
         self._closing, self._paused, self._playing = False, False, False
         self._now_ns, self._slices, self._task = 0, 0, self.value("task")
         made: Future = Future()
@@ -88,18 +90,16 @@ class MujocoRobotNode(DialNode):
         self._image_out = self.create_publisher(Image, f"image/{self._camera.name}", qos.SENSOR)
         self._scene_out = self.create_publisher(Image, "image/scene", qos.SENSOR) if self.value("scene_camera") else None
         self._set_points_out = self.create_publisher(JointState, "~/set_points", qos.EVENTS)
-        self._target_out = self.create_publisher(PointStamped, "~/target", qos.SENSOR)  # privileged: for the expert only
+        self._target_out = self.create_publisher(PointStamped, "~/target", qos.SENSOR)  # of the object to move, in the base frame [m]
         self._success_out = self.create_publisher(Bool, "~/success", qos.LATCHED)
         self._rejected_out = self.create_publisher(String, "~/rejected", qos.EVENTS)
         self._outputs = [self._clock_out, self._joints_out, self._image_out, self._set_points_out]
-        self._outputs += [self._target_out, self._success_out, self._rejected_out]
-        if self._scene_out:
-            self._outputs.append(self._scene_out)
+        self._outputs += [self._target_out, self._success_out, self._rejected_out, *([self._scene_out] if self._scene_out else [])]
+        self._joints_of = {c.name: list(c.joints) for c in self._embodiment.controllers}
+        self._references_out = {name: self.create_publisher(JointTrajectory, f"{name}/reference", qos.SENSOR) for name in self._joints_of}
+        self._outputs += self._references_out.values()
         # Read by the physics thread itself: a busy executor must not make a trajectory late.
-        self._inputs = {
-            c.name: PolledSubscription(self, JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST)
-            for c in self._embodiment.controllers
-        }
+        self._inputs = {n: PolledSubscription(self, JointTrajectory, f"{n}/joint_trajectory", qos.LATEST) for n in self._joints_of}
         self._services_in = [
             self.create_service(ResetWorld, "~/reset", self._on_reset),
             self.create_service(SetBool, "~/set_pause", self._on_set_pause),
@@ -121,9 +121,8 @@ class MujocoRobotNode(DialNode):
         self._thread = None
         for publisher in self._outputs:
             self.destroy_publisher(publisher)
-        for subscription in self._inputs.values():
-            subscription.close()
-        self._inputs = {}
+        while self._inputs:
+            self._inputs.popitem()[1].close()
         for service in self._services_in:
             self.destroy_service(service)
 
@@ -232,6 +231,7 @@ class MujocoRobotNode(DialNode):
             commanded.header.stamp = stamp
             self._set_points_out.publish(commanded)
         self._publish_joints(stamp)
+        self._publish_references()
         if self._slices % CONTROL_SLICES == 0:
             self._judge()
             self._publish_target(stamp)
@@ -251,6 +251,14 @@ class MujocoRobotNode(DialNode):
             while subscription.take() is not None:
                 pass
 
+    def _publish_references(self) -> None:
+        """What each controller executes: at once when it begins a trajectory, and at 20 Hz."""
+        for name, (origin_ns, positions, velocities) in self._controllers.references().items():
+            due = self._slices % CONTROL_SLICES == 0 or origin_ns != self._reported_origins.get(name)
+            if due and (publisher := self._references_out[name]).get_subscription_count():
+                self._reported_origins[name] = origin_ns
+                publisher.publish(reference_to_message(self._joints_of[name], self._now_ns, origin_ns, positions, velocities))
+
     def _publish_joints(self, stamp) -> None:
         message = JointState(name=self._names)
         message.header.stamp = stamp
@@ -259,7 +267,6 @@ class MujocoRobotNode(DialNode):
         self._joints_out.publish(message)
 
     def _publish_target(self, stamp) -> None:
-        """Centre of the object that the instruction names, in the robot's base frame [m]."""
         message = PointStamped()
         message.header.stamp, message.header.frame_id = stamp, self._embodiment.base
         message.point.x, message.point.y, message.point.z = self._world.target_position().tolist()

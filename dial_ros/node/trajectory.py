@@ -34,6 +34,17 @@ class TrajectorySplitter:
         return message
 
 
+def reference_to_message(
+    joint_names: Sequence[str], now_ns: int, origin_ns: int | None, positions: np.ndarray, velocities: np.ndarray
+) -> JointTrajectory:
+    """What a controller executes at `now_ns` as one point, (J,) [rad, rad/s]; its time is that since the origin of what it plays, or 0."""
+    played_s = 0.0 if origin_ns is None else max(now_ns - origin_ns, 0) / NANOSECONDS
+    point = JointTrajectoryPoint(positions=positions.tolist(), velocities=velocities.tolist(), time_from_start=_duration(played_s))
+    message = JointTrajectory(joint_names=list(joint_names), points=[point])
+    message.header.stamp = to_time(now_ns)
+    return message
+
+
 def _duration(offset_s: float) -> Duration:
     offset_ns = round(offset_s * NANOSECONDS)
     return Duration(sec=offset_ns // NANOSECONDS, nanosec=offset_ns % NANOSECONDS)

@@ -37,6 +37,11 @@ class Commander:
         """Splices a chunk into the motion and publishes it, see `MotionPlan.follow`; nothing is sent if that raises."""
         return self.plan.follow(chunk, stamp_ns, measured, self)
 
+    @property
+    def unsubscribed_controllers(self) -> set[str]:
+        """Controllers whose trajectory topics nobody subscribes to."""
+        return {name for name, publisher in self._publishers.items() if not publisher.get_subscription_count()}
+
     def now_ns(self) -> int | None:
         """What the robot's clock shows [ns]; None while that is not known."""
         return self._robot_time.now_ns()

@@ -43,6 +43,12 @@ PARAMETERS = {
     "max_jump": Parameter(
         3.0, "farthest a target may lie from the measured joints, beyond what the joint can travel until then [rad]", 0.01, 10.0
     ),
+    "max_divergence": Parameter(
+        0.3,
+        "farthest measured joints may be from the commanded, where a controller does not report what it executes [rad]",
+        0.01,
+        10.0,
+    ),
     "trace_file": Parameter("", "write one row for every chunk, foresight and change of state to this .csv or .jsonl; empty: no trace"),
     "trace_mb": Parameter(100, "size at which the trace ends [MiB]", 1, 100_000),
 }

@@ -67,6 +67,7 @@ class Senses:
         self._joints_in = node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
         self.joint_stamps, self.joint_rate = StampedStream(), Rate()
         self._joints, self._whole = JointHistory(), StampedStream()
+        self.newest_joints: tuple[int, np.ndarray] | None = None  # stamp [ns] and positions (J,) [rad]
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
         self._agreement = JointAgreement(embodiment.joint_names, embodiment.velocity)
@@ -107,6 +108,7 @@ class Senses:
         for part in (self.joint_stamps, self.joint_rate, self._joints, self._whole, self._agreement):
             part.clear()
         self._refusals.clear()
+        self.newest_joints = None
 
     def reset(self) -> None:
         """As new (activation)."""
@@ -145,6 +147,7 @@ class Senses:
         if self.joint_stamps.take(stamp_ns):
             self.joint_rate.tick(now_ns)
         self._joints.add(stamp_ns, positions)
+        self.newest_joints = stamp_ns, positions
         self._agreement.note(stamp_ns, positions)
 
     def _joint_conflict(self, now_ns: int) -> str:

@@ -1,7 +1,7 @@
 """What System-1 tells about itself: its counters, its trace, its status message and its diagnostics."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -10,6 +10,7 @@ from dial_core.control.arming import Arming, State
 from dial_core.control.foresight_gate import ForesightGate, Refusal
 from dial_core.control.joint_limits import Clamps, Limit
 from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.tracing import TraceRow, TraceWriter
 from dial_ros.msg import Instruction, System1Status
 from dial_ros.node.messages import to_time
@@ -104,7 +105,7 @@ class Report:
         self._fill_latencies(message)
         message.published_chunks = self.reported_chunks = self.published_chunks
         message.rejected_chunks = self.rejected_chunks
-        message.late_chunks, message.trajectory_latency = self.late_chunks, -1.0
+        message.late_chunks = self.late_chunks
         message.clamped_targets = self.clamps.total()
         message.clamp_names = [str(limit) for limit in Limit]
         message.clamp_counts = [self.clamps[limit] for limit in Limit]
@@ -159,6 +160,14 @@ class Report:
         values |= {f"input_refused/{kind}": senses.refused[kind] for kind in REFUSED}
         values |= {f"foresight_refused/{reason}": gate.refused[reason] for reason in Refusal}
         return level, "; ".join(filter(None, (arming.reason, arming.warning, deaf))) or arming.state.value, values
+
+
+def fill_execution(message: System1Status, plan: MotionPlan, diverged: Iterable[str]) -> None:
+    """Fills in what is known of the controllers' execution."""
+    message.splice_lead = plan.lead_s
+    if plan.execution is not None:
+        message.trajectory_latency, message.lost_trajectories = or_none_yet(plan.execution.latency_s), plan.execution.lost
+        message.diverged_controllers = list(diverged)
 
 
 def or_none_yet(age_s: float | None) -> float:

@@ -35,12 +35,13 @@ from dial_ros.node.process import one_thread, run
 from dial_ros.system1.chunk_worker import ChunkWorker
 from dial_ros.system1.commander import Commander
 from dial_ros.system1.configured import Configured
+from dial_ros.system1.execution_feedback import ExecutionFeedback, divergence, execution_of
 from dial_ros.system1.operator_services import OperatorServices
 from dial_ros.system1.parameters import PARAMETERS
 from dial_ros.system1.robot_limits import Limits
 from dial_ros.system1.robot_time import RobotTime
 from dial_ros.system1.senses import Observation, Senses
-from dial_ros.system1.status_report import Report, or_none_yet
+from dial_ros.system1.status_report import Report, fill_execution, or_none_yet
 
 if TYPE_CHECKING:
     from dial_core.inference.sessions import System1Session
@@ -87,7 +88,9 @@ class System1Node(DialNode):
             robot_time = _closed_by(connections, RobotTime(self))
             limits = _closed_by(connections, Limits(self, embodiment, self._on_limits))
             step_s = 1.0 / embodiment.rate_hz
-            plan = MotionPlan(embodiment.joint_slice, step_s, limits.guard, self.value("splice_lead"), self.value("strategy"))
+            execution = execution_of(embodiment, self.value("max_divergence"))
+            plan = MotionPlan(embodiment.joint_slice, step_s, limits.guard, self.value("splice_lead"), self.value("strategy"), execution)
+            _closed_by(connections, ExecutionFeedback(self, embodiment.controllers, execution, self._lock))
             commander = _closed_by(connections, Commander(self, embodiment, plan, robot_time))
             senses = _closed_by(connections, Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
             _closed_by(connections, OperatorServices(self, self._arming, self._lock, self._carry_out))
@@ -129,6 +132,7 @@ class System1Node(DialNode):
         self._foresight_refusal = ""
         self.parts.commander.plan.drop_chunks()
         self._clock_seen = (0, time.monotonic())
+        self._diverged: dict[str, str] = {}  # controllers that do not execute what they are sent
         self._arming.activate(self.now_ns())
         self._chunks = ChunkWorker(self, self.parts, self._arming, self._gate, self._report, self._lock)
         # Subscribed only now: the latched instruction is recognised as one from before by when it was published.
@@ -247,6 +251,9 @@ class System1Node(DialNode):
         now_ns = self.now_ns()
         with self._lock:
             before = self._arming.state, bool(self._arming.warning)
+            self._diverged = divergence(self.parts.commander, self.parts.robot_time.now_ns(), self.parts.senses.newest_joints)
+            if self._diverged:
+                self._carry_out(self._arming.diverged("; ".join(self._diverged.values()), now_ns))
             self._carry_out(self._arming.update(self._judged_inputs(now_ns, self._chunks), now_ns))
         after = self._arming.state, bool(self._arming.warning)
         if after != before or self._report.published_chunks > self._report.reported_chunks:  # a status a chunk
@@ -278,7 +285,8 @@ class System1Node(DialNode):
         with self._lock:
             message = self._report.status(now_ns, self._arming, self._gate, self._instruction, parts.senses, self.value("strategy"))
             message.chunk_age = or_none_yet(self._chunks.age_s(now_ns) if self._chunks else None)
-            message.clock_offset, message.splice_lead = parts.robot_time.offset_s, parts.commander.plan.lead_s
+            message.clock_offset = parts.robot_time.offset_s
+            fill_execution(message, parts.commander.plan, self._diverged)
         return message
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:

@@ -28,7 +28,7 @@ def trace_file(tmp_path_factory):
 def world(nodes, probe, checkpoint, trace_file):
     contract = Contract.model_validate_json((checkpoint / "contract.json").read_text())
     # Faster than the default, so that a chunk is never owed for longer than the played world waits for one.
-    settings = {"clock_timeout": 10.0, "chunk_rate_hz": 6.7, "trace_file": trace_file}
+    settings = {"clock_timeout": 10.0, "max_divergence": 10.0, "chunk_rate_hz": 6.7, "trace_file": trace_file}
     nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, **settings)
     played = PlayedWorld(probe, contract.model_id, contract.foresight_shape, load_embodiment("gr1"))
     played.until(lambda: probe.system1 is not None, "System-1 up", START_S)

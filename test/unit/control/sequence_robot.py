@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 
 from dial_core.control.arming import Arming, Input, State
+from dial_core.control.execution import Execution
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
@@ -18,7 +19,7 @@ MS = 1_000_000
 PERIOD_NS = MS  # of the controllers
 LEAD_S, STEP_S, HORIZON = 0.05, 0.05, 16
 TRANSPORT_MS = 40  # less than the lead and a period
-FRAME_NS, CHUNK_NS, INFERENCE_NS, JOINTS_NS = 50 * MS, 150 * MS, 80 * MS, 10 * MS
+FRAME_NS, CHUNK_NS, INFERENCE_NS, JOINTS_NS, REPORTS_NS = 50 * MS, 150 * MS, 80 * MS, 10 * MS, 20 * MS
 JOINTS = ("a", "b", "c")
 CONTROLLERS = (Controller(name="arm", joints=("a", "b")), Controller(name="hand", joints=("c",)))
 GUARD = Guard(np.array([-1.0, -2.0, 0.0]), np.array([1.0, 0.5, 1.7]), np.array([2.0, 3.0, 6.0]), np.array([8.0, 15.0, 40.0]))
@@ -36,6 +37,7 @@ class Robot:
         self.worst = 0.0  # share of a limit
         self.outside = -np.inf
         self.rests_since = 0  # ticks
+        self.deaf_ticks = [0] * len(CONTROLLERS)  # a controller that gets no message
         # From rest the first point lies ahead on purpose.
         self.ahead_ns = round((SOFT_START_S + LEAD_S) * NANOSECONDS)
 
@@ -48,6 +50,7 @@ class Robot:
         positions = np.empty(len(JOINTS))
         for k, controller in enumerate(CONTROLLERS):
             self.played_ns[k] += PERIOD_NS
+            self.deaf_ticks[k] = max(self.deaf_ticks[k] - 1, 0)
             positions[self.columns(controller)] = self.controllers[k].sample(self.played_ns[k])
         self.history = [*self.history[-2:], positions]
         self._judge()
@@ -56,6 +59,8 @@ class Robot:
         first_ns = motion.origin_ns + round(motion.times_s[0] * NANOSECONDS)
         assert first_ns <= self.now_ns + self.ahead_ns, f"begins {(first_ns - self.now_ns) / MS:.0f} ms ahead of the robot's clock"
         for k, controller in enumerate(CONTROLLERS):
+            if self.deaf_ticks[k]:
+                continue
             index = self.columns(controller)
             request = TrajectoryRequest(
                 controller.joints,
@@ -67,6 +72,18 @@ class Robot:
             with contextlib.suppress(TrajectoryRejectedError):
                 self.controllers[k].accept(request, self.now_ns)
                 self.played_ns[k] = self.now_ns
+
+    def reports(self):
+        """Name, origin of what is played and reference of every controller, as controller_state gives them."""
+        for k, controller in enumerate(CONTROLLERS):
+            emulated = self.controllers[k]
+            origin_ns = None if emulated.origin_ns is None else self.now_ns - (self.played_ns[k] - emulated.origin_ns)
+            yield controller.name, origin_ns, emulated.command[0]
+
+    def restart_controller(self, k, ticks):
+        """It stands where it was commanded to be at once, which is its own step, and gets nothing for a while."""
+        self.controllers[k].hold(self.controllers[k].command[0])
+        self.deaf_ticks[k], self.history = ticks, []
 
     def step_clock(self, seconds):
         self.now_ns += round(seconds * NANOSECONDS)
@@ -102,12 +119,13 @@ class System1:
         self.own_ahead_ns, self.steady_ns = 0, 77 * NANOSECONDS
         self.clock = RobotClock(simulated)
         self.arming = Arming()
-        self.plan = MotionPlan(slice(0, len(JOINTS)), STEP_S, GUARD, LEAD_S, strategy)
+        execution = Execution({c.name: Robot.columns(c) for c in CONTROLLERS}, JOINTS, max_divergence_rad=0.3)
+        self.plan = MotionPlan(slice(0, len(JOINTS)), STEP_S, GUARD, LEAD_S, strategy, execution)
         self.supervisor = MotionSupervisor(self.arming, self.plan, self, simulated, self.reset_buffers)
         self.lost, self.epoch = set(), 0
         self.stamps = {"camera": None, "joint_states": None, "foresight": None}
         self.thinking, self.under_way = [], []  # (due at steady time, ...)
-        self.last_chunk_ns = 0
+        self.last_chunk_ns, self.reporting = 0, True
 
     @property
     def own_ns(self):
@@ -138,6 +156,9 @@ class System1:
             self.stamps["joint_states"] = self.robot.now_ns - 2 * MS
             self.clock.note_joint_state(self.robot.now_ns - 2 * MS, self.own_ns, self.steady_ns)
             self.supervisor.react(self.clock.take_steps(), self.own_ns)
+        if self.steady_ns % REPORTS_NS == 0 and self.reporting:
+            for name, origin_ns, position in self.robot.reports():
+                self.plan.execution.note_reference(name, self.robot.now_ns, origin_ns, position)
         if self.steady_ns % FRAME_NS == 0:
             self.see()
         for due in [item for item in self.thinking if item[0] <= self.steady_ns]:
@@ -155,6 +176,9 @@ class System1:
         inputs = {name: Input(age_s, 0.5) for name, age_s in ages.items()}
         inputs["clock"] = Input(None if abs(self.clock.offset_s) > 0.5 else 0.0, 3.0)
         self.supervisor.carry_out(self.arming.update(inputs, self.own_ns))
+        robot_ns = self.now_ns()
+        if robot_ns is not None and (diverged := self.plan.execution.diverged(self.plan.running, robot_ns)):
+            self.supervisor.carry_out(self.arming.diverged("; ".join(diverged.values()), self.own_ns))
         if self.arming.state is State.RUNNING and abs(stamp_ns - self.last_chunk_ns) >= CHUNK_NS and "camera" not in self.lost:
             self.last_chunk_ns = stamp_ns
             self.plan.committed(stamp_ns)

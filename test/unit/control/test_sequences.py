@@ -6,7 +6,7 @@ begins ahead of the robot's clock, and nothing but a new request arms. `DIAL_SEQ
 
 import os
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -152,6 +152,24 @@ class Sequences(RuleBasedStateMachine):
         self.system1.lost.discard(name)
         self.run(30)
 
+    @rule(k=st.integers(0, 1), deaf_ms=st.integers(20, 1500))
+    def lose_trajectories(self, k, deaf_ms):
+        """A controller gets no trajectory for a while: partitioned, or it rejects them."""
+        self.system1.robot.deaf_ticks[k] = deaf_ms
+        self._controller_fails(deaf_ms)
+
+    @rule(k=st.integers(0, 1), deaf_ms=st.integers(250, 1500))
+    def restart_controller(self, k, deaf_ms):
+        """Switching takes longer than a report: what is on its way when the controller stops cannot be called back."""
+        self.system1.robot.restart_controller(k, deaf_ms)
+        self._controller_fails(deaf_ms)
+
+    def _controller_fails(self, deaf_ms):
+        self.certain = False
+        self.run(deaf_ms + 200)
+        if self.system1.arming.state is State.DISARMED and "does not execute" in self.system1.arming.reason:
+            self.valid = None
+
     def _settle(self):
         """A trajectory that is under way while the robot's own clock steps is dated in the old time: nothing on this side can help that."""
         while self.system1.under_way:
@@ -167,5 +185,10 @@ class Sequences(RuleBasedStateMachine):
 SEQUENCES = int(os.environ.get("DIAL_SEQUENCES", "25"))
 TestSequences = Sequences.TestCase
 TestSequences.settings = settings(
-    max_examples=SEQUENCES, stateful_step_count=20, deadline=None, derandomize=SEQUENCES == 25, suppress_health_check=list(HealthCheck)
+    max_examples=SEQUENCES,
+    stateful_step_count=20,
+    deadline=None,
+    derandomize=SEQUENCES == 25,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.explicit, Phase.generate],  # shrinking would take minutes; the steps that fail are printed anyway
 )

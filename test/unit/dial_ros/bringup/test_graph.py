@@ -55,6 +55,8 @@ def test_controllers_may_have_names_of_their_own():
     nodes = {node.name: node for node in graph("humanoid", controllers="left_arm_controller=left_jtc, waist_controller=/torso/jtc")}
     assert nodes["system1"].remappings == {
         "left_arm_controller/joint_trajectory": "left_jtc/joint_trajectory",
+        "left_arm_controller/controller_state": "left_jtc/controller_state",
+        "waist_controller/controller_state": "/torso/jtc/controller_state",
         "waist_controller/joint_trajectory": "/torso/jtc/joint_trajectory",
     }
 
@@ -62,7 +64,9 @@ def test_controllers_may_have_names_of_their_own():
 def test_a_dry_run_also_sends_controllers_with_absolute_names_aside():
     nodes = {node.name: node for node in graph("humanoid", controllers="waist_controller=/torso/jtc", dry_run=True)}
     assert nodes["system1"].remappings["waist_controller/joint_trajectory"] == "dry_run/torso/jtc/joint_trajectory"
-    assert all(topic.startswith("dry_run/") for topic in nodes["system1"].remappings.values())
+    commanded = [topic for ours, topic in nodes["system1"].remappings.items() if ours.endswith("/joint_trajectory")]
+    assert all(topic.startswith("dry_run/") for topic in commanded)
+    assert nodes["system1"].remappings["waist_controller/controller_state"] == "/torso/jtc/controller_state"
 
 
 def test_cameras_may_have_topics_of_their_own():

@@ -1,0 +1,183 @@
+"""What the controllers really execute: which of the sent motions each of them plays, how late it came, and who plays none of them.
+
+A controller that misses a message (lost, rejected, inactive, restarted) plays something else than was sent last, and the next
+motion that it accepts would be a step. ros2_control's controllers report what they execute (`controller_state`: reference); where
+one does, the next motion is spliced into that. Where none does, the measured joints are compared with what was commanded.
+"""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from dial_core.control.motion import NANOSECONDS, JointMotion, merged
+
+REMEMBERED_MOTIONS = 8
+REMEMBERED_LATENCIES = 10
+SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts
+AGREES_RAD, AGREES_S = 0.005, 0.02  # a reference may differ by this, and be so early or late
+GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
+DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
+PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
+REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
+LAG_S = 0.3  # measured joints follow what is commanded within this time
+
+
+@dataclass(frozen=True)
+class _SentMotion:
+    motion: JointMotion
+    sent_ns: int
+    takes_over_ns: int
+
+
+@dataclass
+class _Controller:
+    """What is known of one controller: its columns, and its newest report."""
+
+    columns: np.ndarray
+    reported_ns: int | None = None
+    position: np.ndarray = field(default_factory=lambda: np.empty(0))
+    plays: _SentMotion | None = None  # None: nothing of what was sent
+    wrong_since_ns: int | None = None
+
+
+class Execution:
+    """Compares what was sent with what controllers report and joints show. All times are the robot's."""
+
+    def __init__(self, controllers: Mapping[str, Sequence[int]], joint_names: Sequence[str], max_divergence_rad: float) -> None:
+        """`controllers`: name -> columns in a motion; `max_divergence_rad`: of measured joints, where a controller does not report."""
+        self._controllers = {name: _Controller(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
+        self._joint_names, self._max_divergence_rad = tuple(joint_names), max_divergence_rad
+        self._sent: deque[_SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
+        self._latencies_s: deque[float] = deque(maxlen=REMEMBERED_LATENCIES)
+        self.lost = 0  # motions that a controller did not execute although it reports
+
+    @property
+    def latency_s(self) -> float | None:
+        """Longest of the last times from publishing to execution [s]; None while no controller reports."""
+        return max(self._latencies_s, default=None)
+
+    def forget_latencies(self) -> None:
+        """Drops the latencies: the machine was too slow, and the robot has come to rest."""
+        self._latencies_s.clear()
+
+    def sent(self, motion: JointMotion, sent_ns: int, takes_over_ns: int) -> None:
+        """A motion was published. Controllers that executed another one until now have lost the one before."""
+        self.lost += sum(controller.wrong_since_ns is not None for controller in self._controllers.values())
+        self._sent.append(_SentMotion(motion, sent_ns, takes_over_ns))
+
+    def forget(self) -> None:
+        """Drops what was sent (the robot's time began again)."""
+        self._sent.clear()
+        for controller in self._controllers.values():
+            controller.reported_ns = controller.plays = controller.wrong_since_ns = None
+
+    def shift(self, step_ns: int) -> None:
+        """The robot's clock was set by `step_ns`: controllers play on, at other dates."""
+
+        def moved(sent: _SentMotion) -> _SentMotion:
+            motion = replace(sent.motion, origin_ns=sent.motion.origin_ns + step_ns)
+            return _SentMotion(motion, sent.sent_ns + step_ns, sent.takes_over_ns + step_ns)
+
+        renewed = {id(sent): moved(sent) for sent in self._sent}
+        self._sent = deque(renewed.values(), maxlen=REMEMBERED_MOTIONS)
+        for controller in self._controllers.values():
+            controller.plays = renewed.get(id(controller.plays))
+            if controller.reported_ns is not None:
+                controller.reported_ns += step_ns
+            if controller.wrong_since_ns is not None:
+                controller.wrong_since_ns += step_ns
+
+    def note_reference(self, name: str, time_ns: int, origin_ns: int | None, position: np.ndarray) -> None:
+        """A controller reports what it executes.
+
+        Args:
+            time_ns: of the report.
+            origin_ns: of the trajectory that it plays; None if it plays none.
+            position: reference of its joints then (J',) [rad].
+        """
+        controller, newest = self._controllers[name], self._sent[-1] if self._sent else None
+        before, controller.plays = controller.plays, self._matching(controller, time_ns, origin_ns, position)
+        controller.reported_ns, controller.position = time_ns, position
+        if newest is None:
+            return
+        begun = controller.plays
+        if begun is not None and begun is not before and begun.sent_ns <= time_ns and (before is None or begun.sent_ns > before.sent_ns):
+            self._latencies_s.append((time_ns - begun.sent_ns) / NANOSECONDS)
+        if controller.plays is newest:
+            controller.wrong_since_ns = None
+        elif time_ns > newest.takes_over_ns + GRACE_S * NANOSECONDS and controller.wrong_since_ns is None:
+            controller.wrong_since_ns = newest.takes_over_ns
+
+    def _matching(self, controller: _Controller, time_ns: int, origin_ns: int | None, position: np.ndarray) -> _SentMotion | None:
+        """The newest sent motion that has this origin and is there at this time."""
+        if origin_ns is None:
+            return None
+        early_ns = round(AGREES_S * NANOSECONDS)
+        for sent in reversed(self._sent):
+            if abs(sent.motion.origin_ns - origin_ns) > SAME_ORIGIN_S * NANOSECONDS:
+                continue
+            starts = time_ns < sent.motion.origin_ns + round(sent.motion.times_s[0] * NANOSECONDS)
+            around = np.array([sent.motion.sample(time_ns + k * early_ns)[0][controller.columns] for k in (-1, 0, 1)])
+            if starts or ((position >= around.min(0) - AGREES_RAD) & (position <= around.max(0) + AGREES_RAD)).all():
+                return sent
+        return None
+
+    def executed(self, running: JointMotion, now_ns: int) -> JointMotion:
+        """`running` with the joints of every controller that is known to execute something else doing that.
+
+        Known: it said so after the newest motion should have taken over. Before that the newest, which was spliced into what the
+        controller executed then, may still be on its way.
+        """
+        for controller in self._controllers.values():
+            if not self._sent or controller.plays is self._sent[-1] or not self._reports(controller, now_ns):
+                continue
+            if (controller.reported_ns or 0) <= self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS:
+                continue
+            if controller.plays is not None:
+                running = merged(running, controller.plays.motion, controller.columns)
+            else:
+                chosen, position = np.zeros(len(self._joint_names), dtype=bool), np.zeros(len(self._joint_names))
+                chosen[controller.columns], position[controller.columns] = True, controller.position
+                running = running.relocated(chosen, position)
+        return running
+
+    def in_doubt(self, now_ns: int) -> bool:
+        """Whether a controller that missed motions may have the newest by now: until it reports, nothing can be spliced into that."""
+        if not self._sent or now_ns > self._sent[-1].takes_over_ns + DOUBT_S * NANOSECONDS:
+            return False
+        resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
+        missed = [c for c in self._controllers.values() if c.wrong_since_ns is not None and c.plays is not self._sent[-1]]
+        return any((c.reported_ns or 0) <= resolved_ns and self._reports(c, now_ns) for c in missed)
+
+    def note_measured(self, running: JointMotion | None, time_ns: int, positions: np.ndarray) -> None:
+        """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
+        if running is None or time_ns < running.origin_ns:
+            return
+        around = np.array([running.sample(time_ns - round(lag_s * NANOSECONDS))[0] for lag_s in np.linspace(0, LAG_S, 4)])
+        off = np.maximum(around.min(0) - positions, positions - around.max(0))
+        for controller in self._controllers.values():
+            if self._reports(controller, time_ns):
+                continue
+            if (off[controller.columns] <= self._max_divergence_rad).all():
+                controller.wrong_since_ns = None
+            elif controller.wrong_since_ns is None:
+                controller.wrong_since_ns = time_ns
+            controller.position = positions[controller.columns]
+
+    def diverged(self, running: JointMotion | None, now_ns: int) -> dict[str, str]:
+        """Controllers that have executed nothing of what was sent for PATIENCE_S, with the joint that is furthest off."""
+        found: dict[str, str] = {}
+        for name, controller in self._controllers.items():
+            if running is None or controller.wrong_since_ns is None or now_ns - controller.wrong_since_ns < PATIENCE_S * NANOSECONDS:
+                continue
+            off = np.abs(running.sample(now_ns)[0][controller.columns] - controller.position)
+            worst = int(off.argmax())
+            found[name] = (
+                f"{name} does not execute what it is sent: {self._joint_names[controller.columns[worst]]} is {off[worst]:.2f} rad off"
+            )
+        return found
+
+    def _reports(self, controller: _Controller, now_ns: int) -> bool:
+        return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS

@@ -1,0 +1,89 @@
+"""What the controllers report to execute, from topics: ros2_control's `controller_state`, or `reference` of the simulated robot.
+
+`<controller>/controller_state` (control_msgs/JointTrajectoryControllerState) is subscribed where control_msgs is installed, which it
+is beside any ros2_control. `<controller>/reference` carries the same as a trajectory_msgs/JointTrajectory of one point.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from rclpy.subscription import Subscription
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dial_core.control.execution import Execution
+from dial_core.control.motion import to_ns
+from dial_core.robot.embodiment import Controller, Embodiment
+from dial_ros.node import qos
+from dial_ros.node.lifecycle import DialNode
+from dial_ros.system1.commander import Commander
+
+
+def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> Execution:
+    """The Execution of all controllers of an embodiment."""
+    columns = {c.name: embodiment.indices(c.joints).tolist() for c in embodiment.controllers}
+    return Execution(columns, embodiment.joint_names, max_divergence_rad)
+
+
+def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, np.ndarray] | None) -> dict[str, str]:
+    """Controllers that do not execute what they are sent, with what is wrong; those whose topic has no subscriber are left out.
+
+    In a dry run nobody subscribes on purpose, and the diagnostics name these topics.
+    """
+    plan = commander.plan
+    if robot_ns is None or plan.execution is None:
+        return {}
+    if measured is not None:
+        plan.execution.note_measured(plan.running, *measured)
+    unsubscribed = commander.unsubscribed_controllers
+    return {name: why for name, why in plan.execution.diverged(plan.running, robot_ns).items() if name not in unsubscribed}
+
+
+class ExecutionFeedback:
+    """Subscriptions of every controller's reports. `lock` guards the execution that they are noted in."""
+
+    def __init__(self, node: DialNode, controllers: Sequence[Controller], execution: Execution, lock: RLock) -> None:
+        self._node, self._execution, self._lock = node, execution, lock
+        self._subscriptions: list[Subscription] = []
+        for controller in controllers:
+            self._subscribe(JointTrajectory, f"{controller.name}/reference", partial(self._on_reference, controller))
+            if state := _controller_state():
+                self._subscribe(state, f"{controller.name}/controller_state", partial(self._on_state, controller))
+
+    def close(self) -> None:
+        """Ends the subscriptions."""
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+        self._subscriptions.append(self._node.create_subscription(kind, topic, callback, qos.SENSOR))
+
+    def _on_reference(self, controller: Controller, message: JointTrajectory) -> None:
+        if message.points:
+            self._note(controller, message, message.points[0])
+
+    def _on_state(self, controller: Controller, message: Any) -> None:
+        self._note(controller, message, message.reference)
+
+    def _note(self, controller: Controller, message: Any, point: JointTrajectoryPoint) -> None:
+        """Notes a report whose point has the time since the beginning of the trajectory that is played."""
+        place = {name: k for k, name in enumerate(message.joint_names)}
+        if not set(controller.joints) <= set(place) or len(point.positions) != len(message.joint_names):
+            self._node.complain("controller state", f"{controller.name} reports joints {', '.join(message.joint_names)}, not its own")
+            return
+        positions, stamp_ns = np.array(point.positions), to_ns(message.header.stamp)
+        played_ns = to_ns(point.time_from_start)
+        with self._lock:
+            own = positions[[place[name] for name in controller.joints]]
+            self._execution.note_reference(controller.name, stamp_ns, stamp_ns - played_ns if played_ns else None, own)
+
+
+def _controller_state() -> type | None:
+    """control_msgs' message, where it is installed."""
+    try:
+        return import_module("control_msgs.msg").JointTrajectoryControllerState
+    except ImportError:
+        return None

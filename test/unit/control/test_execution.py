@@ -1,0 +1,175 @@
+"""The motion follows what controllers execute: lost trajectories, late ones, controllers that stand, and robots that do not report."""
+
+import numpy as np
+import pytest
+
+from dial_core.control.execution import Execution
+from dial_core.control.motion import JointMotion, merged
+from dial_core.control.motion_plan import LEAD_MARGIN_S, LONGEST_LEAD_S, SPLICE_LEAD_S, MotionPlan, SpliceMissedError
+from dial_core.robot.embodiment import load_embodiment
+
+from .test_arrival import GR1, GUARD, MS, World, restless
+
+S = 1_000_000_000
+NAMES = ("a", "b", "c")
+
+
+def moving(origin_s, slope=0.1):
+    """A motion of three joints from 0 at its origin, at a constant speed for a second, at rest after two."""
+    times_s = np.array([0.001, 1.0, 2.0])
+    positions = slope * times_s[:, None] * np.ones(3)
+    velocities = slope * np.array([1.0, 1.0, 0.0])[:, None] * np.ones(3)
+    return JointMotion(round(origin_s * S), times_s, positions, velocities)
+
+
+@pytest.fixture
+def execution():
+    return Execution({"arm": [0, 1], "hand": [2]}, NAMES, max_divergence_rad=0.3)
+
+
+def send(execution, motion, sent_s):
+    execution.sent(motion, round(sent_s * S), round((sent_s + 0.05) * S))
+
+
+def report(execution, name, time_s, motion):
+    columns = {"arm": [0, 1], "hand": [2]}[name]
+    position = motion.sample(round(time_s * S))[0][columns] if motion else np.full(len(columns), 0.7)
+    execution.note_reference(name, round(time_s * S), motion.origin_ns if motion else None, position)
+
+
+def test_a_controller_that_lost_the_newest_motion_is_continued_where_it_plays_the_one_before(execution):
+    old, new = moving(1.0), moving(1.2, slope=0.3)
+    send(execution, old, 1.1)
+    send(execution, new, 1.3)
+    report(execution, "arm", 1.4, old)
+    report(execution, "hand", 1.4, new)
+    executed = execution.executed(new, round(1.42 * S))
+    for time_s in (1.41, 1.7, 2.3, 2.95):
+        position = executed.sample(round(time_s * S))[0]
+        np.testing.assert_allclose(position[:2], old.sample(round(time_s * S))[0][:2], atol=1e-9)
+        np.testing.assert_allclose(position[2], new.sample(round(time_s * S))[0][2], atol=1e-9)
+    send(execution, moving(1.4), 1.5)
+    assert execution.lost == 1
+
+
+def test_a_motion_that_may_still_be_on_its_way_is_not_lost(execution):
+    old, new = moving(1.0), moving(1.2, slope=0.3)
+    send(execution, old, 1.1)
+    report(execution, "arm", 1.2, old)
+    send(execution, new, 1.3)
+    report(execution, "arm", 1.33, old)
+    assert execution.executed(new, round(1.34 * S)) is new
+
+
+def test_a_controller_that_plays_nothing_of_ours_is_continued_where_it_stands_and_has_diverged_after_a_second(execution):
+    new = moving(1.0)
+    send(execution, new, 1.1)
+    report(execution, "hand", 1.2, new)
+    report(execution, "arm", 1.2, None)
+    position, velocity = execution.executed(new, round(1.25 * S)).sample(round(1.5 * S))
+    np.testing.assert_allclose(position, [0.7, 0.7, 0.05], atol=1e-6)
+    np.testing.assert_allclose(velocity, [0.0, 0.0, 0.1], atol=1e-6)
+    assert execution.diverged(new, round(1.5 * S)) == {}
+    report(execution, "arm", 2.2, None)
+    assert execution.diverged(new, round(2.2 * S)) == {"arm": "arm does not execute what it is sent: a is 0.58 rad off"}
+    report(execution, "arm", 2.3, new)
+    assert execution.diverged(new, round(2.3 * S)) == {}
+
+
+def test_a_reference_that_is_elsewhere_than_the_motion_it_names_counts_as_another(execution):
+    new = moving(1.0)
+    send(execution, new, 1.1)
+    execution.note_reference("arm", round(1.3 * S), new.origin_ns, np.array([0.03, 0.2]))
+    assert execution.executed(new, round(1.31 * S)).sample(round(1.31 * S))[0][1] == pytest.approx(0.2)
+
+
+def test_without_reports_measured_joints_that_do_not_follow_have_diverged_and_a_lag_has_not(execution):
+    motion = moving(1.0, slope=1.0)
+    for time_s in np.arange(1.1, 2.9, 0.1):
+        lagging = motion.sample(round((time_s - 0.2) * S))[0]
+        lagging[2] = 0.0
+        execution.note_measured(motion, round(time_s * S), lagging)
+    (text,) = execution.diverged(motion, round(2.8 * S)).values()
+    assert text.startswith("hand does not execute what it is sent: c is 1.")
+
+
+def test_merged_motions_keep_the_shape_of_both():
+    one, other = moving(1.0), moving(1.333, slope=-0.4)
+    both = merged(one, other, np.array([1]))
+    for time_s in (1.5, 1.9, 2.4, 3.2):
+        position = both.sample(round(time_s * S))[0]
+        assert position[0] == pytest.approx(one.sample(round(time_s * S))[0][0], abs=1e-9)
+        assert position[1] == pytest.approx(other.sample(round(time_s * S))[0][1], abs=1e-9)
+
+
+class ReportingWorld(World):
+    """The arm reports after every update which trajectory it plays."""
+
+    execution = None
+    reported_ns = None
+
+    def go_on(self, until_ns):
+        while self.time_ns + 10 * MS <= until_ns:
+            super().go_on(self.time_ns + 10 * MS)
+            if self.execution is not None:
+                self.execution.note_reference("arm", self.time_ns, self.arm.origin_ns, self.arm.command[0])
+
+
+def follow_chunks(world, plan, count):
+    """Chunk after chunk every 150 ms; how many were not sent."""
+    rng, dropped = np.random.default_rng(0), 0
+    for _ in range(count):
+        stamp_ns = world.time_ns
+        world.go_on(stamp_ns + 80 * MS)
+        try:
+            plan.follow(restless(rng, stamp_ns / S), stamp_ns, world.arm.command[0], world)
+        except SpliceMissedError:
+            dropped += 1
+        world.go_on(stamp_ns + 150 * MS)
+    return dropped
+
+
+def reporting(transport_ms):
+    world = ReportingWorld(transport_ms)
+    execution = Execution({"arm": range(29)}, load_embodiment("gr1").joint_names, 0.3)
+    world.execution = execution
+    return world, MotionPlan(GR1.joint_slice, 0.05, GUARD, SPLICE_LEAD_S, "replace", execution)
+
+
+def test_the_lead_grows_with_the_measured_latency_until_limits_are_kept():
+    world, plan = reporting(transport_ms=120)
+    follow_chunks(world, plan, 3)
+    assert plan.lead_s == pytest.approx(0.13 + LEAD_MARGIN_S, abs=0.011)
+    world.go_on(world.time_ns + 3 * S)
+    world.stamps_ns, world.set_points = [], []
+    assert follow_chunks(world, plan, 20) < 3
+    assert world.use().kept, world.use()
+    assert world.use().acceleration > 0.9
+
+
+def test_where_the_machine_cannot_keep_up_nothing_is_spliced_until_the_robot_rests():
+    world, plan = reporting(transport_ms=600)
+    follow_chunks(world, plan, 6)
+    assert plan.execution.latency_s > LONGEST_LEAD_S
+    with pytest.raises(SpliceMissedError, match="coming to rest"):
+        plan.follow(restless(np.random.default_rng(1), 1.0), world.time_ns - 50 * MS, GR1.home_position, world)
+    world.go_on(plan.running.end_ns + 20 * MS)
+    published = world.published
+    world.transport_ms = 10
+    follow_chunks(world, plan, 3)
+    assert world.published > published, "at rest it begins again"
+
+
+def test_trajectories_that_are_lost_for_a_while_leave_no_step():
+    world, plan = reporting(transport_ms=20)
+    follow_chunks(world, plan, 4)
+    for _ in range(3):
+        deliver, world.sent = world.sent, []
+        world.arm_accepts, lost = world.arm.accept, []
+        world.arm.accept = lambda request, now_ns, lost=lost: lost.append(request)
+        follow_chunks(world, plan, 2)
+        world.arm.accept = world.arm_accepts
+        assert lost or deliver
+        follow_chunks(world, plan, 3)
+    assert plan.execution.lost >= 3
+    assert world.use().kept, world.use()
