@@ -1,4 +1,4 @@
-"""The simulated world's control step on one core, taken apart: physics, picture, observation."""
+"""The simulated world's control step on one core, taken apart: physics, image, observation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dial_core.sim.expert.expert import PERIOD_S, Expert
 from dial_core.sim.world import World
 
 BUDGET_MS = 33.0  # a control step must not take longer: 1.5 times real time
-PARTS = ("physics", "picture", "observation")
+PARTS = ("physics", "image", "observation")
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class StepTimes:
     task: str
     steps: int
     physics_ms: float
-    picture_ms: float
+    image_ms: float
     observation_ms: float
     step_ms: float
     step_p99_ms: float
@@ -42,7 +42,7 @@ class StepTimes:
 
 
 def bench_world(tasks: tuple[str, ...], steps: int, image_px: int) -> list[StepTimes]:
-    """Times `steps` control steps of the expert's motion in each task, with one square picture of `image_px` a step."""
+    """Times `steps` control steps of the expert's motion in each task, with one square image of `image_px` a step."""
     return [_bench(task, steps, image_px) for task in tasks]
 
 
@@ -60,13 +60,13 @@ def _bench(task: str, steps: int, image_px: int) -> StepTimes:
     seed = 0
     while len(times["physics"]) < steps:
         timed("reset", lambda: world.reset(seed))  # noqa: B023  # called at once
-        world.render()  # the renderer is made with the first picture
+        world.render()  # the renderer is made with the first image
         expert = Expert(world, seed)
         while not expert.done and len(times["physics"]) < steps:
             action = timed("expert", expert.action)
             targets = np.asarray(action, np.float64)[world.embodiment.joint_slice]
             timed("physics", lambda: world.advance(targets, PERIOD_S))  # noqa: B023
-            timed("picture", world.render)
+            timed("image", world.render)
             timed("observation", lambda: (kinematics.state(world.joint_positions()), world.success()))
         seed += 1
     world.close()
@@ -76,7 +76,7 @@ def _bench(task: str, steps: int, image_px: int) -> StepTimes:
         task=task,
         steps=steps,
         physics_ms=middle["physics"],
-        picture_ms=middle["picture"],
+        image_ms=middle["image"],
         observation_ms=middle["observation"],
         step_ms=float(np.median(whole)),
         step_p99_ms=float(np.quantile(whole, 0.99)),
@@ -87,10 +87,10 @@ def _bench(task: str, steps: int, image_px: int) -> StepTimes:
 
 def table_of(rows: list[StepTimes], image_px: int) -> Table:
     """The times as a table for people."""
-    table = Table("task", "physics", "picture", "observation", "step", "p99", "times real time", "reset", "expert")
-    table.title = f"one control step of {1e3 * PERIOD_S:.0f} ms with a {image_px}x{image_px} picture, median ms; budget {BUDGET_MS:.0f} ms"
+    table = Table("task", "physics", "image", "observation", "step", "p99", "times real time", "reset", "expert")
+    table.title = f"one control step of {1e3 * PERIOD_S:.0f} ms with a {image_px}x{image_px} image, median ms; budget {BUDGET_MS:.0f} ms"
     for row in rows:
-        cells = (row.physics_ms, row.picture_ms, row.observation_ms, row.step_ms, row.step_p99_ms)
+        cells = (row.physics_ms, row.image_ms, row.observation_ms, row.step_ms, row.step_p99_ms)
         table.add_row(row.task, *(f"{cell:.2f}" for cell in cells), f"{row.times_real:.1f}", f"{row.reset_ms:.0f}", f"{row.expert_ms:.2f}")
     return table
 

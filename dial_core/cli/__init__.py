@@ -47,7 +47,7 @@ On the robot: `dial smoothness`: how smooth the motion is and what it costs; `di
 From the robot: `dial record`, `dial convert bag`; back to it: `dial replay`; a killed recording: `dial repair`.
 
 Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect`, `convert`, `train`, `eval`, `expert` and
-`probe` go on where they were if you call them again; the others start anew.
+`probe` resume where they stopped if you call them again; the others start over.
 """,
 )
 # Commands that resume where they were interrupted.
@@ -100,6 +100,6 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         resumes = any(command in RESUMING for command in sys.argv[1:2])
-        news = "the same command goes on from here" if resumes else "the same command starts anew"
-        console.print(f"[bold]interrupted[/]; {news}")
+        next_step = "the same command resumes from here" if resumes else "the same command starts over"
+        console.print(f"[bold]interrupted[/]; {next_step}")
         sys.exit(130)

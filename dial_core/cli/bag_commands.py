@@ -39,8 +39,8 @@ def convert_bag(
 
     Frames, joints and actions are brought to the control rate by the code with which the live System-1 forms its
     observation; idle ends are cut. `DST/report/report.md` shows rates, gaps, joint ranges and frames, and warns of what
-    would hurt training. A bag that cannot be converted is named with the reason; the others go on. Interrupted, the same
-    command goes on where it was.
+    would hurt training. A bag that cannot be converted is named with the reason; the others continue. Interrupted, the same
+    command resumes where it stopped.
     """
     from dial_core.errors import DialError
     from dial_core.importers.bag.conversion import BagConversion, convert_bags
@@ -128,7 +128,7 @@ def replay_chunks(
     result = open_loop(checkpoint, bag, period_steps, flow_steps)
     embodiment = load_embodiment(load_checkpoint(checkpoint).contract.embodiment)
     console.print(Markdown(write_open_loop(out, result, embodiment)))
-    console.print(f"{result.chunks} chunks; pictures in {out}", highlight=False)
+    console.print(f"{result.chunks} chunks; images in {out}", highlight=False)
 
 
 def record(

@@ -117,9 +117,9 @@ def world(
         "WineToCabinetClose",
     ],
     steps: Annotated[int, typer.Option(min=20, help="Control steps timed of each task.")] = 300,
-    image_px: Annotated[int, typer.Option(min=16, help="Side of the picture [px].")] = 128,
+    image_px: Annotated[int, typer.Option(min=16, help="Side of the image [px].")] = 128,
 ) -> None:
-    """Time the simulated world's control step in its parts: 50 ms of physics, one picture, the observation.
+    """Time the simulated world's control step in its parts: 50 ms of physics, one image, the observation.
 
     The budget is 33 ms on one CPU core. A reset compiles the scene's model where a task has more types of things than one
     model should hold. The last line is the whole report as JSON.

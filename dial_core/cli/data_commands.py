@@ -44,7 +44,7 @@ def convert_lerobot(
 
     RoboCasa's GR1 teleoperation sets: `--mapping robocasa_gr1`. Joints are found by the parts of modality.json or by their
     names; wrist poses are computed by forward kinematics. Episodes that cannot be used are named, the others converted;
-    interrupted, the same command goes on where it was.
+    interrupted, the same command resumes where it stopped.
     """
     from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion
     from dial_core.importers.lerobot.lerobot_conversion import convert_lerobot as run
@@ -166,7 +166,7 @@ def stats(
     against: Annotated[
         Path | None, typer.Option(parser=checkpoint_folder, metavar="CHECKPOINT", help="How far does the data lie from its statistics?")
     ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Compute meta/stats.json anew.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Compute meta/stats.json again.")] = False,
 ) -> None:
     """Show mean, spread and range of every dimension; against a checkpoint: what drifted, before you fine-tune with its statistics."""
     from dial_core.datasets.lerobot import LeRobotDataset

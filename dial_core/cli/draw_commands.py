@@ -1,4 +1,4 @@
-"""`dial draw`: the model as a picture."""
+"""`dial draw`: the model as a image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dial_core.cli.options import console
 
 def draw(
     model: Annotated[str, typer.Argument(help="Preset in config/models/.")] = "paper",
-    out: Annotated[Path, typer.Option(help="Picture to write (.png, .svg, .pdf).")] = Path("out/model.png"),
+    out: Annotated[Path, typer.Option(help="Image to write (.png, .svg, .pdf).")] = Path("out/model.png"),
 ) -> None:
     """Draw a preset: its parts with their sizes, what is frozen, and what its bridge lets across. Needs no weights.
 

@@ -53,7 +53,7 @@ def evaluate(
     Runs the loop of the System-1 node (foresight gate, splice, limits, emulated controllers) in lockstep with the simulated
     clock, without ROS. Success is judged at every control step; a crashed episode is a
     failure; an audit looks for the mistakes known in the field before anything is reported. Interrupted, the same command
-    goes on where it was. `OUT/` then holds result.json, result.md, success.png and videos/. Timing that is not given is that of
+    resumes where it stopped. `OUT/` then holds result.json, result.md, success.png and videos/. Timing that is not given is that of
     the ROS loop (chunks every 3 control steps and 0.07 s late, foresights every 5 and 1 step late), or what the suite's authors fixed.
     """
     timing = {

@@ -1,4 +1,4 @@
-"""`dial viz`, `dial foresight`: what System-2 expects to see, as pictures and in numbers."""
+"""`dial viz`, `dial foresight`: what System-2 expects to see, as images and in numbers."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def collect(
     disturbed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of scenes in which the robot is pushed off the expert's path.")
     ] = 0.5,
-    image_size: Annotated[int, typer.Option(min=32, help="Height and width of the pictures [px].")] = 96,
+    image_size: Annotated[int, typer.Option(min=32, help="Height and width of the images [px].")] = 96,
     shard: Annotated[str, typer.Option(help="K/N: only every N-th scene, from the K-th on; `dial data merge` joins all N.")] = "1/1",
     spare: Annotated[int | None, typer.Option(min=0, help="Episodes a shard collects beyond its share; else 5 %.")] = None,
     workers: Workers = 2,
@@ -55,7 +55,7 @@ def collect(
     """Collect the scripted expert's demonstrations as a LeRobot v3 dataset.
 
     Failed attempts are left out and counted, by reason, in `meta/collection.json`; `previews/` shows what was collected.
-    Killed at any moment it loses the episodes in flight, and the same command goes on. On several machines give each one
+    Killed at any moment it loses the episodes in flight, and the same command resumes. On several machines give each one
     a shard: `dial collect --suite in_distribution --shard 3/8 --out shards/3`, then `dial data merge shards/* dataset`.
     """
     from dial_core.demonstrations.collect import Plan

@@ -61,9 +61,9 @@ def smoothness(
 
 def trace(
     file: Annotated[Path, typer.Argument(help="A trace of System-1 (its parameter trace_file), .csv or .jsonl.")],
-    out: Annotated[Path | None, typer.Option(help="The picture, .png; default: beside the trace.")] = None,
-    start_s: Annotated[float, typer.Option(min=0.0, help="Begin of the picture, after the first row [s].")] = 0.0,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the picture [s].")] = 4.0,
+    out: Annotated[Path | None, typer.Option(help="The file, .png; default: beside the trace.")] = None,
+    start_s: Annotated[float, typer.Option(min=0.0, help="Begin of the file, after the first row [s].")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the image [s].")] = 4.0,
 ) -> None:
     """Draw the timeline of a run: frame to foresight, frame to chunk by stage, what the robot follows, states and refusals.
 
@@ -73,12 +73,12 @@ def trace(
     from dial_core.control.tracing import read_trace, stage_table
 
     rows = read_trace(file)
-    picture = out or file.with_suffix(".png")
-    draw_timeline(rows, picture, start_s, seconds)
+    file = out or file.with_suffix(".png")
+    draw_timeline(rows, file, start_s, seconds)
     table = Table(title=f"exposure to command, {sum(row.kind == 'chunk' and row.sent_ns > 0 for row in rows)} chunks")
     for column in ("stage", "median [ms]", "p95 [ms]", "longest [ms]"):
         table.add_column(column, justify="left" if column == "stage" else "right")
     for stage, times in stage_table(rows).items():
         table.add_row(stage, *(f"{1000 * times[key]:.1f}" for key in ("median", "p95", "longest")))
     console.print(table)
-    console.print(str(picture), highlight=False, soft_wrap=True)
+    console.print(str(file), highlight=False, soft_wrap=True)

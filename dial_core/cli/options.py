@@ -13,7 +13,7 @@ from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.jobs.workers import use_ray
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-console = Console(stderr=True)  # progress, news, errors
+console = Console(stderr=True)  # progress, notes, errors
 results = Console()  # what a command was called for
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]

@@ -25,7 +25,7 @@ def reproduce(
     jobs: Annotated[int, typer.Option(min=1, help="Steps at a time. On a GPU: as many small trainings as fit.")] = 1,
     device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of everything that is made. Without: out/reproduction/PLAN.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Page to write, pictures beside it. Without: paper.md in the folder.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Page to write, images beside it. Without: paper.md in the folder.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print every step, its state, and the hours to go.")] = False,
 ) -> None:
     """Reproduce the paper's comparisons at small size: pretrain, demonstrations, tokens, trainings, evaluations, page.

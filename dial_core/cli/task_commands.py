@@ -13,11 +13,11 @@ from dial_core.cli.options import console, results
 
 def tasks(
     suite: Annotated[str, typer.Option(help="Suite, by its file in config/suites/.")] = "in_distribution",
-    sheet: Annotated[Path | None, typer.Option(help="Also draw the first picture of every task to this PNG.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="Also draw the first image of every task to this PNG.")] = None,
     objects: Annotated[Path | None, typer.Option(help="Also draw every type of object that the suite asks for to this PNG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="First scene shown; each task shows its own.")] = 100_000,
-    cell_px: Annotated[int, typer.Option(min=64, help="Side of a picture on a sheet [px].")] = 256,
-    columns: Annotated[int, typer.Option(min=1, help="Pictures side by side.")] = 6,
+    cell_px: Annotated[int, typer.Option(min=64, help="Side of a image on a sheet [px].")] = 256,
+    columns: Annotated[int, typer.Option(min=1, help="Images side by side.")] = 6,
 ) -> None:
     """List the tasks of a suite, with the instruction of one scene each; draw them on a contact sheet."""
     from dial_core.sim.contact_sheet import draw_objects, draw_suite

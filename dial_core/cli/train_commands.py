@@ -44,7 +44,7 @@ def train(
 
     With `images: cached` the frozen vision tower's tokens of every frame are computed first, once, beside the dataset. Every
     stage leaves a log, TensorBoard events and a loss curve; the result is `OUT/checkpoint`, with a model card. Killed at any
-    moment, the same command goes on from the newest checkpoint with the same losses.
+    moment, the same command resumes from the newest checkpoint with the same losses.
 
     Fine-tuning on 20 to 100 episodes of your own: `dial train --from CHECKPOINT --data FOLDER --recipe finetune` (docs/finetune.md).
 

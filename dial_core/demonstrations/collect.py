@@ -87,7 +87,7 @@ def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dic
     """Collects `plan` into a dataset at `out`, or a shard of it into a folder of attempts at `out`.
 
     However many workers took part, the result is the same. Failed attempts are counted by reason in
-    `meta/collection.json`. Interrupted, it goes on where it was: finished attempts lie in `<out>.attempts/` until the
+    `meta/collection.json`. Interrupted, it resumes where it stopped: finished attempts lie in `<out>.attempts/` until the
     dataset is written, and a dataset appears complete or not at all.
 
     Raises:
@@ -95,7 +95,7 @@ def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dic
     """
     sharded = plan.shard[1] > 1
     if out.exists() and not sharded:
-        raise DialError(f"{out} exists already; choose another --out, or delete it to collect anew.")
+        raise DialError(f"{out} exists already; choose another --out, or delete it to collect again.")
     attempts = Attempts(out if sharded else out.with_name(f"{out.name}.attempts"))
     attempts.require(plan.identity)
     tallies = {task.name: attempts.tally(task.name) for task in tasks}

@@ -9,7 +9,7 @@ from dial_core.robot.kinematics import ForwardKinematics
 from dial_core.sim.expert.expert import Expert
 from dial_core.sim.world import World
 
-# The robot must also learn to stay where it ended: this long do demonstrations go on after success (0.8 s at 20 Hz).
+# The robot must also learn to stay where it ended: this long do demonstrations continue after success (0.8 s at 20 Hz).
 HOLD_STEPS = 16
 
 

@@ -44,13 +44,13 @@ class HandJob:
 def film_hands(task: str, episodes: int, seed: int, out: Path, workers: int) -> int:
     """A dataset of the embodiment `human` at `out` with the first `episodes` scenes from `seed` on that succeed; how many.
 
-    Interrupted, it goes on where it was: finished episodes lie in `<out>.attempts/` until the dataset is written.
+    Interrupted, it resumes where it stopped: finished episodes lie in `<out>.attempts/` until the dataset is written.
 
     Raises:
         DialError: `out` exists, the seeds reach those kept for evaluation, or nothing succeeds.
     """
     if out.exists():
-        raise DialError(f"{out} exists already; choose another folder, or delete it to film anew.")
+        raise DialError(f"{out} exists already; choose another folder, or delete it to film again.")
     folder = out.with_name(f"{out.name}.attempts")
     require_same(folder, {"task": task, "seed": seed})
     done = {int(file.stem) for file in folder.glob("*.npz")}

@@ -1,4 +1,4 @@
-"""The one look of a progress bar: what, how far, how fast, how long to go, and a line of news."""
+"""The one progress bar: what, how far, how fast, how long to go, and a short note."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ _LOG_PERIOD_S = 20.0
 
 
 class Advance(Protocol):
-    """Reports `count` further units done, with an optional line of news (counts, loss)."""
+    """Reports `count` further units done, with an optional short note (counts, loss)."""
 
-    def __call__(self, count: int = 1, news: str = "") -> None: ...
+    def __call__(self, count: int = 1, note: str = "") -> None: ...
 
 
 @contextmanager
 def progress_bar(title: str, total: int, done: int = 0, quiet: bool = False) -> Iterator[Advance]:
     """A bar with ETA on a terminal; in a log file one line every 20 s instead. `done` units are there already."""
     if quiet:
-        yield lambda count=1, news="": None
+        yield lambda count=1, note="": None
     elif sys.stderr.isatty():
         with _bar() as bar:
-            task = bar.add_task(title, total=total, completed=done, news="")
-            yield lambda count=1, news="": bar.update(task, advance=count, news=news)
+            task = bar.add_task(title, total=total, completed=done, note="")
+            yield lambda count=1, note="": bar.update(task, advance=count, note=note)
     else:
         lines = _Lines(title, total, done)
         yield lines.advance
@@ -43,7 +43,7 @@ def _bar() -> Progress:
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[news]}"),
+        TextColumn("{task.fields[note]}"),
         console=Console(stderr=True),
     )
 
@@ -53,12 +53,12 @@ class _Lines:
 
     def __init__(self, title: str, total: int, done: int) -> None:
         self.title, self.total, self.done, self.first = title, total, done, done
-        self.news = ""
+        self.note = ""
         self.started_s = self.written_s = time.monotonic()
 
-    def advance(self, count: int = 1, news: str = "") -> None:
+    def advance(self, count: int = 1, note: str = "") -> None:
         self.done += count
-        self.news = news or self.news
+        self.note = note or self.note
         if time.monotonic() - self.written_s > _LOG_PERIOD_S:
             self.write()
 
@@ -68,7 +68,7 @@ class _Lines:
         fresh = self.done - self.first
         eta = f"{elapsed_s / fresh * (self.total - self.done):.0f} s" if fresh else "?"
         print(
-            f"{self.title}: {self.done}/{self.total}  elapsed {elapsed_s:.0f} s  ETA {eta}  {self.news}",
+            f"{self.title}: {self.done}/{self.total}  elapsed {elapsed_s:.0f} s  ETA {eta}  {self.note}",
             file=sys.stderr,
             flush=True,
         )

@@ -19,13 +19,13 @@ CELL_PX, BORDER_PX, CAPTION_PX = 160, 4, 18
 FILM_HZ = 20.0
 
 
-def draw_methods(rates: Mapping[str, Mapping[str, dict]], picture: Path, title: str) -> None:
+def draw_methods(rates: Mapping[str, Mapping[str, dict]], file: Path, title: str) -> None:
     """Success rates with 95 % intervals: method -> scenes -> count. One group of bars for each of the scenes."""
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    draw_groups(rates, picture, title, COLOURS)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draw_groups(rates, file, title, COLOURS)
 
 
-def draw_lines(lines: Mapping[str, Mapping[float, dict]], picture: Path, title: str, axis: str) -> None:
+def draw_lines(lines: Mapping[str, Mapping[float, dict]], file: Path, title: str, axis: str) -> None:
     """Success rates with 95 % intervals over a number, on a logarithmic axis: line -> number -> count."""
     pyplot = pyplot_without_window()
     figure, axes = pyplot.subplots(figsize=(5.5, 3.6), layout="constrained")
@@ -39,17 +39,17 @@ def draw_lines(lines: Mapping[str, Mapping[float, dict]], picture: Path, title: 
     axes.minorticks_off()
     axes.legend(fontsize=8)
     axes.set_title(title, fontsize=9)
-    _save(figure, picture)
+    _save(figure, file)
     pyplot.close(figure)
 
 
-def draw_sheet(episodes: Sequence[tuple[Path, str, bool]], picture: Path, columns: int = 6) -> None:
+def draw_sheet(episodes: Sequence[tuple[Path, str, bool]], file: Path, columns: int = 6) -> None:
     """The last frame of each filmed episode, (video, caption, success), with a green border or a red one."""
     cells = []
     for video, caption, success in episodes:
         *_, last = read_video(video)
         cells.append(_cell(last, caption, success))
-    _paste(cells, columns, picture)
+    _paste(cells, columns, file)
 
 
 def write_film(episodes: Sequence[tuple[Path, str, bool]], film: Path, columns: int = 6) -> None:
@@ -89,11 +89,11 @@ def _sheet(cells: Sequence[Image.Image], columns: int) -> Image.Image:
     return sheet
 
 
-def _paste(cells: Sequence[Image.Image], columns: int, picture: Path) -> None:
-    with atomic_write(picture) as partial:
+def _paste(cells: Sequence[Image.Image], columns: int, file: Path) -> None:
+    with atomic_write(file) as partial:
         _sheet(cells, columns).save(partial, format="PNG")
 
 
-def _save(figure, picture: Path) -> None:
-    with atomic_write(picture) as partial:
+def _save(figure, file: Path) -> None:
+    with atomic_write(file) as partial:
         figure.savefig(partial, dpi=120, format="png")

@@ -1,4 +1,4 @@
-"""The page that a plan ends in: every table with its intervals, every number with its command, pictures beside it."""
+"""The page that a plan ends in: every table with its intervals, every number with its command, images beside it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_RUN = "not run yet"
 
 
 def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
-    """Writes the page, and its pictures into the folder of the same name beside it; returns the Markdown.
+    """Writes the page, and its images into the folder of the same name beside it; returns the Markdown.
 
     What has not been evaluated yet is named as such, so that the page can be written at any time.
     """
@@ -32,10 +32,10 @@ def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
 
 
 class _PageWriter:
-    """Collects the page's lines and draws its pictures on the way."""
+    """Collects the page's lines and draws its images on the way."""
 
-    def __init__(self, pipeline: Pipeline, pictures: Path) -> None:
-        self._pipeline, self._plan, self._pictures = pipeline, pipeline.plan, pictures
+    def __init__(self, pipeline: Pipeline, images: Path) -> None:
+        self._pipeline, self._plan, self._pictures = pipeline, pipeline.plan, images
         self._marks = DoneMarks(pipeline.out)
         self._summaries: dict[tuple[str, str], dict | None] = {}
 
@@ -73,7 +73,7 @@ class _PageWriter:
             if len(summaries) == len(section.scenes):
                 complete[self._called(method)] = {self._scenes_called(name): summary["success"] for name, summary in summaries.items()}
         if complete:
-            yield from self._picture(section.title, lambda picture: draw_methods(complete, picture, section.title))
+            yield from self._picture(section.title, lambda image: draw_methods(complete, image, section.title))
         yield from self._by_task(section)
 
     def _comparison_row(self, method: str, reference: str, scenes: str) -> str:
@@ -123,7 +123,7 @@ class _PageWriter:
         yield ""
         drawn = {line: counts for line, counts in points.items() if counts}
         if drawn:
-            yield from self._picture(section.title, lambda picture: draw_lines(drawn, picture, section.title, section.axis))
+            yield from self._picture(section.title, lambda image: draw_lines(drawn, image, section.title, section.axis))
 
     def _probes(self, section: Probes) -> Iterator[str]:
         yield from (f"{self._called(section.method)}. {self._scenes_line(section.scenes)}", "")
@@ -166,7 +166,7 @@ class _PageWriter:
         yield f"{self._called(method)} on the first scene of every task ({self._scenes_called(name)}), whatever came of it."
         yield "A green border: succeeded; a red one: failed."
         yield ""
-        yield from self._picture("episodes", lambda picture: draw_sheet(films, picture))
+        yield from self._picture("episodes", lambda image: draw_sheet(films, image))
         write_film(films, self._pictures / "episodes.mp4")
         yield from (f"All of them at once: [{self._pictures.name}/episodes.mp4]({self._pictures.name}/episodes.mp4).", "")
 

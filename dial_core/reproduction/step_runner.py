@@ -44,7 +44,7 @@ def remaining(
 class StepRunner:
     """Runs what is not done yet of some steps.
 
-    A step that fails stops only those that need it; the others go on, and the failure is raised at the end.
+    A step that fails stops only those that need it; the others continue, and the failure is raised at the end.
     """
 
     def __init__(self, marks: DoneMarks, execute: Executor, workers: int, jobs: int, announce: Callable[[str], None]) -> None:

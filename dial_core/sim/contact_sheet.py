@@ -1,4 +1,4 @@
-"""Pictures of many tasks or things on one sheet, with captions."""
+"""Images of many tasks or things on one sheet, with captions."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ CHARACTER_PX = 6.2
 
 
 def draw_suite(suite: Suite, seed: int, cell_px: int, columns: int, out: Path) -> None:
-    """The first picture of every task of `suite`, scenes `seed`, `seed` + 1, ..., `cell_px` square each, as a PNG at `out`."""
+    """The first image of every task of `suite`, scenes `seed`, `seed` + 1, ..., `cell_px` square each, as a PNG at `out`."""
     _paste([_cell(task, seed + index, cell_px) for index, task in enumerate(suite.tasks)], columns, out)
 
 
@@ -51,9 +51,9 @@ def _paste(cells: Sequence[tuple[Image.Image, str]], columns: int, out: Path) ->
     rows = -(-len(cells) // columns)
     sheet = Image.new("RGB", (columns * size, rows * (size + CAPTION_PX)), (20, 20, 24))
     draw = ImageDraw.Draw(sheet)
-    for index, (picture, caption) in enumerate(cells):
+    for index, (image, caption) in enumerate(cells):
         x, y = index % columns * size, index // columns * (size + CAPTION_PX)
-        sheet.paste(picture, (x, y + CAPTION_PX))
+        sheet.paste(image, (x, y + CAPTION_PX))
         lines = [part for line in caption.split("\n") for part in wrap(line, int(size / CHARACTER_PX))]
         draw.multiline_text((x + 4, y + 2), "\n".join(lines[:3]), fill=(235, 235, 235), spacing=2)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -32,11 +32,11 @@ class TabletopEnv(gymnasium.Env):
         self._period_s = 1.0 / embodiment.rate_hz
         self._cameras = [camera.name for camera in embodiment.cameras]
         self._steps = self._held = 0
-        picture = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
+        image = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
         vector = gymnasium.spaces.Box(-np.inf, np.inf, (embodiment.state_dim,), np.float32)
         self.observation_space = gymnasium.spaces.Dict(
             {
-                "images": gymnasium.spaces.Dict(dict.fromkeys(self._cameras, picture)),
+                "images": gymnasium.spaces.Dict(dict.fromkeys(self._cameras, image)),
                 "state": vector,
                 "instruction": gymnasium.spaces.Text(MAX_INSTRUCTION_CHARACTERS, charset=PRINTABLE),
             }
@@ -71,7 +71,7 @@ class TabletopEnv(gymnasium.Env):
         return self._observation(), float(success), terminated, truncated, self._info(success)
 
     def render(self) -> np.ndarray | None:
-        """The first camera's picture, uint8 (H, W, 3), if `render_mode` is `rgb_array`."""
+        """The first camera's image, uint8 (H, W, 3), if `render_mode` is `rgb_array`."""
         return self.world.render(self._cameras[0]) if self.render_mode == "rgb_array" else None
 
     def close(self) -> None:

@@ -20,7 +20,7 @@ from dial_core.sim.suite import load_suite
 from dial_core.sim.table_model import TABLE_TOP_M
 from dial_core.sim.world import SLOTS_AT_MOST, World
 
-VIEWS_PER_WORLD = 20  # compiling a world for other types and another look costs as much as some ten views
+VIEWS_PER_WORLD = 20  # compiling a world for other types and another appearance costs as much as some ten views
 LIBRARY_SIZE = 300
 TABLE_X = (0.16, 0.47)  # where things may lie [m], for the right hand; mirrored for the left
 TABLE_Y = (-0.30, 0.08)
@@ -39,7 +39,7 @@ def random_views(suites: dict[str, float], count: int, seed: int) -> Iterator[tu
     """`count` random views of the tables of `suites` (name -> weight): (task name, image, places), the last two as in `random_view`.
 
     Every few views another task's table is set, with movable types drawn from all of its suite and one of the task's
-    looks. The same arguments give the same views.
+    appearances. The same arguments give the same views.
     """
     loaded = [load_suite(name) for name in suites]
     movable = [sorted({t for task in suite.tasks for t in task.object_types if not load_object(t).fixed}) for suite in loaded]
@@ -61,7 +61,7 @@ def random_views(suites: dict[str, float], count: int, seed: int) -> Iterator[tu
 
 
 def random_view(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
-    """A random image of the world's table, with its look and hand, and where things are in it.
+    """A random image of the world's table, with its appearance and hand, and where things are in it.
 
     Returns:
         image uint8 (H, W, 3), and name -> (x, y) [px] of the centres of visible objects, source and target by type, of
@@ -146,7 +146,7 @@ def _task_layout(world: World, rng: np.random.Generator):
         if scene.hand == world.hand:  # a mirrored fixture is another model
             break
     goal = _partly_open(world, rng, scene.goal)
-    return (*scene.objects, *scene.distractors, scene.source, goal), None if scene.look else scene.table_colour
+    return (*scene.objects, *scene.distractors, scene.source, goal), None if scene.appearance else scene.table_colour
 
 
 def _scattered(world: World, rng: np.random.Generator):
@@ -220,10 +220,10 @@ def _annotations(world: World, things: list[ObjectSpec]) -> dict[str, tuple[floa
         if slot.kind.in_metres:  # its origin is its front's lower edge
             centre += [FIXTURE_DEPTH_M, 0.0, thing.half_height]
         top = centre + np.array([0.0, 0.0, thing.half_height])
-        looks = [centre, top]
+        seen_at = [centre, top]
         if slot.kind.fixed:  # wide: visible if any part of it is, as a hand often hides the middle
-            looks += [top + thing.radius * 0.4 * np.array([*side, 0]) for side in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-        points[thing.type] = (centre, any(world.sees(point, bodies) for point in looks))
+            seen_at += [top + thing.radius * 0.4 * np.array([*side, 0]) for side in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+        points[thing.type] = (centre, any(world.sees(point, bodies) for point in seen_at))
         if slot.kind.joint:
             handle = data.xpos[slot.moving] + data.xmat[slot.moving].reshape(3, 3) @ np.array(slot.kind.joint.push_at)
             points["handle"] = (handle, world.sees(handle, bodies))

@@ -136,7 +136,7 @@ def _add_links(spec: mujoco.MjSpec, embodiment: Embodiment, shapes: BodyShapes) 
         body = parent.add_body(name=link.body, pos=link.position, quat=link.quaternion, gravcomp=1.0)
         bodies[link.body] = body
         if link.mass > 0:
-            # Shapes are only for looks and contact; the table's masses stand, as a small sphere's inertia would.
+            # Shapes are only for rendering and contact; the table's masses stand, as a small sphere's inertia would.
             body.mass = link.mass
             body.inertia = [0.4 * link.mass * 0.05**2] * 3
             body.ipos = [0.0, 0.0, 0.0]
@@ -161,12 +161,12 @@ def _add_shapes(bodies: dict[str, mujoco.MjsBody], shapes: BodyShapes) -> None:
         if shape.body in shapes.mirrored:
             pairs.append((shapes.mirrored[shape.body], MIRROR))
         for body, flip in pairs:
-            look = {"rgba": [*shapes.colours[shape.colour], 1], "type": GEOM_TYPES[shape.type], **ROBOT_CONTACT}
+            paint = {"rgba": [*shapes.colours[shape.colour], 1], "type": GEOM_TYPES[shape.type], **ROBOT_CONTACT}
             if shape.type == "capsule":
                 fromto = [*(flip * shape.start), *(flip * shape.end)]
-                bodies[body].add_geom(fromto=fromto, size=[shape.radius, 0, 0], mass=0, **look)
+                bodies[body].add_geom(fromto=fromto, size=[shape.radius, 0, 0], mass=0, **paint)
             else:
-                bodies[body].add_geom(pos=flip * shape.position, size=shape.size, mass=0, **look)
+                bodies[body].add_geom(pos=flip * shape.position, size=shape.size, mass=0, **paint)
 
 
 def _add_hand(bodies: dict[str, mujoco.MjsBody], hand: Hand, shapes: BodyShapes, left: bool) -> None:

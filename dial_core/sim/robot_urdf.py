@@ -132,7 +132,7 @@ def _geometry(body: Element, kind: str, position: np.ndarray, rotation: np.ndarr
 
 def _link(robot: Element, name: str, mass: float) -> Element:
     link = _sub(robot, "link", name=name)
-    # Shapes are for looks and contact; the inertia is that of a small sphere, as in the MuJoCo model. Links without mass of
+    # Shapes are for rendering and contact; the inertia is that of a small sphere, as in the MuJoCo model. Links without mass of
     # their own get a little: Gazebo drops a link that has none.
     mass = max(mass, 0.001)
     inertial = _sub(link, "inertial")

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dial_core.errors import DialError
+from dial_core.sim.appearances import Appearance, find_appearances
 from dial_core.sim.catalogue import ObjectType, load_object
-from dial_core.sim.looks import Appearance, find_looks
 from dial_core.sim.objects import ObjectSpec, sample_object
 from dial_core.sim.task import Region, Task
 
@@ -14,14 +14,14 @@ TABLE_COLOURS = ((0.62, 0.50, 0.38), (0.70, 0.62, 0.52), (0.52, 0.44, 0.38), (0.
 MARGIN_M = 0.055  # from an object's centre to the edge of what it stands on
 
 # Streams of a seed: 0 the task's own draws, 1 the robot's pose, 2 the expert, 3 the collector, 4 and up what tasks have beside.
-SIDE, LOOK, DISTRACTORS, OPENING = 4, 5, 6, 7
+SIDE, APPEARANCE, DISTRACTORS, OPENING = 4, 5, 6, 7
 
 
 @dataclass(frozen=True)
 class SceneSpec:
     """A sampled scene. `objects[target]` is what the instruction names; all poses in the robot's base frame.
 
-    `hand`: the one that does it; `look`: None for a table of one colour without anything around.
+    `hand`: the one that does it; `appearance`: None for a table of one colour without anything around.
     """
 
     seed: int
@@ -33,7 +33,7 @@ class SceneSpec:
     instruction: str
     hand: str = "right"
     distractors: tuple[ObjectSpec, ...] = ()
-    look: Appearance | None = None
+    appearance: Appearance | None = None
 
     @property
     def things(self) -> tuple[ObjectSpec, ...]:
@@ -47,7 +47,7 @@ def scene_of(task: Task, seed: int, target: int | None = None) -> SceneSpec:
 
 
 def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: int | None = None) -> SceneSpec:
-    """The scene of `seed`. `target` overrides which object is named and changes nothing else in the picture.
+    """The scene of `seed`. `target` overrides which object is named and changes nothing else in the image.
 
     Raises:
         DialError: `seed` is negative, or `target` is not an index of the scene's objects.
@@ -93,7 +93,7 @@ def _said(task: Task, types: dict[str, ObjectType], phrase: str, noun: str) -> s
 
 
 def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> SceneSpec:
-    """The scene with what a task may have beside its own draws: opening, distractors, look, the other side."""
+    """The scene with what a task may have beside its own draws: opening, distractors, appearance, the other side."""
     changes: dict = {"hand": task.hand}
     goal = scene.goal
     if task.target_yaw_rad is not None:
@@ -105,11 +105,11 @@ def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> Scen
     if task.hand == "nearer":
         left = bool(np.random.default_rng([scene.seed, SIDE]).random() < 0.5)
         changes["hand"] = "left" if left else "right"
-    looks = find_looks(task.looks)
+    appearances = find_appearances(task.appearances)
     paint: tuple = ()
-    if looks:
-        changes["look"] = look = looks[np.random.default_rng([scene.seed, LOOK]).integers(len(looks))]
-        paint = look.repaint
+    if appearances:
+        changes["appearance"] = appearance = appearances[np.random.default_rng([scene.seed, APPEARANCE]).integers(len(appearances))]
+        paint = appearance.repaint
 
     def placed(thing: ObjectSpec, index: int) -> ObjectSpec:
         if left:
@@ -125,7 +125,7 @@ def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> Scen
 
 
 def _repainted(kind: ObjectType, paint: tuple, index: int) -> dict:
-    """Colours for the parts of a thing from a look's, beginning with the first from `index` on that is unlike its own."""
+    """Colours for the parts of a thing from a appearance's, beginning with the first from `index` on that is unlike its own."""
     own = np.array([colour for choices in kind.colours.values() for colour in choices])
     first = max(range(len(paint)), key=lambda i: min(0.2, np.linalg.norm(own - paint[(index + i) % len(paint)], axis=1).min()))
     return {name: paint[(index + first + i) % len(paint)] for i, name in enumerate(kind.colours)}

@@ -4,9 +4,9 @@ import mujoco
 import numpy as np
 
 from dial_core.robot.embodiment import Embodiment
+from dial_core.sim.appearances import Appearance, add_appearance
 from dial_core.sim.camera import CameraMount
 from dial_core.sim.catalogue import ObjectType
-from dial_core.sim.looks import Appearance, add_look
 from dial_core.sim.objects import add_object
 from dial_core.sim.robot import STATIC_CONTACT, add_robot
 
@@ -19,7 +19,7 @@ TABLE_EDGE_M = 0.12  # in front of the robot's base frame
 
 
 def build_model(
-    embodiment: Embodiment, types: list[ObjectType], look: Appearance | None = None, camera: CameraMount | None = None
+    embodiment: Embodiment, types: list[ObjectType], appearance: Appearance | None = None, camera: CameraMount | None = None
 ) -> mujoco.MjModel:
     """The compiled model: robot, table and one slot for each object type; `camera` instead of the head camera's own mount."""
     spec = mujoco.MjSpec()
@@ -39,7 +39,7 @@ def build_model(
         specular=[0.05, 0.05, 0.05],
     )
     half = [0.4, 0.8, 0.02]
-    surface = {"material": add_look(spec, look)} if look else {}
+    surface = {"material": add_appearance(spec, appearance)} if appearance else {}
     spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -59,7 +59,7 @@ def build_model(
 
 
 def _looking_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Orientation (4,) wxyz of an upright camera at `eye` (3,) [m] with `target` (3,) [m] in the middle of its picture."""
+    """Orientation (4,) wxyz of an upright camera at `eye` (3,) [m] with `target` (3,) [m] in the middle of its image."""
     back = (eye - target) / np.linalg.norm(eye - target)
     right = np.cross([0.0, 0.0, 1.0], back)
     right /= np.linalg.norm(right)

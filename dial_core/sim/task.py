@@ -21,7 +21,7 @@ class Task(Config):
     """Move one object from `source` to `target`; close the target too if it can be closed.
 
     With `hand: nearer` half of the scenes are mirrored in the plane y = 0, and the arm on that side works. Regions are
-    those of the right hand. `looks` name pools of appearances in `config/looks/`; without any, the table is of one colour.
+    those of the right hand. `appearances` name pools of appearances in `config/appearances/`; without any, the table is of one colour.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Task(Config):
     distractors: tuple[str, ...] = ()  # types that may stand elsewhere on the table
     distractor_count: tuple[int, int] = (0, 0)
     distractor_regions: tuple[Region, ...] = ()
-    looks: tuple[str, ...] = ()
+    appearances: tuple[str, ...] = ()
     camera: CameraMount | None = None  # instead of the embodiment's head camera mount
 
     @property

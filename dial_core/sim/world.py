@@ -6,9 +6,9 @@ import mujoco
 import numpy as np
 
 from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_core.sim.appearances import Appearance
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.judgement import placed_objects, succeeded
-from dial_core.sim.looks import Appearance
 from dial_core.sim.objects import ObjectSlot, ObjectSpec
 from dial_core.sim.robot import coupled_hinges
 from dial_core.sim.scene import SceneSpec, sample_scene
@@ -34,18 +34,18 @@ class World:
         self.reset(0)
 
     def _compile(self, scene: SceneSpec) -> None:
-        """Builds the model for the scene's types and look, unless it is there already."""
+        """Builds the model for the scene's types and appearance, unless it is there already."""
         names = tuple(self.types) if len(self.types) <= SLOTS_AT_MOST else tuple(thing.type for thing in scene.things)
         mirrored = scene.hand != self.task.hand and scene.hand == "left"
-        wanted = (names, scene.look, mirrored)
+        wanted = (names, scene.appearance, mirrored)
         if wanted != self._compiled:
             self.close()
-            self._build(names, scene.look, mirrored)
+            self._build(names, scene.appearance, mirrored)
             self._compiled = wanted
 
-    def _build(self, types: tuple[str, ...], look: Appearance | None, mirrored: bool) -> None:
+    def _build(self, types: tuple[str, ...], appearance: Appearance | None, mirrored: bool) -> None:
         kinds = [self.types[name].mirrored() if mirrored else self.types[name] for name in types]
-        self.model = build_model(self.embodiment, kinds, look, self.task.camera)
+        self.model = build_model(self.embodiment, kinds, appearance, self.task.camera)
         self.data = mujoco.MjData(self.model)
         self.slots = {kind.name: ObjectSlot(self.model, kind) for kind in kinds}
         hinges = coupled_hinges(self.embodiment)
@@ -91,13 +91,13 @@ class World:
         pose[joints] += noise[joints]
         self._compile(scene)
         self.scene = scene
-        self.lay_out(scene.things, None if scene.look else scene.table_colour)
+        self.lay_out(scene.things, None if scene.appearance else scene.table_colour)
         self.put_robot(pose)
         mujoco.mj_step(self.model, self.data, nstep=SETTLE_STEPS)
         self.data.time = 0.0
 
     def lay_out(self, things: tuple[ObjectSpec, ...], table_colour: tuple[float, float, float] | None) -> None:
-        """Shows exactly `things` on the table, standing, everything at rest and time zero. No colour: the look's texture."""
+        """Shows exactly `things` on the table, standing, everything at rest and time zero. No colour: the appearance's texture."""
         mujoco.mj_resetData(self.model, self.data)
         if table_colour:
             self.model.geom_rgba[self._table, :3] = table_colour
@@ -168,10 +168,10 @@ class World:
         """Takes the named object to be at `position` (3,) [m]: for an expert that plans beside another, moving world."""
         self.data.xpos[self.slots[self.scene.objects[self.scene.target].type].body] = position
 
-    # -- pictures ------------------------------------------------------------------------------------------------
+    # -- images ------------------------------------------------------------------------------------------------
 
     def render(self, camera: str = "ego", height: int | None = None, width: int | None = None) -> np.ndarray:
-        """The camera's picture now: uint8 (H, W, 3) RGB."""
+        """The camera's image now: uint8 (H, W, 3) RGB."""
         shape = (height or self.image_size, width or self.image_size)
         if shape not in self._renderers:
             self._renderers[shape] = mujoco.Renderer(self.model, *shape)
@@ -189,7 +189,7 @@ class World:
         self._renderers.clear()
 
     def project(self, point: np.ndarray, camera: str = "ego") -> tuple[float, float]:
-        """Where `point` (3,) [m] appears in the square picture: (x, y) [px], y downwards; outside of it if not in view."""
+        """Where `point` (3,) [m] appears in the square image: (x, y) [px], y downwards; outside of it if not in view."""
         eye = self.data.camera(camera)
         right, down, back = self.data.cam_xmat[eye.id].reshape(3, 3).T @ (point - eye.xpos) * [1, -1, 1]
         focal = self.image_size / 2 / np.tan(np.radians(self.model.cam_fovy[eye.id]) / 2)

@@ -1,4 +1,4 @@
-"""Pictures of latent foresight: PCA colours of its tokens and the change map against the current view (paper Fig. 12)."""
+"""Images of latent foresight: PCA colours of its tokens and the change map against the current view (paper Fig. 12)."""
 
 from collections.abc import Sequence
 from math import isqrt
@@ -19,7 +19,7 @@ def square_grid(tokens: int) -> int:
 
 
 class PcaColours:
-    """One basis that turns image tokens into RGB, so that pictures made with it can be compared."""
+    """One basis that turns image tokens into RGB, so that images made with it can be compared."""
 
     def __init__(self, pca: PCA, low: np.ndarray, high: np.ndarray) -> None:
         self._pca, self._low, self._high = pca, low, high
@@ -53,6 +53,6 @@ def change_map(foresight_ND: np.ndarray, current_ND: np.ndarray) -> np.ndarray:
 
 def heat(values: np.ndarray, full_scale: float) -> np.ndarray:
     """A scalar map (h, w) as uint8 (h, w, 3) in the `magma` colours; `full_scale` is the value of the brightest one."""
-    from matplotlib import colormaps  # slow to import, and only pictures need it
+    from matplotlib import colormaps  # slow to import, and only images need it
 
     return (255 * colormaps["magma"](np.clip(values / max(full_scale, 1e-6), 0, 1))[..., :3]).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Labelled pictures side by side over a caption: the frames of our videos."""
+"""Labelled images side by side over a caption: the frames of our videos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-CELL = 320  # side of one picture [px]
+CELL = 320  # side of one image [px]
 TOP, BOTTOM, GAP = 30, 44, 6  # label strip, caption strip, gap [px]
 BACKGROUND, FOREGROUND = (18, 20, 26), (235, 235, 235)
 
@@ -15,7 +15,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Panel:
-    """One picture: its label, uint8 pixels (H, W, 3), and whether enlarging blends them or keeps the squares of patches."""
+    """One image: its label, uint8 pixels (H, W, 3), and whether enlarging blends them or keeps the squares of patches."""
 
     label: str
     pixels: np.ndarray
@@ -41,7 +41,7 @@ def write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, 
 
 
 def overlay(change: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """The change map's colours (h, w, 3) over a camera picture (H, W, 3), both uint8."""
+    """The change map's colours (h, w, 3) over a camera image (H, W, 3), both uint8."""
     size = (pixels.shape[1], pixels.shape[0])
     smooth = np.asarray(Image.fromarray(change).resize(size, Image.Resampling.BILINEAR))
     return (0.6 * smooth + 0.4 * pixels).astype(np.uint8)

@@ -19,7 +19,7 @@ PARAMETERS = {
     "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow [1]", 0, 2**31 - 1),
     "camera_timeout": Parameter(0.5, "age of the newest whole frame beyond which the robot holds [s]", 0.01, 60.0),
     "frozen_timeout": Parameter(
-        0.0, "a camera that repeats one picture for longer counts as stale; 0: off, as a renderer may repeat itself [s]", 0.0, 60.0
+        0.0, "a camera that repeats one image for longer counts as stale; 0: off, as a renderer may repeat itself [s]", 0.0, 60.0
     ),
     "joint_timeout": Parameter(0.3, "age of the newest joint state beyond which the robot holds [s]", 0.01, 60.0),
     "foresight_timeout": Parameter(0.8, "age of the foresight beyond which the robot holds; at most the horizon [s]", 0.01, 60.0),

@@ -29,7 +29,7 @@ NOT_SEEN = np.empty((0, 0, 3), np.uint8)
 class StepObservation:
     """What a policy gets at a control step: `image` uint8 (H, W, 3), measured `joints` (J,) [rad], the `instruction`.
 
-    For a policy that does not look, `image` is NOT_SEEN: pictures are most of a step's time.
+    For a policy that does not look, `image` is NOT_SEEN: images are most of a step's time.
     """
 
     image: np.ndarray
@@ -82,8 +82,8 @@ class Arena(Interface):
     def scene_id(self) -> str:
         """12 hex digits of the scene as it stands; two scenes never share them."""
 
-    def picture(self) -> np.ndarray:
-        """A larger picture for a video, uint8 (H, W, 3)."""
+    def video_frame(self) -> np.ndarray:
+        """A larger image for a video, uint8 (H, W, 3)."""
 
     def outcome(self) -> EndState:
         """How things stand now."""
@@ -119,7 +119,7 @@ class TabletopArena:
             self.world.reset(seed, target=(self.world.scene.target + 1) % count)
 
     def observe(self, look: bool = True) -> StepObservation:
-        """The camera's picture, rendered only for a policy that looks, and the measured joints."""
+        """The camera's image, rendered only for a policy that looks, and the measured joints."""
         return StepObservation(self.world.render(self.camera) if look else NOT_SEEN, self.world.joint_positions(), self.world.instruction)
 
     @property
@@ -151,7 +151,7 @@ class TabletopArena:
             digest.update(np.ascontiguousarray(values).tobytes())
         return digest.hexdigest()[:12]
 
-    def picture(self) -> np.ndarray:
+    def video_frame(self) -> np.ndarray:
         """The policy's view at 384x384."""
         return self.world.render(self.camera, 384, 384)
 

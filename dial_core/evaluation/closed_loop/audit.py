@@ -34,7 +34,7 @@ def problems(protocol: Protocol, cases: Sequence[Case], results: Sequence[Episod
     """One line for every kind of mistake found."""
     yield from _scenes(cases, results)
     ran = [result for result in results if result.error is None]
-    yield from _said("the policy was told another scene's instruction", [r for r in ran if r.heard != r.instruction])
+    yield from _said("the policy was given another scene's instruction", [r for r in ran if r.received_instruction != r.instruction])
     yield from _said("the scene asks for something else than its seed does", [r for r in ran if not _asks_as_its_seed(protocol, r)])
     yield from _said("success was not judged at every control step", [r for r in ran if r.judged != r.steps])
     wrong = [r for r in ran if r.success != _done_long_enough(r, protocol.hold_steps)]

@@ -48,7 +48,7 @@ class DialPolicy:
     def __init__(self, system2: ForesightSource, system1: ChunkSource, protocol: Protocol) -> None:
         require_fitting(protocol, system2.contract)
         self._system2, self._system1, self._protocol = system2, system1, protocol
-        self.heard = ""
+        self.received_instruction = ""
         self.foresights: list[tuple[int, np.ndarray]] = []  # control step of the observation, and (N, d); oldest first
         self._step = 0
         self._simulated: SimulatedLoop | None = None
@@ -61,7 +61,7 @@ class DialPolicy:
         return float(np.mean(ages_s)) if ages_s else None
 
     @property
-    def looks(self) -> bool:
+    def needs_image(self) -> bool:
         """Whether the coming control step needs an image."""
         assert self._simulated is not None
         return self._simulated.chunk_due or self._foresight_wanted
@@ -69,7 +69,7 @@ class DialPolicy:
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """Forgets the last episode and reads the instruction."""
         self._system1.contract.require(arena.embodiment, self._protocol.camera)
-        self.heard = instruction
+        self.received_instruction = instruction
         wrong = self._protocol.foresight == "wrong_instruction"
         self._intent = arena.other_instruction() if wrong else instruction
         self._step, self.foresights = 0, []

@@ -1,4 +1,4 @@
-"""Episodes on disk as they end, so that an interrupted evaluation goes on, and shards of one can be joined."""
+"""Episodes on disk as they end, so that an interrupted evaluation can be resumed, and shards of one can be joined."""
 
 from __future__ import annotations
 

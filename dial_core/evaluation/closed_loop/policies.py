@@ -24,14 +24,14 @@ RANDOM_STEP_RAD = 0.05  # standard deviation of the random policy's step [rad]
 class Policy(Interface):
     """Gives joint targets at the control rate.
 
-    `heard` is the instruction it works from, and `foresight_age_s` the mean age of the foresights it acted on [s], if it
+    `received_instruction` is the instruction it works from, and `foresight_age_s` the mean age of the foresights it acted on [s], if it
     has any: both go into the result, so that a report can be held against what happened.
     """
 
-    heard: str
+    received_instruction: str
 
     @property
-    def looks(self) -> bool:
+    def needs_image(self) -> bool:
         """Whether the coming control step needs an image."""
 
     @property
@@ -48,8 +48,8 @@ class Policy(Interface):
 class _WithoutForesight:
     """What the policies without a model share."""
 
-    heard = ""
-    looks = False
+    received_instruction = ""
+    needs_image = False
     foresight_age_s: float | None = None
 
 
@@ -64,7 +64,7 @@ class ExpertPolicy(_WithoutForesight):
         """
         if not isinstance(arena, TabletopArena):
             raise DialError("the scripted expert knows our own tabletop only; evaluate a checkpoint or `random` on this suite")
-        self.heard = instruction
+        self.received_instruction = instruction
         self._joints = arena.embodiment.joint_slice
         self._expert = Expert(arena.world, seed)
 
@@ -78,7 +78,7 @@ class RandomPolicy(_WithoutForesight):
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """Starts from the measured joints; equal seeds walk equally."""
-        self.heard = instruction
+        self.received_instruction = instruction
         self._limits = arena.embodiment.lower, arena.embodiment.upper
         self._rng = np.random.default_rng([seed, 4])
         self._walk = arena.observe(look=False).joints.astype(np.float64)
@@ -118,7 +118,7 @@ class ReplayPolicy(_WithoutForesight):
             known = self.seeds(task)
             there = f"seeds {known[0]} to {known[-1]} ({len(known)} of them)" if known else "other tasks, or disturbed episodes only"
             raise DialError(f"{self._dataset.folder} holds no undisturbed episode of task {task}, seed {seed}; it has {there}")
-        self.heard = span.instruction
+        self.received_instruction = span.instruction
         self._actions = iter(self._dataset.actions[span.first : span.first + span.length, arena.embodiment.joint_slice])
         self._last: np.ndarray | None = None
 
@@ -148,7 +148,7 @@ class PolicySource:
         return cls("checkpoint", text if "/" in text or Path(text).exists() else str(checkpoint_folder(text)))
 
     def facts(self, protocol: Protocol) -> dict:
-        """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its picture, seeds.
+        """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its image, seeds.
 
         Raises:
             DialError: no checkpoint or dataset is there, or the protocol does not fit it.

@@ -25,7 +25,7 @@ HOLD_STEPS = 10
 
 # What a result depends on beside its protocol: the code that runs an episode with all it imports, and data of these kinds.
 _ENTRY = "dial_core.evaluation.closed_loop.rollout"
-_KINDS = ("benchmarks", "embodiments", "families", "layouts", "looks", "objects", "settings", "suites", "tasks")
+_KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "objects", "settings", "suites", "tasks")
 
 
 class Protocol(Config):
@@ -51,8 +51,12 @@ class Protocol(Config):
         instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
         foresight: what System-1 gets; see `probes`.
         camera: which camera the policy sees through.
+<<<<<<< HEAD
         image_px: side of its picture in our own tabletop [px]; a checkpoint's own size.
         runtime: what a checkpoint's sessions compute with; see `dial export`.
+=======
+        image_px: side of its image in our own tabletop [px]; a checkpoint's own size.
+>>>>>>> c8517df (Say it in the field's words: image, appearance, resume, received)
     """
 
     policy: PolicyKind = "checkpoint"

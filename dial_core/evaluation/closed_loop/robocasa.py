@@ -44,7 +44,7 @@ class Benchmark(Config):
     hold_steps: int  # control steps
     execute_steps: int  # control steps
     strategy: Strategy
-    image: str  # key of the picture
+    image: str  # key of the image
     instruction: str  # key of the instruction
     groups: tuple[str, ...]  # joint groups: keys state.<group> and action.<group>
     suites: dict[str, tuple[Names, ...]]
@@ -102,11 +102,11 @@ class RobocasaArena:
         self._done = False
 
     def observe(self, look: bool = True) -> StepObservation:
-        """The environment's picture, and the joints in vector order. A checkpoint crops and scales as its contract says."""
+        """The environment's image, and the joints in vector order. A checkpoint crops and scales as its contract says."""
         joints = np.zeros(len(self.embodiment.joints))
         for name, place in self._groups.items():
             joints[place] = self._seen[f"state.{name}"]
-        return StepObservation(self.picture(), joints, self.instruction)
+        return StepObservation(self.video_frame(), joints, self.instruction)
 
     @property
     def set_points(self) -> np.ndarray:
@@ -126,14 +126,14 @@ class RobocasaArena:
         raise DialError("the original benchmark does not name its distractors; probe wrong instructions on our own tabletop")
 
     def scene_id(self) -> str:
-        """Of the first picture, the joints and the instruction."""
+        """Of the first image, the joints and the instruction."""
         seen = self.observe()
         digest = hashlib.sha256(self.instruction.encode())
         digest.update(np.ascontiguousarray(self._seen[self._benchmark.image]).tobytes() + seen.joints.tobytes())
         return digest.hexdigest()[:12]
 
-    def picture(self) -> np.ndarray:
-        """The environment's own picture."""
+    def video_frame(self) -> np.ndarray:
+        """The environment's own image."""
         return np.asarray(self._seen[self._benchmark.image], np.uint8)
 
     def outcome(self) -> EndState:

@@ -39,7 +39,7 @@ class EpisodeResult:
         task, seed: the scene that was asked for.
         scene, ended: 12 hex digits of the scene that was put up, and of how it stood at the end.
         instruction: what that scene asks for.
-        heard: what the policy was told.
+        received_instruction: what the policy was given.
         success: the task was done for `hold_steps` control steps in a row.
         steps: control steps run, by the simulation's clock.
         judged: how often success was judged.
@@ -55,7 +55,7 @@ class EpisodeResult:
     scene: str = ""
     ended: str = ""
     instruction: str = ""
-    heard: str = ""
+    received_instruction: str = ""
     success: bool = False
     steps: int = 0
     judged: int = 0
@@ -113,8 +113,8 @@ def run_episode(job: EpisodeJob) -> EpisodeResult:
     verdicts: list[bool] = []
     while not lasted(verdicts, job.protocol.hold_steps) and len(verdicts) < arena.max_steps:
         if job.video:
-            frames.append(arena.picture())
-        verdicts.append(arena.advance(policy.targets(arena.observe(policy.looks))))
+            frames.append(arena.video_frame())
+        verdicts.append(arena.advance(policy.targets(arena.observe(policy.needs_image))))
     if job.video:
         write_video(job.video, frames, arena.embodiment.rate_hz)
     outcome = arena.outcome()
@@ -124,7 +124,7 @@ def run_episode(job: EpisodeJob) -> EpisodeResult:
         scene=scene,
         ended=arena.scene_id(),
         instruction=instruction,
-        heard=policy.heard,
+        received_instruction=policy.received_instruction,
         success=lasted(verdicts, job.protocol.hold_steps),
         steps=arena.steps,
         judged=len(verdicts),

@@ -1,4 +1,4 @@
-"""Success rates as pictures, each with its 95 % interval."""
+"""Success rates as images, each with its 95 % interval."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ BLUE, ORANGE = "#4477aa", "#cc6633"
 MANY = 8  # bars; more of them lie flat, so that their names can be read
 
 
-def draw_bars(counts: Mapping[str, dict], picture: Path, title: str) -> None:
+def draw_bars(counts: Mapping[str, dict], file: Path, title: str) -> None:
     """Success rates [%] as bars with their intervals; `counts` as `report.rate` gives them."""
-    draw_groups({"": counts}, picture, title)
+    draw_groups({"": counts}, file, title)
 
 
-def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: str, colours: Sequence[str] = (BLUE, ORANGE)) -> None:
+def draw_groups(groups: Mapping[str, Mapping[str, dict]], file: Path, title: str, colours: Sequence[str] = (BLUE, ORANGE)) -> None:
     """Bars of several policies side by side: policy -> name -> count; every policy has counts of the same names."""
     pyplot = pyplot_without_window()
     names = list(next(iter(groups.values())))
@@ -37,11 +37,11 @@ def draw_groups(groups: Mapping[str, Mapping[str, dict]], picture: Path, title: 
     if len(groups) > 1:
         axes.legend(loc="lower right", fontsize=8)
     axes.set_title(title, fontsize=9)
-    figure.savefig(picture, dpi=120)
+    figure.savefig(file, dpi=120)
     pyplot.close(figure)
 
 
-def draw_curve(x: Sequence[float], counts: Sequence[dict], picture: Path, title: str, xlabel: str) -> None:
+def draw_curve(x: Sequence[float], counts: Sequence[dict], file: Path, title: str, xlabel: str) -> None:
     """Success rates [%] over `x`, with their intervals."""
     pyplot = pyplot_without_window()
     figure, axes = pyplot.subplots(figsize=(5.5, 3.6), layout="constrained")
@@ -50,11 +50,11 @@ def draw_curve(x: Sequence[float], counts: Sequence[dict], picture: Path, title:
     axes.errorbar([x[place] for place in order], rates, yerr=whiskers, marker="o", capsize=4, color=BLUE)
     axes.set(xlabel=xlabel, ylabel="success [%]", ylim=(0, 105))
     axes.set_title(title, fontsize=9)
-    figure.savefig(picture, dpi=120)
+    figure.savefig(file, dpi=120)
     pyplot.close(figure)
 
 
-def draw_quality(summary: dict, picture: Path) -> None:
+def draw_quality(summary: dict, file: Path) -> None:
     """Relative foresight errors, by task and over the episode, with their intervals and the line of "no change"."""
     pyplot = pyplot_without_window()
     rows = {task: row for task, row in {**summary["by_task"], "all": summary["all"]}.items() if row["relative"] is not None}
@@ -72,11 +72,11 @@ def draw_quality(summary: dict, picture: Path) -> None:
     right.errorbar(places, [row["relative"] for row in parts], yerr=_reach(parts), marker="o", capsize=4, color=BLUE)
     right.axhline(1.0, color="black", linestyle=":")
     right.set(xlabel="of the episode [%]", xlim=(0, 100), ylabel="error relative to no change", ylim=(0, None))
-    figure.savefig(picture, dpi=120)
+    figure.savefig(file, dpi=120)
     pyplot.close(figure)
 
 
-def draw_smoothness(summary: Mapping[str, dict], picture: Path) -> None:
+def draw_smoothness(summary: Mapping[str, dict], file: Path) -> None:
     """Success with its interval, and the commanded motion's jerk on a logarithmic scale, strategy by strategy."""
     pyplot = pyplot_without_window()
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(8.0, 3.4), layout="constrained")
@@ -86,7 +86,7 @@ def draw_smoothness(summary: Mapping[str, dict], picture: Path) -> None:
     left.set(ylabel="success [%]", ylim=(0, 105))
     right.bar(list(summary), [row["jerk"] for row in summary.values()], color=ORANGE)
     right.set(ylabel="RMS jerk [rad/s³]", yscale="log")
-    figure.savefig(picture, dpi=120)
+    figure.savefig(file, dpi=120)
     pyplot.close(figure)
 
 
@@ -105,7 +105,7 @@ def with_whiskers(counts: Sequence[dict]) -> tuple[list[float], list[list[float]
 
 
 def pyplot_without_window():
-    """Matplotlib without a window; slow to import, and only pictures need it."""
+    """Matplotlib without a window; slow to import, and only images need it."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: `result.json`, Markdown tables, and bars with their intervals as a picture."""
+"""What an evaluation leaves: `result.json`, Markdown tables, and bars with their intervals as a image."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def watch(protocol: Protocol, sessions: tuple[ForesightSource, ChunkSource], dri
 
 
 class Interpreter:
-    """Draws a watched episode in one PCA basis and one scale of change, so that all its pictures compare."""
+    """Draws a watched episode in one PCA basis and one scale of change, so that all its images compare."""
 
     def __init__(self, watched: Watched) -> None:
         self.watched = watched
@@ -101,7 +101,7 @@ class Interpreter:
         self.full_scale = float(np.quantile(np.stack(changes), 0.99))
 
     def panels(self, step: int) -> dict[str, np.ndarray]:
-        """The pictures of the foresight made at `step`, uint8 each, by what they show."""
+        """The images of the foresight made at `step`, uint8 each, by what they show."""
         watched, foresight = self.watched, self.watched.foresights[step]
         now, later = watched.tokens[step], watched.tokens[watched.future_of(step)]
         return {
@@ -121,7 +121,7 @@ class Interpreter:
         places = np.linspace(0, len(steps) - 1, min(count, len(steps))).round().astype(int)
         return [steps[place] for place in dict.fromkeys(places.tolist())]
 
-    def figure(self, picture: Path, moments: Sequence[int]) -> None:
+    def figure(self, file: Path, moments: Sequence[int]) -> None:
         """One row a moment, one column a panel; the last column's scale is that of the cosine change.
 
         Raises:
@@ -154,7 +154,7 @@ class Interpreter:
         figure.subplots_adjust(left=0.03, right=0.93, bottom=0.02, top=1 - 0.65 / figure.get_figheight(), wspace=0.05, hspace=0.05)
         scale = pyplot.cm.ScalarMappable(pyplot.Normalize(0, self.full_scale), "magma")
         figure.colorbar(scale, cax=figure.add_axes((0.94, 0.1, 0.01, 0.7)), label="1 - cosine")
-        figure.savefig(picture, dpi=130)
+        figure.savefig(file, dpi=130)
         pyplot.close(figure)
 
     def video(self, path: Path) -> None:

@@ -21,7 +21,7 @@ def test_the_help_shows_the_path_from_nothing_to_a_measured_policy():
     assert output.index("dial pretrain") < output.index("dial collect") < output.index("dial train") < output.index("dial eval")
 
 
-@pytest.mark.parametrize(("command", "news"), [("collect", "goes on from here"), ("eval", "goes on from here"), ("viz", "starts anew")])
+@pytest.mark.parametrize(("command", "news"), [("collect", "resumes from here"), ("eval", "resumes from here"), ("viz", "starts over")])
 def test_an_interrupted_command_says_whether_it_resumes(command, news, monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt

@@ -49,7 +49,7 @@ class StandInArena:
     def scene_id(self) -> str:
         return hashlib.sha256(f"{self.task} {self.seed}".encode()).hexdigest()[:12]
 
-    def picture(self) -> np.ndarray:
+    def video_frame(self) -> np.ndarray:
         return np.zeros((64, 64, 3), np.uint8)
 
     def outcome(self) -> EndState:
@@ -62,12 +62,12 @@ class StandInArena:
 class ListeningPolicy:
     """Stands still and remembers what it was told."""
 
-    heard = ""
-    looks = True
+    received_instruction = ""
+    needs_image = True
     foresight_age_s = None
 
     def begin(self, arena, seed: int, instruction: str) -> None:
-        self.heard = instruction
+        self.received_instruction = instruction
 
     def targets(self, observation: StepObservation) -> np.ndarray:
         return EMBODIMENT.home_position

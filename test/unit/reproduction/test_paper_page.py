@@ -51,9 +51,9 @@ def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline,
     assert "0.0 (0/4) TrayToPot" in row
     assert "| DIAL | 100.0 (8/8) | 67.6 to 100.0 | - | - | - |" in text
     assert "| TrayToPot | 4/4 | 0/4 |" in text
-    for picture in ("the_comparison.png", "data.png"):
-        assert (tmp_path / "paper" / picture).stat().st_size > 5_000
-        assert f"(paper/{picture})" in text
+    for image in ("the_comparison.png", "data.png"):
+        assert (tmp_path / "paper" / image).stat().st_size > 5_000
+        assert f"(paper/{image})" in text
     assert "| 2 | 100.0 (8/8), 67.6 to 100.0 |" in text  # the curve
 
 

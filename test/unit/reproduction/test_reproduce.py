@@ -75,8 +75,8 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
     text = (tmp_path / "paper.md").read_text()
     assert "not run yet" not in text
     assert "| DIAL | 0.0 (0/1) |" in text  # trained for two steps
-    for picture in ("the_comparison.png", "data.png", "episodes.png", "episodes.mp4"):
-        assert (tmp_path / "paper" / picture).is_file()
+    for image in ("the_comparison.png", "data.png", "episodes.png", "episodes.mp4"):
+        assert (tmp_path / "paper" / image).is_file()
     reproduce()
     assert InThisProcess.ran == []
     assert "0 of 12 steps to do" in reproduce("--dry-run")

@@ -1,4 +1,4 @@
-"""Shipped weights were trained on PlacematToPlate as it is: its scenes, motions and pictures must not change.
+"""Shipped weights were trained on PlacematToPlate as it is: its scenes, motions and images must not change.
 
 A change of these values is a change of the world that the shipped checkpoint knows. pytest test/unit/sim/test_frozen_scenes.py
 """
@@ -50,7 +50,7 @@ SCENES = {
         "place the milk on the plate",
     ),
 }
-# seed: (right arm [rad] after 20 control steps of the expert, mean colour of the picture then)
+# seed: (right arm [rad] after 20 control steps of the expert, mean colour of the image then)
 MOTIONS = {
     0: ([0.094738, -0.123847, 0.312069, -1.573426, -0.065264, -0.084948, 0.021487], [147.931, 135.488, 125.941]),
     7: ([0.054888, -0.313309, 0.063103, -1.489934, -0.269743, 0.10937, -0.015115], [136.135, 133.69, 132.642]),
@@ -64,7 +64,7 @@ def test_a_seed_draws_the_scene_that_it_always_drew(seed):
     thing = scene.objects[scene.target]
     assert (thing.type, thing.x, thing.y, thing.yaw, thing.colours["body"]) == (kind, x, y, yaw, body)
     assert (scene.goal.x, scene.instruction) == (goal_x, instruction)
-    assert (scene.hand, scene.look, scene.distractors) == ("right", None, ())
+    assert (scene.hand, scene.appearance, scene.distractors) == ("right", None, ())
 
 
 @pytest.mark.parametrize("seed", MOTIONS)

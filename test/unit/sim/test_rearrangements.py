@@ -1,4 +1,4 @@
-"""Containers, both hands, distractors, looks. pytest test/unit/sim/test_rearrangements.py"""
+"""Containers, both hands, distractors, appearances. pytest test/unit/sim/test_rearrangements.py"""
 
 import numpy as np
 import pytest
@@ -42,12 +42,12 @@ def test_an_object_counts_as_in_a_container_standing_or_lying_but_not_on_its_rim
 
 def test_a_scene_is_the_same_whatever_was_shown_before_it():
     world = World("PlacematToBasket", image_size=64)
-    pictures = {}
+    images = {}
     for seed in (3, 4, 3):
         world.reset(seed)
-        picture = world.render()
-        np.testing.assert_array_equal(picture, pictures.setdefault(seed, picture))
-    assert np.abs(pictures[3].astype(int) - pictures[4]).max() > 50
+        image = world.render()
+        np.testing.assert_array_equal(image, images.setdefault(seed, image))
+    assert np.abs(images[3].astype(int) - images[4]).max() > 50
     world.close()
 
 
@@ -56,7 +56,7 @@ def test_a_look_changes_the_table_and_a_scene_says_which():
     task = suite.task("PlacematToPlate/hazard" if "PlacematToPlate/hazard" in suite.task_names else suite.task_names[7])
     world = World(task, image_size=64)
     world.reset(100_000)
-    assert world.scene.look.name == task.looks[0]
+    assert world.scene.appearance.name == task.appearances[0]
     plain = World("PlacematToPlate", image_size=64)
     plain.reset(100_000)
     assert [thing.xy.tolist() for thing in world.scene.objects] == [thing.xy.tolist() for thing in plain.scene.objects]

@@ -5,14 +5,14 @@ import pytest
 
 from dial_core.config import config_root
 from dial_core.errors import DialError
+from dial_core.sim.appearances import appearance_pools, find_appearances
 from dial_core.sim.catalogue import load_object
-from dial_core.sim.looks import find_looks, look_pools
 from dial_core.sim.scene import other_instruction, scene_of
 from dial_core.sim.suite import load_suite, suite_names
 from dial_core.sim.task import task_names
 
 COUNTS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_instruction": 24, "unseen_object": 32}
-ALIKE = 0.1  # two colours closer than this (distance in RGB 0..1) look alike
+ALIKE = 0.1  # two colours closer than this (distance in RGB 0..1) appearance alike
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +51,15 @@ def test_unseen_objects_occur_in_no_training_scene_not_even_as_distractors(train
 
 
 def test_unseen_appearances_share_no_look_pattern_or_table_colour_with_training(training):
-    seen = find_looks(tuple({name for task in training for name in task.looks}))
-    unseen = find_looks(tuple(name for task in load_suite("unseen_appearance").tasks for name in task.looks))
-    assert len({look.name for look in unseen}) == 18
-    assert not {look.pattern for look in seen} & {look.pattern for look in unseen}
-    assert {look.name for look in seen} == {look.name for look in look_pools()["training"]}
-    before = np.array([colours for look in seen for colours in look.colours])
-    for look in unseen:
-        distances = [np.linalg.norm(before - colour, axis=1).min() for colour in look.colours]
-        assert max(distances) > ALIKE, look.name
+    seen = find_appearances(tuple({name for task in training for name in task.appearances}))
+    unseen = find_appearances(tuple(name for task in load_suite("unseen_appearance").tasks for name in task.appearances))
+    assert len({appearance.name for appearance in unseen}) == 18
+    assert not {appearance.pattern for appearance in seen} & {appearance.pattern for appearance in unseen}
+    assert {appearance.name for appearance in seen} == {appearance.name for appearance in appearance_pools()["training"]}
+    before = np.array([colours for appearance in seen for colours in appearance.colours])
+    for appearance in unseen:
+        distances = [np.linalg.norm(before - colour, axis=1).min() for colour in appearance.colours]
+        assert max(distances) > ALIKE, appearance.name
 
 
 def test_unseen_appearances_give_no_thing_a_colour_that_it_has_in_training(training):
@@ -109,11 +109,11 @@ def test_instructions_are_paraphrased(training):
 def test_wrong_names_are_named(tmp_path, monkeypatch):
     with pytest.raises(DialError, match=r"no object type 'spoon'; available: .*can"):
         load_object("spoon")
-    with pytest.raises(DialError, match="no look or pool of looks 'neon'; pools: training, unseen"):
-        find_looks(("neon",))
+    with pytest.raises(DialError, match="no appearance or pool of appearances 'neon'; pools: training, unseen"):
+        find_appearances(("neon",))
     with pytest.raises(DialError, match="has no task 'PanToPot'; it has CuttingboardToBasket"):
         load_suite("in_distribution").task("PanToPot")
-    for kind in ("tasks", "settings", "objects", "families", "looks"):
+    for kind in ("tasks", "settings", "objects", "families", "appearances"):
         (tmp_path / kind).symlink_to(config_root() / kind)
     (tmp_path / "suites").mkdir()
     (tmp_path / "suites/bad.yaml").write_text("name: bad\ndescription: d\nenvironments: [{task: PlateToPan, replaced: {colour: red}}]\n")

@@ -99,13 +99,13 @@ def test_objects_rest_where_the_scene_put_them(world):
 
 def test_target_changes_the_instruction_and_nothing_in_the_picture(world):
     seed = two_object_seed(world)
-    pictures, names = [], []
+    images, names = [], []
     for target in (0, 1):
         world.reset(seed, target=target)
-        pictures.append(world.render())
+        images.append(world.render())
         names.append(world.scene.objects[target].type)
         assert names[-1] in world.instruction
-    np.testing.assert_array_equal(*pictures)
+    np.testing.assert_array_equal(*images)
     assert names[0] != names[1]
     assert names[0] not in world.instruction
 

@@ -39,7 +39,7 @@ def test_every_environment_given_the_first_ones_instruction_is_found(stand_in, p
             super().begin(arena, seed, first[0])
 
     monkeypatch.setattr(rollout, "make_policy", lambda protocol, source: Deaf())
-    with pytest.raises(DialError, match=r"told another scene's instruction: PlacematToPlate 100001, PlacematToPlate 100002.* and 2 more"):
+    with pytest.raises(DialError, match=r"given another scene's instruction: PlacematToPlate 100001, PlacematToPlate 100002.* and 2 more"):
         evaluate(protocol, RANDOM, tmp_path, workers=0)
 
 
@@ -111,7 +111,7 @@ def test_a_seed_asked_for_twice_is_found(stand_in, protocol, tmp_path, monkeypat
         (replace(ONE, success=False), "success does not follow"),
         (replace(ONE, error="killed"), "a crashed episode counts as a success"),
         (replace(ONE, seed=100_001), "not asked for"),
-        (replace(ONE, instruction="put it there", heard="put it there"), "something else than its seed"),
+        (replace(ONE, instruction="put it there", received_instruction="put it there"), "something else than its seed"),
     ],
 )
 def test_a_result_that_contradicts_itself_is_found(planted, found):

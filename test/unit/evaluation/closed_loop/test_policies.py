@@ -65,7 +65,7 @@ def test_a_wrong_instruction_changes_the_foresight_and_not_what_was_heard(arena,
     own, wrong = policy_of(checkpoint), policy_of(checkpoint, foresight="wrong_instruction")
     for policy in (own, wrong):
         policy.targets(begin(policy, arena))
-    assert wrong.heard == own.heard == arena.instruction
+    assert wrong.received_instruction == own.received_instruction == arena.instruction
     assert np.abs(wrong.foresights[0][1] - own.foresights[0][1]).max() > 1e-5
 
 
@@ -130,7 +130,7 @@ def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_d
     targets = np.stack([policy.targets(seen) for _ in range(span.length + 2)])
     np.testing.assert_array_equal(targets[: span.length], dataset.actions[span.first : span.first + span.length, 18:])
     np.testing.assert_array_equal(targets[-1], targets[span.length - 1])
-    assert policy.heard == span.instruction
+    assert policy.received_instruction == span.instruction
     with pytest.raises(DialError, match=r"no undisturbed episode of task PlacematToPlate, seed 7; it has seeds 0 to 2"):
         policy.begin(arena, 7, "")
     source = PolicySource("replay", str(tmp_path / "data"))

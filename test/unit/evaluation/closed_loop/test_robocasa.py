@@ -29,13 +29,13 @@ class StandIn(gymnasium.Env):
         assert enable_render
         self.env = SimpleNamespace(rng=np.random.default_rng(), timestep=0)  # as robosuite's environment inside
         box, names = gymnasium.spaces.Box, widths.items()
-        pictures = {
+        images = {
             key: box(0, 255, (256, 256, 3), np.uint8)
             for key in ("video.ego_view_pad_res256_freq20", "video.ego_view_bg_crop_pad_res256_freq20")
         }
         states = {f"state.{name}": box(-10, 10, (width,), np.float32) for name, width in names}
         words = gymnasium.spaces.Text(256)
-        self.observation_space = gymnasium.spaces.Dict({**pictures, **states, "annotation.human.coarse_action": words})
+        self.observation_space = gymnasium.spaces.Dict({**images, **states, "annotation.human.coarse_action": words})
         self.action_space = gymnasium.spaces.Dict({f"action.{name}": box(-10, 10, (width,), np.float32) for name, width in names})
 
     def reset(self, *, seed=None, options=None):
@@ -49,9 +49,9 @@ class StandIn(gymnasium.Env):
         return self.observation(), 0.0, False, False, {"success": self.env.timestep == 8}
 
     def observation(self):
-        picture = np.zeros((256, 256, 3), np.uint8)
-        picture[:6] = 255
-        seen = {key: picture for key in self.observation_space.spaces if key.startswith("video.")}
+        image = np.zeros((256, 256, 3), np.uint8)
+        image[:6] = 255
+        seen = {key: image for key in self.observation_space.spaces if key.startswith("video.")}
         seen |= {f"state.{name}": value for name, value in self.state.items()}
         return {**seen, "annotation.human.coarse_action": "unlocked_waist: pick the cup and place it in the drawer"}
 

@@ -24,7 +24,7 @@ def test_the_expert_succeeds_and_leaves_a_video(tmp_path, fresh_worker):
     (result,) = kept
     assert result.success
     assert result.named_moved
-    assert result.heard == result.instruction
+    assert result.received_instruction == result.instruction
     assert result.judged == result.steps
     assert (tmp_path / "expert.mp4").stat().st_size > 1000
 

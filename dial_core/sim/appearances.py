@@ -26,45 +26,45 @@ class Appearance(Config):
 
 
 class AppearancePool(Config):
-    """A file of looks (`config/looks/<name>.yaml`)."""
+    """A file of appearances (`config/appearances/<name>.yaml`)."""
 
     name: str
-    looks: tuple[Appearance, ...]
+    appearances: tuple[Appearance, ...]
 
 
 @cache
 def _pool(path) -> AppearancePool:
     pool = validate(AppearancePool, read_values(path), source=path)
-    for look in pool.looks:
-        if look.pattern not in PATTERNS:
-            raise DialError(f"{path}: look '{look.name}' has pattern '{look.pattern}'; available: {', '.join(PATTERNS)}")
+    for appearance in pool.appearances:
+        if appearance.pattern not in PATTERNS:
+            raise DialError(f"{path}: appearance '{appearance.name}' has pattern '{appearance.pattern}'; available: {', '.join(PATTERNS)}")
     return pool
 
 
-def look_pools() -> dict[str, tuple[Appearance, ...]]:
-    """All looks there are, by pool."""
-    return {path.stem: _pool(path).looks for path in sorted((config_root() / "looks").glob("*.yaml"))}
+def appearance_pools() -> dict[str, tuple[Appearance, ...]]:
+    """All appearances there are, by pool."""
+    return {path.stem: _pool(path).appearances for path in sorted((config_root() / "appearances").glob("*.yaml"))}
 
 
-def find_looks(names: tuple[str, ...]) -> tuple[Appearance, ...]:
-    """The looks called `names`; a pool's name stands for all of its looks.
+def find_appearances(names: tuple[str, ...]) -> tuple[Appearance, ...]:
+    """The appearances called `names`; a pool's name stands for all of its appearances.
 
     Raises:
         DialError: there is none of that name.
     """
-    pools = look_pools()
-    single = {look.name: (look,) for looks in pools.values() for look in looks}
+    pools = appearance_pools()
+    single = {appearance.name: (appearance,) for appearances in pools.values() for appearance in appearances}
     found: list[Appearance] = []
     for name in names:
         if name not in pools and name not in single:
-            raise DialError(f"no look or pool of looks '{name}'; pools: {', '.join(pools)}; looks: {', '.join(single)}")
+            raise DialError(f"no appearance or pool of appearances '{name}'; pools: {', '.join(pools)}; appearances: {', '.join(single)}")
         found += pools.get(name) or single[name]
     return tuple(found)
 
 
-def add_look(spec: mujoco.MjSpec, look: Appearance) -> str:
-    """Adds texture, floor and lights of `look` to `spec`; returns the name of the table's material."""
-    pixels = paint(look.pattern, look.colours, TEXTURE_PX)
+def add_appearance(spec: mujoco.MjSpec, appearance: Appearance) -> str:
+    """Adds texture, floor and lights of `appearance` to `spec`; returns the name of the table's material."""
+    pixels = paint(appearance.pattern, appearance.colours, TEXTURE_PX)
     texture = spec.add_texture(name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3)
     texture.data = pixels.tobytes()
     material = spec.add_material(name="table", specular=0.1, shininess=0.1)
@@ -73,11 +73,11 @@ def add_look(spec: mujoco.MjSpec, look: Appearance) -> str:
         type=mujoco.mjtGeom.mjGEOM_BOX,
         pos=[0.6, 0, -0.76],
         size=[2.5, 2.5, 0.01],
-        rgba=[*look.floor, 1],
+        rgba=[*appearance.floor, 1],
         contype=0,
         conaffinity=0,
     )
-    spec.visual.headlight.ambient = list(look.ambient)
+    spec.visual.headlight.ambient = list(appearance.ambient)
     sun = spec.worldbody.lights[0]
-    sun.diffuse, sun.dir = list(look.light), [-value for value in look.light_from]
+    sun.diffuse, sun.dir = list(appearance.light), [-value for value in appearance.light_from]
     return "table"
