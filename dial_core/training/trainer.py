@@ -191,7 +191,8 @@ class DialTrainer(TrainerSeams):
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         """The model's own loss; it and its parts are kept for the log and the watch."""
-        output = model(**inputs)
+        with self.accelerator.autocast():  # under FSDP2 accelerate leaves it to the caller
+            output = model(**inputs)
         named = {"loss": output.loss} | {name: getattr(output, name, None) for name in PARTS}
         self._step_losses.append({name: value.detach().float() for name, value in named.items() if value is not None})
         return (output.loss, output) if return_outputs else output.loss

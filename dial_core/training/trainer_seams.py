@@ -7,17 +7,27 @@ with the installed one. Everything else of the training engine uses public metho
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import FullyShardedDataParallelPlugin
 from torch import nn
+from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
 HOLDS_FOR = "5.23"
 """Version of transformers that these overrides were written against."""
+
+
+SHARDED_PRECISION = MixedPrecisionPolicy(reduce_dtype=torch.float32, cast_forward_inputs=False)
+"""Of FSDP2: weights are gathered and gradients reduced in float32, and autocast rounds what it rounds under DDP, no more.
+
+accelerate's own policy casts every input of every unit to bfloat16: actions, noise, tau, state and losses too.
+"""
 
 
 class TrainerSeams(Trainer):
@@ -50,8 +60,10 @@ class TrainerSeams(Trainer):
         """The schedule of the learning rates."""
 
     def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
-        """Gradients live in DDP's buckets: no second copy of them."""
+        """Gradients live in DDP's buckets, no second copy of them; FSDP2 rounds what autocast rounds and nothing else."""
         arguments = super()._build_accelerator_args(**kwargs)
+        if os.environ.get("ACCELERATE_USE_FSDP") == "true" and self.args.bf16:
+            arguments["fsdp_plugin"] = FullyShardedDataParallelPlugin(mixed_precision_policy=SHARDED_PRECISION)
         for handler in arguments["kwargs_handlers"]:
             handler.gradient_as_bucket_view = True
         return arguments
