@@ -23,6 +23,7 @@ from dial_core.benchmarks.timing import latency_of
 from dial_core.benchmarks.workload import training_batch
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.errors import DialError
+from dial_core.inference.cuda_graph import Captured
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
@@ -112,7 +113,7 @@ def sessions(device: torch.device, preset: str) -> Facts:
 def session_captures(session: System1Session | System2Session) -> int:
     """How many graphs a session has recorded."""
     captured = session._act if isinstance(session, System1Session) else session._think
-    return len(captured)
+    return len(captured) if isinstance(captured, Captured) else 0
 
 
 def second_device(device: torch.device, preset: str) -> Facts:

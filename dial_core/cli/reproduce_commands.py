@@ -23,6 +23,7 @@ def reproduce(
         int, typer.Option(min=0, help="Processes of each step; trainings share every batch among them. 0: none beside its own.")
     ] = 2,
     jobs: Annotated[int, typer.Option(min=1, help="Steps at a time. On a GPU: as many small trainings as fit.")] = 1,
+    ray: Annotated[str, typer.Option(metavar="ADDRESS", help="Ray cluster for the steps that can spread over one (not trainings).")] = "",
     device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of everything that is made. Without: out/reproduction/PLAN.")] = None,
     page: Annotated[Path | None, typer.Option(help="Page to write, images beside it. Without: paper.md in the folder.")] = None,
@@ -66,7 +67,7 @@ def reproduce(
         results.print(f"{told}; {source}", highlight=False)
         return
     with folder_lock(folder) as lock:
-        runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce)
+        runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce, ray)
         todo, _, left_s = remaining(steps, marks, workers, jobs)
         console.print(f"{len(steps) - len(todo)} of {len(steps)} steps done, about {readable_hours(left_s)} to go", highlight=False)
         try:

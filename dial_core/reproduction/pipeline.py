@@ -27,7 +27,7 @@ class PipelineStep:
 
     Attributes:
         name: `train/flare`; also where its mark and log lie.
-        words: the command line after `dial`, without `--workers` and `--processes`.
+        words: the command line after `dial`, without `--workers`, `--processes` and `--ray`.
         needs: names of the steps that must be done first.
         inputs: values beside the command line that its result depends on (recipes, presets), for the fingerprint.
         core_s: expected seconds of one core.
@@ -49,6 +49,11 @@ class PipelineStep:
     def kind(self) -> str:
         """First part of the name; the costs of steps of one kind are corrected together."""
         return self.name.partition("/")[0]
+
+    @property
+    def spreads(self) -> bool:
+        """Whether the command can spread its work over a Ray cluster."""
+        return self.words[0] in ("pretrain", "collect", "eval", "probe") or self.words[:2] == ("data", "human")
 
     @property
     def fingerprint(self) -> str:

@@ -47,8 +47,12 @@ class StepRunner:
     A step that fails stops only those that need it; the others continue, and the failure is raised at the end.
     """
 
-    def __init__(self, marks: DoneMarks, execute: Executor, workers: int, jobs: int, announce: Callable[[str], None]) -> None:
-        self._marks, self._execute, self._workers, self._jobs, self._announce = marks, execute, workers, jobs, announce
+    def __init__(
+        self, marks: DoneMarks, execute: Executor, workers: int, jobs: int, announce: Callable[[str], None], ray: str = ""
+    ) -> None:
+        """`ray`: address of a cluster for the steps that can spread over it."""
+        self._marks, self._execute, self._announce = marks, execute, announce
+        self._workers, self._jobs, self._ray = workers, jobs, ray
 
     def run(self, steps: Sequence[PipelineStep]) -> None:
         """Runs them, each as soon as what it needs is done.
@@ -95,6 +99,8 @@ class StepRunner:
             words += ["--workers", str(self._workers)]
         if step.trains:
             words += ["--processes", str(max(1, self._workers))]
+        if self._ray and step.spreads:
+            words += ["--ray", self._ray]
         log = self._marks.log(step)
         self._announce(f"{step.name}: {command_of(step)}")
         started_s = time.monotonic()

@@ -65,6 +65,21 @@ def test_steps_at_a_time_wait_for_what_they_need(tmp_path):
     assert sorted(meeting.ran) == ["a", "b", "c"]
 
 
+def test_each_command_gets_the_options_that_it_takes(tmp_path):
+    class Words(Recorder):
+        def __call__(self, words, log) -> None:
+            self.ran.append(" ".join(words))
+
+    steps = [step("eval", parallel=True), step("train", trains=True), step("pretrain", parallel=True, trains=True), step("begin")]
+    StepRunner(DoneMarks(tmp_path), words := Words(), workers=3, jobs=1, announce=lambda text: None, ray="auto").run(steps)
+    assert words.ran == [
+        "eval --workers 3 --ray auto",
+        "train --processes 3",
+        "pretrain --workers 3 --processes 3 --ray auto",
+        "begin",
+    ]
+
+
 def test_an_interrupt_ends_the_commands_that_run(tmp_path):
     def interrupt(text: str) -> None:
         if text.startswith("["):
