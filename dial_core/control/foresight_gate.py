@@ -1,4 +1,4 @@
-"""Which foresight System-1 may use: the contract, checked; every refusal has a name and is counted."""
+"""Decides which foresights System-1 may use. Every refusal has a name and is counted."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ class ForesightContract:
 
 
 class ForesightGate:
-    """Holds the newest foresight that fulfils the contract; counts what was lost on the way and what it refused, by reason."""
+    """Holds the newest foresight that fulfils the contract; counts lost ones, and refused ones by reason."""
 
     def __init__(self, contract: ForesightContract) -> None:
         self.contract = contract
@@ -83,7 +83,7 @@ class ForesightGate:
         self._last_seq: int | None = None
 
     def offer(self, foresight: Foresight, instruction_id: str, now_ns: int) -> bool:
-        """Takes `foresight` if it may be used, else counts the refusal and keeps the one before."""
+        """Accepts `foresight` if it may be used and returns True; otherwise counts the refusal and keeps the previous one."""
         refused = self.contract.refusal(foresight, instruction_id, now_ns) or self._out_of_order(foresight)
         if refused:
             reason, sentence = refused
@@ -97,13 +97,13 @@ class ForesightGate:
         return True
 
     def _out_of_order(self, foresight: Foresight) -> tuple[Refusal, str] | None:
-        """Judged by the observations' stamps: the numbers begin anew when System-2 is restarted."""
+        """Judged by the observations' stamps: sequence numbers start again when System-2 is restarted."""
         if self.newest is None or foresight.stamp_ns > self.newest.stamp_ns:
             return None
         behind_s = (self.newest.stamp_ns - foresight.stamp_ns) / NANOSECONDS
         return Refusal.ORDER, f"seq {foresight.seq} comes again or late: its observation lies {behind_s:.3f} s before the one in use"
 
     def clear(self) -> None:
-        """Forgets the foresight (new instruction, clock jumped); the counters stay."""
+        """Drops the foresight (new instruction, clock step); the counters stay."""
         self.newest = None
         self._last_seq = None

@@ -6,7 +6,7 @@ Between knots a controller plays cubics. What must hold of a cubic from (p0, v0)
 - velocity stays between those of its derivative: v0, 3 s - v0 - v1, v1;
 - acceleration is linear, so its ends bound it: 2 (3 s - 2 v0 - v1) / h and 2 (v0 + 2 v1 - 3 s) / h.
 
-A joint whose cubics keep all that passes unchanged. One that does not is led after them in small steps of constant
+A joint whose cubics keep all that passes unchanged. One that does not tracks them in small steps of constant
 acceleration, which cubics reproduce exactly: then the knots' limits are the motion's.
 """
 
@@ -61,7 +61,7 @@ def finer(knots: Knots) -> Knots:
     return Knots(*(np.concatenate(parts) for parts in (times, positions, velocities)))
 
 
-def led_after(reference: Knots, guard: Guard) -> Knots:
+def track_within_limits(reference: Knots, guard: Guard) -> Knots:
     """Knots at the times of `reference` that start where it starts and follow it as closely as the limits allow."""
     positions, velocities = np.empty_like(reference.positions), np.empty_like(reference.velocities)
     position, velocity = positions[0], velocities[0] = reference.positions[0], reference.velocities[0]

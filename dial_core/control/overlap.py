@@ -1,16 +1,16 @@
-"""Chunks overlap: each looks 0.8 s ahead and the next one comes after a fraction of that. What is to be done where several speak?
+"""Strategies for overlapping chunks: each covers 0.8 s, and the next one arrives after a fraction of that.
 
-- `replace`: the newest speaks alone.
-- `blend`: from the moment the new one takes over, the old one fades out over 0.2 s.
-- `ensemble`: all that reach a moment are averaged, evenly (temporal ensembling, Zhao et al. 2023, "Learning fine-grained
-  bimanual manipulation", Sec. 4.2, with m = 0). Why it matters: where the demonstrations slow down at a waypoint, one look
-  cannot tell arriving from leaving. The newest chunk alone then asks to stay, again and again; the mean goes on with
-  what the earlier ones, made in motion, intended.
-- `rtc`: real-time chunking (Black et al. 2025, "Real-time execution of action chunking flow policies"): the newest speaks
-  alone, but was made to agree with the one before: what will have been executed before the new chunk can take over is
+- `replace`: only the newest is followed.
+- `blend`: the old one fades out over 0.2 s from the moment the new one takes over.
+- `ensemble`: all chunks that cover a moment are averaged, evenly (temporal ensembling, Zhao et al. 2023, "Learning fine-grained
+  bimanual manipulation", Sec. 4.2, with m = 0). Why it matters: where demonstrations slow down at a waypoint, a single
+  observation cannot distinguish arriving from leaving. The newest chunk alone then asks to stay, again and again; the mean
+  continues what the earlier ones, made in motion, intended.
+- `rtc`: real-time chunking (Black et al. 2025, "Real-time execution of action chunking flow policies"): only the newest is
+  followed, but it was made to agree with the one before: what will have been executed before the new chunk can take over is
   given to the flow sampler, which inpaints the rest.
 
-All count by consumed, not by produced steps: where an older chunk stands is told by the two observations' stamps.
+All count consumed, not produced steps: the row of an older chunk follows from the two observations' stamps.
 """
 
 from typing import Literal, NamedTuple, Protocol, get_args
@@ -38,7 +38,7 @@ class Overlap(Protocol):
         """What the chunk of the observation at `stamp_ns` should agree with, if it can take over `delay_s` [s] after that."""
 
     def targets(self, stamp_ns: int, chunk: np.ndarray, takes_over_ns: int) -> np.ndarray:
-        """What to do from a new chunk on.
+        """Targets from a new chunk on.
 
         Args:
             stamp_ns: time of the chunk's observation; none is older than the one before.
@@ -50,11 +50,11 @@ class Overlap(Protocol):
         """
 
     def forget(self) -> None:
-        """Earlier chunks speak no more: another instruction, a stop, a jump of the clock."""
+        """Drops earlier chunks (another instruction, a stop, a clock step)."""
 
 
 class Replace:
-    """The newest chunk speaks alone."""
+    """Only the newest chunk is followed."""
 
     def committed(self, stamp_ns: int, delay_s: float) -> Committed | None:
         return None
@@ -111,7 +111,7 @@ class Ensemble(Replace):
 
 
 class RealTimeChunking(Replace):
-    """The newest chunk speaks alone, made to agree with the one before where that will have been executed."""
+    """Only the newest chunk is followed, made to agree with the previous one where that will have been executed."""
 
     def __init__(self, step_s: float) -> None:
         self._step_s = step_s

@@ -1,4 +1,4 @@
-"""Whether a robot is the one that its embodiment describes: judged by the joints it reports, and by its URDF.
+"""Checks that a robot is the one its embodiment describes, by the joints it reports and by its URDF.
 
 Each function returns what does not fit, in words and by controller; an empty text if all does.
 """
@@ -26,13 +26,13 @@ def missing_from_description(embodiment: Embodiment, robot: RobotDescription) ->
     """Which joints the URDF lacks, and which it does not let a controller move."""
     unmoved = {name: robot.unmoved[name] for name in embodiment.joint_names if name in robot.unmoved}
     lacking = {name: "" for name in embodiment.joint_names if name not in robot.limits and name not in unmoved}
-    told = []
+    found = []
     if lacking:
         others = [name for name in robot.limits if name not in set(embodiment.joint_names)]
-        told.append(f"robot_description lacks {_by_controller(embodiment, lacking)}; it has besides: {', '.join(others) or 'nothing'}")
+        found.append(f"robot_description lacks {_by_controller(embodiment, lacking)}; it has besides: {', '.join(others) or 'nothing'}")
     if unmoved:
-        told.append(f"robot_description has joints that no controller can move: {_by_controller(embodiment, unmoved)}")
-    return "; ".join(told)
+        found.append(f"robot_description has joints that no controller can move: {_by_controller(embodiment, unmoved)}")
+    return "; ".join(found)
 
 
 def limits_beyond(embodiment: Embodiment, guard: Guard, robot: RobotDescription) -> str:
@@ -52,9 +52,9 @@ def limits_beyond(embodiment: Embodiment, guard: Guard, robot: RobotDescription)
 
 def _by_controller(embodiment: Embodiment, joints: Mapping[str, str]) -> str:
     """`joints` (name -> remark) as `controller (joint, joint: remark), controller (...)`, in the embodiment's order."""
-    told = []
+    found = []
     for controller in embodiment.controllers:
         own = [f"{name}: {joints[name]}" if joints[name] else name for name in controller.joints if name in joints]
         if own:
-            told.append(f"{controller.name} ({', '.join(own)})")
-    return ", ".join(told)
+            found.append(f"{controller.name} ({', '.join(own)})")
+    return ", ".join(found)

@@ -17,9 +17,9 @@ from dial_core.control.motion import NANOSECONDS
 
 STEP_S = 0.5  # a larger difference from one look to the next is a step; less is latency, scheduling and extrapolated ticks
 REORDERED_S = 0.1  # stamps of joint states may go back by so much, where several drivers publish them; by more the robot's clock did
-WINDOW_S = 1.0  # the least late joint state of this time tells the offset between the clocks
+WINDOW_S = 1.0  # the least late joint state of this time gives the offset between the clocks
 TRUSTED_S = 0.15  # own time ahead of the stamps by less than this is latency: the own clock is then the better one
-UNKNOWN_RATE = 20.0  # of simulated to steady time, before joint states have told it
+UNKNOWN_RATE = 20.0  # of simulated to steady time, before joint states show it
 
 
 class Which(Enum):

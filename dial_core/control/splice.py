@@ -1,4 +1,4 @@
-"""Chunks over time: splices a new chunk of targets into the motion that runs, so that position and velocity go on smoothly.
+"""Chunks over time: splices a new chunk of targets into the motion that runs, so that position and velocity stay continuous.
 
 Up to the splice the running motion is repeated (a controller that hard-replaces its trajectory loses nothing by it),
 after the splice the new chunk rules. Each motion ends at rest: the dead-man stop. Where several chunks speak of the same
@@ -9,7 +9,7 @@ one before did.
 import numpy as np
 
 from dial_core.control.joint_limits import Clamps, Guard
-from dial_core.control.limit_tracking import Knots, braking, finer, led_after, within_limits
+from dial_core.control.limit_tracking import Knots, braking, finer, track_within_limits, within_limits
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.errors import DialError
 
@@ -59,8 +59,10 @@ def splice(
     new = wanted
     if not kept_in.all():
         reference = finer(wanted)
-        led = led_after(reference, guard)
-        new = Knots(reference.times_s, *(np.where(kept_in, fine, limited) for fine, limited in zip(reference[1:], led[1:], strict=True)))
+        tracked = track_within_limits(reference, guard)
+        new = Knots(
+            reference.times_s, *(np.where(kept_in, fine, limited) for fine, limited in zip(reference[1:], tracked[1:], strict=True))
+        )
         clamps += guard.count_rates(wanted.times_s, wanted.positions, new.positions[np.searchsorted(new.times_s, wanted.times_s - 1e-9)])
     rest = braking(new.times_s[-1], (new.positions[-1], new.velocities[-1]), guard)
     return _joined(stamp_ns, _kept(running, stamp_ns, splice_s), new, Knots(*(part[1:] for part in rest))), clamps

@@ -1,4 +1,4 @@
-"""A trace as a picture: foresights, chunks by stage, what the robot follows, states; and the stages' latencies over time."""
+"""A trace as a figure: foresights, chunks by stage, what the robot follows, states; and the stages' latencies over time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,8 +21,8 @@ JUMP_NS = NANOSECONDS // 2
 LANES = {"foresight": 3, "chunk": 2, "followed": 1, "refused": 0}
 
 
-def draw_timeline(rows: Sequence[TraceRow], picture: Path, start_s: float, seconds: float) -> None:
-    """Writes the picture of `seconds` [s] of a trace, from `start_s` [s] after its first row on.
+def draw_timeline(rows: Sequence[TraceRow], figure_path: Path, start_s: float, seconds: float) -> None:
+    """Writes a figure of `seconds` [s] of a trace, from `start_s` [s] after its first row on.
 
     Of a trace in which the clock jumped back, the part after the last jump is drawn.
 
@@ -47,8 +47,8 @@ def draw_timeline(rows: Sequence[TraceRow], picture: Path, start_s: float, secon
     latency.set_xlim(start_s, start_s + seconds)
     latency.set_xlabel("time [s]")
     lanes.set_title("System-1: from exposure to command")
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(picture, dpi=110)
+    figure_path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(figure_path, dpi=110)
 
 
 def _last_jump(rows: Sequence[TraceRow]) -> int:

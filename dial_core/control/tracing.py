@@ -1,4 +1,4 @@
-"""A trace: one row for every chunk, foresight and change of state, so that a run can be looked at afterwards (`dial trace`).
+"""Trace of a run: one row for every chunk, foresight and change of state, for later analysis (`dial trace`).
 
 All times are the node's own clock [ns]: simulated where use_sim_time is set. A chunk's stages, from exposure to command:
 
@@ -43,8 +43,8 @@ class TraceRow:
         text: the state and its reason, or why a chunk or foresight was refused; empty for one that was used.
         exposed_ns .. takes_over_ns: the stages above; of a foresight only exposed (its observation), sent and received.
         foresight_ns, foresight_seq: of the foresight that a chunk was made with, or of this foresight.
-        inference_s, stitching_s: of the stages on the wall clock [s]; they go on where simulated time stands.
-        reckoned_delay_s: what the strategy reckoned with [s].
+        inference_s, stitching_s: of the stages on the wall clock [s]; they advance while simulated time stands.
+        reckoned_delay_s: delay that the strategy assumed [s].
         clamped: targets that a limit moved [1].
     """
 
@@ -76,11 +76,11 @@ COLUMNS = tuple(field.name for field in fields(TraceRow))
 class TraceWriter:
     """Writes rows to a file as they happen, from any thread: `.csv` as a table, `.jsonl` as one JSON object a line.
 
-    It ends where it has reached its size or the disk takes no more: a robot must not stand still for want of a trace.
+    It ends at its size limit or when the disk is full: a robot must not stop for lack of a trace.
     """
 
     def __init__(self, path: Path, limit_mb: float = 100.0) -> None:
-        """Begins the file anew; no row is begun beyond `limit_mb` [MiB].
+        """Truncates the file; no row is started beyond `limit_mb` [MiB].
 
         Raises:
             DialError: the file cannot be written or has another ending.
@@ -100,7 +100,7 @@ class TraceWriter:
             raise DialError(f"trace file {path} cannot be written: {error.strerror}") from error
 
     def write(self, row: TraceRow) -> None:
-        """Adds one row; a row after the end is dropped."""
+        """Appends one row; rows after the end are dropped."""
         with self._lock:
             if self.ended:
                 return
@@ -115,7 +115,7 @@ class TraceWriter:
                 self._end(f"cannot be written: {error.strerror}")
 
     def close(self) -> None:
-        """Ends the file."""
+        """Closes the file."""
         with self._lock:
             if not self.ended:
                 self._end("closed")

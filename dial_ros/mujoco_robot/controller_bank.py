@@ -27,7 +27,7 @@ class ControllerBank:
     def accept(self, name: str, message: JointTrajectory) -> str:
         """Hands a trajectory to the controller `name`; empty if it is played now or outdated, else why it is rejected.
 
-        Outdated: on its way when the world was reset, told by a stamp that the clock had passed before and has not reached
+        Outdated: on its way when the world was reset, recognised by a stamp that the clock had passed before and has not reached
         again. No real controller meets that, so it is no rejection: it is counted apart, and the world plays nothing of it.
         """
         try:

@@ -1,9 +1,9 @@
 """Node `mujoco_robot`: a simulated robot with its trajectory controllers, its camera and its clock.
 
 One thread steps the physics in slices of 10 ms, at most at `real_time_factor`: controllers take new trajectories and give
-the set-points, the world moves, /clock and joint_states go out; every 50 ms the camera's picture and the judgement. The
+the set-points, the world moves, /clock and joint_states go out; every 50 ms the camera's image and the success. The
 executor's thread takes requests. MuJoCo's rendering context belongs to the physics thread, so the world is made there.
-Paused, the world goes on only by `step`: so many slices, as fast as they go.
+Paused, the world advances only by `step`: so many slices, as fast as possible.
 """
 
 import queue
@@ -154,7 +154,7 @@ class MujocoRobotNode(DialNode):
                 self._in_physics(lambda: [self._slice() for _ in range(request.steps)])
                 response.success = True
             except TimeoutError:
-                response.message = f"the simulation did not answer within {REQUEST_TIMEOUT_S:.0f} s; it goes on stepping"
+                response.message = f"the simulation did not answer within {REQUEST_TIMEOUT_S:.0f} s; it continues stepping"
         response.stamp = to_time(self._now_ns)
         return response
 
@@ -185,7 +185,7 @@ class MujocoRobotNode(DialNode):
             self._world.close()
 
     def _check_cameras(self) -> None:
-        """One picture of each: an unknown camera is told now, and the rendering context is made before the clock runs."""
+        """Renders each once: an unknown camera is reported now, and the rendering context is made before the clock runs."""
         for camera in (self._camera.name, "scene") if self.value("scene_camera") else (self._camera.name,):
             try:
                 self._world.render(camera)

@@ -1,4 +1,4 @@
-"""How an operator stops System-1 and lets it go on: services `pause`, `estop` and `reset_estop`."""
+"""The operator's services to stop and resume System-1: `pause`, `estop` and `reset_estop`."""
 
 from collections.abc import Callable
 from threading import RLock
@@ -33,7 +33,7 @@ class OperatorServices:
         with self._lock:
             event = self._arming.pause if request.data else self._arming.resume
             self._carry_out(event(self._node.now_ns()))
-            response.success, response.message = True, self._told()
+            response.success, response.message = True, self._answer()
         return response
 
     def _on_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -49,9 +49,9 @@ class OperatorServices:
             response.success = self._arming.stopped
             if response.success:
                 self._carry_out(self._arming.reset_estop(self._node.now_ns()))
-            response.message = self._told() if response.success else "there is no emergency stop to reset"
+            response.message = self._answer() if response.success else "there is no emergency stop to reset"
         return response
 
-    def _told(self) -> str:
+    def _answer(self) -> str:
         state, reason = self._arming.state, self._arming.reason
         return state.value if state is State.RUNNING else f"{state.value}: {reason}"

@@ -1,4 +1,4 @@
-"""What System-1 sees and feels: every camera of its checkpoint and the joints, brought together by their stamps.
+"""System-1's observations: every camera of its checkpoint and the joints, matched by their stamps.
 
 A frame of the first camera is whole if a joint state and a frame of every further camera lie at its moment or shortly
 before. Only whole frames count as fresh, nothing missing is ever filled in: what is not there makes the robot hold.
@@ -94,7 +94,7 @@ class Senses:
         }
 
     def pixels(self, seen: Observation) -> tuple[np.ndarray, ...] | None:
-        """Every camera's picture of an observation, (H, W, 3) uint8 each; None if one cannot be decoded, which is told."""
+        """Every camera's image of an observation, (H, W, 3) uint8 each; None, and a logged refusal, if one cannot be decoded."""
         try:
             return tuple(camera.pixels(frame) for camera, frame in zip(self._cameras, seen.frames, strict=True))
         except UnreadableMessageError as error:
@@ -176,7 +176,7 @@ class Senses:
         self._on_observation(Observation(tuple(frames), joints, stamp_ns, frame.received_ns))
 
     def _refuse(self, kind: str, affected: str, why: str) -> None:
-        """Counts and tells why something could not be used, and what has to do without it."""
+        """Counts and logs why something could not be used, and which input lacks it."""
         self.refused[kind] += 1
         self._refusals[affected] = self.last_refusal = why
         self._node.complain(kind, why)

@@ -1,4 +1,4 @@
-"""What System-1 tells about itself: its counters, its trace, its status message and its diagnostics."""
+"""What System-1 reports: its counters, its trace, its status message and its diagnostics."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ class Report:
         self.note(row)
 
     def missed(self, row: TraceRow) -> None:
-        """A chunk was not ready in time; the motion before goes on."""
+        """A chunk was not ready in time; the running motion continues."""
         self.late_chunks += 1
         self.note(row)
 

@@ -214,8 +214,8 @@ class System1Node(DialNode):
             self._carry_out(self._arming.instruct(message.instruction_id, self.now_ns(), from_before))
             self._instruction, self._foresight_refusal = message, ""
             self._gate.clear()
-            told = ", ".join(filter(None, (self._arming.state.value, self._arming.reason, self._arming.warning)))
-        self.get_logger().info(f"instruction '{message.text}': {told}")
+            outcome = ", ".join(filter(None, (self._arming.state.value, self._arming.reason, self._arming.warning)))
+        self.get_logger().info(f"instruction '{message.text}': {outcome}")
         self._publish_status()
 
     def _on_foresight(self, message: LatentForesight) -> None:

@@ -117,7 +117,7 @@ def test_a_compressed_picture_is_read_and_rubbish_is_not():
 def test_another_encoding_size_or_too_few_bytes_is_refused_with_the_reason():
     depth = image_to_message(PIXELS, 5, "head")
     depth.encoding = "32FC1"
-    with pytest.raises(UnreadableMessageError, match="'32FC1' has no colours; use one of: rgb8, "):
+    with pytest.raises(UnreadableMessageError, match="'32FC1' is that of a depth image; use one of: rgb8, "):
         image_from_message(depth)
     with pytest.raises(UnreadableMessageError, match="image is 4x6, the embodiment says that the camera gives 96x96"):
         image_from_message(image_to_message(PIXELS, 5, "head"), (96, 96))
