@@ -30,7 +30,7 @@ class Answer:
     seconds: float
 
 
-Told = Callable[[Answer], None]
+OnAnswer = Callable[[Answer], None]
 
 
 class ActionLog:
@@ -70,30 +70,30 @@ class Actions:
         """Whether a node offers `service`."""
         return self._clients[service].service_is_ready()
 
-    def stop(self, who: str, told: Told) -> None:
+    def stop(self, who: str, on_answer: OnAnswer) -> None:
         """The emergency stop; spectators may too. Without an acknowledgement of System-1 in 0.5 s the answer says so."""
-        self._request("system1/estop", Trigger.Request(), who, "emergency stop", told, STOP_ACKNOWLEDGED_S)
+        self._request("system1/estop", Trigger.Request(), who, "emergency stop", on_answer, STOP_ACKNOWLEDGED_S)
 
-    def reset_stop(self, who: str, told: Told) -> None:
+    def reset_stop(self, who: str, on_answer: OnAnswer) -> None:
         """Takes the emergency stop back; only a new instruction moves the robot then."""
-        self._unless_read_only("system1/reset_estop", Trigger.Request(), who, "reset stop", told)
+        self._unless_read_only("system1/reset_estop", Trigger.Request(), who, "reset stop", on_answer)
 
-    def pause(self, who: str, paused: bool, told: Told) -> None:
+    def pause(self, who: str, paused: bool, on_answer: OnAnswer) -> None:
         """Decelerates to a stop, or resumes."""
-        self._unless_read_only("system1/pause", SetBool.Request(data=paused), who, "pause" if paused else "resume", told)
+        self._unless_read_only("system1/pause", SetBool.Request(data=paused), who, "pause" if paused else "resume", on_answer)
 
-    def instruct(self, who: str, text: str, told: Told) -> None:
+    def instruct(self, who: str, text: str, on_answer: OnAnswer) -> None:
         """Gives an instruction; words that mean a stop pause the robot instead of arming it."""
         text = text.strip()
         if text.lower().rstrip("!. ") in STOP_WORDS:
-            self.pause(who, True, told)
+            self.pause(who, True, on_answer)
         elif not text or len(text) > LONGEST_TEXT:
-            told(Answer(False, f"an instruction has 1 to {LONGEST_TEXT} characters, this one {len(text)}", 0.0))
+            on_answer(Answer(False, f"an instruction has 1 to {LONGEST_TEXT} characters, this one {len(text)}", 0.0))
         else:
-            self._unless_read_only("system2/set_instruction", SetInstruction.Request(text=text), who, f"instruct: {text}", told)
+            self._unless_read_only("system2/set_instruction", SetInstruction.Request(text=text), who, f"instruct: {text}", on_answer)
 
-    def reset_world(self, who: str, task: str, seed: int, told: Callable[[Answer, str], None]) -> None:
-        """A fresh scene in simulation; `told` also gets the scene's own instruction."""
+    def reset_world(self, who: str, task: str, seed: int, on_answer: Callable[[Answer, str], None]) -> None:
+        """A fresh scene in simulation; `on_answer` also gets the scene's own instruction."""
         request = ResetWorld.Request(task=task, seed=seed, target=-1)
         instruction: list[str] = [""]
         self._unless_read_only(
@@ -101,19 +101,19 @@ class Actions:
             request,
             who,
             f"reset world: {task or 'same task'}, seed {seed}",
-            lambda answer: told(answer, instruction[0]),
+            lambda answer: on_answer(answer, instruction[0]),
             lambda response: instruction.__setitem__(0, response.instruction),
         )
 
     def _unless_read_only(
-        self, service: str, request: Any, who: str, action: str, told: Told, keep: Callable[[Any], None] = lambda _: None
+        self, service: str, request: Any, who: str, action: str, on_answer: OnAnswer, keep: Callable[[Any], None] = lambda _: None
     ) -> None:
         if self.read_only:
             answer = Answer(False, "this page is for spectators: only the emergency stop works here", 0.0)
             self._log.note(who, action, answer)
-            told(answer)
+            on_answer(answer)
             return
-        self._request(service, request, who, action, told, ANSWER_S, keep)
+        self._request(service, request, who, action, on_answer, ANSWER_S, keep)
 
     def _request(
         self,
@@ -121,7 +121,7 @@ class Actions:
         request: Any,
         who: str,
         action: str,
-        told: Told,
+        on_answer: OnAnswer,
         limit_s: float,
         keep: Callable[[Any], None] = lambda _: None,
     ) -> None:
@@ -131,7 +131,7 @@ class Actions:
         def report(granted: bool, text: str) -> None:
             answer = Answer(granted, text, time.monotonic() - asked_s)
             self._log.note(who, action, answer)
-            told(answer)
+            on_answer(answer)
 
         def done(future: Any) -> None:
             late = answered.is_set()

@@ -32,7 +32,7 @@ class OperatorPage:
     def __init__(
         self, view: RobotView, actions: Actions, words: KnownWords, robot: str, rate_hz: float, limits_s: dict[str, float]
     ) -> None:
-        """`limits_s`: ages [s] at which System-1 holds, by input; filled once it has told them."""
+        """`limits_s`: ages [s] at which System-1 holds, by input; filled once it has reported them."""
         self._view, self._actions, self._words = view, actions, words
         self._robot, self._period_s, self._limits_s = robot, 1.0 / rate_hz, limits_s
         self._shared = Shown()
@@ -154,13 +154,13 @@ class Document:
 
     # -- acting --------------------------------------------------------------------------------------------------
 
-    def _tell(self, what: str) -> Callable[[Answer], None]:
+    def _reporting(self, what: str) -> Callable[[Answer], None]:
         """A function for `actions`: shows the answer, from whatever thread it comes."""
 
-        def told(answer: Answer) -> None:
+        def on_answer(answer: Answer) -> None:
             self._answers.append(lambda: self._say(answer, what))
 
-        return told
+        return on_answer
 
     def _say(self, answer: Answer, what: str) -> None:
         shout = not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED")
@@ -181,31 +181,31 @@ class Document:
             self._stop()
 
     def _stop(self) -> None:
-        self._actions.stop(self._who, self._tell("Emergency stop"))
+        self._actions.stop(self._who, self._reporting("Emergency stop"))
         self._message.classes(replace="shout w-full")
         self._message.set_text("STOP sent ...")
 
     def _reset_stop(self) -> None:
-        self._actions.reset_stop(self._who, self._tell("Reset of the stop"))
+        self._actions.reset_stop(self._who, self._reporting("Reset of the stop"))
 
     def _toggle_pause(self) -> None:
         status = self._view.seen.system1
         paused = status is not None and STATES_1[status.state] == "paused"
-        self._actions.pause(self._who, not paused, self._tell("Resume" if paused else "Pause"))
+        self._actions.pause(self._who, not paused, self._reporting("Resume" if paused else "Pause"))
 
     def _instruct(self) -> None:
         text = (self._text.value or "").strip()
         if text and text not in self._shared.history:
             self._shared.history.appendleft(text)
             self._text.set_autocomplete(list(self._shared.history))
-        self._actions.instruct(self._who, text, self._tell(f"“{text}”"))
+        self._actions.instruct(self._who, text, self._reporting(f"“{text}”"))
 
     def _reset_world(self) -> None:
-        def told(answer: Answer, instruction: str) -> None:
+        def on_answer(answer: Answer, instruction: str) -> None:
             self._shared.suggestion = instruction or self._shared.suggestion
-            self._tell("Reset")(answer)
+            self._reporting("Reset")(answer)
 
-        self._actions.reset_world(self._who, self._task.value or "", int(self._seed.value or 0), told)
+        self._actions.reset_world(self._who, self._task.value or "", int(self._seed.value or 0), on_answer)
 
     # -- showing -------------------------------------------------------------------------------------------------
 

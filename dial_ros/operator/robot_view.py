@@ -35,13 +35,13 @@ class Seen:
     system1: System1Status | None = None
     system2: System2Status | None = None
     success: bool | None = None
-    heard_s: dict[str, float] = field(default_factory=dict)  # wall time of the newest report, by node
+    received_s: dict[str, float] = field(default_factory=dict)  # wall time of the newest report, by node
     joints: deque[tuple[float, np.ndarray]] = field(default_factory=lambda: deque(maxlen=400))  # (robot time [s], positions [rad])
     commanded: dict[str, tuple[float, np.ndarray, np.ndarray]] = field(default_factory=dict)  # joint -> origin [s], times [s], positions
 
     def silent(self, node: str) -> bool:
         """Whether a node has not reported for too long, or never."""
-        return time.monotonic() - self.heard_s.get(node, -1e9) > SILENT_S
+        return time.monotonic() - self.received_s.get(node, -1e9) > SILENT_S
 
 
 class RobotView:
@@ -81,11 +81,11 @@ class RobotView:
 
     def _on_system1(self, message: System1Status) -> None:
         self.seen.system1 = message
-        self.seen.heard_s["system1"] = time.monotonic()
+        self.seen.received_s["system1"] = time.monotonic()
 
     def _on_system2(self, message: System2Status) -> None:
         self.seen.system2 = message
-        self.seen.heard_s["system2"] = time.monotonic()
+        self.seen.received_s["system2"] = time.monotonic()
 
     def _on_success(self, message: Bool) -> None:
         self.seen.success = message.data

@@ -27,8 +27,8 @@ def seen(**changes) -> Seen:
     status = System1Status(state=System1Status.STATE_RUNNING)
     for name, value in changes.items():
         setattr(status, name, value)
-    heard_s = dict.fromkeys(("system1", "system2"), time.monotonic())
-    return Seen(system1=status, system2=System2Status(state=System2Status.STATE_RUNNING), heard_s=heard_s)
+    received_s = dict.fromkeys(("system1", "system2"), time.monotonic())
+    return Seen(system1=status, system2=System2Status(state=System2Status.STATE_RUNNING), received_s=received_s)
 
 
 def test_a_running_robot_is_green_and_a_warning_is_not():
@@ -44,7 +44,7 @@ def test_a_stopped_robot_says_why():
 
 def test_a_node_that_is_not_heard_any_more_is_red_whatever_it_said_last():
     gone = seen()
-    gone.heard_s["system1"] -= 10
+    gone.received_s["system1"] -= 10
     assert [light.level for light in system_lights(gone)] == ["bad", "ok"]
     assert [light.level for light in system_lights(Seen())] == ["bad", "bad"]
 
