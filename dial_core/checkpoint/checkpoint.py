@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.checkpoint.rim import VectorRim
+from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
@@ -96,6 +97,7 @@ def save_checkpoint(
     weights: dict[str, torch.Tensor] | None = None,
     layout: VectorLayout = OURS,
     instruction_prefix: str = "",
+    trained_on: TrainedOn = TrainedOn(),  # noqa: B008  # frozen
 ) -> Contract:
     """Writes a checkpoint folder; a reader never sees half of one.
 
@@ -111,6 +113,7 @@ def save_checkpoint(
         weights: the model's state dict, where training has left the model itself in pieces.
         layout: of the model's own vectors, with its slot.
         instruction_prefix: text that the model expects before every instruction.
+        trained_on: what it was asked to do in training.
 
     Returns:
         The contract, with the model id of the stored weights.
@@ -136,6 +139,7 @@ def save_checkpoint(
         (staging / NORMALISATION).write_text(json.dumps(normaliser.to_dict()) + "\n")
         (staging / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n")
         (staging / CARD).write_text(card or _plain_card(contract))
+        trained_on.save(staging)
         _replace(path, staging)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
+from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import require_same
@@ -58,6 +59,7 @@ def train(
     with state.main_process_first():
         start = starting_point(recipe, start, out)
     source = _source(recipe, start, datasets)
+    asked = TrainedOn.of(span.instruction for dataset in datasets.values() for span in dataset.episodes)
     current = start
     for number, stage in enumerate(recipe.effective_stages(), 1):
         folder = out / recipe.folder_of(number)
@@ -71,12 +73,13 @@ def train(
                 checkpoint.model.separate_world_head()
             weights = _train_stage(number, stage, checkpoint, streams, folder, hardware)
             if state.is_main_process:
-                _save(folder / "checkpoint", checkpoint, normaliser, recipe, "", weights)
+                _save(folder / "checkpoint", checkpoint, normaliser, recipe, "", asked, weights)
             state.wait_for_everyone()
         current = folder / "checkpoint"
     if state.is_main_process:
         finished = load_checkpoint(current)
-        _save(out / "checkpoint", finished, finished.normaliser, recipe, _card(recipe, start, datasets, command), None, torch.float16)
+        card = _card(recipe, start, datasets, command)
+        _save(out / "checkpoint", finished, finished.normaliser, recipe, card, asked, None, torch.float16)
     state.wait_for_everyone()
     return out / "checkpoint"
 
@@ -138,10 +141,19 @@ def stage_seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
 
 
-def _save(path: Path, trained: Checkpoint, normaliser: Normaliser, recipe: Recipe, card: str, weights=None, dtype=torch.float32) -> None:
+def _save(
+    path: Path,
+    trained: Checkpoint,
+    normaliser: Normaliser,
+    recipe: Recipe,
+    card: str,
+    asked: TrainedOn,
+    weights: dict[str, torch.Tensor] | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> None:
     robot = load_embodiment(recipe.embodiment)
     views = trained_views(recipe, trained.contract)
-    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, views, card, dtype, weights)
+    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, views, card, dtype, weights, trained_on=asked)
 
 
 def _source(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset]) -> dict:

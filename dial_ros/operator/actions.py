@@ -13,12 +13,12 @@ from typing import Any
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
+from dial_core.checkpoint.trained_on import means_stop
 from dial_ros.srv import ResetWorld, SetInstruction
 
 STOP_ACKNOWLEDGED_S = 0.5  # a stop that System-1 has not acknowledged by then is shouted
 ANSWER_S = 5.0  # anything else that has no answer by then failed
 LONGEST_TEXT = 500  # [characters] of an instruction; System-2 has a limit of its own
-STOP_WORDS = frozenset({"stop", "halt", "wait", "freeze", "pause", "stand still", "don't move", "do not move"})
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Actions:
     def instruct(self, who: str, text: str, on_answer: OnAnswer) -> None:
         """Gives an instruction; words that mean a stop pause the robot instead of arming it."""
         text = text.strip()
-        if text.lower().rstrip("!. ") in STOP_WORDS:
+        if means_stop(text):
             self.pause(who, True, on_answer)
         elif not text or len(text) > LONGEST_TEXT:
             on_answer(Answer(False, f"an instruction has 1 to {LONGEST_TEXT} characters, this one {len(text)}", 0.0))

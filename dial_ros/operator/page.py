@@ -164,7 +164,8 @@ class Document:
 
     def _say(self, answer: Answer, what: str) -> None:
         shout = not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED")
-        self._message.classes(replace=f"{'shout' if shout else 'calm' if answer.granted else 'note'} w-full")
+        calm = answer.granted and not answer.text.startswith("accepted, but")
+        self._message.classes(replace=f"{'shout' if shout else 'calm' if calm else 'note'} w-full")
         if shout and what == "Emergency stop":
             self._message.set_text(f"{what}: {answer.text}. Use the robot's own emergency stop.")
         elif what == "Emergency stop" and answer.granted:

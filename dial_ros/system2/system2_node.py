@@ -14,6 +14,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 
+from dial_core.checkpoint.trained_on import TrainedOn, means_stop, warning_of
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.joint_limits import NotFiniteError, require_finite
 from dial_core.control.motion import NANOSECONDS
@@ -70,7 +71,7 @@ class System2Node(DialNode):
 
         one_thread()
         self._session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"), runtime=self.value("runtime"))
-        self._contract = self._session.contract
+        self._contract, self._trained_on = self._session.contract, TrainedOn.load(self.value("checkpoint"))
         embodiment = load_embodiment(self.value("embodiment"))
         self._contract.require(embodiment, self.value("camera"))
         view = self._contract.views[0]
@@ -144,6 +145,8 @@ class System2Node(DialNode):
             response.message = "system2 is not active; activate it first (ros2 lifecycle set)"
         elif not text:
             response.message = "the instruction is empty; say what to do, e.g. 'pick the can from the placemat and place it on the plate'"
+        elif means_stop(text):
+            response.message = f"'{text}' is no instruction: call system1/pause, or system1/estop, to stop the robot"
         elif len(text) > longest:
             response.message = f"the instruction has {len(text)} characters, at most {longest} are accepted (max_instruction_length)"
         else:
@@ -152,8 +155,9 @@ class System2Node(DialNode):
             self._instruction_out.publish(self._instruction)
             response.success, response.instruction_id = True, self._instruction.instruction_id
             self.get_logger().info(f"instruction '{text}'")
-            if unknown := self._session.unknown_words(text):
-                response.message = f"accepted, but the model has never seen: {', '.join(unknown)}"
+            response.warning = warning_of(self._trained_on, self._session.unknown_words(text), text)
+            if response.warning:
+                response.message = f"accepted, but {response.warning}"
                 self.get_logger().warning(f"instruction '{text}' {response.message}")
             self._publish_status()
         return response
