@@ -19,7 +19,9 @@ def draw_groups(groups: Mapping[str, Mapping[str, dict]], file: Path, title: str
     pyplot = pyplot_without_window()
     names = list(next(iter(groups.values())))
     flat, width = len(names) > MANY, 0.8 / len(groups)
-    size = (7.0, 1.2 + 0.26 * len(names)) if flat else (2.2 + 1.2 * len(names), 3.6)
+    legend_in = 2.0 if len(groups) > 1 else 0.0
+    upright_in = 2.2 + max(1.2, 0.25 * len(groups)) * len(names)
+    size = (7.0 + legend_in, 1.2 + 0.26 * len(names)) if flat else (upright_in + legend_in, 3.6)
     figure, axes = pyplot.subplots(figsize=size, layout="constrained")
     draw = axes.barh if flat else axes.bar
     for index, (label, counts) in enumerate(groups.items()):
@@ -35,7 +37,7 @@ def draw_groups(groups: Mapping[str, Mapping[str, dict]], file: Path, title: str
         axes.set(ylabel="success [%]", ylim=(0, 105))
         axes.set_xticks(range(len(names)), names, rotation=20 if len(names) > 1 else 0)
     if len(groups) > 1:
-        axes.legend(loc="lower right", fontsize=8)
+        figure.legend(loc="outside right upper", fontsize=8)  # beside the bars: on them it would hide some
     axes.set_title(title, fontsize=9)
     figure.savefig(file, dpi=120)
     pyplot.close(figure)
