@@ -1,8 +1,9 @@
 """Typed configuration: one YAML file a thing, found by name, validated by a pydantic schema."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -67,14 +68,49 @@ def config_path(kind: str, name: str | Path) -> Path:
     return path
 
 
-def load_config(schema: type[C], kind: str, name: str | Path) -> C:
+def load_config(schema: type[C], kind: str, name: str | Path, changes: Sequence[str] = ()) -> C:
     """The validated configuration `name` of a kind; `extends: <name>` in it takes the values of another one first.
+
+    Args:
+        changes: `KEY=VALUE` each, laid over the file: `stages.0.optimisation.steps=100`; values are YAML, numbers count a list's elements.
 
     Raises:
         DialError: missing file, broken YAML, unknown key or wrong type; the message names the file and each key.
     """
     path = config_path(kind, name)
-    return validate(schema, _read_extended(path, kind, ()), source=path)
+    values = _unshared(_read_extended(path, kind, ()))
+    for change in changes:
+        _change(values, change)
+    return validate(schema, values, source=path)
+
+
+def _unshared(values: Any) -> Any:
+    """A copy in which what a YAML alias repeats is there twice, so that one can change alone."""
+    if isinstance(values, dict):
+        return {key: _unshared(value) for key, value in values.items()}
+    return [_unshared(value) for value in values] if isinstance(values, list) else values
+
+
+def _change(values: dict, change: str) -> None:
+    """Sets one value below a mapping.
+
+    Raises:
+        DialError: it is not KEY=VALUE, or the key leads nowhere.
+    """
+    key, equals, text = change.partition("=")
+    *way, last = key.strip().split(".")
+    place: Any = values
+    try:
+        if not equals:
+            raise KeyError(change)
+        for step in way:
+            place = place[int(step)] if isinstance(place, list) else place.setdefault(step, {})
+        if isinstance(place, list):
+            place[int(last)] = yaml.safe_load(text)
+        else:
+            place[last] = yaml.safe_load(text)
+    except (KeyError, IndexError, ValueError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise DialError(f"'{change}' changes nothing: expected KEY=VALUE such as stages.0.optimisation.steps=100 ({error})") from error
 
 
 def read_values(path: Path) -> dict:

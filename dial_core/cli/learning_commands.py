@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dial_core.cli.options import Out, Ray, Workers, command_line, console
+from dial_core.cli.options import Changes, Out, Ray, Workers, command_line, console
 from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
@@ -16,6 +16,7 @@ from dial_core.sim.task import EVALUATION_SEEDS_FROM
 def pretrain(
     out: Out,
     recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny_pretrain",
+    changes: Changes = None,
     workers: Workers = 2,
     ray: Ray = "",
     processes: Processes = "auto",
@@ -31,7 +32,7 @@ def pretrain(
     from dial_core.training.pretrain.pretraining import PretrainRecipe
     from dial_core.training.pretrain.pretraining import pretrain as run
 
-    plan = load_config(PretrainRecipe, "training", recipe)
+    plan = load_config(PretrainRecipe, "training", recipe, changes or ())
     execution = distribute(processes, precision, compiled, plan.workload, plan.optimisation.steps, out)
     if execution and (report := run(plan, out, workers, command_line(), execution)):
         console.print_json(json.dumps(report))

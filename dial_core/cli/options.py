@@ -19,6 +19,10 @@ results = Console()  # what a command was called for
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 works in this one.")]
 CHECKPOINT_HELP = "Checkpoint: a folder, or the name of one that comes with the package, such as dial_tiny."
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="A key of the recipe, e.g. stages.0.optimisation.steps=100; may be repeated."),
+]
 Checkpoint = Annotated[Path, typer.Argument(parser=checkpoint_folder, metavar="CHECKPOINT", help=CHECKPOINT_HELP)]
 Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
 EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dial_core.checkpoint.location import checkpoint_folder
-from dial_core.cli.options import Out, Workers, command_line, console, named_folders
+from dial_core.cli.options import Changes, Out, Workers, command_line, console, named_folders
 from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
 
 
@@ -29,6 +29,7 @@ def train(
     ] = None,
     out: Out = Path("out/train"),
     recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny",
+    changes: Changes = None,
     workers: Workers = 2,
     micro_batch: Annotated[int, typer.Option(min=0, help="Samples a device takes at once; the rest is accumulated. 0: all.")] = 0,
     loader_workers: Annotated[int, typer.Option(min=0, help="Decoding processes a device, for recipes with `images: pixels`.")] = 0,
@@ -39,6 +40,7 @@ def train(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be trained, on what, and what it needs.")] = False,
     gpus: Annotated[int, typer.Option(min=1, help="Of a dry run: devices in all.")] = 1,
     strategy: Annotated[str, typer.Option(help="Of a dry run: ddp, fsdp2, zero2 or zero3.")] = "ddp",
+    gpu_gib: Annotated[float, typer.Option("--gpu-gib", min=1, help="Of a dry run: memory of a GPU [GiB]; more is refused.")] = 80.0,
 ) -> None:
     """Train the stages of a recipe: warmup (System-1 sees the true goal), then end to end (System-1 sees the foresight).
 
@@ -56,12 +58,12 @@ def train(
     from dial_core.training.stages import train as run
     from dial_core.training.starting import workload_of
 
-    plan = load_config(Recipe, "training", recipe)
+    plan = load_config(Recipe, "training", recipe, changes or ())
     folders = named_folders(dataset or [])
     if dry_run:
         from dial_core.training.forecast import forecast
 
-        forecast(plan, start, folders, Hardware(micro_batch), gpus, strategy, console)
+        forecast(plan, start, folders, Hardware(micro_batch), gpus, strategy, console, gpu_gib)
         return
     execution = distribute(processes, precision, compiled, workload_of(plan, start), plan.steps, out)
     if execution:

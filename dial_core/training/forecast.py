@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.normalisation import warnings_about
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
-from dial_core.training.memory import memory_of
+from dial_core.training.memory import memory_of, require_room
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, Stage
 from dial_core.training.stages import open_sources
@@ -22,12 +23,20 @@ GIB = 2.0**30
 
 
 def forecast(
-    recipe: Recipe, start: Path | None, folders: Mapping[str, Path], hardware: Hardware, gpus: int, strategy: str, console: Console
+    recipe: Recipe,
+    start: Path | None,
+    folders: Mapping[str, Path],
+    hardware: Hardware,
+    gpus: int,
+    strategy: str,
+    console: Console,
+    capacity_gib: float = math.inf,
 ) -> None:
     """Prints parameters by module, each stage's steps, batch, memory a GPU and data mixture; the data, where it is given.
 
     Raises:
-        DialError: neither a start nor a model is named, the batch does not divide, or the data is broken.
+        DialError: neither a start nor a model is named, the batch does not divide, a step does not fit into `capacity_gib` a GPU (after
+            the table that says why), or the data is broken.
     """
     arch = architecture_of(recipe, start)
     model = DialModel.without_weights(arch)
@@ -44,6 +53,8 @@ def forecast(
             console.print(_parameters(shown))
         console.print(_run(stage, model, arch, hardware, gpus, strategy))
         console.print(_mixture(stage, datasets))
+        micro, _ = hardware.split(stage.optimisation.batch_size, gpus)
+        require_room(model, arch, stage.optimisation, micro, gpus, strategy, capacity_gib)
     for name, dataset in datasets.items():
         for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
             names = dataset.info["features"][what].get("names") or ()
@@ -123,7 +134,7 @@ def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware,
         + (", gradient checkpointing" if plan.gradient_checkpointing else ""),
         f"memory a GPU ({strategy}, estimate)": f"{memory.total / GIB:.1f} GiB: weights {memory.weights / GIB:.1f}, "
         f"gradients {memory.gradients / GIB:.1f}, moments {memory.moments / GIB:.1f}, average {memory.average / GIB:.1f}, "
-        f"activations {memory.activations / GIB:.1f}",
+        f"temporaries {memory.temporaries / GIB:.1f}, activations {memory.activations / GIB:.1f}",
         "checkpoint": f"{4 * _parameter_total(model) / GIB:.1f} GiB of weights, "
         f"{8 * _parameter_total(model, learning=True) / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
     }

@@ -14,6 +14,7 @@ from dial_core.training.optimisation import Optimisation
 Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
 _PROMPT_TOKENS = 30  # of chat template and instruction
 _FLOAT, _HALF = 4, 2  # [bytes]
+_DEEPSPEED_BUCKET = 500_000_000  # elements, two of them at work (config/deepspeed)
 
 
 @dataclass(frozen=True)
@@ -24,19 +25,21 @@ class Memory:
     gradients: float
     moments: float
     average: float
+    temporaries: float  # buckets, and gradients that are whole before they are shared out
     activations: float
 
     @property
     def total(self) -> float:
         """Sum of the parts. The allocator and the libraries take a few GB more."""
-        return self.weights + self.gradients + self.moments + self.average + self.activations
+        return self.weights + self.gradients + self.moments + self.average + self.temporaries + self.activations
 
 
 def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str) -> Memory:
     """What one of `gpus` devices holds while it trains `samples` foresights at a time.
 
     Weights and AdamW's two moments are float32; with bf16 each weight that is in use has a half-size copy. `ddp` keeps all of
-    it on every device; `zero2` shares gradients and moments, `fsdp2` and `zero3` the weights too.
+    it on every device; `zero2` shares gradients and moments, `fsdp2` and `zero3` the weights too. FSDP2 gathers float32 weights. The
+    fused AdamW needs no temporaries, and DDP's buckets are the gradients themselves.
 
     Raises:
         DialError: unknown strategy.
@@ -47,13 +50,43 @@ def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples:
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     states = 1 if strategy == "ddp" else gpus  # over how many devices gradients and moments are spread
     shards = gpus if strategy in ("fsdp2", "zero3") else 1
-    copies = _HALF * (everything if shards == 1 else _gathered(arch, everything)) if plan.bf16 else 0
+    root = _gathered(arch, everything) if shards > 1 else 0
+    copies = _HALF * (root if strategy == "zero3" else everything) if plan.bf16 else 0  # autocast keeps them for the forward pass
+    whole = _FLOAT * max(0, root - (everything - learning)) if strategy == "fsdp2" else 0  # gradients of what is gathered as one
+    buckets = 2 * _HALF * _DEEPSPEED_BUCKET if strategy in ("zero2", "zero3") else 0
     return Memory(
-        weights=_FLOAT * everything / shards + copies,
+        weights=_FLOAT * everything / shards + copies + (_FLOAT * root if strategy == "fsdp2" else 0),
         gradients=_FLOAT * learning / states,
         moments=2 * _FLOAT * learning / states,
         average=_FLOAT * learning / shards if plan.ema_decay else 0,
+        temporaries=whole + buckets,
         activations=samples * _activations(arch, plan),
+    )
+
+
+def require_room(
+    model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str, capacity_gib: float
+) -> None:
+    """
+    Raises:
+        DialError: a step does not fit into `capacity_gib`; the message has the first micro-batch and strategy that do.
+    """
+
+    def gib(micro: int, way: str) -> float:
+        return memory_of(model, arch, plan, micro, gpus, way).total / 2**30
+
+    if gib(samples, strategy) <= capacity_gib:
+        return
+    ways = [strategy, *(way for way in ("zero2", "fsdp2", "zero3") if gpus > 1 and way != strategy)]
+    halves = [samples >> power for power in range(samples.bit_length())]
+    fitting = [(way, micro) for way in ways for micro in halves if gib(micro, way) <= capacity_gib]
+    advice = "nothing does on so few GPUs: take more of them, or larger ones"
+    if fitting:
+        way, micro = fitting[0]
+        advice = f"`--strategy {way} --micro-batch {micro}` does, with {gib(micro, way):.1f} GiB"
+    raise DialError(
+        f"a step needs about {gib(samples, strategy):.1f} GiB a GPU with {strategy} and micro-batches of {samples}, more than "
+        f"{capacity_gib:g} GiB; {advice}"
     )
 
 

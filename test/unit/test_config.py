@@ -81,3 +81,22 @@ def test_extending_what_does_not_exist_lists_what_there_is(tmp_path):
     (tmp_path / "a.yaml").write_text("extends: nothing\n")
     with pytest.raises(DialError, match=r"no models configuration 'nothing'.*dial_tiny"):
         load_config(Config, "models", tmp_path / "a.yaml")
+
+
+def test_single_values_are_changed_by_their_path(tmp_path):
+    class Part(Config):
+        steps: int
+        rate: float = 1.0
+
+    class Whole(Config):
+        parts: list[Part]
+        names: dict[str, float] = {}
+
+    (tmp_path / "whole.yaml").write_text("parts: [{steps: 1}, {steps: 2}]")
+    read = load_config(Whole, "training", tmp_path / "whole.yaml", ["parts.1.steps=30", "parts.0.rate=2.5e-1", "names.robot=3"])
+    assert [part.steps for part in read.parts] == [1, 30]
+    assert read.parts[0].rate == 0.25
+    assert read.names == {"robot": 3.0}
+    for wrong, message in {"parts.7.steps=1": "changes nothing", "parts": "expected KEY=VALUE", "parts.0.stepz=1": "stepz"}.items():
+        with pytest.raises(DialError, match=message):
+            load_config(Whole, "training", tmp_path / "whole.yaml", [wrong])

@@ -8,7 +8,7 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training.forecast import forecast, parameter_counts
-from dial_core.training.memory import memory_of
+from dial_core.training.memory import memory_of, require_room
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.recipe import Recipe
 
@@ -73,9 +73,20 @@ def test_memory_is_what_the_strategy_spreads(full_size):
     assert gib(1, "ddp") == pytest.approx((6 * 4.526e9 + 12 * 3.547e9) / GIB, rel=0.02)
     assert gib(8, "ddp") == gib(1, "ddp")
     assert gib(8, "fsdp2") < gib(8, "zero2") < gib(8, "ddp")
-    assert gib(64, "fsdp2") < gib(8, "fsdp2") < 16
+    assert gib(64, "fsdp2") < gib(8, "fsdp2") < 40
     with pytest.raises(DialError, match="unknown strategy 'magic'; strategies: ddp, fsdp2, zero2, zero3"):
         gib(8, "magic")
+
+
+def test_a_step_that_does_not_fit_is_refused_with_the_next_way_that_does(full_size):
+    arch = full_size.arch
+    require_room(full_size, arch, PLAN, 8, 1, "ddp", 80)
+    with pytest.raises(DialError, match=r"more than 80 GiB; `--strategy ddp --micro-batch 128` does"):
+        require_room(full_size, arch, PLAN, 256, 1, "ddp", 80)
+    with pytest.raises(DialError, match=r"`--strategy (zero2|fsdp2) --micro-batch 8` does"):
+        require_room(full_size, arch, PLAN, 8, 8, "ddp", 48)
+    with pytest.raises(DialError, match="nothing does on so few GPUs"):
+        require_room(full_size, arch, PLAN, 8, 1, "ddp", 24)
 
 
 @pytest.mark.parametrize("path", sorted((config_root() / "accelerate").glob("*.yaml")), ids=lambda path: path.stem)
