@@ -35,7 +35,7 @@ class _PageWriter:
     """Collects the page's lines and draws its images on the way."""
 
     def __init__(self, pipeline: Pipeline, images: Path) -> None:
-        self._pipeline, self._plan, self._pictures = pipeline, pipeline.plan, images
+        self._pipeline, self._plan, self._images = pipeline, pipeline.plan, images
         self._marks = DoneMarks(pipeline.out)
         self._summaries: dict[tuple[str, str], dict | None] = {}
 
@@ -73,7 +73,7 @@ class _PageWriter:
             if len(summaries) == len(section.scenes):
                 complete[self._called(method)] = {self._scenes_called(name): summary["success"] for name, summary in summaries.items()}
         if complete:
-            yield from self._picture(section.title, lambda image: draw_methods(complete, image, section.title))
+            yield from self._image(section.title, lambda image: draw_methods(complete, image, section.title))
         yield from self._by_task(section)
 
     def _comparison_row(self, method: str, reference: str, scenes: str) -> str:
@@ -123,7 +123,7 @@ class _PageWriter:
         yield ""
         drawn = {line: counts for line, counts in points.items() if counts}
         if drawn:
-            yield from self._picture(section.title, lambda image: draw_lines(drawn, image, section.title, section.axis))
+            yield from self._image(section.title, lambda image: draw_lines(drawn, image, section.title, section.axis))
 
     def _probes(self, section: Probes) -> Iterator[str]:
         yield from (f"{self._called(section.method)}. {self._scenes_line(section.scenes)}", "")
@@ -166,9 +166,9 @@ class _PageWriter:
         yield f"{self._called(method)} on the first scene of every task ({self._scenes_called(name)}), whatever came of it."
         yield "A green border: succeeded; a red one: failed."
         yield ""
-        yield from self._picture("episodes", lambda image: draw_sheet(films, image))
-        write_film(films, self._pictures / "episodes.mp4")
-        yield from (f"All of them at once: [{self._pictures.name}/episodes.mp4]({self._pictures.name}/episodes.mp4).", "")
+        yield from self._image("episodes", lambda image: draw_sheet(films, image))
+        write_film(films, self._images / "episodes.mp4")
+        yield from (f"All of them at once: [{self._images.name}/episodes.mp4]({self._images.name}/episodes.mp4).", "")
 
     def _what_was_trained(self) -> Iterator[str]:
         yield from ("## What was trained", "", "| method | model | recipe | data | trained in | |", "|---|---|---|---|---|---|")
@@ -197,10 +197,10 @@ class _PageWriter:
             self._summaries[method, scenes] = _read(self._pipeline.result(method, scenes) / "result.json")
         return self._summaries[method, scenes]
 
-    def _picture(self, title: str, draw) -> Iterator[str]:
+    def _image(self, title: str, draw) -> Iterator[str]:
         name = "".join(letter if letter.isalnum() else "_" for letter in title.lower()).strip("_") + ".png"
-        draw(self._pictures / name)
-        yield from (f"![{title}]({self._pictures.name}/{name})", "")
+        draw(self._images / name)
+        yield from (f"![{title}]({self._images.name}/{name})", "")
 
     def _called(self, method: str) -> str:
         return self._plan.methods[method].called or method

@@ -31,32 +31,28 @@ _KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "ob
 class Protocol(Config):
     """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, and both late.
 
-        Attributes:
-            policy: `checkpoint`, `expert`, `random` (a floor), or `replay` (the actions of a dataset's episodes, open loop).
-            model_id: hash of the checkpoint's weights and architecture, or of the replayed dataset; empty for the others.
-            suite: which scenes; see `suites`.
-            tasks: what is asked, in this order.
-            episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.
-            seeds: those of a replay, which has gaps where the expert failed; empty otherwise.
-            hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
-            strategy: what is done where chunks overlap; see `control.overlap`.
-            execute_steps: control steps from one chunk to the next.
-            system2_period_steps: control steps between two foresights.
-            system2_delay_steps: control steps until a foresight reaches System-1.
-            system1_delay_s: from a frame to the moment its chunk is sent [s]; 0.07 is what the ROS loop measured on two cores.
-            splice_lead_s: from the moment a chunk is sent until it takes over [s]; see `control.motion_plan`.
-            controller_period_s: between two looks of the emulated controllers at their trajectory [s].
-            flow_steps: Euler steps of the action decoder.
-            noise_seed: of the decoder's fixed initial noise.
-            instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
-            foresight: what System-1 gets; see `probes`.
-            camera: which camera the policy sees through.
-    <<<<<<< HEAD
-            image_px: side of its picture in our own tabletop [px]; a checkpoint's own size.
-            runtime: what a checkpoint's sessions compute with; see `dial export`.
-    =======
-            image_px: side of its image in our own tabletop [px]; a checkpoint's own size.
-    >>>>>>> c8517df (Say it in the field's words: image, appearance, resume, received)
+    Attributes:
+        policy: `checkpoint`, `expert`, `random` (a floor), or `replay` (the actions of a dataset's episodes, open loop).
+        model_id: hash of the checkpoint's weights and architecture, or of the replayed dataset; empty for the others.
+        suite: which scenes; see `suites`.
+        tasks: what is asked, in this order.
+        episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.
+        seeds: those of a replay, which has gaps where the expert failed; empty otherwise.
+        hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
+        strategy: what is done where chunks overlap; see `control.overlap`.
+        execute_steps: control steps from one chunk to the next.
+        system2_period_steps: control steps between two foresights.
+        system2_delay_steps: control steps until a foresight reaches System-1.
+        system1_delay_s: from a frame to the moment its chunk is sent [s]; 0.07 is what the ROS loop measured on two cores.
+        splice_lead_s: from the moment a chunk is sent until it takes over [s]; see `control.motion_plan`.
+        controller_period_s: between two looks of the emulated controllers at their trajectory [s].
+        flow_steps: Euler steps of the action decoder.
+        noise_seed: of the decoder's fixed initial noise.
+        instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
+        foresight: what System-1 gets; see `probes`.
+        camera: which camera the policy sees through.
+        image_px: side of its image in our own tabletop [px]; a checkpoint's own size.
+        runtime: what a checkpoint's sessions compute with; see `dial export`.
     """
 
     policy: PolicyKind = "checkpoint"
