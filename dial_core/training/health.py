@@ -1,4 +1,4 @@
-"""The watch over a run: a loss that jumps, or a gradient that is not finite, stops it before the weights are touched."""
+"""Judges every step of a run: a loss that jumps, or a gradient that is not finite, stops it before the weights are touched."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Watch:
             + f"; learning rates {', '.join(f'{rate:.2g}' for rate in facts.learning_rates)}; "
             f"samples {facts.first_draw} to {facts.last_draw}. The weights were not touched; all of it is in {self.folder / REPORT}. "
             f"Next: look at these samples, lower `learning_rate` or `clip_norm`, or raise `spike_factor`; the same "
-            f"command then goes on from {newest or 'the beginning'}."
+            f"command then resumes from {newest or 'the beginning'}."
         )
 
     def _trouble(self, facts: StepFacts, usual: float) -> str:

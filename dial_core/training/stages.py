@@ -43,16 +43,16 @@ def train(
     """Trains the stages of a recipe from `start` and writes `out/checkpoint`; returns that folder.
 
     Every stage leaves `out/<number>-<stage>/` with its log, loss curve and checkpoint; finished stages are not run again,
-    an interrupted one goes on from its newest checkpoint. Every process of an `accelerate launch` calls this.
+    an interrupted one resumes from its newest checkpoint. Every process of an `accelerate launch` calls this.
 
     Args:
         start: checkpoint folder with the pretrained backbone; None begins with the recipe's model.
         folders: dataset folder of each source that a stage draws from.
         workers: processes that compute the image tokens of `images: cached`.
-        command: told in the model card.
+        command: goes into the model card.
 
     Raises:
-        DialError: a stage in `out` was begun with another recipe, start or dataset; data is missing, broken or too small.
+        DialError: a stage in `out` was started with another recipe, checkpoint or dataset; data is missing, broken or too small.
     """
     state = process_state()
     datasets = open_sources(recipe, folders)
@@ -88,7 +88,7 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRob
     """The datasets that the recipe's stages draw from, by source, checked for their robot and for values that are not finite.
 
     Raises:
-        DialError: a folder is missing or named in vain, or a dataset is broken.
+        DialError: a folder is missing, or named but not drawn from, or a dataset is broken.
     """
     wanted = list(dict.fromkeys(name for stage in recipe.effective_stages() for name in stage.mixture))
     if missing := [name for name in wanted if name not in folders]:

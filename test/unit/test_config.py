@@ -92,7 +92,7 @@ def test_single_values_are_changed_by_their_path(tmp_path):
         parts: list[Part]
         names: dict[str, float] = {}
 
-    (tmp_path / "whole.yaml").write_text("parts: [{steps: 1}, {steps: 2}]")
+    (tmp_path / "whole.yaml").write_text("parts: [&one {steps: 1}, *one]")
     read = load_config(Whole, "training", tmp_path / "whole.yaml", ["parts.1.steps=30", "parts.0.rate=2.5e-1", "names.robot=3"])
     assert [part.steps for part in read.parts] == [1, 30]
     assert read.parts[0].rate == 0.25

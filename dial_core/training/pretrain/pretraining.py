@@ -1,7 +1,7 @@
 """`dial pretrain`: gives the tiny VLM its eyes, by next-token training from scratch on rendered tabletop views.
 
 Two parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
-tower is frozen, its tokens are computed once, and the language model goes on alone at a third of the cost: it learns
+tower is frozen, its tokens are computed once, and the language model continues alone at a third of the cost: it learns
 which word means which thing long after the tower can tell them apart.
 
 It is a stand-in for Qwen's pretraining, at a size at which no pretrained model exists: afterwards the vision tower and
