@@ -31,11 +31,7 @@ _KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "ob
 class Protocol(Config):
     """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, and both late.
 
-<<<<<<< HEAD
     Attributes:
-=======
-        Attributes:
->>>>>>> 834040c (Remove merge markers)
         policy: `checkpoint`, `expert`, `random` (a floor), or `replay` (the actions of a dataset's episodes, open loop).
         model_id: hash of the checkpoint's weights and architecture, or of the replayed dataset; empty for the others.
         suite: which scenes; see `suites`.
@@ -49,11 +45,7 @@ class Protocol(Config):
         system2_delay_steps: control steps until a foresight reaches System-1.
         system1_delay_s: from a frame to the moment its chunk is sent [s]; 0.07 is what the ROS loop measured on two cores.
         splice_lead_s: from the moment a chunk is sent until it takes over [s]; see `control.motion_plan`.
-<<<<<<< HEAD
-        controller_period_s: between two looks of the emulated controllers at their trajectory [s].
-=======
         controller_period_s: between two updates of the emulated controllers [s].
->>>>>>> 834040c (Remove merge markers)
         flow_steps: Euler steps of the action decoder.
         noise_seed: of the decoder's fixed initial noise.
         instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
