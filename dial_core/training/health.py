@@ -46,12 +46,13 @@ class Watch:
         self.spike_factor, self.folder = spike_factor, folder
         self.losses: deque[float] = deque(maxlen=_WINDOW)
 
-    def judge(self, facts: StepFacts, model: nn.Module, newest: Path | None) -> None:
+    def judge(self, facts: StepFacts, model: nn.Module, newest: Path | None, taken: bool = False) -> None:
         """Takes note of a step that may be taken.
 
         Args:
             model: whose gradients are asked for names where they are not finite.
             newest: checkpoint that a resumed run would start from.
+            taken: whether the step has been taken already: DeepSpeed does that with the backward pass.
 
         Raises:
             DialError: the step must not be taken; the facts are in the run folder's `stopped.json`.
@@ -64,11 +65,13 @@ class Watch:
         broken = _not_finite(model)
         report = asdict(facts) | {"trouble": trouble, "usual_loss": usual, "gradients_not_finite": broken}
         (self.folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        touched = "The step was taken already, as DeepSpeed does with the backward pass" if taken else "The weights were not touched"
         raise DialError(
-            f"Stopped before step {facts.step}: {trouble}. Parts: {_shown(facts.parts)}; gradient norm {facts.gradient_norm:.4g}"
+            f"Stopped {'after' if taken else 'before'} step {facts.step}: {trouble}. Parts: {_shown(facts.parts)}; "
+            f"gradient norm {facts.gradient_norm:.4g}"
             + (f", not finite in {', '.join(broken[:3])} and {max(0, len(broken) - 3)} more" if broken else "")
             + f"; learning rates {', '.join(f'{rate:.2g}' for rate in facts.learning_rates)}; "
-            f"samples {facts.first_draw} to {facts.last_draw}. The weights were not touched; all of it is in {self.folder / REPORT}. "
+            f"samples {facts.first_draw} to {facts.last_draw}. {touched}; all of it is in {self.folder / REPORT}. "
             f"Next: look at these samples, lower `learning_rate` or `clip_norm`, or raise `spike_factor`; the same "
             f"command then resumes from {newest or 'the beginning'}."
         )

@@ -209,7 +209,7 @@ class DialTrainer(TrainerSeams):
         optimiser: Any = self.optimizer
         rates = [group["lr"] for group in optimiser.param_groups]
         facts = StepFacts(step, means.pop("loss"), means, float(norm if norm is not None else 0.0), rates, *draws)
-        self.watch.judge(facts, model, self.newest)
+        self.watch.judge(facts, model, self.newest, taken=bool(self.is_deepspeed_enabled))
         for name, value in means.items():
             self._logged.setdefault(name, []).append(value)
         # Of a run in shards the last step is not saved: its weights are gathered next, and there is no resuming after it.

@@ -36,3 +36,11 @@ def test_a_long_fall_of_the_loss_makes_no_later_step_a_spike(tmp_path):
 def test_a_gradient_that_is_not_finite_is_never_applied(tmp_path, norm):
     with pytest.raises(DialError, match="gradient's norm is"):
         watched(tmp_path, []).judge(facts(0, 1.0, norm), nn.Linear(1, 1), tmp_path / "checkpoint-3")
+
+
+@pytest.mark.parametrize(
+    ("taken", "said"), [(False, "Stopped before step 0.*not touched"), (True, "Stopped after step 0.*was taken already")]
+)
+def test_a_step_that_was_taken_already_is_said_to_be(tmp_path, taken, said):
+    with pytest.raises(DialError, match=said):
+        watched(tmp_path, []).judge(facts(0, math.nan), nn.Linear(1, 1), None, taken)
