@@ -114,3 +114,11 @@ def test_the_core_knows_nothing_of_ros():
 def test_a_file_fits_in_the_head(path):
     assert len(path.read_text().splitlines()) <= MAX_LINES
     assert path.stem not in {"utils", "util", "helpers", "common", "misc", "manager"}
+
+
+def test_no_file_holds_what_a_merge_left_undecided():
+    marker = re.compile(r"^\s*(<{7} |>{7} )", re.MULTILINE)
+    folders = ("dial_core", "dial_ros", "test", "docs", "config", "launch", "msg", "srv")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".md", ".yaml", ".msg", ".srv"}]
+    files += [*ROOT.glob("*.md"), *ROOT.glob("*.cfg"), *ROOT.glob("*.toml"), *ROOT.glob("*.txt")]
+    assert not [path for path in files if marker.search(path.read_text())]
