@@ -13,7 +13,6 @@ from rosbags.typesys.store import Typestore
 from dial_core.bags.layout import BagError, Topic
 
 _HEADER = 4  # bytes of CDR before the message: byte order and options
-_PADDING = 3
 
 
 class MessageTypes:
@@ -33,7 +32,7 @@ class MessageTypes:
     def decode(self, kind: str, data: bytes) -> Any:
         """The message in `data`: an object with the fields of its definition; arrays of numbers are numpy arrays.
 
-        Zero bytes after the message are ignored: rclpy's `serialize_message` leaves them.
+        Bytes after the message are ignored, as ROS 2 does: rclpy's `serialize_message` leaves some.
 
         Raises:
             BagError: the type is not known, or the bytes do not fit it.
@@ -51,9 +50,8 @@ class MessageTypes:
             message, end = read(data[_HEADER:], 0, definition.cls, store)
         except Exception as error:  # generated code: whatever wrong bytes make of it
             raise BagError(f"a message is no {kind}: {error}") from error
-        rest = data[_HEADER + end :]
-        if end + _HEADER > len(data) or (len(rest) > _PADDING and any(rest)):
-            raise BagError(f"a message is no {kind}: it has {len(rest)} bytes more than its fields")
+        if end + _HEADER > len(data):
+            raise BagError(f"a message is no {kind}: it ends early")
         return message
 
     @cached_property

@@ -11,6 +11,7 @@ import typer
 
 from dial_core.cli.import_report import print_import
 from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
+from dial_core.cli.survey_table import print_survey
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
 
@@ -39,13 +40,15 @@ def convert_bag(
 
     Frames, joints and actions are brought to the control rate by the code with which the live System-1 forms its
     observation; idle ends are cut. `DST/report/report.md` shows rates, gaps, joint ranges and frames, and warns of what
-    would hurt training. A bag that cannot be converted is named with the reason; the others continue. Interrupted, the same
-    command resumes where it stopped.
+    would hurt training. First a table shows what was found, how it will be used, and what will not be and why. Bags that cannot
+    be converted, and parts that cannot be used, are named with the reason; the last line sums up, and the exit status is 3 if a
+    bag could not be converted. Interrupted, the same command resumes.
     """
     from dial_core.errors import DialError
-    from dial_core.importers.bag.conversion import BagConversion, convert_bags
+    from dial_core.importers.bag.conversion import BagConversion, convert_bags, find_bags
     from dial_core.importers.bag.mapping import load_bag_mapping
     from dial_core.importers.bag.resampling import Resampling
+    from dial_core.importers.bag.survey import survey
 
     if len(sources) < 2:
         raise DialError("name at least one bag and, at last, the dataset to make: dial convert bag SRC... DST")
@@ -56,6 +59,8 @@ def convert_bag(
     named = tuple(name.strip() for name in cameras.split(",") if name.strip())
     resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s, tail_s=tail_s)
     settings = BagConversion(embodiment, named, instruction, failures, resampling, load_bag_mapping(mapping, controllers))
+    if not out.exists():
+        print_survey(survey(find_bags(bags), settings))
     report = convert_bags(bags, out, settings, workers)
     print_import(report, out, "bags")
 
@@ -90,17 +95,22 @@ replay_app = typer.Typer(no_args_is_help=True, help="Play recordings: through th
 def replay_robot(
     source: Annotated[Path, typer.Argument(help="A bag, or a LeRobot dataset.")],
     episode: Annotated[int, typer.Option(min=0, help="Of the dataset.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Scene of the simulated world; the recording's own, to see it succeed again.")] = 0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Scene of the simulated world; none: the recording's own.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for replay.json and the robot's log.")] = Path("out/replay"),
-    task: Task = "PlacematToPlate",
+    task: Annotated[str, typer.Option(help="Task, by its file in config/tasks/; empty: the recording's own.")] = "",
 ) -> None:
     """Play an episode's actions, or a bag's commands, through `mujoco_robot` over ROS.
 
     What a recording asks of a robot is seen before a real one does it. `replay.json` tells how closely the joints followed
     and whether the task succeeded.
     """
-    from dial_core.importers.joint_targets import recorded_targets, save_motion
+    from dial_core.importers.joint_targets import recorded_scene, recorded_targets, save_motion
 
+    recorded_task, recorded_seed = recorded_scene(source, episode)
+    if not (task or recorded_task) or (seed is None and recorded_seed is None):
+        console.print(f"{source} does not say on which scene it was recorded: give --task and --seed to see it succeed", highlight=False)
+    task, seed = task or recorded_task or "PlacematToPlate", recorded_seed or 0 if seed is None else seed
+    console.print(f"on the scene {seed} of {task}", highlight=False)
     targets, embodiment = recorded_targets(source, episode)
     motion = out / "motion.npz"
     save_motion(motion, targets, embodiment)

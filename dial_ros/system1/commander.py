@@ -5,7 +5,6 @@ from collections.abc import Callable
 import numpy as np
 from rclpy.duration import Duration
 from rclpy.publisher import Publisher
-from rclpy.serialization import serialize_message
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import NANOSECONDS, JointMotion
@@ -13,6 +12,7 @@ from dial_core.control.motion_plan import MotionPlan, Sent
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.strict_cdr import trajectory_bytes
 from dial_ros.node.trajectory import TrajectorySplitter
 from dial_ros.system1.robot_time import RobotTime
 
@@ -48,7 +48,7 @@ class Commander:
 
     def prepare(self, motion: JointMotion) -> Callable[[], None]:
         """Serialises the messages, so that publishing takes microseconds."""
-        messages = {name: serialize_message(message) for name, message in self._splitter.messages(motion).items()}
+        messages = {name: trajectory_bytes(message) for name, message in self._splitter.messages(motion).items()}
 
         def publish() -> None:
             for name, message in messages.items():

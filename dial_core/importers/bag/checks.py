@@ -135,7 +135,8 @@ def remarks_on(timeline: Timeline, resampled: Resampled) -> list[str]:
 
 def rate_hz(stamps: list[int]) -> float:
     """Messages a second by the median distance of their stamps [ns]; 0 with fewer than two."""
-    return float(NANOSECONDS / np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+    steps = np.diff(sorted(set(stamps)))
+    return float(NANOSECONDS / np.median(steps)) if len(steps) else 0.0
 
 
 def _of_streams(
