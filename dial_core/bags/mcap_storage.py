@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import heapq
 import struct
+import zlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
 import zstandard
 from mcap.exceptions import EndOfFile, McapError
+from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
 from mcap.records import Channel, Chunk, ChunkIndex, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
@@ -25,6 +27,8 @@ _DAMAGED = (
 )  # fmt: skip
 _MAGIC = b"\x89MCAP0\r\n"
 _ENCODINGS = ("ros2msg", "ros2idl")
+_FOOTER = struct.Struct("<BQQQI")  # opcode, length, start of the summary, start of its offsets, checksum
+_CHECKSUM = 4
 
 
 class McapStorage:
@@ -67,6 +71,8 @@ class McapStorage:
 
     def _read_summary(self, file: IO[bytes]) -> bool:
         """Takes topics, facts and the index of chunks from the end of the file; False if there is no whole one."""
+        if not self._summary_is_sound(file):
+            return False
         file.seek(0)
         reader = SeekingReader(file, record_size_limit=self.path.stat().st_size)
         try:
@@ -85,6 +91,18 @@ class McapStorage:
             self._count(channel, count)
         self._chunks = chunks if chunks else None  # a file without chunks is read from its beginning
         return True
+
+    def _summary_is_sound(self, file: IO[bytes]) -> bool:
+        """Whether the file ends with a footer whose checksum, where it has one, fits the summary."""
+        size = self.path.stat().st_size
+        if size < _FOOTER.size + 2 * len(_MAGIC):
+            return False
+        file.seek(size - _FOOTER.size - len(_MAGIC))
+        opcode, _, start, _, checksum = _FOOTER.unpack(file.read(_FOOTER.size))
+        if opcode != Opcode.FOOTER or file.read() != _MAGIC or not 0 < start < size:
+            return False
+        file.seek(start)
+        return checksum in (0, zlib.crc32(file.read(size - len(_MAGIC) - _CHECKSUM - start)))
 
     def _scan(self, file: IO[bytes]) -> bool:
         """Takes them from the whole file instead, as channels may stand anywhere before their first message; it is not whole."""

@@ -31,7 +31,7 @@ def convert_bag(
     ] = 0.8,
     instruction: Annotated[str, typer.Option(help="For bags that carry none.")] = "",
     failures: Annotated[bool, typer.Option(help="Take in episodes that the operator called failures.")] = False,
-    mapping: Annotated[str, typer.Option(help="Topics and joints named otherwise: by name in config/bags/, or a path.")] = "",
+    mapping: Annotated[str, typer.Option(help="YAML file: which topics are what, and how joints are named in them.")] = "",
     controllers: Annotated[str, typer.Option(help="The robot's ros2_control YAML: which commands its controllers accept.")] = "",
     workers: Workers = 2,
     ray: Ray = "",

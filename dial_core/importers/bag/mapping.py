@@ -61,7 +61,7 @@ class BagMapping(Config):
 
 
 def load_bag_mapping(name: str, controllers_yaml: str = "") -> BagMapping:
-    """A mapping by name in `config/bags/`, or by path; empty if `name` is; with the rules of a ros2_control YAML file, if one is named.
+    """The mapping in a YAML file, empty if none is named, with the rules in a ros2_control YAML file, if one is named.
 
     Raises:
         DialError: a file is missing or says something that is not understood; it names the file and the key.

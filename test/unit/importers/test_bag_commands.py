@@ -7,10 +7,11 @@ from rosbags.typesys import get_types_from_msg
 from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.bags.synthetic import CONTROLLER, ELBOW, MS, ROBOT, STORE, TYPES, cdr, elbow, header
+from dial_core.config import config_root
 from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.errors import DialError
 from dial_core.importers.bag.checks import not_used, remarks_on
-from dial_core.importers.bag.mapping import BagMapping, CommandTopic, read_controller_rules
+from dial_core.importers.bag.mapping import BagMapping, CommandTopic, load_bag_mapping, read_controller_rules
 from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import read_timeline
@@ -170,3 +171,14 @@ def test_the_rules_of_a_controller_manager_are_read(tmp_path):
         file.write_text(text)
         with pytest.raises(DialError, match=why):
             read_controller_rules(file)
+
+
+def test_the_mapping_in_the_documentation_is_understood(tmp_path):
+    page = (config_root().parent / "docs/recording.md").read_text()
+    file = tmp_path / "mapping.yaml"
+    file.write_text(page.split("```yaml\n")[1].split("```")[0])
+    mapping = load_bag_mapping(str(file))
+    assert mapping.cameras == {"ego": "/camera/color/image_raw"}
+    assert [source.name(name) for source, name in zip(mapping.joint_states, ("left_a", "elbow"), strict=True)] == ["a", "r_elbow_pitch"]
+    assert mapping.commands[1].prefix == "gello/"
+    assert mapping.controllers["right_arm_controller"].allow_partial_joints_goal
