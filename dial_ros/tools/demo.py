@@ -143,9 +143,9 @@ def _task(text: str) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     """Command line; 0 if the graph ran and the files were made, whether or not the robot succeeded."""
-    chosen = arguments(__doc__.splitlines()[0], trials=3, limit_s=25.0, out="out/demo").parse_args(words)
     console = Console()
     try:
+        chosen = arguments(__doc__.splitlines()[0], trials=3, limit_s=25.0, out="out/demo").parse_args(words)
         trials, results, model_id = run_trials(chosen, console, recording=True)
         settings = {"limit_s": chosen.limit_s, "real_time_factor_limit": chosen.real_time_factor}
         write_json(chosen.out / "summary.json", summary(results, model_id, settings))

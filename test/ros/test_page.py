@@ -125,7 +125,7 @@ def test_escape_stops_the_robot_at_the_controllers_even_inside_the_box(page):
         before = np.array(probe.set_points.position)
         end_s = time.monotonic() + 0.5
         while time.monotonic() < end_s:
-            probe.spin()
+            probe.spin_once()
         return np.array_equal(before, np.array(probe.set_points.position))
 
     probe.until(standing, "the controllers' set-points stand still")
