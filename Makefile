@@ -31,7 +31,7 @@ test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
 
 nightly: setup  ## the readers of recordings on 10,000 random spoilt files each (about an hour)
-	$(PYTHON_IN_VENV) -m pytest -m nightly $(ARGS)
+	$(PYTHON_IN_VENV) -m pytest -m nightly -o faulthandler_timeout=0 $(ARGS)
 
 faults: setup  ## real nodes, one fault after another; report in out/faults/report.md (ARGS="--quick", ARGS="--minutes 30")
 	$(PYTHON_IN_VENV) -m dial_ros.faults --results $(ARGS)
