@@ -6,10 +6,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import METADATA_FILE, BagContents, BagError, FileSpan
 from dial_core.bags.reader import Bag
 from dial_core.bags.storage import open_storage, recordings_in, storage_files
-from dial_core.bags.writer import BagWriter
 from dial_core.files.disk_space import require_free
 
 _WORK = ".repair"

@@ -6,8 +6,8 @@ import threading
 import time
 from collections import deque
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import BagError
-from dial_core.bags.writer import BagWriter
 
 LIMIT_BYTES = 512 * 2**20  # some 18 s of a VGA camera at 30 Hz
 FLUSH_S = 0.25

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from rosbags.typesys import Stores, get_typestore
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import Topic
-from dial_core.bags.writer import BagWriter
 from dial_core.robot.embodiment import load_embodiment
 
 STORE = get_typestore(Stores.ROS2_JAZZY)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from pydantic import Field
 
-from dial_core.config import Config
+from dial_core.config import Config, validate
 from dial_core.errors import DialError
 from dial_core.observation.camera_view import Box, CameraView, Fit
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.vector_layout import OURS, VectorLayout
+
+FILE = "contract.json"
 
 
 class Contract(Config):
@@ -82,3 +87,19 @@ class Contract(Config):
         ]
         if problems:
             raise DialError(f"checkpoint {self.model_id} does not fit this robot. " + "; ".join(problems))
+
+
+def read_contract(folder: str | Path) -> Contract:
+    """The contract of a checkpoint's folder, without its weights.
+
+    Raises:
+        DialError: there is none, or it cannot be read.
+    """
+    file = Path(folder) / FILE
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DialError(f"no checkpoint at {folder}: {FILE} cannot be read ({error.strerror}); `dial train` makes one") from error
+    except ValueError as error:
+        raise DialError(f"{file} is no JSON: {error}; restore the checkpoint") from error
+    return validate(Contract, values, source=file)

@@ -12,7 +12,7 @@ from dial_core.cli.options import console
 from dial_core.errors import DialError
 
 if TYPE_CHECKING:
-    from dial_core.training.execution import Execution
+    from dial_core.training.cpu_execution import CpuExecution
     from dial_core.training.probe import Workload
 
 Processes = Annotated[
@@ -30,7 +30,7 @@ Compile = Annotated[
 ]
 
 
-def distribute(processes: str, precision: str, compiled: bool | None, workload: Workload, steps: int, out: Path) -> Execution | None:
+def distribute(processes: str, precision: str, compiled: bool | None, workload: Workload, steps: int, out: Path) -> CpuExecution | None:
     """How this process is to train; None if processes that it launched have done all of it.
 
     Raises:
@@ -38,7 +38,7 @@ def distribute(processes: str, precision: str, compiled: bool | None, workload: 
         typer.Exit: the launched processes failed; the first one has said why.
     """
     from dial_core.jobs.launch import launch
-    from dial_core.training.execution import Wish, choose_execution, kept_execution, launched_by_others
+    from dial_core.training.cpu_execution import Wish, choose_execution, kept_execution, launched_by_others
 
     wish = Wish(_count(processes), _precision(precision), compiled)
     if launched_by_others():

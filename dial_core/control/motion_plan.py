@@ -17,7 +17,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dial_core.control.execution import Execution
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.overlap import Committed, make_overlap
@@ -86,7 +86,7 @@ class MotionPlan:
     """What the controllers play, and what follows it. Callers keep to one thread at a time."""
 
     def __init__(
-        self, joints: slice, step_s: float, guard: Guard, lead_s: float, strategy: str, execution: Execution | None = None
+        self, joints: slice, step_s: float, guard: Guard, lead_s: float, strategy: str, execution: ExecutedMotion | None = None
     ) -> None:
         """Nothing is commanded yet.
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.lerobot import ACTION_MASK, EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.metadata import Feature
 from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video import cut
-from dial_core.datasets.writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
 from dial_core.robot.embodiment import Embodiment, load_embodiment

@@ -19,7 +19,7 @@ STATE, ACTION = "observation.state", "action"
 
 
 @dataclass(frozen=True)
-class Part:
+class VectorPart:
     """Dimensions `start` .. `end - 1` of a column.
 
     Attributes:
@@ -53,8 +53,8 @@ class Part:
 class Modality:
     """Parts of state and action, video keys and annotation columns, by the names that GR00T gives them."""
 
-    state: dict[str, Part]
-    action: dict[str, Part]
+    state: dict[str, VectorPart]
+    action: dict[str, VectorPart]
     videos: dict[str, str]
     annotations: dict[str, str]
 
@@ -106,7 +106,7 @@ def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     return Modality(state, action, videos, {name: entry.original_key or f"annotation.{name}" for name, entry in record.annotation.items()})
 
 
-def _part(file: Path, name: str, entry: _PartRecord, default_column: str, features: Mapping[str, Feature]) -> Part:
+def _part(file: Path, name: str, entry: _PartRecord, default_column: str, features: Mapping[str, Feature]) -> VectorPart:
     column = entry.original_key or default_column
     if column not in features:
         raise DialError(f"{file}: part '{name}' is in column '{column}', which the dataset does not have; it has {', '.join(features)}")
@@ -116,9 +116,9 @@ def _part(file: Path, name: str, entry: _PartRecord, default_column: str, featur
     rotation, size = entry.rotation_type, entry.end - entry.start
     if rotation is not None and size != width_of(rotation):
         raise DialError(f"{file}: part '{name}' has {size} dimensions, a {rotation} has {width_of(rotation)}")
-    return Part(name, column, entry.start, entry.end, entry.absolute, rotation)
+    return VectorPart(name, column, entry.start, entry.end, entry.absolute, rotation)
 
 
-def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str, Part]:
+def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str, VectorPart]:
     names = features[column].flat_names if column in features else ()
-    return {name: Part(name, column, index, index + 1) for index, name in enumerate(names)}
+    return {name: VectorPart(name, column, index, index + 1) for index, name in enumerate(names)}

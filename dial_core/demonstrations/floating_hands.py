@@ -13,9 +13,9 @@ from shutil import rmtree
 
 import numpy as np
 
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.video import encode
-from dial_core.datasets.writer import write_dataset
 from dial_core.demonstrations.demonstration import demonstrate
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import require_same

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.preview import write_previews
-from dial_core.datasets.writer import write_dataset
 from dial_core.demonstrations.attempts import Attempts, Tally
 from dial_core.robot.embodiment import load_embodiment
 

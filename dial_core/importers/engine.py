@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from dial_core.datasets.writer import write_dataset
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
 from dial_core.files.disk_space import DiskFullError, disk_errors, require_free

@@ -11,10 +11,10 @@ from dial_core.bags.storage import storage_files
 from dial_core.datasets.episode_spans import EpisodeSpan
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.importers.bag.recorded_scene import scene_of
 from dial_core.importers.bag.resampling import Resampling, resample
-from dial_core.importers.bag.scene import scene_of
-from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import read_timeline
+from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.robot.embodiment import load_embodiment
 
 

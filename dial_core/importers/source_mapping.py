@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from dial_core.config import Config, load_config
-from dial_core.datasets.modality import Modality, Part
+from dial_core.datasets.modality import Modality, VectorPart
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import EEF_DIM, Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
@@ -119,7 +119,7 @@ class VectorReader:
         turned = matrices(rotation.of(columns), rotation.rotation or "rotation_6d", self.mapping.quaternion_order)
         return np.concatenate([position.of(columns), rotation_to_6d(turned)], 1)
 
-    def _joints(self, group: str, parts: tuple[Part, ...], columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    def _joints(self, group: str, parts: tuple[VectorPart, ...], columns: Mapping[str, np.ndarray]) -> np.ndarray:
         place = self.embodiment.group_slice(group)
         if not parts:
             home = self.embodiment.home_position[place.start - EEF_DIM : place.stop - EEF_DIM]
@@ -130,7 +130,7 @@ class VectorReader:
         relative = not parts[0].absolute
         return values * rule.scale + (0.0 if relative else rule.offset)
 
-    def _parts(self, group: str, parts: Mapping[str, Part], what: str) -> tuple[Part, ...]:
+    def _parts(self, group: str, parts: Mapping[str, VectorPart], what: str) -> tuple[VectorPart, ...]:
         """The part of a group, or one of each of its joints, where the data names single joints."""
         if group in self.mapping.absent:
             return ()
@@ -147,7 +147,7 @@ class VectorReader:
             )
         return (part,)
 
-    def _part(self, name: str, parts: Mapping[str, Part], what: str) -> Part:
+    def _part(self, name: str, parts: Mapping[str, VectorPart], what: str) -> VectorPart:
         if name not in parts:
             raise DialError(
                 f"the {what} has no part '{name}', which embodiment '{self.embodiment.name}' needs; parts: {', '.join(parts) or 'none'}. "
@@ -156,5 +156,5 @@ class VectorReader:
         return parts[name]
 
 
-def _both(modality: Modality) -> tuple[tuple[str, Mapping[str, Part]], tuple[str, Mapping[str, Part]]]:
+def _both(modality: Modality) -> tuple[tuple[str, Mapping[str, VectorPart]], tuple[str, Mapping[str, VectorPart]]]:
     return ("state", modality.state), ("action", modality.action)

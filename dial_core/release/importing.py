@@ -12,7 +12,7 @@ from dial_core.checkpoint.contract import Contract
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder
 from dial_core.release.folder import import_model, read_release, vlm_of
-from dial_core.release.statistics import METADATA, read_normaliser
+from dial_core.release.released_statistics import METADATA, read_normaliser
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.vector_layout import BasePose, load_layout
 

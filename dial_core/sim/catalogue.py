@@ -10,7 +10,7 @@ from pydantic import field_validator
 from dial_core.config import Config, config_root, load_config, read_values, validate
 from dial_core.errors import DialError
 from dial_core.sim.camera import Vector
-from dial_core.sim.parts import Part, Ring
+from dial_core.sim.parts import Ring, ShapePart
 from dial_core.sim.task import Range
 
 
@@ -56,7 +56,7 @@ class ObjectType(Config):
     room: float = 1.0  # share of the radius in which things on it may have their centre
     in_metres: bool = False  # parts are in metres from the middle of the bottom, instead of its own units
     colours: dict[str, tuple[Vector, ...]]
-    parts: tuple[Part, ...]
+    parts: tuple[ShapePart, ...]
     joint: FixtureJoint | None = None
     inside: Inside | None = None
 

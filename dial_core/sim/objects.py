@@ -11,7 +11,7 @@ import numpy as np
 
 from dial_core.sim.camera import Vector
 from dial_core.sim.catalogue import ObjectType
-from dial_core.sim.parts import Part
+from dial_core.sim.parts import ShapePart
 from dial_core.sim.robot import GEOM_TYPES, NO_CONTACT, OBJECT_CONTACT, STATIC_CONTACT
 
 PARKING = np.array([-1.0, 0.0, 0.0])  # behind the robot, never in view [m]
@@ -97,7 +97,7 @@ class ObjectSlot:
         # Geoms of a compiled model lie body by body: first those that stay, then those that move with the joint.
         ordered = [part for part in kind.parts if not part.moves] + [part for part in kind.parts if part.moves]
         start = model.body_geomadr[self.body] if not kind.parts[0].moves else model.body_geomadr[self.body + 1]
-        self._parts: list[tuple[int, Part]] = list(zip(range(start, start + len(ordered)), ordered, strict=True))
+        self._parts: list[tuple[int, ShapePart]] = list(zip(range(start, start + len(ordered)), ordered, strict=True))
         self._contact = [(int(model.geom_contype[g]), int(model.geom_conaffinity[g])) for g, _ in self._parts]
         self.qpos = slice(0, 0)
         self.qvel = slice(0, 0)

@@ -12,7 +12,7 @@ from dial_core.sim.camera import Vector
 ROUND = ("cylinder", "capsule")  # two sizes: radius and half length
 
 
-class Part(Config):
+class ShapePart(Config):
     """One primitive; position and size are in units of (radius, radius, half height) of the thing, or metres if it says so."""
 
     shape: Literal["cylinder", "box", "ellipsoid", "capsule"]
@@ -30,7 +30,7 @@ class Part(Config):
         mujoco.mju_euler2Quat(quaternion, np.array(self.turn_rad[::-1]), "zyx")
         return quaternion
 
-    def mirrored(self) -> "Part":
+    def mirrored(self) -> "ShapePart":
         """It, mirrored in the plane y = 0."""
         (x, y, z), (roll, pitch, yaw) = self.position, self.turn_rad
         return self.model_copy(update={"position": (x, -y, z), "turn_rad": (-roll, pitch, -yaw)})
@@ -68,7 +68,7 @@ class Ring(Config):
     solid: bool = True
     position: tuple[float, float] = (0.0, 0.0)  # of the middle, in the plane
 
-    def boxes(self) -> list[Part]:
+    def boxes(self) -> list[ShapePart]:
         """Its boxes, around from +x."""
         low, high = self.height
         length = self.ring * np.tan(np.pi / self.count) * 1.08
@@ -78,7 +78,7 @@ class Ring(Config):
             angle = 2 * np.pi * index / self.count
             x, y = self.ring * np.cos(angle) + self.position[0], self.ring * np.sin(angle) + self.position[1]
             parts.append(
-                Part(
+                ShapePart(
                     shape="box",
                     position=(x, y, (low + high) / 2),
                     size=(self.thickness / 2, length, (high - low) / 2),

@@ -15,7 +15,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.training.memory import memory_of, require_room
 from dial_core.training.optimisation import Hardware
-from dial_core.training.recipe import Recipe, Stage
+from dial_core.training.recipe import Recipe, TrainingStage
 from dial_core.training.stages import open_sources
 from dial_core.training.starting import architecture_of
 
@@ -118,7 +118,7 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
     return table
 
 
-def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:
+def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:
     plan = stage.optimisation
     micro, accumulation = hardware.split(plan.batch_size, gpus)
     memory = memory_of(model, arch, plan, micro, gpus, strategy)
@@ -143,7 +143,7 @@ def _run(stage: Stage, model: DialModel, arch: Architecture, hardware: Hardware,
     return table
 
 
-def _mixture(stage: Stage, datasets: Mapping[str, LeRobotDataset]) -> Table:
+def _mixture(stage: TrainingStage, datasets: Mapping[str, LeRobotDataset]) -> Table:
     table = Table("source", "share", "episodes", "frames", "times each frame is drawn")
     samples = stage.optimisation.steps * stage.optimisation.batch_size
     known_frames = {name: len(dataset.states) for name, dataset in datasets.items()}

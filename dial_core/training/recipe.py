@@ -19,7 +19,7 @@ from dial_core.training.samples import Variety
 ROBOT = "robot"  # the source that a plain `--dataset FOLDER` is
 
 
-class Source(Config):
+class DataSource(Config):
     """One kind of data; `--dataset NAME=FOLDER` says where it lies.
 
     `slot` is the embodiment's set of encoders and head in the model, which several sources may share: people and the robot do, in the
@@ -45,7 +45,7 @@ def _robot_alone() -> dict[str, float | Literal["frames"]]:
     return {ROBOT: 1.0}
 
 
-class Stage(Config):
+class TrainingStage(Config):
     """One stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
 
     A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each, drawn from the sources by the
@@ -92,7 +92,7 @@ class Recipe(Config):
 
     embodiment: str
     model: str | None = None
-    sources: dict[str, Source] = Field(default_factory=dict)
+    sources: dict[str, DataSource] = Field(default_factory=dict)
     cameras: tuple[SeenCamera, ...] = ()
     images: Literal["cached", "pixels"] = "cached"
     augmentation: ImageAugmentation = ImageAugmentation()
@@ -101,7 +101,7 @@ class Recipe(Config):
     statistics: Literal["recomputed", "reused"] = "recomputed"
     warmup: bool = True
     human_data: bool = True
-    stages: list[Stage] = Field(min_length=1)
+    stages: list[TrainingStage] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -122,21 +122,21 @@ class Recipe(Config):
         """The robot's own slot in the model: its name, even where `embodiment` is a file."""
         return load_embodiment(self.embodiment).name
 
-    def source(self, name: str) -> Source:
+    def source(self, name: str) -> DataSource:
         """A source by name; the robot's own is there without being listed."""
-        return self.sources.get(name) or Source(slot=self.slot)
+        return self.sources.get(name) or DataSource(slot=self.slot)
 
     @property
     def robot_statistics(self) -> tuple[str, bool, str]:
-        """The kind of sources (`Source.statistics`) whose normaliser the checkpoint gets."""
-        return Source(slot=self.slot).statistics
+        """The kind of sources (`DataSource.statistics`) whose normaliser the checkpoint gets."""
+        return DataSource(slot=self.slot).statistics
 
     @property
     def steps(self) -> int:
         """Of all stages together."""
         return sum(stage.optimisation.steps for stage in self.stages)
 
-    def effective_stages(self) -> list[Stage]:
+    def effective_stages(self) -> list[TrainingStage]:
         """The stages with both switches applied."""
         stages = self.stages
         if not self.human_data:

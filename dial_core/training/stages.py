@@ -23,11 +23,11 @@ from dial_core.training.image_tokens import cached_features
 from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
 from dial_core.training.optimisation import Hardware
 from dial_core.training.processes import process_state
-from dial_core.training.recipe import ROBOT, Recipe, Stage
+from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
 from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
 from dial_core.training.starting import starting_point
-from dial_core.training.streams import CachedTokens, Pixels, Stream, Views, make_stream
+from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
 from dial_core.training.trainer import run_training
 
 
@@ -102,7 +102,7 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRob
 
 
 def make_streams(
-    recipe: Recipe, stage: Stage, datasets: Mapping[str, LeRobotDataset], checkpoint: Checkpoint, start: Path, workers: int
+    recipe: Recipe, stage: TrainingStage, datasets: Mapping[str, LeRobotDataset], checkpoint: Checkpoint, start: Path, workers: int
 ) -> tuple[list[Stream], Normaliser]:
     """The stage's sources as the model sees them, and the normaliser of the robot's own slot."""
     arch = checkpoint.model.arch
@@ -112,7 +112,7 @@ def make_streams(
         dataset, source = datasets[name], recipe.source(name)
         seen = seen_by(recipe, name, dataset, checkpoint.contract)
         if recipe.images == "pixels":
-            views: list[Views] = [Pixels(dataset, recipe.augmentation, camera, view) for camera, view in seen]
+            views: list[TrainingViews] = [Pixels(dataset, recipe.augmentation, camera, view) for camera, view in seen]
         else:
             with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
@@ -124,7 +124,7 @@ def make_streams(
 
 
 def _train_stage(
-    number: int, stage: Stage, checkpoint: Checkpoint, streams: list[Stream], folder: Path, hardware: Hardware | None
+    number: int, stage: TrainingStage, checkpoint: Checkpoint, streams: list[Stream], folder: Path, hardware: Hardware | None
 ) -> dict[str, Tensor]:
     model, plan = checkpoint.model, stage.optimisation
     plan = plan.model_copy(update={"seed": stage_seed(plan.seed, number)})

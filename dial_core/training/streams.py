@@ -19,7 +19,7 @@ from dial_core.observation.camera_view import CameraView
 from dial_core.training.augmentation import ImageAugmentation
 
 
-class Views(Protocol):
+class TrainingViews(Protocol):
     """Where a stream's frames come from."""
 
     def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
@@ -75,7 +75,7 @@ class Stream:
     """
 
     name: str
-    views: Views
+    views: TrainingViews
     states: np.ndarray
     actions: np.ndarray
     mask: np.ndarray
@@ -85,7 +85,7 @@ class Stream:
     prompt: np.ndarray
     instructions: list[str]
     slot: int = 0
-    further_views: tuple[Views, ...] = ()
+    further_views: tuple[TrainingViews, ...] = ()
     sure: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -98,7 +98,13 @@ class Stream:
 
 
 def make_stream(
-    name: str, dataset: LeRobotDataset, views: Sequence[Views], normaliser: Normaliser, arch: Architecture, slot: str, dimensions: slice
+    name: str,
+    dataset: LeRobotDataset,
+    views: Sequence[TrainingViews],
+    normaliser: Normaliser,
+    arch: Architecture,
+    slot: str,
+    dimensions: slice,
 ) -> Stream:
     """A dataset in the model's terms.
 

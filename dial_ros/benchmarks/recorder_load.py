@@ -38,7 +38,7 @@ RATES_HZ = {"image/ego": 30.0, "joint_states": 100.0, "foresight": 4.0}
 FORESIGHT_BYTES = 64 * 2048 * 2  # 262 kB, as the paper's model sends
 
 
-class Source(ClientNode):
+class CameraSource(ClientNode):
     """Publishes numbered messages at their rates, and calls the recorder."""
 
     def __init__(self, reliable: bool) -> None:
@@ -90,7 +90,7 @@ def spawn(folder: Path, name: str) -> Runner:
     return runner
 
 
-def begin(source: Source, folder: Path, recorder: str, label: str) -> None:
+def begin(source: CameraSource, folder: Path, recorder: str, label: str) -> None:
     """Starts an episode as soon as the recorder is ready. Raises DialError with its last words if it is not within a minute."""
     deadline = time.monotonic() + 60
     try:
@@ -109,7 +109,7 @@ def numbers(bag: Bag, topic: str) -> list[int]:
     return [int(bag.decode(f"/{topic}", data).header.frame_id) for _, _, data in bag.messages([f"/{topic}"])]
 
 
-def measure_loss(source: Source, folder: Path, seconds: float) -> dict:
+def measure_loss(source: CameraSource, folder: Path, seconds: float) -> dict:
     """Records for `seconds` [s]; for each topic what was sent while recording and what of it is missing."""
     recorder = spawn(folder, "recorder")
     begin(source, folder, "recorder", "long")
@@ -125,7 +125,7 @@ def measure_loss(source: Source, folder: Path, seconds: float) -> dict:
     return result
 
 
-def measure_kills(source: Source, folder: Path, kills: int, seed: int) -> dict:
+def measure_kills(source: CameraSource, folder: Path, kills: int, seed: int) -> dict:
     """kill -9 at random moments; how old the newest readable message of each topic was then [s], and whether repair works."""
     rng = random.Random(seed)
     missing_s: list[float] = []
@@ -163,7 +163,7 @@ def main(words: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(words)
     os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
     with connected("sim"), tempfile.TemporaryDirectory(dir=chosen.folder) as temporary:
-        source = Source(chosen.reliable)
+        source = CameraSource(chosen.reliable)
         if chosen.kills:
             result = measure_kills(source, Path(temporary), chosen.kills, chosen.seed)
             good = result["missing_s_worst"] <= 1.0

@@ -7,7 +7,7 @@ from dial_core.errors import DialError
 from dial_ros.faults.deaths import DEATHS
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.requests import REQUESTS
-from dial_ros.faults.stage import Stage
+from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.faults.stream_faults import STREAM_FAULTS
 from dial_ros.faults.sweeps import SWEEPS
 
@@ -25,7 +25,7 @@ class Scenario(Protocol):
         """Belongs to the short campaign."""
         ...
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Brings the fault about and checks what follows."""
         ...
 
@@ -51,7 +51,7 @@ def chosen_scenarios(quick: bool, part_of_name: str = "") -> list[Scenario]:
     return chosen
 
 
-def play(stage: Stage, scenario: Scenario) -> Outcome:
+def play(stage: GraphUnderTest, scenario: Scenario) -> Outcome:
     """One scenario from a freely running robot to its outcome; what a scenario could not wait out is a failed check."""
     outcome = Outcome(scenario.name)
     try:
@@ -70,7 +70,7 @@ def play(stage: Stage, scenario: Scenario) -> Outcome:
     return outcome
 
 
-def play_all(stage: Stage, scenarios: Iterable[Scenario], repeats: int, told: Callable[[Outcome], None]) -> list[Outcome]:
+def play_all(stage: GraphUnderTest, scenarios: Iterable[Scenario], repeats: int, told: Callable[[Outcome], None]) -> list[Outcome]:
     """Every scenario `repeats` times; `told` hears each outcome at once."""
     outcomes = []
     for scenario in scenarios:

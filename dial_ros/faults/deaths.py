@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stage import Stage
+from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.faults.stream_faults import HORIZON_S, REST_LIMIT_S, TOLD_LIMIT_S, told_after_s, watch_recovery
 from dial_ros.msg import System1Status
 
@@ -27,7 +27,7 @@ class Death:
         """How the table calls it."""
         return f"{self.node} {self.number.name}"
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Ends the node, watches what the others do, starts it again."""
         begin_ns, before = stage.witness.now_ns, stage.system1
         status = stage.end_node(self.node, self.number, EXIT_LIMIT_S)
@@ -42,7 +42,7 @@ class Death:
         stage.run_freely()
         watch_recovery(stage, outcome, stage.witness.now_ns)
 
-    def _watch_silence(self, stage: Stage, outcome: Outcome) -> None:
+    def _watch_silence(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """With the robot its clock is gone: System-1 must notice that by the clock on the wall."""
         began_s = time.monotonic()
         clock_stands = "clock"
@@ -50,7 +50,7 @@ class Death:
         waited_s = time.monotonic() - began_s
         outcome.check_time("holds for want of a clock (wall time)", waited_s, CLOCK_TIMEOUT_S + TOLD_LIMIT_S)
 
-    def _watch_robot(self, stage: Stage, outcome: Outcome, begin_ns: int, before: System1Status) -> None:
+    def _watch_robot(self, stage: GraphUnderTest, outcome: Outcome, begin_ns: int, before: System1Status) -> None:
         """With System-1 dead its last motion must end by itself; with System-2 dead System-1 must hold and say why."""
         stage.until(lambda: stage.witness.rests_for_s() > 0.5, "the set-points to rest", 20)
         outcome.resting_after_s = max((stage.witness.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
@@ -75,7 +75,7 @@ class ClockJumps:
         """How the table calls it."""
         return f"clock jumps back, {self.count} times"
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Resets, waits for System-1 to disarm, checks that nothing is published, instructs anew."""
         told = []
         for seed in range(self.count):

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stage import Stage
+from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.faults.stream_faults import FAULT_S, watch_recovery
 from dial_ros.msg import System1Status
 
@@ -23,7 +23,7 @@ class BadInstruction:
     says: str  # in the refusal
     quick: bool = True
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Sends it, and watches the robot work on."""
         current = stage.system1.instruction_id
         answer = stage.instruct(self.text)
@@ -41,7 +41,7 @@ class StrangeInstruction:
     text: str
     quick: bool = True
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Sends it, and waits until System-1 serves it."""
         begin_ns = stage.witness.now_ns
         answer = stage.instruct(self.text)
@@ -60,7 +60,7 @@ class ManyInstructions:
     duration_s: float = 3.0
     quick: bool = True
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Floods, then waits until the last one is served."""
         last_id = stage.instruct_many(self.rate_hz, self.duration_s)
         begin_ns = stage.witness.now_ns
@@ -83,7 +83,7 @@ class BadParameter:
         """How the table calls it."""
         return f"{self.node} {self.parameter} = {self.value}"
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Starts a second node of that kind, under another name so that nothing else hears it."""
         line = [
             sys.executable,

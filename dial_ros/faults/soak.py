@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dial_ros.faults.limits import LimitUse
-from dial_ros.faults.stage import Stage
+from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.msg import System1Status
 
 INSTRUCTION_PERIOD_S = 10.0
@@ -45,7 +45,7 @@ class Soak:
         return steady and self.use.kept and not self.rejected_chunks and not self.rejected_trajectories
 
 
-def soak(stage: Stage, minutes: float) -> Soak:
+def soak(stage: GraphUnderTest, minutes: float) -> Soak:
     """Runs the robot for `minutes` of wall time."""
     result = Soak(minutes)
     stage.run_freely()

@@ -36,7 +36,7 @@ class Campaigner(ClientNode):
         return f"; System-1 reported last: {said.reason or f'state {said.state}' if said else 'nothing'}"
 
 
-class Stage:
+class GraphUnderTest:
     """Everything a scenario works with. One thread: whoever waits, spins."""
 
     def __init__(self, runner: Runner) -> None:
@@ -160,11 +160,11 @@ def sabotaged_graph(checkpoint: str = "", splice_lead_s: float | None = None) ->
 
 
 @contextmanager
-def stage(log_dir: Path, checkpoint: str = "", splice_lead_s: float | None = None) -> Iterator[Stage]:
+def stage(log_dir: Path, checkpoint: str = "", splice_lead_s: float | None = None) -> Iterator[GraphUnderTest]:
     """A running stage in a DDS domain of its own, every node active; arguments as of `sabotaged_graph`."""
     nodes = sabotaged_graph(checkpoint, splice_lead_s)
     with running(nodes, "sim", log_dir) as started:
-        set_up = Stage(started.runner)
+        set_up = GraphUnderTest(started.runner)
         try:
             set_up.wait_active()
             yield set_up

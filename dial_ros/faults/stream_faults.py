@@ -7,7 +7,7 @@ from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults import spoilers
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.spoilers import Spoiler
-from dial_ros.faults.stage import Stage
+from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.msg import System1Status
 from dial_ros.tools.client import NotInTimeError
 
@@ -39,7 +39,7 @@ class StreamFault:
     holds: bool = True
     quick: bool = True
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Spoils, watches, lets go, watches again."""
         relay, before = stage.saboteur.relays[self.stream], stage.system1
         relay.spoil(self.spoiler())
@@ -79,7 +79,7 @@ def _carries(status: System1Status, before: System1Status, kind: str, what: str)
     return getattr(status, counts)[index] > getattr(before, counts)[index]
 
 
-def _watch_hold(stage: Stage, outcome: Outcome, begin_ns: int) -> None:
+def _watch_hold(stage: GraphUnderTest, outcome: Outcome, begin_ns: int) -> None:
     """Waits for the hold and the rest after it; notes and checks when they came."""
     try:
         stage.until(lambda: stage.in_state(System1Status.STATE_HOLDING), "System-1 to hold")
@@ -92,7 +92,7 @@ def _watch_hold(stage: Stage, outcome: Outcome, begin_ns: int) -> None:
     outcome.check_time("rests", outcome.resting_after_s, REST_LIMIT_S)
 
 
-def watch_recovery(stage: Stage, outcome: Outcome, begin_ns: int) -> None:
+def watch_recovery(stage: GraphUnderTest, outcome: Outcome, begin_ns: int) -> None:
     """Waits until System-1 sends chunks again; notes and checks how long that took since `begin_ns`."""
     try:
         stage.until_chunks(1)

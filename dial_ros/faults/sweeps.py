@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.spoilers import Spoiler, at_rate, delayed
-from dial_ros.faults.stage import Stage
+from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.faults.stream_faults import HORIZON_S, watch_recovery
 from dial_ros.msg import System1Status
 
@@ -34,7 +34,7 @@ class Sweep:
     works: bool | None
     quick: bool = False
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Spoils for SWEEP_S, judges the states meanwhile, lets go."""
         begin_ns = stage.witness.now_ns
         stage.saboteur.relays[self.stream].spoil(self.spoiler)
@@ -44,7 +44,7 @@ class Sweep:
         watch_recovery(stage, outcome, stage.witness.now_ns)
 
 
-def judge_states(stage: Stage, outcome: Outcome, works: bool | None, begin_ns: int) -> None:
+def judge_states(stage: GraphUnderTest, outcome: Outcome, works: bool | None, begin_ns: int) -> None:
     """Checks System-1's states since `begin_ns` as `Sweep.works` wants them, and notes the share in which it ran."""
     statuses = stage.witness.statuses
     late = [s for s in statuses if to_ns(s.stamp) - begin_ns > HORIZON_S * NANOSECONDS]
@@ -65,7 +65,7 @@ class BusyCore:
     name: str = "one core fully loaded"
     quick: bool = True
 
-    def play(self, stage: Stage, outcome: Outcome) -> None:
+    def play(self, stage: GraphUnderTest, outcome: Outcome) -> None:
         """Loads it for SWEEP_S of the robot's time."""
         begin_ns = stage.witness.now_ns
         with _busy_process():

@@ -21,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.operator.actions import ActionLog, Actions
-from dial_ros.operator.parameters import PARAMETERS
+from dial_ros.operator.page_parameters import PARAMETERS
 from dial_ros.operator.robot_view import RobotView
 from dial_ros.operator.vocabulary import KnownWords
 

@@ -18,10 +18,10 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message
 from std_srvs.srv import Trigger
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import BagError
 from dial_core.bags.repair import unfinished_bags
 from dial_core.bags.spool import Spool
-from dial_core.bags.writer import BagWriter
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import Instruction

@@ -16,7 +16,7 @@ from dial_core.control.tracing import TraceRow
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.worker import Worker
 from dial_ros.system1.configured import Configured
-from dial_ros.system1.senses import Observation
+from dial_ros.system1.senses import SensedFrame
 from dial_ros.system1.status_report import Report
 
 
@@ -31,7 +31,7 @@ class ChunkWorker:
         self._epoch = 0  # counts resets: a chunk begun before one is not sent after it
         self._last_used_ns: int | None = None
         self._usable_ns = node.now_ns()
-        self._worker: Worker[Observation] = Worker("system1", self._compute, node.fail_with)
+        self._worker: Worker[SensedFrame] = Worker("system1", self._compute, node.fail_with)
 
     @property
     def wanted(self) -> bool:
@@ -49,7 +49,7 @@ class ChunkWorker:
         """The last usable chunk as the state machine evaluates it: one that is too old means that the worker is stuck or too slow."""
         return Input(self.age_s(now_ns) or 0.0, self._timeout_s)
 
-    def offer(self, seen: Observation) -> None:
+    def offer(self, seen: SensedFrame) -> None:
         """Takes a whole frame if a chunk is due."""
         if self.wanted and (self._last_used_ns is None or seen.stamp_ns - self._last_used_ns >= self._period_ns):
             self._last_used_ns = seen.stamp_ns
@@ -67,7 +67,7 @@ class ChunkWorker:
 
     # -- worker thread -------------------------------------------------------------------------------------------
 
-    def _compute(self, seen: Observation) -> None:
+    def _compute(self, seen: SensedFrame) -> None:
         with self._lock:
             foresight = self._gate.newest
             if not self.wanted or foresight is None:
@@ -101,7 +101,7 @@ class ChunkWorker:
             self._report.rejected(replace(row, text=str(error)))
             self._node.complain(type(error).__name__, str(error), grave=isinstance(error, NotFiniteError))
 
-    def _deliver(self, chunk: np.ndarray, seen: Observation, foresight: Foresight, epoch: int, row: TraceRow) -> None:
+    def _deliver(self, chunk: np.ndarray, seen: SensedFrame, foresight: Foresight, epoch: int, row: TraceRow) -> None:
         """Publishes a chunk that is still wanted; the caller holds the lock."""
         now_ns = self._node.now_ns()
         if epoch != self._epoch or not self.wanted or foresight.instruction_id != self._arming.instruction_id:
@@ -112,7 +112,7 @@ class ChunkWorker:
         elif now_ns - seen.stamp_ns < self._timeout_s * NANOSECONDS:
             self._usable_ns = now_ns  # in time again: the hold ends, and the next one is sent
 
-    def _send(self, chunk: np.ndarray, seen: Observation, row: TraceRow) -> None:
+    def _send(self, chunk: np.ndarray, seen: SensedFrame, row: TraceRow) -> None:
         """Splices a chunk (H, A) into the running motion and publishes."""
         started_s = time.perf_counter()
         sent = self._parts.commander.follow(chunk, seen.stamp_ns, seen.joints)

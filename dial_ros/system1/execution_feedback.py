@@ -14,7 +14,7 @@ import numpy as np
 from rclpy.subscription import Subscription
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from dial_core.control.execution import Execution
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import to_ns
 from dial_core.robot.embodiment import Controller, Embodiment
 from dial_ros.node import qos
@@ -22,10 +22,10 @@ from dial_ros.node.lifecycle import DialNode
 from dial_ros.system1.commander import Commander
 
 
-def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> Execution:
-    """The Execution of all controllers of an embodiment."""
+def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> ExecutedMotion:
+    """The ExecutedMotion of all controllers of an embodiment."""
     columns = {c.name: embodiment.indices(c.joints).tolist() for c in embodiment.controllers}
-    return Execution(columns, embodiment.joint_names, max_divergence_rad)
+    return ExecutedMotion(columns, embodiment.joint_names, max_divergence_rad)
 
 
 def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, np.ndarray] | None) -> dict[str, str]:
@@ -45,7 +45,7 @@ def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, 
 class ExecutionFeedback:
     """Subscriptions of every controller's reports. `lock` guards the execution that they are noted in."""
 
-    def __init__(self, node: DialNode, controllers: Sequence[Controller], execution: Execution, lock: RLock) -> None:
+    def __init__(self, node: DialNode, controllers: Sequence[Controller], execution: ExecutedMotion, lock: RLock) -> None:
         self._node, self._execution, self._lock = node, execution, lock
         self._subscriptions: list[Subscription] = []
         for controller in controllers:

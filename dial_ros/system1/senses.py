@@ -27,7 +27,7 @@ REFUSED = ("image", "joint_states", "joints_of_frame", "cameras_of_frame")
 
 
 @dataclass(frozen=True)
-class Observation:
+class SensedFrame:
     """What one chunk starts from: a frame of every camera, in the contract's order, and the joints (J,) [rad] of that moment."""
 
     frames: tuple[Frame, ...]
@@ -45,7 +45,7 @@ class Senses:
         contract: Contract,
         embodiment: Embodiment,
         on_joint_stamp: Callable[[int], None],
-        on_observation: Callable[[Observation], None],
+        on_observation: Callable[[SensedFrame], None],
     ) -> None:
         self._node, self._on_joint_stamp, self._on_observation = node, on_joint_stamp, on_observation
         self._embodiment, self._order = embodiment, JointOrder(embodiment.joint_names)
@@ -93,7 +93,7 @@ class Senses:
             "joint_states": Input(joints_age_s, self._node.value("joint_timeout"), joints_refused),
         }
 
-    def pixels(self, seen: Observation) -> tuple[np.ndarray, ...] | None:
+    def pixels(self, seen: SensedFrame) -> tuple[np.ndarray, ...] | None:
         """Every camera's image of an observation, (H, W, 3) uint8 each; None, and a logged refusal, if one cannot be decoded."""
         try:
             return tuple(camera.pixels(frame) for camera, frame in zip(self._cameras, seen.frames, strict=True))
@@ -173,7 +173,7 @@ class Senses:
             frames.append(other)
         self._refusals.pop("camera", None)
         self._whole.take(stamp_ns)
-        self._on_observation(Observation(tuple(frames), joints, stamp_ns, frame.received_ns))
+        self._on_observation(SensedFrame(tuple(frames), joints, stamp_ns, frame.received_ns))
 
     def _refuse(self, kind: str, affected: str, why: str) -> None:
         """Counts and logs why something could not be used, and which input lacks it."""

@@ -37,11 +37,11 @@ from dial_ros.system1.commander import Commander
 from dial_ros.system1.configured import Configured
 from dial_ros.system1.execution_feedback import ExecutionFeedback, divergence, execution_of
 from dial_ros.system1.operator_services import OperatorServices
-from dial_ros.system1.parameters import PARAMETERS
 from dial_ros.system1.robot_limits import Limits
 from dial_ros.system1.robot_time import RobotTime
-from dial_ros.system1.senses import Observation, Senses
+from dial_ros.system1.senses import SensedFrame, Senses
 from dial_ros.system1.status_report import Report, fill_execution, or_none_yet
+from dial_ros.system1.system1_parameters import PARAMETERS
 
 if TYPE_CHECKING:
     from dial_core.inference.sessions import System1Session
@@ -237,7 +237,7 @@ class System1Node(DialNode):
         with self._lock:
             self.parts.commander.plan.guard = guard
 
-    def _on_observation(self, seen: Observation) -> None:
+    def _on_observation(self, seen: SensedFrame) -> None:
         if self._chunks is not None:
             self._chunks.offer(seen)
 

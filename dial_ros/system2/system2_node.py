@@ -33,7 +33,7 @@ from dial_ros.system2.foresight_picture import ForesightPicture
 
 
 @dataclass(frozen=True)
-class Observation:
+class InstructedFrame:
     """What one inference starts from."""
 
     frame: Frame
@@ -59,7 +59,7 @@ class System2Node(DialNode):
     def __init__(self) -> None:
         super().__init__("system2")
         self._session = None
-        self._worker: Worker[Observation] | None = None
+        self._worker: Worker[InstructedFrame] | None = None
         self._instruction: Instruction | None = None
         self._outputs, self._camera, self._service, self._status_timer = [], None, None, None
         self._status_of: tuple[int, str, int] = (System2Status.STATE_INACTIVE, "", 0)
@@ -169,11 +169,11 @@ class System2Node(DialNode):
         period_ns = NANOSECONDS / self.value("rate_hz") - 500_000
         if self._last_used_ns is None or frame.stamp_ns - self._last_used_ns >= period_ns:
             self._last_used_ns = frame.stamp_ns
-            self._worker.put(Observation(frame, self._instruction))
+            self._worker.put(InstructedFrame(frame, self._instruction))
 
     # -- inference (worker thread) -------------------------------------------------------------------------------
 
-    def _infer(self, seen: Observation) -> None:
+    def _infer(self, seen: InstructedFrame) -> None:
         started, stamp_ns = time.perf_counter(), seen.frame.stamp_ns
         try:
             pixels = self._camera.pixels(seen.frame)

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.viz import PcaColours, change_map, heat
 from dial_core.viz.panels import Panel, compose, overlay, write
-from dial_ros.tools.trials import Frame, Trial
+from dial_ros.tools.trials import Trial, TrialFrame
 
 FPS = 20
 GIF_STRIDE, GIF_SCALE, GIF_COLOURS = 3, 2 / 3, 96  # every third frame, smaller: a moving picture for a README, under 1 MB
@@ -126,7 +126,7 @@ def _pictures(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
         yield from [picture] * HOLD_LAST_FRAMES
 
 
-def _frame_at(frames: Sequence[Frame], stamp_s: float) -> np.ndarray:
+def _frame_at(frames: Sequence[TrialFrame], stamp_s: float) -> np.ndarray:
     """Pixels of the frame nearest in time."""
     return min(frames, key=lambda frame: abs(frame.stamp_s - stamp_s)).pixels
 

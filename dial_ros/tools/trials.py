@@ -27,7 +27,7 @@ RECORDED = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)  # a 
 
 
 @dataclass(frozen=True)
-class Frame:
+class TrialFrame:
     """One camera picture. `stamp_s`: simulated time [s]; `pixels`: (H, W, 3) uint8."""
 
     stamp_s: float
@@ -57,8 +57,8 @@ class Trial:
     system1: list[System1Status] = field(default_factory=list)
     system2: list[System2Status] = field(default_factory=list)
     rejected_trajectories: list[str] = field(default_factory=list)
-    ego: list[Frame] = field(default_factory=list)
-    scene: list[Frame] = field(default_factory=list)
+    ego: list[TrialFrame] = field(default_factory=list)
+    scene: list[TrialFrame] = field(default_factory=list)
     foresights: list[ForesightRecord] = field(default_factory=list)
 
     @property
@@ -154,10 +154,10 @@ class TrialOperator(ClientNode):
     def _on_ego(self, message: Image) -> None:
         self._trial.now_s = to_ns(message.header.stamp) / NANOSECONDS
         if self._recording:
-            self._trial.ego.append(Frame(self._trial.now_s, image_from_message(message)))
+            self._trial.ego.append(TrialFrame(self._trial.now_s, image_from_message(message)))
 
     def _on_scene(self, message: Image) -> None:
-        self._trial.scene.append(Frame(to_ns(message.header.stamp) / NANOSECONDS, image_from_message(message)))
+        self._trial.scene.append(TrialFrame(to_ns(message.header.stamp) / NANOSECONDS, image_from_message(message)))
 
     def _on_foresight(self, message: LatentForesight) -> None:
         tokens = np.array(foresight_from_message(message).tokens, np.float32)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.episodes import Episode, save_episode
 from dial_core.datasets.lerobot import LeRobotDataset
-from dial_core.datasets.writer import write_dataset
 from dial_core.robot.embodiment import load_embodiment
 
 RATE_HZ = 20.0

@@ -122,3 +122,15 @@ def test_no_file_holds_what_a_merge_left_undecided():
     files = [path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in {".py", ".md", ".yaml", ".msg", ".srv"}]
     files += [*ROOT.glob("*.md"), *ROOT.glob("*.cfg"), *ROOT.glob("*.toml"), *ROOT.glob("*.txt")]
     assert not [path for path in files if marker.search(path.read_text())]
+
+
+def test_no_two_files_and_no_two_public_classes_share_a_name():
+    files: dict[str, list[str]] = {}
+    classes: dict[str, list[str]] = {}
+    for path in python_files("dial_core", "dial_ros"):
+        if not path.stem.startswith("__"):
+            files.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: found for name, found in (files | classes).items() if len(found) > 1} == {}

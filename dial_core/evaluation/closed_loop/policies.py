@@ -9,12 +9,14 @@ from typing import Protocol as Interface
 
 import numpy as np
 
+from dial_core.checkpoint.contract import read_contract
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
+from dial_core.inference.wire import SCHEME
 from dial_core.sim.expert.expert import Expert
 
 REPLAY = "replay:"
@@ -154,7 +156,8 @@ class PolicySource:
             DialError: no checkpoint or dataset is there, or the protocol does not fit it.
         """
         if self.kind == "checkpoint":
-            contract = open_sessions(self.location, protocol)[0].contract
+            remote = self.location.startswith(SCHEME)
+            contract = open_sessions(self.location, protocol)[0].contract if remote else read_contract(self.location)
             require_fitting(protocol, contract)
             view = contract.views[0]
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}

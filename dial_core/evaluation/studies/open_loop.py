@@ -21,8 +21,8 @@ from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.commanded import commanded
 from dial_core.importers.bag.film import Film
-from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import Sighting, Timeline, read_timeline
+from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.inference.policy_loop import PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session
 from dial_core.observation.camera_view import fit_view

@@ -11,8 +11,8 @@ import numpy as np
 from dial_core.bags.reader import Bag
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.resampling import Resampled
-from dial_core.importers.bag.streams import Streams
 from dial_core.importers.bag.timeline import Timeline
+from dial_core.importers.bag.topic_streams import Streams
 from dial_core.importers.engine import JobReport
 from dial_core.robot.embodiment import Embodiment
 

@@ -17,11 +17,11 @@ from dial_core.errors import DialError
 from dial_core.importers.bag.checks import BagReport, examine, not_used, remarks_on
 from dial_core.importers.bag.film import Film, require_pictures
 from dial_core.importers.bag.mapping import BagMapping
+from dial_core.importers.bag.recorded_scene import scene_of
 from dial_core.importers.bag.report_page import write_report
 from dial_core.importers.bag.resampling import Resampled, Resampling, resample
-from dial_core.importers.bag.scene import scene_of
-from dial_core.importers.bag.streams import TEXTS, find_streams
 from dial_core.importers.bag.timeline import read_timeline
+from dial_core.importers.bag.topic_streams import TEXTS, find_streams
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, work_folder
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment

@@ -9,7 +9,7 @@ from pathlib import Path
 from dial_core.bags.reader import Bag
 from dial_core.errors import DialError
 from dial_core.importers.bag.conversion import BagConversion, chosen_cameras
-from dial_core.importers.bag.streams import Streams, find_streams
+from dial_core.importers.bag.topic_streams import Streams, find_streams
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 

@@ -19,7 +19,7 @@ from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
-from dial_core.importers.bag.streams import Streams
+from dial_core.importers.bag.topic_streams import Streams
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
 

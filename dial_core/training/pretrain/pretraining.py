@@ -32,7 +32,7 @@ from dial_core.model.prompt import IGNORED, Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.collating import LENGTH_UNIT
-from dial_core.training.execution import Execution
+from dial_core.training.cpu_execution import CpuExecution
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question, question, shift_view, vocabularies_of
@@ -198,13 +198,13 @@ class Reading(nn.Module):
         return PretrainOutput(loss, loss)
 
 
-def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, execution: Execution | None = None) -> dict:
+def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, execution: CpuExecution | None = None) -> dict:
     """Renders the views (or finds them), trains, and writes `out/checkpoint` and `out/pointing.json`; returns its content.
 
     Resumable: views are kept as shards, the training has checkpoints. Every one of several processes that train together calls this.
     `command` goes into the model card.
     """
-    state, hardware = process_state(), (execution or Execution()).hardware()
+    state, hardware = process_state(), (execution or CpuExecution()).hardware()
     with state.main_process_first():
         views = load_views(render_views(recipe.suites, recipe.views, recipe.view_seed, out / "views", workers))
     words = vocabularies_of(recipe.suites, views.names, recipe.wordings)

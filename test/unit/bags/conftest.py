@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_typestore
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import Qos, Topic
-from dial_core.bags.writer import BagWriter
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 TYPES = STORE.types

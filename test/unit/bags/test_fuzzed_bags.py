@@ -20,8 +20,8 @@ from dial_core.bags.synthetic import COMMANDS, IMAGE, JOINTS, KINDS, ROBOT, comm
 from dial_core.errors import DialError
 from dial_core.importers.bag.film import require_pictures
 from dial_core.importers.bag.resampling import Resampling, resample
-from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import read_timeline
+from dial_core.importers.bag.topic_streams import find_streams
 
 from .test_foreign_bags import EXPECTED, write_lazily, write_rosbag2
 

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 
 from dial_core.control.arming import Arming, Input, State
-from dial_core.control.execution import Execution
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
@@ -119,7 +119,7 @@ class System1:
         self.own_ahead_ns, self.steady_ns = 0, 77 * NANOSECONDS
         self.clock = RobotClock(simulated)
         self.arming = Arming()
-        execution = Execution({c.name: Robot.columns(c) for c in CONTROLLERS}, JOINTS, max_divergence_rad=0.3)
+        execution = ExecutedMotion({c.name: Robot.columns(c) for c in CONTROLLERS}, JOINTS, max_divergence_rad=0.3)
         self.plan = MotionPlan(slice(0, len(JOINTS)), STEP_S, GUARD, LEAD_S, strategy, execution)
         self.supervisor = MotionSupervisor(self.arming, self.plan, self, simulated, self.reset_buffers)
         self.lost, self.epoch = set(), 0

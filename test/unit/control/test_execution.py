@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dial_core.control.execution import Execution
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import JointMotion, merged
 from dial_core.control.motion_plan import LEAD_MARGIN_S, LONGEST_LEAD_S, SPLICE_LEAD_S, MotionPlan, SpliceMissedError
 from dial_core.robot.embodiment import load_embodiment
@@ -24,7 +24,7 @@ def moving(origin_s, slope=0.1):
 
 @pytest.fixture
 def execution():
-    return Execution({"arm": [0, 1], "hand": [2]}, NAMES, max_divergence_rad=0.3)
+    return ExecutedMotion({"arm": [0, 1], "hand": [2]}, NAMES, max_divergence_rad=0.3)
 
 
 def send(execution, motion, sent_s):
@@ -131,7 +131,7 @@ def follow_chunks(world, plan, count):
 
 def reporting(transport_ms):
     world = ReportingWorld(transport_ms)
-    execution = Execution({"arm": range(29)}, load_embodiment("gr1").joint_names, 0.3)
+    execution = ExecutedMotion({"arm": range(29)}, load_embodiment("gr1").joint_names, 0.3)
     world.execution = execution
     return world, MotionPlan(GR1.joint_slice, 0.05, GUARD, SPLICE_LEAD_S, "replace", execution)
 

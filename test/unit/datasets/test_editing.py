@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.editing import merge_datasets, split_dataset
 from dial_core.datasets.episodes import save_episode
 from dial_core.datasets.inspection import check_dataset
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.stats_file import dataset_statistics, write_statistics
-from dial_core.datasets.writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
 from dial_core.robot.embodiment import load_embodiment

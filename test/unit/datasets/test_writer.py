@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
+from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.episodes import save_episode
 from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.statistics import image_statistics
-from dial_core.datasets.writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 
@@ -77,7 +77,7 @@ def test_a_dataset_that_exists_is_replaced_only_when_the_new_one_is_complete(dat
     path = tmp_path / "0.npz"
     save_episode(path, fake_episode(0, 5), 20.0)
     write_dataset(tmp_path / "out", [path], load_embodiment(), (96, 96))
-    monkeypatch.setattr("dial_core.datasets.writer.tasks_table", lambda tasks: 1 / 0)
+    monkeypatch.setattr("dial_core.datasets.dataset_writer.tasks_table", lambda tasks: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_dataset(tmp_path / "out", [path, path], load_embodiment(), (96, 96))
     assert len(LeRobotDataset(tmp_path / "out").episodes) == 1

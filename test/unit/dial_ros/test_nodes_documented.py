@@ -10,7 +10,7 @@ import pytest
 
 from dial_ros.mujoco_robot.mujoco_robot_node import MujocoRobotNode
 from dial_ros.node.lifecycle import Parameter
-from dial_ros.operator.parameters import PARAMETERS as OPERATOR
+from dial_ros.operator.page_parameters import PARAMETERS as OPERATOR
 from dial_ros.recorder.recorder_node import RecorderNode
 from dial_ros.system1.system1_node import System1Node
 from dial_ros.system2.system2_node import System2Node

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import Topic
 from dial_core.bags.synthetic import CONTROLLER, IMAGE, JOINTS, MS, ROBOT, STORE, TYPES, cdr, elbow, header, image_bytes, joint_bytes
-from dial_core.bags.writer import BagWriter
 
 START_NS = 1000 * MS
 JOINT_STATE, TRAJECTORY, STRING = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory", "std_msgs/msg/String"

@@ -13,8 +13,8 @@ from dial_core.errors import DialError
 from dial_core.importers.bag.checks import not_used, remarks_on
 from dial_core.importers.bag.mapping import BagMapping, CommandTopic, load_bag_mapping, read_controller_rules
 from dial_core.importers.bag.resampling import Resampling, resample
-from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import read_timeline
+from dial_core.importers.bag.topic_streams import find_streams
 
 from .recordings import ARRAY, JOINT_STATE, START_NS, TRAJECTORY, arm_at, camera_and_joints, trajectory, write
 

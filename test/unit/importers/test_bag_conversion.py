@@ -11,8 +11,8 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.importers.bag.conversion import BagConversion, convert_bag, convert_bags
 from dial_core.importers.bag.resampling import Resampling, resample
-from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import read_timeline
+from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.importers.engine import ImportJob
 from dial_core.robot.kinematics import ForwardKinematics
 

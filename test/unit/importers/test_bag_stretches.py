@@ -25,7 +25,7 @@ from dial_core.errors import DialError
 from dial_core.importers.bag.conversion import BagConversion, convert_bags, find_bags
 from dial_core.importers.bag.mapping import BagMapping, NamedJoints
 from dial_core.importers.bag.resampling import Resampling
-from dial_core.importers.bag.streams import find_streams
+from dial_core.importers.bag.topic_streams import find_streams
 
 from .recordings import JOINT_STATE, START_NS, STRING, camera_and_joints, text, write
 

@@ -8,8 +8,8 @@ from sensor_msgs.msg import Image, JointState
 
 from dial_core.bags.reader import Bag
 from dial_core.bags.synthetic import IMAGE, JOINTS, ROBOT, record
-from dial_core.importers.bag.streams import find_streams
 from dial_core.importers.bag.timeline import read_timeline
+from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, image_from_message
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.system1.senses import Senses

@@ -11,8 +11,8 @@ from rich.console import Console
 from dial_core.config import load_config
 from dial_core.jobs.workers import JobResult
 from dial_core.model.configuration import Architecture
-from dial_core.training import execution
-from dial_core.training.execution import Execution, Wish, choose_execution, kept_execution
+from dial_core.training import cpu_execution as execution
+from dial_core.training.cpu_execution import CpuExecution, Wish, choose_execution, kept_execution
 from dial_core.training.probe import Workload, make_step, stepper
 
 LONG = 10_000  # [steps] of a run that is worth a measurement
@@ -48,13 +48,13 @@ def measured(monkeypatch):
     return probes
 
 
-def chosen(wish: Wish, workload: Workload, steps: int, out) -> Execution:
+def chosen(wish: Wish, workload: Workload, steps: int, out) -> CpuExecution:
     return choose_execution(wish, workload, steps, out, Console(quiet=True))
 
 
 def test_the_fastest_way_is_measured_kept_and_taken_again(workload, measured, tmp_path):
     best = chosen(Wish(), workload, LONG, tmp_path)
-    assert best == Execution(processes=2, precision="float32", compiled=True)
+    assert best == CpuExecution(processes=2, precision="float32", compiled=True)
     assert {(probe.count, probe.workload.samples) for probe in measured} == {(1, 4), (2, 2), (1, 2)}
     measured.clear()
     assert chosen(Wish(), workload, LONG, tmp_path) == best == kept_execution(tmp_path)
@@ -62,13 +62,13 @@ def test_the_fastest_way_is_measured_kept_and_taken_again(workload, measured, tm
 
 
 def test_what_is_asked_for_is_not_measured(workload, measured, tmp_path):
-    assert chosen(Wish(processes=1, compiled=False), workload, LONG, tmp_path) == Execution(precision="float32")
+    assert chosen(Wish(processes=1, compiled=False), workload, LONG, tmp_path) == CpuExecution(precision="float32")
     assert {probe.count for probe in measured} == {1}
-    assert chosen(Wish(precision="bfloat16"), workload, LONG, tmp_path) == Execution(precision="bfloat16")
+    assert chosen(Wish(precision="bfloat16"), workload, LONG, tmp_path) == CpuExecution(precision="bfloat16")
 
 
 def test_a_short_run_is_not_measured_and_a_long_one_compiled_only_if_that_pays(workload, measured, tmp_path):
-    assert chosen(Wish(), workload, 20, tmp_path / "short") == Execution()
+    assert chosen(Wish(), workload, 20, tmp_path / "short") == CpuExecution()
     assert not measured
     assert not chosen(Wish(), workload, 300, tmp_path / "longer").compiled
 
@@ -76,8 +76,8 @@ def test_a_short_run_is_not_measured_and_a_long_one_compiled_only_if_that_pays(w
 @pytest.mark.slow
 def test_two_processes_measure_a_step_together(workload, monkeypatch):
     monkeypatch.setattr(execution, "_WINDOW_S", 0.1)
-    times: dict[Execution, float] = {}
-    execution._time(times, workload, [Execution(processes=2, precision="float32")])
+    times: dict[CpuExecution, float] = {}
+    execution._time(times, workload, [CpuExecution(processes=2, precision="float32")])
     assert next(iter(times.values())) > 0
 
 

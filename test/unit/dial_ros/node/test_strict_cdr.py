@@ -11,8 +11,8 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import Topic
-from dial_core.bags.writer import BagWriter
 from dial_core.control.motion import JointMotion
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.node.strict_cdr import trajectory_bytes

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from rosbags.typesys import get_types_from_msg
 
+from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import BagError, Topic
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
 from dial_core.bags.synthetic import ROBOT, STORE, record
-from dial_core.bags.writer import BagWriter
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
 from dial_core.evaluation.studies.open_loop import open_loop, write_open_loop
 

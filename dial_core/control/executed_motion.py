@@ -42,7 +42,7 @@ class _Controller:
     wrong_since_ns: int | None = None
 
 
-class Execution:
+class ExecutedMotion:
     """Compares what was sent with what controllers report and joints show. All times are the robot's."""
 
     def __init__(self, controllers: Mapping[str, Sequence[int]], joint_names: Sequence[str], max_divergence_rad: float) -> None:

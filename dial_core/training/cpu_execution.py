@@ -32,7 +32,7 @@ _WINDOW_S = 5.0  # that a candidate is measured for
 _MARGIN = 0.97  # a candidate must be faster than the ones before it by more than the noise of a measurement
 
 
-class Execution(Config):
+class CpuExecution(Config):
     """How steps are computed.
 
     Attributes:
@@ -69,12 +69,12 @@ class Wish:
         return None not in asdict(self).values()
 
     @property
-    def plain(self) -> Execution:
+    def plain(self) -> CpuExecution:
         """What is asked for, and otherwise one process in the recipe's precision, not compiled."""
-        return Execution(**{name: value for name, value in asdict(self).items() if value is not None})
+        return CpuExecution(**{name: value for name, value in asdict(self).items() if value is not None})
 
 
-def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, console: Console) -> Execution:
+def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, console: Console) -> CpuExecution:
     """How a run in `out` is computed: as it was begun, or as asked for, or the fastest by a measurement that is printed.
 
     The choice is kept in `out/execution.json`: a resumed run rounds as the interrupted one did.
@@ -85,7 +85,7 @@ def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, cons
     """
     asked = {name: value for name, value in asdict(wish).items() if value is not None}
     if (out / FILE).exists():
-        kept = Execution.model_validate_json((out / FILE).read_text())
+        kept = CpuExecution.model_validate_json((out / FILE).read_text())
         chosen = kept.model_copy(update=asked)
     elif wish.complete or steps < MEASURED_FROM_STEPS or launched_by_others() or torch.cuda.is_available():
         chosen = wish.plain
@@ -96,9 +96,9 @@ def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, cons
     return chosen
 
 
-def kept_execution(out: Path) -> Execution:
+def kept_execution(out: Path) -> CpuExecution:
     """What `choose_execution` decided for the run in `out`; the plain way if it was not asked."""
-    return Execution.model_validate_json((out / FILE).read_text()) if (out / FILE).exists() else Execution()
+    return CpuExecution.model_validate_json((out / FILE).read_text()) if (out / FILE).exists() else CpuExecution()
 
 
 def launched_by_others() -> bool:
@@ -106,12 +106,12 @@ def launched_by_others() -> bool:
     return "WORLD_SIZE" in os.environ
 
 
-def _fastest(wish: Wish, workload: Workload, steps: int, console: Console) -> Execution:
+def _fastest(wish: Wish, workload: Workload, steps: int, console: Console) -> CpuExecution:
     known: list[Precision] = ["float32", "bfloat16"] if _has_bfloat16() else ["float32"]
     precisions = [wish.precision] if wish.precision else known
     counts = [wish.processes] if wish.processes else _process_counts(workload.samples)
-    first = Execution(processes=counts[0], precision=precisions[0], compiled=bool(wish.compiled))
-    times: dict[Execution, float] = {}
+    first = CpuExecution(processes=counts[0], precision=precisions[0], compiled=bool(wish.compiled))
+    times: dict[CpuExecution, float] = {}
     with console.status("measuring how this machine trains fastest"):
         for count in counts:
             _time(times, workload, [first.model_copy(update={"processes": count})])
@@ -127,7 +127,7 @@ def _fastest(wish: Wish, workload: Workload, steps: int, console: Console) -> Ex
     return best
 
 
-def _time(times: dict[Execution, float], workload: Workload, candidates: Sequence[Execution], share: int = 0) -> None:
+def _time(times: dict[CpuExecution, float], workload: Workload, candidates: Sequence[CpuExecution], share: int = 0) -> None:
     """Measures the candidates, which have one number of processes, in these processes; notes seconds a step."""
     if not candidates:
         return
@@ -144,7 +144,7 @@ def _time(times: dict[Execution, float], workload: Workload, candidates: Sequenc
         times[candidate] = max(result.value[index] for result in results)
 
 
-def _best(times: dict[Execution, float]) -> Execution:
+def _best(times: dict[CpuExecution, float]) -> CpuExecution:
     best = next(iter(times))
     for candidate, seconds in times.items():
         if seconds < _MARGIN * times[best]:
@@ -164,7 +164,7 @@ def _has_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _show(times: dict[Execution, float], best: Execution, steps: int, console: Console) -> None:
+def _show(times: dict[CpuExecution, float], best: CpuExecution, steps: int, console: Console) -> None:
     table = Table("a training step on this machine", "ms", f"{steps:,} steps")
     for candidate, seconds in times.items():
         name, style = (f"{candidate} (chosen)", "bold green") if candidate == best else (str(candidate), "")
