@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 
@@ -19,6 +21,7 @@ from dial_core.cli import (
     foresight_commands,
     learning_commands,
     motion_commands,
+    operator_commands,
     release_commands,
     reproduce_commands,
     robot_commands,
@@ -26,7 +29,7 @@ from dial_core.cli import (
     task_commands,
     train_commands,
 )
-from dial_core.cli.options import console
+from dial_core.cli.options import console, results
 from dial_core.errors import DialError
 
 app = typer.Typer(
@@ -41,6 +44,8 @@ app = typer.Typer(
     4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
 
     `dial reproduce` does all of it, for every variant, and writes the tables.
+
+First: `dial demo` shows it; `dial sim` starts the simulated robot, and `dial instruct`, `stop`, `status` talk to it from any other shell.
 
 On the robot: `dial smoothness`: how smooth the motion is and what it costs; `dial trace`: where the time goes.
 
@@ -81,12 +86,27 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "record": bag_commands.record,
     "repair": bag_commands.repair,
 }
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        results.print(f"dial {version('dial_ros')}", highlight=False)
+        raise typer.Exit
+
+
 for name, command in COMMANDS.items():
     app.command(name)(command)
+operator_commands.add_to(app)
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data_commands.data_app, name="data")
 app.add_typer(bag_commands.convert_app, name="convert")  # cli/data_commands.py adds to it
 app.add_typer(bag_commands.replay_app, name="replay")
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")] = False,
+) -> None: ...
 
 
 def main() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from dial_core.cli.import_report import print_import
+from dial_core.cli.operator_commands import become
 from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
 from dial_core.cli.survey_table import print_survey
 
@@ -114,7 +113,7 @@ def replay_robot(
     targets, embodiment = recorded_targets(source, episode)
     motion = out / "motion.npz"
     save_motion(motion, targets, embodiment)
-    _run_module("dial_ros.tools.replay", str(motion), "--seed", str(seed), "--task", task, "--out", str(out))
+    become("dial_ros.tools.replay", str(motion), "--seed", str(seed), "--task", task, "--out", str(out))
 
 
 @replay_app.command("chunks")
@@ -163,11 +162,6 @@ def record(
             raise DialError(
                 "--expert drives the simulated gr1 and says itself what it does: leave out --robot, --instruction and --sim-time"
             )
-        _run_module("dial_ros.tools.record_expert", "--out", str(out), "--task", task, "--episodes", str(episodes), "--seed", str(seed))
+        become("dial_ros.tools.record_expert", "--out", str(out), "--task", task, "--episodes", str(episodes), "--seed", str(seed))
     line = ["--out", str(out), "--robot", robot, "--instruction", instruction]
-    _run_module("dial_ros.tools.record", *line, *(["--sim-time"] if sim_time else []))
-
-
-def _run_module(module: str, *words: str) -> NoReturn:
-    """Goes over into a program of the ROS side, which the core does not import."""
-    os.execv(sys.executable, [sys.executable, "-m", module, *words])
+    become("dial_ros.tools.record", *line, *(["--sim-time"] if sim_time else []))

@@ -156,6 +156,10 @@ def run(kind: str, **chosen: Value) -> int:
         signal.signal(number, lambda *_: stop_requested.set())
     runner = Runner(nodes, environment(kind), namespace=str(chosen.get("namespace", "")))
     with runner:
+        if str(chosen.get("autostart", True)).lower() == "true":
+            _announce(
+                runner, [node.name for node in nodes if node.required], str(chosen.get("namespace", "")), environment(kind), stop_requested
+            )
         dead = runner.wait(stop_requested)
     for name, status in dead.items():
         print(f"[runner] required node {name} ended with status {status}: stopped the others", file=sys.stderr, flush=True)
@@ -164,12 +168,32 @@ def run(kind: str, **chosen: Value) -> int:
     return next((status if status > 0 else 128 - status for status in dead.values() if status), 1)
 
 
+def _announce(runner: Runner, names: list[str], namespace: str, variables: dict[str, str], stop_requested: threading.Event) -> None:
+    """Waits until every node is active, and says so and what to do next; returns early at a stop or the death of a node."""
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+    from dial_ros.bringup.readiness import Readiness  # rclpy reads the environment
+
+    readiness = Readiness(names, namespace)
+    try:
+        while not (ready := readiness.reached(0.2)) and not stop_requested.is_set() and not runner.dead():
+            pass
+    finally:
+        readiness.close()
+    if ready:
+        option = f" --namespace {namespace}" if namespace else ""
+        scene = f' "{readiness.instruction}"' if readiness.instruction else " TEXT"
+        instruct = f"dial instruct{option}{scene}" if "system2" in names else "dial record --help"
+        print(f"[runner] ready: all nodes are active. Next, in another shell: {instruct}", flush=True)
+        print(f"[runner] dial status{option}, dial pause{option}, dial stop{option}; Ctrl-C here ends all nodes", flush=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dial_ros.bringup.runner", description="Runs a graph of nodes without ros2 launch.")
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind, options in ARGUMENTS.items():
-        sub = kinds.add_parser(kind, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+        sub = kinds.add_parser(kind, prog=os.environ.get("DIAL_PROG"), formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         for option in options:
             sub.add_argument(f"--{option.name.replace('_', '-')}", dest=option.name, default=option.default, help=option.description)
     chosen = vars(parser.parse_args(arguments))

@@ -107,8 +107,7 @@ class MujocoRobotNode(DialNode):
         ]
 
     def activate(self) -> None:
-        self._judged: bool | None = None
-        self._playing = True
+        self._judged, self._playing = None, True  # nothing was published yet
 
     def deactivate(self) -> None:
         self._playing = False
@@ -307,6 +306,7 @@ class MujocoRobotNode(DialNode):
             "rejected_trajectories": self._controllers.rejected,
             "outdated_trajectories": self._controllers.outdated,
             "last_rejection": self._controllers.last_rejection,
+            "instruction": self._world.instruction,
         }
         return DiagnosticStatus.OK, "paused" if self._paused else "running", values
 

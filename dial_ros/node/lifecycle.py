@@ -18,6 +18,7 @@ from dial_ros.node.compatibility import Compatibility
 from dial_ros.node.fault_log import FaultLog
 from dial_ros.node.sole_publishers import SolePublishers, publishers_of
 
+NOT_ACTIVE = "not active"  # how the diagnostics of an inactive node begin
 ParameterValue = bool | int | float | str
 
 
@@ -225,12 +226,14 @@ class DialNode(LifecycleNode):
 
     def _diagnose_inactive(self) -> tuple[bytes, str, Mapping[str, object]]:
         why = self.obstacle()
-        return (DiagnosticStatus.WARN, f"not active, and would refuse to be: {why}", {}) if why else (DiagnosticStatus.OK, "not active", {})
+        if why:
+            return DiagnosticStatus.WARN, f"{NOT_ACTIVE}, and would refuse to be: {why}", {}
+        return DiagnosticStatus.OK, NOT_ACTIVE, {}
 
     def _publish_diagnostics(self) -> None:
         level, message, values = self.diagnose() if self.active else self._diagnose_inactive()
         if why := self.conflict():
-            level, message, values = DiagnosticStatus.ERROR, f"{why}: only one may; {message}", {**values, "conflict": why}
+            level, message, values = DiagnosticStatus.ERROR, f"{message}; {why}: only one may", {**values, "conflict": why}
         if mismatched := self._compatibility.mismatched():
             level = max(level, DiagnosticStatus.WARN)
             message = "; ".join([message, *mismatched.values()])

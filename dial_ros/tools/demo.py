@@ -5,6 +5,7 @@ python -m dial_ros.tools.demo [--help]
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,21 +21,12 @@ from rich.table import Table
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
-from dial_ros.msg import System1Status
 from dial_ros.tools.demo_report import TrialFigures, figures, summary
 from dial_ros.tools.simulation import running_simulation
+from dial_ros.tools.states import SYSTEM1_STATES
 from dial_ros.tools.trials import Trial
 
 FIRST_SEED = 100_000  # training uses the seeds below
-STATES = {
-    System1Status.STATE_INACTIVE: "inactive",
-    System1Status.STATE_DISARMED: "disarmed",
-    System1Status.STATE_WAITING: "waiting for inputs",
-    System1Status.STATE_RUNNING: "moving",
-    System1Status.STATE_HOLDING: "holding",
-    System1Status.STATE_PAUSED: "paused",
-    System1Status.STATE_STOPPED: "stopped",
-}
 
 
 class Progress:
@@ -90,7 +82,7 @@ def _rows(trial: Trial) -> list[tuple[str, str]]:
     ]
     if trial.system1 and trial.system2:
         one, two = trial.system1[-1], trial.system2[-1]
-        state = STATES.get(one.state, "?") + (f" ({one.reason})" if one.reason else "")
+        state = SYSTEM1_STATES.get(one.state, "?") + (f" ({one.reason})" if one.reason else "")
         rows += [
             ("System-1", f"{state}, {one.chunk_rate:.1f} chunks/s"),
             ("System-2", f"{two.foresight_rate:.1f} foresights/s"),
@@ -123,7 +115,9 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
 
 def arguments(description: str, trials: int, limit_s: float, out: str) -> argparse.ArgumentParser:
     """Options that the demo and the evaluation share."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=os.environ.get("DIAL_PROG"), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     parser.add_argument("--trials", type=int, default=trials, help="how many, on successive seeds")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
     parser.add_argument("--limit-s", type=float, default=limit_s, help="simulated seconds until a trial counts as failed")

@@ -1,0 +1,19 @@
+"""The states of both systems in words, as a person reads them."""
+
+from dial_ros.msg import System1Status, System2Status
+
+SYSTEM1_STATES = {
+    System1Status.STATE_INACTIVE: "inactive",
+    System1Status.STATE_DISARMED: "disarmed",
+    System1Status.STATE_WAITING: "waiting",
+    System1Status.STATE_RUNNING: "running",
+    System1Status.STATE_HOLDING: "holding",
+    System1Status.STATE_PAUSED: "paused",
+    System1Status.STATE_STOPPED: "stopped",
+}
+SYSTEM2_STATES = {
+    System2Status.STATE_INACTIVE: "inactive",
+    System2Status.STATE_IDLE: "idle",
+    System2Status.STATE_WAITING: "waiting",
+    System2Status.STATE_RUNNING: "running",
+}

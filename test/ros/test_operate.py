@@ -1,0 +1,117 @@
+"""What an operator does from a shell without ros2cli, against a stand-in for both systems."""
+
+import threading
+
+import pytest
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_srvs.srv import SetBool, Trigger
+
+from dial_ros.msg import System1Status
+from dial_ros.node import qos
+from dial_ros.srv import SetInstruction
+from dial_ros.tools import operate
+
+from .conftest import ENVIRONMENT
+
+pytestmark = pytest.mark.ros
+
+
+class StandIn(Node):
+    """Answers as both systems do, and remembers what it was asked."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__("system1", context=context, namespace="lab")
+        self.asked: list[str] = []
+        self.status = self.create_publisher(System1Status, "system1/status", qos.LATCHED)
+        self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENTS)
+        self.create_service(SetInstruction, "system2/set_instruction", self._on_instruct)
+        self.create_service(Trigger, "system1/estop", lambda request, response: self._grant("estop", response))
+        self.create_service(Trigger, "system1/reset_estop", lambda request, response: self._refuse("reset_estop", response))
+        self.create_service(SetBool, "system1/pause", lambda request, response: self._grant(f"pause {request.data}", response))
+        self.create_timer(0.2, self._report)
+
+    def _on_instruct(self, request, response):
+        self.asked.append(request.text)
+        response.success, response.instruction_id = True, "7"
+        response.message = "accepted, but the model has never seen: drawer"
+        self.status.publish(
+            System1Status(instruction_id="7", instruction=request.text, state=System1Status.STATE_PAUSED, reason="on request")
+        )
+        return response
+
+    def _grant(self, what, response):
+        self.asked.append(what)
+        response.success, response.message = True, "done"
+        return response
+
+    def _refuse(self, what, response):
+        response.message = "there is no emergency stop to reset"
+        return response
+
+    def _report(self) -> None:
+        status = DiagnosticStatus(name="/lab/system1", level=DiagnosticStatus.WARN, message="paused [on request]")
+        elsewhere = DiagnosticStatus(name="/other/system1", message="running")
+        self.diagnostics.publish(DiagnosticArray(status=[status, elsewhere]))
+
+
+@pytest.fixture
+def robot(domain, monkeypatch):
+    for name, value in (ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain)}).items():
+        monkeypatch.setenv(name, value)
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node, executor = StandIn(context), SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    yield node
+    executor.shutdown()
+    thread.join()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def said(capsys, *words: str) -> tuple[int, str]:
+    status = operate.main([words[0], "--namespace", "lab", *words[1:]])
+    return status, " ".join(capsys.readouterr().out.split())
+
+
+def test_an_instruction_tells_what_both_systems_make_of_it(robot, capsys):
+    assert said(capsys, "instruct", "open", "the", "drawer") == (
+        0,
+        "accepted: the model has never seen: drawer System-1 is paused: on request",
+    )
+    assert robot.asked == ["open the drawer"]
+
+
+def test_a_stop_tells_when_system1_acknowledged_it_and_a_refusal_is_an_error(robot, capsys):
+    status, text = said(capsys, "stop")
+    assert (status, robot.asked) == (0, ["estop"])
+    assert "done (acknowledged by System-1 after 0." in text
+    status, text = said(capsys, "stop", "--reset")
+    assert (status, robot.asked) == (1, ["estop"])
+    assert "system1/reset_estop refused: there is no emergency stop to reset" in text
+
+
+def test_pause_and_resume_are_one_service(robot, capsys):
+    assert said(capsys, "pause")[0] == said(capsys, "resume")[0] == 0
+    assert robot.asked == ["pause True", "pause False"]
+
+
+def test_the_status_shows_the_nodes_of_the_namespace_only(robot, capsys):
+    status, text = said(capsys, "status")
+    assert status == 0
+    assert "/lab/system1 warning paused [on request]" in text
+    assert "/other" not in text
+
+
+def test_nobody_there_is_told_with_the_domain_and_what_starts_one(robot, capsys, monkeypatch):
+    monkeypatch.setattr(operate, "FOUND_S", 0.3)
+    assert operate.main(["status", "--namespace", "moon"]) == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "in vain for a node of this package in DDS domain" in text
+    assert "dial sim" in text
