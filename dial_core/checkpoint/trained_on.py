@@ -10,7 +10,9 @@ from pathlib import Path
 
 FILE = "trained_on.json"
 MOST = 2000  # instructions kept; their words are what counts
-STOP_WORDS = frozenset({"stop", "halt", "wait", "freeze", "pause", "stand still", "don't move", "do not move", "hold on", "no"})
+STOP_WORDS = frozenset({"stop", "halt", "wait", "freeze", "pause", "abort", "cancel", "quit"})
+STOP_PHRASES = frozenset({"stand still", "don't move", "do not move", "hold on", "no", "emergency stop", "e stop", "estop"})
+FILLERS = frozenset({"please", "now", "ok", "okay", "robot", "hey", "just"})
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,13 @@ def words_of(text: str) -> list[str]:
 
 
 def means_stop(text: str) -> bool:
-    """Whether a text asks the robot to stop rather than to do something."""
-    return " ".join(words_of(text)) in STOP_WORDS
+    """Whether a text asks the robot to stop rather than to do something: in doubt it does ("stop the music" is a stop)."""
+    words = words_of(text)
+    while words and words[0] in FILLERS:
+        words = words[1:]
+    while words and words[-1] in FILLERS:
+        words = words[:-1]
+    return bool(words) and (words[0] in STOP_WORDS or " ".join(words) in STOP_PHRASES)
 
 
 def warning_of(trained_on: TrainedOn, unknown: Sequence[str], text: str) -> str:

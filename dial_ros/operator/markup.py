@@ -23,6 +23,13 @@ h2 { font-size: 15px; font-weight: 600; color: #5f6368; margin: 0 0 6px 0; line-
 h2 { text-transform: uppercase; letter-spacing: .06em; }
 """
 
+SPACE_IS_STOP = """<script>
+document.addEventListener("keydown", (event) => {
+  const at = document.activeElement;
+  if (event.code === "Space" && !["INPUT", "TEXTAREA"].includes(at?.tagName)) { event.preventDefault(); at?.blur(); }
+}, true);
+</script>"""
+
 
 def motion_chart() -> dict[str, Any]:
     """Options of the chart of one joint: measured, and commanded ahead."""

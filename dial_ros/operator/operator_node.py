@@ -4,11 +4,13 @@ ROS spins in a thread; the page has the main one. Losing the page, its network o
 """
 
 import contextlib
+import os
 import secrets
 import signal
 import socket
 import sys
 import threading
+import traceback
 from pathlib import Path
 
 import rclpy
@@ -114,8 +116,13 @@ def serve(node: OperatorNode) -> None:
 
 
 def _spin(executor: SingleThreadedExecutor) -> None:
-    with contextlib.suppress(ExternalShutdownException):
-        executor.spin()
+    try:
+        with contextlib.suppress(ExternalShutdownException):
+            executor.spin()
+    except Exception:
+        # A page that shows nothing new and acknowledges nothing must not stay up.
+        rclpy.logging.get_logger("operator").fatal(f"the page ends:\n{traceback.format_exc()}")
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ in {"__main__", "__mp_main__"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from dataclasses import dataclass, field
 from nicegui import app, ui
 
 from dial_core.sim.task import task_names
-from dial_ros.operator.actions import Actions, Answer
+from dial_ros.operator.actions import STOP_ACKNOWLEDGED_S, Actions, Answer
 from dial_ros.operator.lights import SYMBOL, age_lights, system_lights, waterfall
-from dial_ros.operator.markup import STYLE, bars, motion_chart, rows
+from dial_ros.operator.markup import SPACE_IS_STOP, STYLE, bars, motion_chart, rows
 from dial_ros.operator.robot_view import HISTORY_S, STATES_1, RobotView
 from dial_ros.operator.vocabulary import KnownWords
 
@@ -63,6 +64,7 @@ class Document:
         self._words: KnownWords = words
         self._shared, self._limits_s, self._who = shared, limits_s, who
         self._answers: deque[Callable[[], None]] = deque()  # from the ROS thread, carried out in the page's own
+        self._stop_sent_s: float | None = None  # of a stop that nothing has answered yet
         ui.add_css(STYLE)
         self._header(robot)
         with ui.element("div").classes("w-full").style("max-width: 1880px; margin: 0 auto; padding: 16px;"):
@@ -76,7 +78,8 @@ class Document:
                     self._lights()
                     self._way()
                     self._simulation()
-        ui.keyboard(on_key=self._on_space, repeating=False)
+        ui.add_head_html(SPACE_IS_STOP)  # or Space would press the button that was clicked last
+        ui.keyboard(on_key=self._on_space, repeating=False, ignore=["input", "textarea"])
         ui.keyboard(on_key=self._on_escape, repeating=False, ignore=[])
         ui.timer(period_s, self._refresh)
 
@@ -163,6 +166,8 @@ class Document:
         return on_answer
 
     def _say(self, answer: Answer, what: str) -> None:
+        if what == "Emergency stop":
+            self._stop_sent_s = None
         shout = not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED")
         calm = answer.granted and not answer.text.startswith("accepted, but")
         self._message.classes(replace=f"{'shout' if shout else 'calm' if calm else 'note'} w-full")
@@ -182,6 +187,7 @@ class Document:
             self._stop()
 
     def _stop(self) -> None:
+        self._stop_sent_s = time.monotonic()
         self._actions.stop(self._who, self._reporting("Emergency stop"))
         self._message.classes(replace="shout w-full")
         self._message.set_text("STOP sent ...")
@@ -213,6 +219,9 @@ class Document:
     def _refresh(self) -> None:
         while self._answers:
             self._answers.popleft()()
+        if self._stop_sent_s is not None and time.monotonic() - self._stop_sent_s > 2 * STOP_ACKNOWLEDGED_S:
+            # Not even its absence was reported: the ROS side of this page is gone.
+            self._say(Answer(False, "NOT ACKNOWLEDGED: the page has lost ROS", 2 * STOP_ACKNOWLEDGED_S), "Emergency stop")
         seen = self._view.seen
         self._set(self._camera, f'<img class="shown" alt="camera" src="{seen.camera}">' if seen.camera else '<div class="shown"></div>')
         overlay = f'<img class="shown" style="opacity:{self._overlay.value}" alt="change map" src="{seen.change}">' if seen.change else ""

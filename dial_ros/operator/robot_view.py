@@ -97,19 +97,25 @@ class RobotView:
             self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
     def _on_foresight(self, message: Image) -> None:
-        panels = image_from_message(message)  # view, foresight and change map, side by side
+        try:
+            panels = image_from_message(message)  # view, foresight and change map, side by side
+        except UnreadableMessageError as error:
+            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
         side = panels.shape[0]
         self.seen.foresight = data_url(panels[:, side : 2 * side])
         self.seen.change = data_url(panels[:, 2 * side : 3 * side])
 
     def _on_joints(self, message: JointState) -> None:
         place = {name: i for i, name in enumerate(message.name)}
-        if not all(name in place for name in self.joint_names):
+        if not all(name in place for name in self.joint_names) or len(message.position) != len(message.name):
             return
         positions = np.array([message.position[place[name]] for name in self.joint_names])
         self.seen.joints.append((message.header.stamp.sec + message.header.stamp.nanosec * 1e-9, positions))
 
     def _on_trajectory(self, message: JointTrajectory) -> None:
+        if any(len(point.positions) != len(message.joint_names) for point in message.points):
+            return
         origin_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
         times_s = np.array([point.time_from_start.sec + point.time_from_start.nanosec * 1e-9 for point in message.points])
         for column, name in enumerate(message.joint_names):

@@ -25,13 +25,19 @@ def test_it_survives_the_disk_and_keeps_every_word_of_very_many(tmp_path):
     assert many.untrained_words(f"put thing{MOST + 49} away") == []
 
 
-@pytest.mark.parametrize("text", ["stop", "Halt!", " wait. ", "don't move", "Stand  still"])
+STOPS = ["stop", "Halt!", " wait. ", "don't move", "Stand  still", "please stop", "stop now", "stop moving", "stop it", "STOP the robot"]
+STOPS += ["wait a moment", "halt please", "cancel", "abort", "emergency stop", "ok robot, stop!", "no", "stop the music"]
+
+
+@pytest.mark.parametrize("text", STOPS)
 def test_what_means_stop_is_no_instruction(text):
     assert means_stop(text)
 
 
-@pytest.mark.parametrize("text", ["stop the music", "put the can on the plate", "wait for the cup"])
-def test_what_only_begins_so_is_one(text):
+@pytest.mark.parametrize(
+    "text", ["put the can on the plate", "please put the cup down", "move the can, do not stop", "", "now pick the can"]
+)
+def test_what_asks_for_something_is_one(text):
     assert not means_stop(text)
 
 
