@@ -23,10 +23,14 @@ h2 { font-size: 15px; font-weight: 600; color: #5f6368; margin: 0 0 6px 0; line-
 h2 { text-transform: uppercase; letter-spacing: .06em; }
 """
 
-SPACE_IS_STOP = """<script>
+# Before any button, menu or box sees the key: those keep some keys for themselves, and Space would press what was clicked last.
+STOP_KEYS = """<script>
 document.addEventListener("keydown", (event) => {
   const at = document.activeElement;
-  if (event.code === "Space" && !["INPUT", "TEXTAREA"].includes(at?.tagName)) { event.preventDefault(); at?.blur(); }
+  const space = event.code === "Space" && !["INPUT", "TEXTAREA"].includes(at?.tagName);
+  if (event.repeat || !(space || event.key === "Escape")) return;
+  if (space) { event.preventDefault(); event.stopPropagation(); at?.blur(); }
+  emitEvent("operator_stop");
 }, true);
 </script>"""
 

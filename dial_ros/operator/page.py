@@ -12,7 +12,7 @@ from nicegui import app, ui
 from dial_core.sim.task import task_names
 from dial_ros.operator.actions import STOP_ACKNOWLEDGED_S, Actions, Answer
 from dial_ros.operator.lights import SYMBOL, age_lights, system_lights, waterfall
-from dial_ros.operator.markup import SPACE_IS_STOP, STYLE, bars, motion_chart, rows
+from dial_ros.operator.markup import STOP_KEYS, STYLE, bars, motion_chart, rows
 from dial_ros.operator.robot_view import HISTORY_S, STATES_1, RobotView
 from dial_ros.operator.vocabulary import KnownWords
 
@@ -78,9 +78,8 @@ class Document:
                     self._lights()
                     self._way()
                     self._simulation()
-        ui.add_head_html(SPACE_IS_STOP)  # or Space would press the button that was clicked last
-        ui.keyboard(on_key=self._on_space, repeating=False, ignore=["input", "textarea"])
-        ui.keyboard(on_key=self._on_escape, repeating=False, ignore=[])
+        ui.add_head_html(STOP_KEYS)
+        ui.on("operator_stop", self._stop)
         ui.timer(period_s, self._refresh)
 
     # -- parts ---------------------------------------------------------------------------------------------------
@@ -177,14 +176,6 @@ class Document:
             self._message.set_text(f"Stopped: acknowledged by System-1 after {1000 * answer.seconds:.0f} ms. {answer.text}")
         else:
             self._message.set_text(f"{what}: {answer.text}")
-
-    def _on_space(self, event) -> None:
-        if event.action.keydown and event.key == " ":
-            self._stop()
-
-    def _on_escape(self, event) -> None:
-        if event.action.keydown and event.key.escape:
-            self._stop()
 
     def _stop(self) -> None:
         self._stop_sent_s = time.monotonic()

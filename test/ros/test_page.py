@@ -147,6 +147,14 @@ def test_only_a_reset_and_a_new_instruction_move_it_again(page):
     probe.until(lambda: probe.system1.state == System1Status.STATE_RUNNING, "System-1 runs again")
 
 
+def test_space_stops_the_robot_even_after_a_button_was_clicked(page):
+    browser, probe, _ = page
+    next(button for button in browser.find_elements("tag name", "button") if button.text == "PAUSE").click()
+    probe.until(lambda: probe.system1.state == System1Status.STATE_PAUSED, "paused")
+    browser.switch_to.active_element.send_keys(" ")
+    probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "System-1 stopped by Space")
+
+
 def test_a_dead_system_1_is_told_and_a_stop_that_nobody_acknowledges_is_shouted(page, nodes):
     browser, _, _ = page
     nodes.end("system1", 9)
