@@ -14,11 +14,12 @@ from dial_core.robot.embodiment import Embodiment
 class EmulatedControllers:
     """One `JointTrajectoryController` a controller of the embodiment. Not safe from two threads."""
 
-    def __init__(self, embodiment: Embodiment) -> None:
+    def __init__(self, embodiment: Embodiment, period_ns: int = 0) -> None:
+        """`period_ns`: of the controllers' updates; 0: whenever they are sampled."""
         place = {name: i for i, name in enumerate(embodiment.joint_names)}
         self._joints = len(place)
         self._index = {c.name: np.array([place[name] for name in c.joints], dtype=np.intp) for c in embodiment.controllers}
-        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints))) for c in embodiment.controllers}
+        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints)), period_ns) for c in embodiment.controllers}
         self._names = {c.name: tuple(c.joints) for c in embodiment.controllers}
 
     def requests(self, motion: JointMotion) -> dict[str, TrajectoryRequest]:
@@ -42,7 +43,15 @@ class EmulatedControllers:
             TrajectoryRejectedError: one rejects it; those before it play theirs.
         """
         for name, request in requests.items():
-            self._controllers[name].accept(request, now_ns)
+            self.accept_one(name, request, now_ns)
+
+    def accept_one(self, name: str, request: TrajectoryRequest, now_ns: int) -> None:
+        """Hands the controller `name` its trajectory; raises TrajectoryRejectedError if it rejects it."""
+        self._controllers[name].accept(request, now_ns)
+
+    def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:
+        """Controller -> origin [ns] of the trajectory that it plays (None: none), commanded positions [rad] and velocities [rad/s]."""
+        return {name: (controller.origin_ns, *controller.command) for name, controller in self._controllers.items()}
 
     def sample(self, now_ns: int) -> np.ndarray:
         """Set-points (J,) [rad] at `now_ns`, which must not go back."""

@@ -5,7 +5,8 @@ import threading
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
 
-from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
+from dial_core.control.emulated_controllers import EmulatedControllers
+from dial_core.control.joint_trajectory_controller import TrajectoryRejectedError, TrajectoryRequest
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment
 
@@ -16,9 +17,7 @@ class ControllerBank:
     def __init__(self, embodiment: Embodiment, period_ns: int) -> None:
         """`period_ns`: of the controllers' updates."""
         self._names = embodiment.joint_names
-        place = {name: i for i, name in enumerate(self._names)}
-        self._index = {c.name: np.array([place[name] for name in c.joints]) for c in embodiment.controllers}
-        self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints)), period_ns) for c in embodiment.controllers}
+        self._controllers = EmulatedControllers(embodiment, period_ns)
         self._lock = threading.Lock()
         self._now_ns = self._farthest_ns = 0  # the latter: that the clock showed before a reset
         self.accepted = self.rejected = self.outdated = 0
@@ -36,7 +35,7 @@ class ControllerBank:
                 if self._now_ns < request.stamp_ns <= self._farthest_ns:
                     self.outdated += 1
                     return ""
-                self._controllers[name].accept(request, self._now_ns)
+                self._controllers.accept_one(name, request, self._now_ns)
                 self.accepted += 1
         except TrajectoryRejectedError as error:
             self.rejected += 1
@@ -50,11 +49,9 @@ class ControllerBank:
         Raises:
             DialError: a trajectory asks for positions that are not finite; the controllers do not check that.
         """
-        targets = np.empty(len(self._names))
         with self._lock:
             self._now_ns = now_ns
-            for name, controller in self._controllers.items():
-                targets[self._index[name]] = controller.sample(now_ns)
+            targets = self._controllers.sample(now_ns)
         if not np.isfinite(targets).all():
             bad = [name for name, value in zip(self._names, targets, strict=True) if not np.isfinite(value)]
             raise DialError(f"a trajectory asks for positions that are not finite: {', '.join(bad)}; a real servo would do anything now")
@@ -63,7 +60,7 @@ class ControllerBank:
     def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:
         """Controller -> origin [ns] of the trajectory that it plays (None: none), commanded positions [rad] and velocities [rad/s]."""
         with self._lock:
-            return {name: (controller.origin_ns, *controller.command) for name, controller in self._controllers.items()}
+            return self._controllers.references()
 
     def hold(self, set_points: np.ndarray, now_ns: int) -> None:
         """Forgets all trajectories and stands at `set_points` (J,) [rad] (start, reset)."""
@@ -71,5 +68,4 @@ class ControllerBank:
             if now_ns < self._now_ns:
                 self._farthest_ns = max(self._farthest_ns, self._now_ns)
             self._now_ns = now_ns
-            for name, controller in self._controllers.items():
-                controller.hold(set_points[self._index[name]])
+            self._controllers.hold(set_points)

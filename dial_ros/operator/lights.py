@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dial_ros.msg import System1Status
-from dial_ros.operator.robot_view import STATES_1, STATES_2, Seen
+from dial_ros.node.states import SYSTEM1_STATES, SYSTEM2_STATES
+from dial_ros.operator.robot_view import Seen
 
 Level = Literal["ok", "warn", "bad", "off"]
 STALE_SHARE = 0.5  # of a limit: an input older than this is worth a look
@@ -29,14 +30,14 @@ def system_lights(seen: Seen) -> list[Light]:
     if status is None or seen.silent("system1"):
         lights.append(Light("System-1", "bad", "no report: it has not started, has ended, or is not reachable"))
     else:
-        state = STATES_1[status.state]
+        state = SYSTEM1_STATES[status.state]
         level: Level = {"running": "ok", "stopped": "bad", "holding": "warn", "waiting": "warn"}.get(state, "off")  # type: ignore[assignment]
         lights.append(Light("System-1", "warn" if status.warning else level, _sentence(state, status.reason or status.warning)))
     other = seen.system2
     if other is None or seen.silent("system2"):
         lights.append(Light("System-2", "bad", "no report: it has not started, has ended, or is not reachable"))
     else:
-        state = STATES_2[other.state]
+        state = SYSTEM2_STATES[other.state]
         lights.append(Light("System-2", {"running": "ok", "waiting": "warn"}.get(state, "off"), _sentence(state, other.reason)))  # type: ignore[arg-type]
     return lights
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from nicegui import app, ui
 
 from dial_core.sim.task import task_names
+from dial_ros.msg import System1Status
 from dial_ros.operator.actions import STOP_ACKNOWLEDGED_S, Actions, Answer
 from dial_ros.operator.lights import SYMBOL, age_lights, system_lights, waterfall
 from dial_ros.operator.markup import STOP_KEYS, STYLE, bars, motion_chart, rows
-from dial_ros.operator.robot_view import HISTORY_S, STATES_1, RobotView
+from dial_ros.operator.robot_view import HISTORY_S, RobotView
 from dial_ros.operator.vocabulary import KnownWords
 
 WELCOME = "Pick a scene, type what the robot is to do, watch it."
@@ -188,7 +189,7 @@ class Document:
 
     def _toggle_pause(self) -> None:
         status = self._view.seen.system1
-        paused = status is not None and STATES_1[status.state] == "paused"
+        paused = status is not None and status.state == System1Status.STATE_PAUSED
         self._actions.pause(self._who, not paused, self._reporting("Resume" if paused else "Pause"))
 
     def _instruct(self) -> None:
@@ -226,9 +227,8 @@ class Document:
         self._set(self._bars, bars(waterfall(seen.system1)) if seen.system1 else "none yet")
         if seen.system1 is not None:
             self._current.set_text(f"“{seen.system1.instruction}”" if seen.system1.instruction else "none yet")
-            state = STATES_1[seen.system1.state]
-            self._pause.set_text("Resume" if state == "paused" else "Pause")
-            self._reset.set_visibility(state == "stopped")
+            self._pause.set_text("Resume" if seen.system1.state == System1Status.STATE_PAUSED else "Pause")
+            self._reset.set_visibility(seen.system1.state == System1Status.STATE_STOPPED)
         unknown = self._words.unknown(self._text.value or "")
         self._warning.set_text(f"not in the model's vocabulary: {', '.join(unknown)}" if unknown else "")
         self._suggestion.set_text(f"suggested: {self._shared.suggestion}" if self._shared.suggestion else "")

@@ -21,8 +21,6 @@ from dial_ros.node import qos
 
 SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not heard for so long is gone
 HISTORY_S = 4.0  # of measured joints
-STATES_1 = ("inactive", "disarmed", "waiting", "running", "holding", "paused", "stopped")
-STATES_2 = ("inactive", "idle", "waiting", "running")
 
 
 @dataclass

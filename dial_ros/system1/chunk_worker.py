@@ -8,11 +8,12 @@ import numpy as np
 
 from dial_core.control.arming import Arming, Input, State
 from dial_core.control.foresight_gate import Foresight, ForesightGate
-from dial_core.control.joint_limits import NotFiniteError, require_finite
+from dial_core.control.joint_limits import NotFiniteError
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import MotionStartingError, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.tracing import TraceRow
+from dial_core.inference.policy_loop import PolicyLoop
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.worker import Worker
 from dial_ros.system1.configured import Configured
@@ -24,7 +25,8 @@ class ChunkWorker:
     """One thread from activation to deactivation. `lock` guards arming, gate and commander, which it shares with the executor."""
 
     def __init__(self, node: DialNode, parts: Configured, arming: Arming, gate: ForesightGate, report: Report, lock: RLock) -> None:
-        self._node, self._parts, self._arming, self._gate, self._report, self._lock = node, parts, arming, gate, report, lock
+        self._node, self._parts, self._arming, self._report, self._lock = node, parts, arming, report, lock
+        self._loop = PolicyLoop(parts.session, parts.embodiment, gate, parts.commander.plan)
         # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
         self._period_ns = NANOSECONDS / node.value("chunk_rate_hz") - 500_000
         self._timeout_s = max(node.value("chunk_timeout"), 2.0 / node.value("chunk_rate_hz"))
@@ -69,30 +71,28 @@ class ChunkWorker:
 
     def _compute(self, seen: SensedFrame) -> None:
         with self._lock:
-            foresight = self._gate.newest
-            if not self.wanted or foresight is None:
+            inputs, epoch = self._loop.begin(seen.stamp_ns), self._epoch
+            if not self.wanted or inputs is None:
                 return
-            committed, epoch = self._parts.commander.plan.committed(seen.stamp_ns), self._epoch
         started_ns, started_s = self._node.now_ns(), time.perf_counter()
         pixels = self._parts.senses.pixels(seen)
         if pixels is None:
             return
-        chunk = self._parts.session.chunk(pixels, foresight.tokens, self._parts.kinematics.state(seen.joints), committed)
         row = TraceRow(
             "chunk",
-            self._node.now_ns(),
+            started_ns,
             exposed_ns=seen.stamp_ns,
             received_ns=seen.received_ns,
             started_ns=started_ns,
-            inferred_ns=self._node.now_ns(),
-            foresight_ns=foresight.stamp_ns,
-            foresight_seq=foresight.seq,
-            inference_s=time.perf_counter() - started_s,
+            foresight_ns=inputs.foresight.stamp_ns,
+            foresight_seq=inputs.foresight.seq,
         )
         try:
-            require_finite(chunk, f"chunk of the frame at {seen.stamp_ns / NANOSECONDS:.3f} s")
+            chunk = self._loop.compute(inputs, pixels, seen.joints, seen.stamp_ns)
+            now_ns = self._node.now_ns()
+            row = replace(row, time_ns=now_ns, inferred_ns=now_ns, inference_s=time.perf_counter() - started_s)
             with self._lock:
-                self._deliver(chunk, seen, foresight, epoch, row)
+                self._deliver(chunk, seen, inputs.foresight, epoch, row)
         except MotionStartingError as error:
             self._report.note(replace(row, text=str(error)))
         except SpliceMissedError as error:
@@ -115,7 +115,7 @@ class ChunkWorker:
     def _send(self, chunk: np.ndarray, seen: SensedFrame, row: TraceRow) -> None:
         """Splices a chunk (H, A) into the running motion and publishes."""
         started_s = time.perf_counter()
-        sent = self._parts.commander.follow(chunk, seen.stamp_ns, seen.joints)
+        sent = self._loop.follow(chunk, seen.stamp_ns, seen.joints, self._parts.commander)
         row = replace(
             row,
             sent_ns=sent.sent_ns,

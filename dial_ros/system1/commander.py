@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from rclpy.duration import Duration
 from rclpy.publisher import Publisher
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import MotionPlan, Sent
+from dial_core.control.motion_plan import MotionPlan
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
@@ -32,10 +31,6 @@ class Commander:
     def unsubscribed(self) -> list[str]:
         """Trajectory topics that no controller subscribes to."""
         return [publisher.topic_name for publisher in self._publishers.values() if not publisher.get_subscription_count()]
-
-    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray) -> Sent:
-        """Splices a chunk into the motion and publishes it, see `MotionPlan.follow`; nothing is sent if that raises."""
-        return self.plan.follow(chunk, stamp_ns, measured, self)
 
     @property
     def unsubscribed_controllers(self) -> set[str]:

@@ -21,9 +21,9 @@ from rich.table import Table
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
+from dial_ros.node.states import SYSTEM1_STATES
 from dial_ros.tools.demo_report import TrialFigures, figures, summary
 from dial_ros.tools.simulation import running_simulation
-from dial_ros.tools.states import SYSTEM1_STATES
 from dial_ros.tools.trials import Trial
 
 FIRST_SEED = 100_000  # training uses the seeds below

@@ -18,9 +18,9 @@ from std_srvs.srv import SetBool, Trigger
 from dial_core.errors import DialError
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
+from dial_ros.node.states import SYSTEM1_STATES, SYSTEM2_STATES
 from dial_ros.srv import SetInstruction
 from dial_ros.tools.client import ClientNode, NotInTimeError, connected
-from dial_ros.tools.states import SYSTEM1_STATES, SYSTEM2_STATES
 
 FOUND_S = 5.0  # of wall time for a node to be discovered and to answer: the nodes run already
 LISTEN_S = 2.5  # diagnostics come once a second
