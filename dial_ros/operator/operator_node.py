@@ -98,7 +98,7 @@ def serve(node: OperatorNode) -> None:
     from nicegui import app, ui
 
     from dial_ros.operator.page import OperatorPage
-    from dial_ros.operator.token_gate import TokenGate
+    from dial_ros.operator.token_gate import LoopbackGate, TokenGate
 
     host, token = node.value("host"), node.value("token")
     port = node.value("port") or free_port(host)
@@ -107,6 +107,8 @@ def serve(node: OperatorNode) -> None:
     threading.Thread(target=_spin, args=(executor,), daemon=True, name="ros").start()
     if token:
         app.add_middleware(TokenGate, token=token)
+    else:
+        app.add_middleware(LoopbackGate)
     page = OperatorPage(node.view, node.actions, node.words, node.embodiment.name, node.value("rate_hz"), node.limits_s)
     page.register()
     node.get_logger().info(f"the page is at http://{host}:{port}/" + ("?token=..." if token else "") + "; Space or Escape stops the robot")

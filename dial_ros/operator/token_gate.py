@@ -1,10 +1,10 @@
-"""Lets in who knows the token: by `?token=...` once, by a cookie then. Websockets included."""
+"""Who reaches the page: visitors that know the token, by `?token=...` once and by a cookie then; without one, this machine alone."""
 
 from __future__ import annotations
 
 import secrets
 from http.cookies import SimpleCookie
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 COOKIE = "dial_operator_token"
 
@@ -53,3 +53,32 @@ class TokenGate:
             await send(message)
 
         return sending
+
+
+class LoopbackGate:
+    """ASGI middleware for a page without a token: only what was addressed to this machine by its own name, and from no other site.
+
+    A browser on this machine may be sent here by any web page, by a name that leads to 127.0.0.1 (DNS rebinding) or by a script.
+    """
+
+    NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+    def __init__(self, app) -> None:
+        self.app = app
+
+    async def __call__(self, scope, receive, send) -> None:
+        """One request or websocket."""
+        if scope["type"] not in ("http", "websocket") or self._ours(dict(scope.get("headers", []))):
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await send({"type": "http.response.start", "status": 403, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"This page answers to 127.0.0.1 and localhost only."})
+
+    def _ours(self, headers: dict[bytes, bytes]) -> bool:
+        named = [f"//{headers.get(b'host', b'').decode('latin-1')}"]
+        if b"origin" in headers:
+            named.append(headers[b"origin"].decode("latin-1"))
+        return all(urlsplit(name).hostname in self.NAMES for name in named)

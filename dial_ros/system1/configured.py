@@ -10,7 +10,6 @@ from rclpy.publisher import Publisher
 
 from dial_core.control.supervisor import MotionSupervisor
 from dial_core.robot.embodiment import Embodiment
-from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.system1.commander import Commander
 from dial_ros.system1.robot_limits import Limits
 from dial_ros.system1.robot_time import RobotTime
@@ -26,7 +25,6 @@ class Configured:
 
     session: System1Session
     embodiment: Embodiment
-    kinematics: ForwardKinematics
     robot_time: RobotTime
     limits: Limits
     commander: Commander

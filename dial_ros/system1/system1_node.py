@@ -82,8 +82,7 @@ class System1Node(DialNode):
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
         if timeout_s > horizon_s + 1e-9:
             raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
-        kinematics = ForwardKinematics(embodiment)
-        self._warm_up(session, kinematics.state(embodiment.home_position))
+        self._warm_up(session, ForwardKinematics(embodiment).state(embodiment.home_position))
         with ExitStack() as connections:  # undone if one of them cannot be made
             robot_time = _closed_by(connections, RobotTime(self))
             limits = _closed_by(connections, Limits(self, embodiment, self._on_limits))
@@ -104,7 +103,7 @@ class System1Node(DialNode):
                 connections.callback(self.destroy_timer, self.every(period_s, callback))
             supervisor = MotionSupervisor(self._arming, plan, commander, robot_time.simulated, self._reset_buffers)
             self._configured = Configured(
-                session, embodiment, kinematics, robot_time, limits, commander, supervisor, senses, status_out, connections.pop_all()
+                session, embodiment, robot_time, limits, commander, supervisor, senses, status_out, connections.pop_all()
             )
 
     def listened(self) -> bool:

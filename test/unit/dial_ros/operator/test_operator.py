@@ -17,7 +17,7 @@ from dial_ros.operator.lights import age_lights, system_lights, waterfall
 from dial_ros.operator.markup import bars, rows
 from dial_ros.operator.operator_node import require_token
 from dial_ros.operator.robot_view import Seen
-from dial_ros.operator.token_gate import COOKIE, TokenGate
+from dial_ros.operator.token_gate import COOKIE, LoopbackGate, TokenGate
 from dial_ros.operator.vocabulary import KnownWords
 
 LIMITS_S = {"camera": 0.5, "joint states": 0.3, "foresight": 0.8}
@@ -97,8 +97,13 @@ def test_every_action_is_written_down_with_time_and_who(tmp_path):
     assert lines[0]["time"].startswith("20")
 
 
-def answered(path="/", query=b"", cookie=b"", kind="http"):
-    """(Status or close code, headers) that a visitor gets through the gate."""
+def answered(query=b"", cookie=b"", kind="http"):
+    """(Status or close code, headers, whether the page was reached) of a visitor at the token's gate."""
+    headers = [(b"cookie", cookie)] if cookie else []
+    return through(lambda app: TokenGate(app, token="secret-token"), kind, headers, query)
+
+
+def through(gate, kind="http", headers=(), query=b""):
     sent, inside = [], []
 
     async def app(scope, receive, send):
@@ -111,8 +116,8 @@ def answered(path="/", query=b"", cookie=b"", kind="http"):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": kind, "path": path, "query_string": query, "headers": [(b"cookie", cookie)] if cookie else []}
-    asyncio.run(TokenGate(app, token="secret-token")(scope, receive, send))
+    scope = {"type": kind, "path": "/", "query_string": query, "headers": list(headers)}
+    asyncio.run(gate(app)(scope, receive, send))
     return sent[0].get("status", sent[0].get("code")), dict(sent[0].get("headers", [])), bool(inside)
 
 
@@ -128,3 +133,24 @@ def test_the_token_is_asked_for_once_and_then_remembered():
     assert (status, inside) == (200, True)
     assert b"HttpOnly" in headers[b"set-cookie"]
     assert answered(cookie=f"{COOKIE}=secret-token".encode())[0] == 200
+
+
+@pytest.mark.parametrize("host", [b"127.0.0.1:8080", b"localhost:8080", b"[::1]:8080", b"localhost"])
+@pytest.mark.parametrize("kind", ["http", "websocket"])
+def test_this_machine_is_let_in_by_its_own_names(host, kind):
+    assert through(LoopbackGate, kind, [(b"host", host), (b"origin", b"http://" + host)])[2]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"host", b"evil.example:8080")],
+        [(b"host", b"127.0.0.1:8080"), (b"origin", b"https://evil.example")],
+        [(b"host", b"127.0.0.1:8080"), (b"origin", b"null")],
+        [(b"host", b"127.0.0.1.evil.example")],
+        [],
+    ],
+)
+def test_another_site_does_not_reach_the_robot_through_a_browser_on_this_machine(headers):
+    assert through(LoopbackGate, "http", headers)[0] == 403
+    assert through(LoopbackGate, "websocket", headers) == (1008, {}, False)
