@@ -5,13 +5,28 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
+
+from dial_core.files.atomic import flush_folder, write_text
+from dial_core.files.integrity import damage_in
 
 STAGING = ".partial"  # a checkpoint is written in here and then renamed
 
 
 def checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """(step, folder) of every complete checkpoint, oldest first."""
+    """(step, folder) of every checkpoint from which a run can resume, oldest first; damaged ones are named on the console."""
+    found = published(folder)
+    damage = {path: damage_in(path) for _, path in found}
+    for path, fault in damage.items():
+        if fault and os.environ.get("RANK", "0") == "0":
+            before = max((step for step, other in found if not damage[other]), default=0)
+            print(f"{path} is damaged ({fault}) and not used; resuming from step {before}", file=sys.stderr, flush=True)
+    return [(step, path) for step, path in found if not damage[path]]
+
+
+def published(folder: Path) -> list[tuple[int, Path]]:
+    """(step, folder) of every checkpoint that was published, oldest first, whether or not its files are still whole."""
     found = [(int(path.name.rsplit("-", 1)[1]), path) for path in folder.glob("checkpoint-*") if path.name.rsplit("-", 1)[1].isdigit()]
     return sorted(found)
 
@@ -19,11 +34,7 @@ def checkpoints(folder: Path) -> list[tuple[int, Path]]:
 def publish(folder: Path, step: int) -> Path:
     """Moves the finished checkpoint of `step` out of staging: from now on a reader finds it, whole."""
     staged, final = folder / STAGING / f"checkpoint-{step}", folder / f"checkpoint-{step}"
-    for file in staged.rglob("*"):  # a power cut after the rename must not leave empty files
-        if file.is_file():
-            descriptor = os.open(file, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
+    flush_folder(staged)  # a power cut after the rename must not leave empty files
     if final.exists():  # of an earlier life of this run, and equal to this one
         shutil.rmtree(final)
     os.rename(staged, final)
@@ -32,7 +43,7 @@ def publish(folder: Path, step: int) -> Path:
 
 def prune(folder: Path, keep: int, keep_every_steps: int | None) -> None:
     """Deletes all checkpoints but the `keep` newest and those at multiples of `keep_every_steps`."""
-    for step, path in checkpoints(folder)[:-keep]:
+    for step, path in published(folder)[:-keep]:
         if not (keep_every_steps and step % keep_every_steps == 0):
             doomed = folder / STAGING / f"old-{path.name}"  # renamed first: nobody resumes from a half-deleted one
             doomed.parent.mkdir(exist_ok=True)
@@ -58,9 +69,7 @@ def rewind_log(log: Path, step: int) -> None:
             continue
         if row["step"] <= step:
             rows.append(line)
-    partial = log.with_suffix(".partial")
-    partial.write_text("".join(f"{row}\n" for row in rows))
-    os.replace(partial, log)
+    write_text(log, "".join(f"{row}\n" for row in rows))
 
 
 def draw_loss_curve(log: Path, picture: Path, title: str) -> None:

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import Module
 
 from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.files.disk_space import disk_errors, require_free
 from dial_core.files.fingerprint import require_same
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
@@ -21,9 +23,10 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.collating import ChunkCollator
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
-from dial_core.training.optimisation import Hardware
+from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
+from dial_core.training.run_folder import published
 from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
 from dial_core.training.starting import starting_point
@@ -71,7 +74,8 @@ def train(
             streams, normaliser = make_streams(recipe, stage, datasets, checkpoint, start, workers)
             if number == len(recipe.stages) and checkpoint.model.arch.separate_world_head == "last_stage":
                 checkpoint.model.separate_world_head()
-            weights = _train_stage(number, stage, checkpoint, streams, folder, hardware)
+            with disk_errors(folder, f"a checkpoint of {checkpoint_bytes(checkpoint.model, stage.optimisation) / 2**20:,.0f} MB"):
+                weights = _train_stage(number, stage, checkpoint, streams, folder, hardware)
             if state.is_main_process:
                 _save(folder / "checkpoint", checkpoint, normaliser, recipe, "", asked, weights)
             state.wait_for_everyone()
@@ -130,10 +134,19 @@ def _train_stage(
     plan = plan.model_copy(update={"seed": stage_seed(plan.seed, number)})
     model.set_trainable(stage.stage)
     model.train()
+    room = (plan.keep_checkpoints + 1 - len(published(folder))) * checkpoint_bytes(model, plan)
+    require_free(folder, room, f"training with {plan.keep_checkpoints} checkpoints")
     prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens)
     weights = stage.weights({stream.name: len(stream) for stream in streams})
     samples = ChunkSamples(streams, weights, prompter, stage.stage, model.arch, stage.variety, plan.seed)
     return run_training(model, samples, ChunkCollator(model.arch), plan, folder, stage.name or stage.stage, hardware)
+
+
+def checkpoint_bytes(model: Module, plan: Optimisation) -> int:
+    """Size of one checkpoint of a run [bytes]: weights, two moments of what is trained, and the average of the weights."""
+    sizes = {name: value.numel() * value.element_size() for name, value in model.named_parameters()}
+    trained = sum(sizes[name] for name, value in model.named_parameters() if value.requires_grad)
+    return sum(sizes.values()) + 2 * trained + (trained if plan.ema_decay else 0)
 
 
 def stage_seed(seed: int, number: int) -> int:

@@ -10,9 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
+from dial_core.datasets.metadata import require_content
 from dial_core.errors import DialError
+from dial_core.robot.rotations import matrices
 
 RATE_HZ = 30.0
+_RIGID_ENOUGH = 0.1  # of any entry of R^T R from the identity: float32 noise and 2 % of scale pass, zeros do not
 _CAMERA, _HANDS = "transforms/camera", ("leftHand", "rightHand")
 
 
@@ -23,7 +26,7 @@ class EgoDexEpisode:
     Attributes:
         camera: T_world_camera (F, 4, 4).
         wrists: T_world_wrist of left and right, (2, F, 4, 4).
-        confidence: of each wrist's pose in [0, 1], (F, 2); 1 where the file has none and the pose is finite, 0 where it is not.
+        confidence: of each wrist's pose in [0, 1], (F, 2); 1 where the file has none and the pose is rigid, 0 where it is not.
         instruction: what the person did.
         task: name of the folder of recordings.
     """
@@ -56,25 +59,46 @@ def find_recordings(sources: Sequence[Path]) -> list[Path]:
 def read_recording(file: Path) -> EgoDexEpisode:
     """The poses and words of one recording.
 
+    Rotations that are not quite orthonormal are made so; poses that are no rigid transform at all (zeros, NaN) have confidence 0.
+
     Raises:
-        DialError: the file is broken, or lacks the camera's or a hand's poses.
+        DialError: the file is broken, lacks the camera's or a hand's poses, or its first frame has no camera pose.
     """
     try:
         with h5py.File(file, "r") as recording:
             names = (_CAMERA, *(f"transforms/{hand}" for hand in _HANDS))
             if missing := [name for name in names if name not in recording]:
                 raise DialError(f"{file.name} has no {', '.join(missing)}")
-            camera, *wrists = (np.asarray(recording[name], np.float64) for name in names)
-            confidence = [_confidence(recording, hand, wrist) for hand, wrist in zip(_HANDS, wrists, strict=True)]
+            camera, *wrists = (_poses(recording, name, file) for name in names)
+            if len({len(poses) for poses in (camera, *wrists)}) > 1:
+                raise DialError(f"{file.name}: {', '.join(names)} have {len(camera)}, {len(wrists[0])} and {len(wrists[1])} frames")
+            confidence = [_confidence(recording, hand, len(camera), file) for hand in _HANDS]
             words = instruction_of(recording.attrs, file.parent.name)
-    except OSError as error:
-        raise DialError(f"{file.name} cannot be read: {error}") from error
-    shapes = {name: values.shape for name, values in zip(names, (camera, *wrists), strict=True)}
-    if any(shape != (len(camera), 4, 4) for shape in shapes.values()):
-        raise DialError(f"{file.name}: poses must all be (frames, 4, 4), got {shapes}")
-    if not len(camera) or not np.isfinite(camera[0]).all():
-        raise DialError(f"{file.name}: the first frame has no camera pose, so nothing can be told in its frame")
-    return EgoDexEpisode(camera, np.stack(wrists), np.stack(confidence, 1), words, file.parent.name)
+    except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:  # h5py: whichever, for damaged files
+        require_content(file)
+        raise DialError(f"{file.name} cannot be read: {error}; is it complete?") from error
+    camera, usable = rigid(camera)
+    if not len(camera) or not usable[0]:
+        raise DialError(f"{file.name}: the first frame has no camera pose, in whose frame the wrists are expressed")
+    found = [rigid(poses) for poses in wrists]
+    sure = np.stack([given * usable for given, (_, usable) in zip(confidence, found, strict=True)], 1)
+    return EgoDexEpisode(camera, np.stack([poses for poses, _ in found]), sure, words, file.parent.name)
+
+
+def rigid(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Poses (F, 4, 4) with their rotations made orthonormal, and which of them were rigid transforms to begin with, bool (F,).
+
+    Those that were not become the identity.
+    """
+    rotations = poses[:, :3, :3]
+    finite = np.isfinite(poses).all((1, 2))
+    square = np.where(finite[:, None, None], np.swapaxes(rotations, 1, 2) @ rotations, 0.0)
+    usable = finite & (np.abs(square - np.eye(3)).max((1, 2)) < _RIGID_ENOUGH) & (np.linalg.det(np.nan_to_num(rotations)) > 0)
+    result = np.tile(np.eye(4), (len(poses), 1, 1))
+    if usable.any():
+        result[usable, :3, 3] = poses[usable, :3, 3]
+        result[usable, :3, :3] = matrices(rotations[usable].reshape(-1, 9), "matrix")
+    return result, usable
 
 
 def instruction_of(attributes: Mapping[str, Any], task: str) -> str:
@@ -90,12 +114,22 @@ def instruction_of(attributes: Mapping[str, Any], task: str) -> str:
     return task.replace("_", " ")
 
 
-def _confidence(recording: h5py.File, hand: str, wrist: np.ndarray) -> np.ndarray:
-    finite = np.isfinite(wrist).all((1, 2)).astype(np.float64)
+def _poses(recording: h5py.File, name: str, file: Path) -> np.ndarray:
+    poses = np.asarray(recording[name], np.float64)
+    if poses.ndim != 3 or poses.shape[1:] != (4, 4):
+        raise DialError(f"{file.name}: {name} must be (frames, 4, 4), got {poses.shape}")
+    return poses
+
+
+def _confidence(recording: h5py.File, hand: str, frames: int, file: Path) -> np.ndarray:
+    """Confidences (F,) of a hand, stored as (F,), (F, 1) or one for all; 1 where the file has none, 0 where they are NaN."""
     name = f"confidences/{hand}"
     if name not in recording:
-        return finite
-    return np.nan_to_num(np.asarray(recording[name], np.float64)) * finite
+        return np.ones(frames)
+    values = np.nan_to_num(np.asarray(recording[name], np.float64)).reshape(-1)
+    if len(values) not in (1, frames):
+        raise DialError(f"{file.name}: {name} has {len(values)} values for {frames} frames")
+    return np.broadcast_to(values, (frames,))
 
 
 def _text(value: Any) -> str:

@@ -109,6 +109,58 @@ def test_without_confidences_a_pose_that_is_not_finite_is_unsure(tmp_path):
     np.testing.assert_allclose(dataset.states[0, 9:12], [0.25, -0.2, 0.1], atol=1e-6)  # a hand never seen lies on the table
 
 
+@pytest.mark.parametrize("shape", [(FRAMES,), (FRAMES, 1), ()])
+def test_confidences_may_be_a_column_or_one_for_all(tmp_path, shape):
+    write_egodex(tmp_path / "part1/pour", 0, person(), {"leftHand": np.full(shape, 0.9), "rightHand": np.full(shape, 0.1)})
+    dataset = convert(tmp_path)
+    assert (dataset.action_mask[:, :9] == 1).all()
+    assert (dataset.action_mask[:, 9:] == 0).all()
+
+
+def edited(name: str, edit) -> dict[str, np.ndarray]:
+    found = person()
+    found[name] = edit(found[name].copy())
+    return found
+
+
+def zeroed(values: np.ndarray) -> np.ndarray:
+    values[0] = 0
+    return values
+
+
+@pytest.mark.parametrize(
+    ("poses", "confidences", "words"),
+    [
+        (edited("camera", zeroed), None, "the first frame has no camera pose"),
+        (edited("rightHand", lambda values: values[:-2]), None, "have 7, 7 and 5 frames"),
+        (edited("rightHand", lambda values: values[:, :3]), None, r"transforms/rightHand must be \(frames, 4, 4\), got \(7, 3, 4\)"),
+        (edited("rightHand", lambda values: values[:0]), None, "have 7, 7 and 0 frames"),
+        (person(), {"leftHand": np.ones(FRAMES - 2)}, "confidences/leftHand has 5 values for 7 frames"),
+    ],
+)
+def test_what_is_no_pose_is_refused_with_the_reason(tmp_path, poses, confidences, words):
+    write_egodex(tmp_path / "part1/pour", 0, poses, confidences)
+    with pytest.raises(DialError, match=words):
+        convert(tmp_path)
+
+
+def test_a_wrist_that_is_no_rigid_transform_is_unsure_and_one_that_nearly_is_is_made_rigid(tmp_path):
+    found = person()
+    found["rightHand"][3] = 0
+    found["leftHand"][:, :3, :3] *= 1.02
+    write_egodex(tmp_path / "part1/pour", 0, found)
+    dataset = convert(tmp_path)
+    assert dataset.action_mask[:, 9:].max(1).tolist() == [1, 0, 0, 1]  # steps at samples 0, 1.5, 3, 4.5, 6
+    np.testing.assert_allclose(dataset.states[0, 3:9], [0, -1, 0, 0, 0, 1], atol=1e-6)
+
+
+def test_a_recording_that_was_cut_off_is_named(tmp_path):
+    file = write_egodex(tmp_path / "part1/pour", 0, person())
+    file.write_bytes(file.read_bytes()[:1500])
+    with pytest.raises(DialError, match=r"0\.hdf5 cannot be read: .*is it complete"):
+        convert(tmp_path)
+
+
 def test_before_the_first_sure_frame_the_first_sure_pose_stands():
     wrist = poses(np.eye(3), np.arange(FRAMES)[:, None] * [1.0, 0, 0])
     sure = np.array([False, False, True, False, True, False, False])

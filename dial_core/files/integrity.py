@@ -1,0 +1,48 @@
+"""Whether a file is whole, judged by its own format: what a power cut or a full disk leaves behind is found before it is loaded."""
+
+from __future__ import annotations
+
+import json
+import struct
+import zipfile
+from pathlib import Path
+
+_ZIPPED = {".pt", ".pth", ".bin", ".npz"}  # torch.save and numpy.savez
+
+
+def damage_in(folder: Path) -> str:
+    """What is wrong with the first damaged file below `folder`; empty if all are whole, `empty folder` if there is none."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    if not files:
+        return "empty folder"
+    return next((f"{path.relative_to(folder)}: {fault}" for path in files if (fault := damage_of(path))), "")
+
+
+def damage_of(file: Path) -> str:
+    """What is wrong with a file (empty, cut off, unreadable); an empty text if nothing is, or its format cannot tell."""
+    try:
+        size = file.stat().st_size
+        if not size:
+            return "empty" if file.suffix in _ZIPPED | {".safetensors", ".json", ".distcp"} else ""
+        if file.suffix == ".safetensors":
+            return _safetensors_damage(file, size)
+        if file.suffix in _ZIPPED and not zipfile.is_zipfile(file):
+            with file.open("rb") as opened:  # older torch.save files are pickles, whose end cannot be told
+                return "cut off" if opened.read(2) == b"PK" else ""
+        if file.suffix == ".json":
+            json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        return f"cannot be read ({error})"
+    return ""
+
+
+def _safetensors_damage(file: Path, size: int) -> str:
+    """By the header, which says where the last tensor ends: 8 bytes of length, JSON, data."""
+    with file.open("rb") as opened:
+        length = struct.unpack("<Q", opened.read(8))[0] if size >= 8 else size
+        if length > size - 8:
+            return f"cut off at {size} bytes"
+        header = json.loads(opened.read(length))
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    whole = 8 + length + max(ends, default=0)
+    return f"{size} of {whole} bytes" if size < whole else ""
