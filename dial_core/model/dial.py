@@ -222,27 +222,11 @@ class DialModel(PreTrainedModel):
     ) -> DialOutput:
         """Losses of a training step (model.md, "Loss and stages").
 
-        Views are image tokens (B, N, D), or uint8 pixels (B, H, W, 3), which are encoded here.
+        The columns of `TrainingBatch`, where they and their shapes are documented. `action_mask` may be any shape that broadcasts to the
+        actions', and `embodiment_id` 0 where it is not given.
 
-        Args:
-            stage: `warmup` (System-1 sees the true goal) or `end_to_end` (System-1 sees the foresight).
-            image_tokens: Enc_ViT(o_t) (B, N, F), what System-2 sees; F = D but for some backbones and bridges.
-            goal_tokens: Enc_ViT(o_{t+H}) (B, N, F).
-            input_ids, attention_mask: left-padded prompts (B, T).
-            state: normalised (B, S).
-            action: normalised chunks (B, H, A).
-            action_mask: 1 where an element counts, broadcastable to (B, H, A).
-            noise: eps (B, H, A); drawn if absent.
-            tau: (B,); drawn if absent.
-            system1_image_tokens: the views System-1 sees if they are newer than `image_tokens` (R B, N, F). One foresight
-                then serves R views, states and chunks, as at run time: rows R b .. R b + R - 1 share foresight b.
-            further_image_tokens: views of the further cameras, which System-1 alone sees: (R B, cameras, N, F), or pixels.
-            embodiment_id: slot.
-            action_elements: how many elements the action loss is the mean of, where that is not this batch's own count: with
-                several processes or micro-batches every element of the whole batch weighs the same.
-            positions: of the prompts' tokens and the queries, `System2.layout`, where the collator has computed them: computing them
-                here waits for the device.
-            padded: with `positions`: whether a prompt is padded.
+        Raises:
+            DialError: unknown stage, or a prompt without exactly one image.
         """
         if stage not in ("warmup", "end_to_end"):
             raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")

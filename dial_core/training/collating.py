@@ -1,32 +1,36 @@
-"""Samples to a batch: prompts cut to their own length, and everything found out here for which the model would wait for the device."""
+"""Joins samples to a batch: trims the prompts, and computes on the host what the model would have to wait for the device for."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from dial_core.model.configuration import Architecture
 from dial_core.model.positions import image_text_positions
+from dial_core.model.training_batch import TrainingBatch, TrainingSample, require_shapes
 from dial_core.training.samples import join_samples
 
 LENGTH_UNIT = 8  # prompts come in multiples of this many tokens: few shapes to compile, and even sizes for tensor cores
 
 
 class ChunkCollator:
-    """Samples of `ChunkSamples` to the keywords of `DialModel.forward`."""
+    """Joins samples of `ChunkSamples` to the batch that `DialModel.forward` takes."""
 
     def __init__(self, arch: Architecture) -> None:
-        self.image_token, self.token_grid = arch.tokens.image, arch.token_grid
+        self.arch = arch
         self.queries = arch.foresight_tokens if arch.bridge_rules.predicts else 0
 
-    def __call__(self, samples: list[Any]) -> dict[str, Any]:
-        """The batch; `positions` and `padded` are those of its prompts."""
+    def __call__(self, samples: list[TrainingSample]) -> TrainingBatch:
+        """The batch with the `positions` of its prompts and whether any is `padded`.
+
+        Raises:
+            DialError: a column has another shape than the model expects.
+        """
         batch = join_samples(samples)
-        ids, mask = trimmed(batch["input_ids"], batch["attention_mask"])  # type: ignore[arg-type]
-        positions = image_text_positions(ids, mask, self.image_token, self.token_grid, self.queries)
-        return batch | {"input_ids": ids, "attention_mask": mask, "positions": positions, "padded": not bool(mask.all())}
+        require_shapes(batch, self.arch)
+        ids, mask = trimmed(batch["input_ids"], batch["attention_mask"])
+        positions = image_text_positions(ids, mask, self.arch.tokens.image, self.arch.token_grid, self.queries)
+        return {**batch, "input_ids": ids, "attention_mask": mask, "positions": positions, "padded": not bool(mask.all())}
 
 
 def trimmed(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +18,7 @@ from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel, DialOutput
 from dial_core.model.language_head import next_token_loss
 from dial_core.model.prompt import IGNORED
+from dial_core.model.training_batch import TrainingBatch
 from dial_core.training.compiling import prepare_compiler
 
 _WARMUP_STEPS, _LEAST_STEPS = 2, 3
@@ -79,7 +80,7 @@ def _measure(probe: Probe, precision: str, compiled: bool) -> float:
     return seconds_a_step(stepper(trained, batch, precision), probe.window_s, probe.count > 1)
 
 
-def stepper(model: nn.Module, batch: dict[str, Any], precision: str) -> Callable[[], None]:
+def stepper(model: nn.Module, batch: Mapping[str, Any], precision: str) -> Callable[[], None]:
     """A function that takes one optimiser step, as the trainer does."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(learning, lr=1e-5, fused=True)
@@ -112,7 +113,7 @@ def seconds_a_step(step: Callable[[], None], window_s: float, together: bool = F
     return median(times)
 
 
-def make_step(workload: Workload) -> tuple[nn.Module, dict[str, Any]]:
+def make_step(workload: Workload) -> tuple[nn.Module, Mapping[str, Any]]:
     """A model with random weights, in training mode, and a batch for its forward pass."""
     model = DialModel(DialConfig(workload.arch))
     rng = torch.Generator().manual_seed(0)
@@ -139,7 +140,7 @@ class TextStep(nn.Module):
         return DialOutput(loss=next_token_loss(self.model, self.model.vision_tokens(pixels), input_ids, attention_mask, labels))
 
 
-def text_step(model: DialModel, samples: int, rng: torch.Generator) -> tuple[nn.Module, dict[str, Any]]:
+def text_step(model: DialModel, samples: int, rng: torch.Generator) -> tuple[nn.Module, Mapping[str, Any]]:
     """A step of pretraining: views, and text of which the last half are labels."""
     arch = model.arch
     ids_BT = _prompts(arch, samples, 2 * _INSTRUCTION_TOKENS)
@@ -155,7 +156,7 @@ def _prompts(arch: Architecture, samples: int, words: int) -> Tensor:
     return torch.cat([image, torch.full((samples, words), word)], 1)
 
 
-def chunk_batch(workload: Workload, rng: torch.Generator) -> dict[str, Any]:
+def chunk_batch(workload: Workload, rng: torch.Generator) -> TrainingBatch:
     """A random batch as `collating.ChunkCollator` gives it; all prompts are of one length."""
     arch, samples, chunks = workload.arch, workload.samples, workload.samples * workload.chunks
     views = [views_like(arch, count, workload.pixels, rng) for count in (samples, samples, chunks)]
@@ -173,6 +174,7 @@ def chunk_batch(workload: Workload, rng: torch.Generator) -> dict[str, Any]:
         "action_mask": torch.ones_like(action),
         "noise": torch.randn(action.shape, generator=rng),
         "tau": torch.rand(chunks, generator=rng),
+        "embodiment_id": 0,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from dial_core.model.configuration import Architecture
 from dial_core.model.flow_matching import draw_tau
 from dial_core.model.prompt import Prompter
+from dial_core.model.training_batch import OptionalColumns, TrainingBatch, TrainingSample
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.streams import Stream
 
@@ -54,11 +56,11 @@ class ChunkSamples:
         self.first_prompt = np.cumsum([0, *[len(stream.instructions) for stream in streams]])
         self.newer_views = variety.max_foresight_age_steps > 0 or variety.chunks_per_foresight > 1
 
-    def __getitem__(self, number: int) -> dict[str, Tensor | str | int]:
+    def __getitem__(self, number: int) -> TrainingSample:
         source, row = self.mixture.draw(number)
         return self.sample(source, row, draw_stream(self.seed, number))
 
-    def sample(self, source: int, row: int, rng: np.random.Generator) -> dict[str, Tensor | str | int]:
+    def sample(self, source: int, row: int, rng: np.random.Generator) -> TrainingSample:
         """The sample of frame `row` of a stream, with what is random in it from `rng`."""
         stream, variety, horizon = self.streams[source], self.variety, self.arch.horizon
         last = int(stream.last[row])
@@ -73,10 +75,12 @@ class ChunkSamples:
             torch.manual_seed(int(rng.integers(2**62)))
             tau = draw_tau(self.arch.flow, len(now))
             noise = torch.randn(*chunk.shape, self.arch.action_dim)
-        newer: dict[str, Tensor | str | int] = {"system1_image_tokens": views[2:]} if self.newer_views else {}
+        optional: OptionalColumns = {"noise": noise, "tau": tau}
+        if self.newer_views:
+            optional["system1_image_tokens"] = views[2:]
         if stream.further_views:
-            newer["further_image_tokens"] = torch.stack([views.take(now, rng) for views in stream.further_views], 1)
-        return newer | {
+            optional["further_image_tokens"] = torch.stack([views.take(now, rng) for views in stream.further_views], 1)
+        return {
             "stage": self.stage,
             "image_tokens": views[0:1],
             "goal_tokens": views[1:2],
@@ -85,19 +89,18 @@ class ChunkSamples:
             "state": torch.from_numpy(state),
             "action": torch.from_numpy(stream.actions[chunk]),
             "action_mask": torch.from_numpy(stream.action_mask(chunk)),
-            "noise": noise,
-            "tau": tau,
             "embodiment_id": stream.slot,
+            **optional,
         }
 
 
-def join_samples(samples: list[dict[str, Tensor | str | int]]) -> dict[str, Tensor | str | int]:
-    """The columns of `DialModel.forward` for a batch; one slot for all stays a plain number, which is the faster way."""
-    batch: dict[str, Tensor | str | int] = {}
-    for name, first in samples[0].items():
-        column = [sample[name] for sample in samples]
-        batch[name] = torch.cat(column) if isinstance(first, Tensor) else first  # type: ignore[arg-type]
+def join_samples(samples: Sequence[TrainingSample]) -> TrainingBatch:
+    """The batch of some samples, which must have the same columns. One slot for all stays a plain number, which is faster."""
+    columns: dict[str, Any] = {
+        name: torch.cat([cast("dict", sample)[name] for sample in samples])
+        for name, value in samples[0].items()
+        if isinstance(value, Tensor)
+    }
     slots = [sample["embodiment_id"] for sample in samples]
-    if len(set(slots)) > 1:
-        batch["embodiment_id"] = torch.tensor(slots).repeat_interleave(len(samples[0]["state"]))  # type: ignore[arg-type]
-    return batch
+    slot = slots[0] if len(set(slots)) == 1 else torch.tensor(slots).repeat_interleave(len(samples[0]["state"]))
+    return cast("TrainingBatch", columns | {"stage": samples[0]["stage"], "embodiment_id": slot})
