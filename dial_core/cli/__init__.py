@@ -14,6 +14,7 @@ from dial_core.cli import (
     bag_commands,
     begin_commands,
     bench_commands,
+    benchmark_commands,
     data_commands,
     draw_commands,
     eval_commands,
@@ -100,6 +101,7 @@ operator_commands.add_to(app)
 app.add_typer(bench_commands.app, name="bench")
 app.add_typer(data_commands.data_app, name="data")
 app.add_typer(bag_commands.convert_app, name="convert")  # cli/data_commands.py adds to it
+app.add_typer(benchmark_commands.robocasa_app, name="robocasa")
 app.add_typer(bag_commands.replay_app, name="replay")
 
 

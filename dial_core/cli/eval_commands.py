@@ -47,6 +47,7 @@ def evaluate(
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps of the action decoder.")] = None,
     runtime: Annotated[str | None, typer.Option(help="What a checkpoint computes with: eager, aoti or onnx (`dial export`).")] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
+    protocol: Annotated[str, typer.Option(help="Of a benchmark: authors, authors_settled or strict. Our own suites have one only.")] = "",
 ) -> None:
     """Measure a policy in closed loop on scenes never trained on, with 95 % Wilson intervals.
 
@@ -67,7 +68,7 @@ def evaluate(
         "instruct": instruct,
         "runtime": runtime,
     }
-    values = _scenes(suite, task, episodes, seed) | {key: value for key, value in timing.items() if value is not None}
+    values = _scenes(suite, task, episodes, seed, protocol) | {key: value for key, value in timing.items() if value is not None}
     if (sweep or against) and shard != "1/1":
         raise DialError(
             "--shard goes neither with --sweep nor with --against; run each policy in shards, then `dial merge` and `dial compare`"
@@ -160,10 +161,10 @@ def merge(
     _report(run(shards), out)
 
 
-def _scenes(suite: str, tasks: list[str], episodes: int, seed: int) -> dict:
+def _scenes(suite: str, tasks: list[str], episodes: int, seed: int, rules: str = "") -> dict:
     from dial_core.evaluation.closed_loop.suites import suite_protocol, suite_tasks
 
-    fixed = suite_protocol(suite)
+    fixed = suite_protocol(suite, rules)
     return {**fixed, "suite": suite, "tasks": tuple(tasks) or suite_tasks(suite), "episodes": episodes or fixed["episodes"], "seed": seed}
 
 

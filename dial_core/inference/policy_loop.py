@@ -37,7 +37,12 @@ class ChunkSource(Protocol):
     contract: Contract
 
     def chunk(
-        self, images: tuple[np.ndarray, ...], foresight: np.ndarray, state: np.ndarray, committed: Committed | None = None
+        self,
+        images: tuple[np.ndarray, ...],
+        foresight: np.ndarray,
+        state: np.ndarray,
+        committed: Committed | None = None,
+        base: np.ndarray | None = None,
     ) -> np.ndarray: ...
 
 
@@ -74,17 +79,20 @@ class PolicyLoop:
             return None
         return ChunkInputs(foresight, self.plan.committed(stamp_ns) if self.plan else None)
 
-    def compute(self, inputs: ChunkInputs, images: tuple[np.ndarray, ...], joints: np.ndarray, stamp_ns: int) -> np.ndarray:
+    def compute(
+        self, inputs: ChunkInputs, images: tuple[np.ndarray, ...], joints: np.ndarray, stamp_ns: int, base: np.ndarray | None = None
+    ) -> np.ndarray:
         """The chunk (H, A) of one observation, in physical units. Touches nothing that `begin` and `follow` use.
 
         Args:
             images: of every camera of the contract, fitted to the model.
             joints: measured (J,) [rad].
+            base: pose of the robot's base in the world (4, 4), where it is known; see `System1Session.chunk`.
 
         Raises:
             NotFiniteError: the model computed a value that is not finite.
         """
-        chunk = self._system1.chunk(images, inputs.foresight.tokens, self._kinematics.state(joints), inputs.committed)
+        chunk = self._system1.chunk(images, inputs.foresight.tokens, self._kinematics.state(joints), inputs.committed, base)
         require_finite(chunk, f"chunk of the frame at {stamp_ns / NANOSECONDS:.3f} s")
         return chunk
 

@@ -100,7 +100,10 @@ class _Client(socketserver.BaseRequestHandler):
                 if shapes != ((contract.horizon, contract.action_dim), (contract.horizon,)):
                     raise MalformedMessageError(f"committed actions and weights of shapes {shapes}, the horizon is {contract.horizon}")
             foresight, state = _named(arrays, "foresight", "state")
-            return {}, {"result": self._system1.chunk(images, foresight, state, committed)}
+            base = arrays.get("base")
+            if base is not None and base.shape != (4, 4):
+                raise MalformedMessageError(f"base of shape {base.shape}; expected a pose (4, 4)")
+            return {}, {"result": self._system1.chunk(images, foresight, state, committed, base)}
         raise DialError(f"unknown call '{str(call)[:60]}'; known: {', '.join(CALLS)}")
 
 

@@ -72,10 +72,13 @@ class RemoteSystem1:
         foresight: np.ndarray,
         state: np.ndarray,
         committed: Committed | None = None,
+        base: np.ndarray | None = None,
     ) -> np.ndarray:
         """As `System1Session.chunk`."""
         arrays = {f"image{place}": image for place, image in enumerate(images if isinstance(images, tuple) else (images,))}
         arrays |= {"foresight": np.asarray(foresight, np.float32), "state": np.asarray(state, np.float32)}
+        if base is not None:
+            arrays["base"] = np.asarray(base, np.float64)
         if committed is not None:
             arrays |= {f"committed_{name}": values for name, values in committed._asdict().items()}
         return self._connection.call("chunk", arrays)[1]["result"]

@@ -14,8 +14,10 @@ import numpy as np
 
 from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.foresight_gate import Foresight
+from dial_core.control.joint_limits import Clamps
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import MotionPlan, Outlet, Sent, SpliceMissedError
+from dial_core.control.overlap import Committed, make_overlap
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.errors import DialError
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop
@@ -97,6 +99,51 @@ class PlannedPlaying:
         return self._controllers.sample(time_ns)
 
 
+class DirectPlaying:
+    """The rows of a chunk are the commands: no splice, no limits, no controllers. Benchmarks run policies this way.
+
+    It is its own plan: a chunk takes over at its observation, and row k is commanded until k + 1 steps after it.
+    """
+
+    def __init__(self, joints: slice, step_s: float, strategy: str) -> None:
+        """`joints`: their columns in an action; `step_s` [s] between rows; `strategy`: see `control.overlap`."""
+        self._joints, self._step_s, self._overlap = joints, step_s, make_overlap(strategy, step_s)
+        self.hold(np.zeros(0))
+
+    @property
+    def plan(self) -> ChunkPlan:
+        """This itself."""
+        return self
+
+    def hold(self, set_points: np.ndarray) -> None:
+        """A new episode: `set_points` (J,) [rad] are commanded until the first chunk."""
+        self._overlap.forget()
+        self._rows, self._stamp_ns, self._now_ns = set_points[None], START_NS, START_NS
+
+    def now_ns(self) -> int:
+        """The simulated clock [ns]."""
+        return self._now_ns
+
+    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+        """Nothing: chunks are commanded as they are."""
+        return lambda: None
+
+    def committed(self, stamp_ns: int) -> Committed | None:
+        """What the chunk of the observation at `stamp_ns` must agree with."""
+        return self._overlap.committed(stamp_ns, 0.0)
+
+    def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
+        """Commands the chunk (H, A) from its observation on."""
+        self._rows, self._stamp_ns = self._overlap.targets(stamp_ns, chunk, stamp_ns)[:, self._joints], stamp_ns
+        return Sent(stamp_ns, stamp_ns, Clamps())
+
+    def sample(self, time_ns: int) -> np.ndarray:
+        """The row (J,) [rad] commanded up to `time_ns`; the last one after the chunk's end."""
+        self._now_ns = time_ns
+        row = round((time_ns - self._stamp_ns) / NANOSECONDS / self._step_s) - 1
+        return self._rows[min(max(row, 0), len(self._rows) - 1)].astype(np.float64)
+
+
 @dataclass(frozen=True)
 class _Coming:
     """A chunk on its way: when [ns] it is there, and its observation."""
@@ -135,13 +182,20 @@ class SimulatedLoop:
         """Whether the coming step's frame begins a chunk: one is due, and none is being computed."""
         return self._step % self.timing.chunk_steps == 0 and self._coming is None
 
-    def step(self, foresight: np.ndarray | None, see: Callable[[], tuple[np.ndarray, ...]], joints: np.ndarray) -> np.ndarray:
+    def step(
+        self,
+        foresight: np.ndarray | None,
+        see: Callable[[], tuple[np.ndarray, ...]],
+        joints: np.ndarray,
+        base: np.ndarray | None = None,
+    ) -> np.ndarray:
         """One control step.
 
         Args:
             foresight: (N, d) of this step's frame, where one begins (`foresight_due`); None otherwise.
             see: images of the frame, fitted to the model; called where a chunk begins.
             joints: measured at the frame (J,) [rad].
+            base: pose of the robot's base in the world (4, 4), where the simulation reports it.
 
         Returns:
             Set-points (K, J) [rad], one at the end of every controller period of the step.
@@ -151,7 +205,7 @@ class SimulatedLoop:
             self._send_foresight(foresight, frame_ns)
         self._receive_foresights(frame_ns)
         if self.chunk_due:
-            self._begin_chunk(see, joints, frame_ns)
+            self._begin_chunk(see, joints, frame_ns, base)
         set_points = []
         for k in range(self.timing.slices):
             now_ns = frame_ns + round(k * self.timing.controller_period_s * NANOSECONDS)
@@ -174,12 +228,14 @@ class SimulatedLoop:
         while self._foresights and self._foresights[0][0] <= now_ns:
             self._loop.gate.offer(self._foresights.pop(0)[1], EPISODE, now_ns)
 
-    def _begin_chunk(self, see: Callable[[], tuple[np.ndarray, ...]], joints: np.ndarray, frame_ns: int) -> None:
+    def _begin_chunk(
+        self, see: Callable[[], tuple[np.ndarray, ...]], joints: np.ndarray, frame_ns: int, base: np.ndarray | None
+    ) -> None:
         inputs = self._loop.begin(frame_ns)
         if inputs is None:
             return
         self.ages_s.append((frame_ns - inputs.foresight.stamp_ns) / NANOSECONDS)
-        chunk = self._loop.compute(inputs, see(), joints, frame_ns)
+        chunk = self._loop.compute(inputs, see(), joints, frame_ns, base)
         self._coming = _Coming(frame_ns + round(self.timing.chunk_delay_s * NANOSECONDS), frame_ns, chunk, joints)
 
     def _receive_chunk(self, now_ns: int) -> None:

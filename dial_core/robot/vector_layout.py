@@ -6,6 +6,7 @@ describes it, a checkpoint's contract carries it, and `LayoutConverter` is the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import Literal, Self
 
@@ -137,6 +138,20 @@ class LayoutConverter:
             self._move_wrists(converted, np.linalg.inv(self._base(base)))
         converted[..., self._coupled] = _sum_of(converted[..., self._coupled], self._hinges)
         return converted.astype(vectors.dtype)
+
+    def joints_from_ours(self, joints: np.ndarray) -> np.ndarray:
+        """Our joints (..., J) [rad] in this layout's units; their order stays."""
+        return self._scaled(joints, _target_of)
+
+    def joints_to_ours(self, joints: np.ndarray) -> np.ndarray:
+        """Joints (..., J) in this layout's units as ours [rad]; their order stays."""
+        return self._scaled(joints, _sum_of)
+
+    def _scaled(self, joints: np.ndarray, conversion: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
+        converted = np.array(joints, np.float64)
+        places = self._coupled - EEF_DIM
+        converted[..., places] = conversion(converted[..., places], self._hinges)
+        return converted
 
     def _base(self, base: np.ndarray | None) -> np.ndarray:
         if base is not None:

@@ -29,21 +29,28 @@ NOT_SEEN = np.empty((0, 0, 3), np.uint8)
 class StepObservation:
     """What a policy gets at a control step: `image` uint8 (H, W, 3), measured `joints` (J,) [rad], the `instruction`.
 
+    `base`: pose of the robot's base in the world (4, 4), where the simulation reports it.
+
     For a policy that does not look, `image` is NOT_SEEN: images are most of a step's time.
     """
 
     image: np.ndarray
     joints: np.ndarray
     instruction: str
+    base: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class EndState:
-    """What an arena knows of the end: number of `objects`, whether the `named` one and whether an `other` one is in place."""
+    """What an arena knows of the end: number of `objects`, whether the `named` one and whether an `other` one is in place.
+
+    `faults`: what was wrong with the scene before the robot had moved.
+    """
 
     objects: int = 1
     named: bool = False
     other: bool = False
+    faults: tuple[str, ...] = ()
 
 
 class Arena(Interface):

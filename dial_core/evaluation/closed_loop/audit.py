@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Case
@@ -36,7 +37,9 @@ def problems(protocol: Protocol, cases: Sequence[Case], results: Sequence[Episod
     ran = [result for result in results if result.error is None]
     yield from _said("the policy was given another scene's instruction", [r for r in ran if r.received_instruction != r.instruction])
     yield from _said("the scene asks for something else than its seed does", [r for r in ran if not _asks_as_its_seed(protocol, r)])
-    yield from _said("success was not judged at every control step", [r for r in ran if r.judged != r.steps])
+    where = "chunk end" if protocol.judged == "chunk_end" else "control step"
+    seldom = [r for r in ran if r.judged != ceil(r.steps / protocol.judging_steps)]
+    yield from _said(f"success was not judged at every {where}", seldom)
     wrong = [r for r in ran if r.success != _done_long_enough(r, protocol.hold_steps)]
     yield from _said(f"success does not follow from {protocol.hold_steps} steps in a row judged done", wrong)
     yield from _said("a crashed episode counts as a success", [r for r in results if r.error is not None and r.success])

@@ -16,7 +16,7 @@ from dial_core.evaluation.studies.expert_future import ExpertFuture
 from dial_core.inference.policy_loop import ChunkSource, ForesightSource, PolicyLoop, gate_of
 from dial_core.inference.remote import connect
 from dial_core.inference.sessions import System1Session, System2Session
-from dial_core.inference.simulated_loop import PlannedPlaying, Playing, SimulatedLoop, Timing
+from dial_core.inference.simulated_loop import DirectPlaying, PlannedPlaying, Playing, SimulatedLoop, Timing
 from dial_core.inference.wire import SCHEME
 from dial_core.observation.camera_view import fit_view
 from dial_core.robot.embodiment import Embodiment
@@ -25,6 +25,9 @@ from dial_core.robot.embodiment import Embodiment
 def timing_of(protocol: Protocol, embodiment: Embodiment) -> Timing:
     """The timing that a protocol asks for, on a robot."""
     step_s = 1.0 / embodiment.rate_hz
+    if protocol.execution == "direct":
+        steps = protocol.execute_steps, protocol.system2_period_steps
+        return Timing(step_s, *steps, 0.0, protocol.system2_delay_steps * step_s, controller_period_s=step_s)
     return Timing(
         step_s=step_s,
         chunk_steps=protocol.execute_steps,
@@ -87,12 +90,15 @@ class DialPolicy:
         assert self._simulated is not None
         foresight = self._look_ahead(observation) if self._foresight_wanted else None
         view = self._system1.contract.views[0]
-        set_points = self._simulated.step(foresight, lambda: (fit_view(observation.image, view),), observation.joints)
+        set_points = self._simulated.step(foresight, lambda: (fit_view(observation.image, view),), observation.joints, observation.base)
         self._step += 1
         return set_points
 
     def _on_robot(self, loop: PolicyLoop, arena: Arena) -> SimulatedLoop:
-        playing = planned_playing(self._protocol, arena.embodiment)
+        if self._protocol.execution == "direct":
+            playing: Playing = DirectPlaying(arena.embodiment.joint_slice, 1.0 / arena.embodiment.rate_hz, self._protocol.strategy)
+        else:
+            playing = planned_playing(self._protocol, arena.embodiment)
         loop.plan = playing.plan
         return SimulatedLoop(loop, playing, timing_of(self._protocol, arena.embodiment))
 

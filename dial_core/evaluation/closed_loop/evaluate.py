@@ -9,6 +9,7 @@ from pathlib import Path
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.audit import require_sound
+from dial_core.evaluation.closed_loop.benchmark import benchmark_of, environment_facts, environment_id
 from dial_core.evaluation.closed_loop.ledger import Ledger, Shard, all_cases, join
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
@@ -18,16 +19,18 @@ from dial_core.evaluation.reports.result_page import summarise
 
 
 def prepare(protocol: Protocol, source: PolicySource) -> Protocol:
-    """The protocol with the policy's id in it, once everything that can be known before the first episode fits.
+    """The protocol with the ids of policy and benchmark environment, once everything that can be known before the first episode fits.
 
     Raises:
-        DialError: an unknown suite or task, no checkpoint, or one that the protocol does not fit.
+        DialError: an unknown suite or task, a benchmark that is not installed, no checkpoint, or one that the protocol does not fit.
     """
     known = suite_tasks(protocol.suite)
     unknown = [task for task in protocol.tasks if task not in known and not is_file(task)]
     if unknown:
         raise DialError(f"suite '{protocol.suite}' has no task {', '.join(unknown)}; its tasks: {', '.join(known)}; or name a YAML file")
-    return protocol.model_copy(update=source.facts(protocol))
+    benchmark = benchmark_of(protocol.suite)
+    environment = environment_id(environment_facts(benchmark)) if benchmark else ""
+    return protocol.model_copy(update={**source.facts(protocol), "environment": environment})
 
 
 def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, videos: int = 0, shard: Shard | None = None) -> dict:

@@ -18,6 +18,8 @@ from dial_core.inference.programs import Runtime
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 PolicyKind = Literal["checkpoint", "expert", "random", "replay"]
+Judged = Literal["every_step", "chunk_end"]
+Execution = Literal["robot", "direct"]
 ForesightKind = Literal["own", "wrong_instruction", "zeros", "first_frame", "expert_future"]
 
 # Success counts when it lasted this many control steps in a row (0.5 s): a toppling object passes through.
@@ -25,6 +27,7 @@ HOLD_STEPS = 10
 
 # What a result depends on beside its protocol: the code that runs an episode with all it imports, and data of these kinds.
 _ENTRY = "dial_core.evaluation.closed_loop.rollout"
+_SERVED = ("evaluation", "environments")
 _KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "objects", "settings", "suites", "tasks")
 
 
@@ -38,7 +41,13 @@ class Protocol(Config):
         tasks: what is asked, in this order.
         episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.
         seeds: those of a replay, which has gaps where the expert failed; empty otherwise.
+        rules: name of the benchmark's protocol that fixed the following, with its timing; empty for our own suites.
+        environment: hash of the versions and assets of a benchmark's own environment; see `benchmark.environment_facts`.
+        judged: when success is judged: at `every_step`, or only where a chunk ends (`chunk_end`), as the authors' evaluation does.
+        settle_steps: control steps for which a benchmark's robot stands still before the first image.
         hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
+        execution: `robot`: chunks are spliced, limited and played by emulated controllers, late, as on a robot; `direct`: the rows of
+            a chunk are the commands, from the very control step of its image, as benchmarks run a policy.
         strategy: what is done where chunks overlap; see `control.overlap`.
         execute_steps: control steps from one chunk to the next.
         system2_period_steps: control steps between two foresights.
@@ -62,7 +71,12 @@ class Protocol(Config):
     episodes: int = Field(default=100, gt=0)
     seed: int = Field(default=EVALUATION_SEEDS_FROM, ge=0)
     seeds: tuple[int, ...] = ()
+    rules: str = ""
+    environment: str = ""
+    judged: Judged = "every_step"
+    settle_steps: int = Field(default=0, ge=0)
     hold_steps: int = Field(default=HOLD_STEPS, gt=0)
+    execution: Execution = "robot"
     strategy: Strategy = "ensemble"
     execute_steps: int = Field(default=3, gt=0)
     system2_period_steps: int = Field(default=5, gt=0)
@@ -85,7 +99,14 @@ class Protocol(Config):
         repeated = sorted({task for task in self.tasks if self.tasks.count(task) > 1})
         if repeated:
             raise ValueError(f"tasks listed twice: {', '.join(repeated)}")
+        if self.judged == "chunk_end" and self.hold_steps != 1:
+            raise ValueError(f"hold_steps {self.hold_steps} with judged chunk_end: chunk ends are not consecutive steps; expected 1")
         return self
+
+    @property
+    def judging_steps(self) -> int:
+        """Control steps from one judgement of success to the next."""
+        return self.execute_steps if self.judged == "chunk_end" else 1
 
     @property
     def hash(self) -> str:
@@ -103,11 +124,16 @@ def sources_hash() -> str:
     it was begun with. Comments and docstrings do not count.
     """
     digest = hashlib.sha256()
-    for name, path in sorted(code_of(_ENTRY).items()):
+    for name, path in sorted((code_of(_ENTRY) | _served()).items()):
         digest.update(name.encode() + ast.dump(_without_docstrings(path)).encode())
     for path in (path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _served() -> dict[str, Path]:
+    """The environments that an environment server imports by file: name -> file."""
+    return {path.stem: path for path in Path(dial_core.__file__).parent.joinpath(*_SERVED).glob("*.py")}
 
 
 def code_of(module: str) -> dict[str, Path]:

@@ -43,6 +43,7 @@ class EpisodeResult:
         success: the task was done for `hold_steps` control steps in a row.
         steps: control steps run, by the simulation's clock.
         judged: how often success was judged.
+        faults: what was wrong with the scene before the robot had moved.
         done: stretches [first, last] of control steps (from 1) at whose ends the task was judged done.
         objects: how many were in the scene.
         named_moved, other_moved: which stood in the target at the end.
@@ -64,6 +65,7 @@ class EpisodeResult:
     named_moved: bool = False
     other_moved: bool = False
     foresight_age_s: float | None = None
+    faults: list[str] = field(default_factory=list)
     error: str | None = None
 
     @property
@@ -110,11 +112,15 @@ def run_episode(job: EpisodeJob) -> EpisodeResult:
     instruction, scene = arena.instruction, arena.scene_id()
     policy.begin(arena, job.case.seed, instruction)
     frames: list[np.ndarray] = []
-    verdicts: list[bool] = []
-    while not lasted(verdicts, job.protocol.hold_steps) and len(verdicts) < arena.max_steps:
+    verdicts = Verdicts(job.protocol.hold_steps)
+    for step in range(1, arena.max_steps + 1):
         if job.video:
             frames.append(arena.video_frame())
-        verdicts.append(arena.advance(policy.targets(arena.observe(policy.needs_image))))
+        done = arena.advance(policy.targets(arena.observe(policy.needs_image)))
+        if step % job.protocol.judging_steps == 0 or step == arena.max_steps:
+            verdicts.add(step, done)
+        if verdicts.success:
+            break
     if job.video:
         write_video(job.video, frames, arena.embodiment.rate_hz)
     outcome = arena.outcome()
@@ -125,39 +131,47 @@ def run_episode(job: EpisodeJob) -> EpisodeResult:
         ended=arena.scene_id(),
         instruction=instruction,
         received_instruction=policy.received_instruction,
-        success=lasted(verdicts, job.protocol.hold_steps),
+        success=verdicts.success,
         steps=arena.steps,
-        judged=len(verdicts),
-        done=stretches(verdicts),
+        judged=verdicts.count,
+        done=verdicts.done,
         objects=outcome.objects,
         named_moved=outcome.named,
         other_moved=outcome.other,
+        faults=list(outcome.faults),
         foresight_age_s=None if policy.foresight_age_s is None else round(policy.foresight_age_s, 4),
     )
 
 
-def lasted(verdicts: Sequence[bool], hold_steps: int) -> bool:
-    """Whether the last `hold_steps` verdicts all say done."""
-    return len(verdicts) >= hold_steps and all(verdicts[-hold_steps:])
+class Verdicts:
+    """The judgements of an episode: `count` of them, and `done`, the stretches [first, last] of control steps judged done."""
 
+    def __init__(self, hold_steps: int) -> None:
+        self._hold_steps = hold_steps
+        self.count, self.done = 0, list[list[int]]()
+        self._last: tuple[int, bool] = (0, False)
 
-def stretches(verdicts: Sequence[bool]) -> list[list[int]]:
-    """[first, last] of every unbroken stretch of done, counted from 1."""
-    found: list[list[int]] = []
-    for step, done in enumerate(verdicts, 1):
-        if done and found and found[-1][1] == step - 1:
-            found[-1][1] = step
+    @property
+    def success(self) -> bool:
+        """Whether the last `hold_steps` control steps were all judged done."""
+        return self._last[1] and self.done[-1][1] - self.done[-1][0] + 1 >= self._hold_steps
+
+    def add(self, step: int, done: bool) -> None:
+        """A judgement at the end of control step `step`, counted from 1."""
+        self.count += 1
+        if done and self._last == (step - 1, True):
+            self.done[-1][1] = step
         elif done:
-            found.append([step, step])
-    return found
+            self.done.append([step, step])
+        self._last = (step, done)
 
 
 def _arena(job: EpisodeJob) -> Arena:
-    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera} {job.protocol.image_px}"
+    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera} {job.protocol.image_px} {job.protocol.settle_steps}"
     if key not in _arenas:
         while len(_arenas) >= ARENAS_KEPT:
             _arenas.pop(next(iter(_arenas))).close()
-        _arenas[key] = make_arena(job.protocol.suite, job.case.task, job.protocol.camera, job.protocol.image_px)
+        _arenas[key] = make_arena(job.protocol.suite, job.case.task, job.protocol.camera, job.protocol.image_px, job.protocol.settle_steps)
     return _arenas[key]
 
 

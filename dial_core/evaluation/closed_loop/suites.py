@@ -8,7 +8,8 @@ from pathlib import Path
 from dial_core.config import config_root
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, Case, TabletopArena
-from dial_core.evaluation.closed_loop.robocasa import Benchmark, RobocasaArena, load_benchmark
+from dial_core.evaluation.closed_loop.benchmark import benchmark_of, benchmark_suites
+from dial_core.evaluation.closed_loop.robocasa import RobocasaArena
 from dial_core.sim import suite as tabletop
 from dial_core.sim.scene import scene_of
 from dial_core.sim.task import Task, load_task
@@ -28,7 +29,7 @@ def _load_suite(suite: str) -> tabletop.Suite:
 
 def suite_names() -> list[str]:
     """All suites there are."""
-    return [*tabletop.suite_names(), *_original().suites]
+    return [*tabletop.suite_names(), *benchmark_suites()]
 
 
 def suite_tasks(suite: str) -> tuple[str, ...]:
@@ -37,8 +38,8 @@ def suite_tasks(suite: str) -> tuple[str, ...]:
     Raises:
         DialError: there is no such suite; the message lists them.
     """
-    if suite in _original().suites:
-        return _original().tasks(suite)
+    if benchmark := benchmark_of(suite):
+        return benchmark.tasks(suite)
     if suite not in tabletop.suite_names():
         raise DialError(f"no suite '{suite}'; suites: {', '.join(suite_names())}")
     return _load_suite(suite).task_names
@@ -49,15 +50,23 @@ def is_file(task: str) -> bool:
     return task.endswith((".yaml", ".yml"))
 
 
-def suite_protocol(suite: str) -> dict:
-    """What a suite fixes of the protocol: episodes of a task, how long success must last, the timing of its authors."""
-    return _original().protocol if suite in _original().suites else {"episodes": EPISODES}
+def suite_protocol(suite: str, rules: str = "") -> dict:
+    """What a suite fixes of the protocol; of a benchmark's protocols the one named `rules`, or its default.
+
+    Raises:
+        DialError: the suite has no such protocol; the message lists them.
+    """
+    if benchmark := benchmark_of(suite):
+        return benchmark.protocol(rules)
+    if rules:
+        raise DialError(f"suite '{suite}' has one protocol, without a name; only benchmarks have several")
+    return {"episodes": EPISODES}
 
 
-def make_arena(suite: str, task: str, camera: str, image_px: int = 96) -> Arena:
-    """Where a task of a suite, or one of our tabletop by its file, takes place."""
-    if suite in _original().suites:
-        return RobocasaArena(_original(), task)
+def make_arena(suite: str, task: str, camera: str, image_px: int = 96, settle_steps: int = 0) -> Arena:
+    """Where a task of a suite, or one of our tabletop by its file, takes place; `settle_steps` is a benchmark's only."""
+    if benchmark := benchmark_of(suite):
+        return RobocasaArena(benchmark, task, settle_steps)
     return TabletopArena(_tabletop_task(suite, task), camera, image_px)
 
 
@@ -66,7 +75,7 @@ def instruction_of(suite: str, case: Case, other: bool) -> str | None:
 
     With `other` another object is named, where there is one.
     """
-    if suite in _original().suites:
+    if benchmark_of(suite):
         return None
     task = _tabletop_task(suite, case.task)
     scene = scene_of(task, case.seed)
@@ -78,7 +87,3 @@ def instruction_of(suite: str, case: Case, other: bool) -> str | None:
 
 def _tabletop_task(suite: str, task: str) -> Task:
     return load_task(task) if is_file(task) else _load_suite(suite).task(task)
-
-
-def _original() -> Benchmark:
-    return load_benchmark("robocasa_gr1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -39,6 +40,11 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
             "other_moved": rate(sum(result.other_moved for result in several), len(several)),
         },
         "foresight_age_s": round(fmean(ages), 4) if ages else None,
+        "broken_starts": {
+            "scenes": rate(sum(bool(result.faults) for result in results), len(results)),
+            "success_without": _successes([result for result in results if not result.faults]),
+            "faults": dict(Counter(fault for result in results for fault in result.faults)),
+        },
         "crashed": sum(result.error is not None for result in results),
         "wall_s": round(wall_s, 1),
         "episodes": [asdict(result) for result in results],
@@ -91,7 +97,20 @@ def markdown(summary: dict, title: str) -> str:
             f"Of the scenes with several objects: {rate_text(two['success'])}; the named one stood in the target in "
             f"{rate_text(two['named_moved'])}, another one in {rate_text(two['other_moved'])}.",
         ]
-    return "\n".join([*lines, "", *_signature(summary)])
+    return "\n".join([*lines, "", *_broken_starts(summary), *_signature(summary)])
+
+
+def _broken_starts(summary: dict) -> list[str]:
+    """A sentence on scenes that were broken before the robot had moved, if there were any; they count in the table above."""
+    broken = summary.get("broken_starts")
+    if not broken or not broken["scenes"]["successes"]:
+        return []
+    faults = ", ".join(f"{fault} ({count})" for fault, count in sorted(broken["faults"].items()))
+    return [
+        f"Broken before the robot moved: {rate_text(broken['scenes'])} of the scenes ({faults}). They count above; without them "
+        f"{rate_text(broken['success_without'])}, 95 % {interval_text(broken['success_without'])}.",
+        "",
+    ]
 
 
 def table(summaries: dict[str, dict], title: str) -> str:

@@ -14,7 +14,7 @@ from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy
 from dial_core.evaluation.closed_loop.policies import ExpertPolicy, Policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.evaluation.closed_loop.rollout import lasted
+from dial_core.evaluation.closed_loop.rollout import Verdicts
 from dial_core.evaluation.closed_loop.suites import make_arena
 from dial_core.inference.policy_loop import ChunkSource, ForesightSource
 from dial_core.observation.camera_view import fit_view
@@ -69,14 +69,14 @@ def watch(protocol: Protocol, sessions: tuple[ForesightSource, ChunkSource], dri
         policy.begin(arena, case.seed, arena.instruction)
         frames: list[np.ndarray] = []
         foresights: dict[int, np.ndarray] = {}
-        verdicts = [False]
-        while not lasted(verdicts, protocol.hold_steps) and len(frames) < arena.max_steps:
+        verdicts = Verdicts(protocol.hold_steps)
+        while not verdicts.success and len(frames) < arena.max_steps:
             seen = arena.observe()
             view = fit_view(seen.image, system2.contract.views[0])
             if len(frames) % protocol.system2_period_steps == 0:
                 foresights[len(frames)] = system2.foresight(view, seen.instruction)
             frames.append(view)
-            verdicts.append(arena.advance(policy.targets(seen)))
+            verdicts.add(len(frames), arena.advance(policy.targets(seen)))
         return Watched(
             case=case,
             instruction=arena.instruction,
@@ -85,7 +85,7 @@ def watch(protocol: Protocol, sessions: tuple[ForesightSource, ChunkSource], dri
             foresights=foresights,
             horizon=system2.contract.horizon,
             rate_hz=arena.embodiment.rate_hz,
-            success=lasted(verdicts, protocol.hold_steps),
+            success=verdicts.success,
         )
     finally:
         arena.close()

@@ -21,7 +21,7 @@ from dial_core.control.overlap import Committed
 from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import planned_playing, timing_of
 from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS, Protocol
-from dial_core.evaluation.closed_loop.rollout import lasted
+from dial_core.evaluation.closed_loop.rollout import Verdicts
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import START_NS, PlannedPlaying, Playing, SimulatedLoop
@@ -169,18 +169,18 @@ def run_smoothness(job: SmoothnessJob) -> SmoothnessResult:
     simulated.begin(arena.set_points)
     view = system1.contract.views[0]
     commands: list[np.ndarray] = []
-    verdicts: list[bool] = []
-    while not lasted(verdicts, HOLD_STEPS) and len(verdicts) < arena.max_steps:
+    verdicts = Verdicts(HOLD_STEPS)
+    while not verdicts.success and verdicts.count < arena.max_steps:
         seen = arena.observe(simulated.foresight_due or simulated.chunk_due)
         foresight = system2.foresight(fit_view(seen.image, view), arena.instruction) if simulated.foresight_due else None
         set_points = simulated.step(foresight, partial(_seen, seen.image, view), seen.joints)
         commands.extend(set_points)
-        verdicts.append(arena.advance(set_points))
+        verdicts.add(verdicts.count + 1, arena.advance(set_points))
     figures = figures_of(np.array(commands), protocol.controller_period_s, Guard.for_embodiment(arena.embodiment))
     return SmoothnessResult(
         strategy=job.strategy,
         seed=job.seed,
-        success=lasted(verdicts, HOLD_STEPS),
+        success=verdicts.success,
         position_step=max((gap[0] for gap in watched.gaps), default=0.0),
         velocity_step=max((gap[1] for gap in watched.gaps), default=0.0),
         splices=len(watched.gaps),

@@ -86,7 +86,7 @@ def fresh_worker():
 @pytest.fixture
 def stand_in(monkeypatch, fresh_worker):
     """Episodes of this process take place on the stand-in table: patch its class or `rollout` to plant a bug."""
-    monkeypatch.setattr(rollout, "make_arena", lambda suite, task, camera, image_px: StandInArena(task))
+    monkeypatch.setattr(rollout, "make_arena", lambda suite, task, *_: StandInArena(task))
     monkeypatch.setattr(rollout, "make_policy", lambda protocol, source: ListeningPolicy())
     monkeypatch.setattr(audit, "instruction_of", lambda suite, case, other: f"{case.task}: put thing {case.seed} on the plate")
     return StandInArena

@@ -30,7 +30,7 @@ class Climbing:
     def __init__(self, asks: float = 0.02) -> None:
         self.asks, self.calls = asks, []
 
-    def chunk(self, images, foresight, state, committed=None):
+    def chunk(self, images, foresight, state, committed=None, base=None):
         self.calls.append((float(foresight[0, 0]), committed is not None))
         joints = HOME + self.asks * len(self.calls)
         return np.concatenate([np.zeros((16, 18)), np.tile(joints, (16, 1))], 1).astype(np.float32)

@@ -62,7 +62,7 @@ def test_success_judged_only_at_chunk_ends_is_found(stand_in, protocol, tmp_path
 
 def test_a_success_between_two_chunk_ends_counts(stand_in, monkeypatch):
     """Done in steps 5 to 14 only; at the ends of chunks of 16 (and of 3, from step 15) nothing is to be seen."""
-    monkeypatch.setattr(rollout, "make_arena", lambda suite, task, camera, image_px: stand_in(task, done_at=range(5, 15)))
+    monkeypatch.setattr(rollout, "make_arena", lambda suite, task, *_: stand_in(task, done_at=range(5, 15)))
     result = rollout.run_episode(rollout.EpisodeJob(Protocol(policy="random"), RANDOM, Case("PlacematToPlate", 100_000)))
     assert result.success
     assert result.steps == 14

@@ -1,69 +1,80 @@
-"""The adapter to the original benchmark, against a stand-in with its spaces, keys and habits (the package is not installed here).
+"""The arena of the original benchmark over a real environment server, in which a stand-in runs (its assets are not here).
 
-pytest test/unit/evaluation/test_robocasa.py
+pytest test/unit/evaluation/closed_loop/test_robocasa.py
 """
 
+import os
 import sys
-from types import ModuleType, SimpleNamespace
+from itertools import groupby
+from pathlib import Path
 
-import gymnasium
 import numpy as np
 import pytest
+import yaml
 
+from dial_core.config import config_root
 from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.benchmark import environment_facts, environment_id, load_benchmark
+from dial_core.evaluation.closed_loop.environment_client import EnvironmentProcess
 from dial_core.evaluation.closed_loop.evaluate import evaluate, prepare
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.evaluation.closed_loop.robocasa import RobocasaArena, load_benchmark
+from dial_core.evaluation.closed_loop.robocasa import RobocasaArena
 from dial_core.evaluation.closed_loop.suites import suite_names, suite_protocol, suite_tasks
+from dial_core.evaluation.reports.result_page import markdown
 
-WIDTHS = {"left_arm": 7, "right_arm": 7, "left_hand": 6, "right_hand": 6, "waist": 3}
-TASK = "PnPCupToDrawerClose"
+STAND_IN = Path(__file__).with_name("stand_in_environment.py")
 FIRST_ID = "gr1_unified/PnPCupToDrawerClose_GR1ArmsAndWaistFourierHands_Env"
 
 
-class StandIn(gymnasium.Env):
-    """Follows every action at once, and calls it a success at one single control step: the eighth."""
-
-    def __init__(self, enable_render: bool = False, widths=WIDTHS) -> None:
-        assert enable_render
-        self.env = SimpleNamespace(rng=np.random.default_rng(), timestep=0)  # as robosuite's environment inside
-        box, names = gymnasium.spaces.Box, widths.items()
-        images = {
-            key: box(0, 255, (256, 256, 3), np.uint8)
-            for key in ("video.ego_view_pad_res256_freq20", "video.ego_view_bg_crop_pad_res256_freq20")
-        }
-        states = {f"state.{name}": box(-10, 10, (width,), np.float32) for name, width in names}
-        words = gymnasium.spaces.Text(256)
-        self.observation_space = gymnasium.spaces.Dict({**images, **states, "annotation.human.coarse_action": words})
-        self.action_space = gymnasium.spaces.Dict({f"action.{name}": box(-10, 10, (width,), np.float32) for name, width in names})
-
-    def reset(self, *, seed=None, options=None):
-        self.env.timestep = 0
-        self.state = {name: self.env.rng.normal(0, 0.01, width).astype(np.float32) for name, width in WIDTHS.items()}
-        return self.observation(), {"success": False}
-
-    def step(self, action):
-        self.state = {key.removeprefix("action."): value for key, value in action.items()}
-        self.env.timestep += 1
-        return self.observation(), 0.0, False, False, {"success": self.env.timestep == 8}
-
-    def observation(self):
-        image = np.zeros((256, 256, 3), np.uint8)
-        image[:6] = 255
-        seen = {key: image for key in self.observation_space.spaces if key.startswith("video.")}
-        seen |= {f"state.{name}": value for name, value in self.state.items()}
-        return {**seen, "annotation.human.coarse_action": "unlocked_waist: pick the cup and place it in the drawer"}
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """A configuration with one more benchmark, `stand_in`: the original's, with the stand-in as its environments."""
+    root, original = tmp_path / "config", config_root()
+    (root / "benchmarks").mkdir(parents=True)
+    for kind in original.iterdir():
+        if kind.name != "benchmarks":
+            (root / kind.name).symlink_to(kind)
+    values = yaml.safe_load((original / "benchmarks" / "robocasa_gr1.yaml").read_text())
+    values |= {"modules": [str(STAND_IN)], "id": "stand_in/{task}", "max_steps": 48}
+    values["installation"] = {"name": "stand_in", "packages": [], "reported": ["gymnasium", "numpy"]}
+    values["suites"] = {"stand_in": [{"pattern": "{}", "of": ["AtEight", "AtSixteen", "FromTwenty", "FromHundredAndFive", "Broken"]}]}
+    (root / "benchmarks" / "stand_in.yaml").write_text(yaml.safe_dump(values))
+    # A symbolic link to a venv's python would not find the venv's packages.
+    python = tmp_path / "environments" / "stand_in" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.chmod(0o755)
+    monkeypatch.setenv("DIAL_CONFIG_ROOT", str(root))
+    monkeypatch.setenv("DIAL_ENVIRONMENTS", str(tmp_path / "environments"))
+    load_benchmark.cache_clear()
+    yield load_benchmark("stand_in")
+    load_benchmark.cache_clear()
 
 
 @pytest.fixture
-def installed(monkeypatch):
-    """As if robosuite and robocasa were installed and had registered their first environment."""
-    for name in ("robosuite", "robocasa", "robocasa.utils", "robocasa.utils.gym_utils"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    gymnasium.register(FIRST_ID, entry_point=StandIn, disable_env_checker=True)
-    yield
-    gymnasium.registry.pop(FIRST_ID)
+def arena(installed):
+    made = RobocasaArena(installed, "AtEight")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def conversation(monkeypatch):
+    """Every call to a server with what matters of its answer, in order."""
+    lines: list[str] = []
+    plain = EnvironmentProcess.call
+
+    def call(self, name, arrays=None, **values):
+        answer, result = plain(self, name, arrays, **values)
+        told = [name, *(f"{key}={values[key]}" for key in ("seed", "settle_steps") if key in values)]
+        told += ["image"] if "image" in result else []
+        told += ["success"] if answer.get("success") and name == "step" else []
+        lines.append(" ".join(told))
+        return answer, result
+
+    monkeypatch.setattr(EnvironmentProcess, "call", call)
+    return lambda: [line if count == 1 else f"{line} x{count}" for line, count in ((key, len(list(run))) for key, run in groupby(lines))]
 
 
 def test_the_suites_are_the_papers():
@@ -73,42 +84,92 @@ def test_the_suites_are_the_papers():
         assert len(set(tasks)) == size
         assert f"robocasa_gr1{ending}" in suite_names()
     assert "PosttrainPnPNovelFromPlacematToPlateSplitA" in suite_tasks("robocasa_gr1")
-    assert suite_protocol("robocasa_gr1") == {"episodes": 50, "hold_steps": 1, "execute_steps": 16, "strategy": "replace"}
     benchmark = load_benchmark("robocasa_gr1")
     assert (benchmark.rate_hz, benchmark.max_steps) == (20.0, 720)
-    assert benchmark.id.format(task=TASK) == FIRST_ID
+    assert benchmark.id.format(task="PnPCupToDrawerClose") == FIRST_ID
 
 
-def test_without_the_package_the_next_step_is_named():
-    with pytest.raises(DialError, match=r"No module named 'robo.*docs/evaluation.md"):
-        RobocasaArena(load_benchmark("robocasa_gr1"), TASK)
+def test_protocols_are_known_by_name_and_the_authors_is_the_default():
+    authors, settled, strict = (suite_protocol("robocasa_gr1", name) for name in ("authors", "authors_settled", "strict"))
+    assert suite_protocol("robocasa_gr1") == authors
+    assert (authors["judged"], authors["execute_steps"], authors["episodes"], authors["settle_steps"]) == ("chunk_end", 16, 50, 0)
+    assert (authors["system2_period_steps"], authors["system2_delay_steps"]) == (16, 0), "a foresight from the very image of the chunk"
+    assert (settled["settle_steps"], settled["judged"]) == (100, "chunk_end"), "5 s at 20 Hz"
+    assert (strict["judged"], strict["hold_steps"]) == ("every_step", 10)
+    hashes = {Protocol(**values, suite="robocasa_gr1", tasks=("PnPCupToDrawerClose",)).hash for values in (authors, settled, strict)}
+    assert len(hashes) == 3
+    with pytest.raises(DialError, match="no protocol 'lenient' for this suite; protocols: authors, authors_settled, strict"):
+        suite_protocol("robocasa_gr1", "lenient")
+    with pytest.raises(DialError, match="has one protocol, without a name"):
+        suite_protocol("in_distribution", "authors")
 
 
-def test_a_checkpoint_is_evaluated_with_the_harness_of_all_suites(installed, checkpoint, tmp_path, fresh_worker):
+def test_without_the_environment_the_next_step_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAL_ENVIRONMENTS", str(tmp_path))
+    with pytest.raises(DialError, match=r"environment 'robocasa' is not installed \(.*dial robocasa setup"):
+        RobocasaArena(load_benchmark("robocasa_gr1"), "PnPCupToDrawerClose")
+
+
+AUTHORS_FIRST = ["make", "reset seed=100000 settle_steps=0 image", "step x16"]
+CONVERSATIONS = {
+    # task, protocol -> success, stretches judged done, and what was said after the facts were asked for
+    ("AtEight", "authors"): (
+        False,
+        [],
+        [*AUTHORS_FIRST[:2], "step x7", "step success", "step x8", "look image", "step x16", "look image", "step x16", "look image"],
+    ),
+    ("AtSixteen", "authors"): (True, [[16, 16]], [*AUTHORS_FIRST[:2], "step x15", "step success", "look image"]),
+    ("FromTwenty", "authors"): (True, [[32, 32]], [*AUTHORS_FIRST, "look image", "step x3", "step success x13", "look image"]),
+    ("FromTwenty", "strict"): (True, [[20, 29]], [*AUTHORS_FIRST, "look image", "step x3", "step success x10", "look image"]),
+    ("FromHundredAndFive", "authors_settled"): (
+        True,
+        [[16, 16]],
+        ["make", "reset seed=100000 settle_steps=100 image", "step x4", "step success x12", "look image"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("task", "rules"), CONVERSATIONS, ids=[" ".join(key) for key in CONVERSATIONS])
+def test_each_protocol_talks_and_judges_as_recorded(installed, conversation, checkpoint, tmp_path, fresh_worker, task, rules):
+    success, done, said = CONVERSATIONS[task, rules]
     source = PolicySource("checkpoint", str(checkpoint))
-    values = suite_protocol("robocasa_gr1") | {"suite": "robocasa_gr1", "tasks": (TASK,), "episodes": 2}
-    summary = evaluate(prepare(Protocol(**values), source), source, tmp_path, workers=0)
-    assert summary["success"]["successes"] == 2
-    for episode in summary["episodes"]:
-        assert episode["done"] == [[8, 8]], "a success at a single control step inside a chunk of 16 counts"
-        assert episode["steps"] == 8
-        assert episode["instruction"] == "pick the cup and place it in the drawer"
+    values = suite_protocol("stand_in", rules) | {"suite": "stand_in", "tasks": (task,), "episodes": 1}
+    summary = evaluate(prepare(Protocol(**values), source), source, tmp_path / "out", workers=0)
+    (episode,) = summary["episodes"]
+    assert (episode["success"], episode["done"]) == (success, done)
+    assert episode["foresight_age_s"] == 0.0
+    assert episode["instruction"] == "pick the cup and place it in the drawer"
+    assert conversation() == ["describe", *said]
 
 
-def test_joints_pictures_and_actions_are_in_our_order_and_size(installed):
-    arena = RobocasaArena(load_benchmark("robocasa_gr1"), TASK)
+def test_broken_starts_count_and_are_reported_apart(installed, tmp_path, fresh_worker):
+    source = PolicySource("random")
+    values = suite_protocol("stand_in") | {"policy": "random", "suite": "stand_in", "tasks": ("AtEight", "Broken"), "episodes": 2}
+    summary = evaluate(prepare(Protocol(**values), source), source, tmp_path / "out", workers=0)
+    assert (summary["success"]["successes"], summary["success"]["trials"]) == (2, 4)
+    broken = summary["broken_starts"]
+    assert (broken["scenes"]["successes"], broken["success_without"]["successes"], broken["success_without"]["trials"]) == (2, 0, 2)
+    assert broken["faults"] == {"something has fallen": 2}
+    assert "Broken before the robot moved: 50.0 (2/4) of the scenes (something has fallen (2))" in markdown(summary, "stand_in")
+
+
+def test_joints_have_our_order_and_units_and_images_are_rendered_only_when_looked_at(arena):
     arena.reset(100_000)
     targets = np.linspace(-1, 1, 29)
+    targets[14:26] = np.tile([0.0, 0.6, 3.14, 3.31, 1.2, 1.6], 2)  # hands: sums of two hinges
     arena.advance(targets)
+    unseen = arena.observe(look=False)
+    assert unseen.image.size == 0
+    np.testing.assert_allclose(unseen.joints, targets, atol=1e-6)
+    np.testing.assert_allclose(arena._arrays["state.right_hand"], [0.0, 0.3, 1.57, 1.74, 0.6, 1.6], atol=1e-6)
     seen = arena.observe()
-    np.testing.assert_allclose(seen.joints, targets, atol=1e-6)
-    np.testing.assert_allclose(arena._env.unwrapped.state["right_hand"], targets[20:26], atol=1e-6)
-    assert (seen.image.shape, seen.image.dtype) == ((256, 256, 3), np.uint8)
+    assert (seen.image.shape, seen.image.dtype, seen.image[0, 0, 0]) == ((256, 256, 3), np.uint8, 2)
+    np.testing.assert_array_equal(seen.image, arena.observe().image)
+    np.testing.assert_allclose(seen.base[:3, 3], [2.0, -1.0, 0.93])
     assert arena.steps == 1
 
 
-def test_equal_seeds_give_equal_scenes_and_others_do_not(installed):
-    arena = RobocasaArena(load_benchmark("robocasa_gr1"), TASK)
+def test_equal_seeds_give_equal_scenes_and_others_do_not(arena):
     scenes = []
     for seed in (100_000, 100_001, 100_000):
         arena.reset(seed)
@@ -116,16 +177,47 @@ def test_equal_seeds_give_equal_scenes_and_others_do_not(installed):
     assert scenes[0] == scenes[2] != scenes[1]
 
 
-def test_what_the_environment_cannot_do_is_said(installed):
-    arena = RobocasaArena(load_benchmark("robocasa_gr1"), TASK)
+def test_the_server_runs_with_a_fixed_hash_seed_and_its_facts_have_a_hash(installed, monkeypatch):
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    facts = environment_facts(installed)
+    assert facts["hash_seed"] == "0", "task seeds of the original are hash(str)"
+    assert facts["packages"]["numpy"] == np.__version__
+    assert environment_id(facts) != environment_id(facts | {"assets": "0123456789ab"})
+
+
+def test_missing_packages_are_named(installed):
+    incomplete = installed.model_copy(update={"installation": installed.installation.model_copy(update={"reported": ("no_such_package",)})})
+    with pytest.raises(DialError, match="environment 'stand_in' lacks no_such_package"):
+        environment_facts(incomplete)
+
+
+def test_what_the_environment_cannot_do_is_said(arena):
     with pytest.raises(DialError, match="named object only"):
         arena.reset(100_000, other=True)
     with pytest.raises(DialError, match="distractors"):
         arena.other_instruction()
 
 
-def test_spaces_of_another_robot_are_refused(installed, monkeypatch):
-    entry = lambda **kwargs: StandIn(widths={**WIDTHS, "waist": 1}, **kwargs)  # noqa: E731
-    monkeypatch.setattr(gymnasium.registry[FIRST_ID], "entry_point", entry)
-    with pytest.raises(DialError, match=r"'state.waist' has shape \(1,\), embodiment 'gr1' has 3 joints"):
-        RobocasaArena(load_benchmark("robocasa_gr1"), TASK)
+def test_spaces_of_another_robot_are_refused(installed):
+    with pytest.raises(DialError, match=r"'state.waist' has shape \[1\], embodiment 'gr1' has 3 joints"):
+        RobocasaArena(installed, "OneWaist")
+
+
+def test_a_failing_simulator_is_reported_and_a_dead_one_with_its_last_words(installed):
+    arena = RobocasaArena(installed, "Crashes")
+    arena.reset(100_000)
+    with pytest.raises(DialError, match=r"failed at 'step': RuntimeError: mj_step: unstable.*Its log ends: "):
+        arena.advance(np.zeros(29))
+    arena._server._process.kill()
+    with pytest.raises(DialError, match=r"the server of environment 'stand_in' stopped at 'look'"):
+        arena._server.call("look")
+    arena.close()
+
+
+def test_the_server_ends_when_its_client_does(installed):
+    server = installed.start()
+    process = server._process
+    server._wire.close()
+    assert process.wait(10) == 0
+    server.close()
+    assert not os.path.exists(f"/proc/{process.pid}/fd")

@@ -3,16 +3,24 @@ import pytest
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.evaluation.closed_loop.rollout import EpisodeResult, lasted, run_cases, stretches
+from dial_core.evaluation.closed_loop.rollout import EpisodeResult, Verdicts, run_cases
 
 
 def test_success_must_last_and_stretches_are_counted_from_one():
-    verdicts = [False, True, True, False, True, True, True]
-    assert lasted(verdicts, 3)
-    assert not lasted(verdicts, 4)
-    assert not lasted([True], 2)
-    assert stretches(verdicts) == [[2, 3], [5, 7]]
-    assert stretches([]) == []
+    for hold_steps, success in ((3, True), (4, False)):
+        verdicts = Verdicts(hold_steps)
+        assert not verdicts.success
+        for step, done in enumerate([False, True, True, False, True, True, True], 1):
+            verdicts.add(step, done)
+        assert verdicts.success is success
+        assert (verdicts.count, verdicts.done) == (7, [[2, 3], [5, 7]])
+
+
+def test_judged_where_chunks_end_two_successes_are_two_stretches():
+    verdicts = Verdicts(hold_steps=1)
+    verdicts.add(16, True)
+    verdicts.add(32, True)
+    assert verdicts.done == [[16, 16], [32, 32]]
 
 
 @pytest.mark.slow

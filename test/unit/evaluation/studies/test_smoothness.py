@@ -34,7 +34,7 @@ class Climbing:
     def __init__(self):
         self.calls = 0
 
-    def chunk(self, images, foresight, state, committed):
+    def chunk(self, images, foresight, state, committed, base=None):
         self.calls += 1
         joints = GR1.home_position + 0.02 * self.calls
         return np.concatenate([np.zeros((16, 18)), np.tile(joints, (16, 1))], 1).astype(np.float32)

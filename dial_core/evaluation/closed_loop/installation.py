@@ -1,0 +1,105 @@
+"""Installs a benchmark's Python environment: a venv with pinned packages, the benchmark's own source, its patches, its assets."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.benchmark import Benchmark, Source, environment_facts
+from dial_core.files.atomic import write_json, write_text
+
+FACTS = "environment.json"
+PYTHONS = ((3, 10), (3, 12))  # numpy 1.26.4 has wheels for these
+# DIAL's README requires that split B draws no `basket_4`: where the list of a category's models is cut for split B, that one is
+# left out. Ours is one line after the cut.
+BASKET_CUT = "                    reg_choices = reg_choices[split_th:]\n"
+BASKET_LINE = "                    reg_choices = [path for path in reg_choices if not path.endswith('basket_4/model.xml')]\n"
+BASKET_FILE = "robocasa/models/objects/kitchen_object_utils.py"
+
+Report = Callable[[str], None]
+
+
+def install(benchmark: Benchmark, report: Report, assets: bool = True) -> dict:
+    """Makes or completes the benchmark's environment and returns what it holds; steps that are done already are skipped.
+
+    Args:
+        benchmark: whose `installation` says what.
+        report: takes a line about each step.
+        assets: whether to fetch them; without, a complete installation has them put there by hand.
+
+    Raises:
+        DialError: this Python does not fit, a step failed (with the end of its output), or something is missing at the end.
+    """
+    wanted = benchmark.installation
+    if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
+        raise DialError(
+            f"environment '{wanted.name}' needs Python 3.10 to 3.12, this is {sys.version.split()[0]}; run `dial` with one of those"
+        )
+    folder = wanted.python.parent.parent
+    if not wanted.python.is_file():
+        report(f"making {folder}")
+        venv.create(folder, with_pip=True)
+    report(f"installing {', '.join(wanted.packages)}")
+    _pip(wanted.python, *wanted.packages)
+    if wanted.source:
+        _install_source(wanted.source, wanted.python, wanted.packages, folder / "source", report)
+        if assets:
+            report("fetching assets; many gigabytes the first time")
+            script = folder / "source" / wanted.source.download
+            _run([str(wanted.python), script.name, "-y"], cwd=script.parent)
+    facts = environment_facts(benchmark)
+    write_json(folder / FACTS, facts)
+    return facts
+
+
+def patch_basket(source: Path) -> bool:
+    """Leaves `basket_4` out of split B in the benchmark's source; whether anything had to be changed.
+
+    Raises:
+        DialError: the source is another one than the patch was made for.
+    """
+    path = source / BASKET_FILE
+    text = path.read_text()
+    if BASKET_LINE in text:
+        return False
+    if text.count(BASKET_CUT) != 1:
+        raise DialError(
+            f"{path}: expected one line '{BASKET_CUT.strip()}' to patch, found {text.count(BASKET_CUT)}; is it another version?"
+        )
+    write_text(path, text.replace(BASKET_CUT, BASKET_CUT + BASKET_LINE))
+    return True
+
+
+PATCHES: dict[str, Callable[[Path], bool]] = {"basket_4": patch_basket}
+
+
+def _install_source(source: Source, python: Path, packages: Sequence[str], folder: Path, report: Report) -> None:
+    if not folder.is_dir():
+        if shutil.which("git") is None:
+            raise DialError("git is missing; install it, or clone the source by hand and run this again")
+        report(f"cloning {source.repository}")
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        _run(["git", "clone", "--quiet", source.repository, str(partial)])
+        partial.rename(folder)
+    _run(["git", "checkout", "--quiet", source.commit], cwd=folder)
+    for name in source.patches:
+        report(f"patch {name}: {'applied' if PATCHES[name](folder) else 'was there'}")
+    report(f"installing {folder}")
+    _pip(python, "--editable", str(folder), *packages)
+
+
+def _pip(python: Path, *what: str) -> None:
+    _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what])
+
+
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-6:])
+        raise DialError(f"`{' '.join(command)}` failed with {done.returncode}: {last}")
