@@ -228,9 +228,7 @@ class SimulatedLoop:
         while self._foresights and self._foresights[0][0] <= now_ns:
             self._loop.gate.offer(self._foresights.pop(0)[1], EPISODE, now_ns)
 
-    def _begin_chunk(
-        self, see: Callable[[], tuple[np.ndarray, ...]], joints: np.ndarray, frame_ns: int, base: np.ndarray | None
-    ) -> None:
+    def _begin_chunk(self, see: Callable[[], tuple[np.ndarray, ...]], joints: np.ndarray, frame_ns: int, base: np.ndarray | None) -> None:
         inputs = self._loop.begin(frame_ns)
         if inputs is None:
             return

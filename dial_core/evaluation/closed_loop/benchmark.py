@@ -18,6 +18,7 @@ from dial_core.evaluation import environments
 from dial_core.evaluation.closed_loop.environment_client import EnvironmentProcess
 from dial_core.evaluation.closed_loop.protocol import Execution, Judged
 
+
 class Names(Config):
     """Some environments: `pattern` with each name `of` the list in place of {}."""
 

@@ -11,7 +11,7 @@ from dial_core.control.joint_limits import Guard, NotFiniteError
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.errors import DialError
 from dial_core.inference.policy_loop import PolicyLoop, gate_of
-from dial_core.inference.simulated_loop import PlannedPlaying, SimulatedLoop, Timing
+from dial_core.inference.simulated_loop import DirectPlaying, PlannedPlaying, SimulatedLoop, Timing
 from dial_core.robot.embodiment import load_embodiment
 
 GR1 = load_embodiment("gr1")
@@ -135,3 +135,31 @@ def test_a_foresight_older_than_its_limit_begins_no_chunk():
 def test_controller_periods_must_fit_the_control_step():
     with pytest.raises(DialError, match="must divide the control step"):
         play(Climbing(), controller_period_s=0.03)
+
+
+@pytest.mark.parametrize("strategy", ["replace", "ensemble"])
+def test_played_directly_row_k_is_the_command_of_the_kth_step_after_its_image(strategy):
+    class Numbered(Climbing):
+        """Row k of chunk n asks every joint for n + k / 100 [rad]: no limit would let that pass."""
+
+        def chunk(self, images, foresight, state, committed=None, base=None):
+            self.calls.append(base)
+            rows = len(self.calls) + np.arange(16)[:, None] / 100
+            return np.concatenate([np.zeros((16, 18)), np.tile(rows, (1, 29))], 1).astype(np.float32)
+
+    system1, base = Numbered(), np.eye(4)
+    playing = DirectPlaying(GR1.joint_slice, 0.05, strategy)
+    loop = PolicyLoop(system1, GR1, gate_of(system1.contract, np.inf), playing.plan)
+    simulated = SimulatedLoop(loop, playing, Timing(0.05, 8, 8, 0.0, 0.0, controller_period_s=0.05))
+    simulated.begin(HOME)
+    rows = []
+    for _ in range(16):
+        foresight = np.zeros((2, 2), np.float32) if simulated.foresight_due else None
+        (row,) = simulated.step(foresight, lambda: (np.zeros((96, 96, 3), np.uint8),), HOME, base)
+        rows.append(row[0])
+    first, second = 1 + np.arange(8) / 100, 2 + np.arange(8) / 100
+    overlapping = 1 + np.arange(8, 16) / 100
+    expected = np.concatenate([first, second if strategy == "replace" else (second + overlapping) / 2])
+    np.testing.assert_allclose(rows, expected, atol=1e-6)
+    assert all(given is base for given in system1.calls)
+    assert simulated.ages_s == [0.0, 0.0]
