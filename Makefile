@@ -39,7 +39,7 @@ faults: setup  ## real nodes, one fault after another; report in out/faults/repo
 gpu: setup  ## every check that needs a GPU; results in out/gpu/ (ARGS="--device cpu --preset dial_tiny" tries it without one)
 	$(PYTHON_IN_VENV) -m dial_core.cli bench gpu $(ARGS)
 
-lint: setup  ## ruff on everything, mypy on dial_core
+lint: setup  ## ruff on everything, mypy on dial_core and dial_ros
 	$(PYTHON_IN_VENV) -m ruff check .
 	$(PYTHON_IN_VENV) -m ruff format --check .
 	$(PYTHON_IN_VENV) -m mypy

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, Value, environment, graph
@@ -126,22 +126,22 @@ class Runner:
         self.stop()
 
     def _spawn(self, node: NodeSpec, log_mode: str = "w") -> subprocess.Popen:
-        to_file = self._log_dir is not None
-        if to_file:
+        log_file: IO[str] | None = None
+        if self._log_dir is not None:
             self._log_dir.mkdir(parents=True, exist_ok=True)
-        output = (self._log_dir / f"{node.name}.log").open(log_mode) if to_file else subprocess.PIPE
+            log_file = (self._log_dir / f"{node.name}.log").open(log_mode)
         process = subprocess.Popen(
             command(node, self._namespace),
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdout=log_file or subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,  # Ctrl-C reaches the runner alone, which passes it on once
             preexec_fn=_die_with_parent if sys.platform == "linux" else None,
         )
-        if to_file:
-            output.close()
+        if log_file is not None:
+            log_file.close()
         else:
             self._printers.append(threading.Thread(target=_print_lines, args=(node.name, process.stdout), daemon=True))
             self._printers[-1].start()

@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Plays what was asked for; the exit status: 0 if all passed, 1 if not, 2 if it could not be played."""
     options = _parser().parse_args(arguments)
     if options.list:
-        for group, scenarios in GROUPS.items():
-            print(f"{group}\n" + "\n".join(f"  {s.name}{' (quick)' if s.quick else ''}" for s in scenarios))
+        for group, members in GROUPS.items():
+            print(f"{group}\n" + "\n".join(f"  {s.name}{' (quick)' if s.quick else ''}" for s in members))
         return 0
     try:
         scenarios = [] if options.soak_only else chosen_scenarios(options.quick, options.only)

@@ -25,6 +25,7 @@ class Relay:
         self._out = node.create_publisher(kind, f"{PREFIX}/{topic}", profile)
         self._waiting: list[tuple[int, int, Any]] = []  # due at [ns] of the robot's clock
         self._order = itertools.count()
+        self.first_spoilt_ns: int | None = None
         self.recover()
         node.create_subscription(kind, topic, self._on_message, profile)
 
@@ -36,7 +37,7 @@ class Relay:
     def recover(self) -> None:
         """From now on every message goes on as it came; delayed ones that still wait are lost."""
         self._spoiler, self._spoiling = untouched(), False
-        self.first_spoilt_ns: int | None = None
+        self.first_spoilt_ns = None
         self._waiting.clear()
 
     def send_due(self) -> None:

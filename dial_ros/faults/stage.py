@@ -75,7 +75,10 @@ class GraphUnderTest:
                 self.node.spin_once()
             futures.append(client.call_async(SetInstruction.Request(text=INSTRUCTION)))
         self.until(lambda: all(future.done() for future in futures), "answers to every request", 30)
-        return futures[-1].result().instruction_id
+        last = futures[-1].result()
+        if last is None:
+            raise DialError("System-2 did not answer the last request")
+        return last.instruction_id
 
     def reset(self, seed: int) -> None:
         """Puts the world back to its beginning: the clock jumps."""
@@ -90,8 +93,9 @@ class GraphUnderTest:
 
         def active() -> bool:
             one, two = self.witness.system1, self.witness.system2
-            speak = one is not None and two is not None and self.witness.now_ns > SETTLED_S * NANOSECONDS
-            return speak and one.state != System1Status.STATE_INACTIVE and two.state != System2Status.STATE_INACTIVE
+            if one is None or two is None or self.witness.now_ns <= SETTLED_S * NANOSECONDS:
+                return False
+            return one.state != System1Status.STATE_INACTIVE and two.state != System2Status.STATE_INACTIVE
 
         self.until(active, "all nodes active; see their logs", START_LIMIT_S)
 
@@ -147,7 +151,9 @@ class GraphUnderTest:
 
 def sabotaged_graph(checkpoint: str = "", splice_lead_s: float | None = None) -> tuple[NodeSpec, ...]:
     """The sim graph with camera, joints and foresight led through the saboteur; `splice_lead_s` [s] in place of the default."""
-    own: dict[str, Value] = {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s})
+    own: dict[str, Value] = {"frozen_timeout": FROZEN_S}
+    if splice_lead_s is not None:
+        own["splice_lead"] = splice_lead_s
     led_aside = {topic: f"{PREFIX}/{topic}" for topic in (f"image/{CAMERA}", "joint_states", "foresight")}
     nodes = []
     for node in graph("sim", checkpoint=checkpoint):

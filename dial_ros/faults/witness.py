@@ -32,7 +32,7 @@ class Witness:
         self.begin()
         node.create_subscription(System1Status, "system1/status", self._on_system1, qos.LATCHED)
         node.create_subscription(System2Status, "system2/status", self._on_system2, qos.LATCHED)
-        node.create_subscription(String, "mujoco_robot/rejected", lambda message: self.rejected.append(message.data), EVERY_ONE)
+        node.create_subscription(String, "mujoco_robot/rejected", self._on_rejected, EVERY_ONE)
         node.create_subscription(JointState, "mujoco_robot/set_points", self._on_set_points, EVERY_ONE)
 
     def begin(self) -> None:
@@ -62,6 +62,9 @@ class Witness:
 
     def _on_system2(self, message: System2Status) -> None:
         self.system2 = message
+
+    def _on_rejected(self, message: String) -> None:
+        self.rejected.append(message.data)
 
     def _on_set_points(self, message: JointState) -> None:
         positions, stamp_ns = self._order.positions(message).copy(), to_ns(message.header.stamp)

@@ -15,6 +15,8 @@ from concurrent.futures import Future
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PointStamped
+from rclpy.publisher import Publisher
+from rclpy.service import Service
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
@@ -59,7 +61,9 @@ class MujocoRobotNode(DialNode):
     def __init__(self) -> None:
         super().__init__("mujoco_robot")
         self._thread: threading.Thread | None = None
-        self._outputs, self._services_in = [], []
+        self._outputs: list[Publisher] = []
+        self._services_in: list[Service] = []
+        self._judged: bool | None = None  # as last published
         self._inputs: dict[str, PolledSubscription] = {}  # by controller
         self._requests: queue.SimpleQueue[tuple[Callable[[], object], Future]] = queue.SimpleQueue()
 
@@ -150,7 +154,7 @@ class MujocoRobotNode(DialNode):
             response.message = f"steps is {request.steps}; give 1 to {MOST_STEPS} periods of {SLICE_NS / NANOSECONDS} s"
         else:
             try:
-                self._in_physics(lambda: [self._slice() for _ in range(request.steps)])
+                self._in_physics(lambda: self._advance(request.steps))
                 response.success = True
             except TimeoutError:
                 response.message = f"the simulation did not answer within {REQUEST_TIMEOUT_S:.0f} s; it continues stepping"
@@ -215,6 +219,10 @@ class MujocoRobotNode(DialNode):
                 done.set_result(action())
             except BaseException as error:
                 done.set_exception(error)
+
+    def _advance(self, slices: int) -> None:
+        for _ in range(slices):
+            self._slice()
 
     def _slice(self) -> None:
         """10 ms: controllers, physics, messages."""

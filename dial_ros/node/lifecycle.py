@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType, JumpHandle, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
@@ -52,7 +52,7 @@ class DialNode(LifecycleNode):
         super().__init__(name)
         self.failure: str | None = None  # set when the node cannot go on; the process then ends with an error
         self.active = False
-        self._jump_handle = None
+        self._jump_handle: JumpHandle | None = None
         self._sole_publishers: SolePublishers | None = None
         self._told_conflict = ""
         self._fault_log = FaultLog()
@@ -119,14 +119,14 @@ class DialNode(LifecycleNode):
         """ROS time [ns]."""
         return self.get_clock().now().nanoseconds
 
-    def create_subscription(self, msg_type, topic: str, callback, qos_profile: QoSProfile, **options):
-        """As of rclpy; publishers that can deliver nothing are told in the diagnostics."""
-        options.setdefault("event_callbacks", self._compatibility.of_subscription(topic, qos_profile))
+    def create_subscription(self, msg_type, topic: str, callback, qos_profile: QoSProfile | int, **options):
+        """As of rclpy; publishers with an incompatible QoS are reported in the diagnostics."""
+        options.setdefault("event_callbacks", self._compatibility.of_subscription(topic, _profile(qos_profile)))
         return super().create_subscription(msg_type, topic, callback, qos_profile, **options)
 
-    def create_publisher(self, msg_type, topic: str, qos_profile: QoSProfile, **options):
-        """As of rclpy; subscribers to whom nothing can be delivered are told in the diagnostics."""
-        options.setdefault("event_callbacks", self._compatibility.of_publisher(topic, qos_profile))
+    def create_publisher(self, msg_type, topic: str, qos_profile: QoSProfile | int, **options):
+        """As of rclpy; subscribers with an incompatible QoS are reported in the diagnostics."""
+        options.setdefault("event_callbacks", self._compatibility.of_publisher(topic, _profile(qos_profile)))
         return super().create_publisher(msg_type, topic, qos_profile, **options)
 
     def publisher_names(self, topic: str) -> list[str]:
@@ -243,3 +243,8 @@ class DialNode(LifecycleNode):
         array = DiagnosticArray(status=[status])
         array.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(array)
+
+
+def _profile(qos_profile: QoSProfile | int) -> QoSProfile:
+    """The profile that rclpy makes of a depth."""
+    return QoSProfile(depth=qos_profile) if isinstance(qos_profile, int) else qos_profile

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import ROSClock
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
@@ -62,7 +63,9 @@ class FreshClock:
 
     def __init__(self, node: Node, own_ns: Callable[[], int]) -> None:
         self._own_ns = own_ns
-        self._ticks = PolledSubscription(node, Clock, "/clock", qos.SENSOR) if node.get_clock().ros_time_is_active else None
+        clock = node.get_clock()
+        simulated = isinstance(clock, ROSClock) and clock.ros_time_is_active
+        self._ticks = PolledSubscription(node, Clock, "/clock", qos.SENSOR) if simulated else None
         self._newest: Taken | None = None
 
     def now_ns(self) -> int:

@@ -125,4 +125,4 @@ def data_url(pixels: np.ndarray) -> str:
     import cv2
 
     _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    return "data:image/png;base64," + base64.b64encode(encoded).decode()
+    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -16,6 +16,9 @@ from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message
+from rclpy.service import Service
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
 from dial_core.bags.bag_writer import BagWriter
@@ -69,7 +72,9 @@ class RecorderNode(DialNode):
         self._spool: Spool | None = None
         self._newest: Path | None = None  # bag of the last episode, for discard
         self._trouble = ""  # why the last episode ended before its time
-        self._inputs, self._services_in, self._watches = [], [], []
+        self._inputs: list[Subscription] = []
+        self._services_in: list[Service] = []
+        self._watches: list[Timer] = []
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -222,6 +227,8 @@ class RecorderNode(DialNode):
         """Completes the bag; what went wrong, or an empty text."""
         self._take_what_waits()
         spool, self._spool = self._spool, None
+        if spool is None:
+            return "no episode is being recorded"
         try:
             spool.close({"outcome": outcome, "note": note})
         except BagError as error:

@@ -1,24 +1,30 @@
-"""The foresight as a picture: what the robot expects to see, and where that differs from what it sees (paper, Fig. 12)."""
+"""The foresight as an image: what the robot expects to see, and where that differs from the current view (paper, Fig. 12)."""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from dial_core.viz import PcaColours
 
 PATCH_PX = 16
 
 
 class ForesightPicture:
-    """Draws foresights of one instruction in one colour basis, so that successive pictures can be compared."""
+    """Draws all foresights of one instruction in one colour basis, so that successive images can be compared."""
 
     def __init__(self) -> None:
-        self._basis, self._instruction_id = None, ""
+        self._basis: PcaColours | None = None
+        self._instruction_id = ""
 
     def draw(self, foresight_ND: np.ndarray, view_ND: np.ndarray, instruction_id: str) -> np.ndarray:
-        """Current view and foresight in PCA colours and the change map, side by side: (side, 3 side, 3) uint8.
+        """Returns current view and foresight in PCA colours and the change map, side by side: (side, 3 side, 3) uint8.
 
         Args:
             foresight_ND, view_ND: tokens (N, d) of the foresight and of the current view, in one space.
-            instruction_id: the basis is fitted anew when it changes.
+            instruction_id: the basis is fitted again when it changes.
         """
-        from dial_core.viz import PcaColours, change_map, heat  # scikit-learn and matplotlib, only when pictures are asked for
+        from dial_core.viz import PcaColours, change_map, heat  # imports scikit-learn and matplotlib: only when needed
 
         if self._basis is None or instruction_id != self._instruction_id:
             self._basis, self._instruction_id = PcaColours.fit([view_ND, foresight_ND]), instruction_id

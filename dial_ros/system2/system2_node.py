@@ -1,25 +1,30 @@
-"""Node `system2`: camera frames and an instruction in, `foresight` out.
+"""Node `system2`: subscribes to camera frames, takes an instruction by service, publishes `foresight`.
 
-A camera frame at least 1 / rate_hz after the last one used goes into a one-slot mailbox; a worker thread infers and
-publishes. The rate follows the stamps, so it follows simulated time. On request the foresight is also drawn as a picture.
+A camera frame stamped at least 1 / rate_hz after the last one used goes into a one-slot mailbox; a worker thread runs the
+model on it and publishes. The rate is measured on the stamps, so it follows simulated time.
 """
 
 import sys
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from dial_core.checkpoint.trained_on import TrainedOn, means_stop, warning_of
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.joint_limits import NotFiniteError, require_finite
 from dial_core.control.motion import NANOSECONDS
+from dial_core.errors import DialError
 from dial_core.observation.readings import UnreadableMessageError
-from dial_core.robot.embodiment import load_embodiment
+from dial_core.robot.embodiment import Camera, load_embodiment
 from dial_ros.msg import Instruction, LatentForesight, System2Status
 from dial_ros.node import qos
 from dial_ros.node.cameras import CameraInput, Frame, camera_of
@@ -31,13 +36,30 @@ from dial_ros.node.worker import Worker
 from dial_ros.srv import SetInstruction
 from dial_ros.system2.foresight_picture import ForesightPicture
 
+if TYPE_CHECKING:
+    from dial_core.inference.sessions import System2Session
+
 
 @dataclass(frozen=True)
 class InstructedFrame:
-    """What one inference starts from."""
+    """The inputs of one inference."""
 
     frame: Frame
     instruction: Instruction
+
+
+@dataclass(frozen=True)
+class ConfiguredSystem2:
+    """Model and connections of a configured System-2. `connections` destroys every connection when closed."""
+
+    session: "System2Session"
+    trained_on: TrainedOn
+    camera: CameraInput
+    foresight_out: Publisher
+    instruction_out: Publisher
+    status_out: Publisher
+    picture_out: Publisher | None  # with parameter foresight_image
+    connections: ExitStack
 
 
 class System2Node(DialNode):
@@ -58,47 +80,62 @@ class System2Node(DialNode):
 
     def __init__(self) -> None:
         super().__init__("system2")
-        self._session = None
-        self._worker: Worker[InstructedFrame] | None = None
+        self._configured: ConfiguredSystem2 | None = None
+        self._worker: Worker[InstructedFrame] | None = None  # while active
         self._instruction: Instruction | None = None
-        self._outputs, self._camera, self._service, self._status_timer = [], None, None, None
         self._status_of: tuple[int, str, int] = (System2Status.STATE_INACTIVE, "", 0)
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    @property
+    def parts(self) -> ConfiguredSystem2:
+        """Model and connections. Raises DialError unless configured."""
+        if self._configured is None:
+            raise DialError("system2 is not configured; call its lifecycle transition `configure` first")
+        return self._configured
 
     def configure(self) -> None:
         from dial_core.inference.sessions import System2Session  # torch and transformers: seconds, only when needed
 
         one_thread()
-        self._session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"), runtime=self.value("runtime"))
-        self._contract, self._trained_on = self._session.contract, TrainedOn.load(self.value("checkpoint"))
+        session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"), runtime=self.value("runtime"))
+        self._contract, trained_on = session.contract, TrainedOn.load(self.value("checkpoint"))
         embodiment = load_embodiment(self.value("embodiment"))
         self._contract.require(embodiment, self.value("camera"))
         view = self._contract.views[0]
-        # The first pass allocates: not in front of a moving robot.
-        self._session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")
-        self._foresight_out = self.create_publisher(LatentForesight, "foresight", qos.LATEST)
-        self._instruction_out = self.create_publisher(Instruction, "instruction", qos.LATCHED)
-        self._status_out = self.create_publisher(System2Status, "~/status", qos.LATCHED)
-        self._outputs = [self._foresight_out, self._instruction_out, self._status_out]
-        self._picture_out = None
-        if self.value("foresight_image"):
-            self._picture_out = self.create_publisher(Image, "foresight/image", qos.SENSOR)
-            self._outputs.append(self._picture_out)
-        camera = camera_of(embodiment, view.name)
-        self._camera = CameraInput(
-            self, view, camera, self.value("image_transport"), self._on_frame, lambda why: self._refuse("image", why)
-        )
-        self._service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
-        self._status_timer = self.every(0.2, self._publish_status)
-        self.require_sole_publishers(published=["foresight", "instruction"])
+        # The first pass allocates memory, which must not happen while the robot moves.
+        session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")
+        self._configured = self._connect(session, trained_on, camera_of(embodiment, view.name))
+
+    def _connect(self, session: "System2Session", trained_on: TrainedOn, camera: Camera) -> ConfiguredSystem2:
+        """Creates every publisher, subscription, service and timer, or none of them if one cannot be created."""
+        with ExitStack() as connections:
+
+            def publisher(message_type: type, topic: str, profile: QoSProfile) -> Publisher:
+                made = self.create_publisher(message_type, topic, profile)
+                connections.callback(self.destroy_publisher, made)
+                return made
+
+            foresight_out = publisher(LatentForesight, "foresight", qos.LATEST)
+            instruction_out = publisher(Instruction, "instruction", qos.LATCHED)
+            status_out = publisher(System2Status, "~/status", qos.LATCHED)
+            picture_out = publisher(Image, "foresight/image", qos.SENSOR) if self.value("foresight_image") else None
+            transport, on_refusal = self.value("image_transport"), lambda why: self._refuse("image", why)
+            camera_in = CameraInput(self, self._contract.views[0], camera, transport, self._on_frame, on_refusal)
+            connections.callback(camera_in.close)
+            service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
+            connections.callback(self.destroy_service, service)
+            connections.callback(self.destroy_timer, self.every(0.2, self._publish_status))
+            self.require_sole_publishers(published=["foresight", "instruction"])
+            publishers = foresight_out, instruction_out, status_out, picture_out
+            return ConfiguredSystem2(session, trained_on, camera_in, *publishers, connections.pop_all())
 
     def summary(self) -> str:
         return f"model {self._contract.model_id}, at most {self.value('rate_hz'):g} foresights per second"
 
     def activate(self) -> None:
-        self._camera.clear()
-        self._camera.arrivals.lost = 0
+        self.parts.camera.clear()
+        self.parts.camera.arrivals.lost = 0
         self._rate, self._picture = Rate(), ForesightPicture()
         self._last_used_ns: int | None = None
         self._published = self._dropped = 0
@@ -115,24 +152,17 @@ class System2Node(DialNode):
         self._publish_status()
 
     def cleanup(self) -> None:
-        for publisher in self._outputs:
-            self.destroy_publisher(publisher)
-        if self._camera is not None:
-            self._camera.close()
-        if self._service is not None:
-            self.destroy_service(self._service)
-        if self._status_timer is not None:
-            self.destroy_timer(self._status_timer)
-        self._outputs, self._camera, self._service, self._status_timer = [], None, None, None
-        self._session = None
+        configured, self._configured = self._configured, None
+        if configured is not None:
+            configured.connections.close()
 
     def clock_jumped_back(self) -> None:
-        if not self.active:
+        if not self.active or self._worker is None:
             return
-        self.get_logger().warning("the clock jumped back: buffers cleared, waiting for a new instruction")
+        self.get_logger().warning("the clock jumped back: buffers reset, waiting for a new instruction")
         self._instruction = None
         self._worker.clear()
-        self._camera.clear()
+        self.parts.camera.clear()
         self._rate.clear()
         self._last_used_ns = None
         self._publish_status()
@@ -150,12 +180,13 @@ class System2Node(DialNode):
         elif len(text) > longest:
             response.message = f"the instruction has {len(text)} characters, at most {longest} are accepted (max_instruction_length)"
         else:
-            self._instruction = Instruction(stamp=to_time(self.now_ns()), instruction_id=str(uuid.uuid4()), text=text)
-            self._last_used_ns = None  # the first foresight for it comes from the very next frame
-            self._instruction_out.publish(self._instruction)
-            response.success, response.instruction_id = True, self._instruction.instruction_id
+            instruction = Instruction(stamp=to_time(self.now_ns()), instruction_id=str(uuid.uuid4()), text=text)
+            self._instruction = instruction
+            self._last_used_ns = None  # the next frame gives the first foresight for it
+            self.parts.instruction_out.publish(instruction)
+            response.success, response.instruction_id = True, instruction.instruction_id
             self.get_logger().info(f"instruction '{text}'")
-            response.warning = warning_of(self._trained_on, self._session.unknown_words(text), text)
+            response.warning = warning_of(self.parts.trained_on, self.parts.session.unknown_words(text), text)
             if response.warning:
                 response.message = f"accepted, but {response.warning}"
                 self.get_logger().warning(f"instruction '{text}' {response.message}")
@@ -163,9 +194,9 @@ class System2Node(DialNode):
         return response
 
     def _on_frame(self, frame: Frame) -> None:
-        if self._instruction is None or self.conflict():
+        if self._worker is None or self._instruction is None or self.conflict():
             return
-        # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
+        # Half a millisecond of tolerance: stamps of a 20 Hz camera are not exact multiples.
         period_ns = NANOSECONDS / self.value("rate_hz") - 500_000
         if self._last_used_ns is None or frame.stamp_ns - self._last_used_ns >= period_ns:
             self._last_used_ns = frame.stamp_ns
@@ -176,16 +207,16 @@ class System2Node(DialNode):
     def _infer(self, seen: InstructedFrame) -> None:
         started, stamp_ns = time.perf_counter(), seen.frame.stamp_ns
         try:
-            pixels = self._camera.pixels(seen.frame)
-            tokens, view_tokens = self._session.look(pixels, seen.instruction.text)
+            pixels = self.parts.camera.pixels(seen.frame)
+            tokens, view_tokens = self.parts.session.look(pixels, seen.instruction.text)
             self._inference_s = time.perf_counter() - started
             require_finite(tokens, f"foresight of the frame at {stamp_ns / NANOSECONDS:.3f} s")
         except (UnreadableMessageError, NotFiniteError) as error:
             self._dropped += isinstance(error, NotFiniteError)
             self._refuse(type(error).__name__, str(error))
             return
-        if self._instruction is not seen.instruction:
-            return  # meanwhile replaced or cleared: System-1 would refuse it
+        if self._instruction is None or self._instruction.instruction_id != seen.instruction.instruction_id:
+            return  # replaced or cleared during inference: System-1 would reject it
         now_ns = self.now_ns()
         self._published += 1
         foresight = Foresight(
@@ -199,12 +230,12 @@ class System2Node(DialNode):
         )
         horizon_s = self._contract.horizon / self._contract.rate_hz
         frame_id = seen.frame.message.header.frame_id
-        self._foresight_out.publish(foresight_to_message(foresight, now_ns, frame_id, horizon_s))
+        self.parts.foresight_out.publish(foresight_to_message(foresight, now_ns, frame_id, horizon_s))
         self._latency_s = (now_ns - stamp_ns) / NANOSECONDS
         self._rate.tick(now_ns)
-        if self._picture_out is not None:
+        if self.parts.picture_out is not None:
             drawn = self._picture.draw(tokens, view_tokens, foresight.instruction_id)
-            self._picture_out.publish(image_to_message(drawn, stamp_ns, frame_id))
+            self.parts.picture_out.publish(image_to_message(drawn, stamp_ns, frame_id))
 
     def _refuse(self, kind: str, why: str) -> None:
         self._refusal = why
@@ -219,7 +250,7 @@ class System2Node(DialNode):
             return System2Status.STATE_IDLE, "no instruction"
         if conflict := self.conflict():
             return System2Status.STATE_WAITING, conflict
-        age_s = self._camera.arrivals.age_s(now_ns)
+        age_s = self.parts.camera.arrivals.age_s(now_ns)
         if age_s is None:
             return System2Status.STATE_WAITING, "no camera frame yet"
         if age_s > self.value("camera_timeout"):
@@ -236,15 +267,15 @@ class System2Node(DialNode):
         if self._instruction is not None:
             message.instruction_id, message.instruction = self._instruction.instruction_id, self._instruction.text
         if self._worker is not None:
-            age_s = self._camera.arrivals.age_s(now_ns)
+            age_s = self.parts.camera.arrivals.age_s(now_ns)
             message.foresight_rate = self._rate.hz(now_ns)
             message.camera_age = -1.0 if age_s is None else age_s
             message.camera_to_foresight_latency = self._latency_s
             message.inference_latency = self._inference_s
             message.published_foresights = self._published
             message.rejected_foresights = self._dropped
-            message.lost_frames = self._camera.arrivals.lost
-        self._status_out.publish(message)
+            message.lost_frames = self.parts.camera.arrivals.lost
+        self.parts.status_out.publish(message)
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         state, reason = self._state(self.now_ns())
@@ -253,10 +284,10 @@ class System2Node(DialNode):
             "published_foresights": self._published,
             "rejected_foresights": self._dropped,
             "foresight_rate_hz": round(self._rate.hz(self.now_ns()), 2),
-            "camera_rate_hz": round(self._camera.rate.hz(self.now_ns()), 2),
+            "camera_rate_hz": round(self.parts.camera.rate.hz(self.now_ns()), 2),
             "camera_to_foresight_s": round(self._latency_s, 4),
             "inference_s": round(self._inference_s, 4),
-            "lost_frames": self._camera.arrivals.lost,
+            "lost_frames": self.parts.camera.arrivals.lost,
             "last_refusal": self._refusal,
         }
         return level, reason or "running", values

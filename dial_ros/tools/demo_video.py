@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from dial_core.checkpoint.checkpoint import load_checkpoint
+from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.viz import PcaColours, change_map, heat
 from dial_core.viz.panels import Panel, compose, overlay, write
 from dial_ros.tools.trials import Trial, TrialFrame
@@ -28,7 +28,7 @@ class Vision:
     `full_scale` is the change map's value of the brightest colour; `horizon_s` [s] how far a foresight looks ahead.
     """
 
-    model: torch.nn.Module
+    loaded: Checkpoint
     colours: PcaColours
     full_scale: float
     horizon_s: float
@@ -37,17 +37,16 @@ class Vision:
     def of(cls, checkpoint: Path, trials: Sequence[Trial]) -> "Vision":
         """Loads the checkpoint's vision tower and fits the basis to what the robot saw in `trials`."""
         loaded = load_checkpoint(checkpoint)
-        model = loaded.model.eval()
         seen = [frame.pixels for trial in trials for frame in trial.ego[::10]]
-        observed = _encode(model, seen)
-        changes = [change_map(r.tokens, _encode(model, [_frame_at(t.ego, r.observed_s)])[0]) for t in trials for r in t.foresights[::5]]
+        observed = _encode(loaded, seen)
+        changes = [change_map(r.tokens, _encode(loaded, [_frame_at(t.ego, r.observed_s)])[0]) for t in trials for r in t.foresights[::5]]
         full_scale = float(np.quantile(np.stack(changes), 0.99)) if changes else 1.0
         contract = loaded.contract
-        return cls(model, PcaColours.fit(observed), full_scale, contract.horizon / contract.rate_hz)
+        return cls(loaded, PcaColours.fit(observed), full_scale, contract.horizon / contract.rate_hz)
 
     def tokens(self, pixels: np.ndarray) -> np.ndarray:
         """Enc_ViT of one image (H, W, 3) uint8: (N, d) float32."""
-        return _encode(self.model, [pixels])[0]
+        return _encode(self.loaded, [pixels])[0]
 
 
 def write_video(path: Path, trials: Sequence[Trial], vision: Vision) -> None:
@@ -138,11 +137,11 @@ def _square(pixels: np.ndarray) -> np.ndarray:
     return pixels[:, left : left + height]
 
 
-def _encode(model: torch.nn.Module, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+def _encode(loaded: Checkpoint, images: Sequence[np.ndarray]) -> list[np.ndarray]:
     """Enc_ViT of images (H, W, 3) uint8: (N, d) float32 each."""
     tokens: list[np.ndarray] = []
     for start in range(0, len(images), ENCODE_BATCH):
         batch = torch.from_numpy(np.stack(images[start : start + ENCODE_BATCH]))
         with torch.inference_mode():
-            tokens += list(model.encode_image(batch).float().numpy())
+            tokens += list(loaded.model.encode_image(batch).float().numpy())
     return tokens

@@ -36,10 +36,8 @@ class OperatorShell(ClientNode):
         self.system1: System1Status | None = None
         self.system2: System2Status | None = None
         self.diagnostics: dict[str, DiagnosticStatus] = {}
-        for kind, name in ((System1Status, "system1"), (System2Status, "system2")):
-            self.create_subscription(
-                kind, f"{self._prefix}{name}/status", lambda message, name=name: setattr(self, name, message), qos.LATCHED
-            )
+        self.create_subscription(System1Status, f"{self._prefix}system1/status", self._on_system1, qos.LATCHED)
+        self.create_subscription(System2Status, f"{self._prefix}system2/status", self._on_system2, qos.LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
 
     def last_words(self) -> str:
@@ -76,6 +74,12 @@ class OperatorShell(ClientNode):
         end_s = time.monotonic() + LISTEN_S
         while time.monotonic() < end_s:
             self.spin_once()
+
+    def _on_system1(self, message: System1Status) -> None:
+        self.system1 = message
+
+    def _on_system2(self, message: System2Status) -> None:
+        self.system2 = message
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics |= {status.name: status for status in message.status if status.name.startswith(self._prefix or "/")}

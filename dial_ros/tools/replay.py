@@ -56,14 +56,17 @@ class Player(ClientNode):
         reached = []
         for step in range(len(targets)):
             time_ns = start_ns + round(step * step_s * NANOSECONDS)
-            self.wait_until(lambda time_ns=time_ns: self._now_ns >= time_ns, STANDSTILL_S, "the robot to go on")
+            self._wait_until_ns(time_ns)
             reached.append(self._joints)
             path = padded[step : step + AHEAD + 1]
             velocities = np.concatenate([(path[2:] - path[:-2]) / (2 * step_s), np.zeros_like(path[:1])])
             self._send(JointMotion(time_ns, step_s * np.arange(1, AHEAD + 1), path[1:], velocities))
-        end_ns = self._now_ns + round(END_S * NANOSECONDS)
-        self.wait_until(lambda: self._now_ns >= end_ns, STANDSTILL_S, "the robot to go on")
+        self._wait_until_ns(self._now_ns + round(END_S * NANOSECONDS))
         return np.stack(reached)
+
+    def _wait_until_ns(self, time_ns: int) -> None:
+        """Spins until the robot's clock shows `time_ns`."""
+        self.wait_until(lambda: self._now_ns >= time_ns, STANDSTILL_S, "the robot's clock to advance")
 
     def _send(self, motion: JointMotion) -> None:
         for name, message in self._splitter.messages(motion).items():
