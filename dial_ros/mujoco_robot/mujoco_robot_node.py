@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from contextlib import ExitStack
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PointStamped
 from rclpy.publisher import Publisher
-from rclpy.service import Service
+from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
@@ -61,8 +62,7 @@ class MujocoRobotNode(DialNode):
     def __init__(self) -> None:
         super().__init__("mujoco_robot")
         self._thread: threading.Thread | None = None
-        self._outputs: list[Publisher] = []
-        self._services_in: list[Service] = []
+        self._connections = ExitStack()  # destroys what `configure` created on topics and services
         self._judged: bool | None = None  # as last published
         self._inputs: dict[str, PolledSubscription] = {}  # by controller
         self._requests: queue.SimpleQueue[tuple[Callable[[], object], Future]] = queue.SimpleQueue()
@@ -71,10 +71,7 @@ class MujocoRobotNode(DialNode):
 
     def configure(self) -> None:
         self._embodiment = load_embodiment(self.value("embodiment"))
-        cameras = {camera.name: camera for camera in self._embodiment.cameras}
-        if self.value("camera") not in cameras:
-            raise DialError(f"embodiment '{self._embodiment.name}' has no camera '{self.value('camera')}'; cameras: {', '.join(cameras)}")
-        self._camera = cameras[self.value("camera")]
+        self._camera = self._embodiment.camera(self.value("camera"))
         self._names = list(self._embodiment.joint_names)
         self._controllers = ControllerBank(self._embodiment, SLICE_NS)
         self._reported_origins: dict[str, int | None] = {}
@@ -89,26 +86,30 @@ class MujocoRobotNode(DialNode):
         self.require_sole_publishers(published=["/clock", "joint_states", f"image/{self._camera.name}"])
 
     def _open_topics(self) -> None:
-        self._clock_out = self.create_publisher(Clock, "/clock", qos.SENSOR)
-        self._joints_out = self.create_publisher(JointState, "joint_states", qos.SENSOR)
-        self._image_out = self.create_publisher(Image, f"image/{self._camera.name}", qos.SENSOR)
-        self._scene_out = self.create_publisher(Image, "image/scene", qos.SENSOR) if self.value("scene_camera") else None
-        self._set_points_out = self.create_publisher(JointState, "~/set_points", qos.EVENTS)
-        self._target_out = self.create_publisher(PointStamped, "~/target", qos.SENSOR)  # of the object to move, in the base frame [m]
-        self._success_out = self.create_publisher(Bool, "~/success", qos.LATCHED)
-        self._rejected_out = self.create_publisher(String, "~/rejected", qos.EVENTS)
-        self._outputs = [self._clock_out, self._joints_out, self._image_out, self._set_points_out]
-        self._outputs += [self._target_out, self._success_out, self._rejected_out, *([self._scene_out] if self._scene_out else [])]
+        self._clock_out = self._publisher(Clock, "/clock", qos.SENSOR)
+        self._joints_out = self._publisher(JointState, "joint_states", qos.SENSOR)
+        self._image_out = self._publisher(Image, f"image/{self._camera.name}", qos.SENSOR)
+        self._scene_out = self._publisher(Image, "image/scene", qos.SENSOR) if self.value("scene_camera") else None
+        self._set_points_out = self._publisher(JointState, "~/set_points", qos.EVENTS)
+        self._target_out = self._publisher(PointStamped, "~/target", qos.SENSOR)  # of the object to move, in the base frame [m]
+        self._success_out = self._publisher(Bool, "~/success", qos.LATCHED)
+        self._rejected_out = self._publisher(String, "~/rejected", qos.EVENTS)
         self._joints_of = {c.name: list(c.joints) for c in self._embodiment.controllers}
-        self._references_out = {name: self.create_publisher(JointTrajectory, f"{name}/reference", qos.SENSOR) for name in self._joints_of}
-        self._outputs += self._references_out.values()
+        self._references_out = {name: self._publisher(JointTrajectory, f"{name}/reference", qos.SENSOR) for name in self._joints_of}
         # Read by the physics thread itself: a busy executor must not make a trajectory late.
         self._inputs = {n: PolledSubscription(self, JointTrajectory, f"{n}/joint_trajectory", qos.LATEST) for n in self._joints_of}
-        self._services_in = [
-            self.create_service(ResetWorld, "~/reset", self._on_reset),
-            self.create_service(SetBool, "~/set_pause", self._on_set_pause),
-            self.create_service(StepWorld, "~/step", self._on_step),
-        ]
+        services = (
+            (ResetWorld, "~/reset", self._on_reset),
+            (SetBool, "~/set_pause", self._on_set_pause),
+            (StepWorld, "~/step", self._on_step),
+        )
+        for kind, name, answer in services:
+            self._connections.callback(self.destroy_service, self.create_service(kind, name, answer))
+
+    def _publisher(self, kind: type, topic: str, profile: QoSProfile) -> Publisher:
+        publisher = self.create_publisher(kind, topic, profile)
+        self._connections.callback(self.destroy_publisher, publisher)
+        return publisher
 
     def activate(self) -> None:
         self._judged, self._playing = None, True  # nothing was published yet
@@ -122,12 +123,9 @@ class MujocoRobotNode(DialNode):
         self._closing = True
         self._thread.join()
         self._thread = None
-        for publisher in self._outputs:
-            self.destroy_publisher(publisher)
+        self._connections.close()
         while self._inputs:
             self._inputs.popitem()[1].close()
-        for service in self._services_in:
-            self.destroy_service(service)
 
     # -- requests (executor thread) ------------------------------------------------------------------------------
 
