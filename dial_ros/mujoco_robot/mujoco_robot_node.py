@@ -1,9 +1,9 @@
 """Node `mujoco_robot`: a simulated robot with its trajectory controllers, its camera and its clock.
 
-One thread steps the physics in slices of 10 ms, at most at `real_time_factor`: controllers take new trajectories and give
-the set-points, the world moves, /clock and joint_states go out; every 50 ms the camera's image and the success. The
-executor's thread takes requests. MuJoCo's rendering context belongs to the physics thread, so the world is made there.
-Paused, the world advances only by `step`: so many slices, as fast as possible.
+A physics thread steps the world in slices of 10 ms, at most at `real_time_factor`: the controllers accept new trajectories
+and compute set-points, the world advances, /clock and joint_states are published; every 50 ms the camera's image and the
+success. The executor's thread serves requests. MuJoCo's rendering context belongs to the physics thread, so the world is
+created there. While paused, the world advances only by the service `step`, as fast as possible.
 """
 
 import queue
@@ -15,26 +15,17 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import PointStamped
-from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile
-from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
-from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.world import World
 from dial_ros.mujoco_robot.controller_bank import ControllerBank
-from dial_ros.node import qos
+from dial_ros.mujoco_robot.robot_topics import RobotTopics
 from dial_ros.node.lifecycle import DialNode, Parameter
-from dial_ros.node.messages import image_to_message, to_time
-from dial_ros.node.polled import PolledSubscription
+from dial_ros.node.messages import to_time
 from dial_ros.node.process import run
-from dial_ros.node.trajectory import reference_to_message
 from dial_ros.srv import ResetWorld, StepWorld
 
 SLICE_NS = 10_000_000  # the controllers' update period
@@ -64,7 +55,6 @@ class MujocoRobotNode(DialNode):
         self._thread: threading.Thread | None = None
         self._connections = ExitStack()  # destroys what `configure` created on topics and services
         self._judged: bool | None = None  # as last published
-        self._inputs: dict[str, PolledSubscription] = {}  # by controller
         self._requests: queue.SimpleQueue[tuple[Callable[[], object], Future]] = queue.SimpleQueue()
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
@@ -72,32 +62,15 @@ class MujocoRobotNode(DialNode):
     def configure(self) -> None:
         self._embodiment = load_embodiment(self.value("embodiment"))
         self._camera = self._embodiment.camera(self.value("camera"))
-        self._names = list(self._embodiment.joint_names)
         self._controllers = ControllerBank(self._embodiment, SLICE_NS)
-        self._reported_origins: dict[str, int | None] = {}
         self._closing, self._paused, self._playing = False, False, False
         self._now_ns, self._slices, self._task = 0, 0, self.value("task")
+        self._topics = RobotTopics(self, self._embodiment, self._camera, self.value("scene_camera"))
+        self._connections.callback(self._topics.close)
         made: Future = Future()
         self._thread = threading.Thread(target=self._simulate, args=(made,), name="physics", daemon=True)
         self._thread.start()
         made.result()
-        self._open_topics()
-        # A second simulation in this DDS domain (or a driver) would mix its clock and joints with this one's.
-        self.require_sole_publishers(published=["/clock", "joint_states", f"image/{self._camera.name}"])
-
-    def _open_topics(self) -> None:
-        self._clock_out = self._publisher(Clock, "/clock", qos.SENSOR)
-        self._joints_out = self._publisher(JointState, "joint_states", qos.SENSOR)
-        self._image_out = self._publisher(Image, f"image/{self._camera.name}", qos.SENSOR)
-        self._scene_out = self._publisher(Image, "image/scene", qos.SENSOR) if self.value("scene_camera") else None
-        self._set_points_out = self._publisher(JointState, "~/set_points", qos.EVENTS)
-        self._target_out = self._publisher(PointStamped, "~/target", qos.SENSOR)  # of the object to move, in the base frame [m]
-        self._success_out = self._publisher(Bool, "~/success", qos.LATCHED)
-        self._rejected_out = self._publisher(String, "~/rejected", qos.EVENTS)
-        self._joints_of = {c.name: list(c.joints) for c in self._embodiment.controllers}
-        self._references_out = {name: self._publisher(JointTrajectory, f"{name}/reference", qos.SENSOR) for name in self._joints_of}
-        # Read by the physics thread itself: a busy executor must not make a trajectory late.
-        self._inputs = {n: PolledSubscription(self, JointTrajectory, f"{n}/joint_trajectory", qos.LATEST) for n in self._joints_of}
         services = (
             (ResetWorld, "~/reset", self._on_reset),
             (SetBool, "~/set_pause", self._on_set_pause),
@@ -105,11 +78,8 @@ class MujocoRobotNode(DialNode):
         )
         for kind, name, answer in services:
             self._connections.callback(self.destroy_service, self.create_service(kind, name, answer))
-
-    def _publisher(self, kind: type, topic: str, profile: QoSProfile) -> Publisher:
-        publisher = self.create_publisher(kind, topic, profile)
-        self._connections.callback(self.destroy_publisher, publisher)
-        return publisher
+        # A second simulation in this DDS domain (or a driver) would mix its clock and joints with this one's.
+        self.require_sole_publishers(published=["/clock", "joint_states", f"image/{self._camera.name}"])
 
     def activate(self) -> None:
         self._judged, self._playing = None, True  # nothing was published yet
@@ -118,14 +88,11 @@ class MujocoRobotNode(DialNode):
         self._playing = False
 
     def cleanup(self) -> None:
-        if self._thread is None:
-            return
-        self._closing = True
-        self._thread.join()
-        self._thread = None
+        if self._thread is not None:
+            self._closing = True
+            self._thread.join()
+            self._thread = None
         self._connections.close()
-        while self._inputs:
-            self._inputs.popitem()[1].close()
 
     # -- requests (executor thread) ------------------------------------------------------------------------------
 
@@ -199,7 +166,7 @@ class MujocoRobotNode(DialNode):
             self._serve()
             if not self._playing or self._paused:
                 if not self._playing:
-                    self._drain()
+                    self._drop_received()
                 time.sleep(0.01)
                 deadline_s = time.monotonic()
                 continue
@@ -229,62 +196,33 @@ class MujocoRobotNode(DialNode):
         set_points = self._controllers.advance(self._now_ns)
         self._world.advance(set_points, SLICE_NS / NANOSECONDS)
         self._slices += 1
-        stamp = to_time(self._now_ns)
-        self._clock_out.publish(Clock(clock=stamp))
-        if self._set_points_out.get_subscription_count():
-            commanded = JointState(name=self._names, position=set_points.tolist())
-            commanded.header.stamp = stamp
-            self._set_points_out.publish(commanded)
-        self._publish_joints(stamp)
-        self._publish_references()
-        if self._slices % CONTROL_SLICES == 0:
+        control_step = self._slices % CONTROL_SLICES == 0
+        self._topics.publish_clock(self._now_ns)
+        self._topics.publish_set_points(self._now_ns, set_points)
+        self._topics.publish_joints(self._now_ns, self._world.joint_positions(), self._world.joint_velocities())
+        self._topics.publish_references(self._now_ns, self._controllers.references(), periodic=control_step)
+        if control_step:
             self._judge()
-            self._publish_target(stamp)
-            self._publish_image(self._image_out, self._camera.name, self._camera.height, self._camera.width, self._camera.frame)
-        if self._scene_out and self._slices % SCENE_SLICES == 0:
-            self._publish_image(self._scene_out, "scene", SCENE_HEIGHT, SCENE_WIDTH, "world")
+            self._topics.publish_target(self._now_ns, self._world.target_position())
+            self._topics.publish_image(self._now_ns, self._world.render(self._camera.name, self._camera.height, self._camera.width))
+        if self.value("scene_camera") and self._slices % SCENE_SLICES == 0:
+            self._topics.publish_scene(self._now_ns, self._world.render("scene", SCENE_HEIGHT, SCENE_WIDTH))
 
     def _receive(self) -> None:
-        for name, subscription in self._inputs.items():
-            while (taken := subscription.take()) is not None:
-                if why := self._controllers.accept(name, taken.message):
-                    self._rejected_out.publish(String(data=why))
-                    self.complain(name, why, grave=True)
+        for controller, message in self._topics.trajectories():
+            if why := self._controllers.accept(controller, message):
+                self._topics.publish_rejected(why)
+                self.complain(controller, why, grave=True)
 
-    def _drain(self) -> None:
-        for subscription in self._inputs.values():
-            while subscription.take() is not None:
-                pass
-
-    def _publish_references(self) -> None:
-        """What each controller executes: at once when it begins a trajectory, and at 20 Hz."""
-        for name, (origin_ns, positions, velocities) in self._controllers.references().items():
-            due = self._slices % CONTROL_SLICES == 0 or origin_ns != self._reported_origins.get(name)
-            if due and (publisher := self._references_out[name]).get_subscription_count():
-                self._reported_origins[name] = origin_ns
-                publisher.publish(reference_to_message(self._joints_of[name], self._now_ns, origin_ns, positions, velocities))
-
-    def _publish_joints(self, stamp) -> None:
-        message = JointState(name=self._names)
-        message.header.stamp = stamp
-        message.position = self._world.joint_positions().tolist()
-        message.velocity = self._world.joint_velocities().tolist()
-        self._joints_out.publish(message)
-
-    def _publish_target(self, stamp) -> None:
-        message = PointStamped()
-        message.header.stamp, message.header.frame_id = stamp, self._embodiment.base
-        message.point.x, message.point.y, message.point.z = self._world.target_position().tolist()
-        self._target_out.publish(message)
-
-    def _publish_image(self, publisher, camera: str, height: int, width: int, frame: str) -> None:
-        publisher.publish(image_to_message(self._world.render(camera, height, width), self._now_ns, frame))
+    def _drop_received(self) -> None:
+        for _ in self._topics.trajectories():
+            pass
 
     def _judge(self) -> None:
         success = self._world.success()
         if success is not self._judged:
             self._judged = success
-            self._success_out.publish(Bool(data=success))
+            self._topics.publish_success(success)
 
     def _reset(self, task: str, seed: int, target: int | None) -> None:
         if len(task) > LONGEST_NAME:
@@ -296,11 +234,11 @@ class MujocoRobotNode(DialNode):
         if world is not self._world:
             self._world.close()
             self._world, self._task = world, task
-        self._drain()  # what waits was meant for the old world
+        self._drop_received()  # what waits was meant for the old world
         self._now_ns = self._slices = 0
         self._hold_here()
         self._judged = None
-        self._clock_out.publish(Clock(clock=to_time(0)))
+        self._topics.publish_clock(0)
 
     def _hold_here(self) -> None:
         self._controllers.hold(self._world.set_points, self._now_ns)
