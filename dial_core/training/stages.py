@@ -62,7 +62,8 @@ def train(
     with state.main_process_first():
         start = starting_point(recipe, start, out)
     source = _source(recipe, start, datasets)
-    asked = TrainedOn.of(span.instruction for dataset in datasets.values() for span in dataset.episodes)
+    spans = [span for dataset in datasets.values() for span in dataset.episodes]
+    asked = TrainedOn.of((span.instruction for span in spans), (str(span.facts.get("task", "")) for span in spans))
     current = start
     for number, stage in enumerate(recipe.effective_stages(), 1):
         folder = out / recipe.folder_of(number)

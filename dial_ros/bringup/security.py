@@ -47,13 +47,12 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
     references = tuple(f"{controller.name}/reference" for controller in embodiment.controllers)
     states = tuple(f"{controller.name}/controller_state" for controller in embodiment.controllers)
     system1_in = (*cameras, joints, "foresight", "instruction", "robot_description", *references, *states)
+    seen = ("foresight/image", "foresight/error", "foresight/unchanged_error")
     controlled = tuple(f"{node}/{service}" for node in NODES for service in LIFECYCLE_SERVICES)
     read = tuple(f"{node}/{service}" for node in NODES for service in PARAMETER_SERVICES)
     return {
         "system1": _node("system1", Rights((*trajectories, *dry, "system1/status"), system1_in, stops)),
-        "system2": _node(
-            "system2", Rights(("foresight", "foresight/image", "instruction", "system2/status"), cameras, ("system2/set_instruction",))
-        ),
+        "system2": _node("system2", Rights((*seen, "foresight", "instruction", "system2/status"), cameras, ("system2/set_instruction",))),
         "mujoco_robot": _node(
             "mujoco_robot",
             Rights(
@@ -77,7 +76,7 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
             publish=("/rosout", "/parameter_events"),
             subscribe=(
                 *("/clock", "/diagnostics", "/rosout", "/parameter_events", "instruction", *status, joints, *cameras),
-                *("foresight/image", "mujoco_robot/success", *trajectories, *dry),
+                *(*seen, "mujoco_robot/success", *trajectories, *dry),
             ),
             reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
             request=(*stops, "system2/set_instruction", *world, *episodes, *controlled, *read),

@@ -17,6 +17,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
+from std_msgs.msg import Float32
 
 from dial_core.checkpoint.trained_on import TrainedOn, means_stop, warning_of
 from dial_core.control.foresight_gate import Foresight
@@ -34,6 +35,7 @@ from dial_ros.node.process import one_thread, run
 from dial_ros.node.rates import Rate
 from dial_ros.node.worker import Worker
 from dial_ros.srv import SetInstruction
+from dial_ros.system2.foresight_check import ForesightCheck, ForesightError
 from dial_ros.system2.foresight_picture import ForesightPicture
 
 if TYPE_CHECKING:
@@ -59,6 +61,7 @@ class ConfiguredSystem2:
     instruction_out: Publisher
     status_out: Publisher
     picture_out: Publisher | None  # with parameter foresight_image
+    errors_out: tuple[Publisher, Publisher]  # of the foresight, and of the expectation that nothing changes
     connections: ExitStack
 
 
@@ -127,8 +130,13 @@ class System2Node(DialNode):
             connections.callback(self.destroy_service, service)
             connections.callback(self.destroy_timer, self.every(0.2, self._publish_status))
             self.require_sole_publishers(published=["foresight", "instruction"])
-            publishers = foresight_out, instruction_out, status_out, picture_out
+            errors_out = publisher(Float32, "foresight/error", qos.SENSOR), publisher(Float32, "foresight/unchanged_error", qos.SENSOR)
+            publishers = foresight_out, instruction_out, status_out, picture_out, errors_out
             return ConfiguredSystem2(session, trained_on, camera_in, *publishers, connections.pop_all())
+
+    @property
+    def _horizon_s(self) -> float:
+        return self._contract.horizon / self._contract.rate_hz
 
     def summary(self) -> str:
         return f"model {self._contract.model_id}, at most {self.value('rate_hz'):g} foresights per second"
@@ -137,6 +145,8 @@ class System2Node(DialNode):
         self.parts.camera.clear()
         self.parts.camera.arrivals.lost = 0
         self._rate, self._picture = Rate(), ForesightPicture()
+        self._check = ForesightCheck(self._horizon_s, 0.6 / self.value("rate_hz"))
+        self._error: ForesightError | None = None
         self._last_used_ns: int | None = None
         self._published = self._dropped = 0
         self._latency_s = self._inference_s = -1.0
@@ -228,11 +238,14 @@ class System2Node(DialNode):
             instruction_id=seen.instruction.instruction_id,
             model_id=self._contract.model_id,
         )
-        horizon_s = self._contract.horizon / self._contract.rate_hz
         frame_id = seen.frame.message.header.frame_id
-        self.parts.foresight_out.publish(foresight_to_message(foresight, now_ns, frame_id, horizon_s))
+        self.parts.foresight_out.publish(foresight_to_message(foresight, now_ns, frame_id, self._horizon_s))
         self._latency_s = (now_ns - stamp_ns) / NANOSECONDS
         self._rate.tick(now_ns)
+        self._error = self._check.note(stamp_ns, tokens, view_tokens, foresight.instruction_id)
+        if self._error is not None:
+            for out, value in zip(self.parts.errors_out, (self._error.error, self._error.unchanged), strict=True):
+                out.publish(Float32(data=value))
         if self.parts.picture_out is not None:
             drawn = self._picture.draw(tokens, view_tokens, foresight.instruction_id)
             self.parts.picture_out.publish(image_to_message(drawn, stamp_ns, frame_id))
@@ -287,6 +300,8 @@ class System2Node(DialNode):
             "camera_rate_hz": round(self.parts.camera.rate.hz(self.now_ns()), 2),
             "camera_to_foresight_s": round(self._latency_s, 4),
             "inference_s": round(self._inference_s, 4),
+            "foresight_error": round(self._error.error, 4) if self._error else -1,
+            "foresight_unchanged_error": round(self._error.unchanged, 4) if self._error else -1,
             "lost_frames": self.parts.camera.arrivals.lost,
             "last_refusal": self._refusal,
         }
