@@ -1,7 +1,7 @@
 """The authors' public release and this model: the same tensors under other names (model.md, "Parity").
 
 The release is `xpeng-robotics/DIAL` (Apache-2.0). Its queries are rows of the vocabulary, its frozen vision tower is stored
-three times. Names are mapped here, the configuration in `release_config`; files are read elsewhere.
+three times. Names are mapped here, the configuration in `architecture`; files are read elsewhere.
 """
 
 import re
@@ -82,7 +82,7 @@ def from_release(tensors: Mapping[str, torch.Tensor], arch: Architecture, ours: 
 
     Args:
         tensors: all of the release's, without a common prefix.
-        arch: what they make up (`release_config.architecture_of`).
+        arch: what they make up (`architecture.architecture_of`).
         ours: name and shape of every parameter of our model.
 
     Raises:
