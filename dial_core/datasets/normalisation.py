@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,9 @@ import numpy as np
 from dial_core.model.normalise import SPREAD_FLOOR, Normaliser, StateEncoding, rotation_dimensions
 
 Kind = Literal["mean_std", "quantiles"]
+QUANTILE_ROWS = 1_000_000
 _LOW, _HIGH = 0.01, 0.99
+_PIECE = 50_000  # rows in memory at a time
 _FAR = 20.0  # spreads from the middle at which a value is more likely a fault than a motion
 
 
@@ -30,23 +32,39 @@ class Scaling:
         return self.spread < SPREAD_FLOOR
 
 
-def scaling_of(vectors: np.ndarray, kind: Kind = "mean_std") -> Scaling:
-    """Centre and spread of (F, D) values: mean and standard deviation, or middle and half the width of their 1..99 % range.
+def scaling_of(*vectors: np.ndarray, kind: Kind = "mean_std") -> Scaling:
+    """Centre and spread of (F, D) values, of several arrays together: mean and standard deviation, or middle and half the width of their
+    1..99 % range.
 
-    Quantiles ignore what a few wild frames do to a spread; mean and deviation are what the release uses.
+    Quantiles ignore what a few wild frames do to a spread; mean and deviation are what the release uses. Arrays may be memory maps of
+    any length: no copy of them is made, and quantiles are those of at most `QUANTILE_ROWS` evenly spaced rows.
     """
-    low, high = np.quantile(vectors, [_LOW, _HIGH], axis=0)
+    step = -(-sum(map(len, vectors)) // QUANTILE_ROWS)
+    low, high = np.quantile(np.concatenate([rows[::step] for rows in vectors]), [_LOW, _HIGH], axis=0)
     if kind == "quantiles":
         return Scaling((low + high) / 2, (high - low) / 2, low, high)
-    values = vectors.astype(np.float64)
-    return Scaling(values.mean(0), values.std(0), low, high)
+    return Scaling(*mean_and_spread(*vectors), low, high)
+
+
+def mean_and_spread(*vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (D,) of (F, D) values, of several arrays together, in float64, one piece in memory at a time."""
+    count = sum(map(len, vectors))
+    mean = sum(piece.sum(0, dtype=np.float64) for piece in _pieces(vectors)) / count
+    squares = sum(np.square(piece - mean).sum(0) for piece in _pieces(vectors))
+    return mean, np.sqrt(squares / count)
+
+
+def _pieces(vectors: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    for rows in vectors:
+        for start in range(0, len(rows), _PIECE):
+            yield rows[start : start + _PIECE]
 
 
 def fit_normaliser(
     states: Sequence[np.ndarray], actions: Sequence[np.ndarray], kind: Kind = "mean_std", state_encoding: StateEncoding = "raw"
 ) -> Normaliser:
     """The normaliser of one embodiment from the vectors (F, D) of all its datasets; 6D rotations stay as they are."""
-    state, action = scaling_of(np.concatenate(states), kind), scaling_of(np.concatenate(actions), kind)
+    state, action = scaling_of(*states, kind=kind), scaling_of(*actions, kind=kind)
     raw = rotation_dimensions(len(state.centre))
     return Normaliser(state.centre, state.spread, action.centre, action.spread, raw, state_encoding=state_encoding)
 
@@ -59,7 +77,8 @@ def warnings_about(vectors: np.ndarray, what: str, names: Sequence[str]) -> list
     idle = [name for name, still, rotation in zip(named, scaling.idle, raw, strict=True) if still and not rotation]
     found = [f"{what}: {len(idle)} dimensions hardly move and are divided by {SPREAD_FLOOR}: {', '.join(idle)}"] if idle else []
     width = np.maximum((scaling.high - scaling.low) / 2, SPREAD_FLOOR)
-    reach = np.abs(vectors - (scaling.low + scaling.high) / 2).max(0) / width
+    middle = (scaling.low + scaling.high) / 2
+    reach = np.maximum(vectors.max(0) - middle, middle - vectors.min(0)) / width
     return found + [
         f"{what}: {named[index]} strays to {reach[index]:.0f} times its usual range; `normalisation: quantiles` is not moved by it"
         for index in np.flatnonzero((reach > _FAR) & ~raw)

@@ -5,6 +5,7 @@ A^tau = tau * A + (1 - tau) * eps, and the network learns the velocity A - eps.
 
 import math
 
+import numpy as np
 import torch
 
 from dial_core.model.configuration import Flow
@@ -16,6 +17,14 @@ def draw_tau(flow: Flow, batch: int, device: torch.device | str = "cpu") -> torc
         return torch.rand(batch, device=device)
     beta = torch.distributions.Beta(flow.beta_alpha, flow.beta_beta)
     return ((flow.beta_scale - beta.sample((batch,)).to(device)) / flow.beta_scale).clamp_min(0.0)
+
+
+def draw_tau_by(rng: np.random.Generator, flow: Flow, batch: int) -> torch.Tensor:
+    """As `draw_tau`, from a generator of its own: what a sample draws does not touch torch's random numbers."""
+    if flow.tau == "paper":
+        return torch.from_numpy(rng.random(batch, np.float32))
+    drawn = torch.from_numpy(rng.beta(flow.beta_alpha, flow.beta_beta, batch).astype(np.float32))
+    return ((flow.beta_scale - drawn) / flow.beta_scale).clamp_min(0.0)
 
 
 def embedding_time(flow: Flow, tau_B: torch.Tensor) -> torch.Tensor:

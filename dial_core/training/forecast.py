@@ -9,10 +9,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.normalisation import warnings_about
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
+from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.memory import memory_of, require_room
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, TrainingStage
@@ -143,16 +143,16 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
     return table
 
 
-def _mixture(stage: TrainingStage, datasets: Mapping[str, LeRobotDataset]) -> Table:
+def _mixture(stage: TrainingStage, datasets: Mapping[str, MappedDataset]) -> Table:
     table = Table("source", "share", "episodes", "frames", "times each frame is drawn")
     samples = stage.optimisation.steps * stage.optimisation.batch_size
-    known_frames = {name: len(dataset.states) for name, dataset in datasets.items()}
+    known_frames = {name: dataset.frame_count for name, dataset in datasets.items()}
     weights = stage.weights(known_frames) if datasets or "frames" not in stage.mixture.values() else {}
     total = sum(weights.values())
     for name in stage.mixture:
         dataset, weight = datasets.get(name), weights.get(name, 0.0)
         known = (
-            [f"{len(dataset.episodes):,}", f"{len(dataset.states):,}", f"{samples * weight / total / len(dataset.states):.1f}"]
+            [f"{len(dataset.episodes):,}", f"{dataset.frame_count:,}", f"{samples * weight / total / dataset.frame_count:.1f}"]
             if dataset
             else ["?"] * 3
         )

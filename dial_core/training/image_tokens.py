@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +12,12 @@ import torch
 
 from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset, camera_key
 from dial_core.errors import DialError
+from dial_core.files.atomic import atomic_write
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView, fit_view
+from dial_core.training.mapped_dataset import alone, features_folder
 
 _BATCH = 64
 _EPISODES_PER_JOB = 10
@@ -41,28 +41,21 @@ class FeatureJob:
 def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, camera: str, view: CameraView) -> np.ndarray:
     """Image tokens of every frame of a camera, float16 memory map (F, N, d), read only; computed first where they are missing.
 
-    They lie in the dataset's folder under the hash of the vision tower and the view, so that every model with the same
-    (frozen) tower shares them. An interrupted computation resumes where it stopped.
+    They lie in `features_folder` under the hash of the vision tower and the view, so that every model with the same (frozen) tower
+    shares them. An interrupted computation resumes where it stopped.
 
     Args:
         camera: of the dataset, by name.
         view: how the model sees its frames.
     """
     model = DialModel.from_pretrained(model_folder)
-    file = dataset.folder / "features" / vision_hash(model) / _view_folder(dataset, camera, view) / "tokens.npy"
+    file = features_folder(dataset.folder) / vision_hash(model) / _view_folder(dataset, camera, view) / "tokens.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(file):
-        _allocate(file, (len(dataset.states), model.config.arch.foresight_tokens, model.config.arch.feature_width))
+    with alone(file.with_name("lock")):
+        last = dataset.episodes[-1]
+        _allocate(file, (last.first + last.length, model.config.arch.foresight_tokens, model.config.arch.feature_width))
         _encode_missing(dataset, list(_missing_jobs(model_folder, dataset, file, camera, view)), file, workers)
     return np.load(file, mmap_mode="r")
-
-
-@contextmanager
-def _alone(file: Path) -> Iterator[None]:
-    """Waits for another training that is computing the same tokens; the system ends the wait where that one dies."""
-    with file.with_name("lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _encode_missing(dataset: LeRobotDataset, jobs: list[FeatureJob], file: Path, workers: int) -> None:
@@ -115,12 +108,9 @@ def _encode(model: DialModel, dataset: LeRobotDataset, span: EpisodeSpan, job: F
 
 
 def _allocate(file: Path, shape: tuple[int, int, int]) -> None:
-    if file.exists():
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
-    partial.rename(file)
+    if not file.exists():
+        with atomic_write(file) as partial:
+            np.lib.format.open_memmap(partial, mode="w+", dtype=np.float16, shape=shape)
 
 
 def _missing_jobs(model_folder: Path, dataset: LeRobotDataset, file: Path, camera: str, view: CameraView) -> Iterator[FeatureJob]:

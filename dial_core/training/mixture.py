@@ -1,7 +1,7 @@
 """Which sample of which dataset is drawn as number k: a pure function of the seed and k.
 
 So a run is the same whoever draws: one process or 64, with or without worker processes, from the start or resumed at any
-step; and what a run drew when something went wrong can be drawn again.
+step; and what a run drew when something went wrong can be drawn again. A draw costs the same for a thousand rows and for a billion.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from dial_core.errors import DialError
+from dial_core.training.permutation import Permutation
 
 _BLOCK = 1000  # draws in which every weight is met to the nearest sample
 
@@ -50,14 +51,14 @@ class Mixture:
         source = int(self._pattern(block)[place])
         before = int((self._pattern(block)[:place] == source).sum())
         epoch, position = divmod(block * int(self.quotas[source]) + before, int(self.sizes[source]))
-        return source, int(self._order(source, epoch)[position])
+        return source, self._order(source, epoch)(position)
 
     def _block_pattern(self, block: int) -> np.ndarray:
         pattern = np.repeat(np.arange(len(self.names)), self.quotas)
         return np.random.default_rng((self.seed, 0, block)).permutation(pattern)
 
-    def _shuffled(self, source: int, epoch: int) -> np.ndarray:
-        return np.random.default_rng((self.seed, 1, source, epoch)).permutation(self.sizes[source])
+    def _shuffled(self, source: int, epoch: int) -> Permutation:
+        return Permutation(int(self.sizes[source]), (self.seed, 1, source, epoch))
 
 
 def draw_stream(seed: int, number: int) -> np.random.Generator:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
-
 from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.datasets.drift import Drift, drift_of
-from dial_core.datasets.finiteness import require_finite_vectors
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.normalisation import fit_normaliser
@@ -56,22 +53,22 @@ def reused_statistics_report(recipe: Recipe, datasets: Mapping[str, LeRobotDatas
         return ""
     robot = load_embodiment(recipe.embodiment)
     own = [dataset for name, dataset in datasets.items() if recipe.source(name).statistics == recipe.robot_statistics]
-    states, actions = (np.concatenate([getattr(dataset, what) for dataset in own]) for what in ("states", "actions"))
+    states, actions = [dataset.states for dataset in own], [dataset.actions for dataset in own]
     drifts = drift_of(start.normaliser, states, actions, vector_names(robot))
     far = [drift for drift in drifts if drift.far]
     if not far:
         return f"Statistics are the start's; all {len(drifts)} normalised dimensions of the data lie well within them."
-    shown = ", ".join(_told(drift) for drift in far[:4])
+    shown = ", ".join(_shown(drift) for drift in far[:4])
     return (
         f"Statistics are the start's, and {len(far)} of {len(drifts)} dimensions of the data lie far from them: {shown}. "
         "If training goes badly, recompute them (`statistics: recomputed`)."
     )
 
 
-def require_usable(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
+def require_same_robot(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
     """
     Raises:
-        DialError: a source's data is of another robot than its slot, or an episode has values that are not finite; both are named.
+        DialError: a source's data is of another robot than its slot; both are named.
     """
     source, robot_type = recipe.source(name), dataset.info.get("robot_type")
     if source.dimensions == "all" and robot_type is not None and robot_type != source.slot:
@@ -79,14 +76,7 @@ def require_usable(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
             f"source '{name}': {dataset.folder} is of '{robot_type}', but it is to be trained into slot '{source.slot}'; "
             f"name the right dataset, or give the source `slot: {robot_type}` in the recipe"
         )
-    for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
-        if np.isfinite(vectors).all():
-            continue
-        names = dataset.info["features"][what].get("names") or ()
-        for index, span in enumerate(dataset.episodes):
-            rows = slice(span.first, span.first + span.length)
-            require_finite_vectors(vectors[rows], what, names, f"{dataset.folder}, episode {index}")
 
 
-def _told(drift: Drift) -> str:
+def _shown(drift: Drift) -> str:
     return f"{drift.what} {drift.name} (mean {drift.shift:+.1f} spreads away, spread {drift.widening:.1f} times)"

@@ -23,7 +23,7 @@ def precompute_tokens(recipe: Recipe, start: Path, folders: Mapping[str, Path], 
     Raises:
         DialError: as `open_sources`, or a dataset lacks a camera of the recipe.
     """
-    datasets = open_sources(recipe, folders)
+    datasets = open_sources(recipe, folders, workers)
     if recipe.images == "pixels":
         return 0
     contract = load_checkpoint(start).contract

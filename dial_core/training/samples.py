@@ -1,21 +1,25 @@
-"""Training samples of DIAL, by number: what System-2 saw, what System-1 sees, and the goal between them."""
+"""Training samples of DIAL by number: the view of System-2, the views, states and chunks of System-1, and the goal view."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dial_core.model.configuration import Architecture
-from dial_core.model.flow_matching import draw_tau
+from dial_core.model.flow_matching import draw_tau_by
 from dial_core.model.prompt import Prompter
 from dial_core.model.training_batch import OptionalColumns, TrainingBatch, TrainingSample
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.streams import Stream
+
+_PROMPTS_KEPT = 4096  # encoded instructions: a dataset of people's videos has tens of thousands
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,7 @@ class ChunkSamples:
     ) -> None:
         self.streams, self.stage, self.arch, self.variety, self.seed = streams, stage, arch, variety, seed
         self.mixture = Mixture({stream.name: len(stream) for stream in streams}, weights, seed)
-        self.input_ids, self.attention_mask = prompter.encode([text for stream in streams for text in stream.instructions])
-        self.first_prompt = np.cumsum([0, *[len(stream.instructions) for stream in streams]])
+        self.encoded = lru_cache(_PROMPTS_KEPT)(lambda instruction: prompter.encode([instruction]))
         self.newer_views = variety.max_foresight_age_steps > 0 or variety.chunks_per_foresight > 1
 
     def __getitem__(self, number: int) -> TrainingSample:
@@ -63,19 +66,16 @@ class ChunkSamples:
     def sample(self, source: int, row: int, rng: np.random.Generator) -> TrainingSample:
         """The sample of frame `row` of a stream, with what is random in it from `rng`."""
         stream, variety, horizon = self.streams[source], self.variety, self.arch.horizon
-        last = int(stream.last[row])
+        last, instruction = stream.episode(row)
         age = rng.integers(0, variety.max_foresight_age_steps + 1, variety.chunks_per_foresight)
         now = np.minimum(row + age, last)
         views = stream.views.take(np.array([row, min(row + horizon, last), *(now if self.newer_views else ())]), rng)
         chunk = np.minimum(now[:, None] + np.arange(horizon), last)
-        state = stream.states[now]
-        state = state + stream.state_mask * np.float32(variety.state_noise) * rng.standard_normal(state.shape, np.float32)
-        prompt = self.first_prompt[source] + stream.prompt[row]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(rng.integers(2**62)))
-            tau = draw_tau(self.arch.flow, len(now))
-            noise = torch.randn(*chunk.shape, self.arch.action_dim)
-        optional: OptionalColumns = {"noise": noise, "tau": tau}
+        state = stream.vectors.state(now)
+        state = state + stream.vectors.state_mask * np.float32(variety.state_noise) * rng.standard_normal(state.shape, np.float32)
+        input_ids, attention_mask = self.encoded(instruction)
+        noise = torch.from_numpy(rng.standard_normal((*chunk.shape, self.arch.action_dim), np.float32))
+        optional: OptionalColumns = {"noise": noise, "tau": draw_tau_by(rng, self.arch.flow, len(now))}
         if self.newer_views:
             optional["system1_image_tokens"] = views[2:]
         if stream.further_views:
@@ -84,18 +84,23 @@ class ChunkSamples:
             "stage": self.stage,
             "image_tokens": views[0:1],
             "goal_tokens": views[1:2],
-            "input_ids": self.input_ids[prompt : prompt + 1],
-            "attention_mask": self.attention_mask[prompt : prompt + 1],
+            "input_ids": input_ids,
+            "attention_mask": attention_mask,
             "state": torch.from_numpy(state),
-            "action": torch.from_numpy(stream.actions[chunk]),
-            "action_mask": torch.from_numpy(stream.action_mask(chunk)),
+            "action": torch.from_numpy(stream.vectors.action(chunk)),
+            "action_mask": torch.from_numpy(stream.vectors.action_mask(chunk)),
             "embodiment_id": stream.slot,
             **optional,
         }
 
 
 def join_samples(samples: Sequence[TrainingSample]) -> TrainingBatch:
-    """The batch of some samples, which must have the same columns. One slot for all stays a plain number, which is faster."""
+    """The batch of some samples, which must have the same columns; prompts are padded to the longest.
+
+    One slot for all stays a plain number, which is faster.
+    """
+    longest = max(sample["input_ids"].shape[1] for sample in samples)
+    samples = [_with_prompt_of(longest, sample) for sample in samples]
     columns: dict[str, Any] = {
         name: torch.cat([cast("dict", sample)[name] for sample in samples])
         for name, value in samples[0].items()
@@ -104,3 +109,8 @@ def join_samples(samples: Sequence[TrainingSample]) -> TrainingBatch:
     slots = [sample["embodiment_id"] for sample in samples]
     slot = slots[0] if len(set(slots)) == 1 else torch.tensor(slots).repeat_interleave(len(samples[0]["state"]))
     return cast("TrainingBatch", columns | {"stage": samples[0]["stage"], "embodiment_id": slot})
+
+
+def _with_prompt_of(length: int, sample: TrainingSample) -> TrainingSample:
+    missing = (length - sample["input_ids"].shape[1], 0)
+    return {**sample, "input_ids": F.pad(sample["input_ids"], missing), "attention_mask": F.pad(sample["attention_mask"], missing)}

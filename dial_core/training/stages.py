@@ -13,7 +13,6 @@ from torch.nn import Module
 
 from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
 from dial_core.checkpoint.trained_on import TrainedOn
-from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files.disk_space import disk_errors, require_free
 from dial_core.files.fingerprint import require_same
@@ -22,7 +21,8 @@ from dial_core.model.prompt import Prompter
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.collating import ChunkCollator
 from dial_core.training.image_tokens import cached_features
-from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
+from dial_core.training.mapped_dataset import MappedDataset
+from dial_core.training.normalisers import choose_normalisers, require_same_robot, reused_statistics_report
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
@@ -58,7 +58,7 @@ def train(
         DialError: a stage in `out` was started with another recipe, checkpoint or dataset; data is missing, broken or too small.
     """
     state = process_state()
-    datasets = open_sources(recipe, folders)
+    datasets = open_sources(recipe, folders, workers)
     with state.main_process_first():
         start = starting_point(recipe, start, out)
     source = _source(recipe, start, datasets)
@@ -89,8 +89,10 @@ def train(
     return out / "checkpoint"
 
 
-def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRobotDataset]:
+def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) -> dict[str, MappedDataset]:
     """The datasets that the recipe's stages draw from, by source, checked for their robot and for values that are not finite.
+
+    The first time, `workers` processes gather each dataset's vectors (`mapped_dataset.py`).
 
     Raises:
         DialError: a folder is missing, or named but not drawn from, or a dataset is broken.
@@ -100,14 +102,15 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path]) -> dict[str, LeRob
         raise DialError(f"the recipe draws from {', '.join(missing)}: say where with `--dataset {missing[0]}=FOLDER`")
     if unused := [name for name in folders if name not in wanted]:
         raise DialError(f"no stage of the recipe draws from {', '.join(unused)}; it draws from {', '.join(wanted)}")
-    datasets = {name: LeRobotDataset(folders[name]) for name in wanted}
+    datasets = {name: MappedDataset(folders[name], workers) for name in wanted}
     for name, dataset in datasets.items():
-        require_usable(name, dataset, recipe)
+        require_same_robot(name, dataset, recipe)
+        dataset.gather()
     return datasets
 
 
 def make_streams(
-    recipe: Recipe, stage: TrainingStage, datasets: Mapping[str, LeRobotDataset], checkpoint: Checkpoint, start: Path, workers: int
+    recipe: Recipe, stage: TrainingStage, datasets: Mapping[str, MappedDataset], checkpoint: Checkpoint, start: Path, workers: int
 ) -> tuple[list[Stream], Normaliser]:
     """The stage's sources as the model sees them, and the normaliser of the robot's own slot."""
     arch = checkpoint.model.arch
@@ -170,27 +173,27 @@ def _save(
     save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, views, card, dtype, weights, trained_on=asked)
 
 
-def _source(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset]) -> dict:
+def _source(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) -> dict:
     """What all stages of a run are made from, as the fingerprint of a stage folder remembers it."""
     shown = {
-        name: {"episodes": len(dataset.episodes), "frames": len(dataset.states), "seed": _collected(dataset).get("seed")}
+        name: {"episodes": len(dataset.episodes), "frames": dataset.frame_count, "seed": _collected(dataset).get("seed")}
         for name, dataset in datasets.items()
     }
     kept = recipe.model_dump(mode="json", exclude={"stages", "warmup", "human_data"})
     return kept | {"start": json.loads((start / CONTRACT).read_text())["model_id"], "dataset": shown}
 
 
-def _collected(dataset: LeRobotDataset) -> dict:
+def _collected(dataset: MappedDataset) -> dict:
     """What `dial collect` noted of the dataset; empty if something else made it."""
     collection = dataset.folder / "meta/collection.json"
     return json.loads(collection.read_text()) if collection.exists() else {}
 
 
-def _card(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset], command: str) -> str:
+def _card(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset], command: str) -> str:
     lines = []
     for name, dataset in datasets.items():
         kept = {key: value for key, value in _collected(dataset).items() if key in ("task", "seed", "episodes", "disturbed", "failed")}
-        counts = f"{len(dataset.episodes)} episodes, {len(dataset.states)} frames at {dataset.rate_hz:g} Hz"
+        counts = f"{len(dataset.episodes)} episodes, {dataset.frame_count} frames at {dataset.rate_hz:g} Hz"
         lines.append(f"- Data `{name}`: {counts}; `{json.dumps(kept)}`")
     earlier = start / "README.md"
     return f"""# DIAL checkpoint
@@ -206,6 +209,6 @@ Made by `{command}`.
 {earlier.read_text() if earlier.exists() else "It has no model card."}"""
 
 
-def _statistics_line(recipe: Recipe, start: Path, datasets: Mapping[str, LeRobotDataset]) -> str:
+def _statistics_line(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) -> str:
     told = reused_statistics_report(recipe, datasets, load_checkpoint(start)) if recipe.statistics == "reused" else ""
     return f"- {told}\n" if told else ""

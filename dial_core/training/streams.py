@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -57,44 +58,82 @@ class Pixels:
 
 
 @dataclass(frozen=True)
-class Stream:
-    """Rows are frames.
+class SourceVectors:
+    """A dataset's vectors, normalised and padded to the model's widths as they are drawn: the dataset itself may stay on disk.
 
     Attributes:
-        name: of the source in the recipe.
-        views: where the first camera's images come from.
-        further_views: the same of the further cameras, which System-1 sees beside it.
-        states, actions: float32 (F, S) and (F, A), model units, padded with zeros.
-        mask: float32 (A,), 1 at the dimensions that this embodiment has.
-        state_mask: float32 (S,), the same of the state.
-        first, last: (F,) rows of the frame's episode's ends.
-        prompt: (F,) index into `instructions`.
-        instructions: all of the dataset.
-        slot: the embodiment's place in the model.
-        sure: float32 (F, A), 1 where a frame's action counts (people's hands are not always seen); None: everywhere.
+        states, actions: float32 (F, D), physical units, finite; perhaps memory maps.
+        normaliser: of the dimensions that count.
+        state_dim, action_dim: widths of the model, S and A.
+        dimensions: of the dataset's vectors, those that count.
+        sure: float32 (F, D), 1 where a frame's action counts (people's hands are not always seen); None: everywhere.
     """
 
-    name: str
-    views: TrainingViews
     states: np.ndarray
     actions: np.ndarray
-    mask: np.ndarray
-    state_mask: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
-    prompt: np.ndarray
-    instructions: list[str]
-    slot: int = 0
-    further_views: tuple[TrainingViews, ...] = ()
+    normaliser: Normaliser
+    state_dim: int
+    action_dim: int
+    dimensions: slice = field(default_factory=lambda: slice(None))
     sure: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.states)
 
+    def state(self, rows: np.ndarray) -> np.ndarray:
+        """Model units, float32 (..., S)."""
+        return _padded(self.normaliser.encode_state(self.states[rows][..., self.dimensions]), self.state_dim)
+
+    def action(self, rows: np.ndarray) -> np.ndarray:
+        """Model units, float32 (..., A)."""
+        return _padded(self.normaliser.encode_action(self.actions[rows][..., self.dimensions]), self.action_dim)
+
     def action_mask(self, rows: np.ndarray) -> np.ndarray:
-        """1 where the actions of frames `rows` (..., H) count, float32 (..., H, A)."""
-        mask = np.broadcast_to(self.mask, (*rows.shape, len(self.mask)))
-        return mask.copy() if self.sure is None else mask * self.sure[rows]
+        """1 where the actions of frames `rows` count, float32 (..., A)."""
+        if self.sure is None:
+            counts = np.ones((*rows.shape, self.normaliser.action_dim), np.float32)
+        else:
+            counts = self.sure[rows][..., self.dimensions]
+        return _padded(counts, self.action_dim)
+
+    @cached_property
+    def state_mask(self) -> np.ndarray:
+        """1 at the dimensions that this embodiment's state has, float32 (S,)."""
+        return _padded(np.ones(self.normaliser.state_dim), self.state_dim)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One source of samples. Rows are frames, those of an episode one after the other.
+
+    Attributes:
+        name: of the source in the recipe.
+        views: where the first camera's images come from.
+        vectors: states and actions.
+        starts: (E,) first row of every episode, ascending.
+        prompts: (E,) index into `instructions`.
+        instructions: all of the dataset.
+        slot: the embodiment's place in the model.
+        further_views: images of the further cameras, which System-1 sees beside the first.
+    """
+
+    name: str
+    views: TrainingViews
+    vectors: SourceVectors
+    starts: np.ndarray
+    prompts: np.ndarray
+    instructions: list[str]
+    slot: int = 0
+    further_views: tuple[TrainingViews, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def episode(self, row: int) -> tuple[int, str]:
+        """Last row of the episode that `row` belongs to, and its instruction."""
+        number = int(np.searchsorted(self.starts, row, "right")) - 1
+        end = int(self.starts[number + 1]) if number + 1 < len(self.starts) else len(self)
+        return end - 1, self.instructions[self.prompts[number]]
 
 
 def make_stream(
@@ -121,32 +160,24 @@ def make_stream(
         raise DialError(
             f"source '{name}': the model has no slot '{slot}'; its slots: {', '.join(arch.embodiments)} (`embodiments` of the model)"
         )
-    states = normaliser.encode_state(dataset.states[:, dimensions])
-    actions = normaliser.encode_action(dataset.actions[:, dimensions])
-    lengths = [span.length for span in dataset.episodes]
-    first = np.repeat([span.first for span in dataset.episodes], lengths)
+    for what, width, room in (("state", normaliser.state_dim, arch.state_dim), ("action", normaliser.action_dim, arch.action_dim)):
+        if width > room:
+            raise DialError(f"source '{name}': {what}s have {width} dimensions, the model has room for {room}")
     return Stream(
         name=name,
         views=views[0],
         further_views=tuple(views[1:]),
-        states=_padded(name, "state", states, arch.state_dim),
-        actions=_padded(name, "action", actions, arch.action_dim),
-        mask=_ones(actions.shape[1], arch.action_dim),
-        state_mask=_ones(states.shape[1], arch.state_dim),
-        first=first,
-        last=first + np.repeat(lengths, lengths) - 1,
-        prompt=np.repeat([span.task_index for span in dataset.episodes], lengths),
+        vectors=SourceVectors(
+            dataset.states, dataset.actions, normaliser, arch.state_dim, arch.action_dim, dimensions, dataset.action_mask
+        ),
+        starts=np.array([span.first for span in dataset.episodes]),
+        prompts=np.array([span.task_index for span in dataset.episodes]),
         instructions=dataset.instructions,
         slot=arch.embodiments.index(slot),
-        sure=None if dataset.action_mask is None else _padded(name, "action mask", dataset.action_mask[:, dimensions], arch.action_dim),
     )
 
 
-def _padded(name: str, what: str, vectors: np.ndarray, width: int) -> np.ndarray:
-    if vectors.shape[1] > width:
-        raise DialError(f"source '{name}': {what}s have {vectors.shape[1]} dimensions, the model has room for {width}")
-    return np.pad(vectors.astype(np.float32), ((0, 0), (0, width - vectors.shape[1])))
-
-
-def _ones(count: int, width: int) -> np.ndarray:
-    return (np.arange(width) < count).astype(np.float32)
+def _padded(vectors: np.ndarray, width: int) -> np.ndarray:
+    padded = np.zeros((*vectors.shape[:-1], width), np.float32)
+    padded[..., : vectors.shape[-1]] = vectors
+    return padded

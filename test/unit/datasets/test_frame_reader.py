@@ -1,9 +1,11 @@
 import pickle
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from dial_core.datasets import frame_reader
 from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.video import read_video, write_video
 from dial_core.errors import DialError
@@ -55,3 +57,14 @@ def test_a_video_that_starts_late_has_its_first_frame_as_number_0(video, tmp_pat
                 output.mux(packet)
     numbers = [0, 41, 89]
     assert np.array_equal(FrameReader(RATE_HZ).read(tmp_path / "late.mp4", numbers), FrameReader(RATE_HZ).read(video, numbers))
+
+
+def test_as_many_files_stay_open_as_fit_into_the_memory_meant_for_them(video, tmp_path, monkeypatch):
+    frame_bytes = 32 * 48 * 3 // 2
+    monkeypatch.setattr(frame_reader, "_BYTES_OPEN", 3 * frame_reader._FRAMES_OPEN * frame_bytes)
+    reader, opened, really_open = FrameReader(RATE_HZ), [], av.open
+    monkeypatch.setattr(av, "open", lambda path, mode: opened.append(path) or really_open(path, mode))
+    for name in ("a", "b", "c", "a", "d", "a", "b"):  # at d the oldest, b, is closed
+        (tmp_path / f"{name}.mp4").write_bytes(video.read_bytes())
+        reader.read(tmp_path / f"{name}.mp4", [3])
+    assert [Path(path).stem for path in opened] == ["a", "b", "c", "d", "b"]

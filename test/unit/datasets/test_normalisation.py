@@ -16,7 +16,7 @@ def vectors() -> np.ndarray:
 
 
 def test_quantiles_are_not_moved_by_a_wild_frame(vectors):
-    robust, plain = scaling_of(vectors, "quantiles"), scaling_of(vectors)
+    robust, plain = scaling_of(vectors, kind="quantiles"), scaling_of(vectors)
     assert robust.spread[40] == pytest.approx(0.5 * 2.326, rel=0.1)
     assert plain.spread[40] > 100
     assert plain.spread[20] == pytest.approx(0.5, rel=0.1)

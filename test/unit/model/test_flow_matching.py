@@ -1,10 +1,11 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from dial_core.model.configuration import Flow
-from dial_core.model.flow_matching import draw_tau, embedding_time, interpolate, masked_mean_square, sinusoid
+from dial_core.model.flow_matching import draw_tau, draw_tau_by, embedding_time, interpolate, masked_mean_square, sinusoid
 
 PAPER, RELEASED = Flow(tau="paper"), Flow(tau="released")
 
@@ -36,6 +37,17 @@ def test_released_tau_has_the_spread_of_its_beta_distribution():
     for share in (0.25, 0.5, 0.75):
         s = share ** (1 / 1.5)
         assert (tau > (0.999 - s) / 0.999).float().mean().item() == pytest.approx(share, abs=5e-3)
+
+
+@pytest.mark.parametrize("flow", [PAPER, RELEASED])
+def test_times_of_samples_are_distributed_as_the_models_own(flow):
+    torch.manual_seed(2)
+    own, drawn = draw_tau(flow, 100_000), draw_tau_by(np.random.default_rng(0), flow, 100_000)
+    assert drawn.dtype == torch.float32
+    shares = torch.linspace(0.02, 0.98, 25)
+    torch.testing.assert_close(drawn.quantile(shares), own.quantile(shares), atol=0.01, rtol=0)
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
 
 
 def test_only_the_released_flow_quantises_the_embedded_time():

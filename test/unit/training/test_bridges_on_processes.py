@@ -16,12 +16,13 @@ from dial_core.config import load_config
 from dial_core.model.bridges import BRIDGES
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.collating import ChunkCollator
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import ChunkSamples, Variety
-from dial_core.training.streams import CachedTokens, Stream
+from dial_core.training.streams import CachedTokens, SourceVectors, Stream
 from dial_core.training.trainer import run_training
 
 STAGES, STEPS = ("warmup", "end_to_end"), 3
@@ -41,11 +42,12 @@ def narrow(bridge: str) -> Architecture:
 
 def train(bridge: str, stage: str, folder: Path) -> None:
     model = DialModel(DialConfig(narrow(bridge)))
-    arch, rng, rows = model.arch, np.random.default_rng(0), np.arange(40)
-    vectors, mask = rng.normal(0, 1, (40, 47)).astype(np.float32), np.ones(47, np.float32)
+    arch, rng = model.arch, np.random.default_rng(0)
+    values = rng.normal(0, 1, (40, 47)).astype(np.float32)
+    vectors = SourceVectors(values, values, Normaliser.identity(47), 47, 47)
     tokens = CachedTokens(rng.normal(0, 1, (40, arch.foresight_tokens, arch.feature_width)).astype(np.float16))
     instructions = ["put the can on the plate", "move the cup"]
-    stream = Stream("robot", tokens, vectors, vectors, mask, mask, 0 * rows, 0 * rows + 39, rows % 2, instructions)
+    stream = Stream("robot", tokens, vectors, np.array([0, 20]), np.array([0, 1]), instructions)
     prompter = Prompter(tiny_tokenizer(), arch.foresight_tokens)
     samples = ChunkSamples([stream], {"robot": 1}, prompter, stage, arch, Variety(2, 3, 0.1), seed=0)
     model.set_trainable(stage)

@@ -11,7 +11,7 @@ from dial_core.datasets.drift import drift_of
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser, rotation_dimensions
-from dial_core.training.normalisers import choose_normalisers, require_usable, reused_statistics_report
+from dial_core.training.normalisers import choose_normalisers, require_same_robot, reused_statistics_report
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import open_sources, train
 
@@ -87,7 +87,7 @@ def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, 
     file = dataset.folder / "meta/info.json"
     file.write_text(file.read_text().replace('"robot_type": "gr1"', '"robot_type": "iron"'))
     with pytest.raises(DialError, match=r"source 'robot': .*dataset is of 'iron', but it is to be trained into slot 'gr1'"):
-        require_usable("robot", LeRobotDataset(dataset.folder), recipe)
+        require_same_robot("robot", LeRobotDataset(dataset.folder), recipe)
 
 
 def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, recipe, tmp_path):

@@ -20,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from dial_core.config import load_config
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
-from dial_core.training.streams import CachedTokens, Stream
+from dial_core.training.streams import CachedTokens, SourceVectors, Stream
 from dial_core.training.trainer import run_training
 
 LAUNCH = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -63,11 +64,11 @@ def small_model() -> DialModel:
 
 
 def random_stream(name: str, width: int, slot: int) -> Stream:
-    rng, rows = np.random.default_rng(slot), np.arange(40)
-    mask = (np.arange(47) < width).astype(np.float32)
-    vectors = rng.normal(0, 1, (40, 47)).astype(np.float32) * mask
+    rng = np.random.default_rng(slot)
+    values = rng.normal(0, 1, (40, width)).astype(np.float32)
+    vectors = SourceVectors(values, values, Normaliser.identity(width), 47, 47)
     tokens = CachedTokens(rng.normal(0, 1, (40, 4, 32)).astype(np.float16))
-    return Stream(name, tokens, vectors, vectors, mask, mask, 0 * rows, 0 * rows + 39, 0 * rows, ["put the can on the plate"], slot)
+    return Stream(name, tokens, vectors, np.array([0]), np.array([0]), ["put the can on the plate"], slot)
 
 
 def main(folder: Path, steps: int = 4, **changes) -> None:

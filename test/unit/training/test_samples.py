@@ -5,26 +5,24 @@ import pytest
 import torch
 
 from dial_core.config import load_config
+from dial_core.datasets.normalisation import fit_normaliser
 from dial_core.model.configuration import Architecture
+from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
-from dial_core.training.streams import CachedTokens, Stream
+from dial_core.training.streams import CachedTokens, SourceVectors, Stream
 
 HORIZON = 16
 
 
-def numbered_stream(name: str = "robot", width: int = 47, slot: int = 0, offset: int = 0) -> Stream:
+def numbered_stream(name: str = "robot", width: int = 47, slot: int = 0, offset: int = 0, sure=None) -> Stream:
     """Two episodes of 30 and 20 frames; the tokens and the vectors of frame t hold the number offset + t."""
     rows = np.arange(50)
     tokens = np.broadcast_to((offset + rows)[:, None, None], (50, 36, 4)).astype(np.float16)
-    vectors = np.broadcast_to((offset + rows)[:, None], (50, 47)).astype(np.float32)
-    mask = (np.arange(47) < width).astype(np.float32)
-    first, last = np.where(rows < 30, 0, 30), np.where(rows < 30, 29, 49)
-    prompt = (rows >= 30).astype(int)
-    return Stream(
-        name, CachedTokens(tokens), vectors * mask, vectors * mask, mask, mask, first, last, prompt, ["put the can", "put the cup"], slot
-    )
+    numbers = np.broadcast_to((offset + rows)[:, None], (50, 47)).astype(np.float32)
+    vectors = SourceVectors(numbers, numbers, Normaliser.identity(width), 47, 47, slice(0, width), sure)
+    return Stream(name, CachedTokens(tokens), vectors, np.array([0, 30]), np.array([0, 1]), ["put the can", "put the cup"], slot)
 
 
 def make_samples(streams, weights=None, chunks: int = 1, age: int = 0, noise: float = 0.0, seed: int = 0) -> ChunkSamples:
@@ -63,9 +61,28 @@ def test_one_foresight_serves_chunks_up_to_its_greatest_age():
 def test_every_frame_has_its_own_episodes_prompt():
     samples = make_samples([numbered_stream("a"), numbered_stream("b")])
     batch = at(samples, 0, 49)
-    assert batch["input_ids"][0].tolist() == samples.input_ids[0].tolist()
-    assert batch["input_ids"][1].tolist() == samples.input_ids[1].tolist()
-    assert samples.sample(1, 49, np.random.default_rng(0))["input_ids"][0].tolist() == samples.input_ids[3].tolist()
+    ids, mask = Prompter(tiny_tokenizer(), 36).encode(["put the can", "put the cup"])
+    assert torch.equal(batch["input_ids"], ids)
+    assert torch.equal(batch["attention_mask"], mask)
+    assert torch.equal(samples.sample(1, 49, np.random.default_rng(0))["input_ids"], ids[1:])
+
+
+def test_prompts_of_different_lengths_are_padded_on_the_left():
+    stream = replace(numbered_stream(), instructions=["put the can on the plate", "put the cup"])
+    batch = at(make_samples([stream]), 0, 49)
+    assert batch["attention_mask"].sum(1).tolist() == [batch["input_ids"].shape[1], batch["input_ids"].shape[1] - 3]
+    assert batch["attention_mask"][1, :4].tolist() == [0, 0, 0, 1]
+
+
+def test_vectors_are_normalised_as_they_are_drawn():
+    values = np.random.default_rng(0).normal(0, 3, (50, 47)).astype(np.float32)
+    normaliser = fit_normaliser([values], [values + 1], state_encoding="sin_cos")
+    vectors = SourceVectors(values, values + 1, normaliser, 80, 50)
+    batch = at(make_samples([replace(numbered_stream(), vectors=vectors)]), 7)
+    np.testing.assert_array_equal(batch["state"][0, :76], normaliser.encode_state(values)[7])
+    np.testing.assert_array_equal(batch["action"][0, :, :47], normaliser.encode_action(values + 1)[7:23])
+    assert batch["state"].shape == (1, 80)
+    assert batch["action_mask"][0, 0].tolist() == [1] * 47 + [0] * 3
 
 
 def test_noise_touches_the_state_only_and_only_where_the_embodiment_has_one():
@@ -108,7 +125,7 @@ def test_a_batch_of_one_embodiment_keeps_the_faster_single_slot():
 def test_a_frame_that_was_not_seen_surely_does_not_count_in_any_chunk_that_reaches_it():
     sure = np.ones((50, 47), np.float32)
     sure[12, 9:18] = 0.0
-    stream = replace(numbered_stream(width=18), sure=sure)
+    stream = numbered_stream(width=18, sure=sure)
     mask = at(make_samples([stream]), 10)["action_mask"]
     assert mask.shape == (1, HORIZON, 47)
     assert mask[0, :, 9].tolist() == [1, 1, 0, *[1] * 13]
