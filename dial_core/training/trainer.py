@@ -99,6 +99,7 @@ def run_training(
 
 def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> TrainingArguments:
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader processes are forked after prompts were encoded
     if hardware.wandb and not find_spec("wandb"):
         raise DialError("--wandb needs the package wandb: `pip install wandb`, then `wandb login`; TensorBoard works without")
     micro_batch, accumulation = hardware.split(plan.batch_size, int(os.environ.get("WORLD_SIZE", "1")))
