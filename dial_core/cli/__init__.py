@@ -57,10 +57,11 @@ Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect
 """,
 )
 # Commands that resume where they were interrupted.
-RESUMING = ("pretrain", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
+RESUMING = ("pretrain", "pretrain-encoder", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning_commands.pretrain,
+    "pretrain-encoder": learning_commands.pretrain_encoder,
     "tasks": task_commands.tasks,
     "collect": learning_commands.collect,
     "begin": begin_commands.begin,

@@ -1,8 +1,9 @@
-"""`dial pretrain`, `dial collect`: from seeds to a model that sees, and demonstrations."""
+"""`dial pretrain`, `dial pretrain-encoder`, `dial collect`: from seeds to a model that sees, and demonstrations."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -36,6 +37,27 @@ def pretrain(
     execution = distribute(processes, precision, compiled, plan.workload, plan.optimisation.steps, out)
     if execution and (report := run(plan, out, workers, command_line(), execution)):
         console.print_json(json.dumps(report))
+
+
+def pretrain_encoder(
+    out: Out,
+    views: Annotated[Path, typer.Option(help="Rendered views: `OUT/views` of `dial pretrain`.")],
+    recipe: Annotated[str, typer.Option(help="Recipe, by name in config/training/ or a path.")] = "dial_tiny_encoder",
+    changes: Changes = None,
+) -> None:
+    """Pretrain the second vision tower of DIAL-DINO: DINOv2's own objective, from scratch, on rendered views.
+
+    A stand-in for `facebook/dinov2-base` at a size at which there is none. Leaves `OUT/tower`, which
+    `dial begin --model dial_tiny_dino --view-encoder OUT/tower` takes, and prints how many things a linear probe names by
+    the one token over them, before and after.
+
+        dial pretrain-encoder --views out/pretrain/views --out out/encoder
+    """
+    from dial_core.config import load_config
+    from dial_core.training.pretrain.view_encoder_pretraining import EncoderRecipe, pretrain_view_encoder
+
+    plan = load_config(EncoderRecipe, "training", recipe, changes or ())
+    console.print_json(json.dumps(pretrain_view_encoder(plan, views, out, command_line())))
 
 
 def collect(

@@ -34,10 +34,16 @@ class DinoView(nn.Module):
     @torch.no_grad()
     def forward(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """(B, H, W, 3) to (B, N, width)."""
-        scale_C1, shift_C1 = scale_and_shift(STATISTICS, pixels_BHWC.device)
-        values = pixels_BHWC.permute(0, 3, 1, 2).float() * scale_C1.unsqueeze(-1) + shift_C1.unsqueeze(-1)
-        dtype = self.tower.embeddings.patch_embeddings.projection.weight.dtype
-        patches = self.tower(values.to(dtype)).last_hidden_state[:, 1:]  # the first is the class token
+        patches = self.patches_of(self.tower, pixels_BHWC)
         rows = pixels_BHWC.shape[1] // self.patch_size
         grid_BDHW = patches.transpose(1, 2).unflatten(-1, (rows, -1))
         return F.adaptive_avg_pool2d(grid_BDHW, self.grid).flatten(2).transpose(1, 2)
+
+    @staticmethod
+    @torch.no_grad()
+    def patches_of(tower: Dinov2Model, pixels_BHWC: torch.Tensor) -> torch.Tensor:
+        """uint8 images (B, H, W, 3) to the tower's patch tokens (B, P, width), row by row."""
+        scale_C1, shift_C1 = scale_and_shift(STATISTICS, pixels_BHWC.device)
+        values = pixels_BHWC.permute(0, 3, 1, 2).float() * scale_C1.unsqueeze(-1) + shift_C1.unsqueeze(-1)
+        dtype = tower.embeddings.patch_embeddings.projection.weight.dtype
+        return tower(values.to(dtype)).last_hidden_state[:, 1:]  # the first is the class token

@@ -10,12 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dial_core.config import config_path, load_config
+from dial_core.config import Config, config_path, load_config
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.model.configuration import DialConfig
 from dial_core.reproduction.plan import Demonstrations, Method, Probes, ReproductionPlan, Scenes
 from dial_core.training.pretrain.pretraining import PretrainRecipe
+from dial_core.training.pretrain.view_encoder_pretraining import EncoderRecipe
 from dial_core.training.recipe import Recipe
 
 PROBES = 7  # evaluations that `dial probe` makes of each scene
@@ -68,6 +69,8 @@ class Pipeline:
         """Raises DialError where the plan names a recipe, preset, suite or task that there is not."""
         self.plan, self.out = plan, out
         steps = [self._pretraining()]
+        if any(_has_second_tower(plan.methods[name].model) for name in plan.methods_shown()):
+            steps.append(self._view_encoder())
         for name, data in plan.demonstrations.items():
             if any(name in plan.methods[method].data.values() for method in plan.methods_shown()):
                 steps += self._demonstrations(name, data)
@@ -123,8 +126,17 @@ class Pipeline:
             + reading.steps * reading.batch_size * costs.reading_sample
         )
         words = ("pretrain", "--recipe", self.plan.pretraining.recipe, "--out", str(self.out / "pretrain"))
-        inputs = {"recipe": recipe.model_dump(mode="json"), "model": _preset(recipe.model)}
+        inputs = {"recipe": _values(recipe), "model": _preset(recipe.model)}
         return PipelineStep("pretrain", words, (), inputs, core_s, parallel=True, trains=True)
+
+    def _view_encoder(self) -> PipelineStep:
+        """DINOv2's stand-in for the methods with the bridge `dino`, on the views of pretraining."""
+        name = self.plan.pretraining.view_encoder
+        recipe = load_config(EncoderRecipe, "training", name)
+        core_s = recipe.optimisation.steps * recipe.optimisation.batch_size * self.plan.costs.encoder_sample
+        words = ("pretrain-encoder", "--recipe", name, "--views", str(self.out / "pretrain" / "views"), "--out", str(self.out / "encoder"))
+        inputs = {"recipe": _values(recipe), "model": _preset(recipe.model)}
+        return PipelineStep("encoder", words, ("pretrain",), inputs, core_s)
 
     @property
     def _backbone(self) -> Path:
@@ -162,7 +174,10 @@ class Pipeline:
 
     def _start(self, name: str, method: Method) -> PipelineStep:
         words = ("begin", str(self._backbone), "--model", method.model, "--out", str(self.out / "start" / name))
-        return PipelineStep(f"start/{name}", words, ("pretrain",), {"model": _preset(method.model)})
+        if not _has_second_tower(method.model):
+            return PipelineStep(f"start/{name}", words, ("pretrain",), {"model": _preset(method.model)})
+        words = (*words, "--view-encoder", str(self.out / "encoder" / "tower"))
+        return PipelineStep(f"start/{name}", words, ("pretrain", "encoder"), {"model": _preset(method.model)})
 
     def _training(self, name: str, method: Method) -> PipelineStep:
         recipe, costs = load_config(Recipe, "training", method.recipe), self.plan.costs
@@ -172,7 +187,7 @@ class Pipeline:
         )
         paths = ("--start", str(self.out / "start" / name), "--out", str(self.out / "train" / name))
         words = ("train", "--recipe", method.recipe, *self._data_words(method), *paths)
-        inputs = {"recipe": recipe.model_dump(mode="json")}
+        inputs = {"recipe": _values(recipe)}
         return PipelineStep(f"train/{name}", words, (f"tokens/{name}",), inputs, core_s, trains=True)
 
     def _data_words(self, method: Method) -> list[str]:
@@ -212,9 +227,14 @@ def _scene_words(scenes: Scenes) -> list[str]:
 def _preset(name: str) -> dict:
     """A model preset's values, read from `config/models/`."""
     config_path("models", name)
-    return DialConfig.from_preset(name).arch.model_dump(mode="json")
+    return _values(DialConfig.from_preset(name).arch)
 
 
 @cache
 def _has_second_tower(model: str) -> bool:
     return DialConfig.from_preset(model).arch.view_encoder is not None
+
+
+def _values(config: Config) -> dict:
+    """What a config sets, as JSON values; a default that a later version adds is no other recipe."""
+    return config.model_dump(mode="json", exclude_defaults=True)

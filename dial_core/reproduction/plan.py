@@ -14,9 +14,10 @@ NAME = r"^[a-z0-9][a-z0-9_]*$"
 
 
 class Pretraining(Config):
-    """The backbone that every method starts from."""
+    """The backbone that every method starts from, and the second tower of those that have one (recipes in `config/training/`)."""
 
     recipe: str = "dial_tiny_pretrain"
+    view_encoder: str = "dial_tiny_encoder"
 
 
 class Demonstrations(Config):
@@ -108,6 +109,7 @@ class Costs(Config):
     view: float = Field(gt=0)  # rendering one view of pretraining
     seeing_sample: float = Field(gt=0)  # one sample of a pretraining step
     reading_sample: float = Field(gt=0)
+    encoder_sample: float = Field(gt=0)  # of a step of the view encoder's
     demonstration: float = Field(gt=0)  # one attempt
     image_tokens: float = Field(gt=0)  # of one demonstration
     foresight: float = Field(gt=0)  # one sample of a training step: its foresight, and each of its chunks

@@ -41,7 +41,7 @@ def robot(nodes, probe):
         request = ChangeState.Request(transition=Transition(id=transition))
         assert probe.call(ChangeState, "mujoco_robot/change_state", request, START_S).success
     probe.until(lambda: probe.arm.get_subscription_count() == 2, "the controller listens, beside the probe itself")
-    probe.until(lambda: probe.clock and probe.image and probe.joints, "clock, image and joints")
+    probe.until(lambda: probe.clock and probe.image and probe.joints and probe.success, "clock, image, joints and judgement")
     return probe
 
 

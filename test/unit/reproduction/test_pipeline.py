@@ -45,6 +45,22 @@ def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
     assert "--videos 1" in words["eval/dial/seen"]  # the filmed one
 
 
+def test_a_method_with_a_second_tower_waits_for_one_trained_on_the_same_views(values, tmp_path):
+    values["methods"]["flare"]["model"] = "dial_tiny_dino"
+    pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
+    assert pipeline.steps["encoder"].needs == ("pretrain",)
+    assert f"--views {tmp_path}/pretrain/views" in " ".join(pipeline.steps["encoder"].words)
+    assert pipeline.steps["start/flare"].needs == ("pretrain", "encoder")
+    assert pipeline.steps["start/flare"].words[-2:] == ("--view-encoder", str(tmp_path / "encoder" / "tower"))
+    assert "encoder" not in [step.name for step in pipeline.chosen(["dial"])]
+
+
+def test_a_fingerprint_is_of_what_a_recipe_sets_so_that_a_default_added_later_is_no_other_recipe(pipeline):
+    optimisation = pipeline.steps["train/dial"].inputs["recipe"]["stages"][0]["optimisation"]
+    assert optimisation["steps"] > 0
+    assert "seed" not in optimisation
+
+
 def test_methods_that_share_image_tokens_compute_them_one_after_the_other_and_pay_once(pipeline):
     first, second = pipeline.steps["tokens/dial"], pipeline.steps["tokens/flare"]
     assert "tokens/dial" in second.needs
