@@ -161,7 +161,8 @@ def _card(recipe: EncoderRecipe, report: dict, command: str) -> str:
     return f"""# View encoder of {recipe.model}
 
 Made by `{command}`: DINOv2's objective (arXiv 2304.07193) from scratch on rendered tabletop views,
-{recipe.optimisation.steps} steps of {recipe.optimisation.batch_size} views. A stand-in for `facebook/dinov2-base` at a size at which there is none; these are the teacher's weights.
+{recipe.optimisation.steps} steps of {recipe.optimisation.batch_size} views. A stand-in
+for `facebook/dinov2-base` at a size at which there is none; these are the teacher's weights.
 
 Recipe: `{recipe.model_dump_json()}`
 
