@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
 
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_text
 
 METADATA_FILE = "metadata.yaml"
 EPISODE_RECORD = "dial_episode"  # name of the MCAP metadata record that carries the facts, for a bag that was never closed
@@ -134,9 +134,8 @@ class BagContents:
             "custom_data": self.facts or None,
             "ros_distro": "jazzy",
         }
-        partial = folder / f".{METADATA_FILE}.{os.getpid()}"
-        partial.write_text(yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False, allow_unicode=True))
-        partial.rename(folder / METADATA_FILE)
+        text = yaml.safe_dump({"rosbag2_bagfile_information": information}, sort_keys=False, allow_unicode=True)
+        write_text(folder / METADATA_FILE, text)
 
     def _topic(self, topic: Topic) -> dict:
         metadata = {

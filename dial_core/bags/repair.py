@@ -10,6 +10,7 @@ from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import METADATA_FILE, BagContents, BagError, FileSpan
 from dial_core.bags.reader import Bag
 from dial_core.bags.storage import open_storage, recordings_in, storage_files
+from dial_core.files.atomic import flush_folder, write_text
 from dial_core.files.disk_space import require_free
 
 _WORK = ".repair"
@@ -79,6 +80,7 @@ def _rewrite(bag: Bag, work: Path) -> None:
     for topic, log_ns, publish_ns, data in bag.records(bag.all_topics):
         writer.write(topic, log_ns, publish_ns, data)
     writer.close({"repaired": "true"})
+    flush_folder(staging)
     for path in sorted(staging.iterdir(), key=lambda path: path.name == METADATA_FILE):
         path.rename(work / path.name)
     staging.rmdir()
@@ -88,7 +90,7 @@ def _take_over(folder: Path, damage: tuple[str, ...] = ()) -> Repair:
     """Puts the complete copy in the work folder in the place of the old files; called again, it goes on where it was interrupted."""
     work, old = folder / _WORK, folder / _WORK / "old"
     if damage:
-        (work / _NOTE).write_text("\n".join(damage))
+        write_text(work / _NOTE, "\n".join(damage))
     if not (old / _ALL_MOVED).exists():  # until then the folder holds old files only
         old.mkdir(exist_ok=True)
         for path in [*storage_files(folder), *(path for ending in _SQLITE_LOGS for path in folder.glob(f"*.db3{ending}"))]:

@@ -8,9 +8,6 @@ README.md                                the model card
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +24,7 @@ from dial_core.checkpoint.rim import VectorRim
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.config import validate
 from dial_core.errors import DialError
+from dial_core.files.atomic import atomic_folder, write_json, write_text
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
@@ -125,10 +123,7 @@ def save_checkpoint(
     _check_widths(model.arch, normaliser, embodiment)
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / CONFIG).is_file())):
         raise DialError(f"{path} is there and is no checkpoint; choose another folder or move it away")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        staging.chmod(0o755)
+    with atomic_folder(path, replace=True) as staging:
         state = {name: tensor.detach().to("cpu", dtype) for name, tensor in (weights or model.state_dict()).items()}
         with quiet_loading():
             model.save_pretrained(staging, state_dict=state)
@@ -136,13 +131,10 @@ def save_checkpoint(
         views = views or (view_of(model.arch, embodiment.cameras[0].name),)
         contract = make_contract(model.arch, embodiment, views, model_id(staging), layout, instruction_prefix)
         _check_contract(path, model.arch, normaliser, contract)
-        (staging / NORMALISATION).write_text(json.dumps(normaliser.to_dict()) + "\n")
-        (staging / CONTRACT).write_text(contract.model_dump_json(indent=2) + "\n")
-        (staging / CARD).write_text(card or _plain_card(contract))
+        write_json(staging / NORMALISATION, normaliser.to_dict())
+        write_text(staging / CONTRACT, contract.model_dump_json(indent=2) + "\n")
+        write_text(staging / CARD, card or _plain_card(contract))
         trained_on.save(staging)
-        _replace(path, staging)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
     return contract
 
 
@@ -254,15 +246,6 @@ def _check_finite(path: Path, model: DialModel) -> None:
     wrong = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
     if wrong:
         raise DialError(f"{path / WEIGHTS} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint")
-
-
-def _replace(path: Path, staging: Path) -> None:
-    """Moves the finished folder to its place; the old one goes only after the new one is complete."""
-    retired = staging.with_name(staging.name + ".old")
-    if path.exists():
-        os.rename(path, retired)
-    os.rename(staging, path)
-    shutil.rmtree(retired, ignore_errors=True)
 
 
 def _read_normaliser(path: Path) -> Normaliser:

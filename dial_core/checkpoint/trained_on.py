@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from dial_core.files.atomic import write_json
+
 FILE = "trained_on.json"
 MOST = 2000  # instructions kept; their words are what counts
 STOP_WORDS = frozenset({"stop", "halt", "wait", "freeze", "pause", "abort", "cancel", "quit"})
@@ -64,7 +66,7 @@ class TrainedOn:
 
     def save(self, folder: str | Path) -> None:
         """Writes the file into a folder that is still being made."""
-        (Path(folder) / FILE).write_text(json.dumps(self.card(), indent=1) + "\n", encoding="utf-8")
+        write_json(Path(folder) / FILE, self.card())
 
     def card(self) -> dict[str, tuple[str, ...]]:
         """The checkpoint's card: tasks, objects, sources, targets and wordings beside the instructions they were read from."""
@@ -114,7 +116,8 @@ class TrainedOn:
 def roles_of(text: str) -> Roles:
     """Object, source and target of an instruction, by its articles and prepositions."""
     found: dict[str, str] = {}
-    role, phrase = "object", None
+    role = "object"
+    phrase: list[str] | None = None
     for word in [*words_of(text), "and"]:
         if phrase is not None and (word in PHRASE_ENDS or word in ARTICLES):
             if phrase:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ from rich.markdown import Markdown
 
 from dial_core.cli.options import EvaluationSeed, Ray, Videos, Workers, console
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json, write_text
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 POLICY = "A checkpoint folder, `tcp://HOST:PORT` of a `dial serve`, `expert`, `random`, or `replay:DATASET`."
@@ -99,7 +99,7 @@ def expert(
     summary, _ = _evaluate(_scenes(suite, task, episodes, seed), "expert", out, workers, videos, "1/1")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
-        json_file.write_text(json.dumps(summary, indent=2) + "\n")
+        write_json(json_file, summary)
 
 
 def probe(
@@ -231,8 +231,8 @@ def _compare(first: dict, second: dict, out: Path | None) -> None:
     text = comparison_markdown(comparison)
     if out:
         out.mkdir(parents=True, exist_ok=True)
-        (out / "comparison.json").write_text(json.dumps(comparison, indent=2) + "\n")
-        (out / "comparison.md").write_text(text)
+        write_json(out / "comparison.json", comparison)
+        write_text(out / "comparison.md", text)
         both = (first, second)
         bars = {name: {t: r["success"] for t, r in s["by_task"].items()} for name, s in zip(("A", "B"), both, strict=True)}
         draw_groups(bars, out / "comparison.png", "A: {}. B: {}".format(*comparison["names"]))

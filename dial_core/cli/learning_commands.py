@@ -81,13 +81,13 @@ def collect(
     Killed at any moment it loses the episodes in flight, and the same command resumes. On several machines give each one
     a shard: `dial collect --suite in_distribution --shard 3/8 --out shards/3`, then `dial data merge shards/* dataset`.
     """
-    from dial_core.demonstrations.collect import Plan
     from dial_core.demonstrations.collect import collect as run
+    from dial_core.demonstrations.collection_plan import CollectionPlan
     from dial_core.sim.suite import load_suite
     from dial_core.sim.task import load_task
 
     tasks = load_suite(suite).tasks if suite else tuple(load_task(name) for name in task)
-    plan = Plan(tuple(each.name for each in tasks), episodes, seed, disturbed, image_size, _shard(shard), spare)
+    plan = CollectionPlan(tuple(each.name for each in tasks), episodes, seed, disturbed, image_size, _shard(shard), spare)
     tallies = run(tasks, plan, out, workers)
     failures = sum(len(tally.failures) for tally in tallies.values())
     tried = sum(len(tally.tried) for tally in tallies.values())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dial_core.config import validate
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 from dial_core.observation.camera_view import StoredView
 
 VIEWS_FILE = "meta/views.json"
@@ -33,4 +34,4 @@ def write_stored_views(dataset: Path, views: Mapping[str, StoredView]) -> None:
     """Writes the stored views of a dataset under construction; nothing if there are none."""
     if views:
         content = {name: view.model_dump(mode="json", exclude={"name"}) for name, view in views.items()}
-        (dataset / VIEWS_FILE).write_text(json.dumps(content, indent=2) + "\n")
+        write_json(dataset / VIEWS_FILE, content)

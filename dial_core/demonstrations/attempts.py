@@ -7,11 +7,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dial_core.files.atomic import write_text
 from dial_core.files.fingerprint import require_same
 
 
@@ -38,16 +38,16 @@ class Tally:
 
 
 class Attempts:
-    """A folder of attempts, begun or gone on with."""
+    """A folder of attempts, new or resumed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def require(self, settings: dict) -> None:
-        """Begins the folder with `settings`, or checks that it was begun with the same.
+        """Starts the folder with `settings`, or checks that it was started with the same.
 
         Raises:
-            DialError: it was begun with others.
+            DialError: it was started with others.
         """
         require_same(self.folder, settings)
 
@@ -56,12 +56,9 @@ class Attempts:
         return self.folder / task.replace("/", "-") / f"{seed:06d}.npz"
 
     def note_failure(self, task: str, seed: int, reason: str) -> None:
-        """Remembers what ended an attempt."""
+        """Stores what ended an attempt."""
         note = self.episode(task, seed).with_suffix(".failed")
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(f".{os.getpid()}.note")
-        partial.write_text(reason)
-        partial.rename(note)
+        write_text(note, reason)
 
     def tally(self, task: str) -> Tally:
         """Outcomes of `task` so far."""

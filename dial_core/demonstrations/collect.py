@@ -2,74 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dial_core.datasets.episodes import save_episode
 from dial_core.demonstrations.attempts import Attempts, Tally
+from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.demonstration import demonstrate
 from dial_core.demonstrations.packing import pack
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
-from dial_core.sim.task import EVALUATION_SEEDS_FROM, Task
+from dial_core.sim.task import Task
 from dial_core.sim.world import World
 
 HOPELESS_ATTEMPTS = 30  # without one success: something is wrong with the task or the expert
-SPARE_SHARE = 0.05  # of a shard's episodes
 
 _kept: dict[tuple[str, int], World] = {}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is collected: of each task the first `episodes` scenes from `seed` on in which the expert succeeds.
-
-    On a share `disturbed` of the scenes the robot is pushed off the expert's path while the expert's own actions are
-    recorded, so that a learner sees how to come back (DART, Laskey et al. 2017). Shard (k, n), k = 1..n, has every n-th
-    seed, and collects `spare` episodes more than its share: where it succeeds others may fail.
-    """
-
-    tasks: tuple[str, ...]
-    episodes: int
-    seed: int
-    disturbed: float
-    image_size: int = 96
-    shard: tuple[int, int] = (1, 1)
-    spare: int | None = None  # of a shard; by default 5 % and at least 2
-
-    @property
-    def identity(self) -> dict:
-        """What attempts must agree on to be gone on with."""
-        return {key: value for key, value in asdict(self).items() if key != "spare"}
-
-    def seeds(self) -> Iterator[int]:
-        """This shard's seeds in order.
-
-        Raises:
-            DialError: the next one is kept for evaluation.
-        """
-        part, parts = self.shard
-        at = self.seed + part - 1
-        while True:
-            if at >= EVALUATION_SEEDS_FROM:
-                raise DialError(f"Seed {at} is kept for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed.")
-            yield at
-            at += parts
-
-    @property
-    def wanted(self) -> int:
-        """Successes of each task that this shard collects."""
-        parts = self.shard[1]
-        share = math.ceil(self.episodes / parts)
-        if parts == 1:
-            return share
-        return share + (max(2, math.ceil(SPARE_SHARE * share)) if self.spare is None else self.spare)
 
 
 @dataclass(frozen=True)
@@ -83,7 +36,7 @@ class CollectJob:
     folder: Path
 
 
-def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dict[str, Tally]:
+def collect(tasks: tuple[Task, ...], plan: CollectionPlan, out: Path, workers: int) -> dict[str, Tally]:
     """Collects `plan` into a dataset at `out`, or a shard of it into a folder of attempts at `out`.
 
     However many workers took part, the result is the same. Failed attempts are counted by reason in
@@ -91,7 +44,7 @@ def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dic
     dataset is written, and a dataset appears complete or not at all.
 
     Raises:
-        DialError: `out` exists, attempts of another plan are there, or the seeds would reach those kept for evaluation.
+        DialError: `out` exists, attempts of another plan are there, or the seeds would reach those reserved for evaluation.
     """
     sharded = plan.shard[1] > 1
     if out.exists() and not sharded:
@@ -101,12 +54,12 @@ def collect(tasks: tuple[Task, ...], plan: Plan, out: Path, workers: int) -> dic
     tallies = {task.name: attempts.tally(task.name) for task in tasks}
     _attempt_all(tasks, plan, attempts, tallies, workers)
     if not sharded:
-        pack(out, attempts.folder / "packed", plan, {name: [attempts] for name in tallies})
+        pack(out, plan, {name: [attempts] for name in tallies})
         shutil.rmtree(attempts.folder)
     return tallies
 
 
-def _attempt_all(tasks: tuple[Task, ...], plan: Plan, attempts: Attempts, tallies: dict[str, Tally], workers: int) -> None:
+def _attempt_all(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tallies: dict[str, Tally], workers: int) -> None:
     wanted = plan.wanted * len(tasks)
     title = tasks[0].name if len(tasks) == 1 else f"{len(tasks)} tasks"
     with progress_bar(f"collect {title}", wanted, sum(min(plan.wanted, len(t.successes)) for t in tallies.values())) as advance:
@@ -143,7 +96,7 @@ def attempt(job: CollectJob) -> str | None:
     return None
 
 
-def _jobs(tasks: tuple[Task, ...], plan: Plan, attempts: Attempts, tallies: dict[str, Tally]) -> Iterator[CollectJob]:
+def _jobs(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tallies: dict[str, Tally]) -> Iterator[CollectJob]:
     """Task by task, seed by seed, until enough have succeeded; drawn from only when a worker is free."""
     for task in tasks:
         seeds, tally = plan.seeds(), tallies[task.name]

@@ -23,7 +23,7 @@ from dial_core.importers.egodex.egodex_conversion import HUMAN, with_next_as_act
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
-from dial_core.sim.task import EVALUATION_SEEDS_FROM
+from dial_core.sim.task import require_training_seed
 from dial_core.sim.world import World
 
 SKIN_RGB = (0.86, 0.63, 0.5)
@@ -47,7 +47,7 @@ def film_hands(task: str, episodes: int, seed: int, out: Path, workers: int) -> 
     Interrupted, it resumes where it stopped: finished episodes lie in `<out>.attempts/` until the dataset is written.
 
     Raises:
-        DialError: `out` exists, the seeds reach those kept for evaluation, or nothing succeeds.
+        DialError: `out` exists, the seeds reach those reserved for evaluation, or nothing succeeds.
     """
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it to film again.")
@@ -60,8 +60,7 @@ def film_hands(task: str, episodes: int, seed: int, out: Path, workers: int) -> 
         for at in count(seed):
             if len(done) >= episodes:
                 return
-            if at >= EVALUATION_SEEDS_FROM:
-                raise DialError(f"Seed {at} is kept for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed.")
+            require_training_seed(at)
             if at not in done:
                 yield HandJob(task, at, str(folder / f"{at:06d}.npz"))
 

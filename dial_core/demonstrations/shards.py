@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dial_core.demonstrations.attempts import Attempts
-from dial_core.demonstrations.collect import Plan
+from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.packing import joined, pack
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import FINGERPRINT
@@ -55,11 +55,11 @@ def join_shards(folders: Sequence[Path], out: Path) -> Path:
     attempts = [Attempts(folder) for folder in folders]
     for task in whole.tasks:
         _require_far_enough(task, whole, plans, attempts)
-    pack(out, out.with_name(f".{out.name}.packed"), whole, dict.fromkeys(whole.tasks, attempts))
+    pack(out, whole, dict.fromkeys(whole.tasks, attempts))
     return out
 
 
-def _require_far_enough(task: str, whole: Plan, plans: Sequence[Plan], attempts: Sequence[Attempts]) -> None:
+def _require_far_enough(task: str, whole: CollectionPlan, plans: Sequence[CollectionPlan], attempts: Sequence[Attempts]) -> None:
     """Checks that every seed up to the last episode's was tried by the shard that it belongs to."""
     chosen = joined(task, attempts)[0].first(whole.episodes)
     for plan, own in zip(plans, attempts, strict=True):
@@ -72,11 +72,11 @@ def _require_far_enough(task: str, whole: Plan, plans: Sequence[Plan], attempts:
             )
 
 
-def _plan(folder: Path) -> Plan:
+def _plan(folder: Path) -> CollectionPlan:
     if not is_shard(folder):
         raise DialError(f"{folder} is no shard: it has no {FINGERPRINT} of `dial collect --shard K/N`")
     values = json.loads((folder / FINGERPRINT).read_text())
-    return Plan(**{**values, "tasks": tuple(values["tasks"]), "shard": tuple(values["shard"])})
+    return CollectionPlan(**{**values, "tasks": tuple(values["tasks"]), "shard": tuple(values["shard"])})
 
 
 def _listed(folders: Sequence[Path]) -> str:

@@ -1,9 +1,7 @@
 """Reading and writing checkpoints in the authors' release's form: one safetensors file, or a folder of shards."""
 
 import json
-import os
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from transformers import AutoConfig
 
 from dial_core.checkpoint.checkpoint import quiet_loading
 from dial_core.errors import DialError
+from dial_core.files.atomic import atomic_write
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.release.architecture import architecture_of, release_config, square_grid
@@ -117,20 +116,8 @@ def export_release(
     tensors = {PREFIX + name: tensor.contiguous() for name, tensor in to_release(model.state_dict(), model.arch).items()}
     tensors |= {CASE + name: tensor.contiguous() for name, tensor in (case or {}).items()}
     metadata = {"config": json.dumps(config), "losses": json.dumps(losses or {})}
-    _write_atomically(target, lambda path: save_file(tensors, path, metadata))
-
-
-def _write_atomically(target: Path, write: Callable[[str], None]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, staging = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    os.close(handle)
-    try:
-        write(staging)
-        os.chmod(staging, 0o644)
-        os.replace(staging, target)
-    except BaseException:
-        Path(staging).unlink(missing_ok=True)
-        raise
+    with atomic_write(target) as partial:
+        save_file(tensors, partial, metadata)
 
 
 def _read_file(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

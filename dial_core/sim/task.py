@@ -3,11 +3,22 @@
 from typing import Literal
 
 from dial_core.config import Config, config_root, load_config
+from dial_core.errors import DialError
 from dial_core.sim.camera import CameraMount
 
 EVALUATION_SEEDS_FROM = 100_000  # scenes of smaller seeds are for training
 
 Range = tuple[float, float]  # (lowest, highest)
+
+
+def require_training_seed(seed: int) -> None:
+    """Checks that no demonstration shows a scene on which policies are evaluated.
+
+    Raises:
+        DialError: the seed is reserved for evaluation.
+    """
+    if seed >= EVALUATION_SEEDS_FROM:
+        raise DialError(f"seed {seed} is reserved for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed")
 
 
 class Region(Config):

@@ -117,5 +117,9 @@ class RobosuiteGR1(gymnasium.Env):
         return {f"state.{name}": values for name, values in qpos.items()} | {IMAGE: self._image, INSTRUCTION: TASKS[self._task]}
 
 
+def _make(**kwargs: Any) -> RobosuiteGR1:
+    return RobosuiteGR1(**kwargs)
+
+
 for _task in TASKS:
-    gymnasium.register(f"dial/{_task}GR1", entry_point=RobosuiteGR1, kwargs={"task": _task}, disable_env_checker=True)
+    gymnasium.register(f"dial/{_task}GR1", entry_point=_make, kwargs={"task": _task}, disable_env_checker=True)

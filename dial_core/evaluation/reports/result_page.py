@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.reports.compare import policy_name
 from dial_core.evaluation.reports.intervals import wilson_interval
 from dial_core.evaluation.reports.plots import draw_bars
+from dial_core.files.atomic import write_json, write_text
 
 
 def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float) -> dict:
@@ -61,9 +61,9 @@ def rate(successes: int, trials: int) -> dict:
 def write_report(folder: Path, summary: dict, title: str) -> str:
     """Writes `result.json`, `result.md` and `success.png` of one evaluation to `folder`; returns the Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_json(folder / "result.json", summary)
     text = markdown(summary, title)
-    (folder / "result.md").write_text(text)
+    write_text(folder / "result.md", text)
     bars = {task: row["success"] for task, row in summary["by_task"].items()}
     if len(bars) > 1:
         bars["all"] = summary["success"]
@@ -74,9 +74,9 @@ def write_report(folder: Path, summary: dict, title: str) -> str:
 def write_table(folder: Path, summaries: dict[str, dict], title: str) -> str:
     """Writes `result.json`, `result.md` and `success.png` of several named evaluations; returns the Markdown."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "result.json").write_text(json.dumps(summaries, indent=2) + "\n")
+    write_json(folder / "result.json", summaries)
     text = table(summaries, title)
-    (folder / "result.md").write_text(text)
+    write_text(folder / "result.md", text)
     draw_bars({name: summary["success"] for name, summary in summaries.items()}, folder / "success.png", title)
     return text
 

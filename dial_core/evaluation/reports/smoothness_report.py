@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from dial_core.evaluation.reports.intervals import wilson_interval
 from dial_core.evaluation.reports.plots import draw_smoothness
 from dial_core.evaluation.studies.smoothness import PLAIN, POSITION_BOUND_RAD, VELOCITY_BOUND_RAD_S, SmoothnessResult
+from dial_core.files.atomic import write_json, write_text
 
 EXPLANATION = """\
 The robot's timing without ROS: a frame at 20 Hz, a chunk every third one that arrives late by the latency and takes over a
@@ -50,9 +50,9 @@ def write_smoothness(folder: Path, results: Sequence[SmoothnessResult], settings
     summary = smoothness_summary(results)
     folder.mkdir(parents=True, exist_ok=True)
     content = {"settings": settings, "strategies": summary, "episodes": [asdict(result) for result in results]}
-    (folder / "result.json").write_text(json.dumps(content, indent=2) + "\n")
+    write_json(folder / "result.json", content)
     text = _markdown(summary, settings, made)
-    (folder / "result.md").write_text(text)
+    write_text(folder / "result.md", text)
     draw_smoothness(summary, folder / "result.png")
     return text
 

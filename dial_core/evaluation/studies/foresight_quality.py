@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from dial_core.evaluation.closed_loop.ledger import all_cases
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies.interpretation import Watched, watch
+from dial_core.files.atomic import write_json, write_text
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 
@@ -127,7 +127,7 @@ def write_quality(folder: Path, summary: dict) -> str:
     from dial_core.evaluation.reports.plots import draw_quality
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "foresight.json").write_text(json.dumps(summary, indent=2) + "\n")
+    write_json(folder / "foresight.json", summary)
     lines = [
         "# How well System-2 sees ahead",
         "",
@@ -147,7 +147,7 @@ def write_quality(folder: Path, summary: dict) -> str:
         errors_said = f"{row['foresight_mse']:.4f} | {row['no_change_mse']:.4f}"
         lines.append(f"| {name} | {row['relative']:.3f} | {low:.3f} to {high:.3f} | {errors_said} | {row['foresights']} |")
     text = "\n".join([*lines, "", f"Protocol hash {summary['protocol_hash']}.", ""])
-    (folder / "foresight.md").write_text(text)
+    write_text(folder / "foresight.md", text)
     draw_quality(summary, folder / "foresight.png")
     return text
 

@@ -19,6 +19,7 @@ from dial_core.bags.reader import Bag
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS
+from dial_core.files.atomic import write_text
 from dial_core.importers.bag.commanded import commanded
 from dial_core.importers.bag.film import Film
 from dial_core.importers.bag.timeline import Sighting, Timeline, read_timeline
@@ -128,7 +129,7 @@ def write_open_loop(out: Path, result: OpenLoop, embodiment: Embodiment) -> str:
 
     out.mkdir(parents=True, exist_ok=True)
     values = {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in asdict(result).items()}
-    (out / "open_loop.json").write_text(json.dumps(values | {"joints": embodiment.joint_names}) + "\n")
+    write_text(out / "open_loop.json", json.dumps(values | {"joints": embodiment.joint_names}) + "\n")
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 6.5), layout="constrained")
     rows, copying = np.arange(len(embodiment.joints)), np.sqrt((result.copying**2).mean(0))
     left.barh(rows, result.by_joint(), height=0.6, color="#3182bd", label="System-1")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
+from dial_core.files.atomic import write_json, write_text
 from dial_core.importers.bag.checks import BagReport
 from dial_core.robot.embodiment import Embodiment
 
@@ -22,8 +22,8 @@ def write_report(folder: Path, reports: Sequence[BagReport], thumbnails: Sequenc
     """
     folder.mkdir(parents=True, exist_ok=True)
     converted = [report for report in reports if report.episodes]
-    (folder / "report.json").write_text(json.dumps([asdict(report) for report in reports], indent=2) + "\n")
-    (folder / "report.md").write_text(markdown(reports))
+    write_json(folder / "report.json", [asdict(report) for report in reports])
+    write_text(folder / "report.md", markdown(reports))
     draw_streams(folder / "streams.png", converted)
     draw_joints(folder / "joints.png", converted, embodiment)
     draw_thumbnails(folder / "thumbnails.png", thumbnails[:SHOWN_EPISODES])

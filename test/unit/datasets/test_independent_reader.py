@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
-from dial_core.demonstrations.collect import Plan, collect
+from dial_core.demonstrations.collect import collect
+from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.demonstration import demonstrate
 from dial_core.sim.task import load_task
 from dial_core.sim.world import World
@@ -47,7 +48,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory) -> Reader:
     out = tmp_path_factory.mktemp("collected") / "dataset"
-    collect(tuple(load_task(name) for name in TASKS), Plan(TASKS, 1, 0, 0.0), out, workers=0)
+    collect(tuple(load_task(name) for name in TASKS), CollectionPlan(TASKS, 1, 0, 0.0), out, workers=0)
     return Reader(out)
 
 

@@ -14,7 +14,8 @@ from dial_core.datasets.episodes import Episode
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.demonstrations import collect as collecting
 from dial_core.demonstrations.attempts import Attempts
-from dial_core.demonstrations.collect import Plan, collect
+from dial_core.demonstrations.collect import collect
+from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.shards import all_are_shards, is_shard, join_shards
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import require_same
@@ -24,8 +25,8 @@ TASK = load_task("PlacematToPlate")
 OTHER = load_task("PlateToBowl")
 
 
-def plan(episodes=1, tasks=(TASK,), **changes) -> Plan:
-    return Plan(tuple(task.name for task in tasks), episodes, **{"seed": 0, "disturbed": 0.0, **changes})
+def plan(episodes=1, tasks=(TASK,), **changes) -> CollectionPlan:
+    return CollectionPlan(tuple(task.name for task in tasks), episodes, **{"seed": 0, "disturbed": 0.0, **changes})
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -152,7 +153,7 @@ def dies_in_the_third(file, **arrays):
 
 collecting.demonstrate, collecting._world, np.savez = fake, lambda task, size: World, dies_in_the_third
 task = collecting.Task.model_validate_json(sys.argv[2])
-collecting.collect((task,), collecting.Plan((task.name,), 5, 0, 0.0), collecting.Path(sys.argv[1]), workers=0)
+collecting.collect((task,), collecting.CollectionPlan((task.name,), 5, 0, 0.0), collecting.Path(sys.argv[1]), workers=0)
 """
 
 
@@ -173,5 +174,5 @@ def test_attempts_of_other_settings_are_not_gone_on_with(tmp_path):
 
 
 def test_seeds_of_the_evaluation_are_never_collected(tmp_path):
-    with pytest.raises(DialError, match="kept for evaluation"):
+    with pytest.raises(DialError, match="reserved for evaluation"):
         collect((TASK,), plan(seed=100_000), tmp_path / "dataset", workers=0)

@@ -1,0 +1,56 @@
+"""Which demonstrations a collection holds, and which of them a shard makes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from dial_core.sim.task import require_training_seed
+
+SPARE_SHARE = 0.05  # of a shard's episodes
+
+
+@dataclass(frozen=True)
+class CollectionPlan:
+    """Which demonstrations are collected: of each task the first `episodes` scenes from `seed` on in which the expert succeeds.
+
+    On a share `disturbed` of the scenes the robot is pushed off the expert's path while the expert's own actions are
+    recorded, so that a learner sees how to recover (DART, Laskey et al. 2017). Shard (k, n), k = 1..n, has every n-th
+    seed, and collects `spare` episodes more than its share: where it succeeds others may fail.
+    """
+
+    tasks: tuple[str, ...]
+    episodes: int
+    seed: int
+    disturbed: float
+    image_size: int = 96
+    shard: tuple[int, int] = (1, 1)
+    spare: int | None = None  # of a shard; by default 5 % and at least 2
+
+    @property
+    def identity(self) -> dict:
+        """Settings that a resumed collection must have in common with the one that started it."""
+        return {key: value for key, value in asdict(self).items() if key != "spare"}
+
+    def seeds(self) -> Iterator[int]:
+        """This shard's seeds in order.
+
+        Raises:
+            DialError: the next one is reserved for evaluation.
+        """
+        part, parts = self.shard
+        at = self.seed + part - 1
+        while True:
+            require_training_seed(at)
+            yield at
+            at += parts
+
+    @property
+    def wanted(self) -> int:
+        """Successes of each task that this shard collects."""
+        parts = self.shard[1]
+        share = math.ceil(self.episodes / parts)
+        if parts == 1:
+            return share
+        return share + (max(2, math.ceil(SPARE_SHARE * share)) if self.spare is None else self.spare)
