@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from dial_core.cli.options import console
+from dial_core.errors import DialError
 
 app = typer.Typer(no_args_is_help=True, help="Measure the model's calls, the data's path to it, the world, and the field's peers.")
 
@@ -52,7 +53,10 @@ def model(
 
 @app.command("data")
 def data(
-    dataset: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    dataset: Annotated[Path | None, typer.Argument(help="Dataset folder; with --size: where to make one (by default here).")] = None,
+    size: Annotated[
+        str, typer.Option(help="Instead: synthetic datasets of EPISODESxFRAMES, e.g. 240x250,24000x250: opening, memory, draws.")
+    ] = "",
     workers: Annotated[str, typer.Option(help="Numbers of decoding processes to try, e.g. 0,1,2,4.")] = "0,1,2",
     size_px: Annotated[int, typer.Option(min=16, help="Side of the model's image.")] = 224,
     step_ms: Annotated[float, typer.Option(min=0, help="Time of a training step, from its log; compares the rates with it.")] = 0.0,
@@ -62,9 +66,20 @@ def data(
     """Time the way from video to a training batch: seek, decode, augment, resize, by number of worker processes.
 
     Choose the smallest `dial train --loader-workers` whose rate is above what a step needs.
+
+    With --size: what opening a dataset and drawing from it cost, by the number of its episodes.
     """
     from dial_core.benchmarks.data_loading import bench_loading, table_of
 
+    if size:
+        from dial_core.benchmarks.data_size import Size, bench_size, table_of_sizes
+
+        reports = bench_size([Size.parse(text) for text in size.split(",")], dataset or Path())
+        console.print(table_of_sizes(reports))
+        print(json.dumps([asdict(report) for report in reports]))
+        return
+    if dataset is None:
+        raise DialError("name a dataset folder, or `--size EPISODESxFRAMES` for a synthetic one")
     rates = bench_loading(dataset, [int(count) for count in workers.split(",")], size_px, budget_s=budget_s)
     console.print(table_of(rates, size_px, step_ms / 1e3 or None, batch_size))
     print(json.dumps([asdict(rate) for rate in rates]))

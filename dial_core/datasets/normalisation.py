@@ -11,7 +11,7 @@ import numpy as np
 from dial_core.model.normalise import SPREAD_FLOOR, Normaliser, StateEncoding, rotation_dimensions
 
 Kind = Literal["mean_std", "quantiles"]
-QUANTILE_ROWS = 1_000_000
+QUANTILE_ROWS = 500_000
 _LOW, _HIGH = 0.01, 0.99
 _PIECE = 50_000  # rows in memory at a time
 _FAR = 20.0  # spreads from the middle at which a value is more likely a fault than a motion
@@ -33,17 +33,26 @@ class Scaling:
 
 
 def scaling_of(*vectors: np.ndarray, kind: Kind = "mean_std") -> Scaling:
-    """Centre and spread of (F, D) values, of several arrays together: mean and standard deviation, or middle and half the width of their
-    1..99 % range.
+    """Centre, spread and usual range of (F, D) values, of several arrays together. Arrays may be memory maps of any length."""
+    return Scaling(*centre_and_spread(*vectors, kind=kind), *usual_range(*vectors))
 
-    Quantiles ignore what a few wild frames do to a spread; mean and deviation are what the release uses. Arrays may be memory maps of
-    any length: no copy of them is made, and quantiles are those of at most `QUANTILE_ROWS` evenly spaced rows.
+
+def centre_and_spread(*vectors: np.ndarray, kind: Kind = "mean_std") -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation (D,), or with `quantiles` the middle and half the width of the usual range.
+
+    Quantiles ignore what a few wild frames do to a spread; mean and deviation are what the release uses.
     """
+    if kind == "mean_std":
+        return mean_and_spread(*vectors)
+    low, high = usual_range(*vectors)
+    return (low + high) / 2, (high - low) / 2
+
+
+def usual_range(*vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 1 % and 99 % quantiles (D,), of at most `QUANTILE_ROWS` evenly spaced rows."""
     step = -(-sum(map(len, vectors)) // QUANTILE_ROWS)
     low, high = np.quantile(np.concatenate([rows[::step] for rows in vectors]), [_LOW, _HIGH], axis=0)
-    if kind == "quantiles":
-        return Scaling((low + high) / 2, (high - low) / 2, low, high)
-    return Scaling(*mean_and_spread(*vectors), low, high)
+    return low, high
 
 
 def mean_and_spread(*vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,9 +73,9 @@ def fit_normaliser(
     states: Sequence[np.ndarray], actions: Sequence[np.ndarray], kind: Kind = "mean_std", state_encoding: StateEncoding = "raw"
 ) -> Normaliser:
     """The normaliser of one embodiment from the vectors (F, D) of all its datasets; 6D rotations stay as they are."""
-    state, action = scaling_of(*states, kind=kind), scaling_of(*actions, kind=kind)
-    raw = rotation_dimensions(len(state.centre))
-    return Normaliser(state.centre, state.spread, action.centre, action.spread, raw, state_encoding=state_encoding)
+    (state_centre, state_spread), (action_centre, action_spread) = (centre_and_spread(*all_of, kind=kind) for all_of in (states, actions))
+    raw = rotation_dimensions(len(state_centre))
+    return Normaliser(state_centre, state_spread, action_centre, action_spread, raw, state_encoding=state_encoding)
 
 
 def warnings_about(vectors: np.ndarray, what: str, names: Sequence[str]) -> list[str]:

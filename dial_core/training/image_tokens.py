@@ -1,4 +1,4 @@
-"""The frozen vision tower's tokens of every frame of a dataset, computed once and kept as a memory map."""
+"""The frozen vision tower's tokens of every frame of a dataset, computed once and kept on disk."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import torch
 
 from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset, camera_key
 from dial_core.errors import DialError
+from dial_core.files.array_file import ArrayFile
 from dial_core.files.atomic import atomic_write
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
@@ -38,8 +39,8 @@ class FeatureJob:
     view: CameraView
 
 
-def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, camera: str, view: CameraView) -> np.ndarray:
-    """Image tokens of every frame of a camera, float16 memory map (F, N, d), read only; computed first where they are missing.
+def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, camera: str, view: CameraView) -> ArrayFile:
+    """Image tokens of every frame of a camera, float16 (F, N, d) on disk; computed first where they are missing.
 
     They lie in `features_folder` under the hash of the vision tower and the view, so that every model with the same (frozen) tower
     shares them. An interrupted computation resumes where it stopped.
@@ -55,7 +56,7 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, c
         last = dataset.episodes[-1]
         _allocate(file, (last.first + last.length, model.config.arch.foresight_tokens, model.config.arch.feature_width))
         _encode_missing(dataset, list(_missing_jobs(model_folder, dataset, file, camera, view)), file, workers)
-    return np.load(file, mmap_mode="r")
+    return ArrayFile(file)
 
 
 def _encode_missing(dataset: LeRobotDataset, jobs: list[FeatureJob], file: Path, workers: int) -> None:

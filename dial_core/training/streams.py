@@ -14,6 +14,7 @@ from torch import Tensor
 from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.files.array_file import ArrayFile
 from dial_core.model.configuration import Architecture
 from dial_core.model.normalise import Normaliser
 from dial_core.observation.camera_view import CameraView
@@ -32,7 +33,7 @@ class TrainingViews(Protocol):
 class CachedTokens:
     """The frozen vision tower's tokens, computed before: float16 (F, N, d)."""
 
-    tokens: np.ndarray
+    tokens: np.ndarray | ArrayFile
 
     def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         """float32 (len(rows), N, d)."""
