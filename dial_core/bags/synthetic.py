@@ -59,7 +59,7 @@ def joint_bytes(stamp_ns: int, names: Sequence[str] = ROBOT.joint_names, still: 
     """Joints that follow the commands with 40 ms of lag, or stand still."""
     position = ROBOT.home_position.copy()
     position[ELBOW] = elbow(0.0 if still else stamp_ns / 1e9 - 0.04)
-    position = position[[ROBOT.joint_names.index(name) for name in names]]
+    position = position[ROBOT.indices(names)]
     return cdr(KINDS[JOINTS], TYPES[KINDS[JOINTS]](header(stamp_ns), list(names), position, np.empty(0), np.empty(0)))
 
 
@@ -68,7 +68,7 @@ def command_bytes(stamp_ns: int) -> bytes:
     duration, point = TYPES["builtin_interfaces/msg/Duration"], TYPES["trajectory_msgs/msg/JointTrajectoryPoint"]
     points = []
     for ahead_ms in (50, 100, 150):
-        position = np.array([ROBOT.home_position[ROBOT.joint_names.index(name)] for name in CONTROLLER.joints])
+        position = ROBOT.home_position[ROBOT.indices(CONTROLLER.joints)]
         now_s = stamp_ns / 1e9 + ahead_ms / 1e3
         position[CONTROLLER.joints.index("r_elbow_pitch")] = elbow(now_s)
         velocity = np.zeros(len(CONTROLLER.joints))

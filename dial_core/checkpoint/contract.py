@@ -67,12 +67,10 @@ class Contract(Config):
         A camera may have any resolution: its picture is cropped and scaled to the contract's.
 
         Raises:
-            DialError: anything differs; the message lists every difference.
+            DialError: the robot lacks a camera, or anything else differs; then the message lists every difference.
         """
-        cameras = [known.name for known in embodiment.cameras]
-        missing = [name for name in (camera, *(view.name for view in self.further_cameras)) if name not in cameras]
-        if missing:
-            raise DialError(f"embodiment '{embodiment.name}' has no camera '{', '.join(missing)}'; cameras: {', '.join(cameras) or 'none'}")
+        for name in (camera, *(view.name for view in self.further_cameras)):
+            embodiment.camera(name)
         offered = {
             "embodiment": embodiment.name,
             "joint_names": embodiment.joint_names,

@@ -16,9 +16,8 @@ class EmulatedControllers:
 
     def __init__(self, embodiment: Embodiment, period_ns: int = 0) -> None:
         """`period_ns`: of the controllers' updates; 0: whenever they are sampled."""
-        place = {name: i for i, name in enumerate(embodiment.joint_names)}
-        self._joints = len(place)
-        self._index = {c.name: np.array([place[name] for name in c.joints], dtype=np.intp) for c in embodiment.controllers}
+        self._joints = len(embodiment.joints)
+        self._index = {c.name: embodiment.indices(c.joints) for c in embodiment.controllers}
         self._controllers = {c.name: JointTrajectoryController(c, np.zeros(len(c.joints)), period_ns) for c in embodiment.controllers}
         self._names = {c.name: tuple(c.joints) for c in embodiment.controllers}
 

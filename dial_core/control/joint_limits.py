@@ -19,10 +19,6 @@ from dial_core.robot.urdf import JointLimits
 NOTICEABLE_RAD = 0.01  # smaller corrections are numerical, not worth counting
 
 
-class NotFiniteError(DialError):
-    """A chunk or foresight holds NaN or infinity."""
-
-
 class Limit(StrEnum):
     """Which limit moved a target."""
 
@@ -136,13 +132,6 @@ class Guard:
         too_fast = np.abs(np.diff(wanted, axis=0)) / np.diff(times_s)[:, None] > self.velocity
         counts = {Limit.VELOCITY: int((moved & too_fast).sum()), Limit.ACCELERATION: int((moved & ~too_fast).sum())}
         return +Counter(counts)
-
-
-def require_finite(values: np.ndarray, what: str) -> None:
-    """Raises NotFiniteError if `values` hold a NaN or an infinity; `what` names them in the message."""
-    bad = int(values.size - np.count_nonzero(np.isfinite(values)))
-    if bad:
-        raise NotFiniteError(f"{what}: {bad} of {values.size} values are not finite; dropped whole, nothing of it moves the robot")
 
 
 def _noticeable(moved: np.ndarray, original: np.ndarray) -> int:

@@ -7,6 +7,7 @@ import pyarrow
 
 from dial_core.datasets.columns import matrix_of
 from dial_core.errors import DialError
+from dial_core.finiteness import require_finite
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # in which writers store `timestamp`
 
@@ -58,8 +59,7 @@ def ordered_rows(table: pyarrow.Table, rate_hz: float, where: str) -> pyarrow.Ta
 
 def _require_even(times: np.ndarray, rate_hz: float, where: str) -> None:
     times = times.astype(np.float64) if times.dtype != np.float32 else times
-    if not np.isfinite(times).all():
-        raise DialError(f"{where}: timestamp holds values that are not finite")
+    require_finite(times, f"{where}: timestamp")
     if np.spacing(np.abs(times).max()) > 0.2 / rate_hz:
         return  # seconds since 1970 as float32: too coarse to say anything, frame_index counts
     elapsed = (times - times[0]).astype(np.float64)

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from dial_core.datasets.finiteness import require_finite_vectors
 from dial_core.datasets.metadata import Feature, ForeignRecord, read_json, validated
 from dial_core.errors import DialError
+from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.robot.rotations import width_of
 
 STATE, ACTION = "observation.state", "action"
@@ -45,7 +45,7 @@ class VectorPart:
             raise DialError(
                 f"part '{self.name}' is dimensions {self.start} to {self.end} of '{self.column}', whose rows have {values.shape[1]}"
             )
-        require_finite_vectors(values[:, self.start : self.end], f"part '{self.name}' of '{self.column}'")
+        require_finite(values[:, self.start : self.end], f"part '{self.name}' of '{self.column}'", advice=DROP_EPISODE)
         return values[:, self.start : self.end]
 
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.foresight_gate import Foresight, ForesightContract, ForesightGate
-from dial_core.control.joint_limits import require_finite
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import Outlet, Sent
 from dial_core.control.overlap import Committed
+from dial_core.finiteness import require_finite
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
@@ -93,7 +93,7 @@ class PolicyLoop:
             NotFiniteError: the model computed a value that is not finite.
         """
         chunk = self._system1.chunk(images, inputs.foresight.tokens, self._kinematics.state(joints), inputs.committed, base)
-        require_finite(chunk, f"chunk of the frame at {stamp_ns / NANOSECONDS:.3f} s")
+        require_finite(chunk, f"chunk of the frame at {stamp_ns / NANOSECONDS:.3f} s", advice="the whole chunk is dropped")
         return chunk
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, joints: np.ndarray, outlet: Outlet) -> Sent:

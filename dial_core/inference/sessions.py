@@ -15,6 +15,7 @@ from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
+from dial_core.finiteness import require_finite
 from dial_core.inference.cuda_graph import Captured, recorder_for
 from dial_core.inference.programs import ProgramSpec, Runtime, open_program, require_runtime
 from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
@@ -255,7 +256,5 @@ def _finite(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray
     values = np.asarray(values, np.float32)
     if values.shape != tuple(shape):
         raise DialError(f"{name}: expected shape {tuple(shape)}, got {values.shape}")
-    if not np.isfinite(values).all():
-        bad = np.argwhere(~np.isfinite(values))[0].tolist()
-        raise DialError(f"{name}: expected finite values, got {values[tuple(bad)]} at {bad}")
+    require_finite(values, name)
     return values

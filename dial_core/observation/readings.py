@@ -15,6 +15,7 @@ import numpy as np
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
+from dial_core.finiteness import not_finite
 from dial_core.observation.encodings import DEPTHS, ENCODINGS, VIDEOS, Encoding, to_rgb
 
 JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
@@ -92,9 +93,8 @@ class JointOrder:
         if len(message.position) != len(message.name):
             raise UnreadableMessageError(f"joint state names {len(message.name)} joints but has {len(message.position)} positions")
         positions = np.frombuffer(message.position, dtype=np.float64)[self._index]
-        if not np.isfinite(positions).all():
-            bad = [name for name, ok in zip(self._names, np.isfinite(positions), strict=True) if not ok]
-            raise UnreadableMessageError(f"joint state has positions that are not finite: {', '.join(bad)}")
+        if found := not_finite(positions, self._names):
+            raise UnreadableMessageError(f"positions of the joint state: {found}")
         return positions
 
 

@@ -173,7 +173,7 @@ class Pipeline:
         return PipelineStep(step, words, needs, {}, core_s, parallel=True)
 
     def _start(self, name: str, method: Method) -> PipelineStep:
-        words = ("begin", str(self._backbone), "--model", method.model, "--out", str(self.out / "start" / name))
+        words: tuple[str, ...] = ("begin", str(self._backbone), "--model", method.model, "--out", str(self.out / "start" / name))
         if not _has_second_tower(method.model):
             return PipelineStep(f"start/{name}", words, ("pretrain",), {"model": _preset(method.model)})
         words = (*words, "--view-encoder", str(self.out / "encoder" / "tower"))

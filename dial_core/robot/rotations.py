@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dial_core.errors import DialError
+from dial_core.finiteness import require_finite
 
 WIDTHS = {"axis_angle": 3, "quaternion": 4, "rotation_6d": 6, "matrix": 9}  # every `euler_angles_*` has 3
 _AXES = {"r": "X", "p": "Y", "y": "Z"}  # capitals: about the turned axes, so that R = R_first R_second R_third
@@ -36,8 +37,7 @@ def matrices(values: np.ndarray, kind: str, quaternion_order: str = "wxyz") -> n
     if values.shape[-1] != width_of(kind):
         raise DialError(f"a rotation of type '{kind}' has {width_of(kind)} numbers, got {values.shape[-1]}")
     values = np.asarray(values, np.float64)
-    if not np.isfinite(values).all():
-        raise DialError(f"rotations of type '{kind}': {int((~np.isfinite(values)).sum())} values are not finite")
+    require_finite(values, f"rotations of type '{kind}'")
     try:
         return _matrices(values, kind, quaternion_order)
     except ValueError as error:  # scipy: zero norm quaternions, matrices that mirror

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dial_core.datasets.finiteness import require_finite_vectors
 from dial_core.datasets.lerobot import ACTION_MASK, LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder
+from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 
@@ -143,7 +143,7 @@ def _gather_episodes(job: GatherJob) -> None:
             if vectors.shape[1] != rows.shape[1]:
                 raise DialError(f"{dataset.folder}: {column} has {vectors.shape[1]}, {rows.shape[1]} values in different episodes")
             names = dataset.info["features"][column].get("names") or ()
-            require_finite_vectors(vectors, column, names, f"{dataset.folder}, {span.name}")
+            require_finite(vectors, f"{dataset.folder}, {span.name}: {column}", names, DROP_EPISODE)
             rows[span.first : span.first + span.length] = vectors
 
 

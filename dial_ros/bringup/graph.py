@@ -150,10 +150,9 @@ def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -
 
 def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: str = "") -> dict[str, str]:
     """Remappings from the interface's topic names to the robot's, only where they differ; `camera`, if given, must be the robot's."""
-    names = [c.name for c in embodiment.cameras]
-    if camera is not None and camera not in names:
-        raise DialError(f"embodiment '{embodiment.name}' has no camera '{camera}'; cameras: {', '.join(names)}")
-    renamed = _pairs("cameras", cameras, names)
+    if camera is not None:
+        embodiment.camera(camera)
+    renamed = _pairs("cameras", cameras, [c.name for c in embodiment.cameras])
     topics = {f"image/{c.name}": renamed.get(c.name, c.topic) for c in embodiment.cameras}
     topics |= {f"{ours}/compressed": f"{theirs}/compressed" for ours, theirs in topics.items()}  # image_transport's convention
     topics["joint_states"] = embodiment.joint_states_topic

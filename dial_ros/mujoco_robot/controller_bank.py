@@ -7,7 +7,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.joint_trajectory_controller import TrajectoryRejectedError, TrajectoryRequest
-from dial_core.errors import DialError
+from dial_core.finiteness import require_finite
 from dial_core.robot.embodiment import Embodiment
 
 
@@ -47,14 +47,12 @@ class ControllerBank:
         """Set-points (J,) [rad] at `now_ns`, which is the controllers' time from then on.
 
         Raises:
-            DialError: a trajectory asks for positions that are not finite; the controllers do not check that.
+            NotFiniteError: a trajectory commands positions that are not finite; the controllers do not check that.
         """
         with self._lock:
             self._now_ns = now_ns
             targets = self._controllers.sample(now_ns)
-        if not np.isfinite(targets).all():
-            bad = [name for name, value in zip(self._names, targets, strict=True) if not np.isfinite(value)]
-            raise DialError(f"a trajectory asks for positions that are not finite: {', '.join(bad)}; a real servo would do anything now")
+        require_finite(targets, "positions that a trajectory commands", self._names, "a real servo could move anywhere")
         return targets
 
     def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:

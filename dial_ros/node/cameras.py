@@ -11,7 +11,7 @@ from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
 from dial_core.observation.camera_view import CameraView, fit_view
 from dial_core.observation.readings import StampedHistory, UnreadableMessageError, image_from_message, require_readable_image
-from dial_core.robot.embodiment import Camera, Embodiment
+from dial_core.robot.embodiment import Camera
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.rates import Rate, StampedStream
@@ -119,8 +119,3 @@ class CameraInput:
         frozen_s = (frame.stamp_ns - self._repeated[1]) / NANOSECONDS
         if frozen_s > self._frozen_timeout_s:
             raise UnreadableMessageError(f"one and the same picture for {frozen_s:.2f} s; is the camera frozen?")
-
-
-def camera_of(embodiment: Embodiment, name: str) -> Camera:
-    """The embodiment's camera of that name, which the contract was checked to have."""
-    return next(camera for camera in embodiment.cameras if camera.name == name)

@@ -6,7 +6,7 @@ What an observation is made of (images, joint states) is read by dial_core.obser
 import array
 
 import numpy as np
-from builtin_interfaces.msg import Time
+from builtin_interfaces.msg import Duration, Time
 from sensor_msgs.msg import Image
 
 from dial_core.control.foresight_gate import Foresight
@@ -20,6 +20,12 @@ LONGEST_TEXT = 10_000  # [characters] of an instruction; system2 accepts at most
 def to_time(time_ns: int) -> Time:
     """The stamp of `time_ns` (not negative)."""
     return Time(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS)
+
+
+def to_duration(duration_s: float) -> Duration:
+    """The duration of `duration_s` [s], rounded to nanoseconds."""
+    duration_ns = round(duration_s * NANOSECONDS)
+    return Duration(sec=duration_ns // NANOSECONDS, nanosec=duration_ns % NANOSECONDS)
 
 
 def require_bounded(message: Instruction) -> None:

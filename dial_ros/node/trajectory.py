@@ -7,20 +7,19 @@ from builtin_interfaces.msg import Duration
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.robot.embodiment import Controller
-from dial_ros.node.messages import to_time
+from dial_core.robot.embodiment import Controller, Embodiment
+from dial_ros.node.messages import to_duration, to_time
 
 
 class TrajectorySplitter:
     """Splits motions of all joints by controller. Every message holds exactly its controller's joints, in its order."""
 
-    def __init__(self, joint_names: Sequence[str], controllers: Sequence[Controller]) -> None:
-        place = {name: i for i, name in enumerate(joint_names)}
-        self._controllers = [(c, np.array([place[name] for name in c.joints], dtype=np.intp)) for c in controllers]
+    def __init__(self, embodiment: Embodiment) -> None:
+        self._controllers = [(controller, embodiment.indices(controller.joints)) for controller in embodiment.controllers]
 
     def messages(self, motion: JointMotion) -> dict[str, JointTrajectory]:
         """Controller name -> its JointTrajectory, stamped with the motion's origin (the observation's time)."""
-        durations = [_duration(offset_s) for offset_s in motion.times_s]
+        durations = [to_duration(offset_s) for offset_s in motion.times_s]
         return {controller.name: self._message(motion, durations, controller, index) for controller, index in self._controllers}
 
     @staticmethod
@@ -39,12 +38,7 @@ def reference_to_message(
 ) -> JointTrajectory:
     """What a controller executes at `now_ns` as one point, (J,) [rad, rad/s]; its time is that since the origin of what it plays, or 0."""
     played_s = 0.0 if origin_ns is None else max(now_ns - origin_ns, 0) / NANOSECONDS
-    point = JointTrajectoryPoint(positions=positions.tolist(), velocities=velocities.tolist(), time_from_start=_duration(played_s))
+    point = JointTrajectoryPoint(positions=positions.tolist(), velocities=velocities.tolist(), time_from_start=to_duration(played_s))
     message = JointTrajectory(joint_names=list(joint_names), points=[point])
     message.header.stamp = to_time(now_ns)
     return message
-
-
-def _duration(offset_s: float) -> Duration:
-    offset_ns = round(offset_s * NANOSECONDS)
-    return Duration(sec=offset_ns // NANOSECONDS, nanosec=offset_ns % NANOSECONDS)

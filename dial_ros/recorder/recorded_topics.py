@@ -55,14 +55,12 @@ def topics_of(
     Raises:
         DialError: a camera is not the embodiment's, or the transport is unknown.
     """
-    known = [camera.name for camera in embodiment.cameras]
-    if unknown := sorted(set(cameras) - set(known)):
-        raise DialError(f"embodiment '{embodiment.name}' has no camera '{unknown[0]}'; cameras: {', '.join(known)}")
+    recorded = [embodiment.camera(name) for name in cameras] or embodiment.cameras
     if transport not in TRANSPORTS:
         raise DialError(f"image_transport '{transport}' is not known; choose one of: {', '.join(TRANSPORTS)}")
     kind, ending = TRANSPORTS[transport]
     return [
-        *(RecordedTopic(f"image/{name}{ending}", kind, required=True) for name in cameras or known),
+        *(RecordedTopic(f"image/{camera.name}{ending}", kind, required=True) for camera in recorded),
         RecordedTopic("joint_states", "sensor_msgs/msg/JointState", required=True),
         *(
             RecordedTopic(f"{controller.name}/joint_trajectory", "trajectory_msgs/msg/JointTrajectory", reliable=True)

@@ -22,7 +22,7 @@ class Commander:
     def __init__(self, node: DialNode, embodiment: Embodiment, plan: MotionPlan, robot_time: RobotTime) -> None:
         self.plan = plan
         self._node, self._robot_time = node, robot_time
-        self._splitter = TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
+        self._splitter = TrajectorySplitter(embodiment)
         self._publishers = {
             c.name: node.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
         }

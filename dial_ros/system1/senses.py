@@ -19,7 +19,7 @@ from dial_core.observation.joint_agreement import JointAgreement
 from dial_core.observation.readings import JointHistory, JointOrder, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
-from dial_ros.node.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame, camera_of
+from dial_ros.node.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.rates import Rate, StampedStream
 
@@ -56,7 +56,7 @@ class Senses:
             CameraInput(
                 node,
                 view,
-                camera_of(embodiment, view.name),
+                embodiment.camera(view.name),
                 transport,
                 self._on_first_frame if index == 0 else lambda frame: None,
                 lambda why: self._refuse("image", "camera", why),

@@ -21,14 +21,14 @@ from std_msgs.msg import Float32
 
 from dial_core.checkpoint.trained_on import TrainedOn, means_stop, warning_of
 from dial_core.control.foresight_gate import Foresight
-from dial_core.control.joint_limits import NotFiniteError, require_finite
 from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
+from dial_core.finiteness import NotFiniteError, require_finite
 from dial_core.observation.readings import UnreadableMessageError
 from dial_core.robot.embodiment import Camera, load_embodiment
 from dial_ros.msg import Instruction, LatentForesight, System2Status
 from dial_ros.node import qos
-from dial_ros.node.cameras import CameraInput, Frame, camera_of
+from dial_ros.node.cameras import CameraInput, Frame
 from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
 from dial_ros.node.process import one_thread, run
@@ -108,7 +108,7 @@ class System2Node(DialNode):
         view = self._contract.views[0]
         # The first pass allocates memory, which must not happen while the robot moves.
         session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")
-        self._configured = self._connect(session, trained_on, camera_of(embodiment, view.name))
+        self._configured = self._connect(session, trained_on, embodiment.camera(view.name))
 
     def _connect(self, session: "System2Session", trained_on: TrainedOn, camera: Camera) -> ConfiguredSystem2:
         """Creates every publisher, subscription, service and timer, or none of them if one cannot be created."""
@@ -220,7 +220,7 @@ class System2Node(DialNode):
             pixels = self.parts.camera.pixels(seen.frame)
             tokens, view_tokens = self.parts.session.look(pixels, seen.instruction.text)
             self._inference_s = time.perf_counter() - started
-            require_finite(tokens, f"foresight of the frame at {stamp_ns / NANOSECONDS:.3f} s")
+            require_finite(tokens, f"foresight of the frame at {stamp_ns / NANOSECONDS:.3f} s", advice="it is dropped")
         except (UnreadableMessageError, NotFiniteError) as error:
             self._dropped += isinstance(error, NotFiniteError)
             self._refuse(type(error).__name__, str(error))

@@ -29,7 +29,7 @@ class ExpertDriver:
         self._embodiment = embodiment
         self._period_ns = round(NANOSECONDS / embodiment.rate_hz)
         self._world = World(task, embodiment)
-        self._splitter = TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
+        self._splitter = TrajectorySplitter(embodiment)
         self._publishers = {
             c.name: node.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
         }

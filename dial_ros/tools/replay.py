@@ -36,7 +36,7 @@ class Player(ClientNode):
         """Arguments: the robot that plays; `check_alive` as of ClientNode."""
         super().__init__("replay", check_alive)
         self._embodiment = embodiment
-        self._order, self._splitter = JointOrder(embodiment.joint_names), TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
+        self._order, self._splitter = JointOrder(embodiment.joint_names), TrajectorySplitter(embodiment)
         self._publishers_by_name = {
             c.name: self.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
         }

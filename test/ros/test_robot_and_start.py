@@ -56,7 +56,7 @@ def bend(probe, to: float, stamp_ns: int, seconds: float = 2.0) -> JointTrajecto
     position[ELBOW] = to
     still = [[0.0] * len(position)]
     motion = JointMotion(stamp_ns, np.array([seconds]), np.array([position]), np.array(still))
-    return TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(motion)["right_arm_controller"]
+    return TrajectorySplitter(EMBODIMENT).messages(motion)["right_arm_controller"]
 
 
 def test_it_publishes_clock_joints_images_and_the_judgement(robot):

@@ -62,12 +62,11 @@ def commanded(
             taken by which the commands explain how the joints moved.
     """
     result = Commanded(joints[1:].copy())
-    place = {name: i for i, name in enumerate(embodiment.joint_names)}
     step_s = float(np.median(np.diff(times_ns))) / 1e9 if len(times_ns) > 1 else 1.0 / embodiment.rate_hz
     lags = range(max(round(LONGEST_LAG_S / step_s), 1) + 1)
     for controller in embodiment.controllers:
         own = [command for command in commands if command.controller == controller.name]
-        index = np.array([place[name] for name in controller.joints])
+        index = embodiment.indices(controller.joints)
         measured = joints[1:, index]
         if not own:
             result.uncommanded.append(controller.name)

@@ -104,11 +104,8 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
 
 def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]:
     """Cameras by name, the embodiment's first one first. Raises DialError if one is not the embodiment's."""
-    known = {camera.name: camera for camera in embodiment.cameras}
-    if unknown := [name for name in names if name not in known]:
-        raise DialError(f"embodiment '{embodiment.name}' has no camera '{unknown[0]}'; cameras: {', '.join(known)}")
-    first = embodiment.cameras[0]
-    return [first, *(camera for name, camera in known.items() if camera is not first and name in (names or known))]
+    chosen = [embodiment.camera(name) for name in names] or embodiment.cameras
+    return [embodiment.cameras[0], *(camera for camera in embodiment.cameras[1:] if camera in chosen)]
 
 
 def convert_bag(job: ImportJob) -> JobReport:

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.datasets.episodes import StoredEpisode, store_episode
-from dial_core.datasets.finiteness import require_finite_vectors
 from dial_core.datasets.lerobot import LeRobotDataset, camera_name
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.video import encode
 from dial_core.datasets.video_rows import video_size
 from dial_core.errors import DialError
+from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
@@ -103,7 +103,7 @@ def _converted(job: ImportJob) -> JobReport:
     states = reader.states(columns)
     actions = reader.actions(columns) if settings.actions == "recorded" else next_states(states)
     for what, vectors in {"state": states, "action": actions}.items():
-        require_finite_vectors(vectors, what, vector_names(embodiment))
+        require_finite(vectors, what, vector_names(embodiment), DROP_EPISODE)
     states, actions = timing.vectors(states), timing.vectors(actions)
     if settings.actions == "next":
         actions = next_states(states)

@@ -85,6 +85,8 @@ class Encoder(nn.Module):
 class SelfDistillation(nn.Module):
     """Student and teacher under the objective. A training step is one forward pass: the teacher follows at its beginning."""
 
+    step: Tensor  # training steps so far
+
     def __init__(self, tower: Dinov2Model, plan: Distillation, steps: int) -> None:
         super().__init__()
         self.plan, self.steps = plan, steps

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dial_core.control.joint_limits import Guard, Limit, Margins, NotFiniteError, require_finite
+from dial_core.control.joint_limits import Guard, Limit, Margins
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.urdf import JointLimits, read_description
@@ -54,12 +54,6 @@ def test_the_urdf_narrows_the_embodiments_limits_and_never_widens_them():
 def test_a_urdf_without_one_of_the_joints_is_refused_by_name():
     with pytest.raises(DialError, match=r"no joint l_shoulder_pitch, .*its movable joints: elbow"):
         Guard.for_embodiment(EMBODIMENT, urdf={"elbow": JointLimits(-1, 1, 1)})
-
-
-def test_values_that_are_not_finite_are_named():
-    require_finite(np.zeros(3), "chunk")
-    with pytest.raises(NotFiniteError, match="chunk: 2 of 3 values"):
-        require_finite(np.array([0.0, np.nan, np.inf]), "chunk")
 
 
 URDF = """<robot name="r">

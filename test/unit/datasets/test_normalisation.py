@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
 
-from dial_core.datasets.finiteness import require_finite_vectors
 from dial_core.datasets.normalisation import fit_normaliser, scaling_of, warnings_about
-from dial_core.errors import DialError
 
 
 @pytest.fixture
@@ -41,9 +39,3 @@ def test_what_a_person_should_look_at_is_named(vectors):
     idle, wild = warnings_about(vectors, "action", names)
     assert "joint_30" in idle
     assert wild.startswith("action: joint_40 strays")
-
-
-def test_values_that_are_not_finite_are_an_error_that_says_where(vectors):
-    vectors[[3, 9], 5] = np.nan
-    with pytest.raises(DialError, match=r"out/set: action: 2 values are not finite, first in frame 3, dimension 5 \(r31\)"):
-        require_finite_vectors(vectors, "action", [*"abcde", "r31"], "out/set")

@@ -146,7 +146,7 @@ def test_wrong_foresight_and_state_are_refused(checkpoint, image, state):
     with pytest.raises(DialError, match=r"state: expected shape \(47,\), got \(29,\)"):
         session.chunk(image, np.zeros((36, 192)), state[18:])
     state[30] = np.nan
-    with pytest.raises(DialError, match=r"state: expected finite values, got nan at \[30\]"):
+    with pytest.raises(DialError, match=r"state: 1 of 47 values are not finite, first at \[30\]"):
         session.chunk(image, np.zeros((36, 192)), state)
 
 

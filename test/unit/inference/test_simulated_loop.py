@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from dial_core.control.emulated_controllers import EmulatedControllers
-from dial_core.control.joint_limits import Guard, NotFiniteError
+from dial_core.control.joint_limits import Guard
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.errors import DialError
+from dial_core.finiteness import NotFiniteError
 from dial_core.inference.policy_loop import PolicyLoop, gate_of
 from dial_core.inference.simulated_loop import DirectPlaying, PlannedPlaying, SimulatedLoop, Timing
 from dial_core.robot.embodiment import load_embodiment

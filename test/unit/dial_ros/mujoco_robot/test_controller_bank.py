@@ -23,7 +23,7 @@ def bank():
 
 def message(stamp_ms=0, shift=0.1):
     motion = JointMotion(stamp_ms * MS, np.array([0.1]), HOME[None] + shift, np.zeros((1, 29)))
-    return TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(motion)[ARM]
+    return TrajectorySplitter(EMBODIMENT).messages(motion)[ARM]
 
 
 def test_a_trajectory_moves_its_controllers_joints_only():

@@ -20,7 +20,7 @@ def motion():
 
 
 def test_every_controller_gets_exactly_its_joints_and_the_observation_stamp():
-    messages = TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(motion())
+    messages = TrajectorySplitter(EMBODIMENT).messages(motion())
     assert list(messages) == [c.name for c in EMBODIMENT.controllers]
     for controller in EMBODIMENT.controllers:
         message = messages[controller.name]
@@ -31,7 +31,7 @@ def test_every_controller_gets_exactly_its_joints_and_the_observation_stamp():
 
 def test_the_controllers_play_the_motion_as_it_was_meant():
     wanted = motion()
-    messages = TrajectorySplitter(EMBODIMENT.joint_names, EMBODIMENT.controllers).messages(wanted)
+    messages = TrajectorySplitter(EMBODIMENT).messages(wanted)
     for controller in EMBODIMENT.controllers:
         played = JointTrajectoryController(controller, np.zeros(len(controller.joints)))
         played.accept(TrajectoryRequest.from_message(messages[controller.name]), STAMP_NS + 10_000_000)
