@@ -25,7 +25,7 @@ demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 no
 	$(PYTHON_IN_VENV) -m dial_ros.tools.demo $(ARGS)
 
 play: setup  ## the same robot, and a page on which you instruct, watch and stop it: http://127.0.0.1:8080
-	$(PYTHON_IN_VENV) -m dial_ros.bringup.runner sim --page true $(ARGS)
+	$(PYTHON_IN_VENV) -m dial_ros.bringup.runner sim --page true --record true $(ARGS)
 
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)

@@ -21,6 +21,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "pause": ("dial_ros.tools.operate", ("pause",), "Decelerate and stay, until `dial resume`."),
     "resume": ("dial_ros.tools.operate", ("resume",), "End a pause, with the same instruction."),
     "status": ("dial_ros.tools.operate", ("status",), "Show what every node reports."),
+    "play": ("dial_ros.operator.playback", (), "Play a recorded bag in the operator page: scrub, and see chunks against what happened."),
 }
 
 

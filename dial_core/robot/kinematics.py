@@ -46,6 +46,35 @@ class ForwardKinematics:
         return np.concatenate([self.wrist_poses(joints), joints], -1).astype(np.float32)
 
 
+class LinkPositions:
+    """Origins of all links of an embodiment, for drawing it: a skeleton that any URDF gives, without meshes."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        place = {link.body: index for index, link in enumerate(embodiment.links)}
+        known = {name: index for index, name in enumerate(embodiment.joint_names)}
+        self.parents = [-1 if link.parent is None else place[link.parent] for link in embodiment.links]
+        self._fixed = [_transform(link) for link in embodiment.links]
+        self._joints = [known.get(link.joint or "") for link in embodiment.links]
+        self._axes = [np.array(link.axis) / np.linalg.norm(link.axis) for link in embodiment.links]
+        self._links = embodiment.links
+
+    def __call__(self, joints: np.ndarray) -> np.ndarray:
+        """Positions (L, 3) [m] in the frame of the roots, for joints (J,) [rad or m]; joints that nobody commands stay at zero."""
+        poses: list[np.ndarray] = []
+        for parent, fixed, index, axis, link in zip(self.parents, self._fixed, self._joints, self._axes, self._links, strict=True):
+            pose = fixed if parent < 0 else poses[parent] @ fixed
+            if index is not None:
+                value = (link.multiplier * joints[index] + link.offset) * axis
+                motion = np.eye(4)
+                if link.kind == "prismatic":
+                    motion[:3, 3] = value
+                else:
+                    motion[:3, :3] = from_axis_angle(value)
+                pose = pose @ motion
+            poses.append(pose)
+        return np.array([pose[:3, 3] for pose in poses])
+
+
 def _chain(embodiment: Embodiment, wrist: str) -> _Chain:
     links = {link.body: link for link in embodiment.links}
     path: list[Link] = []

@@ -62,6 +62,10 @@ _PAGE = (
     Argument("page_token", "", "what a visitor of the page must know"),
     Argument("page_read_only", False, "spectators only: the page shows everything and can do nothing but the emergency stop"),
 )
+_RECORDER = (
+    Argument("record", False, "also start the recorder, so that episodes can be recorded from the page (docs/recording.md)"),
+    Argument("directory", "recordings", "folder in which every recorded episode gets a folder"),
+)
 _ROBOT_TIME = Argument("use_sim_time", False, "take the time from /clock; true only when playing back a bag or in a simulator")
 
 ARGUMENTS: dict[str, tuple[Argument, ...]] = {
@@ -73,12 +77,13 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         Argument("real_time_factor", 1.0, "upper bound of simulated over wall time [1]; 0: as fast as it goes"),
         Argument("scene_camera", False, "also publish image/scene, a view from the side"),
         *_PAGE,
+        *_RECORDER,
     ),
-    "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE),
+    "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE, *_RECORDER),
     "record": (
         *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart", "controllers", "dry_run")),
         _ROBOT_TIME,
-        Argument("directory", "recordings", "folder in which every episode gets a folder"),
+        _RECORDER[1],
     ),
 }
 
@@ -94,9 +99,7 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     values = resolve_arguments(kind, chosen)
     embodiment = load_embodiment(str(values["robot"]))
     if kind == "record":
-        own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")} | {"embodiment": values["robot"]}
-        commands = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
-        return (_node("recorder", own, _robot_topics(embodiment) | commands),)
+        return (_recorder(values, embodiment, _robot_topics(embodiment)),)
     remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
     if kind == "sim" and values["namespace"]:
         remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two
@@ -114,8 +117,11 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
         shown = {name: values[f"page_{name}"] for name in ("host", "port", "token", "read_only")}
         shown |= {"camera": values["camera"], "embodiment": values["robot"], "checkpoint": str(checkpoint)}
         # The robot must not depend on a page: it may die, and nobody looks.
-        page = _node("operator", shown | {"use_sim_time": values["use_sim_time"]}, remappings | trajectories)
+        # On wall time: an acknowledgement that is missing must be noticed while a simulation stands still.
+        page = _node("operator", shown | {"use_sim_time": False}, remappings | trajectories)
         nodes.append(replace(page, required=False))
+    if values["record"]:
+        nodes.append(replace(_recorder(values, embodiment, remappings), required=False))
     return tuple(nodes)
 
 
@@ -146,6 +152,12 @@ def environment(kind: str) -> dict[str, str]:
 
 def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:
     return NodeSpec(name, f"dial_ros.{name}.{name}_node", config_path("nodes", name), parameters, remappings)
+
+
+def _recorder(values: dict[str, Value], embodiment: Embodiment, remappings: dict[str, str]) -> NodeSpec:
+    own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")} | {"embodiment": values["robot"]}
+    commands = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
+    return _node("recorder", own, remappings | commands)
 
 
 def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: str = "") -> dict[str, str]:

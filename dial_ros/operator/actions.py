@@ -14,7 +14,7 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 from dial_core.checkpoint.trained_on import means_stop
-from dial_ros.srv import ResetWorld, SetInstruction
+from dial_ros.srv import ResetWorld, SetInstruction, StartEpisode, StepWorld, StopEpisode
 
 STOP_ACKNOWLEDGED_S = 0.5  # a stop that System-1 has not acknowledged by then is shouted
 ANSWER_S = 5.0  # anything else that has no answer by then failed
@@ -31,6 +31,15 @@ class Answer:
 
 
 OnAnswer = Callable[[Answer], None]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene to reset the simulation to. An empty task: the loaded one; target -1: the object that the seed draws."""
+
+    task: str = ""
+    seed: int = 100_000
+    target: int = -1
 
 
 class ActionLog:
@@ -60,11 +69,13 @@ class Actions:
             "system1/estop": Trigger,
             "system1/reset_estop": Trigger,
             "mujoco_robot/reset": ResetWorld,
+            "mujoco_robot/set_pause": SetBool,
+            "mujoco_robot/step": StepWorld,
+            "recorder/start_episode": StartEpisode,
+            "recorder/stop_episode": StopEpisode,
+            "recorder/discard_episode": Trigger,
         }
         self._clients = {service: node.create_client(kind, service) for service, kind in self._kinds.items()}
-        self._due: list[tuple[float, Callable[[], None]]] = []
-        self._lock = threading.Lock()
-        node.create_timer(0.05, self._expire)
 
     def available(self, service: str) -> bool:
         """Whether a node offers `service`."""
@@ -92,18 +103,41 @@ class Actions:
         else:
             self._unless_read_only("system2/set_instruction", SetInstruction.Request(text=text), who, f"instruct: {text}", on_answer)
 
-    def reset_world(self, who: str, task: str, seed: int, on_answer: Callable[[Answer, str], None]) -> None:
+    def reset_world(self, who: str, scene: Scene, on_answer: Callable[[Answer, str], None]) -> None:
         """A fresh scene in simulation; `on_answer` also gets the scene's own instruction."""
-        request = ResetWorld.Request(task=task, seed=seed, target=-1)
+        request = ResetWorld.Request(task=scene.task, seed=scene.seed, target=scene.target)
         instruction: list[str] = [""]
         self._unless_read_only(
             "mujoco_robot/reset",
             request,
             who,
-            f"reset world: {task or 'same task'}, seed {seed}",
+            f"reset world: {scene.task or 'same task'}, seed {scene.seed}, target {scene.target}",
             lambda answer: on_answer(answer, instruction[0]),
             lambda response: instruction.__setitem__(0, response.instruction),
         )
+
+    def pause_world(self, who: str, paused: bool, on_answer: OnAnswer) -> None:
+        """Halts simulated time, or lets it run."""
+        action = "pause simulation" if paused else "run simulation"
+        self._unless_read_only("mujoco_robot/set_pause", SetBool.Request(data=paused), who, action, on_answer)
+
+    def step_world(self, who: str, steps: int, on_answer: OnAnswer) -> None:
+        """Advances a paused simulation by `steps` controller periods."""
+        self._unless_read_only("mujoco_robot/step", StepWorld.Request(steps=steps), who, f"step simulation by {steps}", on_answer)
+
+    def start_episode(self, who: str, instruction: str, on_answer: OnAnswer) -> None:
+        """Begins a recording; an empty instruction: the current one."""
+        request = StartEpisode.Request(instruction=instruction)
+        self._unless_read_only("recorder/start_episode", request, who, "start episode", on_answer)
+
+    def stop_episode(self, who: str, outcome: int, note: str, on_answer: OnAnswer) -> None:
+        """Ends the recording with an outcome of StopEpisode."""
+        request = StopEpisode.Request(outcome=outcome, note=note[:LONGEST_TEXT])
+        self._unless_read_only("recorder/stop_episode", request, who, f"stop episode, outcome {outcome}", on_answer)
+
+    def discard_episode(self, who: str, on_answer: OnAnswer) -> None:
+        """Removes the episode that is being recorded, or the last one."""
+        self._unless_read_only("recorder/discard_episode", Trigger.Request(), who, "discard episode", on_answer)
 
     def _unless_read_only(
         self, service: str, request: Any, who: str, action: str, on_answer: OnAnswer, keep: Callable[[Any], None] = lambda _: None
@@ -126,7 +160,7 @@ class Actions:
         keep: Callable[[Any], None] = lambda _: None,
     ) -> None:
         asked_s = time.monotonic()
-        answered = threading.Event()
+        lock, answered = threading.Lock(), threading.Event()
 
         def report(granted: bool, text: str) -> None:
             answer = Answer(granted, text, time.monotonic() - asked_s)
@@ -134,30 +168,29 @@ class Actions:
             on_answer(answer)
 
         def done(future: Any) -> None:
-            late = answered.is_set()
-            answered.set()
             response = future.result()
+            with lock:
+                late = answered.is_set()
+                answered.set()
+            clock.cancel()
             if response is None:
                 return
             keep(response)
-            report(bool(response.success), response.message or ("accepted" if response.success else "refused"))
+            path = Path(getattr(response, "path", "")).name
+            report(bool(response.success), response.message or path or ("accepted" if response.success else "refused"))
             if late:
                 self._node.get_logger().warning(f"{service} answered after {time.monotonic() - asked_s:.1f} s")
 
         def expired() -> None:
-            if not answered.is_set():
+            with lock:
+                if answered.is_set():
+                    return
                 answered.set()
-                missing = "" if self._clients[service].service_is_ready() else "; no node offers it"
-                report(False, f"NOT ACKNOWLEDGED: {service} has not answered in {limit_s:g} s{missing}")
+            missing = "" if self._clients[service].service_is_ready() else "; no node offers it"
+            report(False, f"NOT ACKNOWLEDGED: {service} has not answered in {limit_s:g} s{missing}")
 
+        # Wall time, whatever a simulated clock does.
+        clock = threading.Timer(limit_s, expired)
+        clock.daemon = True
+        clock.start()
         self._clients[service].call_async(request).add_done_callback(done)
-        with self._lock:
-            self._due.append((asked_s + limit_s, expired))
-
-    def _expire(self) -> None:
-        now_s = time.monotonic()
-        with self._lock:
-            expired = [action for due_s, action in self._due if due_s <= now_s]
-            self._due = [(due_s, action) for due_s, action in self._due if due_s > now_s]
-        for action in expired:
-            action()

@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from dial_ros.msg import System1Status
+import numpy as np
+
+from dial_ros.msg import System1Status, System2Status
 from dial_ros.node.states import SYSTEM1_STATES, SYSTEM2_STATES
 from dial_ros.operator.robot_view import Seen
 
 Level = Literal["ok", "warn", "bad", "off"]
-STALE_SHARE = 0.5  # of a limit: an input older than this is worth a look
+STALE_SHARE = 0.5  # of a limit: an input older than this deserves attention
 SYMBOL: dict[Level, str] = {"ok": "●", "warn": "▲", "bad": "■", "off": "○"}  # a shape beside the colour: readable without colours
+RECENT_ERRORS_S = 5.0  # of the foresight's error that its light averages
+LOW_ERROR = 0.05  # [1] a foresight this close is good, whether or not anything moved
+NO_REPORT = "no report: it has not started, has ended, or cannot be reached"
 
 
 @dataclass(frozen=True)
 class Light:
-    """One line of the page: what, how it stands, in words."""
+    """One line of the page: a name, a level, and the reason in words."""
 
     name: str
     level: Level
@@ -28,14 +33,14 @@ def system_lights(seen: Seen) -> list[Light]:
     lights = []
     status = seen.system1
     if status is None or seen.silent("system1"):
-        lights.append(Light("System-1", "bad", "no report: it has not started, has ended, or is not reachable"))
+        lights.append(Light("System-1", "bad", NO_REPORT))
     else:
         state = SYSTEM1_STATES[status.state]
         level: Level = {"running": "ok", "stopped": "bad", "holding": "warn", "waiting": "warn"}.get(state, "off")  # type: ignore[assignment]
         lights.append(Light("System-1", "warn" if status.warning else level, _sentence(state, status.reason or status.warning)))
     other = seen.system2
     if other is None or seen.silent("system2"):
-        lights.append(Light("System-2", "bad", "no report: it has not started, has ended, or is not reachable"))
+        lights.append(Light("System-2", "bad", NO_REPORT))
     else:
         state = SYSTEM2_STATES[other.state]
         lights.append(Light("System-2", {"running": "ok", "waiting": "warn"}.get(state, "off"), _sentence(state, other.reason)))  # type: ignore[arg-type]
@@ -62,18 +67,69 @@ def age_lights(status: System1Status, limits_s: dict[str, float]) -> list[Light]
     return lights
 
 
-def waterfall(status: System1Status) -> list[tuple[str, float]]:
-    """The last chunk's way from exposure to takeover: (stage, duration [s]), in order; empty before the first chunk."""
-    if status.camera_to_command_latency < 0:
+def foresight_light(seen: Seen) -> Light:
+    """How good System-2's expectations of the last seconds were, against expecting no change at all."""
+    now_s = seen.clock_s()
+    recent = [(error, unchanged) for at_s, error, unchanged in seen.errors if now_s - at_s <= RECENT_ERRORS_S]
+    if not recent:
+        return Light("foresight error", "off", "none yet: it needs a foresight and the view one horizon later")
+    error, unchanged = (float(np.mean(values)) for values in zip(*recent, strict=True))
+    text = f"{error:.3f} (expecting no change: {unchanged:.3f})"
+    if error <= max(LOW_ERROR, unchanged):
+        return Light("foresight error", "ok", text)
+    return Light(
+        "foresight error", "warn" if error <= 2 * max(LOW_ERROR, unchanged) else "bad", f"{text}: the scene is not what it expected"
+    )
+
+
+def nothing_moves_because(seen: Seen) -> str:
+    """Why an instruction would not move the robot now, and what to do; empty if nothing known prevents it."""
+    if seen.system2 is None or seen.silent("system2") or seen.system2.state == System2Status.STATE_INACTIVE:
+        return "Nothing will move: System-2 is not active. Activate it: ros2 lifecycle set /system2 activate"
+    status = seen.system1
+    if status is None or seen.silent("system1") or status.state == System1Status.STATE_INACTIVE:
+        return "Nothing will move: System-1 is not active. Activate it: ros2 lifecycle set /system1 activate"
+    if status.state == System1Status.STATE_STOPPED:
+        return "Nothing will move: the emergency stop is latched. Press “Reset stop”, then send an instruction"
+    if status.state == System1Status.STATE_PAUSED:
+        return "Nothing will move until “Resume”: the robot is paused"
+    if simulation_paused(seen):
+        return "Nothing will move until “Run”: the simulation is paused"
+    if status.state == System1Status.STATE_DISARMED and status.warning:
+        return f"Nothing will move: {status.warning}"
+    return ""
+
+
+def simulation_paused(seen: Seen) -> bool:
+    """Whether a simulated robot reports that its time stands still."""
+    status = seen.diagnostics.get("mujoco_robot")
+    return status is not None and not seen.silent("diagnostics/mujoco_robot") and status.message == "paused"
+
+
+def waterfall(seen: Seen) -> list[tuple[str, float, float]]:
+    """The last chunk, from its exposure to its execution: (stage, begin [s], duration [s]); empty before the first chunk.
+
+    Begins are relative to the exposure of the chunk's image. System-2 lies before it: the foresight in use was made of an earlier image.
+    """
+    status = seen.system1
+    if status is None or status.camera_to_command_latency < 0:
         return []
-    stages = {
-        "transport": status.transport_latency,
+    stages = []
+    if seen.system2 is not None and seen.system2.camera_to_foresight_latency >= 0 and status.foresight_age >= 0:
+        stages.append(("System-2", -float(status.foresight_age), float(seen.system2.camera_to_foresight_latency)))
+    at_s = 0.0
+    durations = {
+        "exposure to node": status.transport_latency,
         "waiting": status.waiting_latency,
         "System-1": status.inference_latency,
         "splice": status.stitching_latency,
-        "lead": status.splice_lead,
+        "controller": max(status.trajectory_latency, 0.0),
+        "lead": status.splice_lead - max(status.trajectory_latency, 0.0),
     }
-    return [(name, max(0.0, float(seconds))) for name, seconds in stages.items()]
+    for name, duration_s in durations.items():
+        stages.append((name, at_s, max(0.0, float(duration_s))))
+        at_s += max(0.0, float(duration_s))
+    return stages
 
 
 def _sentence(state: str, why: str) -> str:

@@ -11,24 +11,27 @@ import socket
 import sys
 import threading
 import traceback
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.logging import get_logging_directory
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from rclpy.parameter_client import AsyncParameterClient
 from rclpy.signals import SignalHandlerOptions
 
+from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.operator.actions import ActionLog, Actions
-from dial_ros.operator.page_parameters import PARAMETERS
+from dial_ros.operator.page_parameters import LIMITS, PARAMETERS
 from dial_ros.operator.robot_view import RobotView
 from dial_ros.operator.vocabulary import KnownWords
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-LIMITS = {"camera": "camera_timeout", "joint states": "joint_timeout", "foresight": "foresight_timeout", "chunk": "chunk_timeout"}
 
 
 class OperatorNode(Node):
@@ -44,23 +47,36 @@ class OperatorNode(Node):
         self.actions = Actions(self, ActionLog(Path(log)), self.value("read_only"))
         self.view = RobotView(self, self.embodiment, self.value("camera"))
         self.words = KnownWords(self.value("checkpoint"))
-        self.limits_s: dict[str, float] = {}
-        self._system1 = AsyncParameterClient(self, "system1")
-        self._asking = self.create_timer(1.0, self._ask_limits)
+        self.trained_on = TrainedOn.load(self.value("checkpoint")) if self.value("checkpoint") else TrainedOn()
+        self.reported = ReportedParameters(self)
 
     def value(self, key: str):
         """Value of a parameter."""
         return self.get_parameter(key).value
 
-    def _ask_limits(self) -> None:
-        if self._system1.services_are_ready():
-            self._system1.get_parameters(list(LIMITS.values())).add_done_callback(self._take_limits)
-            self._asking.cancel()
 
-    def _take_limits(self, future) -> None:
-        answer = future.result()
-        if answer is not None:
-            self.limits_s.update(zip(LIMITS, (value.double_value for value in answer.values), strict=True))
+class ReportedParameters:
+    """Parameters of the other nodes that the page shows; asked for once a second until each node has answered."""
+
+    ASKED = {"system1": tuple(LIMITS.values()), "mujoco_robot": ("task", "seed"), "recorder": ("directory",)}
+
+    def __init__(self, node: Node) -> None:
+        self.values: dict[str, Any] = {}  # node/parameter -> value
+        self._clients = {name: AsyncParameterClient(node, name) for name in self.ASKED}
+        self._timer = node.create_timer(1.0, self._ask)
+
+    def _ask(self) -> None:
+        for name, client in list(self._clients.items()):
+            if client.services_are_ready():
+                client.get_parameters(list(self.ASKED[name])).add_done_callback(partial(self._take, name))
+                del self._clients[name]
+        if not self._clients:
+            self._timer.cancel()
+
+    def _take(self, name: str, future: Any) -> None:
+        if (answer := future.result()) is not None:
+            values = map(parameter_value_to_python, answer.values)
+            self.values |= {f"{name}/{key}": value for key, value in zip(self.ASKED[name], values, strict=True)}
 
 
 def require_token(host: str, token: str) -> None:
@@ -99,6 +115,7 @@ def serve(node: OperatorNode) -> None:
 
     from dial_ros.operator.page import OperatorPage
     from dial_ros.operator.token_gate import LoopbackGate, TokenGate
+    from dial_ros.operator.visit import OperatorVisit, Shared
 
     host, token = node.value("host"), node.value("token")
     port = node.value("port") or free_port(host)
@@ -109,8 +126,8 @@ def serve(node: OperatorNode) -> None:
         app.add_middleware(TokenGate, token=token)
     else:
         app.add_middleware(LoopbackGate)
-    page = OperatorPage(node.view, node.actions, node.words, node.embodiment.name, node.value("rate_hz"), node.limits_s)
-    page.register()
+    visit = OperatorVisit(node.view, node.embodiment, node.reported.values, node.actions, node.words, node.trained_on, Shared())
+    OperatorPage(visit, node.value("rate_hz")).register()
     node.get_logger().info(f"the page is at http://{host}:{port}/" + ("?token=..." if token else "") + "; Space or Escape stops the robot")
     signal.signal(signal.SIGTERM, lambda *_: app.shutdown())
     ui.run(host=host, port=port, show=False, reload=False, show_welcome_message=False, uvicorn_logging_level="warning", favicon="🤖")

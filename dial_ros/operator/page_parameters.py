@@ -13,3 +13,6 @@ PARAMETERS = {
     "rate_hz": Parameter(10.0, "how often the page is refreshed [Hz]", 1.0, 30.0),
     "action_log": Parameter("", "file to which every action is added with time and who; empty: operator_actions.jsonl in ROS's log folder"),
 }
+
+# Input -> parameter of System-1 that limits its age [s].
+LIMITS = {"camera": "camera_timeout", "joint states": "joint_timeout", "foresight": "foresight_timeout", "chunk": "chunk_timeout"}

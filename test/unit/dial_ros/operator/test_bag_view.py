@@ -1,0 +1,92 @@
+"""A recorded bag as the page shows it: what stood at a moment, and what happened after it.
+
+pytest test/unit/dial_ros/operator/test_bag_view.py
+"""
+
+import time
+
+import numpy as np
+import pytest
+
+from dial_core.bags.layout import BagError
+from dial_core.bags.synthetic import CONTROLLER, ELBOW, ROBOT, elbow, record
+from dial_core.control.motion import NANOSECONDS
+from dial_ros.operator.bag_view import BagView
+from dial_ros.operator.playback import load, main
+
+SLOPE_RAD_PER_S, LAG_S = 0.25, 0.04  # of the recorded elbow, and of its joints behind the commands
+
+
+@pytest.fixture(scope="module")
+def bag(tmp_path_factory):
+    return record(tmp_path_factory.mktemp("bag") / "episode", 4.0)
+
+
+@pytest.fixture
+def view(bag):
+    return load(bag)
+
+
+def test_a_moment_has_its_joints_image_and_chunk(view):
+    view.seek(1.5)
+    seen = view.seen
+    assert seen.robot_ns == pytest.approx(2.5 * NANOSECONDS, abs=0.02 * NANOSECONDS)
+    assert seen.measured[ELBOW] == pytest.approx(elbow(2.5 - LAG_S), abs=0.005)
+    assert seen.camera.startswith("data:image/png")
+    assert view.commanded.target(seen.robot_ns)[ELBOW] == pytest.approx(elbow(2.5), abs=0.005)
+    assert view.commanded.plan("r_elbow_pitch", seen.robot_ns).past
+
+
+def test_what_happened_afterwards_is_there_and_the_chunk_is_judged_by_it(view):
+    view.seek(1.5)
+    assert view.seen.joints[-1][0] > view.seen.robot_ns + 0.9 * NANOSECONDS
+    mean, joint, largest = view.chunk_error()
+    assert joint == "r_elbow_pitch"
+    assert largest == pytest.approx(SLOPE_RAD_PER_S * LAG_S, abs=0.004)  # the robot follows that much behind
+    assert mean == pytest.approx(largest / len(CONTROLLER.joints), rel=0.1)
+
+
+def test_seeking_stays_within_the_bag_and_goes_back(view):
+    view.seek(99.0)
+    assert view.position_s == view.duration_s
+    assert view.chunk_error() is None  # nothing follows the end
+    view.seek(-1.0)
+    assert view.position_s == 0.0
+    assert view.seen.joints[0][0] == view.seen.robot_ns
+
+
+def test_chunks_are_listed_once_for_all_controllers(view):
+    assert len(view.chunks_s) == 80
+    assert np.diff(view.chunks_s) == pytest.approx(0.05)
+
+
+def test_playing_moves_on_with_the_wall_clock_and_ends_with_the_bag(view, monkeypatch):
+    now_s = [time.monotonic() + 10.0]
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+    view.seek(0.0)
+    view.poll(0.1)  # the first only sets the time to measure from
+    view.playing, view.speed = True, 2.0
+    now_s[0] += 0.2
+    view.poll(0.1)
+    assert view.position_s == pytest.approx(0.4)
+    view.seek(view.duration_s - 0.1)
+    now_s[0] += 0.2
+    view.poll(0.1)
+    assert not view.playing
+    view.playing = True
+    view.look(False)
+    assert not view.playing
+
+
+def test_a_bag_of_another_robot_is_refused_by_name(bag, capsys):
+    with pytest.raises(BagError, match="no joint states of iron"):
+        load(bag, "iron")
+    assert main([str(bag.parent / "nothing")]) == 1
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_images_that_cannot_be_read_leave_the_rest(tmp_path):
+    broken = record(tmp_path / "episode", 0.5, change=lambda topic, stamp_ns, data: data)
+    view = BagView(broken, ROBOT)
+    assert view.seen.foresight == ""
+    assert view.seen.system1 is None
