@@ -13,6 +13,7 @@ from dial_ros.operator.robot_view import Seen
 
 AHEAD_S = 1.0  # of commanded motion that is shown
 ERRORS_SHOWN_S = 30.0
+LEAST_REACH_RAD = 0.2  # of the position axis
 MOST_POINTS = 90  # of a curve
 PARTS = {  # name -> colour, width, dash
     "measured": (BLUE, 3, "solid"),
@@ -34,8 +35,15 @@ def motion_options(title: str) -> dict[str, Any]:
         "grid": {"left": 58, "right": 28, "top": 34, "bottom": 26},
         "title": {"text": title, "textStyle": {"fontSize": 15}, "left": 0, "top": 0},
         "legend": {"data": list(PARTS), "top": 0, "right": 0, "itemWidth": 18, "textStyle": {"fontSize": 14}},
-        "xAxis": {"type": "value", "name": "s", "min": -HISTORY_S, "max": AHEAD_S, "axisLabel": {"fontSize": 13}},
-        "yAxis": {"type": "value", "scale": True, "axisLabel": {"fontSize": 13}},
+        "xAxis": {
+            "type": "value",
+            "name": "s",
+            "min": -HISTORY_S,
+            "max": AHEAD_S,
+            "axisLabel": {"fontSize": 13},
+            "axisLine": {"onZero": False},
+        },
+        "yAxis": {"type": "value", "scale": True, "axisLabel": {"fontSize": 13}, "axisLine": {"onZero": False}},
         "series": series,
     }
 
@@ -50,24 +58,21 @@ def motion_series(seen: Seen, commanded: CommandedMotion, joint: Joint, column: 
     measured = [(at_ns / NANOSECONDS, float(q[column])) for at_ns, q in seen.joints]
     curves = [measured, plan.past, plan.committed, plan.new, plan.replaced]
     series: list[dict[str, Any]] = [{"data": _relative(curve, now_s)} for curve in curves]
-    moments = [{"xAxis": 0, "label": {"formatter": "now"}}]
+    moments: list[dict[str, Any]] = [{"xAxis": 0, "label": {"formatter": "now"}}]
     if plan.splice_s is not None and -HISTORY_S < plan.splice_s - now_s < AHEAD_S:
         moments.append({"xAxis": round(plan.splice_s - now_s, 3), "label": {"formatter": "splice", "position": "insideStartTop"}})
     values = [q for curve in curves for _, q in curve]
-    reach = max(max(values) - min(values), 0.2) if values else 0.2
+    shown = [min(values), max(values)] if values else [joint.lower, joint.upper]
+    reach = max(shown[1] - shown[0], LEAST_REACH_RAD)
     for name, limit in (("lower", joint.lower), ("upper", joint.upper)):
-        if values and min(values) - reach < limit < max(values) + reach:  # one far away would flatten the curves
-            moments.append({"yAxis": limit, "label": {"formatter": f"{name} limit"}})  # type: ignore[dict-item]
+        if shown[0] - reach < limit < shown[1] + reach:  # one far away would flatten the curves
+            moments.append({"yAxis": limit, "label": {"formatter": f"{name} limit"}})
+            shown = [min(shown[0], limit), max(shown[1], limit)]
     label = {"position": "insideEndTop", "fontSize": 13}
     mark = {"silent": True, "symbol": "none", "animation": False, "lineStyle": {"color": "#5f6368"}, "label": label, "data": moments}
     series[0]["markLine"] = mark
-    axis = {"min": None, "max": None}
-    if values:
-        axis = {"min": round(min(values) - 0.05 * reach, 2), "max": round(max(values) + 0.05 * reach, 2)}
-        near = [limit for limit in (joint.lower, joint.upper) if axis["min"] - reach < limit < axis["max"] + reach]  # type: ignore[operator]
-        if near:
-            axis = {"min": round(min(axis["min"], *near), 2), "max": round(max(axis["max"], *near), 2)}  # type: ignore[type-var]
-    return {"series": series, "yAxis": axis}
+    margin = 0.05 * reach
+    return {"series": series, "yAxis": {"min": round(shown[0] - margin, 2), "max": round(shown[1] + margin, 2)}}
 
 
 def error_options() -> dict[str, Any]:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,7 @@ class RobotView:
         add(Float32, "foresight/unchanged_error", self._on_unchanged, FEW)
         add(Float32, "foresight/error", self._on_error, FEW)
         for controller in self._embodiment.controllers:
-            topic = f"{controller.name}/joint_trajectory"
-            add(JointTrajectory, topic, lambda message, name=controller.name: self.commanded.note(name, message), ALL)
+            add(JointTrajectory, f"{controller.name}/joint_trajectory", partial(self.commanded.note, controller.name), ALL)
         add(JointState, "joint_states", self._on_joints, FEW)
 
     def _on_system1(self, message: System1Status) -> None:
@@ -194,4 +194,4 @@ def data_url(pixels: np.ndarray) -> str:
 
     kind = ".png" if pixels.shape[0] * pixels.shape[1] <= LARGEST_LOSSLESS_PX else ".jpg"
     _, encoded = cv2.imencode(kind, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    return f"data:image/{'png' if kind == '.png' else 'jpeg'};base64," + base64.b64encode(encoded).decode()
+    return f"data:image/{'png' if kind == '.png' else 'jpeg'};base64," + base64.b64encode(encoded.tobytes()).decode()

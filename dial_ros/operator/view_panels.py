@@ -68,7 +68,8 @@ class MotionPanel:
     """Chosen joints: measured, commanded in the past, committed, new, and what the chunk before had planned."""
 
     def __init__(self, visit: Visit) -> None:
-        self._visit, self._charts = visit, {}  # joint -> chart
+        self._visit = visit
+        self._charts: dict[str, ui.echart] = {}  # by joint
         self._drawn: tuple = ()
         self._joints = {joint.name: (column, joint) for column, joint in enumerate(visit.embodiment.joints)}
         names = list(self._joints)
