@@ -1,8 +1,8 @@
 """Which nodes run, with which parameters and remappings: plain data, read by launch/*.launch.py and by runner.py.
 
 Graphs. `sim`: system2, system1 and mujoco_robot, which stands for robot and controllers. `humanoid`: the same without
-mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML names them. `record`: the recorder, beside
-one of these or beside a teleoperated robot.
+mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML names them. `teleoperate`: mujoco_robot moved by
+keys on the page, with the recorder. `record`: the recorder, beside one of these or beside a teleoperated robot.
 """
 
 from dataclasses import dataclass, field, replace
@@ -66,20 +66,31 @@ _RECORDER = (
     Argument("record", False, "also start the recorder, so that episodes can be recorded from the page (docs/recording.md)"),
     Argument("directory", "recordings", "folder in which every recorded episode gets a folder"),
 )
+_WORLD = (
+    Argument("task", "PlacematToPlate", "task of the simulated world: a name in config/tasks/"),
+    Argument("seed", 100_000, "seed of the first scene; training uses 0 to 99999"),
+    Argument("real_time_factor", 1.0, "upper bound of simulated over wall time [1]; 0: as fast as it goes"),
+    Argument("scene_camera", False, "also publish image/scene, a view from the side"),
+)
 _ROBOT_TIME = Argument("use_sim_time", False, "take the time from /clock; true only when playing back a bag or in a simulator")
 
 ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "sim": (
         *_POLICY_ARGUMENTS,
         _SIM_TIME,
-        Argument("task", "PlacematToPlate", "task of the simulated world: a name in config/tasks/"),
-        Argument("seed", 100_000, "seed of the first scene; training uses 0 to 99999"),
-        Argument("real_time_factor", 1.0, "upper bound of simulated over wall time [1]; 0: as fast as it goes"),
-        Argument("scene_camera", False, "also publish image/scene, a view from the side"),
+        *_WORLD,
         *_PAGE,
         *_RECORDER,
     ),
     "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE, *_RECORDER),
+    "teleoperate": (
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device")),
+        _SIM_TIME,
+        *_WORLD,
+        Argument("hand", "right", "which hand the keys move: left or right"),
+        *_PAGE[1:],
+        _RECORDER[1],
+    ),
     "record": (
         *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart", "controllers", "dry_run")),
         _ROBOT_TIME,
@@ -89,7 +100,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
 
 
 def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
-    """The nodes of the graph `kind` (`sim`, `humanoid` or `record`), with `chosen` in place of the arguments' defaults.
+    """The nodes of the graph `kind` (`sim`, `humanoid`, `teleoperate` or `record`), with `chosen` in place of the arguments' defaults.
 
     Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
 
@@ -101,25 +112,23 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     if kind == "record":
         return (_recorder(values, embodiment, _robot_topics(embodiment)),)
     remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
-    if kind == "sim" and values["namespace"]:
+    if kind != "humanoid" and values["namespace"]:
         remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two
     everywhere = {name: values[name] for name in ("use_sim_time", "autostart", "camera")} | {"embodiment": values["robot"]}
+    trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
+    if kind == "teleoperate":
+        own = {name: values[name] for name in ("use_sim_time", "autostart", "hand")} | {"embodiment": values["robot"]}
+        hand = _node("teleoperation", own, remappings | trajectories)
+        beside = replace(_recorder(values, embodiment, remappings), required=False)
+        return (_world(values, everywhere, remappings), hand, _page(values, "", remappings | trajectories), beside)
     checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
     policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"]}
-    trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
     foresight_image = {"foresight_image": True} if values["page"] else {}
     nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy, remappings | trajectories)]
     if kind == "sim":
-        world = {name: values[name] for name in ("task", "seed", "real_time_factor", "scene_camera")}
-        # The robot makes the clock: it must not wait for it.
-        nodes.insert(0, _node("mujoco_robot", everywhere | world | {"use_sim_time": False}, remappings))
+        nodes.insert(0, _world(values, everywhere, remappings))
     if values["page"]:
-        shown = {name: values[f"page_{name}"] for name in ("host", "port", "token", "read_only")}
-        shown |= {"camera": values["camera"], "embodiment": values["robot"], "checkpoint": str(checkpoint)}
-        # The robot must not depend on a page: it may die, and nobody looks.
-        # On wall time: an acknowledgement that is missing must be noticed while a simulation stands still.
-        page = _node("operator", shown | {"use_sim_time": False}, remappings | trajectories)
-        nodes.append(replace(page, required=False))
+        nodes.append(_page(values, str(checkpoint), remappings | trajectories))
     if values["record"]:
         nodes.append(replace(_recorder(values, embodiment, remappings), required=False))
     return tuple(nodes)
@@ -142,7 +151,7 @@ def environment(kind: str) -> dict[str, str]:
         END_WITH_PARENT: "1",
         "OMP_NUM_THREADS": "1",  # two nodes share the cores: torch's threads would only wait for each other
     }
-    if kind == "sim":
+    if kind in ("sim", "teleoperate"):
         variables |= {
             "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",  # a simulated robot must not answer to someone else's network
             "MUJOCO_GL": "egl",
@@ -152,6 +161,20 @@ def environment(kind: str) -> dict[str, str]:
 
 def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:
     return NodeSpec(name, f"dial_ros.{name}.{name}_node", config_path("nodes", name), parameters, remappings)
+
+
+def _world(values: dict[str, Value], everywhere: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:
+    world = {name: values[name] for name in ("task", "seed", "real_time_factor", "scene_camera")}
+    # The robot makes the clock: it must not wait for it.
+    return _node("mujoco_robot", everywhere | world | {"use_sim_time": False}, remappings)
+
+
+def _page(values: dict[str, Value], checkpoint: str, remappings: dict[str, str]) -> NodeSpec:
+    shown = {name: values[f"page_{name}"] for name in ("host", "port", "token", "read_only")}
+    shown |= {"camera": values["camera"], "embodiment": values["robot"], "checkpoint": checkpoint}
+    # The robot must not depend on a page: it may die, and nobody looks.
+    # On wall time: an acknowledgement that is missing must be noticed while a simulation stands still.
+    return replace(_node("operator", shown | {"use_sim_time": False}, remappings), required=False)
 
 
 def _recorder(values: dict[str, Value], embodiment: Embodiment, remappings: dict[str, str]) -> NodeSpec:

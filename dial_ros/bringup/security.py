@@ -47,6 +47,8 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
     references = tuple(f"{controller.name}/reference" for controller in embodiment.controllers)
     states = tuple(f"{controller.name}/controller_state" for controller in embodiment.controllers)
     system1_in = (*cameras, joints, "foresight", "instruction", "robot_description", *references, *states)
+    jogs = ("teleoperation/twist", "teleoperation/grip")
+    hand_stops = ("teleoperation/stop", "teleoperation/reset_stop")
     seen = ("foresight/image", "foresight/error", "foresight/unchanged_error")
     controlled = tuple(f"{node}/{service}" for node in NODES for service in LIFECYCLE_SERVICES)
     read = tuple(f"{node}/{service}" for node in NODES for service in PARAMETER_SERVICES)
@@ -73,13 +75,13 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
         ),
         "recorder": _node("recorder", Rights((), recorded, episodes)),
         "operator": Rights(
-            publish=("/rosout", "/parameter_events"),
+            publish=("/rosout", "/parameter_events", *jogs),
             subscribe=(
                 *("/clock", "/diagnostics", "/rosout", "/parameter_events", "instruction", *status, joints, *cameras),
                 *(*seen, "mujoco_robot/success", *trajectories, *dry),
             ),
             reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
-            request=(*stops, "system2/set_instruction", *world, *episodes, *controlled, *read),
+            request=(*stops, *hand_stops, "system2/set_instruction", *world, *episodes, *controlled, *read),
         ),
     }
 

@@ -26,7 +26,7 @@ class InstructionPanel:
     def __init__(self, visit: OperatorVisit) -> None:
         self._visit = visit
         self._offered: list[str] = []
-        with card():
+        with card() as self._card:
             heading("Instruction")
             self._current = ui.label("none yet").classes("big").mark("current-instruction")
             with ui.row().classes("w-full items-center no-wrap"):
@@ -50,6 +50,10 @@ class InstructionPanel:
             visit.reporting(f"“{text}”")(answer)
 
         visit.actions.instruct(visit.who, text, on_answer)
+
+    def look_for_nodes(self) -> None:
+        """Hides the panel where keys move the robot, not instructions."""
+        self._card.set_visibility(not self._visit.actions.teleoperated)
 
     def refresh(self) -> None:
         """Shows the instruction that System-1 follows, and what would come of sending the text in the box."""
@@ -151,7 +155,9 @@ class RecorderPanel:
                 self._list = ui.html("none yet", sanitize=False).style("max-height: 220px; overflow-y: auto;").mark("episodes")
 
     def _start(self) -> None:
-        self._visit.actions.start_episode(self._visit.who, "", self._visit.reporting("Record"))
+        teleoperated, suggestions = self._visit.actions.teleoperated, self._visit.shared.suggestions
+        instruction = suggestions[0] if teleoperated and suggestions else ""  # else the recorder takes the one of System-2
+        self._visit.actions.start_episode(self._visit.who, instruction, self._visit.reporting("Record"))
 
     def _stop(self, outcome: int) -> None:
         self._visit.actions.stop_episode(self._visit.who, outcome, "", self._visit.reporting("Episode", self._ended))

@@ -10,13 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from geometry_msgs.msg import Twist
 from rclpy.node import Node
+from std_msgs.msg import Float32
 from std_srvs.srv import SetBool, Trigger
 
 from dial_core.checkpoint.trained_on import means_stop
+from dial_ros.node import qos
+from dial_ros.operator.jog_keys import JogKeys
 from dial_ros.srv import ResetWorld, SetInstruction, StartEpisode, StepWorld, StopEpisode
 
 STOP_ACKNOWLEDGED_S = 0.5  # a stop that System-1 has not acknowledged by then is shouted
+JOG_PAUSE_S = 2.0  # after which pressed keys are logged again
 ANSWER_S = 5.0  # anything else that has no answer by then failed
 LONGEST_TEXT = 500  # [characters] of an instruction; System-2 has a limit of its own
 
@@ -74,20 +79,39 @@ class Actions:
             "recorder/start_episode": StartEpisode,
             "recorder/stop_episode": StopEpisode,
             "recorder/discard_episode": Trigger,
+            "teleoperation/stop": Trigger,
+            "teleoperation/reset_stop": Trigger,
         }
+        self._twist_out = node.create_publisher(Twist, "teleoperation/twist", qos.LATEST)
+        self._grip_out = node.create_publisher(Float32, "teleoperation/grip", qos.LATEST)
+        self._jogged_s = -1e9
         self._clients = {service: node.create_client(kind, service) for service, kind in self._kinds.items()}
 
     def available(self, service: str) -> bool:
         """Whether a node offers `service`."""
         return self._clients[service].service_is_ready()
 
+    @property
+    def teleoperated(self) -> bool:
+        """Whether the robot is moved by teleoperation: that node is there, and System-1 is not."""
+        return self.available("teleoperation/stop") and not self.available("system1/estop")
+
     def stop(self, who: str, on_answer: OnAnswer) -> None:
-        """The emergency stop; spectators may too. Without an acknowledgement of System-1 in 0.5 s the answer says so."""
-        self._request("system1/estop", Trigger.Request(), who, "emergency stop", on_answer, STOP_ACKNOWLEDGED_S)
+        """The emergency stop; spectators may too. Without an acknowledgement in 0.5 s the answer says so."""
+        self._request(
+            "teleoperation/stop" if self.teleoperated else "system1/estop",
+            Trigger.Request(),
+            who,
+            "emergency stop",
+            on_answer,
+            STOP_ACKNOWLEDGED_S,
+        )
 
     def reset_stop(self, who: str, on_answer: OnAnswer) -> None:
         """Takes the emergency stop back; only a new instruction moves the robot then."""
-        self._unless_read_only("system1/reset_estop", Trigger.Request(), who, "reset stop", on_answer)
+        self._unless_read_only(
+            "teleoperation/reset_stop" if self.teleoperated else "system1/reset_estop", Trigger.Request(), who, "reset stop", on_answer
+        )
 
     def pause(self, who: str, paused: bool, on_answer: OnAnswer) -> None:
         """Decelerates to a stop, or resumes."""
@@ -124,6 +148,19 @@ class Actions:
     def step_world(self, who: str, steps: int, on_answer: OnAnswer) -> None:
         """Advances a paused simulation by `steps` controller periods."""
         self._unless_read_only("mujoco_robot/step", StepWorld.Request(steps=steps), who, f"step simulation by {steps}", on_answer)
+
+    def jog(self, who: str, motion: JogKeys) -> None:
+        """Sends velocities of the teleoperated hand, which hold for the node's `deadman`; the first after a pause is logged."""
+        if self.read_only or not self.teleoperated:
+            return
+        if time.monotonic() - self._jogged_s > JOG_PAUSE_S and not motion.still:
+            self._log.note(who, "teleoperate", Answer(True, "keys pressed", 0.0))
+        self._jogged_s = time.monotonic()
+        twist = Twist()
+        twist.linear.x, twist.linear.y, twist.linear.z = motion.velocity
+        twist.angular.z = motion.turn_rad_per_s
+        self._grip_out.publish(Float32(data=motion.grip_per_s))
+        self._twist_out.publish(twist)
 
     def start_episode(self, who: str, instruction: str, on_answer: OnAnswer) -> None:
         """Begins a recording; an empty instruction: the current one."""

@@ -16,6 +16,7 @@ STALE_SHARE = 0.5  # of a limit: an input older than this deserves attention
 SYMBOL: dict[Level, str] = {"ok": "●", "warn": "▲", "bad": "■", "off": "○"}  # a shape beside the colour: readable without colours
 RECENT_ERRORS_S = 5.0  # of the foresight's error that its light averages
 LOW_ERROR = 0.05  # [1] a foresight this close is good, whether or not anything moved
+STOPPED = "stopped"  # how node teleoperation reports its stop
 NO_REPORT = "no report: it has not started, has ended, or cannot be reached"
 
 
@@ -29,8 +30,10 @@ class Light:
 
 
 def system_lights(seen: Seen) -> list[Light]:
-    """System-1 and System-2: state, and the reason in their own words."""
+    """System-1 and System-2, or teleoperation in their place: state, and the reason in their own words."""
     lights = []
+    if (teleoperation := seen.diagnostics.get("teleoperation")) is not None and not seen.silent("diagnostics/teleoperation"):
+        return [Light("Teleoperation", "bad" if teleoperation.message == STOPPED else "ok", teleoperation.message)]
     status = seen.system1
     if status is None or seen.silent("system1"):
         lights.append(Light("System-1", "bad", NO_REPORT))
@@ -84,6 +87,8 @@ def foresight_light(seen: Seen) -> Light:
 
 def nothing_moves_because(seen: Seen) -> str:
     """Why an instruction would not move the robot now, and what to do; empty if nothing known prevents it."""
+    if "teleoperation" in seen.diagnostics:
+        return ""  # keys move the robot, no instruction
     if seen.system2 is None or seen.silent("system2") or seen.system2.state == System2Status.STATE_INACTIVE:
         return "Nothing will move: System-2 is not active. Activate it: ros2 lifecycle set /system2 activate"
     status = seen.system1

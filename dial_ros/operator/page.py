@@ -11,9 +11,10 @@ from nicegui import app, ui
 from dial_ros.msg import System1Status
 from dial_ros.operator.act_panels import InstructionPanel, RecorderPanel, SimulationPanel
 from dial_ros.operator.actions import STOP_ACKNOWLEDGED_S, Answer
-from dial_ros.operator.lights import SYMBOL, system_lights
+from dial_ros.operator.lights import STOPPED, SYMBOL, system_lights
 from dial_ros.operator.markup import STOP_KEYS, STYLE
 from dial_ros.operator.robot_panel import RobotPanel
+from dial_ros.operator.teleoperation_panel import TeleoperationPanel
 from dial_ros.operator.view_panels import CameraPanel, ErrorPanel, LimitPanel, MotionPanel, StatusPanel
 from dial_ros.operator.visit import OperatorVisit, tell
 
@@ -64,11 +65,16 @@ class Document:
                 with ui.element("div").classes("column").style("grid-area: plan"):
                     motion, robot = MotionPanel(visit), RobotPanel(visit)
                 with ui.element("div").classes("column").style("grid-area: act"):
-                    self._instruction = InstructionPanel(visit)
+                    self._instruction, self._teleoperation = InstructionPanel(visit), TeleoperationPanel(visit)
                     status, self._simulation, self._recorder = StatusPanel(visit), SimulationPanel(visit), RecorderPanel(visit)
         self._often: list[Callable[[], None]] = [camera.refresh, status.refresh, self._instruction.refresh]
         self._slowly: list[Callable[[], None]] = [error.refresh, motion.refresh, robot.refresh]
-        self._slowest: list[Callable[[], None]] = [limits.refresh, self._simulation.refresh, self._recorder.refresh]
+        self._slowest: list[Callable[[], None]] = [
+            limits.refresh,
+            self._simulation.refresh,
+            self._recorder.refresh,
+            self._teleoperation.refresh,
+        ]
         ui.add_head_html(STOP_KEYS)
         ui.on("operator_stop", self._stop)
         ui.timer(period_s, self._refresh)
@@ -95,7 +101,8 @@ class Document:
         if shout and what == "Emergency stop":
             self._message.set_text(f"{what}: {answer.text}. {UNSTOPPED}")
         elif what == "Emergency stop" and answer.granted:
-            self._message.set_text(f"Stopped: acknowledged by System-1 after {1000 * answer.seconds:.0f} ms. {answer.text}")
+            by = "teleoperation" if self._visit.actions.teleoperated else "System-1"
+            self._message.set_text(f"Stopped: acknowledged by {by} after {1000 * answer.seconds:.0f} ms. {answer.text}")
         else:
             self._message.set_text(f"{what}: {answer.text}")
 
@@ -116,7 +123,8 @@ class Document:
     # -- showing -------------------------------------------------------------------------------------------------
 
     async def _look_for_nodes(self) -> None:
-        self._simulation.look_for_nodes()
+        for panel in (self._simulation, self._instruction, self._teleoperation):
+            panel.look_for_nodes()
         await self._recorder.look_for_nodes()
 
     def _refresh(self) -> None:
@@ -132,7 +140,9 @@ class Document:
         tell(self._state, f"{SYMBOL[system1.level]} {system1.text}")
         if seen.system1 is not None:
             self._pause.set_text("Resume" if seen.system1.state == System1Status.STATE_PAUSED else "Pause")
-            self._reset.set_visibility(seen.system1.state == System1Status.STATE_STOPPED)
+        latched = seen.system1 is not None and seen.system1.state == System1Status.STATE_STOPPED
+        self._reset.set_visibility(latched or (system1.name == "Teleoperation" and system1.text == STOPPED))
+        self._pause.set_visibility(seen.system1 is not None)
         due = list(self._often)
         due += self._slowly if self._ticks % SLOW == 0 else []
         due += self._slowest if self._ticks % SLOWEST == 1 else []

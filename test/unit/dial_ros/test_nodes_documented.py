@@ -14,9 +14,16 @@ from dial_ros.operator.page_parameters import PARAMETERS as OPERATOR
 from dial_ros.recorder.recorder_node import RecorderNode
 from dial_ros.system1.system1_node import System1Node
 from dial_ros.system2.system2_node import System2Node
+from dial_ros.teleoperation.teleoperation_node import TeleoperationNode
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "nodes.md").read_text()
-NODES = {"system1": System1Node, "system2": System2Node, "mujoco_robot": MujocoRobotNode, "recorder": RecorderNode}
+NODES = {
+    "system1": System1Node,
+    "system2": System2Node,
+    "mujoco_robot": MujocoRobotNode,
+    "recorder": RecorderNode,
+    "teleoperation": TeleoperationNode,
+}
 AUTOSTART = Parameter(False, "configure and activate at start")
 
 

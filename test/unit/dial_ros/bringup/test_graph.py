@@ -120,7 +120,7 @@ def test_every_argument_has_a_description():
 def test_executables_installed_by_cmake_are_the_graphs():
     line = next(line for line in (ROOT / "CMakeLists.txt").read_text().splitlines() if "foreach(node IN ITEMS" in line)
     assert set(line.split("ITEMS")[1].split(")")[0].split()) == {
-        node.executable for nodes in (graph("sim", page=True), graph("record")) for node in nodes
+        node.executable for nodes in (graph("sim", page=True), graph("record"), graph("teleoperate")) for node in nodes
     }
 
 
@@ -207,6 +207,17 @@ def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch):
     executables = [action.options["executable"] for action in started if type(action).__name__ == "Node"]
     assert executables[:2] == ["system2", "system1"]
     assert {"create", "spawner", "parameter_bridge", "robot_state_publisher"} <= set(executables)
+
+
+def test_the_recorder_comes_beside_a_graph_only_if_asked_for():
+    assert "recorder" not in {node.name for node in graph("sim")}
+    recorder = {node.name: node for node in graph("sim", record=True, directory="here")}["recorder"]
+    assert not recorder.required
+    assert (recorder.parameters["directory"], recorder.parameters["use_sim_time"]) == ("here", True)
+
+
+def test_a_teleoperated_robot_has_no_policy():
+    assert [node.name for node in graph("teleoperate")] == ["mujoco_robot", "teleoperation", "operator", "recorder"]
 
 
 def test_the_page_is_a_node_of_its_own_that_the_robot_does_not_depend_on():
