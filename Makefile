@@ -34,7 +34,7 @@ nightly: setup  ## the readers of recordings on 10,000 random spoilt files each 
 	$(PYTHON_IN_VENV) -m pytest -m nightly -o faulthandler_timeout=0 $(ARGS)
 
 faults: setup  ## real nodes, one fault after another; report in out/faults/report.md (ARGS="--quick", ARGS="--minutes 30")
-	$(PYTHON_IN_VENV) -m dial_ros.faults --results $(ARGS)
+	$(PYTHON_IN_VENV) -m dial_ros.faults $(ARGS)
 
 gpu: setup  ## every check that needs a GPU; results in out/gpu/ (ARGS="--device cpu --preset dial_tiny" tries it without one)
 	$(PYTHON_IN_VENV) -m dial_core.cli bench gpu $(ARGS)

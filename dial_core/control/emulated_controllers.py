@@ -48,6 +48,10 @@ class EmulatedControllers:
         """Hands the controller `name` its trajectory; raises TrajectoryRejectedError if it rejects it."""
         self._controllers[name].accept(request, now_ns)
 
+    def stop_one(self, name: str) -> None:
+        """The controller `name` drops its trajectory and holds the last commanded position (deactivated or activated)."""
+        self._controllers[name].hold(self._controllers[name].command[0])
+
     def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:
         """Controller -> origin [ns] of the trajectory that it plays (None: none), commanded positions [rad] and velocities [rad/s]."""
         return {name: (controller.origin_ns, *controller.command) for name, controller in self._controllers.items()}

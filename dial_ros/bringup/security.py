@@ -41,6 +41,7 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
     joints = embodiment.joint_states_topic
     stops = ("system1/pause", "system1/estop", "system1/reset_estop")
     world = ("mujoco_robot/reset", "mujoco_robot/set_pause", "mujoco_robot/step")
+    switches = tuple(f"{controller.name}/set_active" for controller in embodiment.controllers)
     status = ("system1/status", "system2/status")
     episodes = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
     recorded = (*cameras, joints, *trajectories, *dry, "foresight", "instruction", *status, "mujoco_robot/success")
@@ -70,7 +71,7 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
                     "mujoco_robot/target",
                 ),
                 trajectories,
-                world,
+                (*world, *switches),
             ),
         ),
         "recorder": _node("recorder", Rights((), recorded, episodes)),

@@ -1,7 +1,7 @@
-"""The fault campaign: real nodes on DDS, one fault after another, and what the robot's controllers executed meanwhile.
+"""Fault injection: real nodes on DDS, one fault after another, and what the robot's controllers commanded meanwhile.
 
-A saboteur sits between the robot and the policy: System-1 and System-2 get camera, joints and foresight through its hands.
-A witness reads what every node says and what the controllers command. `scenarios` lists the faults as data.
+A fault injector relays streams between the robot and the policy and corrupts, delays or drops their messages. A monitor records
+what every node reports and every set-point of the controllers at 1 kHz, which is judged against the joint limits.
 
 python -m dial_ros.faults --help
 """

@@ -1,4 +1,4 @@
-"""How near to their limits the set-points come that the controllers command: finite differences of what was executed."""
+"""How near to their limits the set-points come that the controllers command, from finite differences."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS
 
 POSITION_TOLERANCE_RAD = 1e-4
-SHARE_TOLERANCE = 0.01  # a set-point every 10 ms: mean accelerations of two periods, from positions in float64
+SHARE_TOLERANCE = 0.01  # mean accelerations of two periods, from positions in float64 and times in nanoseconds
 
 
 @dataclass(frozen=True)
 class LimitUse:
-    """The worst over all joints and moments.
+    """The worst over all joints and times.
 
     Fields:
         outside_rad: farthest outside of the position limits [rad]; negative or zero: inside.
@@ -28,7 +28,7 @@ class LimitUse:
 
     @property
     def kept(self) -> bool:
-        """No limit was exceeded."""
+        """Whether no limit was exceeded."""
         shares = max(self.velocity, self.acceleration)
         return self.outside_rad <= POSITION_TOLERANCE_RAD and shares <= 1 + SHARE_TOLERANCE
 
@@ -42,18 +42,22 @@ class LimitUse:
         )
 
 
-def limit_use(stamps_ns: np.ndarray, positions: np.ndarray, guard: Guard, period_ns: int) -> LimitUse:
-    """Judges set-points (K, J) [rad] at `stamps_ns` (K,) against the limits.
+def limit_use(stamps_ns: np.ndarray, positions: np.ndarray, guard: Guard, period_ns: int, judged: np.ndarray | None = None) -> LimitUse:
+    """The LimitUse of set-points (K, J) [rad] at `stamps_ns` (K,).
 
     Only neighbours exactly one period apart make a velocity: where the clock jumped or a message is missing, there is none.
+
+    Args:
+        judged: (K, J) bool; velocities and accelerations around a set-point that is False are left out. None: all are judged.
     """
     if not len(positions):
         return LimitUse()
     period_s = period_ns / NANOSECONDS
-    adjacent = np.diff(stamps_ns) == period_ns
+    judged = np.ones(positions.shape, dtype=bool) if judged is None else judged
+    adjacent = (np.diff(stamps_ns) == period_ns)[:, None] & judged[:-1] & judged[1:]
     velocities = np.diff(positions, axis=0) / period_s
     accelerations = np.diff(velocities, axis=0) / period_s
-    speeds = np.abs(velocities[adjacent]) / guard.velocity
-    changes = np.abs(accelerations[adjacent[:-1] & adjacent[1:]]) / guard.acceleration
+    speeds = (np.abs(velocities) / guard.velocity)[adjacent]
+    changes = (np.abs(accelerations) / guard.acceleration)[adjacent[:-1] & adjacent[1:]]
     outside = np.maximum(guard.lower - positions, positions - guard.upper)
     return LimitUse(float(outside.max()), float(speeds.max(initial=0.0)), float(changes.max(initial=0.0)), len(positions))

@@ -1,13 +1,16 @@
-"""What a scenario gave: checks with what was measured, and the limits' use."""
+"""What one run of a scenario gave: checks with what was measured, and the use of the limits."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
+from dial_core.files.atomic import write_text
 from dial_ros.faults.limits import LimitUse
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that had to hold; `found` tells what was, with the value."""
+    """One thing that had to hold; `found` is what was, with the value."""
 
     what: str
     held: bool
@@ -16,23 +19,26 @@ class Check:
 
 @dataclass
 class Outcome:
-    """Everything about one run of a scenario. Times [s] of the robot's clock since the fault began; None: not so in this scenario."""
+    """One run of a scenario. Times [s] of the robot's clock since the fault began; None: not measured in this scenario."""
 
     scenario: str
     checks: list[Check] = field(default_factory=list)
-    told_after_s: float | None = None  # the named diagnostic
+    reported_after_s: float | None = None  # the named diagnostic
     stopping_after_s: float | None = None  # System-1 decelerates
-    resting_after_s: float | None = None  # the set-points stand
-    recovered_after_s: float | None = None  # since the cause went away
+    resting_after_s: float | None = None  # the set-points rest
+    recovered_after_s: float | None = None  # since the fault ended
     chunks: int = 0
     use: LimitUse = field(default_factory=LimitUse)
+    expects_rejections: bool = False  # the fault makes controllers reject trajectories
+    busy_processes: int = 0  # beside the graph
+    load_average: float = 0.0  # of the machine in the last minute
 
     @property
     def passed(self) -> bool:
-        """Every check held."""
+        """Whether every check held."""
         return bool(self.checks) and all(check.held for check in self.checks)
 
-    def check(self, what: str, held: bool, found: str = "") -> None:
+    def check(self, what: str, held: object, found: str = "") -> None:
         """Adds a check."""
         self.checks.append(Check(what, bool(held), found))
 
@@ -40,3 +46,20 @@ class Outcome:
         """Adds a check of a time that must be known and within a limit [s]."""
         found = "never" if value_s is None else f"{value_s:.2f} s"
         self.check(f"{what} within {limit_s:g} s", value_s is not None and value_s <= limit_s, found)
+
+
+def load_outcomes(file: Path) -> list[Outcome]:
+    """The outcomes of a JSON-lines file, in order; none if it does not exist."""
+    if not file.is_file():
+        return []
+    return [_from_json(json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def save_outcomes(file: Path, outcomes: list[Outcome]) -> None:
+    """Writes outcomes as a JSON-lines file that `load_outcomes` reads."""
+    write_text(file, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes))
+
+
+def _from_json(values: dict) -> Outcome:
+    checks, use = [Check(**check) for check in values.pop("checks")], LimitUse(**values.pop("use"))
+    return Outcome(checks=checks, use=use, **values)

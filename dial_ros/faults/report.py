@@ -1,34 +1,44 @@
-"""The campaign's results as a page: one row a scenario, counts first, what failed in words below."""
+"""The campaign's results as a page: who injected what, one row a scenario and load, counts first, failures in words below."""
 
 from collections.abc import Callable, Sequence
 
+from dial_ros.faults.campaign import GROUPS
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.soak import Soak
 
+COMMAND = "python -m dial_ros.faults --resume"
 HEADER = (
-    "| fault | passed | told after [s] | decelerates after [s] | rests after [s] | recovers after [s] "
-    "| set-points judged | velocity | acceleration |\n|---|---|---|---|---|---|---|---|---|"
+    "| fault | load | passed | reported after [s] | decelerates after [s] | rests after [s] | recovers after [s] "
+    "| set-points judged | velocity | acceleration |\n|---|---|---|---|---|---|---|---|---|---|"
 )
 EXPLANATION = """\
-Real processes on DDS; the simulated robot's controllers follow joint_trajectory_controller's rules. Times are the slowest of
-all repeats, in seconds of the robot's clock since the first spoilt message (or the signal). A dash: the fault asks for none.
-Velocity and acceleration are the largest share of a joint's limit in the set-points that the controllers commanded, one
-every 10 ms: 1 is the limit. A row passes if every check of it held: the named diagnostic within 0.5 s, deceleration within
-the horizon of 0.8 s where the robot must hold, no trajectory rejected by a controller, no limit exceeded, and chunks again
-by themselves once the cause is gone. The robot's own death stops the clock, so its diagnostic has a limit of wall time:
-System-1's clock_timeout of 3 s and half a second.
+Real processes on DDS: `system1`, `system2` and `mujoco_robot`, whose emulated controllers follow joint_trajectory_controller's
+rules. They update at 1 kHz and take new trajectories every 10 ms; every set-point that they command is judged against the limits
+of position, velocity and acceleration of `config/embodiments/gr1.yaml`. Velocity and acceleration are the largest share of a
+joint's limit, by finite differences over 1 ms: 1 is the limit. One set-point that jumps by a milliradian is 40 of an arm's
+acceleration limit.
+
+Times are the slowest of all repeats, in seconds of the robot's clock since the first corrupted message (or the signal, or the
+request). A dash: not measured for this fault. A row passes if every check of it held: the named diagnostic in time, deceleration
+within the horizon of 0.8 s where the robot must hold, no trajectory rejected by a controller (but where the fault is that they
+reject), no limit exceeded, and chunks again once the fault is over, after a new instruction where System-1 has disarmed. The
+robot's own end stops the clock, so its diagnostic has a limit of wall time: System-1's `clock_timeout` of 3 s and half a second.
+
+Load: busy processes that the campaign ran beside the nodes, at their priority, for the whole row, and in brackets the load average
+of the machine at the row's end, which counts everything that ran on it.
 """
 
 
-def page(outcomes: Sequence[Outcome], soaked: Soak | None, command: str, when: str, machine: str) -> str:
-    """The whole page. `command` made it, `when` and on which `machine`."""
-    parts = ["# Fault campaign", f"`{command}`, {when}, {machine}.", EXPLANATION.strip()]
+def page(outcomes: Sequence[Outcome], soaked: Soak | None, when: str, machine: str) -> str:
+    """The whole page; `when` it was made and on which `machine`."""
+    parts = ["# Fault campaign", f"`{COMMAND}` (and with `--load 10`), {when}, {machine}.", EXPLANATION.strip()]
     if outcomes:
-        passed = sum(outcome.passed for outcome in outcomes)
-        rejected = sum(not check.held for outcome in outcomes for check in outcome.checks if check.what == "no rejected chunk")
-        set_points = sum(outcome.use.set_points for outcome in outcomes)
-        parts.append(f"**{passed} of {len(outcomes)} runs passed**; {set_points} set-points judged, {rejected} runs with a rejected chunk.")
-        parts.append("\n".join([HEADER, *_rows(outcomes)]))
+        parts.append(_summary(outcomes))
+        for group in GROUPS:
+            names = [scenario.name for scenario in group.scenarios]
+            own = sorted((o for o in outcomes if o.scenario in names), key=lambda o: (names.index(o.scenario), o.busy_processes))
+            if own:
+                parts += [f"## {group.title}", f"Injected by: {group.injected}", "\n".join([HEADER, *_rows(own)])]
         parts.append(_failures(outcomes))
     if soaked is not None:
         parts.append(_soak_section(soaked))
@@ -36,27 +46,46 @@ def page(outcomes: Sequence[Outcome], soaked: Soak | None, command: str, when: s
 
 
 def line(outcome: Outcome) -> str:
-    """One outcome in one line, for the terminal."""
-    failed = [f"{check.what} ({check.found})" for check in outcome.checks if not check.held]
+    """One outcome in one line."""
+    failed = [f"{check.what} ({check.found})" if check.found else check.what for check in outcome.checks if not check.held]
     return f"{'ok    ' if outcome.passed else 'FAILED'} {outcome.scenario}" + (f": {'; '.join(failed)}" if failed else "")
 
 
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    lines = []
+    for busy in sorted({outcome.busy_processes for outcome in outcomes}):
+        runs = [outcome for outcome in outcomes if outcome.busy_processes == busy]
+        passed, kept = sum(outcome.passed for outcome in runs), sum(outcome.use.kept for outcome in runs)
+        set_points = sum(outcome.use.set_points for outcome in runs)
+        loads = f"load average {min(o.load_average for o in runs):.1f} to {max(o.load_average for o in runs):.1f}"
+        lines.append(
+            f"- **{_load_name(busy)}** ({loads}): {passed} of {len(runs)} runs passed, limits kept in {kept} of {len(runs)}; "
+            f"{set_points} set-points judged."
+        )
+    return "\n".join(lines)
+
+
+def _load_name(busy: int) -> str:
+    return f"{busy} busy processes" if busy else "nothing beside the campaign"
+
+
 def _rows(outcomes: Sequence[Outcome]) -> list[str]:
-    by_name: dict[str, list[Outcome]] = {}
+    runs_of: dict[tuple[str, int], list[Outcome]] = {}
     for outcome in outcomes:
-        by_name.setdefault(outcome.scenario, []).append(outcome)
-    return [_row(name, runs) for name, runs in by_name.items()]
+        runs_of.setdefault((outcome.scenario, outcome.busy_processes), []).append(outcome)
+    return [_row(name, busy, runs) for (name, busy), runs in runs_of.items()]
 
 
-def _row(name: str, runs: list[Outcome]) -> str:
+def _row(name: str, busy: int, runs: list[Outcome]) -> str:
     def slowest(time_of: Callable[[Outcome], float | None]) -> str:
         times = [time_s for run in runs if (time_s := time_of(run)) is not None]
         return f"{max(times):.2f}" if times else "-"
 
     cells = [
         name,
+        f"{busy} ({max(run.load_average for run in runs):.1f})",
         f"{sum(run.passed for run in runs)}/{len(runs)}",
-        slowest(lambda run: run.told_after_s),
+        slowest(lambda run: run.reported_after_s),
         slowest(lambda run: run.stopping_after_s),
         slowest(lambda run: run.resting_after_s),
         slowest(lambda run: run.recovered_after_s),
@@ -68,7 +97,11 @@ def _row(name: str, runs: list[Outcome]) -> str:
 
 
 def _failures(outcomes: Sequence[Outcome]) -> str:
-    lines = [f"- {line(outcome).removeprefix('FAILED').strip()}" for outcome in outcomes if not outcome.passed]
+    lines = [
+        f"- {line(outcome).removeprefix('FAILED').strip()} [{_load_name(outcome.busy_processes)}]"
+        for outcome in outcomes
+        if not outcome.passed
+    ]
     return "\n".join(["## What failed", "", *lines]) if lines else ""
 
 
@@ -82,8 +115,8 @@ def _soak_section(soaked: Soak) -> str:
         [
             f"## Continuous running, {soaked.minutes:g} minutes",
             "",
-            f"{'Passed' if soaked.passed else 'FAILED'}. {soaked.instructions} instructions, {soaked.chunks} chunks, of which "
-            f"{soaked.rejected_chunks} dropped by System-1 and {soaked.rejected_trajectories} trajectories rejected by controllers; "
+            f"{'Passed' if soaked.passed else 'FAILED'}. {soaked.instructions} instructions, {soaked.chunks} chunks; "
+            f"{soaked.rejected_chunks} chunks dropped by System-1 and {soaked.rejected_trajectories} trajectories rejected by controllers; "
             f"{soaked.lost_frames} camera frames and {soaked.lost_foresights} foresights lost; not running for "
             f"{soaked.seconds_not_running:.1f} s (a new instruction waits for its first foresight).",
             "",

@@ -1,12 +1,12 @@
-"""Continuous running: a new instruction every ten seconds for many minutes; memory, losses and rejections on the way."""
+"""Continuous running: a new instruction every ten seconds for many minutes, with memory, losses and rejections."""
 
 import time
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.limits import LimitUse
-from dial_ros.faults.stage import GraphUnderTest
 from dial_ros.msg import System1Status
 
 INSTRUCTION_PERIOD_S = 10.0
@@ -17,7 +17,7 @@ GROWTH_LIMIT_MB_PER_HOUR = 60.0
 
 @dataclass
 class Soak:
-    """What a run gave. Memory by node: minutes and MB."""
+    """The measurements of one run. Memory by node: minutes and MB."""
 
     minutes: float
     memory: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
@@ -40,28 +40,28 @@ class Soak:
 
     @property
     def passed(self) -> bool:
-        """Nothing rejected, no limit exceeded, no memory that grows."""
+        """Whether nothing was rejected, no limit exceeded and no memory grew."""
         steady = all(self.growth_mb_per_hour(node) <= GROWTH_LIMIT_MB_PER_HOUR for node in self.memory)
         return steady and self.use.kept and not self.rejected_chunks and not self.rejected_trajectories
 
 
-def soak(stage: GraphUnderTest, minutes: float) -> Soak:
-    """Runs the robot for `minutes` of wall time."""
+def soak(graph: GraphUnderTest, minutes: float) -> Soak:
+    """Runs the robot for `minutes` of wall time and returns what was measured."""
     result = Soak(minutes)
-    stage.run_freely()
-    began, begin_s = stage.system1, time.monotonic()
+    graph.run_freely()
+    began, begin_s = graph.system1, time.monotonic()
     while (elapsed_min := (time.monotonic() - begin_s) / 60) < minutes:
-        for node, megabytes in stage.rss_mb().items():
+        for node, megabytes in graph.rss_mb().items():
             result.memory.setdefault(node, []).append((elapsed_min, megabytes))
-        stage.witness.begin()
+        graph.monitor.begin()
         thing = OBJECTS[result.instructions % len(OBJECTS)]
-        result.instructions += stage.instruct(f"pick the {thing} from the placemat and place it on the plate").success
-        stage.during(INSTRUCTION_PERIOD_S)
-        result.use |= stage.witness.limit_use()
-        result.rejected_trajectories += len(stage.witness.rejected)
-        away = [s for s in stage.witness.statuses if s.state != System1Status.STATE_RUNNING]
-        result.seconds_not_running += INSTRUCTION_PERIOD_S * len(away) / max(len(stage.witness.statuses), 1)
-    ended = stage.system1
+        result.instructions += graph.instruct(f"pick the {thing} from the placemat and place it on the plate").success
+        graph.during(INSTRUCTION_PERIOD_S)
+        result.use |= graph.monitor.limit_use()
+        result.rejected_trajectories += len(graph.monitor.rejected)
+        away = [s for s in graph.monitor.statuses if s.state != System1Status.STATE_RUNNING]
+        result.seconds_not_running += INSTRUCTION_PERIOD_S * len(away) / max(len(graph.monitor.statuses), 1)
+    ended = graph.system1
     result.chunks = ended.published_chunks - began.published_chunks
     result.rejected_chunks = ended.rejected_chunks - began.rejected_chunks
     result.lost_frames = ended.lost_frames - began.lost_frames

@@ -1,37 +1,49 @@
 """All trajectory controllers of a simulated robot: trajectories in, set-points of every joint out. Safe from two threads."""
 
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.joint_trajectory_controller import TrajectoryRejectedError, TrajectoryRequest
+from dial_core.control.motion import NANOSECONDS
+from dial_core.errors import DialError
 from dial_core.finiteness import require_finite
 from dial_core.robot.embodiment import Embodiment
+
+LEAST_RATE_HZ = 100  # of the controllers' updates: once in each slice of the simulation
 
 
 class ControllerBank:
     """The emulated controllers of an embodiment, and their clock."""
 
-    def __init__(self, embodiment: Embodiment, period_ns: int) -> None:
-        """`period_ns`: of the controllers' updates."""
-        self._names = embodiment.joint_names
-        self._controllers = EmulatedControllers(embodiment, period_ns)
+    def __init__(self, embodiment: Embodiment, rate_hz: int = LEAST_RATE_HZ) -> None:
+        """`rate_hz`: of the controllers' updates, a multiple of LEAST_RATE_HZ. Raises DialError."""
+        if rate_hz % LEAST_RATE_HZ:
+            raise DialError(f"controller_rate_hz is {rate_hz}; give a multiple of {LEAST_RATE_HZ} Hz")
+        self._names, self._period_ns = embodiment.joint_names, NANOSECONDS // rate_hz
+        self._controllers = EmulatedControllers(embodiment, self._period_ns)
         self._lock = threading.Lock()
         self._now_ns = self._farthest_ns = 0  # the latter: that the clock showed before a reset
-        self.accepted = self.rejected = self.outdated = 0
+        self._inactive: set[str] = set()
+        self.accepted = self.rejected = self.outdated = self.ignored = 0
         self.last_rejection = ""
 
     def accept(self, name: str, message: JointTrajectory) -> str:
-        """Hands a trajectory to the controller `name`; empty if it is played now or outdated, else why it is rejected.
+        """Hands a trajectory to the controller `name`; the reason if it is rejected, else empty: played, outdated or ignored.
 
+        Ignored: the controller is inactive.
         Outdated: on its way when the world was reset, recognised by a stamp that the clock had passed before and has not reached
         again. No real controller meets that, so it is no rejection: it is counted apart, and the world plays nothing of it.
         """
         try:
             request = TrajectoryRequest.from_message(message)
             with self._lock:
+                if name in self._inactive:
+                    self.ignored += 1
+                    return ""
                 if self._now_ns < request.stamp_ns <= self._farthest_ns:
                     self.outdated += 1
                     return ""
@@ -55,10 +67,27 @@ class ControllerBank:
         require_finite(targets, "positions that a trajectory commands", self._names, "a real servo could move anywhere")
         return targets
 
+    def advance_through(self, begin_ns: int, duration_ns: int) -> tuple[Sequence[int], np.ndarray]:
+        """Times (K,) [ns] after `begin_ns` of all updates in the next `duration_ns`, and their set-points (K, J) [rad]. As `advance`."""
+        updates_ns = range(self._period_ns, duration_ns + 1, self._period_ns)
+        return updates_ns, np.array([self.advance(begin_ns + update_ns) for update_ns in updates_ns])
+
     def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:
-        """Controller -> origin [ns] of the trajectory that it plays (None: none), commanded positions [rad] and velocities [rad/s]."""
+        """Active controller -> origin [ns] of its trajectory (None: none), commanded positions [rad] and velocities [rad/s]."""
         with self._lock:
-            return self._controllers.references()
+            return {name: reference for name, reference in self._controllers.references().items() if name not in self._inactive}
+
+    def set_active(self, name: str, active: bool) -> None:
+        """Activates or deactivates the controller `name`, as controller_manager's switch_controller does.
+
+        Either way it drops its trajectory and holds the last commanded position. An inactive controller ignores trajectories and
+        publishes no reference.
+        """
+        with self._lock:
+            self._controllers.stop_one(name)
+            self._inactive -= {name}
+            if not active:
+                self._inactive |= {name}
 
     def hold(self, set_points: np.ndarray, now_ns: int) -> None:
         """Forgets all trajectories and stands at `set_points` (J,) [rad] (start, reset)."""

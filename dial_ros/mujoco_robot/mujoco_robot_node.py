@@ -1,7 +1,7 @@
 """Node `mujoco_robot`: a simulated robot with its trajectory controllers, its camera and its clock.
 
 A physics thread steps the world in slices of 10 ms, at most at `real_time_factor`: the controllers accept new trajectories
-and compute set-points, the world advances, /clock and joint_states are published; every 50 ms the camera's image and the
+and compute set-points (at `controller_rate_hz`), the world advances, /clock and joint_states are published; every 50 ms the camera's image and the
 success. The executor's thread serves requests. MuJoCo's rendering context belongs to the physics thread, so the world is
 created there. While paused, the world advances only by the service `step`, as fast as possible.
 """
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
+from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from std_srvs.srv import SetBool
@@ -21,14 +22,14 @@ from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.world import World
-from dial_ros.mujoco_robot.controller_bank import ControllerBank
+from dial_ros.mujoco_robot.controller_bank import LEAST_RATE_HZ, ControllerBank
 from dial_ros.mujoco_robot.robot_topics import RobotTopics
 from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.messages import to_time
 from dial_ros.node.process import run
 from dial_ros.srv import ResetWorld, StepWorld
 
-SLICE_NS = 10_000_000  # the controllers' update period
+SLICE_NS = NANOSECONDS // LEAST_RATE_HZ  # controllers accept new trajectories at its beginning
 CONTROL_SLICES = 5  # slices a control step: camera and judgement at 20 Hz
 SCENE_SLICES = 10  # the spectator's camera at 10 Hz
 SCENE_HEIGHT, SCENE_WIDTH = 240, 320
@@ -47,6 +48,7 @@ class MujocoRobotNode(DialNode):
         "seed": Parameter(0, "seed of the first scene [1]", 0, 2**31 - 1),
         "target": Parameter(-1, "index of the object that the instruction names; -1: drawn from the seed [1]", -1, 100),
         "real_time_factor": Parameter(1.0, "simulated over wall time at most; 0: as fast as it goes [1]", 0.0, 100.0),
+        "controller_rate_hz": Parameter(LEAST_RATE_HZ, "update rate of the controllers, a multiple of 100 [Hz]", LEAST_RATE_HZ, 1000),
         "scene_camera": Parameter(False, "also publish image/scene, a view from the side"),
     }
 
@@ -62,7 +64,7 @@ class MujocoRobotNode(DialNode):
     def configure(self) -> None:
         self._embodiment = load_embodiment(self.value("embodiment"))
         self._camera = self._embodiment.camera(self.value("camera"))
-        self._controllers = ControllerBank(self._embodiment, SLICE_NS)
+        self._controllers = ControllerBank(self._embodiment, self.value("controller_rate_hz"))
         self._closing, self._paused, self._playing = False, False, False
         self._now_ns, self._slices, self._task = 0, 0, self.value("task")
         self._topics = RobotTopics(self, self._embodiment, self._camera, self.value("scene_camera"))
@@ -75,6 +77,7 @@ class MujocoRobotNode(DialNode):
             (ResetWorld, "~/reset", self._on_reset),
             (SetBool, "~/set_pause", self._on_set_pause),
             (StepWorld, "~/step", self._on_step),
+            *((SetBool, f"{c.name}/set_active", partial(self._on_set_active, c.name)) for c in self._embodiment.controllers),
         )
         for kind, name, answer in services:
             self._connections.callback(self.destroy_service, self.create_service(kind, name, answer))
@@ -124,6 +127,11 @@ class MujocoRobotNode(DialNode):
             except TimeoutError:
                 response.message = f"the simulation did not answer within {REQUEST_TIMEOUT_S:.0f} s; it continues stepping"
         response.stamp = to_time(self._now_ns)
+        return response
+
+    def _on_set_active(self, name: str, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        self._controllers.set_active(name, request.data)
+        response.success, response.message = True, f"{name} is {'active' if request.data else 'inactive'}"
         return response
 
     def _in_physics(self, action: Callable[[], object]) -> object:
@@ -192,13 +200,13 @@ class MujocoRobotNode(DialNode):
     def _slice(self) -> None:
         """10 ms: controllers, physics, messages."""
         self._receive()
-        self._now_ns += SLICE_NS
-        set_points = self._controllers.advance(self._now_ns)
-        self._world.advance(set_points, SLICE_NS / NANOSECONDS)
+        begin_ns, self._now_ns = self._now_ns, self._now_ns + SLICE_NS
+        updates_ns, set_points = self._controllers.advance_through(begin_ns, SLICE_NS)
+        self._world.advance(set_points[-1], SLICE_NS / NANOSECONDS)
         self._slices += 1
         control_step = self._slices % CONTROL_SLICES == 0
         self._topics.publish_clock(self._now_ns)
-        self._topics.publish_set_points(self._now_ns, set_points)
+        self._topics.publish_set_points(begin_ns, updates_ns, set_points)
         self._topics.publish_joints(self._now_ns, self._world.joint_positions(), self._world.joint_velocities())
         self._topics.publish_references(self._now_ns, self._controllers.references(), periodic=control_step)
         if control_step:
@@ -249,6 +257,7 @@ class MujocoRobotNode(DialNode):
             "accepted_trajectories": self._controllers.accepted,
             "rejected_trajectories": self._controllers.rejected,
             "outdated_trajectories": self._controllers.outdated,
+            "ignored_trajectories": self._controllers.ignored,
             "last_rejection": self._controllers.last_rejection,
             "instruction": self._world.instruction,
         }

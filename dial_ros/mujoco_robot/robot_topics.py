@@ -1,6 +1,6 @@
 """Topics of the simulated robot: what it publishes of the world, and the trajectories that its controllers receive."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -17,7 +17,7 @@ from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import image_to_message, to_time
 from dial_ros.node.polled import PolledSubscription
-from dial_ros.node.trajectory import reference_to_message
+from dial_ros.node.trajectory import reference_to_message, set_points_to_message
 
 
 class RobotTopics:
@@ -32,7 +32,7 @@ class RobotTopics:
         self._joints = self._publisher(JointState, "joint_states", qos.SENSOR)
         self._image = self._publisher(Image, f"image/{camera.name}", qos.SENSOR)
         self._scene = self._publisher(Image, "image/scene", qos.SENSOR) if scene_camera else None
-        self._set_points = self._publisher(JointState, "~/set_points", qos.EVENTS)
+        self._set_points = self._publisher(JointTrajectory, "~/set_points", qos.EVENTS)
         self._target = self._publisher(PointStamped, "~/target", qos.SENSOR)  # of the object to move, in the base frame [m]
         self._success = self._publisher(Bool, "~/success", qos.LATCHED)
         self._rejected = self._publisher(String, "~/rejected", qos.EVENTS)
@@ -63,12 +63,10 @@ class RobotTopics:
         message.header.stamp = to_time(now_ns)
         self._joints.publish(message)
 
-    def publish_set_points(self, now_ns: int, set_points: np.ndarray) -> None:
-        """Publishes what the controllers command (J,) [rad], if anyone subscribes."""
+    def publish_set_points(self, begin_ns: int, updates_ns: Sequence[int], set_points: np.ndarray) -> None:
+        """Publishes what the controllers command (K, J) [rad] at their updates (K,) [ns] after `begin_ns`, if anyone subscribes."""
         if self._set_points.get_subscription_count():
-            message = JointState(name=self._names, position=set_points.tolist())
-            message.header.stamp = to_time(now_ns)
-            self._set_points.publish(message)
+            self._set_points.publish(set_points_to_message(self._names, begin_ns, updates_ns, set_points))
 
     def publish_references(self, now_ns: int, references: Mapping[str, tuple[int | None, np.ndarray, np.ndarray]], periodic: bool) -> None:
         """Publishes what each controller executes (ControllerBank.references): when it starts a trajectory, and if `periodic`."""

@@ -42,3 +42,14 @@ def reference_to_message(
     message = JointTrajectory(joint_names=list(joint_names), points=[point])
     message.header.stamp = to_time(now_ns)
     return message
+
+
+def set_points_to_message(joint_names: Sequence[str], begin_ns: int, after_ns: Sequence[int], positions: np.ndarray) -> JointTrajectory:
+    """Set-points (K, J) [rad] of all joints, commanded at the times `after_ns` (K,) [ns] after `begin_ns`."""
+    message = JointTrajectory(joint_names=list(joint_names))
+    message.header.stamp = to_time(begin_ns)
+    message.points = [
+        JointTrajectoryPoint(positions=row, time_from_start=Duration(sec=after // NANOSECONDS, nanosec=after % NANOSECONDS))
+        for row, after in zip(positions.tolist(), after_ns, strict=True)
+    ]
+    return message

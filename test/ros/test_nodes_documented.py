@@ -88,7 +88,8 @@ def test_every_topic_stands_in_the_table_with_direction_type_and_qos(live, node)
 
 @pytest.mark.parametrize("node", ["system1", "system2", "mujoco_robot"])
 def test_every_service_stands_in_the_table_with_its_type(live, node):
-    wanted = {(names(node, documented)[0], ros_type(kind, "srv")) for documented, kind, _ in rows(node, "service")}
+    documented = rows(node, "service")
+    wanted = {(name, ros_type(kind, "srv")) for documented_name, kind, _ in documented for name in names(node, documented_name)}
 
     def found():
         return {(name, kind) for name, (kind,) in live.get_service_names_and_types_by_node(node, "/") if not EVERY_NODE_SERVES.match(kind)}

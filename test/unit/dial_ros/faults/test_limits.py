@@ -49,3 +49,12 @@ def test_the_worst_of_two_records_is_kept_and_their_numbers_add_up():
 
 def test_nothing_recorded_uses_nothing():
     assert limit_use(np.array([], np.int64), np.empty((0, 1)), GUARD, PERIOD_NS) == LimitUse()
+
+
+def test_what_is_not_judged_makes_no_acceleration():
+    positions = np.array([0.0, 0.005, 0.01, 0.01, 0.01])[:, None]
+    judged = np.ones((5, 1), dtype=bool)
+    judged[2] = False
+    stamps = np.arange(5) * PERIOD_NS
+    assert not limit_use(stamps, positions, GUARD, PERIOD_NS).kept
+    assert limit_use(stamps, positions, GUARD, PERIOD_NS, judged).kept

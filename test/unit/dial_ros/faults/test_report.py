@@ -3,26 +3,38 @@
 import numpy as np
 
 from dial_ros.faults.limits import LimitUse
-from dial_ros.faults.outcome import Outcome
+from dial_ros.faults.outcome import Outcome, load_outcomes, save_outcomes
 from dial_ros.faults.report import page
 from dial_ros.faults.soak import Soak
-from dial_ros.faults.stream_faults import told_after_s
+from dial_ros.faults.stream_faults import reported_after_s
 from dial_ros.msg import System1Status
 from dial_ros.node.messages import to_time
 
 
-def outcome(name, told_s, held=True):
-    made = Outcome(name, told_after_s=told_s, use=LimitUse(0.0, 0.5, 1.0, 100))
-    made.check_time("tells", told_s, 0.5)
+def outcome(name, reported_s, held=True, busy=0):
+    made = Outcome(name, reported_after_s=reported_s, use=LimitUse(0.0, 0.5, 1.0, 100), busy_processes=busy, load_average=1.5)
+    made.check_time("reports", reported_s, 0.5)
     made.check("limits kept", held, "acceleration 3.000")
     return made
 
 
 def test_repeats_make_one_row_with_the_slowest_time_and_the_count_of_passes():
-    text = page([outcome("camera frozen", 0.2), outcome("camera frozen", 0.3, held=False)], None, "command", "today", "machine")
-    assert "| camera frozen | 1/2 | 0.30 | - |" in text
-    assert "**1 of 2 runs passed**" in text
+    text = page([outcome("camera frozen", 0.2), outcome("camera frozen", 0.3, held=False)], None, "today", "machine")
+    assert "| camera frozen | 0 (1.5) | 1/2 | 0.30 | - |" in text
+    assert "1 of 2 runs passed" in text
     assert "- camera frozen: limits kept (acceleration 3.000)" in text
+
+
+def test_each_load_has_a_row_of_its_own():
+    text = page([outcome("camera frozen", 0.3, busy=10), outcome("camera frozen", 0.2)], None, "today", "machine")
+    assert text.index("| camera frozen | 0 (1.5) | 1/1 | 0.20 |") < text.index("| camera frozen | 10 (1.5) | 1/1 | 0.30 |")
+
+
+def test_outcomes_are_the_same_after_saving_and_loading(tmp_path):
+    outcomes = [outcome("camera frozen", 0.2), Outcome("never played")]
+    save_outcomes(tmp_path / "outcomes.jsonl", outcomes)
+    assert load_outcomes(tmp_path / "outcomes.jsonl") == outcomes
+    assert load_outcomes(tmp_path / "none.jsonl") == []
 
 
 def test_a_time_that_never_came_fails():
@@ -47,5 +59,5 @@ def test_a_diagnostic_counts_from_the_first_status_after_the_fault_that_carries_
         System1Status(stamp=to_time(k * 10**8), refused_input_names=["image"], refused_input_counts=[count])
         for k, count in enumerate([3, 3, 4, 5])
     ]
-    assert told_after_s(statuses, before, "input:image", 10**8) == 0.1
-    assert told_after_s(statuses, before, "words:camera", 0) is None
+    assert reported_after_s(statuses, before, "input:image", 10**8) == 0.1
+    assert reported_after_s(statuses, before, "text:camera", 0) is None

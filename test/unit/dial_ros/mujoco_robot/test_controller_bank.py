@@ -16,7 +16,7 @@ ARM = "right_arm_controller"
 
 
 def bank():
-    made = ControllerBank(EMBODIMENT, 10_000_000)
+    made = ControllerBank(EMBODIMENT)
     made.hold(HOME, 0)
     return made
 
@@ -82,3 +82,33 @@ def test_positions_that_are_not_finite_stop_the_world_with_the_joints_names():
     controllers.accept(ARM, message(shift=np.nan))
     with pytest.raises(DialError, match="not finite: r_shoulder_pitch"):
         controllers.advance(50 * MS)
+
+
+def test_an_inactive_controller_stops_where_it_is_commanded_and_ignores_trajectories_until_it_is_active_again():
+    controllers = bank()
+    controllers.accept(ARM, message())
+    stopped = controllers.advance(50 * MS)
+    controllers.set_active(ARM, False)
+    assert ARM not in controllers.references()
+    assert controllers.accept(ARM, message(shift=0.5)) == ""
+    np.testing.assert_array_equal(controllers.advance(200 * MS), stopped)
+    assert controllers.ignored == 1
+    controllers.set_active(ARM, True)
+    assert controllers.references()[ARM][0] is None
+    controllers.accept(ARM, message(stamp_ms=200))
+    assert np.abs(controllers.advance(400 * MS) - stopped).max() > 0.01
+
+
+def test_at_a_higher_rate_every_update_of_a_slice_is_returned():
+    controllers = ControllerBank(EMBODIMENT, 1000)
+    controllers.hold(HOME, 0)
+    controllers.accept(ARM, message())
+    updates_ns, set_points = controllers.advance_through(0, 10 * MS)
+    assert list(updates_ns) == [k * MS for k in range(1, 11)]
+    assert set_points.shape == (10, len(HOME))
+    assert (np.abs(np.diff(set_points, axis=0)).max(axis=1) > 0).all()
+
+
+def test_a_rate_that_does_not_fit_into_the_slices_is_refused():
+    with pytest.raises(DialError, match="controller_rate_hz is 250"):
+        ControllerBank(EMBODIMENT, 250)

@@ -5,7 +5,7 @@ import numpy as np
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRequest
 from dial_core.control.motion import JointMotion, to_ns
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.node.trajectory import TrajectorySplitter
+from dial_ros.node.trajectory import TrajectorySplitter, set_points_to_message
 
 EMBODIMENT = load_embodiment("gr1")
 STAMP_NS = 12_345_678_901
@@ -38,3 +38,12 @@ def test_the_controllers_play_the_motion_as_it_was_meant():
         index = [EMBODIMENT.joint_names.index(name) for name in controller.joints]
         for time_ns in range(STAMP_NS + 10_000_000, STAMP_NS + 250_000_000, 10_000_000):
             np.testing.assert_allclose(played.sample(time_ns), wanted.sample(time_ns)[0][index], atol=1e-9)
+
+
+def test_set_points_of_a_slice_become_one_message_with_a_point_each():
+    positions = np.array([[0.1, 0.2], [0.3, 0.4]])
+    message = set_points_to_message(("a", "b"), 1_500_000_000, (1_000_000, 2_000_000), positions)
+    assert message.joint_names == ["a", "b"]
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (1, 500_000_000)
+    assert [list(point.positions) for point in message.points] == positions.tolist()
+    assert [point.time_from_start.nanosec for point in message.points] == [1_000_000, 2_000_000]

@@ -1,0 +1,250 @@
+"""The graph under test: its processes, the fault injector, the monitor, and the requests that an operator would make."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from std_srvs.srv import SetBool, Trigger
+
+from dial_core.control.motion import NANOSECONDS
+from dial_core.errors import DialError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.bringup.graph import NodeSpec, Value, environment, graph
+from dial_ros.bringup.runner import Runner
+from dial_ros.faults.fault_injector import FaultInjector, Relayed, remappings
+from dial_ros.faults.monitor import CONTROLLER_HZ, Monitor
+from dial_ros.msg import System1Status, System2Status
+from dial_ros.srv import ResetWorld, SetInstruction
+from dial_ros.tools.client import ClientNode, NotInTimeError, running
+
+INSTRUCTION = "pick the can from the placemat and place it on the plate"
+EMBODIMENT = load_embodiment("gr1")
+START_LIMIT_S = 180.0  # of wall time; on a busy machine importing torch takes long
+FROZEN_S = 0.2  # images through the injector never repeat unless a fault repeats them
+SETTLED_S = 3.0  # simulated time: room for observations stamped two seconds back
+RUNNING = System1Status.STATE_RUNNING
+
+
+class CampaignNode(ClientNode):
+    """The campaign's own node."""
+
+    monitor: Monitor | None = None
+
+    def last_words(self) -> str:
+        status = self.monitor.system1 if self.monitor else None
+        return f"; System-1 reported last: {status.reason or f'state {status.state}' if status else 'nothing'}"
+
+
+class GraphUnderTest:
+    """Everything a scenario works with. One thread: whoever waits, spins."""
+
+    def __init__(self, runner: Runner, nodes: Sequence[NodeSpec], relayed: Relayed, log_dir: Path) -> None:
+        self.runner, self.node = runner, CampaignNode("fault_campaign")
+        self.specs = {node.name: node for node in nodes}
+        self.log_dir = log_dir
+        self.monitor = self.node.monitor = Monitor(self.node, EMBODIMENT)
+        self.injector = FaultInjector(self.node, relayed, EMBODIMENT, lambda: self.monitor.now_ns)
+
+    @property
+    def system1(self) -> System1Status:
+        """System-1's newest status. Raises DialError if there is none."""
+        if self.monitor.system1 is None:
+            raise DialError("System-1 has not reported yet")
+        return self.monitor.system1
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    def until(self, condition: Callable[[], object], what: str, limit_s: float = 10.0) -> None:
+        """Spins until `condition()` is true. Raises NotInTimeError after `limit_s` [s] of wall time."""
+        self.node.wait_until(condition, limit_s, what)
+
+    def during(self, seconds: float) -> None:
+        """Spins through `seconds` [s] of the robot's time (at most ten times as much wall time, if its clock stands)."""
+        start_ns, end_s = self.monitor.newest_ns, time.monotonic() + 10 * seconds
+        while time.monotonic() < end_s and 0 <= self.monitor.newest_ns - start_ns < seconds * NANOSECONDS:
+            self.node.spin_once()
+
+    def until_resting(self, seconds: float = 0.3, limit_s: float = 20.0) -> None:
+        """Waits until all set-points have stood still for `seconds` [s]."""
+        self.until(lambda: self.monitor.rests_for_s() > seconds, "the set-points to rest", limit_s)
+
+    def until_chunks(self, count: int, limit_s: float = 20.0) -> None:
+        """Waits until System-1 is running and has published `count` more chunks."""
+        before = self.system1.published_chunks
+
+        def published() -> bool:
+            return self.in_state(RUNNING) and self.system1.published_chunks >= before + count
+
+        self.until(published, f"{count} chunks", limit_s)
+
+    def in_state(self, *states: int) -> bool:
+        """Whether System-1's newest status has one of these states."""
+        return self.monitor.system1 is not None and self.monitor.system1.state in states
+
+    def wait_active(self) -> None:
+        """Waits until all three nodes report and System-1 and System-2 are active."""
+
+        def active() -> bool:
+            one, two = self.monitor.system1, self.monitor.system2
+            report = one is not None and two is not None and self.monitor.newest_ns > SETTLED_S * NANOSECONDS
+            return report and one.state != System1Status.STATE_INACTIVE and two.state != System2Status.STATE_INACTIVE
+
+        self.until(active, "all nodes active; see their logs", START_LIMIT_S)
+
+    def run_freely(self) -> None:
+        """Ends every fault and waits until the robot follows chunks for a new instruction."""
+        self.injector.recover()
+        self.until(lambda: self.monitor.newest_ns > SETTLED_S * NANOSECONDS, "the clock", 30)
+        instruction_id = self.instruct().instruction_id
+
+        def runs() -> bool:
+            status = self.monitor.system1
+            return status is not None and status.instruction_id == instruction_id and status.state == RUNNING
+
+        self.until(runs, "System-1 to run", 30)
+        self.until_chunks(3)
+
+    # -- requests ------------------------------------------------------------------------------------------------
+
+    def instruct(self, text: str = INSTRUCTION) -> SetInstruction.Response:
+        """The response of system2/set_instruction."""
+        return self.node.call(SetInstruction, "system2/set_instruction", SetInstruction.Request(text=text))
+
+    def instruct_many(self, rate_hz: float, duration_s: float) -> str:
+        """Requests at `rate_hz` for `duration_s` of wall time, without waiting in between; returns the id of the last instruction."""
+        client = self.node.client_of(SetInstruction, "system2/set_instruction")
+        count, futures, begin_s = round(rate_hz * duration_s), [], time.monotonic()
+        for k in range(count):
+            due_s = begin_s + k / rate_hz
+            while time.monotonic() < due_s:
+                self.node.spin_once()
+            futures.append(client.call_async(SetInstruction.Request(text=INSTRUCTION)))
+        self.until(lambda: all(future.done() for future in futures), "responses to every request", 30)
+        return futures[-1].result().instruction_id
+
+    def pause(self, paused: bool) -> None:
+        """Calls system1/pause."""
+        self.node.command(SetBool, "system1/pause", SetBool.Request(data=paused))
+
+    def estop(self) -> None:
+        """Calls system1/estop."""
+        self.node.command(Trigger, "system1/estop", Trigger.Request())
+
+    def reset_estop(self) -> None:
+        """Calls system1/reset_estop."""
+        self.node.command(Trigger, "system1/reset_estop", Trigger.Request())
+
+    def change_system1(self, transition: int) -> None:
+        """Calls system1's lifecycle transition, an id of lifecycle_msgs/Transition."""
+        request = ChangeState.Request(transition=Transition(id=transition))
+        self.node.command(ChangeState, "system1/change_state", request)
+
+    def set_controller_active(self, name: str, active: bool) -> None:
+        """Activates or deactivates one emulated controller. The stop that a deactivation itself causes is not judged."""
+        begin_ns = self.monitor.newest_ns
+        self.node.command(SetBool, f"{name}/set_active", SetBool.Request(data=active))
+        self.monitor.exclude_stop(name, begin_ns, self.monitor.newest_ns + NANOSECONDS // 10)
+
+    def reset(self, seed: int) -> None:
+        """Resets the world: the clock restarts at zero."""
+        self.node.command(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(seed=seed, target=-1))
+
+    # -- processes -----------------------------------------------------------------------------------------------
+
+    def end_node(self, name: str, number: int, limit_s: float = 10.0) -> int:
+        """Sends a signal to a node and returns its exit status; killed if it does not end within `limit_s` [s]."""
+        process = self.runner.process(name)
+        self.runner.send_to(name, number)
+        try:
+            self.until(lambda: process.poll() is not None, f"{name} to end", limit_s)
+        except NotInTimeError:
+            self.runner.send_to(name, signal.SIGKILL)
+            raise
+        return process.returncode
+
+    def restart_node(self, name: str) -> None:
+        """Starts an ended node and waits until all are active."""
+        if name == "mujoco_robot":
+            self.monitor.restart_clock()
+        else:
+            self.monitor.forget_nodes(name)
+        self.runner.start_again(name)
+        self.wait_active()
+
+    @contextmanager
+    def another(self, spec: NodeSpec) -> Iterator[Runner]:
+        """One more process beside the graph, ended with the context; its log is below `second/`."""
+        runner = Runner([replace(spec, required=False)], environment("sim"), log_dir=self.log_dir / "second")
+        with runner:
+            yield runner
+
+    def pid(self, name: str) -> int:
+        """Process id of a node."""
+        return self.runner.process(name).pid
+
+    def rss_mb(self) -> dict[str, float]:
+        """Resident memory of every node [MB]."""
+        return {name: rss_mb(self.pid(name)) for name in ("mujoco_robot", "system1", "system2")}
+
+    def close(self) -> None:
+        """Destroys the campaign's own node."""
+        self.node.destroy_node()
+
+
+def relayed_graph(relayed: Relayed, checkpoint: str = "", splice_lead_s: float | None = None) -> tuple[NodeSpec, ...]:
+    """The sim graph with streams through the injector and controllers at 1 kHz; `splice_lead_s` [s] in place of the default."""
+    policy: dict[str, Value] = {"image_transport": "compressed"} if relayed is Relayed.COMPRESSED else {}
+    own: dict[str, dict[str, Value]] = {
+        "system1": policy | {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s}),
+        "system2": policy,
+        "mujoco_robot": {"controller_rate_hz": CONTROLLER_HZ},
+    }
+    if relayed in (Relayed.CLOCK, Relayed.COMMANDS):
+        del own["system1"]["frozen_timeout"]  # images come from the renderer, which may repeat one
+    return tuple(
+        replace(
+            node,
+            remappings=node.remappings | remappings(relayed, node.name, EMBODIMENT),
+            parameters=node.parameters | own[node.name],
+            required=False,
+        )
+        for node in graph("sim", checkpoint=checkpoint)
+    )
+
+
+@contextmanager
+def graph_under_test(
+    log_dir: Path, relayed: Relayed = Relayed.INPUTS, checkpoint: str = "", splice_lead_s: float | None = None
+) -> Iterator[GraphUnderTest]:
+    """A running graph in a DDS domain of its own, every node active; arguments as of `relayed_graph`."""
+    nodes = relayed_graph(relayed, checkpoint, splice_lead_s)
+    with running(nodes, "sim", log_dir) as started:
+        graph_started = GraphUnderTest(started.runner, nodes, relayed, log_dir)
+        try:
+            graph_started.wait_active()
+            yield graph_started
+        finally:
+            graph_started.close()
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process [MB]."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def reset_peak(pid: int) -> None:
+    """Makes the peak of a process's resident memory count from now."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def peak_rss_mb(pid: int) -> float:
+    """Peak of a process's resident memory since `reset_peak` [MB]."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024 / 1e6

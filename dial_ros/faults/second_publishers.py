@@ -1,0 +1,132 @@
+"""Second commanders, second systems and joint states that disagree."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from builtin_interfaces.msg import Duration
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from dial_core.control.motion import NANOSECONDS
+from dial_ros.faults.controller_faults import ARM
+from dial_ros.faults.corruptions import Corruption
+from dial_ros.faults.fault_injector import PREFIX
+from dial_ros.faults.graph_under_test import EMBODIMENT, RUNNING, GraphUnderTest
+from dial_ros.faults.outcome import Outcome
+from dial_ros.faults.stream_faults import check_recovery
+from dial_ros.msg import System1Status
+from dial_ros.node import qos
+
+HOLDING = System1Status.STATE_HOLDING
+START_LIMIT_S = 180.0  # of wall time, for a process to import torch
+REPORT_LIMIT_S = 1.5  # discovery of the second publisher included
+OTHER_MOTION_RAD, OTHER_MOTION_S = 0.1, 1.5
+
+
+@dataclass(frozen=True)
+class SecondSystem:
+    """A second process of System-1 or System-2 is started beside the first."""
+
+    node: str
+    quick: bool = False
+
+    @property
+    def name(self) -> str:
+        """The row's name."""
+        return f"two nodes {self.node}"
+
+    def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
+        """Starts it; the robot must hold, the second must give up, and the first resume."""
+        with graph.another(graph.specs[self.node]) as second:
+            graph.until(lambda: graph.in_state(HOLDING), "System-1 to hold", START_LIMIT_S)
+            outcome.check("names the second node", f"/{self.node}" in graph.system1.reason, graph.system1.reason)
+            graph.until_resting()
+            moved_ns = graph.monitor.last_moved_ns
+            process = second.process(self.node)
+            graph.until(lambda: process.poll() is not None, "the second process to give up", START_LIMIT_S)
+            outcome.check("the second ends with status 1", process.returncode == 1, str(process.returncode))
+            outcome.check("rests meanwhile", graph.monitor.last_moved_ns == moved_ns)
+        graph.until(lambda: graph.in_state(RUNNING), "System-1 to run again", 30)
+        check_recovery(graph, outcome, graph.monitor.now_ns)
+
+
+@dataclass(frozen=True)
+class SecondCommander:
+    """Another node publishes on a trajectory topic and moves the arm while System-1 holds."""
+
+    name: str = "another node publishes trajectories"
+    quick: bool = True
+
+    def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
+        """Adds the publisher, lets it move the arm, removes it; System-1 continues from where the arm is."""
+        node, begin_ns = Node("second_commander"), graph.monitor.now_ns
+        publisher = node.create_publisher(JointTrajectory, f"{ARM}/joint_trajectory", qos.LATEST)
+        try:
+            graph.until(lambda: graph.in_state(HOLDING), "System-1 to hold")
+            outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
+            outcome.check_time("holds", outcome.reported_after_s, REPORT_LIMIT_S)
+            outcome.check("names the node", "/second_commander" in graph.system1.reason, graph.system1.reason)
+            graph.until_resting()
+            before, chunks = graph.monitor.set_points, graph.system1.published_chunks
+            publisher.publish(self._motion(before))
+            graph.during(OTHER_MOTION_S + 0.3)
+            moved_rad = float(np.abs(graph.monitor.set_points - before).max())
+            outcome.check("the other node moves the arm", moved_rad > OTHER_MOTION_RAD / 2, f"{moved_rad:.3f} rad")
+            outcome.check("System-1 publishes no chunk meanwhile", graph.system1.published_chunks == chunks)
+        finally:
+            node.destroy_node()
+        graph.run_freely()
+        check_recovery(graph, outcome, graph.monitor.now_ns)
+
+    @staticmethod
+    def _motion(set_points: np.ndarray) -> JointTrajectory:
+        joints = next(controller.joints for controller in EMBODIMENT.controllers if controller.name == ARM)
+        columns = EMBODIMENT.indices(joints)
+        middle = (EMBODIMENT.lower + EMBODIMENT.upper)[columns] / 2
+        targets = set_points[columns] + OTHER_MOTION_RAD * np.sign(middle - set_points[columns])
+        duration = Duration(sec=int(OTHER_MOTION_S), nanosec=round(OTHER_MOTION_S % 1 * NANOSECONDS))
+        point = JointTrajectoryPoint(positions=targets.tolist(), velocities=[0.0] * len(joints), time_from_start=duration)
+        return JointTrajectory(joint_names=list(joints), points=[point])
+
+
+@dataclass(frozen=True)
+class DisagreeingJointStates:
+    """A second driver publishes joint states that are 0.3 rad off."""
+
+    name: str = "two nodes publish joint states that disagree"
+    quick: bool = True
+
+    def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
+        """Publishes beside the robot, checks that System-1 holds and names the nodes, stops publishing."""
+        node, begin_ns = Node("second_driver"), graph.monitor.now_ns
+        publisher = node.create_publisher(JointState, f"{PREFIX}/joint_states", qos.SENSOR)
+
+        def both() -> Corruption:
+            def corrupt(message: JointState) -> list[tuple[float, JointState]]:
+                other = JointState(header=message.header, name=message.name, position=[p + 0.3 for p in message.position])
+                publisher.publish(other)
+                return [(0.0, message)]
+
+            return corrupt
+
+        graph.injector.relays["joints"].corrupt(both())
+        try:
+            graph.until(lambda: graph.in_state(HOLDING), "System-1 to hold")
+            outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
+            outcome.check_time("holds", outcome.reported_after_s, REPORT_LIMIT_S)
+            outcome.check("names the nodes", "second_driver" in graph.system1.reason, graph.system1.reason)
+            graph.until_resting()
+        finally:
+            graph.injector.recover()
+            node.destroy_node()
+        graph.until(lambda: graph.in_state(RUNNING), "System-1 to run again", 30)
+        check_recovery(graph, outcome, graph.monitor.now_ns)
+
+
+SECOND_PUBLISHERS: tuple[SecondSystem | SecondCommander | DisagreeingJointStates, ...] = (
+    SecondCommander(),
+    DisagreeingJointStates(),
+    SecondSystem("system1"),
+    SecondSystem("system2"),
+)
