@@ -92,8 +92,9 @@ class GraphUnderTest:
 
         def active() -> bool:
             one, two = self.monitor.system1, self.monitor.system2
-            report = one is not None and two is not None and self.monitor.newest_ns > SETTLED_S * NANOSECONDS
-            return report and one.state != System1Status.STATE_INACTIVE and two.state != System2Status.STATE_INACTIVE
+            if one is None or two is None or self.monitor.newest_ns <= SETTLED_S * NANOSECONDS:
+                return False
+            return one.state != System1Status.STATE_INACTIVE and two.state != System2Status.STATE_INACTIVE
 
         self.until(active, "all nodes active; see their logs", START_LIMIT_S)
 
@@ -126,7 +127,10 @@ class GraphUnderTest:
                 self.node.spin_once()
             futures.append(client.call_async(SetInstruction.Request(text=INSTRUCTION)))
         self.until(lambda: all(future.done() for future in futures), "responses to every request", 30)
-        return futures[-1].result().instruction_id
+        last = futures[-1].result()
+        if last is None:
+            raise DialError("System-2 did not answer the last request")
+        return last.instruction_id
 
     def pause(self, paused: bool) -> None:
         """Calls system1/pause."""

@@ -1,8 +1,8 @@
 """Node `mujoco_robot`: a simulated robot with its trajectory controllers, its camera and its clock.
 
 A physics thread steps the world in slices of 10 ms, at most at `real_time_factor`: the controllers accept new trajectories
-and compute set-points (at `controller_rate_hz`), the world advances, /clock and joint_states are published; every 50 ms the camera's image and the
-success. The executor's thread serves requests. MuJoCo's rendering context belongs to the physics thread, so the world is
+and compute set-points (at `controller_rate_hz`), the world advances, /clock and joint_states are published; every 50 ms the
+camera's image and the success. The executor's thread serves requests. MuJoCo's rendering context belongs to the physics thread, so the world is
 created there. While paused, the world advances only by the service `step`, as fast as possible.
 """
 
@@ -77,10 +77,12 @@ class MujocoRobotNode(DialNode):
             (ResetWorld, "~/reset", self._on_reset),
             (SetBool, "~/set_pause", self._on_set_pause),
             (StepWorld, "~/step", self._on_step),
-            *((SetBool, f"{c.name}/set_active", partial(self._on_set_active, c.name)) for c in self._embodiment.controllers),
         )
         for kind, name, answer in services:
             self._connections.callback(self.destroy_service, self.create_service(kind, name, answer))
+        for controller in self._embodiment.controllers:
+            switch = partial(self._on_set_active, controller.name)
+            self._connections.callback(self.destroy_service, self.create_service(SetBool, f"{controller.name}/set_active", switch))
         # A second simulation in this DDS domain (or a driver) would mix its clock and joints with this one's.
         self.require_sole_publishers(published=["/clock", "joint_states", f"image/{self._camera.name}"])
 
