@@ -51,6 +51,7 @@ class ExecutedMotion:
         self._joint_names, self._max_divergence_rad = tuple(joint_names), max_divergence_rad
         self._sent: deque[_SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
         self._latencies_s: deque[float] = deque(maxlen=REMEMBERED_LATENCIES)
+        self._renewed = False  # a new request was made, and no motion has been sent since
         self.lost = 0  # motions that a controller did not execute although it reports
 
     @property
@@ -64,8 +65,19 @@ class ExecutedMotion:
 
     def sent(self, motion: JointMotion, sent_ns: int, takes_over_ns: int) -> None:
         """A motion was published. Controllers that executed another one until now have lost the one before."""
-        self.lost += sum(controller.wrong_since_ns is not None for controller in self._controllers.values())
+        wrong = [controller for controller in self._controllers.values() if controller.wrong_since_ns is not None]
+        self.lost += len(wrong)
+        for controller in wrong if self._renewed else ():
+            controller.wrong_since_ns = takes_over_ns
+        self._renewed = False
         self._sent.append(_SentMotion(motion, sent_ns, takes_over_ns))
+
+    def renew_patience(self) -> None:
+        """After a new request no controller has diverged before it had PATIENCE_S to execute what is sent from now on.
+
+        While nothing is sent, as after a divergence, a controller that is back again cannot show it.
+        """
+        self._renewed = True
 
     def forget(self) -> None:
         """Drops what was sent (the robot's time began again)."""
@@ -169,6 +181,8 @@ class ExecutedMotion:
     def diverged(self, running: JointMotion | None, now_ns: int) -> dict[str, str]:
         """Controllers that have executed nothing of what was sent for PATIENCE_S, with the joint that is furthest off."""
         found: dict[str, str] = {}
+        if self._renewed:
+            return found
         for name, controller in self._controllers.items():
             if running is None or controller.wrong_since_ns is None or now_ns - controller.wrong_since_ns < PATIENCE_S * NANOSECONDS:
                 continue

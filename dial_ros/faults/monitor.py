@@ -36,7 +36,7 @@ class Monitor:
         self.begin()
         node.create_subscription(System1Status, "system1/status", self._on_system1, qos.LATCHED)
         node.create_subscription(System2Status, "system2/status", self._on_system2, qos.LATCHED)
-        node.create_subscription(String, "mujoco_robot/rejected", lambda message: self.rejected.append(message.data), ALL_MESSAGES)
+        node.create_subscription(String, "mujoco_robot/rejected", self._on_rejected, ALL_MESSAGES)
         node.create_subscription(JointTrajectory, "mujoco_robot/set_points", self._on_set_points, ALL_MESSAGES)
 
     def begin(self) -> None:
@@ -88,6 +88,9 @@ class Monitor:
 
     def _on_system2(self, message: System2Status) -> None:
         self.system2 = message
+
+    def _on_rejected(self, message: String) -> None:
+        self.rejected.append(message.data)
 
     def _on_set_points(self, message: JointTrajectory) -> None:
         begin_ns = to_ns(message.header.stamp)

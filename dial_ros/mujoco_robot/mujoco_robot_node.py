@@ -2,8 +2,8 @@
 
 A physics thread steps the world in slices of 10 ms, at most at `real_time_factor`: the controllers accept new trajectories
 and compute set-points (at `controller_rate_hz`), the world advances, /clock and joint_states are published; every 50 ms the
-camera's image and the success. The executor's thread serves requests. MuJoCo's rendering context belongs to the physics thread, so the world is
-created there. While paused, the world advances only by the service `step`, as fast as possible.
+camera's image and the success. The executor's thread serves requests. MuJoCo's rendering context belongs to the physics
+thread, so the world is created there. While paused, the world advances only by the service `step`, as fast as possible.
 """
 
 import queue

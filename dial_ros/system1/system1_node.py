@@ -210,7 +210,7 @@ class System1Node(DialNode):
             if message.instruction_id == self._arming.instruction_id:
                 return
             from_before = info["source_timestamp"] < self._activated_wall_ns
-            self._carry_out(self._arming.instruct(message.instruction_id, self.now_ns(), from_before))
+            self._carry_out(self.parts.supervisor.instruct(message.instruction_id, self.now_ns(), from_before))
             self._instruction, self._foresight_refusal = message, ""
             self._gate.clear()
             outcome = ", ".join(filter(None, (self._arming.state.value, self._arming.reason, self._arming.warning)))

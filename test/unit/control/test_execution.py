@@ -76,6 +76,23 @@ def test_a_controller_that_plays_nothing_of_ours_is_continued_where_it_stands_an
     assert execution.diverged(new, round(2.3 * S)) == {}
 
 
+def test_after_a_new_request_a_controller_has_the_whole_patience_from_the_next_motion_on(execution):
+    lost, new = moving(1.0), moving(5.0)
+    send(execution, lost, 1.1)
+    report(execution, "hand", 4.0, lost)
+    report(execution, "arm", 4.0, None)
+    assert execution.diverged(lost, round(4.0 * S))
+    execution.renew_patience()
+    report(execution, "arm", 4.5, None)
+    assert execution.diverged(lost, round(4.5 * S)) == {}, "nothing was sent that it could have executed"
+    send(execution, new, 5.1)
+    report(execution, "arm", 5.9, None)
+    report(execution, "hand", 5.9, new)
+    assert execution.diverged(new, round(5.9 * S)) == {}
+    report(execution, "arm", 6.4, None)
+    assert list(execution.diverged(new, round(6.4 * S))) == ["arm"]
+
+
 def test_a_reference_that_is_elsewhere_than_the_motion_it_names_counts_as_another(execution):
     new = moving(1.0)
     send(execution, new, 1.1)

@@ -6,6 +6,7 @@ begins ahead of the robot's clock, and nothing but a new request arms. `DIAL_SEQ
 
 import os
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -80,7 +81,7 @@ class Sequences(RuleBasedStateMachine):
     def instruct(self):
         if self.active:
             self.count += 1
-            self.event(self.system1.arming.instruct(f"{self.count}", self.system1.own_ns))
+            self.event(self.system1.supervisor.instruct(f"{self.count}", self.system1.own_ns))
             self.valid = None if self.stopped else f"{self.count}"
 
     @precondition(lambda self: self.count)
@@ -91,7 +92,7 @@ class Sequences(RuleBasedStateMachine):
             name = str(max(self.count - back, 1))
             armed = self.system1.arming.instruction_id
             if name in self.system1.arming._voided or name == armed:
-                self.event(self.system1.arming.instruct(name, self.system1.own_ns))
+                self.event(self.system1.supervisor.instruct(name, self.system1.own_ns))
 
     @rule()
     def pause(self):
@@ -183,6 +184,23 @@ class Sequences(RuleBasedStateMachine):
 
 
 SEQUENCES = int(os.environ.get("DIAL_SEQUENCES", "25"))
+
+
+@pytest.mark.parametrize("strategy", sorted(STRATEGIES))
+def test_a_controller_that_missed_everything_for_two_seconds_moves_again_by_one_instruction(strategy):
+    machine = Sequences()
+    machine.begin(strategy, simulated=True, seed=1)
+    system1 = machine.system1
+    assert system1.arming.state is State.RUNNING
+    system1.robot.deaf_ticks[0] = 2000
+    machine.run(2500)
+    assert system1.arming.state is State.DISARMED
+    machine.instruct()
+    machine.run(2500)
+    assert system1.arming.state is State.RUNNING
+    assert system1.plan.execution.diverged(system1.plan.running, system1.robot.now_ns) == {}
+
+
 TestSequences = Sequences.TestCase
 TestSequences.settings = settings(
     max_examples=SEQUENCES,
