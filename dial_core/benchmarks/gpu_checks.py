@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -253,8 +253,3 @@ CHECKS = {
         GpuCheck("resume", "an interrupted run ends with the same weights", exact_resume, 60),
     )
 }
-
-
-def as_json(check: GpuCheck) -> Facts:
-    """A check without its function, for a report."""
-    return {key: value for key, value in asdict(check).items() if key != "run"}

@@ -59,11 +59,6 @@ class EpisodeSpan:
         """The head camera's file."""
         return next(iter(self.videos.values())).path
 
-    @property
-    def video_first(self) -> int:
-        """Number of its first frame in `video`."""
-        return next(iter(self.videos.values())).first
-
 
 def episode_spans(
     folder: Path, info: Info, records: Sequence[EpisodeRecord], instructions: Sequence[str], video_keys: Mapping[str, str]

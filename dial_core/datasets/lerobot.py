@@ -6,7 +6,6 @@ v2.x: one parquet and one mp4 for each episode, `meta/tasks.jsonl`, `meta/episod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spa
 from dial_core.datasets.metadata import EpisodeRecord, Feature, load_episode_records, load_info, load_tasks, read_table
 from dial_core.datasets.modality import Modality, load_modality
 from dial_core.datasets.stored_views import read_stored_views
-from dial_core.datasets.video import read_video
 from dial_core.datasets.video_rows import RowFrames, one_video, shared_video
 from dial_core.errors import DialError
 from dial_core.observation.camera_view import StoredView
@@ -114,11 +112,6 @@ class LeRobotDataset:
     def frames(self, span: EpisodeSpan, camera: str = "") -> np.ndarray:
         """All frames of one episode, uint8 (T, H, W, 3); `camera`: by name, the first one if empty."""
         return np.stack(list(self.row_frames(span, camera).frames(range(span.length))))
-
-    def all_frames(self) -> Iterator[np.ndarray]:
-        """Every frame of the first camera in order, uint8 (H, W, 3)."""
-        for path in dict.fromkeys(self._video(span, self._first_camera).path for span in self.episodes):
-            yield from read_video(path)
 
     def instruction(self, span: EpisodeSpan, columns: Columns, annotation: str | None = None) -> str:
         """The instruction of an episode: by an annotation's column, by `task_index`, or by the episode's first task.

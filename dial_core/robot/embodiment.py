@@ -154,11 +154,6 @@ class Embodiment(Config):
         return EEF_DIM + len(self.joints)
 
     @property
-    def eef_slice(self) -> slice:
-        """Dimensions of the two wrist poses in the vector."""
-        return slice(0, EEF_DIM)
-
-    @property
     def joint_slice(self) -> slice:
         """Dimensions of the joints in the vector."""
         return slice(EEF_DIM, self.state_dim)

@@ -68,7 +68,7 @@ def test_a_rate_that_is_no_whole_number_survives(fake_episode, tmp_path):
     span = dataset.episodes[5]
     truth = fake_episode(5, 150).frames
     for place in (0, 149):
-        shown = FrameReader(dataset.rate_hz).read(span.video, [span.video_first + place])[0]
+        shown = FrameReader(dataset.rate_hz).read(span.video, [span.first + place])[0]
         assert np.abs(shown.astype(float) - truth[place]).mean() < 3.0
     assert np.abs(dataset.frames(span).astype(float) - truth).mean() < 3.0
 

@@ -15,7 +15,7 @@ from dial_core.robot.rotations import from_quaternion, rotation_from_6d, rotatio
 def test_gr1_has_the_47_vector_of_the_paper():
     gr1 = load_embodiment("gr1")
     assert gr1.state_dim == 47
-    assert gr1.eef_slice == slice(0, 18)
+    assert gr1.joint_slice == slice(18, 47)
     assert [gr1.group_slice(g) for g in ("left_arm", "right_arm", "left_hand", "right_hand", "waist")] == [
         slice(18, 25),
         slice(25, 32),
