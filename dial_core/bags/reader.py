@@ -14,7 +14,8 @@ from typing import Any
 
 from dial_core.bags.layout import METADATA_FILE, BagError, Topic, read_metadata
 from dial_core.bags.message_types import MessageTypes
-from dial_core.bags.storage import Record, Storage, open_storage, require_storage_file, storage_files
+from dial_core.bags.opening import open_storage
+from dial_core.bags.storage import Record, Storage, require_storage_file, storage_files
 
 
 class Bag:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import METADATA_FILE, BagContents, BagError, FileSpan
+from dial_core.bags.opening import open_storage
 from dial_core.bags.reader import Bag
-from dial_core.bags.storage import open_storage, recordings_in, storage_files
+from dial_core.bags.storage import recordings_in, storage_files
 from dial_core.files.atomic import flush_folder, write_text
 from dial_core.files.disk_space import require_free
 

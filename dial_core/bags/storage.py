@@ -1,4 +1,4 @@
-"""What the readers of one storage file have in common, and how a bag's files are found and opened."""
+"""The interface of a storage file's reader, and how a bag's files are found."""
 
 from __future__ import annotations
 
@@ -41,21 +41,6 @@ class Storage(Protocol):
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """All messages of `topics`, in order of log time as far as the file's own order allows. Damaged parts are left out."""
         ...
-
-
-def open_storage(path: Path) -> Storage:
-    """The reader for a storage file, by its ending and, if it is compressed as a whole, by that of what is in it.
-
-    Raises:
-        BagError: it is not a storage file, or nothing of it can be read.
-    """
-    from dial_core.bags.compression import decompressed
-    from dial_core.bags.mcap_storage import McapStorage
-    from dial_core.bags.sqlite_storage import SqliteStorage
-
-    if path.name.endswith(".zstd"):
-        return open_storage(decompressed(path))
-    return SqliteStorage(path) if path.suffix == ".db3" else McapStorage(path)
 
 
 def storage_files(folder: Path) -> list[Path]:

@@ -5,6 +5,7 @@ pytest test/unit/test_architecture.py
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,21 @@ def imported_names(node: ast.AST) -> list[str]:
     return [node.module or ""] if isinstance(node, ast.ImportFrom) else []
 
 
+def module_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_of(path: Path, modules: set[str]) -> set[str]:
+    """Modules of ours that a file imports anywhere: at the top, inside functions, or for the type checker only."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {name if (name := f"{node.module}.{alias.name}") in modules else node.module for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & modules - {module_of(path)}
+
+
 def room_of(path: Path) -> str:
     return path.relative_to(ROOT / "dial_core").parts[0].removesuffix(".py")
 
@@ -84,6 +100,16 @@ def test_doors_of_the_core_open_one_way(path):
         return
     assert room in DOORS, f"{path}: a new room '{room}' needs its doors listed here and in the architecture"
     assert imported_rooms(path) <= DOORS[room] | {room}
+
+
+def test_rooms_do_not_import_each_other_in_a_circle():
+    TopologicalSorter({room: doors - {room} for room, doors in DOORS.items()}).prepare()  # raises CycleError
+
+
+def test_files_do_not_import_each_other_in_a_circle():
+    files = python_files("dial_core", "dial_ros")
+    modules = {module_of(path) for path in files}
+    TopologicalSorter({module_of(path): imports_of(path, modules) for path in files}).prepare()  # raises CycleError
 
 
 @pytest.mark.parametrize("path", python_files("dial_ros"), ids=lambda p: str(p.relative_to(ROOT)))

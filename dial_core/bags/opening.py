@@ -1,0 +1,21 @@
+"""Opens a storage file of any format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dial_core.bags.compression import decompressed
+from dial_core.bags.mcap_storage import McapStorage
+from dial_core.bags.sqlite_storage import SqliteStorage
+from dial_core.bags.storage import Storage
+
+
+def open_storage(path: Path) -> Storage:
+    """Returns the reader for a storage file, chosen by its suffix; a file compressed as a whole is decompressed first.
+
+    Raises:
+        BagError: it is not a storage file, or nothing in it can be read.
+    """
+    if path.name.endswith(".zstd"):
+        return open_storage(decompressed(path))
+    return SqliteStorage(path) if path.suffix == ".db3" else McapStorage(path)
