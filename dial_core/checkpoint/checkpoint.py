@@ -26,7 +26,7 @@ from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder, write_json, write_text
 from dial_core.model.configuration import Architecture
-from dial_core.model.dial import DialModel
+from dial_core.model.dial import DialModel, Part
 from dial_core.model.normalise import Normaliser
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.observation.camera_view import CameraView
@@ -138,8 +138,12 @@ def save_checkpoint(
     return contract
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
+def load_checkpoint(path: str | Path, part: Part = "whole") -> Checkpoint:
     """Reads a checkpoint folder, in float32 on the CPU.
+
+    Args:
+        path: the folder.
+        part: of the model to read: a node needs the weights of its own system alone.
 
     Raises:
         DialError: a file is missing or broken, tensors do not fit or are not finite, or weights and contract do not belong together.
@@ -157,7 +161,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         )
     normaliser = _read_normaliser(path / NORMALISATION)
     with quiet_loading():
-        model = DialModel.from_pretrained(path).eval()
+        model = DialModel.from_pretrained(path, part).eval()
     _check_widths(model.arch, normaliser, None)
     _check_contract(path, model.arch, normaliser, contract)
     _check_finite(path, model)

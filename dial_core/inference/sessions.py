@@ -5,11 +5,13 @@ the other core busy two threads are many times slower than one. On CUDA a call i
 `capture` and `precision` say otherwise; sessions of one checkpoint share its model, and so device and precision.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.checkpoint.contract import Contract
@@ -24,6 +26,8 @@ from dial_core.model.prompt import Prompter
 from dial_core.model.system2 import Layout
 from dial_core.observation.camera_view import CameraView
 
+PROMPT_LENGTH_UNIT = 16  # captured prompts come in multiples of this many tokens
+PROMPT_LENGTHS_RECORDED = 3  # of them before the first call: instructions of up to some 30 words
 Prompt = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # input_ids_BT, attention_mask_BT, positions_3BT
 
 
@@ -45,8 +49,12 @@ class System2Session:
         self._prefix = checkpoint.contract.instruction_prefix
         self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
         self._prompt: tuple[str, Prompt] | None = None
-        eager = runtime == "eager"
-        self._think = Captured(self.function, recorder_for(self.device, capture)) if eager else open_program(self.spec(runtime))
+        self.captures = runtime == "eager" and capture and self.device.type == "cuda"
+        if self.captures:
+            self._think: Callable[..., Any] = Captured(self.padded_function, recorder_for(self.device))
+            self.record(PROMPT_LENGTHS_RECORDED)
+        else:
+            self._think = Captured(self.function, None) if runtime == "eager" else open_program(self.spec(runtime))
 
     @classmethod
     def from_checkpoint(
@@ -57,12 +65,23 @@ class System2Session:
         capture: bool = True,
         runtime: Runtime = "eager",
     ) -> Self:
-        """Loads a checkpoint folder.
+        """Loads this system's part of a checkpoint folder.
 
         Raises:
             DialError: the folder is incomplete, damaged or does not fit.
         """
-        return cls(load_checkpoint(path), device, precision, capture, runtime)
+        return cls(load_checkpoint(path, "system2"), device, precision, capture, runtime)
+
+    def record(self, lengths: int) -> None:
+        """Records the prefill for the `lengths` shortest lengths of prompts, so that no instruction has to wait for that."""
+        view, rules = self.contract.views[0], self.model.arch.bridge_rules
+        pixels = torch.zeros(1, view.height, view.width, 3, dtype=torch.uint8, device=self.device)
+        input_ids, attention_mask = self._prompter.encode(["go"])
+        for more in range(lengths):
+            missing = more * PROMPT_LENGTH_UNIT, 0
+            prompt = self._placed(F.pad(input_ids, missing), F.pad(attention_mask, missing))
+            if not rules.shows_words or prompt[0].shape[1] <= self.model.arch.prompt_tokens:
+                self._think(pixels, *prompt)
 
     def spec(self, runtime: Runtime) -> ProgramSpec:
         """Which exported program computes what this session does."""
@@ -103,6 +122,13 @@ class System2Session:
         foresight = self.model.system2(image_tokens, input_ids_BT, attention_mask_BT, Layout(positions_3BT, None))
         return foresight, image_tokens[..., self.model.arch.view_part]
 
+    def padded_function(self, pixels_BHWC, input_ids_BT, attention_mask_BT, positions_3BT) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `function`, of a prompt that is padded on the left: prompts of many lengths then share few recordings."""
+        image_tokens = self.model.encode_image(pixels_BHWC)
+        layout = self.model.system2.layout_at(positions_3BT, attention_mask_BT, padded=True)
+        foresight = self.model.system2(image_tokens, input_ids_BT, attention_mask_BT, layout)
+        return foresight, image_tokens[..., self.model.arch.view_part]
+
     @torch.inference_mode()
     def image_tokens(self, image: np.ndarray) -> np.ndarray:
         """Enc_ViT, what a foresight predicts: uint8 image (H, W, 3) to float32 (N, d).
@@ -117,9 +143,18 @@ class System2Session:
         """The prompt; the last one is kept, as an instruction stays for many images."""
         if self._prompt is None or self._prompt[0] != instruction:
             input_ids, attention_mask = self._prompter.encode([self._prefix + instruction if instruction.strip() else instruction])
-            positions = self.model.system2.run_time_layout(input_ids, attention_mask).positions
-            self._prompt = instruction, (input_ids.to(self.device), attention_mask.to(self.device), positions.to(self.device))
+            self._prompt = instruction, self._placed(input_ids, attention_mask)
         return self._prompt[1]
+
+    def _placed(self, input_ids_BT: torch.Tensor, attention_mask_BT: torch.Tensor) -> Prompt:
+        """A prompt with its positions, on the device; where it is captured, padded to a multiple of `PROMPT_LENGTH_UNIT`."""
+        if self.captures:
+            length, rules = input_ids_BT.shape[1], self.model.arch.bridge_rules
+            most = self.model.arch.prompt_tokens if rules.shows_words else length + PROMPT_LENGTH_UNIT
+            missing = max(0, min(-length % PROMPT_LENGTH_UNIT, most - length)), 0
+            input_ids_BT, attention_mask_BT = F.pad(input_ids_BT, missing), F.pad(attention_mask_BT, missing)
+        positions = self.model.system2.run_time_layout(input_ids_BT, attention_mask_BT).positions
+        return input_ids_BT.to(self.device), attention_mask_BT.to(self.device), positions.to(self.device)
 
 
 class System1Session:
@@ -151,7 +186,9 @@ class System1Session:
         noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, checkpoint.model.arch.action_dim))
         self._noise = torch.tensor(noise, dtype=torch.float32, device=self.device)
         eager = runtime == "eager"
-        self._act = Captured(self.function, recorder_for(self.device, capture)) if eager else open_program(self.spec(runtime))
+        recorder = recorder_for(self.device, capture and eager)
+        self._act = Captured(self.function, recorder) if eager else open_program(self.spec(runtime))
+        self._see = Captured(self._condition, recorder)  # for chunks that agree with committed actions
 
     @classmethod
     def from_checkpoint(
@@ -164,12 +201,12 @@ class System1Session:
         capture: bool = True,
         runtime: Runtime = "eager",
     ) -> Self:
-        """Loads a checkpoint folder.
+        """Loads this system's part of a checkpoint folder.
 
         Raises:
             DialError: the folder is incomplete, damaged or does not fit.
         """
-        return cls(load_checkpoint(path), device, flow_steps, noise_seed, precision=precision, capture=capture, runtime=runtime)
+        return cls(load_checkpoint(path, "system1"), device, flow_steps, noise_seed, precision=precision, capture=capture, runtime=runtime)
 
     def spec(self, runtime: Runtime) -> ProgramSpec:
         """Which exported program computes what this session does."""
@@ -218,9 +255,9 @@ class System1Session:
 
     @torch.no_grad()
     def _led_chunk(self, committed: Committed, base: np.ndarray | None, *inputs: torch.Tensor) -> torch.Tensor:
-        """Normalised chunk (1, H, A) that agrees with committed actions; never captured, as its steps need gradients."""
+        """Normalised chunk (1, H, A) that agrees with committed actions. Vision and fusion are captured, its steps need gradients."""
         onto = self._vector(self._rim.encode_action(committed.actions.astype(np.float32), base)), self._vector(committed.weights)[0]
-        fused_BMD, state_BS = self._condition(*inputs)
+        fused_BMD, state_BS = (tensor.clone() for tensor in self._see(*inputs))  # of inference mode, which has no gradients
         return sample_chunk_onto(self.model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
 
     def _condition(self, foresight_BND, state_BS, *views_BHWC) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -19,6 +19,11 @@ from dial_core.model.system1 import Schedule, System1
 from dial_core.model.system2 import System2
 from dial_core.model.view_encoder import DinoView
 from dial_core.model.vision import build_vision_encoder
+
+Part = Literal["whole", "system1", "system2"]
+"""Of the model: all of it; the vision tower and System-1; or the backbone with the foresight queries and head."""
+_LEFT_OUT: dict[Part, list[str]] = {"whole": [], "system1": [r"^system2\.(?!backbone\.visual\.)"], "system2": [r"^system1\."]}
+"""Patterns of the tensors that do not belong to a part."""
 
 
 @dataclass
@@ -40,15 +45,22 @@ class DialModel(PreTrainedModel):
     supports_gradient_checkpointing = True  # of the language model's layers
     _supports_sdpa = True
 
-    def __init__(self, config: DialConfig):
+    def __init__(self, config: DialConfig, part: Part = "whole"):
+        """`part`: what is there: all, or only what the session of one system computes with."""
         super().__init__(config)
         self.arch: Architecture = config.arch
         self.system2 = System2(self.arch)
         self.system1 = System1(self.arch)
         self.vision = build_vision_encoder(self.arch)
         self.view_encoder = DinoView(self.arch) if self.arch.view_encoder else None
+        self.part = part
+        self._keys_to_ignore_on_load_unexpected = _LEFT_OUT[part]
+        if part == "system1":
+            self.system2.keep_vision_tower_only()
+        elif part == "system2":
+            del self.system1
         self.post_init()
-        self.set_trainable("warmup")
+        self._freeze()
 
     @classmethod
     def from_preset(cls, name: str, seed: int = 0) -> "DialModel":
@@ -67,6 +79,8 @@ class DialModel(PreTrainedModel):
     def from_pretrained(cls, *args, **kwargs) -> "DialModel":
         """As transformers, but in float32 unless `dtype` says otherwise, and strict.
 
+        A second argument is the part of the model (`Part`): its own tensors are read and no others.
+
         Raises:
             DialError: tensors that are missing, unexpected or of another shape; the message lists them.
         """
@@ -80,8 +94,14 @@ class DialModel(PreTrainedModel):
         ]
         if problems:
             raise DialError(f"the weights in {args[0]} do not fit the model that its config.json describes. {'; '.join(problems)}")
-        model.set_trainable("warmup")  # loading forgets what is frozen
+        model._freeze()  # loading forgets what is frozen
         return model
+
+    def _freeze(self) -> None:
+        if self.part == "whole":
+            self.set_trainable("warmup")
+        else:
+            self.requires_grad_(False)
 
     @property
     def backbone(self) -> Backbone:

@@ -1,6 +1,6 @@
 """System-2, predictive intent: image and instruction to foresight (model.md; paper Sec. 3.2)."""
 
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -39,6 +39,12 @@ class System2(nn.Module):
         """The queries, at the scale of the text embedding; the sub-modules initialise themselves."""
         if self.queries is not None:
             nn.init.normal_(self.queries, std=0.02)
+
+    def keep_vision_tower_only(self) -> None:
+        """Drops all but what encodes images: System-1 sees with the same tower, and on a computer of its own with nothing else."""
+        self.queries = self.foresight_head = self.world_head = None
+        whole: Any = self.backbone
+        whole.language_model = nn.Module()
 
     def forward(
         self,

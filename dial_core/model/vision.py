@@ -1,8 +1,8 @@
 """Images to tokens: a backbone's vision tower, run as one batch of equal images.
 
 transformers runs the towers over a packed sequence and splits it per image (and per window) inside every block. All
-our images have one size, so the same weights run here as plain batched attention; windows become a mask. Equal to
-transformers' result in a test.
+our images have one size, so the same weights run here as plain batched attention; windows of equal size become a batch of
+their own, which needs no mask and so allows the flash kernel, others a mask. Equal to transformers' result in a test.
 """
 
 from functools import lru_cache
@@ -57,7 +57,10 @@ class VisionEncoder:
         self.patch_size, self.merge, self.heads = arch.vision.patch_size, arch.vision.merge, arch.vision.heads
         self.full_attention = [i in arch.vision.full_attention_blocks for i in range(arch.vision.layers)]
         self.patch_rows, self.patch_columns = self._patch_positions(arch)
-        self.window_mask = self._window_mask(arch)
+        window = self._windows(arch)
+        self.window_order, self.windows = _equal_runs(window)
+        self.patch_rows, self.patch_columns = self.patch_rows[self.window_order], self.patch_columns[self.window_order]
+        self.window_mask = None if self.windows else window[:, None] == window[None, :]
         self.rotation: tuple[torch.Tensor, torch.Tensor] | None = None
         self.block = self.plain_block  # or compiled, by `DialModel.compile_blocks`
 
@@ -83,29 +86,34 @@ class VisionEncoder:
 
     def _blocks(self, visual: Tower, x_BLD: torch.Tensor) -> torch.Tensor:
         rotation = self._rotation(visual, x_BLD)
+        in_order = self.windows < 2
+        x_BLD = x_BLD if in_order else x_BLD[:, self.window_order]  # the patches of a window side by side; attention does not mind
         for block, full in zip(visual.blocks, self.full_attention, strict=True):
-            x_BLD = self.block(block, x_BLD, rotation, None if full else self.window_mask)
-        return visual.merger(x_BLD).view(len(x_BLD), -1, visual.config.out_hidden_size)
+            x_BLD = self.block(block, x_BLD, rotation, None if full else self.window_mask, 1 if full else max(1, self.windows))
+        tokens_BND = visual.merger(x_BLD).view(len(x_BLD), -1, visual.config.out_hidden_size)
+        return tokens_BND if in_order else tokens_BND[:, self.token_order]
 
-    def plain_block(self, block: Any, x_BLD, rotation, mask) -> torch.Tensor:
-        """One block of the tower on patches (B, L, width)."""
-        x_BLD = x_BLD + self._attend(block.attn, _rms_norm(block.norm1, x_BLD), rotation, mask)
+    def plain_block(self, block: Any, x_BLD, rotation, mask, windows: int = 1) -> torch.Tensor:
+        """One block of the tower on patches (B, L, width), which attend within each of `windows` equal runs."""
+        x_BLD = x_BLD + self._attend(block.attn, _rms_norm(block.norm1, x_BLD), rotation, mask, windows)
         return x_BLD + block.mlp(_rms_norm(block.norm2, x_BLD))
 
-    def _attend(self, attention: Any, x_BLD, rotation, mask) -> torch.Tensor:
+    def _attend(self, attention: Any, x_BLD, rotation, mask, windows: int = 1) -> torch.Tensor:
         batch, length, width = x_BLD.shape
         qkv = attention.qkv(x_BLD).view(batch, length, 3, self.heads, width // self.heads)
         cos, sin = rotation
         qk = qkv[:, :, :2]  # both turn alike; sin has the sign of rotate_half
         qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, -1), sin)
-        q_BKLD, k_BKLD = qk.permute(2, 0, 3, 1, 4)
-        out = attend(q_BKLD, k_BKLD, qkv[:, :, 2].transpose(1, 2), mask)
+        # A window is a sequence of its own: (B W, heads, L / W, head width).
+        q_BKLD, k_BKLD = qk.reshape(batch * windows, length // windows, *qk.shape[2:]).permute(2, 0, 3, 1, 4)
+        v_BKLD = qkv[:, :, 2].reshape(batch * windows, length // windows, self.heads, -1).transpose(1, 2)
+        out = attend(q_BKLD, k_BKLD, v_BKLD, mask)
         return attention.proj(out.transpose(1, 2).reshape(batch, length, width))
 
     def _rotation(self, visual: Tower, x_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """cos and signed sin (L, 1, 1, head width) of the patches' rows and columns, in the device and dtype of x.
 
-        Computed once for each; brings the mask there too.
+        Computed once for each; brings the windows' order there too.
         """
         if self.rotation is None or (self.rotation[0].device, self.rotation[0].dtype) != (x_BLD.device, x_BLD.dtype):
             # Tensors made in inference mode could not be used by a later training step.
@@ -114,7 +122,9 @@ class VisionEncoder:
                 cos, sin = (table.to(x_BLD.dtype)[:, None, None] for table in visual.rotary_pos_emb(positions.float(), positions))
                 first, second = sin.chunk(2, -1)
                 self.rotation = cos, torch.cat([-first, second], -1)
-                self.window_mask = self.window_mask.to(x_BLD.device)
+                self.window_order = self.window_order.to(x_BLD.device)
+                self.token_order = self.window_order[:: self.merge**2].div(self.merge**2, rounding_mode="floor").argsort()
+                self.window_mask = None if self.window_mask is None else self.window_mask.to(x_BLD.device)
         return self.rotation
 
     def _patch_positions(self, arch: Architecture) -> tuple[torch.Tensor, torch.Tensor]:
@@ -125,11 +135,20 @@ class VisionEncoder:
         index = index.transpose(1, 2).flatten()
         return index // columns, index % columns
 
-    def _window_mask(self, arch: Architecture) -> torch.Tensor:
-        """True (L, L) where two patches share an attention window."""
+    def _windows(self, arch: Architecture) -> torch.Tensor:
+        """The attention window of every patch (L,); one for all where every block attends to everything."""
+        if all(self.full_attention):
+            return torch.zeros_like(self.patch_rows)
         side = arch.vision.window_size // self.patch_size // self.merge * self.merge
-        window = (self.patch_rows // side) * arch.patch_grid[1] + self.patch_columns // side
-        return window[:, None] == window[None, :]
+        return (self.patch_rows // side) * arch.patch_grid[1] + self.patch_columns // side
+
+
+def _equal_runs(window_L: torch.Tensor) -> tuple[torch.Tensor, int]:
+    """An order of the patches in which those of a window stand side by side, and the number of windows; 0 if they differ in size."""
+    counts = window_L.unique(return_counts=True)[1]
+    if len(counts.unique()) > 1:
+        return torch.arange(len(window_L), device=window_L.device), 0
+    return window_L.argsort(stable=True), len(counts)
 
 
 class DeepstackVisionEncoder(VisionEncoder):
@@ -153,9 +172,13 @@ class DeepstackVisionEncoder(VisionEncoder):
                 deeper.append(visual.deepstack_merger_list[len(deeper)](x_BLD))
         return torch.cat([tokens.view(len(x_BLD), -1, visual.config.out_hidden_size) for tokens in (visual.merger(x_BLD), *deeper)], -1)
 
-    def plain_block(self, block: Any, x_BLD, rotation, mask) -> torch.Tensor:
+    def _windows(self, arch: Architecture) -> torch.Tensor:
+        """One for all: its blocks have no windows."""
+        return torch.zeros_like(self.patch_rows)
+
+    def plain_block(self, block: Any, x_BLD, rotation, mask, windows: int = 1) -> torch.Tensor:
         """One block of the tower on patches (B, L, width)."""
-        x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask)
+        x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask, windows)
         return x_BLD + block.mlp(block.norm2(x_BLD))
 
     def _learned_positions(self, visual: Tower) -> torch.Tensor:

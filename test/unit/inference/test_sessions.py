@@ -9,7 +9,7 @@ import torch
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.inference.cuda_graph import Recording
+from dial_core.inference.cuda_graph import Captured, Recording
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
@@ -95,21 +95,21 @@ def test_the_noise_seed_and_the_instruction_matter(checkpoint, image, state):
     assert np.abs(chunks[0] - chunks[1]).max() > 1e-5
 
 
-def test_a_captured_session_gives_what_an_uncaptured_one_gives(checkpoint, image, state):
+def record(function, inputs):
     """On fixed memory, as CUDA graphs run: nothing but the inputs may change between two calls."""
+    function(*inputs)
+    result = function(*inputs)
+    kept = result if isinstance(result, tuple) else (result,)
 
-    def record(function, inputs):
-        function(*inputs)
-        result = function(*inputs)
-        kept = result if isinstance(result, tuple) else (result,)
+    def replay():
+        again = function(*inputs)
+        for mine, new in zip(kept, again if isinstance(again, tuple) else (again,), strict=True):
+            mine.copy_(new)
 
-        def replay():
-            again = function(*inputs)
-            for mine, new in zip(kept, again if isinstance(again, tuple) else (again,), strict=True):
-                mine.copy_(new)
+    return Recording(inputs, replay, result)
 
-        return Recording(inputs, replay, result)
 
+def test_a_captured_session_gives_what_an_uncaptured_one_gives(checkpoint, image, state):
     plain2, plain1 = System2Session(checkpoint), System1Session(checkpoint)
     captured2, captured1 = System2Session(checkpoint), System1Session(checkpoint)
     captured2._think.recorder = captured1._act.recorder = record
@@ -118,6 +118,42 @@ def test_a_captured_session_gives_what_an_uncaptured_one_gives(checkpoint, image
         for found, expected in zip((foresight, view), plain2.look(picture, words), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-5)
         np.testing.assert_allclose(captured1.chunk(picture, foresight, state), plain1.chunk(picture, foresight, state), atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["dial_tiny", "dial_tiny_seer_ev", "dial_tiny_frozen"])
+def test_captured_prompts_of_many_lengths_share_recordings_that_are_made_ahead(preset, image, tmp_path):
+    make_random_checkpoint(tmp_path / "random", preset=preset)
+    loaded = load_checkpoint(tmp_path / "random")
+    plain, captured = System2Session(loaded), System2Session(loaded)
+    captured.captures, captured._think = True, Captured(captured.padded_function, record)
+    captured.record(2)
+    made = len(captured._think)
+    for words in ("go", "open the drawer", INSTRUCTION):
+        np.testing.assert_allclose(captured.foresight(image, words), plain.foresight(image, words), atol=1e-5)
+    assert made == len(captured._think) == 2
+
+
+def test_a_chunk_that_agrees_with_committed_actions_sees_through_a_recording(checkpoint, image, state):
+    foresight = np.random.default_rng(1).standard_normal((36, 192)).astype(np.float32)
+    committed = Committed(np.tile(state, (16, 1)), np.linspace(1, 0, 16, dtype=np.float32))
+    plain, captured = System1Session(checkpoint), System1Session(checkpoint)
+    captured._see.recorder = record
+    for picture in (image, 255 - image):
+        expected = plain.chunk(picture, foresight, state, committed)
+        np.testing.assert_allclose(captured.chunk(picture, foresight, state, committed), expected, atol=1e-5)
+    assert len(captured._see) == 1
+
+
+@pytest.mark.parametrize("preset", ["dial_tiny", "dial_tiny_dino", "dial_tiny_finetuned"])
+def test_a_session_from_a_folder_loads_its_own_part_and_computes_the_same(preset, image, state, tmp_path):
+    make_random_checkpoint(tmp_path / "random", preset=preset)
+    whole = load_checkpoint(tmp_path / "random")
+    system2, system1 = System2Session.from_checkpoint(tmp_path / "random"), System1Session.from_checkpoint(tmp_path / "random")
+    foresight = system2.foresight(image, INSTRUCTION)
+    np.testing.assert_array_equal(foresight, System2Session(whole).foresight(image, INSTRUCTION))
+    np.testing.assert_array_equal(system1.chunk(image, foresight, state), System1Session(whole).chunk(image, foresight, state))
+    assert not [name for name, _ in system1.model.named_parameters() if "language_model" in name or "foresight_head" in name]
+    assert not [name for name, _ in system2.model.named_parameters() if name.startswith("system1.")]
 
 
 def test_read_only_images_as_messages_give_them_are_taken(checkpoint, image):

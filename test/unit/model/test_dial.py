@@ -168,6 +168,15 @@ def test_the_full_size_can_be_built_without_memory_and_has_the_papers_counts():
     assert not any(p.requires_grad for p in model.backbone.visual.parameters())
 
 
+def test_each_node_holds_its_own_part_of_the_full_size():
+    config = DialConfig.from_preset("qwen2_5_vl_3b")
+    with torch.device("meta"):
+        parts = {part: DialModel(config, part) for part in ("whole", "system1", "system2")}
+    counts = {part: sum(parameter.numel() for parameter in model.parameters()) / 1e9 for part, model in parts.items()}
+    assert counts["system1"] < 1.5 < 3.7 < counts["system2"] < 3.8
+    assert counts["system1"] + counts["system2"] - 0.669 == pytest.approx(counts["whole"], abs=1e-3)  # both have the vision tower
+
+
 def test_masked_dimensions_get_no_gradient_and_move_no_loss(small_model, batch):
     """Padding of other embodiments' vectors: neither the head's columns of such a dimension nor its targets count."""
     mask = torch.tensor([1.0, 1, 0, 1, 0, 1])

@@ -4,6 +4,7 @@ from transformers import Qwen2VLImageProcessor
 
 from dial_core.errors import DialError
 from dial_core.model.backbone import build_backbone
+from dial_core.model.configuration import DialConfig
 from dial_core.model.vision import VisionEncoder, patchify
 
 
@@ -29,10 +30,12 @@ def test_patches_are_those_of_the_qwen_image_processor():
     torch.testing.assert_close(ours, expected, atol=2e-6, rtol=0)
 
 
-@pytest.mark.parametrize("full_blocks", [(0, 1), (1,)], ids=["full attention", "one block in windows"])
-def test_batched_encoding_equals_transformers_packed_encoding(make_architecture, full_blocks):
+@pytest.mark.parametrize(
+    ("full_blocks", "window_px"), [((0, 1), 32), ((1,), 32), ((0,), 64)], ids=["full attention", "equal windows", "windows of two sizes"]
+)
+def test_batched_encoding_equals_transformers_packed_encoding(make_architecture, full_blocks, window_px):
     arch = make_architecture(image={"height": 96, "width": 96})
-    vision = arch.vision.model_copy(update={"full_attention_blocks": full_blocks, "window_size": 32})
+    vision = arch.vision.model_copy(update={"full_attention_blocks": full_blocks, "window_size": window_px})
     arch = arch.model_copy(update={"vision": vision})
     torch.manual_seed(0)
     visual = build_backbone(arch).visual
@@ -43,6 +46,11 @@ def test_batched_encoding_equals_transformers_packed_encoding(make_architecture,
         expected = visual(patches.flatten(0, 1), torch.tensor([[1, 12, 12]] * 3)).pooler_output.view(3, 36, -1)
         torch.testing.assert_close(encoder.tokens(visual, images), expected, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(encoder.patch_tokens(visual, patches), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_full_size_needs_no_mask_in_any_block():
+    encoder = VisionEncoder(DialConfig.from_preset("qwen2_5_vl_3b").arch)
+    assert (encoder.windows, encoder.window_mask) == (4, None)
 
 
 def test_windows_matter(make_architecture):
