@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
@@ -71,6 +73,18 @@ def to_axis_angle(rotations: np.ndarray) -> np.ndarray:
 def from_quaternion(quaternions: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4) in wxyz order, normalised first."""
     return Rotation.from_quat(quaternions, scalar_first=True).as_matrix()
+
+
+def from_rpy(rpy: np.ndarray) -> np.ndarray:
+    """Rotation matrix (3, 3) of a URDF's roll, pitch and yaw (3,): turns about the fixed axes x, y, z [rad]."""
+    return Rotation.from_euler("xyz", rpy).as_matrix()
+
+
+def to_rpy(rotation: np.ndarray) -> np.ndarray:
+    """Roll, pitch and yaw (3,) [rad] of a rotation matrix (3, 3), as a URDF wants them; yaw is 0 where the angles are ambiguous."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # scipy's, that the angles are ambiguous
+        return Rotation.from_matrix(rotation).as_euler("xyz")
 
 
 def quaternion_from_rpy(rpy: tuple[float, float, float]) -> tuple[float, float, float, float]:

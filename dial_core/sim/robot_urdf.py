@@ -11,7 +11,7 @@ import numpy as np
 
 from dial_core.config import load_config
 from dial_core.robot.embodiment import Embodiment
-from dial_core.robot.rotations import from_quaternion
+from dial_core.robot.rotations import from_quaternion, from_rpy, to_rpy
 from dial_core.sim.robot import MIRROR, BodyShapes, Hand, HandLink, Shape, left_name
 
 HAND_GROUPS = {False: "right_hand", True: "left_hand"}
@@ -94,10 +94,10 @@ def _camera(robot: Element, shapes: BodyShapes) -> None:
     mount = shapes.camera
     _link(robot, f"{mount.name}_link", 0.001)
     pitch, yaw = np.array([0.0, mount.pitch_down_rad, 0.0]), np.array([0.0, 0.0, mount.yaw_rad])
-    rotation = _euler(yaw) @ _euler(pitch)
+    rotation = from_rpy(yaw) @ from_rpy(pitch)
     _joint(robot, f"{mount.name}_mount", mount.body, f"{mount.name}_link", np.array(mount.position), rotation)
     _link(robot, f"{mount.name}_optical_frame", 0.001)
-    optical = _euler(np.array([-math.pi / 2, 0.0, -math.pi / 2]))
+    optical = from_rpy(np.array([-math.pi / 2, 0.0, -math.pi / 2]))
     _joint(robot, f"{mount.name}_optical", f"{mount.name}_link", f"{mount.name}_optical_frame", np.zeros(3), optical)
 
 
@@ -158,27 +158,7 @@ def _joint(robot: Element, name: str, parent: str, child: str, position, rotatio
 
 
 def _origin(element: Element, position: np.ndarray, rotation: np.ndarray) -> None:
-    _sub(element, "origin", xyz=_text(position), rpy=_text(_roll_pitch_yaw(rotation)))
-
-
-def _roll_pitch_yaw(rotation: np.ndarray) -> np.ndarray:
-    """Fixed-axis angles x, y, z [rad] of a rotation (3, 3); yaw is 0 where roll and yaw turn about one axis."""
-    pitch = math.asin(float(np.clip(-rotation[2, 0], -1.0, 1.0)))
-    if abs(rotation[2, 0]) > 1 - 1e-9:
-        return np.array([math.atan2(-rotation[1, 2], rotation[1, 1]), pitch, 0.0])
-    return np.array([math.atan2(rotation[2, 1], rotation[2, 2]), pitch, math.atan2(rotation[1, 0], rotation[0, 0])])
-
-
-def _euler(rpy: np.ndarray) -> np.ndarray:
-    """Rotation (3, 3) of a URDF's roll, pitch, yaw [rad]."""
-    (cr, cp, cy), (sr, sp, sy) = np.cos(rpy), np.sin(rpy)
-    return np.array(
-        [
-            [cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
-            [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
-            [-sp, cp * sr, cp * cr],
-        ]
-    )
+    _sub(element, "origin", xyz=_text(position), rpy=_text(to_rpy(rotation)))
 
 
 def _turn_z_to(direction: np.ndarray) -> np.ndarray:

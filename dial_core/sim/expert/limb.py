@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dial_core.robot.rotations import from_axis_angle
 from dial_core.sim.expert.kinematic_arm import KinematicArm, palm_rotation
 from dial_core.sim.world import World
 
@@ -87,5 +88,4 @@ def directions(heading: float) -> tuple[np.ndarray, np.ndarray]:
 
 def turn(angle_rad: float) -> np.ndarray:
     """Rotation (3, 3) about the vertical."""
-    cos, sin = np.cos(angle_rad), np.sin(angle_rad)
-    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
+    return from_axis_angle(np.array([0.0, 0.0, angle_rad]))

@@ -7,6 +7,7 @@ import pytest
 from dial_core.files.atomic import write_json
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node.messages import to_time
+from dial_ros.tools.demo import arguments
 from dial_ros.tools.demo_report import figures, summary
 from dial_ros.tools.trials import Trial
 
@@ -79,3 +80,9 @@ def test_the_summary_is_json_that_says_what_was_measured_where(trial, tmp_path):
     assert read["successes"] == 1
     assert read["trials"][0]["instruction"] == "put the cup on the plate"
     assert {"checkpoint", "versions", "hardware", "settings", "made_at"} <= set(read)
+
+
+def test_results_go_to_the_working_folder_wherever_the_package_is_installed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = arguments("demo", trials=1, limit_s=1.0, out="out/demo").parse_args([])
+    assert chosen.out.absolute() == tmp_path / "out/demo"
