@@ -167,8 +167,7 @@ class ExecutedMotion:
         """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
         if running is None or time_ns < running.origin_ns:
             return
-        around = np.array([running.sample(time_ns - round(lag_s * NANOSECONDS))[0] for lag_s in np.linspace(0, LAG_S, 4)])
-        off = np.maximum(around.min(0) - positions, positions - around.max(0))
+        off = measured_error(running, time_ns, positions)
         for controller in self._controllers.values():
             if self._reports(controller, time_ns):
                 continue
@@ -195,3 +194,9 @@ class ExecutedMotion:
 
     def _reports(self, controller: _Controller, now_ns: int) -> bool:
         return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS
+
+
+def measured_error(running: JointMotion, time_ns: int, positions: np.ndarray) -> np.ndarray:
+    """How far measured joints (J,) [rad] are from where `running` was within the last LAG_S: (J,) [rad], not positive if between."""
+    around = np.array([running.sample(time_ns - round(lag_s * NANOSECONDS))[0] for lag_s in np.linspace(0, LAG_S, 4)])
+    return np.maximum(around.min(0) - positions, positions - around.max(0))

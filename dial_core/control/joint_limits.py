@@ -71,6 +71,10 @@ class Guard:
             limits = limits._narrowed(embodiment.joint_names, urdf)
         return limits._drawn_in(embodiment.joint_names, margins or Margins())
 
+    def of(self, columns: np.ndarray) -> "Guard":
+        """The limits of some of the joints."""
+        return Guard(self.lower[columns], self.upper[columns], self.velocity[columns], self.acceleration[columns], self.jump)
+
     def _narrowed(self, names: Sequence[str], urdf: Mapping[str, JointLimits]) -> "Guard":
         missing = [name for name in names if name not in urdf]
         if missing:

@@ -124,7 +124,7 @@ class JointTrajectoryController:
         Raises:
             TrajectoryRejectedError: a rule is broken; what runs continues.
         """
-        self._validate(request, now_ns)
+        self.validate(request, now_ns)
         request = self._filled_up(request)
         self.origin_ns = request.stamp_ns or now_ns
         columns = [self._joints.index(name) for name in request.joint_names]
@@ -185,7 +185,8 @@ class JointTrajectoryController:
         self._order_buffer[columns] = values
         return self._order_buffer.copy()
 
-    def _validate(self, request: TrajectoryRequest, now_ns: int) -> None:
+    def validate(self, request: TrajectoryRequest, now_ns: int) -> None:
+        """Raises TrajectoryRejectedError if the controller would reject a trajectory that arrives now."""
         # A joint named twice and a first point before the origin pass, as the original.
         partial = self.rules.allow_partial_joints_goal and 0 < len(request.joint_names) < len(self._joints)
         if not (partial or len(request.joint_names) == len(self._joints)) or not set(request.joint_names) <= set(self._joints):

@@ -52,6 +52,7 @@ _POLICY_ARGUMENTS = (
     Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
     Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
     Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller hears of it"),
+    Argument("guard", False, "also start the guard, which checks every trajectory before the controllers get it (docs/guard.md)"),
     Argument("autostart", True, "configure and activate the nodes at once; false: leave that to `ros2 lifecycle set`"),
 )
 _SIM_TIME = Argument("use_sim_time", True, "take the time from /clock, which mujoco_robot publishes")
@@ -84,7 +85,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     ),
     "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE, *_RECORDER),
     "teleoperate": (
-        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device")),
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device", "guard")),
         _SIM_TIME,
         *_WORLD,
         Argument("hand", "right", "which hand the keys move: left or right"),
@@ -124,7 +125,12 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
     policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"]}
     foresight_image = {"foresight_image": True} if values["page"] else {}
-    nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy, remappings | trajectories)]
+    commanded = {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in embodiment.controllers}
+    to_controllers = trajectories | commanded if values["guard"] else trajectories
+    nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy, remappings | to_controllers)]
+    if values["guard"]:
+        checked = {name: value for name, value in everywhere.items() if name != "camera"}
+        nodes.insert(0, _node("guard", checked, remappings | trajectories))
     if kind == "sim":
         nodes.insert(0, _world(values, everywhere, remappings))
     if values["page"]:

@@ -2,9 +2,9 @@
 
 python -m dial_ros.bringup.security --robot gr1 > policy.xml        (what to do with it: docs/security.md)
 
-A policy allows and denies the rest. So only System-1 may publish trajectories, only System-2 instructions and foresight, and only
-the enclave `operator`, a person or the page, may call the services that start, stop, instruct or record a robot. The recorder
-subscribes and publishes nothing.
+A policy allows and denies the rest. So only System-1 may publish trajectories (with `--guard` only the guard, and System-1 only to
+it), only System-2 instructions and foresight, and only the enclave `operator`, a person or the page, may call the services that
+start, stop, instruct or record a robot. The recorder subscribes and publishes nothing.
 """
 
 import argparse
@@ -33,8 +33,8 @@ class Rights:
     request: tuple[str, ...] = ()
 
 
-def rights(embodiment: Embodiment) -> dict[str, Rights]:
-    """Node or person -> what it may do."""
+def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
+    """Node or person -> what it may do. `guarded`: System-1 reaches the controllers through the guard alone."""
     trajectories = tuple(f"{controller.name}/joint_trajectory" for controller in embodiment.controllers)
     dry = tuple(f"dry_run/{topic}" for topic in trajectories)
     cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
@@ -51,10 +51,15 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
     jogs = ("teleoperation/twist", "teleoperation/grip")
     hand_stops = ("teleoperation/stop", "teleoperation/reset_stop")
     seen = ("foresight/image", "foresight/error", "foresight/unchanged_error")
-    controlled = tuple(f"{node}/{service}" for node in NODES for service in LIFECYCLE_SERVICES)
-    read = tuple(f"{node}/{service}" for node in NODES for service in PARAMETER_SERVICES)
-    return {
-        "system1": _node("system1", Rights((*trajectories, *dry, "system1/status"), system1_in, stops)),
+    nodes = (*NODES, "guard") if guarded else NODES
+    checked = tuple(f"guarded/{topic}" for topic in trajectories)
+    guard_out, guard_in = (*trajectories, *dry), (*checked, joints, "robot_description")
+    guard = {"guard": _node("guard", Rights(guard_out, guard_in, ("guard/reset",)))} if guarded else {}
+    controlled = tuple(f"{node}/{service}" for node in nodes for service in LIFECYCLE_SERVICES)
+    read = tuple(f"{node}/{service}" for node in nodes for service in PARAMETER_SERVICES)
+    commands = checked if guarded else (*trajectories, *dry)
+    return guard | {
+        "system1": _node("system1", Rights((*commands, "system1/status"), system1_in, stops)),
         "system2": _node("system2", Rights((*seen, "foresight", "instruction", "system2/status"), cameras, ("system2/set_instruction",))),
         "mujoco_robot": _node(
             "mujoco_robot",
@@ -82,17 +87,26 @@ def rights(embodiment: Embodiment) -> dict[str, Rights]:
                 *(*seen, "mujoco_robot/success", *trajectories, *dry),
             ),
             reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
-            request=(*stops, *hand_stops, "system2/set_instruction", *world, *episodes, *controlled, *read),
+            request=(
+                *stops,
+                *hand_stops,
+                *(["guard/reset"] if guarded else []),
+                "system2/set_instruction",
+                *world,
+                *episodes,
+                *controlled,
+                *read,
+            ),
         ),
     }
 
 
-def policy(embodiment: Embodiment, namespace: str = "") -> str:
+def policy(embodiment: Embodiment, namespace: str = "", guarded: bool = False) -> str:
     """The policy's XML (sros2 format 0.2.0): an enclave a node, below `/dial/<namespace>`."""
     root = ElementTree.Element("policy", version="0.2.0")
     enclaves = ElementTree.SubElement(root, "enclaves")
     space = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
-    for name, allowed in rights(embodiment).items():
+    for name, allowed in rights(embodiment, guarded).items():
         enclave = ElementTree.SubElement(enclaves, "enclave", path=f"{ENCLAVE_ROOT}{space}/{name}")
         profiles = ElementTree.SubElement(enclave, "profiles")
         profile = ElementTree.SubElement(profiles, "profile", ns=space or "/", node=name)
@@ -120,9 +134,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m dial_ros.bringup.security", description="An SROS2 policy for a robot.")
     parser.add_argument("--robot", default="gr1", help="embodiment: a name in config/embodiments/, or a path (default: %(default)s)")
     parser.add_argument("--namespace", default="", help="ROS namespace of the robot's nodes")
+    parser.add_argument("--guard", action="store_true", help="the graph is started with guard:=true")
     options = parser.parse_args(arguments)
     try:
-        print(policy(load_embodiment(options.robot), options.namespace), end="")
+        print(policy(load_embodiment(options.robot), options.namespace, options.guard), end="")
     except DialError as error:
         print(f"[security] {error}", file=sys.stderr)
         return 2

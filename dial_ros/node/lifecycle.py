@@ -61,7 +61,7 @@ class DialNode(LifecycleNode):
         for key, parameter in self.PARAMETERS.items():
             self.declare_parameter(key, parameter.default, parameter.descriptor())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENTS)
-        self.every(1.0, self._publish_diagnostics)
+        self.every(1.0, self.publish_diagnostics)
         self.every(0.25, self._tell_conflict)
 
     # What a subclass does in each transition; raising DialError refuses it, with the message in the log.
@@ -230,7 +230,8 @@ class DialNode(LifecycleNode):
             return DiagnosticStatus.WARN, f"{NOT_ACTIVE}, and would refuse to be: {why}", {}
         return DiagnosticStatus.OK, NOT_ACTIVE, {}
 
-    def _publish_diagnostics(self) -> None:
+    def publish_diagnostics(self) -> None:
+        """Publishes the diagnostics of now; a timer does so once a second."""
         level, message, values = self.diagnose() if self.active else self._diagnose_inactive()
         if why := self.conflict():
             level, message, values = DiagnosticStatus.ERROR, f"{message}; {why}: only one may", {**values, "conflict": why}

@@ -7,7 +7,7 @@ from builtin_interfaces.msg import Duration
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.robot.embodiment import Controller, Embodiment
+from dial_core.robot.embodiment import Embodiment
 from dial_ros.node.messages import to_duration, to_time
 
 
@@ -20,17 +20,18 @@ class TrajectorySplitter:
     def messages(self, motion: JointMotion) -> dict[str, JointTrajectory]:
         """Controller name -> its JointTrajectory, stamped with the motion's origin (the observation's time)."""
         durations = [to_duration(offset_s) for offset_s in motion.times_s]
-        return {controller.name: self._message(motion, durations, controller, index) for controller, index in self._controllers}
+        return {
+            controller.name: _message(
+                controller.joints, motion.origin_ns, durations, motion.positions[:, index], motion.velocities[:, index]
+            )
+            for controller, index in self._controllers
+        }
 
-    @staticmethod
-    def _message(motion: JointMotion, durations: list[Duration], controller: Controller, index: np.ndarray) -> JointTrajectory:
-        message = JointTrajectory(joint_names=list(controller.joints))
-        message.header.stamp = to_time(motion.origin_ns)
-        message.points = [
-            JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist(), time_from_start=duration)
-            for position, velocity, duration in zip(motion.positions[:, index], motion.velocities[:, index], durations, strict=True)
-        ]
-        return message
+
+def motion_to_message(motion: JointMotion, joint_names: Sequence[str]) -> JointTrajectory:
+    """The JointTrajectory of a motion of these joints, stamped with its origin."""
+    durations = [to_duration(offset_s) for offset_s in motion.times_s]
+    return _message(joint_names, motion.origin_ns, durations, motion.positions, motion.velocities)
 
 
 def reference_to_message(
@@ -51,5 +52,17 @@ def set_points_to_message(joint_names: Sequence[str], begin_ns: int, after_ns: S
     message.points = [
         JointTrajectoryPoint(positions=row, time_from_start=Duration(sec=after // NANOSECONDS, nanosec=after % NANOSECONDS))
         for row, after in zip(positions.tolist(), after_ns, strict=True)
+    ]
+    return message
+
+
+def _message(
+    joint_names: Sequence[str], origin_ns: int, durations: list[Duration], positions: np.ndarray, velocities: np.ndarray
+) -> JointTrajectory:
+    message = JointTrajectory(joint_names=list(joint_names))
+    message.header.stamp = to_time(origin_ns)
+    message.points = [
+        JointTrajectoryPoint(positions=position.tolist(), velocities=velocity.tolist(), time_from_start=duration)
+        for position, velocity, duration in zip(positions, velocities, durations, strict=True)
     ]
     return message

@@ -11,9 +11,9 @@ from dial_core.control.motion_plan import MotionPlan
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.robot_time import RobotTime
 from dial_ros.node.strict_cdr import trajectory_bytes
 from dial_ros.node.trajectory import TrajectorySplitter
-from dial_ros.system1.robot_time import RobotTime
 
 
 class Commander:

@@ -10,9 +10,9 @@ from rclpy.publisher import Publisher
 
 from dial_core.control.supervisor import MotionSupervisor
 from dial_core.robot.embodiment import Embodiment
+from dial_ros.node.robot_limits import Limits
+from dial_ros.node.robot_time import RobotTime
 from dial_ros.system1.commander import Commander
-from dial_ros.system1.robot_limits import Limits
-from dial_ros.system1.robot_time import RobotTime
 from dial_ros.system1.senses import Senses
 
 if TYPE_CHECKING:

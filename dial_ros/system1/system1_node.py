@@ -32,13 +32,13 @@ from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import require_bounded
 from dial_ros.node.process import one_thread, run
+from dial_ros.node.robot_limits import Limits, margins_of
+from dial_ros.node.robot_time import RobotTime
 from dial_ros.system1.chunk_worker import ChunkWorker
 from dial_ros.system1.commander import Commander
 from dial_ros.system1.configured import Configured
 from dial_ros.system1.execution_feedback import ExecutionFeedback, divergence, execution_of
 from dial_ros.system1.operator_services import OperatorServices
-from dial_ros.system1.robot_limits import Limits
-from dial_ros.system1.robot_time import RobotTime
 from dial_ros.system1.senses import SensedFrame, Senses
 from dial_ros.system1.status_report import Report, fill_execution, or_none_yet
 from dial_ros.system1.system1_parameters import PARAMETERS
@@ -85,7 +85,7 @@ class System1Node(DialNode):
         self._warm_up(session, ForwardKinematics(embodiment).state(embodiment.home_position))
         with ExitStack() as connections:  # undone if one of them cannot be made
             robot_time = _closed_by(connections, RobotTime(self))
-            limits = _closed_by(connections, Limits(self, embodiment, self._on_limits))
+            limits = _closed_by(connections, Limits(self, embodiment, self._on_limits, margins_of(self)))
             step_s = 1.0 / embodiment.rate_hz
             execution = execution_of(embodiment, self.value("max_divergence"))
             plan = MotionPlan(embodiment.joint_slice, step_s, limits.guard, self.value("splice_lead"), self.value("strategy"), execution)

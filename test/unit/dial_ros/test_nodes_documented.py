@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dial_ros.guard.guard_node import GuardNode
 from dial_ros.mujoco_robot.mujoco_robot_node import MujocoRobotNode
 from dial_ros.node.lifecycle import Parameter
 from dial_ros.operator.page_parameters import PARAMETERS as OPERATOR
@@ -20,6 +21,7 @@ DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "nodes.md").read_text
 NODES = {
     "system1": System1Node,
     "system2": System2Node,
+    "guard": GuardNode,
     "mujoco_robot": MujocoRobotNode,
     "recorder": RecorderNode,
     "teleoperation": TeleoperationNode,

@@ -69,6 +69,21 @@ def test_a_dry_run_also_sends_controllers_with_absolute_names_aside():
     assert nodes["system1"].remappings["waist_controller/controller_state"] == "/torso/jtc/controller_state"
 
 
+def test_the_guard_stands_between_system1_and_the_robots_own_controllers():
+    nodes = {node.name: node for node in graph("humanoid", guard="true", controllers="waist_controller=/torso/jtc")}
+    sent = {ours: theirs for ours, theirs in nodes["system1"].remappings.items() if ours.endswith("/joint_trajectory")}
+    assert sent == {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in load_embodiment("gr1").controllers}
+    assert nodes["system1"].remappings["waist_controller/controller_state"] == "/torso/jtc/controller_state"
+    assert nodes["guard"].remappings["waist_controller/joint_trajectory"] == "/torso/jtc/joint_trajectory"
+    assert "guard" not in {node.name for node in graph("humanoid")}
+
+
+def test_in_a_dry_run_the_guard_sends_what_passes_aside():
+    guard = next(node for node in graph("sim", guard=True, dry_run=True) if node.name == "guard")
+    assert all(theirs.startswith("dry_run/") for theirs in guard.remappings.values())
+    assert len(guard.remappings) == len(load_embodiment("gr1").controllers)
+
+
 def test_cameras_may_have_topics_of_their_own():
     for node in graph("humanoid", cameras="ego=/head/color/image_raw"):
         assert node.remappings["image/ego"] == "/head/color/image_raw"
@@ -120,7 +135,7 @@ def test_every_argument_has_a_description():
 def test_executables_installed_by_cmake_are_the_graphs():
     line = next(line for line in (ROOT / "CMakeLists.txt").read_text().splitlines() if "foreach(node IN ITEMS" in line)
     assert set(line.split("ITEMS")[1].split(")")[0].split()) == {
-        node.executable for nodes in (graph("sim", page=True), graph("record"), graph("teleoperate")) for node in nodes
+        node.executable for nodes in (graph("sim", page=True, guard=True), graph("record"), graph("teleoperate")) for node in nodes
     }
 
 

@@ -44,6 +44,16 @@ def test_each_power_has_exactly_the_holders_it_should(right, ending, who):
     assert holders(right, ending) == who
 
 
+def test_with_a_guard_system1_reaches_no_controller_but_through_it():
+    allowed = rights(GR1, guarded=True)
+    commands = {f"{controller.name}/joint_trajectory" for controller in GR1.controllers}
+    assert {name for name, its in allowed.items() if commands & set(its.publish)} == {"guard"}
+    assert {f"guarded/{topic}" for topic in commands} <= set(allowed["system1"].publish) & set(allowed["guard"].subscribe)
+    assert {name for name, its in allowed.items() if "guard/reset" in its.request} == {"operator"}
+    assert "guard" not in rights(GR1)
+    assert 'node="guard"' in policy(GR1, guarded=True)
+
+
 def test_nobody_may_set_a_parameter_of_system1_but_the_operator():
     assert holders("request", "system1/set_parameters") == {"operator"}
 

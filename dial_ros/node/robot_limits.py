@@ -17,13 +17,25 @@ SOURCES = ("embodiment", "robot_description")
 
 
 class Limits:
-    """The guard of now. A URDF that does not fit keeps the robot from moving; without one the embodiment is believed.
+    """The limits in use. A URDF that does not fit keeps the robot from moving; without one the embodiment's are used.
 
     With `limits_from: robot_description` the URDF is waited for and narrows the embodiment's limits; else these must lie inside it.
     """
 
-    def __init__(self, node: DialNode, embodiment: Embodiment, on_change: Callable[[Guard], None]) -> None:
-        """`on_change` is called with the guard of a URDF that narrows the limits.
+    def __init__(
+        self,
+        node: DialNode,
+        embodiment: Embodiment,
+        on_change: Callable[[Guard], None],
+        margins: Margins | None = None,
+        always_narrows: bool = False,
+    ) -> None:
+        """Subscribes to `robot_description`.
+
+        Args:
+            on_change: called with the limits of a URDF that narrows them.
+            margins: how far inside the limits to stay.
+            always_narrows: a URDF narrows the limits whatever `limits_from` says, which then only decides whether it is waited for.
 
         Raises:
             DialError: an unknown source, or margins that leave a joint no room.
@@ -32,21 +44,17 @@ class Limits:
         if source not in SOURCES:
             raise DialError(f"limits_from '{source}' is not known; choose one of: {', '.join(SOURCES)}")
         self._node, self._embodiment, self._on_change = node, embodiment, on_change
-        self._margins = Margins(
-            position=node.value("position_margin"),
-            velocity=node.value("velocity_share"),
-            acceleration=node.value("acceleration_share"),
-            jump=node.value("max_jump"),
-        )
+        self._margins = margins or Margins()
         self.guard = Guard.for_embodiment(embodiment, self._margins)
         self.misfit = ""  # why the newest URDF does not fit
-        self._narrows, self._heard = source == "robot_description", False
+        self._waits, self._heard = source == "robot_description", False
+        self._narrows = self._waits or always_narrows
         self._subscription = node.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED)
 
     @property
     def input(self) -> Input:
         """For the state machine: missing while limits are waited for or the URDF does not fit."""
-        missing = self.misfit or (self._narrows and not self._heard)
+        missing = self.misfit or (self._waits and not self._heard)
         return Input(None if missing else 0.0, 1.0, self.misfit)
 
     @property
@@ -69,7 +77,7 @@ class Limits:
         self.misfit = ""
 
     def _take(self, robot: RobotDescription) -> None:
-        """Raises DialError if the robot does not fit; else the limits are its own, if they are to come from it."""
+        """Raises DialError if the robot does not fit; else narrows the limits, if they are to come from it."""
         if missing := missing_from_description(self._embodiment, robot):
             raise DialError(missing)
         guard = Guard.for_embodiment(self._embodiment, self._margins, robot.limits if self._narrows else None)
@@ -78,3 +86,9 @@ class Limits:
         if self._narrows:
             self.guard = guard
             self._on_change(guard)
+
+
+def margins_of(node: DialNode) -> Margins:
+    """The margins that a node's parameters give."""
+    names = {"position": "position_margin", "velocity": "velocity_share", "acceleration": "acceleration_share", "jump": "max_jump"}
+    return Margins(**{field: node.value(name) for field, name in names.items()})

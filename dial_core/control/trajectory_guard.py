@@ -1,0 +1,193 @@
+"""The last check before the controllers: passes a robot's trajectories on, or stops the robot, and says which check failed.
+
+    passing -- a trajectory fails a check --> stopped: every controller is sent a decelerating hold, nothing is passed on
+
+What may end by itself (clock, source, limits, age, measured, late) stops until a later trajectory passes all checks. What shows that a
+commander computes wrongly (form, position, velocity, acceleration, continuity) stops until `reset`.
+"""
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from dial_core.control.executed_motion import measured_error
+from dial_core.control.joint_limits import Guard
+from dial_core.control.joint_trajectory_controller import TrajectoryRequest
+from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.splice import hold
+from dial_core.control.trajectory_checks import (
+    BreachError,
+    Check,
+    Tolerances,
+    continued,
+    motion_of,
+    require_continuity,
+    require_limits,
+)
+from dial_core.robot.embodiment import Controller, Embodiment
+
+PASSING_BY_ITSELF = frozenset({Check.CLOCK, Check.SOURCE, Check.LIMITS, Check.AGE, Check.MEASURED, Check.LATE})
+JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
+WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
+RESTING_RAD_S = 0.2
+MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else, or stands where it was before the guard began
+HOLD_LEAD_S = 0.03  # from publishing a hold to its taking over: transport and one period
+HOLD_HISTORY_S = 0.6  # as of System-1's holds
+
+
+@dataclass
+class _Controlled:
+    """One controller: its columns in the robot's vectors, and what it executes, as far as that is known."""
+
+    controller: Controller
+    columns: np.ndarray
+    running: JointMotion | None = None
+
+
+class TrajectoryGuard:
+    """All controllers of one robot. Times are the robot's. Callers keep to one thread at a time.
+
+    Attributes:
+        limits: of all joints; may be replaced (a URDF arrived).
+        breach: why it is stopped; None: it passes trajectories on.
+        passed, refused: trajectories so far, the latter by check.
+    """
+
+    def __init__(self, embodiment: Embodiment, limits: Guard, tolerances: Tolerances) -> None:
+        self.limits, self._tolerances = limits, tolerances
+        self._names = embodiment.joint_names
+        self._controlled = {c.name: _Controlled(c, embodiment.indices(c.joints)) for c in embodiment.controllers}
+        self._measured: deque[tuple[int, np.ndarray]] = deque()
+        self._refused_stamp_ns = 0
+        self.breach: BreachError | None = None
+        self.passed = 0
+        self.refused: Counter[Check] = Counter()
+
+    @property
+    def latched(self) -> bool:
+        """Whether only `reset` ends the stop."""
+        return self.breach is not None and self.breach.check not in PASSING_BY_ITSELF
+
+    def note_joints(self, stamp_ns: int, positions: np.ndarray) -> None:
+        """Takes in measured joints (J,) [rad]."""
+        if self._measured and stamp_ns < self._measured[-1][0]:
+            self._measured.clear()
+        self._measured.append((stamp_ns, positions))
+        while stamp_ns - self._measured[0][0] > WATCHED_S * NANOSECONDS and len(self._measured) > 2:
+            self._measured.popleft()
+
+    def offer(self, name: str, request: TrajectoryRequest, now_ns: int | None, obstacle: tuple[Check, str] | None = None) -> bool:
+        """Whether the trajectory for the controller `name` passes; it is then taken to be executed.
+
+        Args:
+            now_ns: the robot's time; None: it is unknown.
+            obstacle: something else that forbids motion, with the check that it fails.
+        """
+        try:
+            if obstacle is not None:
+                raise BreachError(*obstacle)
+            self._judge(self._controlled[name], request, now_ns)
+        except BreachError as error:
+            self.refused[error.check] += 1
+            if error.check is not Check.AGE:  # a stamp far ahead would refuse what follows
+                self._refused_stamp_ns = max(self._refused_stamp_ns, request.stamp_ns)
+            if self.breach is None:
+                self.breach = BreachError(error.check, f"{name}: {error}")
+            return False
+        self.passed += 1
+        self.breach = None
+        return True
+
+    def stop(self, check: Check, why: str) -> None:
+        """Stops for a reason other than a trajectory, unless it is stopped already."""
+        self.breach = self.breach or BreachError(check, why)
+
+    def holds(self, now_ns: int | None) -> dict[str, JointMotion]:
+        """Controller -> the motion (J',) that decelerates what it executes, which is taken to be executed from now on.
+
+        A controller of which that is not known gets none: it comes to rest by itself, since each trajectory that passes ends at rest.
+        """
+        if now_ns is None:
+            return {}
+        found = {}
+        for name, controlled in self._controlled.items():
+            if controlled.running is not None:
+                origin_ns = max(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)
+                takes_over_ns = now_ns + round(HOLD_LEAD_S * NANOSECONDS)
+                found[name] = hold(controlled.running, origin_ns, takes_over_ns, self.limits.of(controlled.columns))
+                controlled.running = continued(controlled.running, found[name], now_ns)
+        return found
+
+    def reset(self) -> None:
+        """Ends a stop; the next trajectory is judged again."""
+        self.breach = None
+
+    def forget(self) -> None:
+        """Drops what is executed and measured: the robot's time began again, or somebody else commands it."""
+        self._measured.clear()
+        self._refused_stamp_ns = 0
+        for controlled in self._controlled.values():
+            controlled.running = None
+
+    def shift(self, step_ns: int) -> None:
+        """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
+        self._measured.clear()
+        for controlled in self._controlled.values():
+            if (running := controlled.running) is not None:
+                controlled.running = JointMotion(running.origin_ns + step_ns, running.times_s, running.positions, running.velocities)
+
+    def _judge(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int | None) -> None:
+        if self.latched:
+            assert self.breach is not None
+            raise BreachError(self.breach.check, f"stopped until reset: {self.breach}")
+        if now_ns is None:
+            raise BreachError(Check.CLOCK, "a clock has stepped, and no joint state has arrived since")
+        if self.breach is not None and request.stamp_ns <= self._refused_stamp_ns:
+            raise BreachError(self.breach.check, "part of a motion that was refused")
+        new = motion_of(request, controlled.controller, now_ns, self._tolerances)
+        limits, names = self.limits.of(controlled.columns), controlled.controller.joints
+        running = self._executed(controlled, now_ns)
+        require_continuity(running, new, now_ns, limits, names, self._tolerances.period_s)
+        require_limits(running, new, now_ns, limits, names)
+        controlled.running = continued(running, new, now_ns)
+
+    def _executed(self, controlled: _Controlled, now_ns: int) -> JointMotion:
+        """What the controller executes, which the measured joints must not contradict.
+
+        Raises:
+            BreachError: MEASURED.
+        """
+        if not self._measured or now_ns - self._measured[-1][0] > JOINTS_TIMEOUT_S * NANOSECONDS:
+            raise BreachError(Check.MEASURED, f"no joint state within the last {JOINTS_TIMEOUT_S} s")
+        stamp_ns, positions = self._measured[-1]
+        measured, names = positions[controlled.columns], controlled.controller.joints
+        running = controlled.running
+        if running is None:
+            self._require_rest(controlled)
+            return JointMotion.standing(now_ns, measured)
+        if stamp_ns >= running.end_ns:
+            moved = np.abs(measured - running.positions[-1]) > MOVED_RAD
+            if moved.any():
+                self._require_rest(controlled)
+                return running.relocated(moved, measured)
+        error = measured_error(running, stamp_ns, measured)
+        j = int(error.argmax())
+        if error[j] > self._tolerances.max_divergence_rad:
+            raise BreachError(
+                Check.MEASURED,
+                f"{names[j]} is measured {error[j]:.2f} rad off what is executed (limit {self._tolerances.max_divergence_rad:.2f} rad)",
+            )
+        return running
+
+    def _require_rest(self, controlled: _Controlled) -> None:
+        """Raises BreachError (MEASURED) if a joint moves that was sent nothing from here."""
+        (first_ns, first), (last_ns, last) = self._measured[0], self._measured[-1]
+        elapsed_s = (last_ns - first_ns) / NANOSECONDS
+        if elapsed_s < WATCHED_S / 2:
+            raise BreachError(Check.MEASURED, "joint states have not been received for long enough to know that the robot rests")
+        speed = np.abs(last - first)[controlled.columns] / elapsed_s
+        j = int(speed.argmax())
+        if speed[j] > RESTING_RAD_S:
+            name = controlled.controller.joints[j]
+            raise BreachError(Check.MEASURED, f"{name} moves at {speed[j]:.2f} rad/s, although nothing passed on moves it")

@@ -1,0 +1,226 @@
+"""Node `guard`: trajectories on `guarded/<controller>/joint_trajectory` in, those that pass every check out to the controllers.
+
+The wiring only: `control.trajectory_guard` judges. A message is taken as the bytes of the wire and leaves as the same bytes. One
+that fails a check is not passed on: every controller is sent a decelerating hold instead, and the diagnostics become ERROR with
+the check that failed. Run it beside the controllers, on their machine: what it protects against includes the network.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from functools import partial
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.duration import Duration
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from dial_core.control.joint_limits import Guard
+from dial_core.control.joint_trajectory_controller import TrajectoryRequest
+from dial_core.control.motion import NANOSECONDS, to_ns
+from dial_core.control.robot_clock import Which
+from dial_core.control.trajectory_checks import Check, Tolerances
+from dial_core.control.trajectory_guard import TrajectoryGuard
+from dial_core.observation.readings import JointOrder, UnreadableMessageError
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.guard.guard_parameters import PARAMETERS
+from dial_ros.node import qos
+from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.process import run
+from dial_ros.node.robot_limits import Limits
+from dial_ros.node.robot_time import RobotTime
+from dial_ros.node.sole_publishers import SolePublishers
+from dial_ros.node.strict_cdr import trajectory_bytes
+from dial_ros.node.trajectory import motion_to_message
+
+ACKNOWLEDGE = Duration(nanoseconds=200_000_000)  # wait this long for controllers to have the last hold when the node ends
+
+
+class GuardNode(DialNode):
+    """The guard as a lifecycle node. One thread: a trajectory is judged in the callback that receives it."""
+
+    PARAMETERS = PARAMETERS
+
+    def __init__(self) -> None:
+        super().__init__("guard")
+        self._connections = ExitStack()
+        self._longest_check_s = 0.0
+        self._obstacle: tuple[Check, str] | None = None  # what forbids any motion
+
+    # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        self._embodiment = load_embodiment(self.value("embodiment"))
+        self._joints = {c.name: c.joints for c in self._embodiment.controllers}
+        self._order = JointOrder(self._embodiment.joint_names)
+        with ExitStack() as connections:  # undone if one of them cannot be made
+            self._robot_time = RobotTime(self)
+            connections.callback(self._robot_time.close)
+            self._limits = Limits(self, self._embodiment, self._on_limits, always_narrows=True)
+            connections.callback(self._limits.close)
+            self._outputs = {}
+            for name in self._joints:
+                self._outputs[name] = self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", qos.LATEST)
+                connections.callback(self.destroy_publisher, self._outputs[name])
+                callback = partial(self._on_trajectory, name)
+                guarded = self.create_subscription(JointTrajectory, f"guarded/{name}/joint_trajectory", callback, qos.LATEST, raw=True)
+                connections.callback(self.destroy_subscription, guarded)
+            joints_in = self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
+            connections.callback(self.destroy_subscription, joints_in)
+            connections.callback(self.destroy_service, self.create_service(Trigger, "~/reset", self._on_reset))
+            connections.callback(self.destroy_timer, self.every(0.05, self._supervise))
+            commanded = [f"{name}/joint_trajectory" for name in self._joints]
+            self.require_sole_publishers(published=commanded, subscribed=[f"guarded/{topic}" for topic in commanded])
+            self._intruders = SolePublishers(self, published=commanded)
+            self._sources = {name: SolePublishers(self, subscribed=[f"guarded/{name}/joint_trajectory"]) for name in self._joints}
+            self._connections = connections.pop_all()
+        self._guard = self._new_guard()
+
+    def obstacle(self) -> str:
+        return self._limits.misfit
+
+    def listened(self) -> bool:
+        return self._limits.listened
+
+    def activate(self) -> None:
+        self._guard = self._new_guard()
+        self._longest_check_s = 0.0
+        self._obstacle = self._obstacle_to_motion()
+
+    def deactivate(self) -> None:
+        self._publish_holds()
+        for output in self._outputs.values():
+            output.wait_for_all_acked(ACKNOWLEDGE)
+
+    def cleanup(self) -> None:
+        self._connections.close()
+
+    def summary(self) -> str:
+        return f"{len(self._joints)} controllers, limits of {self._embodiment.name}"
+
+    def clock_jumped_back(self) -> None:
+        self._robot_time.note_jump_back()
+        self._follow_clocks()
+
+    def _new_guard(self) -> TrajectoryGuard:
+        tolerances = Tolerances(
+            max_age_s=self.value("max_age"),
+            max_lead_s=self.value("max_lead"),
+            period_s=self.value("controller_period"),
+            max_divergence_rad=self.value("max_divergence"),
+        )
+        return TrajectoryGuard(self._embodiment, self._limits.guard, tolerances)
+
+    # -- inputs --------------------------------------------------------------------------------------------------
+
+    def _on_trajectory(self, name: str, data: bytes) -> None:
+        started_s = time.perf_counter()
+        if not self.active:
+            self.complain("inactive", f"a trajectory for {name} is not passed on: the guard is not active")
+            return
+        now_ns = self._robot_time.now_ns()
+        self._follow_clocks()
+        request = TrajectoryRequest.from_message(deserialize_message(data, JointTrajectory))
+        before = self._guard.breach
+        if self._sources[name].conflict():  # a second publisher may have come since the last look at all topics
+            self._obstacle = self._obstacle_to_motion()
+        if self._guard.offer(name, request, now_ns, self._obstacle):
+            self._outputs[name].publish(data)
+            self._longest_check_s = max(self._longest_check_s, time.perf_counter() - started_s)
+            if before is not None:
+                self.get_logger().info(f"passing again, after: {before}")
+                self.publish_diagnostics()
+        elif before is None:
+            self._tell_stop()
+
+    def _on_joint_state(self, message: JointState) -> None:
+        stamp_ns = to_ns(message.header.stamp)
+        self._robot_time.note_joint_state(stamp_ns)
+        self._follow_clocks()
+        try:
+            self._guard.note_joints(stamp_ns, self._order.positions(message))
+        except UnreadableMessageError as error:
+            self.complain("joint_states", str(error))
+
+    def _on_limits(self, limits: Guard) -> None:
+        self._guard.limits = limits
+
+    def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        breach = self._guard.breach
+        response.success = breach is not None
+        response.message = f"passing again, after: {breach}" if breach else "the guard is not stopped"
+        self._guard.reset()
+        self.get_logger().info(f"reset: {response.message}")
+        self.publish_diagnostics()
+        return response
+
+    # -- supervision ---------------------------------------------------------------------------------------------
+
+    def _follow_clocks(self) -> None:
+        for step in self._robot_time.take_steps():
+            self.get_logger().warning(str(step))
+            restarted = step.which is Which.ROBOT and step.seconds < 0
+            if self._robot_time.simulated or restarted:
+                self._guard.forget()
+            elif step.which is Which.ROBOT:
+                self._guard.shift(round(step.seconds * NANOSECONDS))
+
+    def _obstacle_to_motion(self) -> tuple[Check, str] | None:
+        if conflict := self.conflict():
+            return Check.SOURCE, f"{conflict}: only one may"
+        if self._limits.input.age_s is None:
+            return Check.LIMITS, f"the robot's limits are not known: {self._limits.misfit or 'waiting for robot_description'}"
+        return None
+
+    def _supervise(self) -> None:
+        """Looks for what no trajectory brings, a second publisher or a URDF that does not fit, and stops a robot that may move."""
+        if not self.active:
+            return
+        self._obstacle = self._obstacle_to_motion()
+        if self._obstacle is not None and self._guard.breach is None and self._guard.passed:
+            self._guard.stop(*self._obstacle)
+            self._tell_stop()
+
+    def _tell_stop(self) -> None:
+        """Logs and reports the stop that just began, after a hold to every controller."""
+        breach = self._guard.breach
+        assert breach is not None
+        self._publish_holds()
+        self.get_logger().error(f"stopped, check {breach.check}: {breach}" + ("; call guard/reset" if self._guard.latched else ""))
+        self.publish_diagnostics()
+
+    def _publish_holds(self) -> None:
+        if self._intruders.conflict():
+            self._guard.forget()  # somebody else moves the controllers: a hold from where they were sent would be a step
+        for name, motion in self._guard.holds(self._robot_time.now_ns()).items():
+            self._outputs[name].publish(trajectory_bytes(motion_to_message(motion, self._joints[name])))
+
+    def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
+        guard = self._guard
+        unsubscribed = [output.topic_name for output in self._outputs.values() if not output.get_subscription_count()]
+        values: dict[str, object] = {
+            "state": "stopped" if guard.breach else "passing",
+            "check": guard.breach.check if guard.breach else "",
+            "latched": guard.latched,
+            "passed": guard.passed,
+            "longest_check_ms": round(1e3 * self._longest_check_s, 2),
+            "unsubscribed": ", ".join(unsubscribed),
+        }
+        values |= {f"refused/{check}": guard.refused[check] for check in Check}
+        if guard.breach is not None:
+            return DiagnosticStatus.ERROR, f"stopped, check {guard.breach.check}: {guard.breach}", values
+        if unsubscribed:
+            return DiagnosticStatus.WARN, f"passing; no controller subscribes to {', '.join(unsubscribed)}", values
+        return DiagnosticStatus.OK, "passing", values
+
+
+def main() -> int:
+    """Entry point; the exit status."""
+    return run(GuardNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

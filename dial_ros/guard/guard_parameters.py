@@ -1,0 +1,19 @@
+"""The parameters of node `guard`, with defaults, ranges and units. docs/nodes.md shows them; a test keeps the two together."""
+
+from dial_core.control.trajectory_checks import Tolerances
+from dial_ros.node.lifecycle import Parameter
+
+PARAMETERS = {
+    "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
+    "limits_from": Parameter(
+        "embodiment", "embodiment: its YAML, narrowed to a URDF if one is published; robot_description: nothing passes before it is"
+    ),
+    "controller_period": Parameter(
+        Tolerances.period_s, "period of the controllers' updates: what a limit gives in one period is no step [s]", 0.001, 0.1
+    ),
+    "max_age": Parameter(Tolerances.max_age_s, "oldest stamp of a trajectory that passes [s]", 0.05, 10.0),
+    "max_lead": Parameter(Tolerances.max_lead_s, "farthest that a trajectory's first point may lie ahead [s]", 0.0, 5.0),
+    "max_divergence": Parameter(
+        Tolerances.max_divergence_rad, "farthest measured joints may be from where controllers were sent [rad]", 0.01, 10.0
+    ),
+}

@@ -1,0 +1,296 @@
+"""The guard before the controllers: what it passes keeps every limit in what controllers execute, and what System-1 sends passes.
+
+pytest test/unit/control/test_trajectory_guard.py
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dial_core.control.emulated_controllers import EmulatedControllers
+from dial_core.control.joint_limits import Guard
+from dial_core.control.joint_trajectory_controller import TrajectoryRequest
+from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion_plan import MotionPlan
+from dial_core.control.trajectory_checks import Check, Tolerances
+from dial_core.control.trajectory_guard import TrajectoryGuard
+from dial_core.robot.embodiment import load_embodiment
+
+GR1 = load_embodiment("gr1")
+LIMITS = Guard.for_embodiment(GR1)
+ARM = GR1.controllers[0]
+ARM_COLUMNS = GR1.indices(ARM.joints)
+MS = 1_000_000
+START_NS = 100 * NANOSECONDS
+PERIOD_NS = 10 * MS
+
+
+class Rig:
+    """A guard, emulated controllers behind it, and joints that follow their set-points; time runs in controller periods."""
+
+    def __init__(self, home=GR1.home_position):
+        self.now_ns = START_NS
+        self.guard = TrajectoryGuard(GR1, LIMITS, Tolerances())
+        self.controllers = EmulatedControllers(GR1, PERIOD_NS)
+        self.controllers.hold(np.array(home, dtype=float))
+        self.set_points = [np.array(home, dtype=float)] * 3
+        self.worst = 0.0  # share of a velocity or acceleration limit
+        self.run(0.3)
+
+    def run(self, seconds):
+        for _ in range(round(seconds * NANOSECONDS / PERIOD_NS)):
+            self.now_ns += PERIOD_NS
+            set_point = self.controllers.sample(self.now_ns)
+            self.set_points = [*self.set_points[-2:], set_point]
+            velocity = np.diff(self.set_points, axis=0) * NANOSECONDS / PERIOD_NS
+            acceleration = np.diff(velocity, axis=0) * NANOSECONDS / PERIOD_NS
+            self.worst = max(self.worst, (np.abs(velocity) / LIMITS.velocity).max(), (np.abs(acceleration) / LIMITS.acceleration).max())
+            assert (set_point >= LIMITS.lower - 2e-3).all()
+            assert (set_point <= LIMITS.upper + 2e-3).all()
+            self.guard.note_joints(self.now_ns, set_point)
+
+    def offer(self, name, request, obstacle=None):
+        """Offers a trajectory as the node does: one that fails stops all controllers."""
+        stopped_before = self.guard.breach is not None
+        passed = self.guard.offer(name, request, self.now_ns, obstacle)
+        if passed:
+            self.controllers.accept_one(name, request, self.now_ns)
+        elif not stopped_before:
+            for controller, motion in self.guard.holds(self.now_ns).items():
+                times_ns = tuple(round(t * NANOSECONDS) for t in motion.times_s)
+                rows = [tuple(map(tuple, part.tolist())) for part in (motion.positions, motion.velocities)]
+                joints = next(c.joints for c in GR1.controllers if c.name == controller)
+                self.controllers.accept_one(controller, TrajectoryRequest(joints, motion.origin_ns, times_ns, *rows), self.now_ns)
+        return passed
+
+    def swing(self, delta=0.3, over_s=1.0, begins_s=0.1, **changes):
+        """A trajectory of the arm from where it is commanded, first point ahead, to `delta` [rad] further and to rest."""
+        start = self.set_points[-1][ARM_COLUMNS]
+        times_ns = tuple(round((begins_s + share * over_s) * NANOSECONDS) for share in (0.0, 0.5, 1.0))
+        middle = np.full(len(start), 1.5 * delta / over_s)
+        request = TrajectoryRequest(
+            ARM.joints,
+            self.now_ns,
+            times_ns,
+            tuple(tuple((start + share * delta).tolist()) for share in (0.0, 0.5, 1.0)),
+            tuple(tuple(v.tolist()) for v in (0 * middle, middle, 0 * middle)),
+        )
+        return replace(request, **changes)
+
+
+@pytest.fixture
+def rig():
+    return Rig()
+
+
+def moved(rows, offset):
+    return tuple(tuple(x + offset for x in row) for row in rows)
+
+
+def changed(rows, point, joint, value):
+    return tuple(tuple(value if (k, j) == (point, joint) else x for j, x in enumerate(row)) for k, row in enumerate(rows))
+
+
+def test_a_trajectory_within_limits_passes_and_is_executed(rig):
+    start = rig.set_points[-1][ARM_COLUMNS]
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.run(1.5)
+    np.testing.assert_allclose(rig.set_points[-1][ARM_COLUMNS], start + 0.1, atol=1e-6)
+    assert rig.guard.passed == 1
+
+
+BAD = {
+    Check.POSITION: lambda r, t: replace(t, positions=changed(changed(t.positions, 1, 3, 0.5), 2, 3, 0.9), times_ns=(0, 10**9, 2 * 10**9)),
+    Check.VELOCITY: lambda r, t: r.swing(0.9, over_s=0.42),
+    Check.ACCELERATION: lambda r, t: r.swing(0.3, over_s=0.21),
+    Check.CONTINUITY: lambda r, t: replace(t, stamp_ns=r.now_ns - 100 * MS, positions=moved(t.positions, 0.05)),
+    Check.AGE: lambda r, t: replace(t, stamp_ns=r.now_ns + 3600 * NANOSECONDS),
+    Check.FORM: lambda r, t: replace(t, velocities=changed(t.velocities, 2, 0, 0.5)),
+}
+
+
+@pytest.mark.parametrize("check", BAD, ids=str)
+def test_a_bad_trajectory_is_stopped_and_the_failed_check_named(rig, check):
+    assert not rig.offer(ARM.name, BAD[check](rig, rig.swing(0.1)))
+    assert rig.guard.breach.check is check
+    assert ARM.name in str(rig.guard.breach)
+    assert rig.guard.refused == {check: 1}
+
+
+MALFORMED = {
+    "not finite": lambda t: replace(t, positions=changed(t.positions, 1, 0, np.nan)),
+    "named twice": lambda t: replace(t, joint_names=(t.joint_names[0], *t.joint_names[:-1])),
+    "do not match": lambda t: replace(t, joint_names=("elbow", *t.joint_names[1:])),
+    "without velocities": lambda t: replace(t, velocities=()),
+    "accelerations": lambda t: replace(t, accelerations=t.velocities),
+    "empty": lambda t: replace(t, times_ns=(), positions=(), velocities=()),
+    "before its stamp": lambda t: replace(t, times_ns=(-1, *t.times_ns[1:])),
+}
+
+
+@pytest.mark.parametrize("words", MALFORMED)
+def test_a_malformed_trajectory_is_named(rig, words):
+    assert not rig.offer(ARM.name, MALFORMED[words](rig.swing(0.1)))
+    assert words in str(rig.guard.breach)
+    assert rig.guard.latched
+
+
+@pytest.mark.parametrize(
+    ("stamp", "words"),
+    [(lambda now: 0, "no stamp"), (lambda now: now - 2 * NANOSECONDS, "2.00 s ago"), (lambda now: now + 50 * MS, "0.050 s ahead")],
+)
+def test_a_stamp_that_is_missing_old_or_ahead_is_refused(rig, stamp, words):
+    assert not rig.offer(ARM.name, rig.swing(0.1, stamp_ns=stamp(rig.now_ns)))
+    assert words in str(rig.guard.breach)
+
+
+def test_a_first_point_far_ahead_is_refused(rig):
+    assert not rig.offer(ARM.name, rig.swing(0.1, begins_s=0.6))
+    assert rig.guard.breach.check is Check.AGE
+
+
+def test_a_stop_decelerates_every_controller_within_limits(rig):
+    assert rig.offer(ARM.name, rig.swing(1.0, over_s=1.2))
+    rig.run(0.6)
+    assert not rig.offer(GR1.controllers[1].name, rig.swing(0.1))  # another controller's joints
+    moving = rig.set_points[-1][ARM_COLUMNS]
+    rig.run(1.0)
+    rested = rig.set_points[-1]
+    rig.run(0.2)
+    np.testing.assert_allclose(rig.set_points[-1], rested, atol=1e-12)
+    assert np.abs(rested[ARM_COLUMNS] - moving).max() < 0.3
+    assert rig.worst <= 1.05
+
+
+def test_after_a_wrong_trajectory_nothing_passes_until_a_reset(rig):
+    rig.offer(ARM.name, BAD[Check.FORM](rig, rig.swing(0.1)))
+    rig.run(0.5)
+    assert not rig.offer(ARM.name, rig.swing(0.1))
+    assert rig.guard.refused[Check.FORM] == 2
+    rig.guard.reset()
+    assert rig.offer(ARM.name, rig.swing(0.1))
+
+
+def test_after_what_passes_by_itself_the_next_motion_passes_and_the_refused_one_does_not(rig):
+    bad = rig.swing(0.1)
+    assert not rig.offer(ARM.name, bad, (Check.SOURCE, "two nodes publish"))
+    assert not rig.offer(ARM.name, bad), "the same motion, or its part for another controller"
+    rig.run(0.5)
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    assert rig.guard.breach is None
+
+
+def test_measured_joints_that_are_not_where_the_controllers_were_sent_stop_it(rig):
+    assert rig.offer(ARM.name, rig.swing(1.0, over_s=1.2))
+    rig.now_ns += 1100 * MS  # the joints did not move: nobody plays what was passed on
+    rig.guard.note_joints(rig.now_ns, rig.set_points[-1])
+    assert not rig.guard.offer(ARM.name, rig.swing(0.1), rig.now_ns)
+    assert rig.guard.breach.check is Check.MEASURED
+
+
+def test_without_joint_states_nothing_passes(rig):
+    rig.now_ns += NANOSECONDS
+    assert not rig.offer(ARM.name, rig.swing(0.1))
+    assert "no joint state" in str(rig.guard.breach)
+
+
+def test_while_the_robots_time_is_unknown_nothing_passes_and_no_hold_is_sent(rig):
+    assert rig.offer(ARM.name, rig.swing(0.5))
+    assert not rig.guard.offer(ARM.name, rig.swing(0.1), None)
+    assert rig.guard.breach.check is Check.CLOCK
+    assert rig.guard.holds(None) == {}
+
+
+def test_a_guard_that_starts_while_the_robot_moves_waits_until_it_rests(rig):
+    assert rig.offer(ARM.name, rig.swing(1.0, over_s=1.2))
+    rig.run(0.7)
+    rig.guard = TrajectoryGuard(GR1, LIMITS, Tolerances())
+    rig.run(0.3)
+    assert not rig.offer(ARM.name, rig.swing(0.1))
+    assert "although nothing passed on moves it" in str(rig.guard.breach)
+    rig.run(1.5)
+    assert rig.offer(ARM.name, rig.swing(-0.1))
+
+
+def test_a_joint_found_outside_its_limits_may_come_back_and_go_no_further():
+    home = GR1.home_position.copy()
+    home[ARM_COLUMNS[0]] = 3.1  # limit 3.0
+
+    def outside(delta):
+        guard = TrajectoryGuard(GR1, LIMITS, Tolerances())
+        for k in range(30):
+            guard.note_joints(START_NS + k * PERIOD_NS, home)
+        now_ns = START_NS + 29 * PERIOD_NS
+        rows = tuple(tuple((home[ARM_COLUMNS] + np.eye(7)[0] * share).tolist()) for share in (0.0, delta))
+        request = TrajectoryRequest(ARM.joints, now_ns, (100 * MS, NANOSECONDS), rows, ((0.0,) * 7,) * 2)
+        return guard.offer(ARM.name, request, now_ns)
+
+    assert outside(-0.3)
+    assert not outside(0.1)
+
+
+@pytest.mark.parametrize("strategy", ["replace", "ensemble", "blend"])
+def test_all_that_system1_sends_passes(strategy):
+    """Chunks that disagree, targets beyond limits, latencies and holds: none of it may trip the guard."""
+    rng, rig = np.random.default_rng(1), Rig()
+    plan = MotionPlan(GR1.joint_slice, 0.05, LIMITS, 0.05, strategy)
+
+    class Outlet:
+        def now_ns(self):
+            return rig.now_ns
+
+        def prepare(self, motion):
+            def publish():
+                for name, request in rig.controllers.requests(motion).items():
+                    assert rig.offer(name, request), rig.guard.breach
+
+            return publish
+
+    for k in range(60):
+        stamp_ns = rig.now_ns
+        measured = rig.set_points[-1].copy()
+        times_s = (stamp_ns - START_NS) / NANOSECONDS + 0.05 * np.arange(1, 17)[:, None]
+        joints = GR1.home_position + 0.6 * np.sin(1.5 * times_s + np.arange(29)) + rng.normal(0, 0.05, 29) + rng.normal(0, 0.01, (16, 29))
+        rig.run(rng.integers(3, 25) * 0.01)
+        plan.committed(stamp_ns)
+        if k % 9 == 8:
+            plan.hold(Outlet())
+        elif rig.now_ns >= plan._starts_ns:
+            plan.follow(np.concatenate([np.zeros((16, 18)), joints], axis=1), stamp_ns, measured, Outlet())
+    assert rig.guard.refused.total() == 0
+    assert rig.guard.passed > 200
+    assert rig.worst <= 1.05
+
+
+OFFERS = st.lists(
+    st.tuples(
+        st.floats(-1.5, 1.5),  # how far [rad]
+        st.floats(0.05, 2.0),  # in what time [s]
+        st.floats(-0.3, 0.3),  # first point after now [s]
+        st.floats(-0.1, 0.1),  # offset of all points [rad]
+        st.floats(-3.0, 3.0),  # velocity of the first point [rad/s]
+        st.integers(0, 40),  # periods until the next
+        st.booleans(),  # reset before
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(OFFERS)
+def test_whatever_is_offered_the_controllers_keep_every_limit(offers):
+    rig = Rig()
+    for delta, over_s, begins_s, offset, velocity, periods, reset in offers:
+        if reset:
+            rig.guard.reset()
+        request = rig.swing(delta, over_s, begins_s + 0.3, stamp_ns=rig.now_ns - 300 * MS)
+        velocities = ((velocity,) * 7, *request.velocities[1:])
+        rig.offer(ARM.name, replace(request, positions=moved(request.positions, offset), velocities=velocities))
+        rig.run(0.01 * periods)
+    rig.run(0.5)
+    # A step within one period is bounded by what the limit gives in one period more.
+    assert rig.worst <= 2.1
