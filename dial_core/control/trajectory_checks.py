@@ -22,7 +22,8 @@ RATE_TOLERANCE = 0.02  # share of a velocity or acceleration limit that may be e
 CLOCK_TOLERANCE_S = 0.01  # a stamp may lie so far ahead of the clock
 TIME_ERROR_S = 2e-9  # of the distance between two points, whose times are whole nanoseconds
 SHORT_S = 1e-3  # pieces shorter than this are judged by the velocities at their ends, over at least this time
-SERVO_ERROR_RAD = 0.05  # a joint at rest may be led to a first point so near without regard to acceleration
+SERVO_ERROR_RAD = 0.05  # a joint at rest may be led to a first point so near with APPROACH_SHARE of its acceleration limit
+APPROACH_SHARE = 1.5
 HISTORY_S = 1.0  # of the executed motion that is kept
 
 
@@ -147,7 +148,7 @@ def require_limits(running: JointMotion, new: JointMotion, now_ns: int, limits: 
         approach = Knots(np.array([now_s, new.times_s[0]]), np.stack([position, new.positions[0]]), np.stack([velocity, new.velocities[0]]))
         rests = (np.abs(velocity) < AT_REST) & (np.abs(new.velocities[0]) < AT_REST)
         servo_error = rests & (np.abs(new.positions[0] - position) <= SERVO_ERROR_RAD)
-        _require_inside(approach, replace(reach, acceleration=np.where(servo_error, np.inf, limits.acceleration)), names)
+        _require_inside(approach, replace(reach, acceleration=limits.acceleration * np.where(servo_error, APPROACH_SHARE, 1.0)), names)
     _require_inside(knots, reach, names)
 
 
