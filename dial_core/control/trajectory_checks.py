@@ -27,7 +27,7 @@ APPROACH_SHARE = 1.5
 HISTORY_S = 1.0  # of the executed motion that is kept
 
 
-class Check(StrEnum):
+class TrajectoryCheck(StrEnum):
     """What a trajectory is checked for."""
 
     CLOCK = "clock"  # the robot's time is known
@@ -46,7 +46,7 @@ class Check(StrEnum):
 class BreachError(DialError):
     """A trajectory fails `check`; the message says how."""
 
-    def __init__(self, check: Check, message: str) -> None:
+    def __init__(self, check: TrajectoryCheck, message: str) -> None:
         super().__init__(message)
         self.check = check
 
@@ -78,34 +78,34 @@ def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, t
     try:
         JointTrajectoryController(controller, np.zeros(len(controller.joints))).validate(request, now_ns)
     except TrajectoryRejectedError as error:
-        raise BreachError(Check.FORM, str(error)) from error
+        raise BreachError(TrajectoryCheck.FORM, str(error)) from error
     if len(set(request.joint_names)) < len(controller.joints):
-        raise BreachError(Check.FORM, f"a joint is named twice: {', '.join(request.joint_names)}")
+        raise BreachError(TrajectoryCheck.FORM, f"a joint is named twice: {', '.join(request.joint_names)}")
     if len(request.velocities) != len(request.times_ns) or not all(request.velocities):
-        raise BreachError(Check.FORM, "points without velocities: the controller would interpolate with steps of velocity")
+        raise BreachError(TrajectoryCheck.FORM, "points without velocities: the controller would interpolate with steps of velocity")
     if any(request.accelerations):
-        raise BreachError(Check.FORM, "points with accelerations are not checked; send positions and velocities")
+        raise BreachError(TrajectoryCheck.FORM, "points with accelerations are not checked; send positions and velocities")
     columns = [request.joint_names.index(name) for name in controller.joints]
     positions, velocities = (np.array(rows, dtype=np.float64)[:, columns] for rows in (request.positions, request.velocities))
     if not (np.isfinite(positions).all() and np.isfinite(velocities).all()):
-        raise BreachError(Check.FORM, "positions or velocities are not finite")
+        raise BreachError(TrajectoryCheck.FORM, "positions or velocities are not finite")
     return JointMotion(request.stamp_ns, np.array(request.times_ns) / NANOSECONDS, positions, velocities)
 
 
 def _require_age(request: TrajectoryRequest, now_ns: int, tolerances: Tolerances) -> None:
     if not request.stamp_ns:
-        raise BreachError(Check.AGE, "it has no stamp, so nothing says how old it is")
+        raise BreachError(TrajectoryCheck.AGE, "it has no stamp, so nothing says how old it is")
     age_s = (now_ns - request.stamp_ns) / NANOSECONDS
     if age_s > tolerances.max_age_s:
-        raise BreachError(Check.AGE, f"stamped {age_s:.2f} s ago (limit {tolerances.max_age_s:.2f} s)")
+        raise BreachError(TrajectoryCheck.AGE, f"stamped {age_s:.2f} s ago (limit {tolerances.max_age_s:.2f} s)")
     if age_s < -CLOCK_TOLERANCE_S:
-        raise BreachError(Check.AGE, f"stamped {-age_s:.3f} s ahead of the robot's clock; synchronise the clocks")
+        raise BreachError(TrajectoryCheck.AGE, f"stamped {-age_s:.3f} s ahead of the robot's clock; synchronise the clocks")
     if request.times_ns:
         if request.times_ns[0] < 0:
-            raise BreachError(Check.FORM, "its first point lies before its stamp")
+            raise BreachError(TrajectoryCheck.FORM, "its first point lies before its stamp")
         lead_s = request.times_ns[0] / NANOSECONDS - age_s
         if lead_s > tolerances.max_lead_s:
-            raise BreachError(Check.AGE, f"its first point lies {lead_s:.2f} s ahead (limit {tolerances.max_lead_s:.2f} s)")
+            raise BreachError(TrajectoryCheck.AGE, f"its first point lies {lead_s:.2f} s ahead (limit {tolerances.max_lead_s:.2f} s)")
 
 
 def require_continuity(running: JointMotion, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str], period_s: float) -> None:
@@ -121,8 +121,8 @@ def require_continuity(running: JointMotion, new: JointMotion, now_ns: int, limi
         if why := _step(running, new, moment_ns, limits, names, period_s):
             began_together = now_ns - first_ns < HISTORY_S * NANOSECONDS and not _step(running, new, first_ns, limits, names, period_s)
             if began_together and first_ns < now_ns:
-                raise BreachError(Check.LATE, f"it arrived after it left what is executed: {why}")
-            raise BreachError(Check.CONTINUITY, f"it does not continue what is executed: {why}")
+                raise BreachError(TrajectoryCheck.LATE, f"it arrived after it left what is executed: {why}")
+            raise BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
 
 
 def _step(running: JointMotion, new: JointMotion, moment_ns: int, limits: Guard, names: Sequence[str], period_s: float) -> str:
@@ -159,10 +159,10 @@ def _require_inside(knots: Knots, limits: Guard, names: Sequence[str]) -> None:
     if beyond[j] > POSITION_TOLERANCE_RAD:
         value = lowest[j] if limits.lower[j] - lowest[j] == beyond[j] else highest[j]
         allowed = f"{limits.lower[j]:.3f} to {limits.upper[j]:.3f}"
-        raise BreachError(Check.POSITION, f"{names[j]} would reach {value:.3f} rad (limits {allowed})")
+        raise BreachError(TrajectoryCheck.POSITION, f"{names[j]} would reach {value:.3f} rad (limits {allowed})")
     for check, peak, limit, unit in (
-        (Check.VELOCITY, _fastest(knots), limits.velocity, "rad/s"),
-        (Check.ACCELERATION, _hardest(knots), limits.acceleration, "rad/s^2"),
+        (TrajectoryCheck.VELOCITY, _fastest(knots), limits.velocity, "rad/s"),
+        (TrajectoryCheck.ACCELERATION, _hardest(knots), limits.acceleration, "rad/s^2"),
     ):
         j = int((peak / limit).argmax())
         if peak[j] > limit[j] * (1 + RATE_TOLERANCE):

@@ -18,8 +18,8 @@ from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.splice import hold
 from dial_core.control.trajectory_checks import (
     BreachError,
-    Check,
     Tolerances,
+    TrajectoryCheck,
     continued,
     motion_of,
     require_continuity,
@@ -27,7 +27,16 @@ from dial_core.control.trajectory_checks import (
 )
 from dial_core.robot.embodiment import Controller, Embodiment
 
-PASSING_BY_ITSELF = frozenset({Check.CLOCK, Check.SOURCE, Check.LIMITS, Check.AGE, Check.MEASURED, Check.LATE})
+PASSING_BY_ITSELF = frozenset(
+    {
+        TrajectoryCheck.CLOCK,
+        TrajectoryCheck.SOURCE,
+        TrajectoryCheck.LIMITS,
+        TrajectoryCheck.AGE,
+        TrajectoryCheck.MEASURED,
+        TrajectoryCheck.LATE,
+    }
+)
 JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
@@ -62,7 +71,7 @@ class TrajectoryGuard:
         self._refused_stamp_ns = 0
         self.breach: BreachError | None = None
         self.passed = 0
-        self.refused: Counter[Check] = Counter()
+        self.refused: Counter[TrajectoryCheck] = Counter()
 
     @property
     def latched(self) -> bool:
@@ -77,7 +86,7 @@ class TrajectoryGuard:
         while stamp_ns - self._measured[0][0] > WATCHED_S * NANOSECONDS and len(self._measured) > 2:
             self._measured.popleft()
 
-    def offer(self, name: str, request: TrajectoryRequest, now_ns: int | None, obstacle: tuple[Check, str] | None = None) -> bool:
+    def offer(self, name: str, request: TrajectoryRequest, now_ns: int | None, obstacle: tuple[TrajectoryCheck, str] | None = None) -> bool:
         """Whether the trajectory for the controller `name` passes; it is then taken to be executed.
 
         Args:
@@ -90,7 +99,7 @@ class TrajectoryGuard:
             self._judge(self._controlled[name], request, now_ns)
         except BreachError as error:
             self.refused[error.check] += 1
-            if error.check is not Check.AGE:  # a stamp far ahead would refuse what follows
+            if error.check is not TrajectoryCheck.AGE:  # a stamp far ahead would refuse what follows
                 self._refused_stamp_ns = max(self._refused_stamp_ns, request.stamp_ns)
             if self.breach is None:
                 self.breach = BreachError(error.check, f"{name}: {error}")
@@ -99,7 +108,7 @@ class TrajectoryGuard:
         self.breach = None
         return True
 
-    def stop(self, check: Check, why: str) -> None:
+    def stop(self, check: TrajectoryCheck, why: str) -> None:
         """Stops for a reason other than a trajectory, unless it is stopped already."""
         self.breach = self.breach or BreachError(check, why)
 
@@ -142,7 +151,7 @@ class TrajectoryGuard:
             assert self.breach is not None
             raise BreachError(self.breach.check, f"stopped until reset: {self.breach}")
         if now_ns is None:
-            raise BreachError(Check.CLOCK, "a clock has stepped, and no joint state has arrived since")
+            raise BreachError(TrajectoryCheck.CLOCK, "a clock has stepped, and no joint state has arrived since")
         if self.breach is not None and request.stamp_ns <= self._refused_stamp_ns:
             raise BreachError(self.breach.check, "part of a motion that was refused")
         new = motion_of(request, controlled.controller, now_ns, self._tolerances)
@@ -159,7 +168,7 @@ class TrajectoryGuard:
             BreachError: MEASURED.
         """
         if not self._measured or now_ns - self._measured[-1][0] > JOINTS_TIMEOUT_S * NANOSECONDS:
-            raise BreachError(Check.MEASURED, f"no joint state within the last {JOINTS_TIMEOUT_S} s")
+            raise BreachError(TrajectoryCheck.MEASURED, f"no joint state within the last {JOINTS_TIMEOUT_S} s")
         stamp_ns, positions = self._measured[-1]
         measured, names = positions[controlled.columns], controlled.controller.joints
         running = controlled.running
@@ -175,7 +184,7 @@ class TrajectoryGuard:
         j = int(error.argmax())
         if error[j] > self._tolerances.max_divergence_rad:
             raise BreachError(
-                Check.MEASURED,
+                TrajectoryCheck.MEASURED,
                 f"{names[j]} is measured {error[j]:.2f} rad off what is executed (limit {self._tolerances.max_divergence_rad:.2f} rad)",
             )
         return running
@@ -185,9 +194,9 @@ class TrajectoryGuard:
         (first_ns, first), (last_ns, last) = self._measured[0], self._measured[-1]
         elapsed_s = (last_ns - first_ns) / NANOSECONDS
         if elapsed_s < WATCHED_S / 2:
-            raise BreachError(Check.MEASURED, "joint states have not been received for long enough to know that the robot rests")
+            raise BreachError(TrajectoryCheck.MEASURED, "joint states have not been received for long enough to know that the robot rests")
         speed = np.abs(last - first)[controlled.columns] / elapsed_s
         j = int(speed.argmax())
         if speed[j] > RESTING_RAD_S:
             name = controlled.controller.joints[j]
-            raise BreachError(Check.MEASURED, f"{name} moves at {speed[j]:.2f} rad/s, although nothing passed on moves it")
+            raise BreachError(TrajectoryCheck.MEASURED, f"{name} moves at {speed[j]:.2f} rad/s, although nothing passed on moves it")

@@ -22,7 +22,7 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_clock import Which
-from dial_core.control.trajectory_checks import Check, Tolerances
+from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
 from dial_core.observation.readings import JointOrder, UnreadableMessageError
 from dial_core.robot.embodiment import load_embodiment
@@ -48,7 +48,7 @@ class GuardNode(DialNode):
         super().__init__("guard")
         self._connections = ExitStack()
         self._longest_check_s = 0.0
-        self._obstacle: tuple[Check, str] | None = None  # what forbids any motion
+        self._obstacle: tuple[TrajectoryCheck, str] | None = None  # what forbids any motion
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -168,11 +168,11 @@ class GuardNode(DialNode):
             elif step.which is Which.ROBOT:
                 self._guard.shift(round(step.seconds * NANOSECONDS))
 
-    def _obstacle_to_motion(self) -> tuple[Check, str] | None:
+    def _obstacle_to_motion(self) -> tuple[TrajectoryCheck, str] | None:
         if conflict := self.conflict():
-            return Check.SOURCE, f"{conflict}: only one may"
+            return TrajectoryCheck.SOURCE, f"{conflict}: only one may"
         if self._limits.input.age_s is None:
-            return Check.LIMITS, f"the robot's limits are not known: {self._limits.misfit or 'waiting for robot_description'}"
+            return TrajectoryCheck.LIMITS, f"the robot's limits are not known: {self._limits.misfit or 'waiting for robot_description'}"
         return None
 
     def _supervise(self) -> None:
@@ -209,7 +209,7 @@ class GuardNode(DialNode):
             "longest_check_ms": round(1e3 * self._longest_check_s, 2),
             "unsubscribed": ", ".join(unsubscribed),
         }
-        values |= {f"refused/{check}": guard.refused[check] for check in Check}
+        values |= {f"refused/{check}": guard.refused[check] for check in TrajectoryCheck}
         if guard.breach is not None:
             return DiagnosticStatus.ERROR, f"stopped, check {guard.breach.check}: {guard.breach}", values
         if unsubscribed:

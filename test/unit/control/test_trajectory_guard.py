@@ -15,7 +15,7 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import MotionPlan
-from dial_core.control.trajectory_checks import Check, Tolerances
+from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
 from dial_core.robot.embodiment import load_embodiment
 
@@ -103,12 +103,14 @@ def test_a_trajectory_within_limits_passes_and_is_executed(rig):
 
 
 BAD = {
-    Check.POSITION: lambda r, t: replace(t, positions=changed(changed(t.positions, 1, 3, 0.5), 2, 3, 0.9), times_ns=(0, 10**9, 2 * 10**9)),
-    Check.VELOCITY: lambda r, t: r.swing(0.9, over_s=0.42),
-    Check.ACCELERATION: lambda r, t: r.swing(0.3, over_s=0.21),
-    Check.CONTINUITY: lambda r, t: replace(t, stamp_ns=r.now_ns - 100 * MS, positions=moved(t.positions, 0.05)),
-    Check.AGE: lambda r, t: replace(t, stamp_ns=r.now_ns + 3600 * NANOSECONDS),
-    Check.FORM: lambda r, t: replace(t, velocities=changed(t.velocities, 2, 0, 0.5)),
+    TrajectoryCheck.POSITION: lambda r, t: replace(
+        t, positions=changed(changed(t.positions, 1, 3, 0.5), 2, 3, 0.9), times_ns=(0, 10**9, 2 * 10**9)
+    ),
+    TrajectoryCheck.VELOCITY: lambda r, t: r.swing(0.9, over_s=0.42),
+    TrajectoryCheck.ACCELERATION: lambda r, t: r.swing(0.3, over_s=0.21),
+    TrajectoryCheck.CONTINUITY: lambda r, t: replace(t, stamp_ns=r.now_ns - 100 * MS, positions=moved(t.positions, 0.05)),
+    TrajectoryCheck.AGE: lambda r, t: replace(t, stamp_ns=r.now_ns + 3600 * NANOSECONDS),
+    TrajectoryCheck.FORM: lambda r, t: replace(t, velocities=changed(t.velocities, 2, 0, 0.5)),
 }
 
 
@@ -149,7 +151,7 @@ def test_a_stamp_that_is_missing_old_or_ahead_is_refused(rig, stamp, words):
 
 def test_a_first_point_far_ahead_is_refused(rig):
     assert not rig.offer(ARM.name, rig.swing(0.1, begins_s=0.6))
-    assert rig.guard.breach.check is Check.AGE
+    assert rig.guard.breach.check is TrajectoryCheck.AGE
 
 
 def test_a_stop_decelerates_every_controller_within_limits(rig):
@@ -166,17 +168,17 @@ def test_a_stop_decelerates_every_controller_within_limits(rig):
 
 
 def test_after_a_wrong_trajectory_nothing_passes_until_a_reset(rig):
-    rig.offer(ARM.name, BAD[Check.FORM](rig, rig.swing(0.1)))
+    rig.offer(ARM.name, BAD[TrajectoryCheck.FORM](rig, rig.swing(0.1)))
     rig.run(0.5)
     assert not rig.offer(ARM.name, rig.swing(0.1))
-    assert rig.guard.refused[Check.FORM] == 2
+    assert rig.guard.refused[TrajectoryCheck.FORM] == 2
     rig.guard.reset()
     assert rig.offer(ARM.name, rig.swing(0.1))
 
 
 def test_after_what_passes_by_itself_the_next_motion_passes_and_the_refused_one_does_not(rig):
     bad = rig.swing(0.1)
-    assert not rig.offer(ARM.name, bad, (Check.SOURCE, "two nodes publish"))
+    assert not rig.offer(ARM.name, bad, (TrajectoryCheck.SOURCE, "two nodes publish"))
     assert not rig.offer(ARM.name, bad), "the same motion, or its part for another controller"
     rig.run(0.5)
     assert rig.offer(ARM.name, rig.swing(0.1))
@@ -188,7 +190,7 @@ def test_measured_joints_that_are_not_where_the_controllers_were_sent_stop_it(ri
     rig.now_ns += 1100 * MS  # the joints did not move: nobody plays what was passed on
     rig.guard.note_joints(rig.now_ns, rig.set_points[-1])
     assert not rig.guard.offer(ARM.name, rig.swing(0.1), rig.now_ns)
-    assert rig.guard.breach.check is Check.MEASURED
+    assert rig.guard.breach.check is TrajectoryCheck.MEASURED
 
 
 def test_without_joint_states_nothing_passes(rig):
@@ -200,7 +202,7 @@ def test_without_joint_states_nothing_passes(rig):
 def test_while_the_robots_time_is_unknown_nothing_passes_and_no_hold_is_sent(rig):
     assert rig.offer(ARM.name, rig.swing(0.5))
     assert not rig.guard.offer(ARM.name, rig.swing(0.1), None)
-    assert rig.guard.breach.check is Check.CLOCK
+    assert rig.guard.breach.check is TrajectoryCheck.CLOCK
     assert rig.guard.holds(None) == {}
 
 
