@@ -19,6 +19,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import EPISODE_RECORD, ROSBAG2_RECORD, BagError, Topic, facts_of_metadata, parse_qos
 from dial_core.bags.storage import Record
+from dial_core.files.integrity import require_content
 
 # What half-written or overwritten records make of the readers of `mcap`, lz4 and zstd.
 _DAMAGED = (
@@ -27,6 +28,7 @@ _DAMAGED = (
 )  # fmt: skip
 _MAGIC = b"\x89MCAP0\r\n"
 _ENCODINGS = ("ros2msg", "ros2idl")
+_NOT_FOUND = ("", "unknown")  # encodings of the schema of a type whose definition rosbag2 did not find
 _FOOTER = struct.Struct("<BQQQI")  # opcode, length, start of the summary, start of its offsets, checksum
 _CHECKSUM = 4
 
@@ -49,6 +51,7 @@ class McapStorage:
         try:
             with path.open("rb") as file:
                 if file.read(len(_MAGIC)) != _MAGIC:
+                    require_content(path)
                     raise BagError(f"{path} is no MCAP file: it does not begin like one")
                 self.whole = self._read_summary(file) or self._scan(file)
         except OSError as error:
@@ -133,12 +136,12 @@ class McapStorage:
         self._add(channel, schema)
         if channel.message_encoding != "cdr":
             self.foreign[channel.topic] = f"its messages are '{channel.message_encoding}', not CDR"
-        elif schema is None or schema.encoding not in _ENCODINGS:
+        elif schema is None or not _is_ros2(schema):
             self.foreign[channel.topic] = f"it has no ROS 2 definition (schema encoding '{schema.encoding if schema else 'none'}')"
 
     def _add(self, channel: Channel, schema: Schema | None) -> None:
         kind = schema.name if schema else ""
-        if schema and schema.encoding in _ENCODINGS and kind.count("/") == 1:
+        if schema and _is_ros2(schema) and kind.count("/") == 1:
             kind = kind.replace("/", "/msg/")
         known = self.topics.get(channel.topic)
         if known and known.type != kind:
@@ -149,7 +152,7 @@ class McapStorage:
         qos = parse_qos(text)
         type_hash = channel.metadata.get("topic_type_hash", "")
         definition = schema.data.decode(errors="surrogateescape") if schema else ""
-        encoding = schema.encoding if schema else ""
+        encoding = "" if schema is None else "ros2msg" if schema.encoding in _NOT_FOUND and not definition.strip() else schema.encoding
         self.topics[channel.topic] = Topic(
             channel.topic, kind, definition, type_hash, qos, text if qos else "", encoding, channel.message_encoding
         )
@@ -214,3 +217,8 @@ class McapStorage:
     def _note(self, what: str) -> None:
         if what not in self.damage:
             self.damage.append(what)
+
+
+def _is_ros2(schema: Schema) -> bool:
+    """Whether messages can be decoded by the schema, or by its name: rosbag2 leaves the text out where it does not find the .msg file."""
+    return schema.encoding in _ENCODINGS or (schema.encoding in _NOT_FOUND and "/" in schema.name and not schema.data.strip())

@@ -15,7 +15,7 @@ from typing import Any
 from dial_core.bags.layout import METADATA_FILE, BagError, Topic, read_metadata
 from dial_core.bags.message_types import MessageTypes
 from dial_core.bags.opening import open_storage
-from dial_core.bags.storage import Record, Storage, require_storage_file, storage_files
+from dial_core.bags.storage import Record, Storage, is_part_with, require_storage_file, storage_files
 
 
 class Bag:
@@ -30,6 +30,7 @@ class Bag:
         all_topics: foreign ones too.
         foreign: topics that cannot be read (JSON, protobuf, no definition), with the reason.
         counts: messages by topic, foreign ones included.
+        missing: parts of the recording that are not there or were not read, a sentence each.
         facts: what the recorder noted: instruction, outcome, note, embodiment, ... (text by name).
     """
 
@@ -38,6 +39,7 @@ class Bag:
         self.folder = Path(folder)
         metadata = read_metadata(self.folder / METADATA_FILE)
         self.described = metadata is not None
+        self.missing: list[str] = []
         self.files = self._find_files(metadata.files if metadata else [])
         self.damage: list[str] = []
         self._storages = self._open()
@@ -91,10 +93,15 @@ class Bag:
         if not self.folder.is_dir():
             raise BagError(f"{self.folder} does not exist")
         there = storage_files(self.folder)
-        listed = [self.folder / name for name in named if self.folder / name in there]
         if not there:
             raise BagError(f"{self.folder} is no bag: neither an .mcap nor a .db3 file in it")
-        return listed or there
+        listed = [path for path in (self.folder / Path(name).name for name in named) if path in there]
+        if not listed:  # renamed since, or no metadata
+            return there
+        parts = [path for path in there if path in listed or any(is_part_with(path, other) for other in listed)]
+        self.missing = [f"{Path(name).name}, which {METADATA_FILE} lists, is missing" for name in named if not _is_there(self.folder, name)]
+        self.missing += [f"{path.name} is not of this recording by {METADATA_FILE} and was not read" for path in there if path not in parts]
+        return parts if len(parts) > len(listed) else listed
 
     def _open(self) -> list[Storage]:
         """The files that can be read; those that cannot are damage, unless all are."""
@@ -109,3 +116,9 @@ class Bag:
         if not storages:
             raise BagError(f"{self.folder}: none of its {len(self.files)} files can be read: {self.damage[0]}")
         return storages
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    """Whether a storage file is there, compressed or decompressed by hand since."""
+    path = folder / Path(name).name
+    return path.exists() or path.with_suffix("").exists() or path.with_name(f"{path.name}.zstd").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import BagError, Topic, facts_of_metadata, parse_qos
 from dial_core.bags.storage import Record
+from dial_core.files.integrity import require_content
 
 _ENCODINGS = {"ros2msg": "ros2msg", "ros2idl": "ros2idl"}
 
@@ -33,6 +34,7 @@ class SqliteStorage:
         self._ids: dict[int, str] = {}
         try:
             if path.stat().st_size < 16 or path.open("rb").read(15) != b"SQLite format 3":
+                require_content(path)
                 raise BagError(f"{path} is no sqlite3 file: it does not begin like one")
             with closing(self._open()) as database:
                 self._read_topics(database)
@@ -113,7 +115,8 @@ class SqliteStorage:
         try:
             for topic, count in database.execute("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"):
                 if topic in self._ids:
-                    self.counts[self._ids[topic]] = count
+                    name = self._ids[topic]  # two rows of `topics` may have one name, with other QoS
+                    self.counts[name] = self.counts.get(name, 0) + count
         except sqlite3.Error as error:
             self.whole = False
             self._note(str(error))

@@ -60,6 +60,11 @@ def recordings_in(folder: Path) -> list[Path]:
     return files if len(names) > 1 else [folder]
 
 
+def is_part_with(path: Path, other: Path) -> bool:
+    """Whether two storage files are parts of one split recording by their names, `<name>_<number>` with one ending."""
+    return _order(path)[0] == _order(other)[0] and path.name.split(".")[1:] == other.name.split(".")[1:]
+
+
 def require_storage_file(path: Path) -> None:
     """Raises BagError unless `path` has the ending of a storage file."""
     if not path.name.endswith(STORAGE_ENDINGS):

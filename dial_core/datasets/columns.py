@@ -57,7 +57,10 @@ def matrix_of(column: pyarrow.ChunkedArray, where: str) -> np.ndarray:
     rows = len(values)
     while isinstance(values, pyarrow.ChunkedArray):  # pyarrow returns one for several chunks that cannot be combined
         values = values.chunk(0) if values.num_chunks else pyarrow.array([], column.type)
-    while _is_list(values.type):
+    while _is_list(values.type) or isinstance(values.type, pyarrow.BaseExtensionType):
+        if isinstance(values.type, pyarrow.BaseExtensionType):  # a tensor of Arrow or of Hugging Face datasets
+            values = values.storage
+            continue
         _require_no_null(values, rows, where)
         if not pyarrow.types.is_fixed_size_list(values.type):
             _require_one_length(values, rows, where)
@@ -86,6 +89,6 @@ def _is_list(kind: pyarrow.DataType) -> bool:
 
 
 def _is_numeric(kind: pyarrow.DataType) -> bool:
-    while _is_list(kind):
-        kind = kind.value_type
+    while _is_list(kind) or isinstance(kind, pyarrow.BaseExtensionType):
+        kind = kind.storage_type if isinstance(kind, pyarrow.BaseExtensionType) else kind.value_type
     return pyarrow.types.is_floating(kind) or pyarrow.types.is_integer(kind) or pyarrow.types.is_boolean(kind)

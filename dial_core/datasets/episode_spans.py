@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,8 +98,8 @@ def _table(folder: Path, info: Info, record: EpisodeRecord) -> Path:
     if info.codebase_version != "v3.0":
         return _path(folder, info, "data_path", _place_v2(info, record))
     extra = record.model_extra or {}
-    place = {name: extra.get(f"data/{name}") for name in ("chunk_index", "file_index")}
-    if missing := [name for name, value in place.items() if not isinstance(value, int)]:
+    place = {name: _whole(extra.get(f"data/{name}")) for name in ("chunk_index", "file_index")}
+    if missing := [name for name, value in place.items() if value is None]:
         raise DialError(f"{folder}/meta/episodes: episode {record.episode_index} has no 'data/{missing[0]}', the file of its rows")
     return _path(folder, info, "data_path", place)
 
@@ -108,11 +109,17 @@ def _video(folder: Path, info: Info, record: EpisodeRecord, key: str) -> VideoSp
     if info.codebase_version != "v3.0":
         return VideoSpan(_path(folder, info, "video_path", {"video_key": key, **_place_v2(info, record)}))
     extra = record.model_extra or {}
-    chunk, file, start_s = (extra.get(f"videos/{key}/{name}") for name in ("chunk_index", "file_index", "from_timestamp"))
-    if not (isinstance(chunk, int) and isinstance(file, int) and isinstance(start_s, (int, float))):
+    chunk, file = (_whole(extra.get(f"videos/{key}/{name}")) for name in ("chunk_index", "file_index"))
+    start_s = extra.get(f"videos/{key}/from_timestamp")
+    if chunk is None or file is None or not isinstance(start_s, (int, float)) or not math.isfinite(start_s):
         return None
     path = _path(folder, info, "video_path", {"video_key": key, "chunk_index": chunk, "file_index": file})
     return VideoSpan(path, float(start_s), round(start_s * info.fps))
+
+
+def _whole(value: object) -> int | None:
+    """A whole number, which pandas makes a float of where another row has none; None if it is none."""
+    return int(value) if isinstance(value, (int, float)) and math.isfinite(value) and value == int(value) else None
 
 
 def _place_v2(info: Info, record: EpisodeRecord) -> dict[str, int]:
@@ -122,7 +129,7 @@ def _place_v2(info: Info, record: EpisodeRecord) -> dict[str, int]:
 def _path(folder: Path, info: Info, template: str, place: Mapping) -> Path:
     text = getattr(info, template)
     try:
-        return folder / text.format(**place)
+        return folder / text.format(**place).replace("\\", "/")  # as Windows writes paths
     except (KeyError, IndexError, ValueError) as error:
         raise DialError(
             f"{folder}/meta/info.json: key '{template}' is '{text}'; it may name {', '.join(place)} and nothing else ({error})"

@@ -13,7 +13,7 @@ from dial_core.datasets.columns import Columns
 from dial_core.datasets.editing import state_names
 from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
-from dial_core.datasets.metadata import read_json
+from dial_core.datasets.meta_files import read_json
 from dial_core.datasets.normalisation import warnings_about
 from dial_core.errors import DialError
 from dial_core.finiteness import not_finite

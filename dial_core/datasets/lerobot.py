@@ -6,6 +6,7 @@ v2.x: one parquet and one mp4 for each episode, `meta/tasks.jsonl`, `meta/episod
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +16,8 @@ import pyarrow
 from dial_core.datasets.columns import Columns
 from dial_core.datasets.episode_rows import EpisodeTable, ordered_rows
 from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
-from dial_core.datasets.metadata import EpisodeRecord, Feature, load_episode_records, load_info, load_tasks, read_table
+from dial_core.datasets.meta_files import parquet_files, read_table
+from dial_core.datasets.metadata import EpisodeRecord, Feature, load_episode_records, load_info, load_tasks
 from dial_core.datasets.modality import Modality, load_modality
 from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video_rows import RowFrames, one_video, shared_video
@@ -127,7 +129,8 @@ class LeRobotDataset:
         name = annotation or next((name for name in notes if not name.endswith("validity")), None)
         column = notes[name] if name else "task_index"
         if column in columns:
-            said = [self.tasks.get(int(index)) for index in dict.fromkeys(columns[column][:, 0].tolist())]
+            indices = dict.fromkeys(columns[column][:, 0].tolist())
+            said = list(dict.fromkeys(self.tasks.get(int(index)) if math.isfinite(index) else None for index in indices))
             if len(said) > 1:
                 frame = int(np.flatnonzero(np.diff(columns[column][:, 0]))[0]) + 1
                 raise DialError(
@@ -198,7 +201,7 @@ class LeRobotDataset:
         found = self._tables(span.table).of(span.index, alone=self.version != "v3.0")
         if len(found) or self.version != "v3.0":
             return found
-        for path in sorted((self.folder / "data").rglob("*.parquet")):
+        for path in parquet_files(self.folder / "data"):
             indices = read_table(path, ["episode_index"])["episode_index"].to_numpy()
             if (indices == span.index).any():
                 return self._tables(path).of(span.index)

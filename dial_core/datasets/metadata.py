@@ -15,10 +15,10 @@ import pyarrow
 from pyarrow import parquet
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from dial_core.datasets.meta_files import parquet_files, read_json, read_json_lines, read_table
 from dial_core.errors import DialError
 
 VERSIONS = ("v2.0", "v2.1", "v3.0")
-LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _PATHS_V2 = (
     "data/chunk-{episode_chunk:03d}/episode_{episode_index:06d}.parquet",
     "videos/chunk-{episode_chunk:03d}/{video_key}/episode_{episode_index:06d}.mp4",
@@ -46,6 +46,13 @@ class Feature(ForeignRecord):
     def flat_names(self) -> tuple[str, ...]:
         """Names of the dimensions in order, however they are nested: [..], [[..]], {"motors": [..]}, {"x": 0, "y": 1}."""
         return tuple(_flat_names(self.names))
+
+    @property
+    def is_depth(self) -> bool:
+        """Whether a camera's frames are distances, by either of LeRobot's marks."""
+        info = (self.model_extra or {}).get("info") or (self.model_extra or {}).get("video_info")
+        marks = info if isinstance(info, dict) else {}
+        return bool(marks.get("video.is_depth_map") or marks.get("is_depth_map")) or self.dtype == "depth"
 
     @property
     def width(self) -> int:
@@ -122,7 +129,7 @@ def load_info(folder: Path) -> tuple[Info, dict]:
     """
     file = folder / "meta/info.json"
     if not file.is_file():
-        raise DialError(f"{folder} is not a LeRobot dataset: {file} is missing; name the folder that has meta/, data/ and videos/")
+        raise DialError(f"{folder} is not a LeRobot dataset: {file} is missing; {_where_instead(folder)}")
     values = read_json(file)
     info = validated(Info, values, str(file))
     if info.codebase_version not in VERSIONS:
@@ -152,13 +159,17 @@ def load_episode_records(folder: Path, version: str) -> list[EpisodeRecord]:
     """
     file = folder / ("meta/episodes" if version == "v3.0" else "meta/episodes.jsonl")
     if version == "v3.0":
-        files = sorted(file.rglob("*.parquet"))
+        files = parquet_files(file)
         rows = [(path, row) for path in files for row in _episode_rows(path)]
     else:
         files = [file] if file.is_file() else []
         rows = [(path, row) for path in files for row in read_json_lines(path)]
     if not files:
-        raise DialError(f"{file} is missing, which says where each episode lies; copy the dataset again, or write it with LeRobot")
+        other = next((name for name in ("meta/episodes.jsonl", "meta/episodes") if (folder / name).exists()), None)
+        hint = "copy the dataset again"
+        if other:
+            hint = f"{folder}/{other} is there: key 'codebase_version' of info.json ({version}) does not fit"
+        raise DialError(f"{file} is missing, which says where each episode lies; {hint}")
     records = [validated(EpisodeRecord, row, f"{path}, row {number}") for number, (path, row) in enumerate(rows)]
     if not records:
         raise DialError(f"{file} lists no episode")
@@ -183,83 +194,13 @@ def validated(schema: type[R], values: Any, source: str) -> R:
         raise DialError(f"{source}: {'; '.join(problems)}") from error
 
 
-def read_json(file: Path) -> Any:
-    """The JSON value in a file, with or without a byte order mark.
-
-    Raises:
-        DialError: it cannot be read, is a Git LFS pointer, is not UTF-8, or is cut off.
-    """
-    try:
-        return json.loads(read_meta_text(file))
-    except ValueError as error:
-        raise DialError(f"{file} is not valid JSON: {error}; is it complete?") from error
-
-
-def read_json_lines(file: Path) -> list[Any]:
-    """The JSON values of a `.jsonl` file: one a line, over several lines each, or all in one list."""
-    text = read_meta_text(file)
-    try:
-        values = list(_json_values(text))
-    except ValueError as error:
-        raise DialError(f"{file} is not valid JSON lines: {error}; is it complete?") from error
-    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
-
-
-def read_meta_text(file: Path) -> str:
-    """The text of a metadata file.
-
-    Raises:
-        DialError: it cannot be read, is a Git LFS pointer, or is not UTF-8.
-    """
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DialError(f"{file} cannot be read: {error.strerror}") from error
-    require_content(file, data)
-    try:
-        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DialError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-
-
-def read_table(file: Path, columns: list[str] | None = None) -> pyarrow.Table:
-    """A parquet file, or some of its columns.
-
-    Raises:
-        DialError: it is missing, cut off, a Git LFS pointer, or not parquet.
-    """
-    try:
-        return parquet.ParquetFile(file).read(columns)
-    except FileNotFoundError as error:
-        raise DialError(f"{file} is missing") from error
-    except (OSError, pyarrow.ArrowException, ValueError) as error:
-        require_content(file)
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DialError(f"{file} cannot be read: {reason.rstrip('.')}; is it complete?") from error
-
-
-def require_content(file: Path, data: bytes | None = None) -> None:
-    """Raises DialError if a file is empty or only a Git LFS pointer to its content."""
-    if data is None:
-        try:
-            with file.open("rb") as opened:
-                data = opened.read(len(LFS_POINTER))
-        except OSError:
-            return
-    if data.startswith(LFS_POINTER):
-        raise DialError(f"{file} is a Git LFS pointer, not the file itself; fetch the content with `git lfs pull`")
-    if not data:
-        raise DialError(f"{file} is empty")
-
-
-def _json_values(text: str) -> Iterator[Any]:
-    decoder, place = json.JSONDecoder(), 0
-    while place < len(text):
-        if text[place].isspace():
-            place += 1
-            continue
-        value, place = decoder.raw_decode(text, place)
-        yield value
+def _where_instead(folder: Path) -> str:
+    """What to do where a folder has no meta/info.json."""
+    if (folder / "meta_data/info.json").is_file():
+        return "it is of LeRobot v1, which LeRobot itself converts (convert_dataset_v1_to_v2.py)"
+    below = [path for pattern in ("*", "*/*", "*/*/*") for path in sorted(folder.glob(f"{pattern}/meta/info.json"))]
+    found = ", ".join(str(path.parents[1]) for path in below[:3]) + (f" and {len(below) - 3} more" if len(below) > 3 else "")
+    return f"name the dataset itself: {found}" if found else "name the folder that has meta/, data/ and videos/"
 
 
 def _task_rows(file: Path) -> list[dict]:
@@ -282,7 +223,9 @@ def _episode_rows(file: Path) -> list[dict]:
 
 
 def _is_text(kind: pyarrow.DataType) -> bool:
-    return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind)
+    if pyarrow.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pyarrow.types.is_string(kind) or pyarrow.types.is_large_string(kind) or pyarrow.types.is_string_view(kind)
 
 
 def _flat_names(names: Any) -> Iterator[str]:

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import BeforeValidator, Field
 
-from dial_core.datasets.metadata import Feature, ForeignRecord, read_json, validated
+from dial_core.datasets.meta_files import read_json
+from dial_core.datasets.metadata import Feature, ForeignRecord, validated
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.robot.rotations import width_of
@@ -120,5 +121,6 @@ def _part(file: Path, name: str, entry: _PartRecord, default_column: str, featur
 
 
 def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str, VectorPart]:
-    names = features[column].flat_names if column in features else ()
-    return {name: VectorPart(name, column, index, index + 1) for index, name in enumerate(names)}
+    """Every dimension with a name of its own; LeRobot writes `elbow.pos` for the position of `elbow`."""
+    names = [name.removesuffix(".pos") for name in features[column].flat_names] if column in features else []
+    return {name: VectorPart(name, column, index, index + 1) for index, name in enumerate(names) if names.count(name) == 1}

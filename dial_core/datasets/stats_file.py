@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dial_core.datasets.lerobot import LeRobotDataset
-from dial_core.datasets.metadata import read_json
+from dial_core.datasets.meta_files import read_json
 from dial_core.datasets.statistics import Statistics, statistics_of
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json

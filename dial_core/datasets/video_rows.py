@@ -19,8 +19,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dial_core.datasets.metadata import require_content
 from dial_core.errors import DialError
+from dial_core.files.integrity import require_content
 
 MAX_FRAME_AGE_S = 0.15
 

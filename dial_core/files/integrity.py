@@ -7,6 +7,9 @@ import struct
 import zipfile
 from pathlib import Path
 
+from dial_core.errors import DialError
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIPPED = {".pt", ".pth", ".bin", ".npz"}  # torch.save and numpy.savez
 
 
@@ -34,6 +37,20 @@ def damage_of(file: Path) -> str:
     except (OSError, ValueError) as error:
         return f"cannot be read ({error})"
     return ""
+
+
+def require_content(file: Path, data: bytes | None = None) -> None:
+    """Raises DialError if a file is empty or only a Git LFS pointer to its content."""
+    if data is None:
+        try:
+            with file.open("rb") as opened:
+                data = opened.read(len(LFS_POINTER))
+        except OSError:
+            return
+    if data.startswith(LFS_POINTER):
+        raise DialError(f"{file} is a Git LFS pointer, not the file itself; fetch the content with `git lfs pull`")
+    if not data:
+        raise DialError(f"{file} is empty")
 
 
 def _safetensors_damage(file: Path, size: int) -> str:

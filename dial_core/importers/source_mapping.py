@@ -138,6 +138,11 @@ class VectorReader:
         rule = self.mapping.groups.get(group)
         if rule is None and group not in parts and all(name in parts for name in members):
             return tuple(parts[name] for name in members)
+        if rule is None and group not in parts and (lacking := [name for name in members if name not in parts]) != members:
+            raise DialError(
+                f"the {what} has no dimension, or several, named {', '.join(lacking)} of joint group '{group}'; rename them in "
+                "meta/info.json, give the group a rule in a mapping (config/sources/), or list it as `absent`"
+            )
         part = self._part(rule.part if rule else group, parts, what)
         width = len(rule.order) if rule and rule.order else part.end - part.start
         if width != len(members):

@@ -63,7 +63,10 @@ class StampedHistory(Generic[T]):
 
 
 class JointHistory(StampedHistory[np.ndarray]):
-    """Recent joint positions (J,) [rad] by stamp."""
+    """Recent joint positions (J,) [rad] by stamp: long enough for arms that report at 1 kHz beside a camera that is half a second late."""
+
+    def __init__(self) -> None:
+        super().__init__(length=1000)
 
 
 class JointOrder:
@@ -88,6 +91,10 @@ class JointOrder:
                     f"joint state lacks {', '.join(missing)}; it has {', '.join(message.name) or 'no names'}. "
                     f"Check the embodiment's joint names against the robot's"
                 )
+            if len(place) < len(message.name):
+                twice = next((name for name in self._names if list(message.name).count(name) > 1), None)
+                if twice:
+                    raise UnreadableMessageError(f"joint state names '{twice}' twice; which of the positions holds is unknown")
             self._index = np.array([place[name] for name in self._names], dtype=np.intp)
             self._seen = list(message.name)
         if len(message.position) != len(message.name):

@@ -16,7 +16,8 @@ from xml.etree import ElementTree
 from dial_core.errors import DialError
 
 MAX_CHARACTERS = 20_000_000  # the URDFs of the largest humanoids have about one million
-MOVABLE = ("revolute", "continuous", "prismatic")
+MOVABLE = ("revolute", "continuous", "prismatic")  # along one axis
+UNMOVABLE = ("fixed", "floating", "planar")  # by a controller
 PROCESS = "process the xacro file first: `xacro robot.urdf.xacro > robot.urdf`"
 
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -163,6 +164,8 @@ def _robot_element(text: str, source: str) -> ElementTree.Element:
     except (ElementTree.ParseError, ValueError) as error:
         hint = PROCESS if "unbound prefix" in str(error) else "give the processed URDF, not the xacro"
         raise DialError(f"{source} is not XML: {error}; {hint}") from error
+    if robot.tag.endswith("}robot"):  # a default namespace (`xmlns="..."`), which urdfdom passes over
+        _without_namespace(robot)
     if robot.tag != "robot":
         raise DialError(f"{source} begins with <{robot.tag}>, a URDF with <robot>")
     if macro := next((e.tag for e in robot.iter() if isinstance(e.tag, str) and "xacro}" in e.tag), None):
@@ -174,9 +177,19 @@ def _robot_element(text: str, source: str) -> ElementTree.Element:
     return robot
 
 
+def _without_namespace(robot: ElementTree.Element) -> None:
+    """Takes the namespace of the root off every element that has the same."""
+    prefix = robot.tag.removesuffix("robot")
+    for element in robot.iter():
+        if isinstance(element.tag, str):
+            element.tag = element.tag.removeprefix(prefix)
+
+
 def _joint(element: ElementTree.Element, source: str) -> UrdfJoint:
     where = f"{source}, joint '{element.get('name', '')}'"
-    kind = element.get("type", "without a type")
+    kind = element.get("type", "")
+    if kind not in (*MOVABLE, *UNMOVABLE):
+        raise DialError(f"{where} has the type '{kind}'; types of the URDF specification: {', '.join((*MOVABLE, *UNMOVABLE))}")
     origin, mimic = element.find("origin"), element.find("mimic")
     return UrdfJoint(
         name=element.get("name", ""),

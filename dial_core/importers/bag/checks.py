@@ -105,10 +105,10 @@ def examine(
 
 def not_used(bag: Bag, timeline: Timeline, resampled: Resampled) -> list[str]:
     """What of a converted bag is not in its episodes, a sentence each."""
-    found = [f"damaged: {text}" for text in bag.damage]
+    found = [*bag.missing, *(f"damaged: {text}" for text in bag.damage)]
     found += [f"{count} messages of {topic}: {why}" for (topic, why), count in timeline.left_out.most_common()]
-    if len(timeline.epochs) > 1:
-        found.append(f"the clock was set back {len(timeline.epochs) - 1} times: the recording is cut there")
+    if jumps := sum(bool(epoch.sightings) for epoch in timeline.epochs) - 1:
+        found.append(f"the clock was set {jumps} times: the recording is cut there")
     rejected: Counter[tuple[str, str]] = Counter()
     sent: Counter[str] = Counter()
     for part in resampled.commanded:

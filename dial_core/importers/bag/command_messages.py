@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
@@ -22,14 +24,22 @@ def read_command(message: Any, source: CommandTopic, controller: Controller) -> 
     """
     trajectory = _trajectory(message)
     if trajectory is not None:
-        return _renamed(_plain(trajectory), source, controller)
+        return _renamed(_finite(_plain(trajectory)), source, controller)
     if hasattr(message, "request"):
         return None  # the event of a goal's answer
     names, positions = _set_points(message, source, controller)
     if len(positions) != len(names):
         raise UnreadableMessageError(f"it has {len(positions)} positions for {len(names)} joints; name the joints with --mapping")
     request = TrajectoryRequest(tuple(names), 0, (_AT_ONCE_NS,), (tuple(float(p) for p in positions),), ((),))
-    return _renamed(request, source, controller)
+    return _renamed(_finite(request), source, controller)
+
+
+def _finite(request: TrajectoryRequest) -> TrajectoryRequest:
+    """The request itself. Raises UnreadableMessageError if a value is not finite: no robot has followed that."""
+    rows = (*request.positions, *request.velocities, *request.accelerations)
+    if not all(map(math.isfinite, chain.from_iterable(rows))):
+        raise UnreadableMessageError("it holds values that are not finite")
+    return request
 
 
 def _trajectory(message: Any) -> Any:

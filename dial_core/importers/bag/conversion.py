@@ -64,7 +64,13 @@ def find_bags(sources: Sequence[Path]) -> list[Path]:
     """
     bags: list[Path] = []
     for source in sources:
-        found = [source] if source.is_file() else [bag for folder in _folders(source) for bag in _bags_of(folder)]
+        found = (
+            [source] if source.is_file() and source.suffix != ".bag" else [bag for folder in _folders(source) for bag in _bags_of(folder)]
+        )
+        if not found and (source.suffix == ".bag" or any(source.glob("**/*.bag"))):
+            raise DialError(
+                f"{source} holds ROS 1 bags (.bag), which are not read; `pip install rosbags`, then `rosbags-convert` makes ROS 2 bags"
+            )
         if not found:
             raise DialError(f"{source} is no bag and has none below it (no {METADATA_FILE}, no {' or '.join(STORAGE_ENDINGS)} file)")
         bags += found

@@ -24,6 +24,8 @@ from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHisto
 from dial_core.robot.embodiment import Embodiment
 
 CLOCK_SET_S = 1.0  # a stamp that goes back further than this means that the clock was set
+LONGEST_GAP_S = 60.0  # and one that goes ahead further: without a clock of its own, a computer starts in 1970 until NTP sets it
+FULL_TURN_RAD = 2 * np.pi
 OTHER_CLOCK_S = 5.0  # log times this far from the stamps are of another clock (simulated time)
 
 
@@ -47,7 +49,7 @@ class Command:
 
 @dataclass
 class Epoch:
-    """A part of a recording in which the clock ran forwards.
+    """A part of a recording in which the clock was not set.
 
     Attributes:
         sightings: in order of their stamps.
@@ -65,7 +67,7 @@ class Timeline:
     """A bag as the conversion needs it.
 
     Attributes:
-        epochs: one, and another one each time the clock was set back.
+        epochs: one, and another one each time the clock was set.
         stamps: of every message's header, by topic [ns].
         delays: log time minus stamp, by topic [s].
         incomplete: frames without joints or without a further camera's frame of their moment.
@@ -116,12 +118,14 @@ class _Reader:
         self._sources = {source.topic: source for source in streams.joint_states}
         self._merge = JointMerge(embodiment.joint_names)
         self._counts: Counter[str] = Counter()
+        self._zero: set[str] = set()
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         self._joints = JointHistory()
         self._others: dict[str, StampedHistory[int]] = {topic: StampedHistory() for topic in self._streams.images[1:]}
         self._newest: dict[tuple[str, ...], int] = {}
+        self._jumps: dict[tuple[str, ...], int] = {}
         self._joined_ns = -(2**62)
 
     def take(self, topic: str, log_ns: int, data: bytes) -> None:
@@ -143,6 +147,8 @@ class _Reader:
             # Publishers that share a topic, each with its own joints, need not be in step with each other.
             stamp_ns = self._stamp(topic, (topic, *message.name), log_ns, data)
             positions = None if stamp_ns is None else self._merge.add(stamp_ns, message, self._sources[topic])
+            if positions is not None:
+                require_within_reach(positions, self._embodiment)
             if positions is not None and stamp_ns is not None:
                 self._joined_ns = max(stamp_ns, self._joined_ns)
                 self._joints.add(self._joined_ns, positions)
@@ -153,14 +159,12 @@ class _Reader:
         """The message's time, or None if it repeats the last one, which the live node skips too."""
         stamp_ns = header_stamp(data)
         if stamp_ns == 0:
-            if self.timeline.stamps[topic] and topic not in self.timeline.unstamped:
-                raise UnreadableMessageError("its stamp is zero")
-            self.timeline.unstamped.add(topic)
-            stamp_ns = log_ns
+            stamp_ns = self._unstamped(topic, log_ns)
         before_ns = self._newest.get(publisher)
-        if before_ns is not None and stamp_ns < before_ns:
-            if before_ns - stamp_ns < CLOCK_SET_S * NANOSECONDS:
+        if before_ns is not None and not 0 <= stamp_ns - before_ns <= LONGEST_GAP_S * NANOSECONDS:
+            if 0 < before_ns - stamp_ns < CLOCK_SET_S * NANOSECONDS:
                 raise UnreadableMessageError("its stamp is before that of the message before")
+            self._confirm_jump(publisher, stamp_ns)
             self.timeline.epochs.append(Epoch())
             self._begin_epoch()
         self._newest[publisher] = stamp_ns
@@ -169,6 +173,23 @@ class _Reader:
         self.timeline.stamps[topic].append(stamp_ns)
         self.timeline.delays[topic].append((log_ns - stamp_ns) / NANOSECONDS)
         return stamp_ns
+
+    def _unstamped(self, topic: str, log_ns: int) -> int:
+        """The time of a message whose stamp is zero: that of its receipt, if all of the topic are. In simulation the first one may be."""
+        if self.timeline.stamps[topic] and topic not in self.timeline.unstamped:
+            raise UnreadableMessageError("its stamp is zero")
+        if topic not in self._zero:
+            self._zero.add(topic)
+            raise UnreadableMessageError("the first stamp is zero")
+        self.timeline.unstamped.add(topic)
+        return log_ns
+
+    def _confirm_jump(self, publisher: tuple[str, ...], stamp_ns: int) -> None:
+        """Returns if the publisher's message before has jumped to this time too; a single stamp from elsewhere sets no clock."""
+        jumped_ns = self._jumps.pop(publisher, None)
+        if jumped_ns is None or not 0 <= stamp_ns - jumped_ns <= LONGEST_GAP_S * NANOSECONDS:
+            self._jumps[publisher] = stamp_ns
+            raise UnreadableMessageError("its stamp is far from that of the message before")
 
     def _observe(self, topic: str, stamp_ns: int, number: int) -> None:
         """Takes in a frame."""
@@ -202,6 +223,19 @@ class _Reader:
                 key=lambda command: command.known_ns,
             )
         return self.timeline
+
+
+def require_within_reach(positions: np.ndarray, embodiment: Embodiment) -> None:
+    """Checks that no joint of `positions` (J,) is turned further than a full turn, or its own limit.
+
+    Raises:
+        UnreadableMessageError: one is; as a rule its unit is degrees.
+    """
+    reach = np.maximum(FULL_TURN_RAD, np.maximum(np.abs(embodiment.lower), np.abs(embodiment.upper)))
+    beyond = np.abs(positions) > reach
+    if beyond.any():
+        name = embodiment.joint_names[int(np.argmax(beyond))]
+        raise UnreadableMessageError(f"joint '{name}' is beyond a full turn; joint states are in radians, are these degrees?")
 
 
 def header_stamp(data: bytes) -> int:

@@ -86,15 +86,21 @@ def convert_recording(job: ImportJob) -> JobReport:
     told = wrist_vectors(left, right, frame_from_world(first, settings.frame, eye))
     states = timing.vectors(told)
     states, actions, mask = with_next_as_action(states, sure_at(timing, sure))
-    video = Path(job.source).with_suffix(".mp4")
-    if not video.is_file():
-        raise DialError(f"{video.name} is missing beside {Path(job.source).name}")
+    video = video_beside(Path(job.source))
     seen = one_video(video, len(recording), RATE_HZ)
     frames = (fit_view(frame, view) for frame in seen.frames(timing.frames[: len(states)].tolist()))
     facts = {"source": job.name, "task": recording.task, "frame": settings.frame, "confident": float(sure.mean())}
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, states, actions, recording.instruction, job.key, facts, action_mask=mask))
     return JobReport(job.name, [job.episode().name], source_sizes={view.name: video_size(video)})
+
+
+def video_beside(file: Path) -> Path:
+    """The recording's mp4, whatever the case of its ending. Raises DialError if there is none."""
+    for ending in (".mp4", ".MP4"):
+        if (video := file.with_suffix(ending)).is_file():
+            return video
+    raise DialError(f"{file.stem}.mp4 is missing beside {file.name}")
 
 
 def held(wrist: np.ndarray, sure: np.ndarray, rest: np.ndarray) -> np.ndarray:

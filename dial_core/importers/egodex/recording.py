@@ -10,11 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from dial_core.datasets.metadata import require_content
 from dial_core.errors import DialError
+from dial_core.files.integrity import require_content
 from dial_core.robot.rotations import matrices
 
 RATE_HZ = 30.0
+FARTHEST_WRIST_M = 2.0  # from the head, whatever the person's size
 _RIGID_ENOUGH = 0.1  # of any entry of R^T R from the identity: float32 noise and 2 % of scale pass, zeros do not
 _CAMERA, _HANDS = "transforms/camera", ("leftHand", "rightHand")
 
@@ -42,14 +43,14 @@ class EgoDexEpisode:
 
 
 def find_recordings(sources: Sequence[Path]) -> list[Path]:
-    """All `*.hdf5` in or below the sources, in order of task and number.
+    """All `*.hdf5` in or below the sources, in order of task and number; not those that macOS leaves beside them (`._0.hdf5`).
 
     Raises:
         DialError: a source has none.
     """
     found: list[Path] = []
     for source in sources:
-        files = [source] if source.suffix == ".hdf5" else list(source.rglob("*.hdf5"))
+        files = [source] if source.is_file() else [file for file in source.rglob("*.hdf5") if file.is_file() and file.name[0] != "."]
         if not files:
             raise DialError(f"{source} holds no EgoDex recording (N.hdf5 beside N.mp4); name the folder of a part or a task")
         found += sorted(files, key=lambda file: (str(file.parent), int(file.stem) if file.stem.isdigit() else -1, file.stem))
@@ -65,7 +66,7 @@ def read_recording(file: Path) -> EgoDexEpisode:
         DialError: the file is broken, lacks the camera's or a hand's poses, or its first frame has no camera pose.
     """
     try:
-        with h5py.File(file, "r") as recording:
+        with h5py.File(file, "r", locking=False) as recording:  # network file systems refuse locks
             names = (_CAMERA, *(f"transforms/{hand}" for hand in _HANDS))
             if missing := [name for name in names if name not in recording]:
                 raise DialError(f"{file.name} has no {', '.join(missing)}")
@@ -81,8 +82,16 @@ def read_recording(file: Path) -> EgoDexEpisode:
     if not len(camera) or not usable[0]:
         raise DialError(f"{file.name}: the first frame has no camera pose, in whose frame the wrists are expressed")
     found = [rigid(poses) for poses in wrists]
-    sure = np.stack([given * usable for given, (_, usable) in zip(confidence, found, strict=True)], 1)
+    near = [usable & within_reach(poses, camera) for poses, usable in found]
+    sure = np.stack([given * there for given, there in zip(confidence, near, strict=True)], 1)
+    if not np.any(near) and any(usable.any() for _, usable in found):
+        raise DialError(f"{file.name}: no wrist is within {FARTHEST_WRIST_M:g} m of the camera; positions are in metres")
     return EgoDexEpisode(camera, np.stack([poses for poses, _ in found]), sure, words, file.parent.name)
+
+
+def within_reach(wrist: np.ndarray, camera: np.ndarray) -> np.ndarray:
+    """Whether each wrist pose (F, 4, 4) is where an arm can have it, bool (F,): tracking that is lost throws hands across the room."""
+    return np.linalg.norm(wrist[:, :3, 3] - camera[:, :3, 3], axis=1) < FARTHEST_WRIST_M
 
 
 def rigid(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +103,7 @@ def rigid(poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     finite = np.isfinite(poses).all((1, 2))
     square = np.where(finite[:, None, None], np.swapaxes(rotations, 1, 2) @ rotations, 0.0)
     usable = finite & (np.abs(square - np.eye(3)).max((1, 2)) < _RIGID_ENOUGH) & (np.linalg.det(np.nan_to_num(rotations)) > 0)
+    usable &= np.abs(np.nan_to_num(poses[:, 3]) - [0, 0, 0, 1]).max(1) < _RIGID_ENOUGH  # not transposed
     result = np.tile(np.eye(4), (len(poses), 1, 1))
     if usable.any():
         result[usable, :3, 3] = poses[usable, :3, 3]
@@ -106,7 +116,7 @@ def instruction_of(attributes: Mapping[str, Any], task: str) -> str:
 
     Recordings of older annotators have `description`; without any, the task's name in words.
     """
-    which = _text(attributes.get("which_llm_description", "1"))
+    which = _text(attributes.get("which_llm_description", "1")).strip().removesuffix(".0")
     second = _text(attributes.get("llm_type", "")) == "reversible" and which == "2"
     for key in ("llm_description2" if second else "llm_description", "description"):
         if words := _text(attributes.get(key, "")).strip():
@@ -135,4 +145,9 @@ def _confidence(recording: h5py.File, hand: str, frames: int, file: Path) -> np.
 def _text(value: Any) -> str:
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else ""
-    return value.decode() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    return str(value)

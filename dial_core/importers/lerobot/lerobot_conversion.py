@@ -112,6 +112,8 @@ def _converted(job: ImportJob) -> JobReport:
     view, seen = settings.view(), source.row_frames(episode, camera_of(source, mapping))
     frames = (fit_view(frame, view) for frame in seen.frames(timing.frames.tolist()))
     words = settings.instruction or source.instruction(episode, columns, mapping.annotation or None).removeprefix(mapping.drop_prefix)
+    if not words.strip():
+        raise DialError("its instruction is empty; give one with --instruction")
     facts = {"source": job.name, **episode.facts}
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
@@ -130,9 +132,14 @@ def camera_of(source: LeRobotDataset, mapping: SourceMapping) -> str:
         DialError: there is none, or it is not a video; the message lists them.
     """
     videos = source.modality.videos
-    name = mapping.camera or next(iter(videos), "")
+    colours = [name for name, key in videos.items() if not source.features[key].is_depth]
+    name = mapping.camera or next(iter(colours), "")
+    if videos and not colours:
+        raise DialError(f"{source.folder}: its cameras hold depth maps only ({', '.join(videos)}); a policy needs colours")
     if name not in videos:
         raise DialError(f"{source.folder} has no camera '{name}'; cameras: {', '.join(videos) or 'none'}. Name one in the mapping")
+    if name not in colours:
+        raise DialError(f"{source.folder}: camera '{name}' holds depth maps; name one with colours in the mapping: {', '.join(colours)}")
     if camera_name(videos[name]) not in source.cameras:
         raise DialError(
             f"{source.folder}: camera '{name}' is stored as single images; only mp4 videos are read, convert it with LeRobot first"

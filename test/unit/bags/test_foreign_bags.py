@@ -15,6 +15,7 @@ from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 from dial_core.bags.layout import METADATA_FILE, BagError
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import needs_repair, repair, unfinished_bags
+from dial_core.errors import DialError
 
 from .conftest import STORE, TYPES, joint_state
 
@@ -252,3 +253,65 @@ def test_recordings_side_by_side_are_not_merged_by_repair(tmp_path):
     write_lazily(tmp_path / "bag/tuesday.mcap", finish=False)
     with pytest.raises(BagError, match="several recordings side by side"):
         repair(tmp_path / "bag")
+
+
+@pytest.mark.parametrize("encoding", ["", "unknown"])
+def test_types_whose_definition_the_recorder_did_not_find_are_decoded_by_their_names(tmp_path, encoding):
+    """rosbag2_storage_mcap writes a schema without text where the .msg file is not installed."""
+    path = tmp_path / "x_0.mcap"
+    with path.open("wb") as file:
+        writer = McapWriter(file)
+        writer.start("ros2", "libmcap 1.3.0")
+        channels = {
+            topic: writer.register_channel(topic, "cdr", writer.register_schema(kind, encoding, b""))
+            for topic, kind in {"/joint_states": JOINT_STATE, "/late": STRING, "/odd": "nobody/msg/Knows"}.items()
+        }
+        for topic, _, log_ns, data in messages():
+            writer.add_message(channels[topic], log_ns, data, log_ns)
+        writer.finish()
+    bag = Bag(path)
+    assert read(bag) == EXPECTED
+    assert bag.decode("/joint_states", EXPECTED[0][2]).name == ["a", "b"]
+    with pytest.raises(BagError, match="its definition is neither in the bag nor known"):
+        bag.decode("/odd", EXPECTED[0][2])
+
+
+def test_a_part_that_is_missing_is_reported_and_one_that_the_metadata_forgot_is_read(tmp_path):
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.MCAP)
+    (folder / "bag.mcap").rename(folder / "bag_0.mcap")
+    listed = (folder / METADATA_FILE).read_text().replace("bag.mcap", "bag_0.mcap")
+    (folder / METADATA_FILE).write_text(listed.replace("- bag_0.mcap", "- bag_0.mcap\n  - bag_1.mcap", 1))
+    bag = Bag(folder)
+    assert read(bag) == EXPECTED
+    assert bag.missing == ["bag_1.mcap, which metadata.yaml lists, is missing"]
+    (folder / METADATA_FILE).write_text(listed)
+    shutil.copy(folder / "bag_0.mcap", folder / "bag_1.mcap")
+    shutil.copy(folder / "bag_0.mcap", folder / "copy of bag.mcap")
+    bag = Bag(folder)
+    assert read(bag) == EXPECTED + EXPECTED
+    assert bag.missing == ["copy of bag.mcap is not of this recording by metadata.yaml and was not read"]
+
+
+def test_messages_are_counted_though_a_topic_is_listed_twice(tmp_path):
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
+    with sqlite3.connect(next(folder.glob("*.db3"))) as database:
+        columns = [row[1] for row in database.execute("PRAGMA table_info(topics)") if row[1] != "id"]
+        names = ", ".join(columns)
+        database.execute(f"INSERT INTO topics (id, {names}) SELECT 99, {names} FROM topics WHERE name = '/joint_states'")
+        database.execute(
+            "UPDATE messages SET topic_id = 99 WHERE timestamp > 300 AND topic_id = (SELECT id FROM topics WHERE name = '/joint_states')"
+        )
+    database.close()
+    bag = Bag(folder)
+    assert bag.counts["/joint_states"] == 60
+    assert read(bag) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "is empty"), (b"version https://git-lfs.github.com/spec/v1\noid x\n", "git lfs pull")]
+)
+@pytest.mark.parametrize("name", ["x_0.mcap", "x_0.db3"])
+def test_a_file_without_its_content_is_called_that(tmp_path, name, content, words):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DialError, match=words):
+        Bag(tmp_path)

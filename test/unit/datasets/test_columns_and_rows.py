@@ -15,6 +15,8 @@ LISTS = pyarrow.list_(pyarrow.float32())
 
 
 def chunked(values, kind) -> pyarrow.ChunkedArray:
+    if isinstance(kind, pyarrow.BaseExtensionType):
+        return pyarrow.chunked_array([pyarrow.ExtensionArray.from_storage(kind, pyarrow.array(values, kind.storage_type))])
     return pyarrow.chunked_array([pyarrow.array(values, kind)])
 
 
@@ -25,12 +27,15 @@ def chunked(values, kind) -> pyarrow.ChunkedArray:
         ([[1, 2], [3, 4]], pyarrow.list_(pyarrow.float32(), 2), [[1, 2], [3, 4]]),
         ([[1, 2], [3, 4]], pyarrow.large_list(pyarrow.int16()), [[1, 2], [3, 4]]),
         ([[[1], [2]], [[3], [4]]], pyarrow.list_(pyarrow.list_(pyarrow.float64())), [[1, 2], [3, 4]]),
+        ([[1, 2], [3, 4]], pyarrow.fixed_shape_tensor(pyarrow.float32(), (2,)), [[1, 2], [3, 4]]),
         ([np.float16(1.5), np.float16(2)], pyarrow.float16(), [[1.5], [2]]),
         ([True, False], pyarrow.bool_(), [[1], [0]]),
     ],
 )
 def test_every_way_to_store_numbers_gives_the_same_matrix(values, kind, expected):
-    np.testing.assert_array_equal(matrix_of(chunked(values, kind), "test"), expected)
+    column = chunked(values, kind)
+    np.testing.assert_array_equal(matrix_of(column, "test"), expected)
+    np.testing.assert_array_equal(Columns(pyarrow.table({"a": column}), "test")["a"], expected)
 
 
 @pytest.mark.parametrize(

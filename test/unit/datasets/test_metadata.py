@@ -219,3 +219,73 @@ def test_a_dataset_of_another_writer_needs_no_seed_and_no_facts(v3):
     file = v3 / "meta/episodes/chunk-000/file-000.parquet"
     parquet.write_table(parquet.read_table(file).drop(["seed", "facts"]), file)
     assert [(span.seed, span.facts) for span in LeRobotDataset(v3).episodes] == [(0, {}), (0, {})]
+
+
+def test_files_that_macos_leaves_beside_the_parquet_files_are_no_data(v3):
+    for path in ("meta/episodes/chunk-000/._file-000.parquet", "data/chunk-000/._file-000.parquet"):
+        (v3 / path).write_bytes(b"\x00\x05\x16\x07")
+    dataset = LeRobotDataset(v3)
+    assert [len(dataset.columns(span)["action"]) for span in dataset.episodes] == [6, 7]
+
+
+def test_places_that_pandas_made_floats_of_are_still_places(v3):
+    """As soon as one episode lacks a value the whole column is float64."""
+    file = v3 / "meta/episodes/chunk-000/file-000.parquet"
+    table = parquet.read_table(file)
+    for name in [name for name in table.column_names if name.startswith(("data/", "videos/")) and name.endswith("_index")]:
+        table = table.set_column(table.column_names.index(name), name, table[name].cast(pyarrow.float64()))
+    expected = LeRobotDataset(v3).episodes
+    parquet.write_table(table, file)
+    assert LeRobotDataset(v3).episodes == expected
+
+
+@pytest.mark.parametrize("kind", [pyarrow.dictionary(pyarrow.int32(), pyarrow.string()), pyarrow.string_view(), pyarrow.large_string()])
+def test_the_words_may_be_any_kind_of_text(v3, kind):
+    text = pyarrow.array(["put it there"])
+    words = text.dictionary_encode() if pyarrow.types.is_dictionary(kind) else text.cast(kind)
+    parquet.write_table(pyarrow.table({"task_index": [0], "task": words}), v3 / "meta/tasks.parquet")
+    assert LeRobotDataset(v3).tasks == {0: "put it there"}
+
+
+def test_paths_as_windows_writes_them_are_found(v2):
+    change_json(v2 / "meta/info.json", data_path="data\\chunk-{episode_chunk:03d}\\episode_{episode_index:06d}.parquet")
+    dataset = LeRobotDataset(v2)
+    assert len(dataset.columns(dataset.episodes[0])["action"]) == 4
+
+
+def test_a_folder_that_is_not_the_dataset_itself_says_what_is(v2, tmp_path):
+    shutil.copytree(v2, tmp_path / "hub/snapshots/3f2a")
+    with pytest.raises(DialError, match=r"name the dataset itself: .*hub/snapshots/3f2a"):
+        LeRobotDataset(tmp_path / "hub")
+    (v2 / "meta").rename(v2 / "meta_data")
+    with pytest.raises(DialError, match="LeRobot v1, which LeRobot itself converts"):
+        LeRobotDataset(v2)
+
+
+def test_a_version_that_does_not_fit_the_files_is_named(v2, v3):
+    change_json(v2 / "meta/info.json", codebase_version="v3.0")
+    with pytest.raises(DialError, match=r"episodes\.jsonl is there: key 'codebase_version' of info.json \(v3\.0\) does not fit"):
+        _ = LeRobotDataset(v2).episodes
+    change_json(v3 / "meta/info.json", codebase_version="v2.1")
+    with pytest.raises(DialError, match=r"meta/episodes is there: key 'codebase_version' of info.json \(v2\.1\) does not fit"):
+        _ = LeRobotDataset(v3).episodes
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(["elbow.pos", "wrist.pos"], {"elbow": 0, "wrist": 1}), (["elbow", "wrist", "elbow"], {"wrist": 1}), (["elbow"], {"elbow": 0})],
+)
+def test_dimensions_are_found_by_names_that_are_theirs_alone(v2, names, found):
+    (v2 / "meta/modality.json").unlink()
+    features = json.loads((v2 / "meta/info.json").read_text())["features"]
+    features["observation.state"]["names"] = names
+    change_json(v2 / "meta/info.json", features=features)
+    assert {name: part.start for name, part in LeRobotDataset(v2).modality.state.items()} == found
+
+
+@pytest.mark.parametrize(
+    "marks", [{"info": {"video.is_depth_map": True}}, {"info": {"is_depth_map": True}}, {"video_info": {"video.is_depth_map": True}}]
+)
+def test_depth_maps_are_known_by_either_mark(marks):
+    assert Feature(dtype="video", shape=(96, 96, 3), **marks).is_depth
+    assert not Feature(dtype="video", shape=(96, 96, 3), info={"video.is_depth_map": False}).is_depth

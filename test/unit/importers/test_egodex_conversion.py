@@ -4,6 +4,8 @@ The person looks along the world's -z (ARKit's forward), level, from 1.5 m above
 are then: right +x, down -y, forward -z.
 """
 
+import fcntl
+
 import numpy as np
 import pytest
 
@@ -210,3 +212,56 @@ def test_what_cannot_be_used_is_named(tmp_path):
 def test_a_folder_without_recordings_is_named(tmp_path):
     with pytest.raises(DialError, match="no EgoDex recording"):
         convert_egodex([tmp_path], tmp_path / "out", EgoDexConversion(), workers=0)
+
+
+def test_what_macos_leaves_beside_a_recording_is_none(tmp_path):
+    write_egodex(tmp_path / "part1/pour", 0, person())
+    (tmp_path / "part1/pour/._0.hdf5").write_bytes(b"\x00\x05\x16\x07")
+    assert [file.name for file in find_recordings([tmp_path])] == ["0.hdf5"]
+
+
+def test_a_recording_on_a_disk_that_refuses_locks_is_read(tmp_path):
+    file = write_egodex(tmp_path / "part1/pour", 0, person())
+    with file.open("rb+") as held_by_another:
+        fcntl.flock(held_by_another, fcntl.LOCK_EX)
+        assert len(convert(tmp_path).episodes) == 1
+
+
+def test_a_wrist_far_from_the_head_is_lost_tracking(tmp_path):
+    found = person()
+    found["rightHand"][3, :3, 3] = 100.0
+    write_egodex(tmp_path / "part1/pour", 0, found)
+    dataset = convert(tmp_path)
+    assert dataset.action_mask[:, 9:].max(1).tolist() == [1, 0, 0, 1]
+    assert np.abs(dataset.states[:, 9:12]).max() < 2
+
+
+def _millimetres(values: np.ndarray) -> np.ndarray:
+    values[:, :3, 3] *= 1000
+    return values
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [(_millimetres, "no wrist is within 2 m of the camera; positions are in metres"), (lambda v: np.swapaxes(v, 1, 2), "no camera pose")],
+)
+def test_other_units_and_transposed_poses_are_refused(tmp_path, change, words):
+    write_egodex(tmp_path / "part1/pour", 0, {name: change(values.copy()) for name, values in person().items()})
+    with pytest.raises(DialError, match=words):
+        convert(tmp_path)
+
+
+@pytest.mark.parametrize("which", [2, 2.0, "2", np.float64(2)])
+def test_the_direction_may_be_written_as_any_number(which):
+    attributes = {"llm_type": "reversible", "which_llm_description": which, "llm_description": "Open.", "llm_description2": "Close."}
+    assert instruction_of(attributes, "x") == "Close."
+
+
+def test_words_that_are_not_utf_8_are_read_as_latin_1():
+    assert instruction_of({"llm_description": "Tür öffnen".encode("latin-1")}, "x") == "Tür öffnen"
+
+
+def test_the_ending_of_a_video_may_be_in_capitals(tmp_path):
+    file = write_egodex(tmp_path / "part1/pour", 0, person())
+    file.with_suffix(".mp4").rename(file.with_suffix(".MP4"))
+    assert len(convert(tmp_path).episodes) == 1

@@ -1,12 +1,14 @@
 import json
 
 import numpy as np
+import pyarrow
 import pytest
 from pyarrow import parquet
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, convert_lerobot
+from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, camera_of, convert_lerobot
+from dial_core.importers.source_mapping import SourceMapping
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
@@ -146,3 +148,46 @@ def test_the_mask_of_a_dataset_is_absent_unless_an_episode_has_one(fake_dataset,
     dataset = fake_dataset(tmp_path / "plain")
     assert dataset.action_mask is None
     assert "action_mask" not in parquet.read_table(dataset.folder / "data").column_names
+
+
+def test_a_depth_camera_is_passed_over_and_not_taken_for_colours(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa")
+    info, modality = (json.loads((folder / f"meta/{name}.json").read_text()) for name in ("info", "modality"))
+    key = "observation.images.depth"
+    info["features"] = {key: {"dtype": "video", "shape": [16, 16, 3], "info": {"video.is_depth_map": True}}, **info["features"]}
+    modality["video"] = {"depth": {"original_key": key}, **modality["video"]}
+    (folder / "meta/info.json").write_text(json.dumps(info))
+    (folder / "meta/modality.json").write_text(json.dumps(modality))
+    source = LeRobotDataset(folder)
+    assert camera_of(source, SourceMapping()) == "ego_view"
+    with pytest.raises(DialError, match="camera 'depth' holds depth maps; name one with colours in the mapping: ego_view"):
+        camera_of(source, SourceMapping(camera="depth"))
+
+
+@pytest.mark.parametrize(("index", "reason"), [(float("nan"), ""), (0.0, "its instruction is empty; give one with --instruction")])
+def test_an_episode_without_words_takes_those_of_its_metadata_or_is_refused(tmp_path, index, reason):
+    folder = write_gr00t_set(tmp_path / "robocasa", lengths=(4,), words=" ")
+    file = folder / "data/chunk-000/episode_000000.parquet"
+    table = parquet.read_table(file)
+    place = table.column_names.index("annotation.human.coarse_action")
+    parquet.write_table(table.set_column(place, "annotation.human.coarse_action", pyarrow.array([index] * 4)), file)
+    lines = (folder / "meta/episodes.jsonl").read_text()
+    (folder / "meta/episodes.jsonl").write_text(lines if reason else lines.replace('" "', '"pick the cup"'))
+    if reason:
+        with pytest.raises(DialError, match=reason):
+            convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+    else:
+        convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+        assert LeRobotDataset(tmp_path / "out").instructions == ["pick the cup"]
+
+
+def test_joints_that_the_data_does_not_name_are_listed(tmp_path):
+    folder = write_gr00t_set(tmp_path / "plain")
+    (folder / "meta/modality.json").unlink()
+    info = json.loads((folder / "meta/info.json").read_text())
+    names = list(load_embodiment("gr1").joint_names)
+    for column in ("observation.state", "action"):
+        info["features"][column] |= {"names": [*names[:-1], names[0], *map(str, range(14))]}
+    (folder / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(DialError, match=rf"no dimension, or several, named {names[0]} of joint group 'left_arm'"):
+        convert_lerobot([folder], tmp_path / "out", LeRobotConversion(), workers=0)

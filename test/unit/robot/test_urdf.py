@@ -107,3 +107,14 @@ def test_a_file_that_is_not_in_the_encoding_it_names_is_one_line(tmp_path):
         read_urdf(tmp_path / "r.urdf")
     with pytest.raises(DialError, match="No such file"):
         read_urdf(tmp_path / "missing.urdf")
+
+
+def test_a_default_namespace_is_passed_over():
+    text = robot(joint()).replace("<robot", '<robot xmlns="http://www.ros.org"')
+    assert list(parse_urdf(text, "test").joints) == ["elbow"]
+
+
+@pytest.mark.parametrize("kind", ["Revolute", "hinge", ""])
+def test_a_type_that_the_specification_does_not_know_is_refused_with_those_it_knows(kind):
+    with pytest.raises(DialError, match=f"joint 'elbow' has the type '{kind}'; types of the URDF specification: revolute, continuous"):
+        parse_urdf(robot(joint().replace('type="revolute"', f'type="{kind}"')), "test")

@@ -1,0 +1,84 @@
+"""Files of `meta/` and `data/` as they lie on a disk: JSON, lines of JSON and parquet, or one line that names the file and its fault."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+from pyarrow import parquet
+
+from dial_core.errors import DialError
+from dial_core.files.integrity import require_content
+
+
+def read_json(file: Path) -> Any:
+    """The JSON value in a file, with or without a byte order mark.
+
+    Raises:
+        DialError: it cannot be read, is a Git LFS pointer, is not UTF-8, or is cut off.
+    """
+    try:
+        return json.loads(read_meta_text(file))
+    except ValueError as error:
+        raise DialError(f"{file} is not valid JSON: {error}; is it complete?") from error
+
+
+def read_json_lines(file: Path) -> list[Any]:
+    """The JSON values of a `.jsonl` file: one a line, over several lines each, or all in one list."""
+    text = read_meta_text(file)
+    try:
+        values = list(_json_values(text))
+    except ValueError as error:
+        raise DialError(f"{file} is not valid JSON lines: {error}; is it complete?") from error
+    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+
+
+def read_meta_text(file: Path) -> str:
+    """The text of a metadata file.
+
+    Raises:
+        DialError: it cannot be read, is a Git LFS pointer, or is not UTF-8.
+    """
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise DialError(f"{file} cannot be read: {error.strerror}") from error
+    require_content(file, data)
+    try:
+        return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DialError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The parquet files below `folder`, in order; not what file systems leave beside them (`._file-000.parquet` of macOS)."""
+    return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
+
+
+def read_table(file: Path, columns: list[str] | None = None) -> pyarrow.Table:
+    """A parquet file, or some of its columns.
+
+    Raises:
+        DialError: it is missing, cut off, a Git LFS pointer, or not parquet.
+    """
+    try:
+        return parquet.ParquetFile(file).read(columns)
+    except FileNotFoundError as error:
+        raise DialError(f"{file} is missing") from error
+    except (OSError, pyarrow.ArrowException, ValueError) as error:
+        require_content(file)
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DialError(f"{file} cannot be read: {reason.rstrip('.')}; is it complete?") from error
+
+
+def _json_values(text: str) -> Iterator[Any]:
+    decoder, place = json.JSONDecoder(), 0
+    while place < len(text):
+        if text[place].isspace():
+            place += 1
+            continue
+        value, place = decoder.raw_decode(text, place)
+        yield value
