@@ -30,7 +30,7 @@ play: setup  ## the same robot, and a page on which you instruct, watch and stop
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
 
-nightly: setup  ## the readers of recordings on 10,000 random spoilt files each (about an hour)
+nightly: setup  ## the readers of recordings, datasets and URDFs on 10,000 random corrupted files each (hours)
 	$(PYTHON_IN_VENV) -m pytest -m nightly -o faulthandler_timeout=0 $(ARGS)
 
 faults: setup  ## real nodes, one fault after another; report in out/faults/report.md (ARGS="--quick", ARGS="--minutes 30")

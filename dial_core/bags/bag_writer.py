@@ -15,6 +15,7 @@ from typing import IO
 from mcap.writer import CompressionType, Writer
 
 from dial_core.bags.layout import EPISODE_RECORD, BagContents, BagError, FileSpan, Topic
+from dial_core.files.disk_space import free_bytes
 
 SPLIT_BYTES = 2 * 2**30
 _CHUNK_BYTES = 2**20  # as rosbag2 and Foxglove like them
@@ -137,6 +138,7 @@ class _disk_errors:  # noqa: N801  a context, written like a function
             return
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BagError(
-                f"{self._folder}: the disk is full; make room. What was written before is safe: `dial repair {self._folder}`"
+                f"{self._folder}: the disk is full ({free_bytes(self._folder) / 2**20:,.0f} MB free); make room. "
+                f"What was written before is safe: `dial repair {self._folder}`"
             ) from error
         raise BagError(f"{self._folder}: the disk failed: {error}") from error

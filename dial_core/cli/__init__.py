@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,6 +33,7 @@ from dial_core.cli import (
 )
 from dial_core.cli.options import console, results
 from dial_core.errors import DialError
+from dial_core.files.disk_space import full_disk, is_disk_full
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -120,6 +122,12 @@ def main() -> None:
         app()
     except DialError as error:
         console.print(f"[bold red]dial:[/] {error}", highlight=False)
+        sys.exit(1)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        file = Path(error.filename or Path.cwd())
+        console.print(f"[bold red]dial:[/] {full_disk(file.parent, file.name)}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         resumes = any(command in RESUMING for command in sys.argv[1:2])

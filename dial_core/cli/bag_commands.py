@@ -10,7 +10,7 @@ import typer
 from dial_core.cli.import_report import print_import
 from dial_core.cli.operator_commands import become
 from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
-from dial_core.cli.survey_table import print_survey
+from dial_core.cli.survey_table import print_found
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
 
@@ -47,7 +47,7 @@ def convert_bag(
     from dial_core.importers.bag.conversion import BagConversion, convert_bags, find_bags
     from dial_core.importers.bag.mapping import load_bag_mapping
     from dial_core.importers.bag.resampling import Resampling
-    from dial_core.importers.bag.survey import survey
+    from dial_core.importers.bag.survey import find_in_bags
 
     if len(sources) < 2:
         raise DialError("name at least one bag and, at last, the dataset to make: dial convert bag SRC... DST")
@@ -59,7 +59,7 @@ def convert_bag(
     resampling = Resampling(actions=actions, gaps=gaps, max_gap_s=max_gap_s, tail_s=tail_s)
     settings = BagConversion(embodiment, named, instruction, failures, resampling, load_bag_mapping(mapping, controllers))
     if not out.exists():
-        print_survey(survey(find_bags(bags), settings))
+        print_found(find_in_bags(find_bags(bags), settings))
     report = convert_bags(bags, out, settings, workers)
     print_import(report, out, "bags")
 

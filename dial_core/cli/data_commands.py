@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Column, Table
@@ -14,8 +14,12 @@ from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.bag_commands import convert_app
 from dial_core.cli.import_report import print_import
 from dial_core.cli.options import Ray, Task, Workers, console, results
+from dial_core.cli.survey_table import print_found
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
+
+if TYPE_CHECKING:
+    from dial_core.datasets.lerobot import LeRobotDataset
 
 data_app = typer.Typer(no_args_is_help=True, help="Look at datasets, check, join and divide them; film the hands of a person.")
 
@@ -48,9 +52,12 @@ def convert_lerobot(
     """
     from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion
     from dial_core.importers.lerobot.lerobot_conversion import convert_lerobot as run
+    from dial_core.importers.lerobot.lerobot_survey import find_in_datasets
 
     folders, out = _sources_and_out(sources)
     settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size)  # type: ignore[arg-type]
+    if not out.exists():
+        print_found(find_in_datasets(folders, settings))
     print_import(run(folders, out, settings, workers), out, "episodes")
 
 
@@ -70,9 +77,12 @@ def convert_egodex(
     """
     from dial_core.importers.egodex.egodex_conversion import EgoDexConversion
     from dial_core.importers.egodex.egodex_conversion import convert_egodex as run
+    from dial_core.importers.egodex.egodex_survey import find_in_recordings
 
     folders, out = _sources_and_out(sources)
     settings = EgoDexConversion(frame, min_confidence, fit, image_size)  # type: ignore[arg-type]
+    if not out.exists():
+        print_found(find_in_recordings(folders, settings))
     print_import(run(folders, out, settings, workers), out, "recordings")
 
 
@@ -81,29 +91,7 @@ def info(dataset: Dataset) -> None:
     """What a dataset holds: robot, episodes, hours, cameras, instructions, and where it comes from."""
     from dial_core.datasets.lerobot import LeRobotDataset
 
-    source = LeRobotDataset(dataset)
-    frames = sum(episode.length for episode in source.episodes)
-    words = Counter(episode.tasks[0] for episode in source.episodes if episode.tasks)
-    rows = {
-        "robot": str(source.info.get("robot_type")),
-        "LeRobot version": source.version,
-        "episodes": f"{len(source.episodes)}, {frames} frames, {frames / source.rate_hz / 3600:.2f} h at {source.rate_hz:g} Hz",
-        "cameras": ", ".join(
-            f"{name} {'x'.join(map(str, source.features[key].height_width))}" for name, key in source.modality.videos.items()
-        ),
-        "state": _parts(source.modality.state),
-        "action": _parts(source.modality.action),
-        "instructions": f"{len(words)}: " + "; ".join(f"{text} ({count})" for text, count in words.most_common(5)),
-    }
-    for name in ("collection", "conversion"):
-        file = dataset / f"meta/{name}.json"
-        if file.is_file():
-            kept = {key: value for key, value in json.loads(file.read_text()).items() if not isinstance(value, dict)}
-            rows[name] = ", ".join(f"{key} {value}" for key, value in kept.items())
-    table = Table(show_header=False, title=str(dataset))
-    for name, text in rows.items():
-        table.add_row(name, text)
-    results.print(table, highlight=False)
+    results.print(_described(LeRobotDataset(dataset)), highlight=False)
 
 
 @data_app.command()
@@ -115,12 +103,20 @@ def check(
     from dial_core.datasets.inspection import check_dataset
     from dial_core.datasets.lerobot import LeRobotDataset
 
-    findings = check_dataset(LeRobotDataset(dataset), embodiment)
+    source = LeRobotDataset(dataset)
+    results.print(_described(source), highlight=False)
+    findings = check_dataset(source, embodiment)
     for finding in findings:
         colour = "red" if finding.kind == "error" else "yellow"
         results.print(f"[{colour}]{finding.kind}[/] {finding.where}: {finding.text}", highlight=False)
     errors = sum(finding.kind == "error" for finding in findings)
-    results.print(f"[bold]{errors}[/] errors, [bold]{len(findings) - errors}[/] warnings in {dataset}", highlight=False)
+    count = len(source.episodes)
+    verdict = "training would stop or learn wrong" if errors else "nothing stops training"
+    results.print(
+        f"[bold]{errors}[/] errors, [bold]{len(findings) - errors}[/] warnings in {count} episodes of {dataset}: {verdict}",
+        highlight=False,
+        soft_wrap=True,
+    )
     if errors:
         raise typer.Exit(1)
 
@@ -208,6 +204,32 @@ def human(
     from dial_core.demonstrations.floating_hands import film_hands
 
     console.print(f"[bold]{film_hands(task, episodes, seed, out, workers)}[/] episodes in {out}", highlight=False)
+
+
+def _described(source: LeRobotDataset) -> Table:
+    """A table of what a dataset holds."""
+    frames = sum(episode.length for episode in source.episodes)
+    words = Counter(episode.tasks[0] for episode in source.episodes if episode.tasks)
+    rows = {
+        "robot": str(source.info.get("robot_type")),
+        "LeRobot version": source.version,
+        "episodes": f"{len(source.episodes)}, {frames} frames, {frames / source.rate_hz / 3600:.2f} h at {source.rate_hz:g} Hz",
+        "cameras": ", ".join(
+            f"{name} {'x'.join(map(str, source.features[key].height_width))}" for name, key in source.modality.videos.items()
+        ),
+        "state": _parts(source.modality.state),
+        "action": _parts(source.modality.action),
+        "instructions": f"{len(words)}: " + "; ".join(f"{text} ({count})" for text, count in words.most_common(5)),
+    }
+    for name in ("collection", "conversion"):
+        file = source.folder / f"meta/{name}.json"
+        if file.is_file():
+            kept = {key: value for key, value in json.loads(file.read_text()).items() if not isinstance(value, dict)}
+            rows[name] = ", ".join(f"{key} {value}" for key, value in kept.items())
+    table = Table(show_header=False, title=str(source.folder))
+    for name, text in rows.items():
+        table.add_row(name, text)
+    return table
 
 
 def _tell_drift(dataset: Path, checkpoint: Path) -> None:

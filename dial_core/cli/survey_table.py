@@ -1,37 +1,41 @@
-"""The table that `dial convert bag` shows before it begins: what was found, how it will be used, what will not and why."""
+"""The table that every `dial convert` shows before it begins: what was found, how it will be used, what will not and why."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from dial_core.cli.options import console
 
 if TYPE_CHECKING:
-    from dial_core.importers.bag.survey import SurveyGroup
+    from dial_core.importers.found import Found, FoundGroup
 
 SHOWN_GROUPS = 6
 SHOWN_UNUSED = 12
 
 
-def print_survey(groups: Sequence[SurveyGroup]) -> None:
-    """Prints one table of all bags, those that are used alike together."""
-    bags = sum(len(group.bags) for group in groups)
-    table = Table("bags", "used for", "topic", "messages", title=f"bags found: {bags}", title_justify="left")
-    for group in groups[:SHOWN_GROUPS]:
-        names = ", ".join(group.bags[:3]) + (f" and {len(group.bags) - 3} more" if len(group.bags) > 3 else "")
-        if group.problem:
-            table.add_row(names, "[yellow]nothing[/]", group.problem, "")
-        for place, (use, topic) in enumerate(group.uses):
-            count = group.messages.get(topic)
-            table.add_row(names if place == 0 else "", use, topic, "" if count is None else f"{count:,}")
-        for topic, why in list(group.unused.items())[:SHOWN_UNUSED]:
-            table.add_row("", f"[dim]nothing: {why}[/]", f"[dim]{topic}[/]", f"[dim]{group.messages.get(topic, 0):,}[/]")
-        if len(group.unused) > SHOWN_UNUSED:
-            table.add_row("", f"[dim]nothing: {len(group.unused) - SHOWN_UNUSED} more topics[/]", "", "")
-        table.add_section()
-    if len(groups) > SHOWN_GROUPS:
-        table.add_row(f"{sum(len(group.bags) for group in groups[SHOWN_GROUPS:])} more", "in other ways", "", "")
+def print_found(found: Found) -> None:
+    """Prints one table of all sources of an import, those that are used alike together."""
+    table = Table(found.things, "used for", "from", found.counted, title=f"{found.things} found: {found.total}", title_justify="left")
+    for group in found.groups[:SHOWN_GROUPS]:
+        _add(table, group)
+    if len(found.groups) > SHOWN_GROUPS:
+        table.add_row(f"{sum(len(group.sources) for group in found.groups[SHOWN_GROUPS:])} more", "in other ways", "", "")
     console.print(table, highlight=False)
+
+
+def _add(table: Table, group: FoundGroup) -> None:
+    names = escape(", ".join(group.sources[:3])) + (f" and {len(group.sources) - 3} more" if len(group.sources) > 3 else "")
+    if group.problem:
+        table.add_row(names, "[yellow]nothing[/]", escape(group.problem), "")
+    for place, (use, source) in enumerate(group.uses):
+        count = group.counts.get(source)
+        table.add_row(names if place == 0 else "", escape(use), escape(source), "" if count is None else f"{count:,}")
+    for source, why in list(group.unused.items())[:SHOWN_UNUSED]:
+        count = group.counts.get(source)
+        table.add_row("", f"[dim]nothing: {escape(why)}[/]", f"[dim]{escape(source)}[/]", "" if count is None else f"[dim]{count:,}[/]")
+    if len(group.unused) > SHOWN_UNUSED:
+        table.add_row("", f"[dim]nothing: {len(group.unused) - SHOWN_UNUSED} more[/]", "", "")
+    table.add_section()

@@ -54,6 +54,8 @@ def matrix_of(column: pyarrow.ChunkedArray, where: str) -> np.ndarray:
         DialError: a row is null, holds a null, or has another number of values than the first; the message names the row.
     """
     values = column.combine_chunks()
+    if not _is_numeric(values.type):
+        raise DialError(f"{where} holds '{values.type}', not numbers")
     rows = len(values)
     while isinstance(values, pyarrow.ChunkedArray):  # pyarrow returns one for several chunks that cannot be combined
         values = values.chunk(0) if values.num_chunks else pyarrow.array([], column.type)

@@ -15,6 +15,7 @@ from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.demonstration import demonstrate
 from dial_core.demonstrations.packing import pack
 from dial_core.errors import DialError
+from dial_core.files.disk_space import DiskFullError, with_rest
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
 from dial_core.sim.task import Task
@@ -45,6 +46,7 @@ def collect(tasks: tuple[Task, ...], plan: CollectionPlan, out: Path, workers: i
 
     Raises:
         DialError: `out` exists, attempts of another plan are there, or the seeds would reach those reserved for evaluation.
+        DiskFullError: which says how much more is needed; the same call resumes.
     """
     sharded = plan.shard[1] > 1
     if out.exists() and not sharded:
@@ -52,7 +54,12 @@ def collect(tasks: tuple[Task, ...], plan: CollectionPlan, out: Path, workers: i
     attempts = Attempts(out if sharded else out.with_name(f"{out.name}.attempts"))
     attempts.require(plan.identity)
     tallies = {task.name: attempts.tally(task.name) for task in tasks}
-    _attempt_all(tasks, plan, attempts, tallies, workers)
+    try:
+        _attempt_all(tasks, plan, attempts, tallies, workers)
+    except DiskFullError as error:
+        written = [attempts.episode(name, seed) for name, tally in tallies.items() for seed in tally.successes]
+        left = sum(max(plan.wanted - len(tally.successes), 0) for tally in tallies.values())
+        raise with_rest(error, written, left, "episodes") from error
     if not sharded:
         pack(out, plan, {name: [attempts] for name in tallies})
         shutil.rmtree(attempts.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,9 +48,20 @@ def disk_errors(folder: Path, what: str) -> Iterator[None]:
     except Exception as error:
         if not is_disk_full(error):
             raise
-        raise DiskFullError(
-            f"{folder}: the disk is full ({_megabytes(free_bytes(folder))} MB free) while writing {what}; {RESUME}"
-        ) from error
+        raise full_disk(folder, what) from error
+
+
+def full_disk(folder: Path, what: str) -> DiskFullError:
+    """The error of a disk that filled up while `what` was written below `folder`."""
+    return DiskFullError(f"{folder}: the disk is full ({_megabytes(free_bytes(folder))} MB free) while writing {what}; {RESUME}")
+
+
+def with_rest(error: DiskFullError, written: Sequence[Path], left: int, things: str) -> DiskFullError:
+    """The error with what is still needed: `left` more files of the mean size of `written`, and as much again for packing them."""
+    sizes = [path.stat().st_size for path in written if path.exists()]
+    if not sizes or left <= 0:
+        return error
+    return DiskFullError(f"{error}; {left} more {things} need about {_megabytes(2 * left * sum(sizes) // len(sizes))} MB there")
 
 
 def is_disk_full(error: BaseException) -> bool:

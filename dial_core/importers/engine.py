@@ -17,7 +17,7 @@ from typing import Any
 from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
-from dial_core.files.disk_space import DiskFullError, disk_errors, require_free
+from dial_core.files.disk_space import DiskFullError, disk_errors, require_free, with_rest
 from dial_core.files.fingerprint import require_same
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
@@ -198,30 +198,36 @@ def sized(embodiment: Embodiment, image_size: int) -> Embodiment:
 def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> list[JobReport]:
     """The reports of all jobs, those of an earlier call included."""
     done = {job.stem: JobReport.load(job.report) for job in jobs if job.report.exists()}
-    with progress_bar("convert", len(jobs), len(done)) as advance:
-        for result in run_jobs(partial(_attempt, work), [job for job in jobs if job.stem not in done], workers):
-            done[result.job.stem] = _report_of(result)
-            failed = sum(not report.episodes and not report.excluded for report in done.values())
-            advance(1, f"{failed} of {len(done)} could not be converted")
+    try:
+        with progress_bar("convert", len(jobs), len(done)) as advance:
+            for result in run_jobs(partial(_attempt, work), [job for job in jobs if job.stem not in done], workers):
+                done[result.job.stem] = _report_of(result)
+                failed = sum(not report.episodes and not report.excluded for report in done.values())
+                advance(1, f"{failed} of {len(done)} could not be converted")
+    except DiskFullError as error:
+        written = [Path(job.folder) / name for job in jobs if job.stem in done for name in done[job.stem].episodes]
+        raise with_rest(error, written, len(jobs) - len(done), "jobs") from error
     return [done[job.stem] for job in jobs]
 
 
-def _attempt(work: Work, job: ImportJob) -> JobReport | DiskFullError:
-    """The job's report, with the reason if it could not be imported; a full disk is no fault of the job's."""
+def _attempt(work: Work, job: ImportJob) -> JobReport:
+    """The job's report, with the reason if it could not be imported.
+
+    Raises:
+        DiskFullError: which is no fault of the job's.
+    """
     try:
         with disk_errors(Path(job.folder), f"the episodes of {job.name}"):
             report = work(job)
             report.save(job.report)
             return report
-    except DiskFullError as error:
-        return error
+    except DiskFullError:
+        raise
     except DialError as error:
         return JobReport(job.name, reason=str(error).replace(f"{job.source}: ", ""))
 
 
 def _report_of(result: JobResult) -> JobReport:
-    if isinstance(result.value, DiskFullError):
-        raise result.value
     if result.error:
         last = result.error.strip().splitlines()[-1]
         return JobReport(result.job.name, reason=f"the importer failed: {last}")

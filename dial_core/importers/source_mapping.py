@@ -63,7 +63,11 @@ def load_mapping(name: str) -> SourceMapping:
 
 
 class VectorReader:
-    """Makes our state and action vectors from an episode's columns."""
+    """Makes our state and action vectors from an episode's columns.
+
+    Attributes:
+        state_parts, action_parts: of each joint group, one part or one for each joint; none: the group stays at home.
+    """
 
     def __init__(self, mapping: SourceMapping, modality: Modality, embodiment: Embodiment) -> None:
         """
@@ -73,8 +77,8 @@ class VectorReader:
         self.mapping, self.embodiment = mapping, embodiment
         self._kinematics = ForwardKinematics(embodiment)
         self._groups = list(dict.fromkeys(joint.group for joint in embodiment.joints))
-        self._state = {group: self._parts(group, modality.state, "state") for group in self._groups}
-        self._action = {group: self._parts(group, modality.action, "action") for group in self._groups}
+        self.state_parts = {group: self._parts(group, modality.state, "state") for group in self._groups}
+        self.action_parts = {group: self._parts(group, modality.action, "action") for group in self._groups}
         self._wrists = {
             side: tuple(self._part(name, parts, what) for what, parts in _both(modality) for name in (rule.position, rule.rotation))
             for side, rule in mapping.wrists.items()
@@ -82,17 +86,17 @@ class VectorReader:
 
     def states(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """State vectors, float32 (T, S)."""
-        joints = np.concatenate([self._joints(group, self._state[group], columns) for group in self._groups], 1)
+        joints = np.concatenate([self._joints(group, self.state_parts[group], columns) for group in self._groups], 1)
         return self._vectors(joints, columns, 0)
 
     def actions(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """Action vectors, absolute targets, float32 (T, S); parts that modality.json calls relative are added to the state."""
         joints = []
         for group in self._groups:
-            targets = self._joints(group, self._action[group], columns)
-            parts = self._action[group]
+            targets = self._joints(group, self.action_parts[group], columns)
+            parts = self.action_parts[group]
             if parts and not all(part.absolute for part in parts):
-                targets = targets + self._joints(group, self._state[group], columns)
+                targets = targets + self._joints(group, self.state_parts[group], columns)
             joints.append(targets)
         return self._vectors(np.concatenate(joints, 1), columns, 2)
 

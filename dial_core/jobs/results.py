@@ -5,7 +5,10 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from dial_core.files.disk_space import DiskFullError, full_disk, is_disk_full
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,13 @@ class JobResult:
 
 
 def call(function: Callable[[Any], Any], job: Any) -> tuple[Any, str | None]:
-    """`function(job)` and None, or None and the traceback of what it raised."""
+    """`function(job)` and None, or None and the traceback of what it raised; a full disk as DiskFullError, as it ends all jobs."""
     try:
         return function(job), None
-    except Exception:
+    except DiskFullError as error:
+        return error, None
+    except Exception as error:
+        if is_disk_full(error):
+            file = getattr(error, "filename", None)
+            return full_disk(Path(file).parent if file else Path.cwd(), Path(file).name if file else "a file"), None
         return None, traceback.format_exc()

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from dial_core.files.disk_space import DiskFullError
 from dial_core.jobs.ray_engine import run_on_ray
 from dial_core.jobs.results import JobResult, call
 
@@ -33,7 +34,17 @@ def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) 
     may keep expensive state (a world, a model) in its module between jobs. An exception, or the death of the
     process (a segmentation fault of a renderer), becomes the `error` of that job alone. `jobs` is drawn from only when a
     worker is free, so a generator can end the work when it has seen enough results.
+
+    Raises:
+        DiskFullError: a job found the disk full; the others are ended.
     """
+    for result in _results(function, jobs, workers):
+        if isinstance(result.value, DiskFullError):
+            raise result.value
+        yield result
+
+
+def _results(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) -> Iterator[JobResult]:
     if address := _ray_address.get():
         yield from run_on_ray(function, jobs, address, workers)
         return

@@ -20,7 +20,7 @@ DOORS = {
     "finiteness": {"errors"},
     "config": {"errors"},
     "files": {"errors"},
-    "jobs": {"errors"},
+    "jobs": {"errors", "files"},
     "viz": {"errors"},
     "robot": LEAVES,
     "model": {"config", "errors"},

@@ -3,56 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from dial_core.bags.reader import Bag
 from dial_core.errors import DialError
 from dial_core.importers.bag.conversion import BagConversion, chosen_cameras
 from dial_core.importers.bag.topic_streams import Streams, find_streams
+from dial_core.importers.found import Found, FoundGroup, grouped
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 
-@dataclass
-class SurveyGroup:
-    """Bags that are used alike.
-
-    Attributes:
-        bags: their names.
-        uses: (what for, topic or what stands in for it), in the order of the table.
-        unused: reason by topic.
-        messages: of all the bags, by topic.
-        problem: why none of them can be converted; empty if they can.
-    """
-
-    bags: list[str] = field(default_factory=list)
-    uses: list[tuple[str, str]] = field(default_factory=list)
-    unused: dict[str, str] = field(default_factory=dict)
-    messages: dict[str, int] = field(default_factory=dict)
-    problem: str = ""
-
-
-def survey(bags: Sequence[Path], conversion: BagConversion) -> list[SurveyGroup]:
+def find_in_bags(bags: Sequence[Path], conversion: BagConversion) -> Found:
     """Groups bags by what of them a conversion would use for what."""
     embodiment = load_embodiment(conversion.embodiment)
-    groups: dict[tuple, SurveyGroup] = {}
-    for folder in bags:
-        found = _look_at(folder, conversion, embodiment)
-        key = (found.problem, tuple(found.uses), tuple(sorted(found.unused.items())))
-        group = groups.setdefault(key, SurveyGroup(uses=found.uses, unused=found.unused, problem=found.problem))
-        group.bags.append(folder.name)
-        for topic, count in found.messages.items():
-            group.messages[topic] = group.messages.get(topic, 0) + count
-    return sorted(groups.values(), key=lambda group: (bool(group.problem), -len(group.bags)))
+    return Found("bags", "messages", grouped(_look_at(folder, conversion, embodiment) for folder in bags))
 
 
-def _look_at(folder: Path, conversion: BagConversion, embodiment: Embodiment) -> SurveyGroup:
+def _look_at(folder: Path, conversion: BagConversion, embodiment: Embodiment) -> FoundGroup:
     try:
         bag = Bag(folder)
         streams = find_streams(bag, embodiment, chosen_cameras(embodiment, conversion.cameras), conversion.mapping)
     except DialError as error:
-        return SurveyGroup(problem=str(error).replace(f"{folder}: ", ""))
-    return SurveyGroup(uses=_uses(bag, streams, conversion, embodiment), unused=streams.unused, messages=bag.counts)
+        return FoundGroup([folder.name], problem=str(error).replace(f"{folder}: ", ""))
+    lost = dict.fromkeys(bag.missing, "lost")
+    return FoundGroup([folder.name], _uses(bag, streams, conversion, embodiment), streams.unused | lost, bag.counts)
 
 
 def _uses(bag: Bag, streams: Streams, conversion: BagConversion, embodiment: Embodiment) -> list[tuple[str, str]]:

@@ -5,10 +5,8 @@
 
 import struct
 from contextlib import suppress
-from types import FunctionType
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mcap.writer import CompressionType
 from rosbags.rosbag2 import StoragePlugin
@@ -23,48 +21,10 @@ from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
 
+from ..mutations import both, changes, mutated
 from .test_foreign_bags import EXPECTED, write_lazily, write_rosbag2
 
-QUICK, NIGHTLY = 200, 10_000
 ORIGINALS = {(log_ns, data) for _, log_ns, data in EXPECTED}
-
-change = st.tuples(
-    st.sampled_from(["set", "zero", "cut", "insert", "end"]),
-    st.floats(0.0, 1.0),
-    st.binary(min_size=1, max_size=24),
-)
-changes = st.lists(change, min_size=1, max_size=4)
-
-
-def mutated(data: bytes, edits) -> bytes:
-    """`data` with each edit applied at its share of the length."""
-    for what, share, values in edits:
-        at = int(share * len(data))
-        rest = data[at + len(values) :]
-        if what == "set":
-            data = data[:at] + values + rest
-        elif what == "zero":
-            data = data[:at] + bytes(min(len(values), len(data) - at)) + rest
-        elif what == "cut":
-            data = data[:at] + rest
-        elif what == "insert":
-            data = data[:at] + values + data[at:]
-        else:
-            data = data[:at]
-    return data
-
-
-def both(body, **strategies):
-    """The test with few examples, and under the marker `nightly` with many."""
-    quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-
-    def with_examples(count):
-        copy = FunctionType(body.__code__, body.__globals__, body.__name__, body.__defaults__, body.__closure__)
-        return settings(max_examples=count, deadline=None, suppress_health_check=quiet, derandomize=count == QUICK)(
-            given(**strategies)(copy)
-        )
-
-    return with_examples(QUICK), pytest.mark.nightly(with_examples(NIGHTLY))
 
 
 @pytest.fixture(scope="module")

@@ -78,7 +78,7 @@ def test_a_full_disk_is_said_with_what_to_do(bag_writer, joint_bytes, monkeypatc
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(writer._mcap, "add_message", full)
-    with pytest.raises(BagError, match="the disk is full; make room"):
+    with pytest.raises(BagError, match=r"the disk is full \([\d,]+ MB free\); make room"):
         writer.write("/joint_states", 1, 1, joint_bytes(1))
 
 

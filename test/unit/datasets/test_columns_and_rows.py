@@ -54,6 +54,11 @@ def test_nulls_and_ragged_rows_are_refused_with_the_frame(values, kind, words):
         matrix_of(chunked(values, kind), "state")
 
 
+def test_text_is_no_number():
+    with pytest.raises(DialError, match="timestamp holds 'string', not numbers"):
+        ordered_rows(pyarrow.table({"timestamp": ["0.0", "0.1"]}), 10.0, "episode 3")
+
+
 def test_a_broken_column_harms_only_who_needs_it():
     columns = Columns(pyarrow.table({"good": [1.0, 2.0], "bad": [1.0, None], "text": ["a", "b"]}), "episode 3")
     assert list(columns) == ["good", "bad"]

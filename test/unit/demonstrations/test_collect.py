@@ -1,5 +1,6 @@
 """pytest test/unit/data/test_collect.py"""
 
+import errno
 import hashlib
 import json
 import signal
@@ -18,6 +19,7 @@ from dial_core.demonstrations.collect import collect
 from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.shards import all_are_shards, is_shard, join_shards
 from dial_core.errors import DialError
+from dial_core.files.disk_space import DiskFullError
 from dial_core.files.fingerprint import require_same
 from dial_core.sim.task import load_task
 
@@ -176,3 +178,21 @@ def test_attempts_of_other_settings_are_not_gone_on_with(tmp_path):
 def test_seeds_of_the_evaluation_are_never_collected(tmp_path):
     with pytest.raises(DialError, match="reserved for evaluation"):
         collect((TASK,), plan(seed=100_000), tmp_path / "dataset", workers=0)
+
+
+def test_a_full_disk_ends_it_with_what_is_still_needed_and_the_same_call_resumes(quick, tmp_path, monkeypatch):
+    save, saved = collecting.save_episode, []
+
+    def full_after_two(path, *rest):
+        if len(saved) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        save(path, *rest)
+        saved.append(path)
+
+    monkeypatch.setattr(collecting, "save_episode", full_after_two)
+    with pytest.raises(DiskFullError, match=r"attempts/PlacematToPlate: the disk is full .*; 3 more episodes need about \d+ MB there"):
+        collect((TASK,), plan(episodes=5), tmp_path / "out", workers=0)
+    monkeypatch.setattr(collecting, "save_episode", save)
+    tally = collect((TASK,), plan(episodes=5), tmp_path / "out", workers=0)["PlacematToPlate"]
+    assert "No space" not in str(tally.failures)
+    assert len(LeRobotDataset(tmp_path / "out").episodes) == 5

@@ -2,13 +2,15 @@
 
 import errno
 import json
+import os
+import subprocess
 
 import numpy as np
 import pytest
 import typer
 
 from dial_core.cli.import_report import INCOMPLETE, print_import
-from dial_core.datasets.episodes import Episode, save_episode
+from dial_core.datasets.episodes import Episode, StoredEpisode, save_episode, store_episode
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files import disk_space
@@ -59,7 +61,10 @@ def test_a_full_disk_stops_the_import_with_what_to_do_and_the_same_call_resumes(
         stored.append(job.key)
         return store_one(job)
 
-    with pytest.raises(DialError, match=r"the disk is full \([\d,]+ MB free\) while writing the episodes of bag 1; make room and run"):
+    with pytest.raises(
+        DialError,
+        match=r"the disk is full \([\d,]+ MB free\) while writing the episodes of bag 1; make room .*; 2 more jobs need about 0 MB",
+    ):
         run(full_at_the_second, tmp_path / "out")
 
     def remember(job):
@@ -104,3 +109,31 @@ def test_the_last_line_and_the_exit_status_tell_what_is_missing(capsys):
         INCOMPLETE,
         "3 episodes of 2 of 3 bags in dataset; 1 could not be converted, 1 used in part",
     )
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 24 MB, which root can make larger."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("needs root and a tmpfs")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def store_10_mb(job: ImportJob) -> JobReport:
+    job.episode().parent.mkdir(parents=True, exist_ok=True)
+    episode = StoredEpisode(os.urandom(10 * 2**20), np.zeros((4, 47)), np.zeros((4, 47)), "put the can", job.key, {})
+    store_episode(job.episode(), episode)
+    return JobReport(job.name, [job.episode().name], source_sizes={"ego": (32, 24)})
+
+
+def test_a_disk_that_is_really_full_says_how_much_the_rest_needs_there(small_disk):
+    out = small_disk / "out"
+    settings = (out, load_embodiment(), [VIEW], {"settings": 1})
+    with pytest.raises(disk_space.DiskFullError, match=rf"{small_disk}.*the disk is full .*; 2 more jobs need about 40 MB there"):
+        import_jobs(store_10_mb, jobs_for(out, 4), *settings, workers=0)
+    assert sorted(path.name for path in work_folder(out).glob("*.npz")) == ["000000-00.npz", "000001-00.npz"], "whole ones only"
+    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
+    assert import_jobs(store_one, jobs_for(out, 4)[2:], *settings, workers=0).converted == 2

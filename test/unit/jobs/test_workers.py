@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from dial_core.files.disk_space import DiskFullError
 from dial_core.jobs.workers import run_jobs
 
 JOBS = """
+import errno
 import os
 
 def square_or_die(job):
@@ -16,6 +18,8 @@ def square_or_die(job):
         raise ValueError("three is not allowed")
     if job == 4:
         os._exit(7)
+    if job == 9:
+        raise OSError(errno.ENOSPC, "No space left on device", "/data/9.npz")
     return job * job
 """
 
@@ -30,6 +34,12 @@ def square_or_die(tmp_path, monkeypatch):
 
 def test_results_come_without_processes(square_or_die):
     assert [result.value for result in run_jobs(square_or_die, [1, 2], workers=0)] == [1, 4]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_full_disk_ends_all_jobs_in_one_line(square_or_die, workers):
+    with pytest.raises(DiskFullError, match=r"^/data: the disk is full \([\d,]+ MB free\) while writing 9\.npz; make room"):
+        list(run_jobs(square_or_die, [1, 9, 2], workers))
 
 
 def test_an_exception_and_a_dead_process_fail_their_own_job_only(square_or_die):
@@ -54,6 +64,7 @@ def test_jobs_are_drawn_only_when_a_worker_is_free(square_or_die):
 
 ORPHANED = """
 import sys
+from dial_core.files.disk_space import DiskFullError
 from dial_core.jobs.workers import run_jobs
 
 def tell_and_wait(folder):
