@@ -167,11 +167,14 @@ class Arming:
         return Effect.RESET_BUFFERS | (Effect.HOLD if self._active else Effect.NOTHING)
 
     def diverged(self, what: str, now_ns: int) -> Effect:
-        """Disarms because controllers do not execute what they were sent; `what` names them."""
+        """Disarms because controllers do not execute what they were sent; `what` names them.
+
+        A hold is published where the robot ran. Where it holds already, another one could only disturb what somebody else commands.
+        """
         if self.state in (State.INACTIVE, State.DISARMED, State.STOPPED):
             return Effect.NOTHING
         self._disarm(f"{what}; send a new instruction")
-        return self._settle(now_ns) | Effect.HOLD | Effect.RESET_BUFFERS
+        return self._settle(now_ns) | Effect.RESET_BUFFERS
 
     def update(self, inputs: Mapping[str, Input], now_ns: int) -> Effect:
         """Evaluates the inputs (name -> Input)."""

@@ -14,7 +14,9 @@ import numpy as np
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
 
 REMEMBERED_MOTIONS = 8
-REMEMBERED_LATENCIES = 10
+REMEMBERED_LATENCIES = 20  # of each controller: three seconds of chunks
+REMEMBERED_GAPS = 10
+SILENT_S, SILENT_PERIODS = 0.2, 3  # a controller is silent after so long, or so many of its usual periods, without a report
 SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts
 AGREES_RAD, AGREES_S = 0.005, 0.02  # a reference may differ by this, and be so early or late
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
@@ -40,6 +42,15 @@ class _Controller:
     position: np.ndarray = field(default_factory=lambda: np.empty(0))
     plays: _SentMotion | None = None  # None: nothing of what was sent
     wrong_since_ns: int | None = None
+    gaps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_GAPS))  # between reports
+
+    def silent_for_s(self, now_ns: int) -> float:
+        """How long it has not reported [s]; 0 if it never did, or not longer than usual."""
+        if self.reported_ns is None:
+            return 0.0
+        usual_ns = float(np.median(self.gaps_ns)) if self.gaps_ns else 0.0
+        since_s = (now_ns - self.reported_ns) / NANOSECONDS
+        return since_s if since_s > max(SILENT_S, SILENT_PERIODS * usual_ns / NANOSECONDS) else 0.0
 
 
 class ExecutedMotion:
@@ -50,7 +61,7 @@ class ExecutedMotion:
         self._controllers = {name: _Controller(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
         self._joint_names, self._max_divergence_rad = tuple(joint_names), max_divergence_rad
         self._sent: deque[_SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
-        self._latencies_s: deque[float] = deque(maxlen=REMEMBERED_LATENCIES)
+        self._latencies_s: deque[float] = deque(maxlen=REMEMBERED_LATENCIES * len(self._controllers))
         self._renewed = False  # a new request was made, and no motion has been sent since
         self.lost = 0  # motions that a controller did not execute although it reports
 
@@ -110,6 +121,8 @@ class ExecutedMotion:
             position: reference of its joints then (J',) [rad].
         """
         controller, newest = self._controllers[name], self._sent[-1] if self._sent else None
+        if controller.reported_ns is not None and time_ns > controller.reported_ns:
+            controller.gaps_ns.append(time_ns - controller.reported_ns)
         before, controller.plays = controller.plays, self._matching(controller, time_ns, origin_ns, position)
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
@@ -163,6 +176,10 @@ class ExecutedMotion:
         missed = [c for c in self._controllers.values() if c.wrong_since_ns is not None and c.plays is not self._sent[-1]]
         return any((c.reported_ns or 0) <= resolved_ns and self._reports(c, now_ns) for c in missed)
 
+    def silent(self, now_ns: int) -> list[str]:
+        """Controllers that reported what they execute and have stopped: inactive, restarted or out of reach, so nothing is known."""
+        return [name for name, controller in self._controllers.items() if controller.silent_for_s(now_ns)]
+
     def note_measured(self, running: JointMotion | None, time_ns: int, positions: np.ndarray) -> None:
         """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
         if running is None or time_ns < running.origin_ns:
@@ -178,8 +195,9 @@ class ExecutedMotion:
             controller.position = positions[controller.columns]
 
     def diverged(self, running: JointMotion | None, now_ns: int) -> dict[str, str]:
-        """Controllers that have executed nothing of what was sent for PATIENCE_S, with the joint that is furthest off."""
-        found: dict[str, str] = {}
+        """Controllers that have been silent, or executed nothing of what was sent, for PATIENCE_S, with what is wrong."""
+        silent_s = {name: controller.silent_for_s(now_ns) for name, controller in self._controllers.items()}
+        found = {name: f"{name} has not reported for {s:.1f} s what it executes" for name, s in silent_s.items() if s > PATIENCE_S}
         if self._renewed:
             return found
         for name, controller in self._controllers.items():

@@ -131,7 +131,7 @@ class MotionPlan:
 
         Where no commanded motion is known, it starts from the measured joints. Controllers stand at what they were commanded, which
         differs by the servos' error: a point of the past would be a step. So the first point then lies SOFT_START_S ahead, and the
-        controllers come to it by themselves, from rest to rest.
+        controllers come to it by themselves, from rest to rest. The same after every rest, when the latency may have grown unmeasured.
 
         Args:
             stamp_ns: time of the chunk's observation.
@@ -152,9 +152,12 @@ class MotionPlan:
         self._require_pace(begun_ns)
         if self._in_doubt(begun_ns):
             raise SpliceMissedError("a controller missed trajectories, and has not reported yet whether it executes the last one")
+        if self.execution is not None and (silent := self.execution.silent(begun_ns)):
+            raise SpliceMissedError(f"{', '.join(silent)} has stopped reporting what it executes; the chunk is not sent")
         commanded = self._executed(begun_ns)
         running = _start(commanded, stamp_ns, measured)
-        soft_ns = 0 if running is commanded else round(SOFT_START_S * NANOSECONDS)
+        moves = running is commanded and begun_ns < commanded.end_ns
+        soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
         overlap = copy(self._overlap)
         takes_over_ns = self.takes_over_ns(begun_ns) + soft_ns
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]

@@ -35,15 +35,18 @@ class MotionSupervisor:
             self.plan.drop_chunks()
             self._reset_buffers()
 
-    def react(self, steps: Sequence[Step], now_ns: int) -> None:
-        """Reacts to clock steps, and publishes a hold that is owed, or again if a controller missed it. Call it with every joint state."""
+    def react(self, steps: Sequence[Step], now_ns: int, cause: str = "") -> None:
+        """Reacts to clock steps, and publishes a hold that is owed, or again if a controller missed it. Call it with every joint state.
+
+        `cause` stands in the reason, where it is known: two clocks.
+        """
         for step in steps:
             restarted = step.which is Which.ROBOT and step.seconds < 0
             if step.which is Which.ROBOT and not restarted and not self._simulated:
                 # On the system's time a controller counts periods: what it plays is not moved by the step, only its dates are.
                 self.plan.shift(round(step.seconds * NANOSECONDS))
             if not step.followed:
-                self.carry_out(self.arming.clock_stepped(str(step), now_ns, restarted))
+                self.carry_out(self.arming.clock_stepped("; ".join(filter(None, (str(step), cause))), now_ns, restarted))
             elif restarted:
                 # The own clock's step has disarmed before; an instruction given since is valid.
                 self.carry_out(Effect.FORGET_MOTION)

@@ -72,7 +72,8 @@ def test_a_controller_that_plays_nothing_of_ours_is_continued_where_it_stands_an
     assert execution.diverged(new, round(1.5 * S)) == {}
     report(execution, "arm", 2.2, None)
     assert execution.diverged(new, round(2.2 * S)) == {"arm": "arm does not execute what it is sent: a is 0.58 rad off"}
-    report(execution, "arm", 2.3, new)
+    for name in ("arm", "hand"):
+        report(execution, name, 2.3, new)
     assert execution.diverged(new, round(2.3 * S)) == {}
 
 
@@ -91,6 +92,49 @@ def test_after_a_new_request_a_controller_has_the_whole_patience_from_the_next_m
     assert execution.diverged(new, round(5.9 * S)) == {}
     report(execution, "arm", 6.4, None)
     assert list(execution.diverged(new, round(6.4 * S))) == ["arm"]
+
+
+def test_a_controller_that_has_stopped_reporting_is_not_taken_to_execute_what_is_sent(execution):
+    motion = moving(1.0)
+    send(execution, motion, 1.1)
+    for time_s in np.arange(1.2, 1.61, 0.05):
+        for name in ("arm", "hand"):
+            report(execution, name, time_s, motion)
+    for time_s in np.arange(1.65, 2.8, 0.05):
+        report(execution, "hand", time_s, motion)
+    assert execution.silent(round(1.75 * S)) == []
+    assert execution.silent(round(1.9 * S)) == ["arm"]
+    assert execution.diverged(motion, round(2.4 * S)) == {}
+    execution.renew_patience()
+    assert execution.diverged(motion, round(2.7 * S)) == {"arm": "arm has not reported for 1.1 s what it executes"}
+
+
+def test_a_controller_that_reports_rarely_is_given_three_of_its_periods(execution):
+    motion = moving(1.0)
+    send(execution, motion, 1.1)
+    for time_s in (1.2, 1.5, 1.8):
+        report(execution, "arm", time_s, motion)
+    assert execution.silent(round(2.6 * S)) == []
+    assert execution.silent(round(2.8 * S)) == ["arm"]
+
+
+def test_the_latency_is_remembered_for_as_many_motions_whatever_the_number_of_controllers(execution):
+    for k in range(12):
+        motion = moving(1.0 + 0.15 * k)
+        send(execution, motion, 1.1 + 0.15 * k)
+        for name in ("arm", "hand"):
+            report(execution, name, 1.1 + 0.15 * k + (0.08 if k == 0 else 0.01), motion)
+    assert execution.latency_s == pytest.approx(0.08)
+
+
+def test_a_chunk_is_not_spliced_while_a_controller_is_silent():
+    world, plan = reporting(transport_ms=20)
+    follow_chunks(world, plan, 4)
+    world.execution = None
+    assert follow_chunks(world, plan, 3) >= 2
+    with pytest.raises(SpliceMissedError, match="arm has stopped reporting"):
+        plan.follow(restless(np.random.default_rng(1), 1.0), world.time_ns, world.arm.command[0], world)
+    assert plan.hold(world) is not None, "a stop is sent all the same"
 
 
 def test_a_reference_that_is_elsewhere_than_the_motion_it_names_counts_as_another(execution):
@@ -162,6 +206,19 @@ def test_the_lead_grows_with_the_measured_latency_until_limits_are_kept():
     assert follow_chunks(world, plan, 20) < 3
     assert world.use().kept, world.use()
     assert world.use().acceleration > 0.9
+
+
+def test_from_rest_a_latency_that_has_grown_meanwhile_is_measured_before_it_can_make_a_step():
+    world, plan = reporting(transport_ms=10)
+    follow_chunks(world, plan, 4)
+    plan.hold(world)
+    world.go_on(plan.running.end_ns + 500 * MS)
+    world.transport_ms = 90
+    world.stamps_ns, world.set_points = [], []
+    follow_chunks(world, plan, 12)
+    assert plan.lead_s > 0.09
+    assert world.use().kept, world.use()
+    assert world.use().acceleration > 0.5
 
 
 def test_where_the_machine_cannot_keep_up_nothing_is_spliced_until_the_robot_rests():
