@@ -72,6 +72,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "eval": eval_commands.evaluate,
     "expert": eval_commands.expert,
     "probe": eval_commands.probe,
+    "change": eval_commands.change,
     "reproduce": reproduce_commands.reproduce,
     "compare": eval_commands.compare,
     "table": eval_commands.table,

@@ -130,6 +130,31 @@ def probe(
     console.print(f"[bold]{folder}[/]")
 
 
+def change(
+    checkpoint: Annotated[str, typer.Argument(help="A checkpoint folder or name, or `tcp://HOST:PORT` of a `dial serve`.")],
+    task: Annotated[str, typer.Option(help="A task whose scenes have two objects.")] = "PlacematToPlate",
+    scenes: Annotated[int, typer.Option(min=1, help="Scenes for each time of change.")] = 20,
+    after: Annotated[list[float], typer.Option(help="When the instruction changes [s]; may be repeated.")] = [1.0, 2.0, 3.0],  # noqa: B006
+    seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
+    out: Out = None,
+) -> None:
+    """Change the instruction in mid-motion to the other object, and count which one is moved."""
+    from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions
+    from dial_core.evaluation.closed_loop.policies import PolicySource
+    from dial_core.evaluation.closed_loop.protocol import Protocol
+    from dial_core.evaluation.studies.instruction_change import study, write_changes
+    from dial_core.jobs.progress import progress_bar
+
+    protocol = Protocol(tasks=(task,), episodes=scenes, seed=seed)
+    location = PolicySource.parse(checkpoint).location
+    policy = DialPolicy(*open_sessions(location, protocol), protocol)
+    with progress_bar(f"changes of instruction on {task}", scenes * len(after), 0) as advance:
+        changes = study(policy, protocol, task, scenes, after, lambda change: advance(1, f"{change.seed}: {change.outcome}"))
+    folder = out or Path("out/change") / Path(location).name
+    console.print(Markdown(write_changes(folder, checkpoint, task, changes)))
+    console.print(f"[bold]{folder}[/]")
+
+
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder (or result.json) of a `dial eval`.")],
     second: Annotated[Path, typer.Argument(help="Another one, on the same scenes.")],

@@ -167,15 +167,21 @@ class SimulatedLoop:
         self._step = self._seq = self.clamped = self.dropped = 0
         self._foresights: list[tuple[int, Foresight]] = []  # on their way, by time of arrival [ns]
         self._coming: _Coming | None = None
+        self._foresight_owed = False
         self.ages_s: list[float] = []  # of the foresight at the observation of every chunk
         self._loop.gate.clear()
         if set_points.size:
             self._playing.hold(set_points)
 
+    def change_instruction(self) -> None:
+        """Another instruction from the coming step on, whose frame begins a foresight; earlier foresights are dropped, sent or not."""
+        self._loop.gate.clear()
+        self._foresights, self._coming, self._foresight_owed = [], None, True
+
     @property
     def foresight_due(self) -> bool:
         """Whether the coming step's frame begins a foresight."""
-        return self._step % self.timing.foresight_steps == 0
+        return self._foresight_owed or self._step % self.timing.foresight_steps == 0
 
     @property
     def chunk_due(self) -> bool:
@@ -202,6 +208,7 @@ class SimulatedLoop:
         """
         frame_ns = START_NS + round(self._step * self.timing.step_s * NANOSECONDS)
         if foresight is not None:
+            self._foresight_owed = False
             self._send_foresight(foresight, frame_ns)
         self._receive_foresights(frame_ns)
         if self.chunk_due:

@@ -43,6 +43,7 @@ class TeleoperationNode(DialNode):
         self._connections = ExitStack()
         self._hand: JoggedHand | None = None
         self._joints: tuple[int, np.ndarray] | None = None  # newest measured: robot time [ns], positions [rad]
+        self._due_ns: int | None = None  # robot time of the next control step; None: begin from the measured joints
         self._stopped = False
 
     def configure(self) -> None:
@@ -134,7 +135,7 @@ class TeleoperationNode(DialNode):
         assert self._hand is not None
         self._hand.begin(self._joints[1])
         self._target: np.ndarray = self._joints[1].copy()
-        self._due_ns: int | None = self._joints[0]
+        self._due_ns = self._joints[0]
 
     def _jog(self) -> Jog:
         if self._stopped or time.monotonic() - self._heard_s > self.value("deadman"):

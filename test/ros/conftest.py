@@ -1,7 +1,9 @@
 """Real processes, real messages: every module has its own random ROS_DOMAIN_ID, waits for events, and never sleeps and hopes."""
 
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -140,3 +142,28 @@ def checkpoint(tmp_path_factory) -> Path:
 def moving(message: JointState, threshold: float = 0.05) -> bool:
     """Whether any joint moves faster than `threshold` [rad/s]."""
     return bool(np.abs(np.array(message.velocity)).max() > threshold)
+
+
+def listens(port: int) -> bool:
+    """Whether somebody accepts connections at a port of this machine."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-quic"):
+        options.add_argument(flag)
+    options.add_argument("--window-size=1280,1000")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()

@@ -3,8 +3,6 @@
 pytest test/ros/test_page.py        (needs Chromium with its driver, `apt-get install chromium chromium-driver`, and `pip install selenium`)
 """
 
-import shutil
-import socket
 import time
 from collections import deque
 
@@ -14,8 +12,9 @@ from sensor_msgs.msg import JointState
 
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
+from dial_ros.operator.operator_node import free_port
 
-from .conftest import PATIENCE_S, START_S
+from .conftest import PATIENCE_S, START_S, listens
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 TEXT = "put the can on the plate"
@@ -24,27 +23,9 @@ FASTER_RAD_PER_S = 0.01
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """A headless Chromium."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-quic"):
-        options.add_argument(flag)
-    options.add_argument("--window-size=1280,1000")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
 def page(browser, nodes, probe, checkpoint, tmp_path_factory):
     """(Browser on the page, probe, file of the action log), with the robot up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port("127.0.0.1")
     log = tmp_path_factory.mktemp("page") / "actions.jsonl"
     nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
     nodes.start("system2", autostart=True, use_sim_time=True, checkpoint=checkpoint, foresight_image=True)
@@ -60,14 +41,7 @@ def page(browser, nodes, probe, checkpoint, tmp_path_factory):
 
     probe.until(active, "all nodes active", START_S)
 
-    def answers():
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=0.5).close()
-        except OSError:
-            return False
-        return True
-
-    probe.until(answers, "the page", START_S)
+    probe.until(lambda: listens(port), "the page", START_S)
     browser.get(f"http://127.0.0.1:{port}/")
     yield browser, probe, log
     if "Traceback" in nodes.log("operator"):

@@ -85,6 +85,12 @@ class DialPolicy:
                 raise DialError("the future that the expert would bring can be shown on our own tabletop only")
             self._future = ExpertFuture.of(arena, seed, self._system1.contract.horizon)
 
+    def change_instruction(self, instruction: str) -> None:
+        """Another instruction in mid-motion, from the coming control step on."""
+        assert self._simulated is not None
+        self.received_instruction = self._intent = instruction
+        self._simulated.change_instruction()
+
     def targets(self, observation: StepObservation) -> np.ndarray:
         """Set-points (K, J) [rad] of one control step, one at the end of every controller period."""
         assert self._simulated is not None

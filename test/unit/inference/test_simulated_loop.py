@@ -164,3 +164,21 @@ def test_played_directly_row_k_is_the_command_of_the_kth_step_after_its_image(st
     np.testing.assert_allclose(rows, expected, atol=1e-6)
     assert all(given is base for given in system1.calls)
     assert simulated.ages_s == [0.0, 0.0]
+
+
+def test_after_a_change_of_instruction_no_chunk_is_made_of_an_earlier_foresight():
+    system1 = Climbing()
+    plan = MotionPlan(GR1.joint_slice, 0.05, Guard.for_embodiment(GR1), 0.05, "ensemble")
+    loop = PolicyLoop(system1, GR1, gate_of(system1.contract, np.inf), plan)
+    simulated = SimulatedLoop(loop, PlannedPlaying(plan, EmulatedControllers(GR1)), Timing(foresight_steps=8, foresight_delay_s=0.15))
+    simulated.begin(HOME)
+    for step in range(20):
+        if step == 7:  # in the middle between two foresights
+            simulated.change_instruction()
+            assert simulated.foresight_due
+        new = 1.0 if step >= 7 else 0.0
+        tokens = np.full((2, 2), new, np.float32) if simulated.foresight_due else None
+        before = len(system1.calls)
+        simulated.step(tokens, lambda: (np.zeros((96, 96, 3), np.uint8),), HOME)
+        assert all(used == new for used, _ in system1.calls[before:])
+    assert system1.calls[-1][0] == 1.0
