@@ -9,8 +9,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dial_core.control.motion import NANOSECONDS
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.node.messages import to_time
-from dial_ros.node.trajectory import _duration
+from dial_ros.node.messages import to_duration, to_time
 from dial_ros.operator.commanded_motion import CommandedMotion
 
 ROBOT = load_embodiment("gr1")
@@ -28,7 +27,7 @@ def trajectory(origin_s: float, offsets: list[tuple[float, float]], velocity: fl
     message.header.stamp = to_time(at(origin_s))
     count = len(ARM.joints)
     message.points = [
-        JointTrajectoryPoint(positions=[q] * count, velocities=[velocity] * count, time_from_start=_duration(t)) for t, q in offsets
+        JointTrajectoryPoint(positions=[q] * count, velocities=[velocity] * count, time_from_start=to_duration(t)) for t, q in offsets
     ]
     return message
 
@@ -97,7 +96,7 @@ def test_what_is_no_motion_of_the_controllers_joints_is_ignored(motion, spoil):
     elif spoil == "not finite":
         message.points[1].positions = [float("nan")] * len(ARM.joints)
     else:
-        message.points[1].time_from_start = _duration(0.0)
+        message.points[1].time_from_start = to_duration(0.0)
     motion.note(ARM.name, message)
     assert motion.end_ns is None
     assert motion.target(0) is None
