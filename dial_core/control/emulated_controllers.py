@@ -1,4 +1,4 @@
-"""All trajectory controllers of an embodiment, emulated: motions in, set-points of every joint out."""
+"""Emulates all trajectory controllers of an embodiment: accepts motions, samples set-points of every joint."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class EmulatedControllers:
         self._names = {c.name: tuple(c.joints) for c in embodiment.controllers}
 
     def requests(self, motion: JointMotion) -> dict[str, TrajectoryRequest]:
-        """Controller -> the trajectory that a node would publish for a motion of all joints."""
+        """Returns, by controller, the trajectory that a node would publish for a motion of all joints."""
         times_ns = tuple(round(time_s * NANOSECONDS) for time_s in motion.times_s)
         return {
             name: TrajectoryRequest(
@@ -36,7 +36,7 @@ class EmulatedControllers:
         }
 
     def accept(self, requests: Mapping[str, TrajectoryRequest], now_ns: int) -> None:
-        """Hands every controller its trajectory.
+        """Passes every controller its trajectory.
 
         Raises:
             TrajectoryRejectedError: one rejects it; those before it play theirs.
@@ -45,7 +45,7 @@ class EmulatedControllers:
             self.accept_one(name, request, now_ns)
 
     def accept_one(self, name: str, request: TrajectoryRequest, now_ns: int) -> None:
-        """Hands the controller `name` its trajectory; raises TrajectoryRejectedError if it rejects it."""
+        """Passes the controller `name` its trajectory; raises TrajectoryRejectedError if it rejects it."""
         self._controllers[name].accept(request, now_ns)
 
     def stop_one(self, name: str) -> None:
@@ -64,6 +64,6 @@ class EmulatedControllers:
         return targets
 
     def hold(self, set_points: np.ndarray) -> None:
-        """Forgets all trajectories and stands at `set_points` (J,) [rad]."""
+        """Drops all trajectories and holds `set_points` (J,) [rad]."""
         for name, controller in self._controllers.items():
             controller.hold(set_points[self._index[name]])

@@ -1,4 +1,4 @@
-"""How many times faster than real time `dial convert bag` is, on one core, for one VGA camera at 30 Hz and joints at 100 Hz.
+"""Measures how many times faster than real time `dial convert bag` is, on one core, for one VGA camera at 30 Hz and joints at 100 Hz.
 
 python -m dial_ros.benchmarks.conversion_speed --seconds 60             # the claim: at least 5
 """
@@ -22,13 +22,13 @@ HEIGHT, WIDTH = 480, 640
 NOISE = 2.0  # standard deviation of a sensor's noise, of 255
 
 
-def scene(pictures: int = 16) -> list[np.ndarray]:
-    """Pictures (H, W, 3) uint8 with edges, shading, a moving square and sensor noise: neither easy nor hopeless to code."""
+def scene(images: int = 16) -> list[np.ndarray]:
+    """Returns images (H, W, 3) uint8 with edges, shading, a moving square and sensor noise: neither easy nor hopeless to code."""
     rng = np.random.default_rng(0)
     down, right = np.mgrid[0:HEIGHT, 0:WIDTH]
     base = np.stack([80 + right / 8, 90 + down / 6, 120 + 40 * ((right // 40 + down // 40) % 2)], -1)
     made = []
-    for step in range(pictures):
+    for step in range(images):
         pixels = base.copy()
         pixels[200:280, 100 + 12 * step : 180 + 12 * step] = (200, 40, 40)
         made.append(np.clip(pixels + rng.normal(0, NOISE, pixels.shape), 0, 255).astype(np.uint8))
@@ -36,11 +36,11 @@ def scene(pictures: int = 16) -> list[np.ndarray]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; 0 if the conversion is at least five times as fast as the recording."""
+    """Runs the benchmark; returns 0 if the conversion is at least five times as fast as the recording."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--seconds", type=float, default=20.0, help="length of the recording")
     chosen = parser.parse_args(words)
-    pictures = scene()
+    images = scene()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         robot = yaml.safe_load(config_path("embodiments", "gr1").read_text())
@@ -48,7 +48,7 @@ def main(words: Sequence[str] | None = None) -> int:
         (folder / "gr1_vga.yaml").write_text(yaml.safe_dump(robot))
 
         def vga(topic: str, at_ns: int, data: bytes) -> bytes:
-            return image_bytes(at_ns + 10**9, pictures[at_ns // 33_000_000 % len(pictures)]) if topic == IMAGE else data
+            return image_bytes(at_ns + 10**9, images[at_ns // 33_000_000 % len(images)]) if topic == IMAGE else data
 
         record(folder / "bag", seconds=chosen.seconds, frame_ms=33, change=vga)
         line = [sys.executable, "-m", "dial_core.cli", "convert", "bag", str(folder / "bag"), str(folder / "dataset")]

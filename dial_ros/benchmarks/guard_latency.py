@@ -41,7 +41,7 @@ class ControllerStub(ClientNode):
 
     def __init__(self, embodiment: Embodiment, graph: RunningGraph) -> None:
         super().__init__("guard_latency", graph.check_alive)
-        self._embodiment, self._splitter = embodiment, TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
+        self._embodiment, self._splitter = embodiment, TrajectorySplitter(embodiment)
         self._joints_out = self.create_publisher(JointState, "joint_states", qos.SENSOR)
         self.create_timer(JOINTS_PERIOD_S, self._publish_joints)
         self._names = [controller.name for controller in embodiment.controllers]

@@ -1,4 +1,4 @@
-"""The recorder under load: a VGA camera at 30 Hz, joints at 100 Hz and foresight at 4 Hz; messages lost, and what a kill costs.
+"""Measures the recorder under load: a VGA camera at 30 Hz, joints at 100 Hz and foresight at 4 Hz; messages lost, and what a kill costs.
 
 python -m dial_ros.benchmarks.recorder_load --seconds 600             # "0 lost" in ten minutes
 python -m dial_ros.benchmarks.recorder_load --kills 20                # kill -9 at random moments; every bag readable to within 1 s
@@ -67,7 +67,7 @@ class CameraSource(ClientNode):
             time.sleep(max(min(self._due_s.values()) - time.monotonic(), 0.0))
 
     def call_while_publishing(self, kind: type, service: str, request: Any) -> Any:
-        """The response of a service; publishes while it waits for it, so that the streams flow."""
+        """Calls a service and returns its response; publishes meanwhile, so that the streams continue."""
         return self.call(kind, service, request, step=self._step)
 
     def _step(self) -> None:
@@ -83,7 +83,7 @@ class CameraSource(ClientNode):
 
 
 def spawn(folder: Path, name: str) -> Runner:
-    """A recorder that writes to `folder`. Each has its own name: DDS takes a killed one for alive for a while."""
+    """Starts a recorder that writes to `folder`, with a unique name: DDS reports a killed one as alive for a while."""
     parameters: dict[str, Value] = {"autostart": True, "directory": str(folder)}
     runner = Runner([NodeSpec(name, "dial_ros.recorder.recorder_node", None, parameters)], environment("sim"), log_dir=folder)
     runner.start()
@@ -91,7 +91,7 @@ def spawn(folder: Path, name: str) -> Runner:
 
 
 def begin(source: CameraSource, folder: Path, recorder: str, label: str) -> None:
-    """Starts an episode as soon as the recorder is ready. Raises DialError with its last words if it is not within a minute."""
+    """Starts an episode as soon as the recorder is ready. Raises DialError with its last log lines if it is not within a minute."""
     deadline = time.monotonic() + 60
     try:
         while not (
@@ -105,7 +105,7 @@ def begin(source: CameraSource, folder: Path, recorder: str, label: str) -> None
 
 
 def numbers(bag: Bag, topic: str) -> list[int]:
-    """The numbers of the messages of a topic that are in a bag."""
+    """Returns the numbers of a topic's messages in a bag."""
     return [int(bag.decode(f"/{topic}", data).header.frame_id) for _, _, data in bag.messages([f"/{topic}"])]
 
 
@@ -148,12 +148,12 @@ def measure_kills(source: CameraSource, folder: Path, kills: int, seed: int) -> 
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of a folder's files."""
+    """Returns the size of a folder's files [bytes]."""
     return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; 0 if nothing was lost, or every killed bag was readable to within 1 s."""
+    """Runs the benchmark; returns 0 if nothing was lost, or every killed bag was readable to within 1 s."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the recording; 600 is the claim")
     parser.add_argument("--kills", type=int, default=0, help="instead: kill the recorder so many times")

@@ -1,4 +1,4 @@
-"""What Gazebo needs beside the graph: the robot's description with ros2_control and camera, its controllers, and the processes.
+"""What runs beside the graph in Gazebo: the robot's description with ros2_control and camera, its controllers, and the processes.
 
 Plain data, read by launch/gazebo.launch.py; ros_gz and gz_ros2_control come with an apt ROS 2 (Jazzy: Gazebo Harmonic).
 """
@@ -28,7 +28,7 @@ class Process:
 
 
 def description(embodiment: Embodiment, controllers_file: Path) -> str:
-    """The URDF with everything Gazebo adds: position servos through ros2_control, the camera, and links without weight.
+    """Returns the URDF with what Gazebo adds: position servos through ros2_control, the camera, and links without gravity.
 
     The arms' weight is taken off as robots' own gravity compensation does it, and as the MuJoCo model has it.
     """
@@ -54,7 +54,7 @@ def description(embodiment: Embodiment, controllers_file: Path) -> str:
 
 
 def controllers(embodiment: Embodiment) -> str:
-    """The controller manager's YAML: joint states, and one joint_trajectory_controller for each of the embodiment's."""
+    """Returns the controller manager's YAML: joint states, and one joint_trajectory_controller for each of the embodiment's."""
     broadcaster = {"type": "joint_state_broadcaster/JointStateBroadcaster"}
     manager: dict[str, object] = {"update_rate": STATE_RATE_HZ, "joint_state_broadcaster": broadcaster}
     values: dict[str, object] = {"controller_manager": {"ros__parameters": manager}}
@@ -66,7 +66,7 @@ def controllers(embodiment: Embodiment) -> str:
                 "command_interfaces": ["position"],
                 "state_interfaces": ["position", "velocity"],
                 "allow_nonzero_velocity_at_trajectory_end": False,
-                "interpolate_from_desired_state": True,  # what is sent goes on from what was sent, not from what was measured
+                "interpolate_from_desired_state": True,  # a new trajectory continues from the commanded state, not from the measured one
                 "allow_trajectory_replacement": False,  # since 6.8: its blending would shift every trajectory to its arrival
             }
         }
@@ -74,13 +74,13 @@ def controllers(embodiment: Embodiment) -> str:
 
 
 def gz_arguments(headless: bool) -> str:
-    """For ros_gz_sim's gz_sim.launch.py: the world of the tabletop, running; `headless` renders without a window."""
+    """Returns the arguments of ros_gz_sim's gz_sim.launch.py: the tabletop world, running; `headless` renders without a window."""
     window = "-s --headless-rendering " if headless else ""
     return f"-r {window}{config_root() / 'gazebo' / 'tabletop.sdf'}"
 
 
 def processes(embodiment: Embodiment, urdf: str) -> tuple[Process, ...]:
-    """What runs beside Gazebo, System-2 and System-1: the robot in it, its controllers, and the bridge of camera and clock."""
+    """Returns what runs beside Gazebo, System-2 and System-1: robot spawner, controllers, and the bridge of camera and clock."""
     topics = ["/clock@rosgraph_msgs/msg/Clock[gz.msgs.Clock"]
     topics += [f"/{camera.topic.strip('/')}@sensor_msgs/msg/Image[gz.msgs.Image" for camera in embodiment.cameras]
     names = ["joint_state_broadcaster", *(controller.name for controller in embodiment.controllers)]
@@ -94,7 +94,7 @@ def processes(embodiment: Embodiment, urdf: str) -> tuple[Process, ...]:
 
 
 def _camera(embodiment: Embodiment) -> ElementTree.Element:
-    """The head camera as a sensor with the embodiment's picture size, at its control rate."""
+    """The head camera as a sensor with the embodiment's image size, at its control rate."""
     mount = load_config(BodyShapes, "embodiments", f"{embodiment.name}_body").camera
     camera = next(camera for camera in embodiment.cameras if camera.name == mount.name)
     extra = ElementTree.Element("gazebo", reference=f"{mount.name}_link")
@@ -106,7 +106,7 @@ def _camera(embodiment: Embodiment) -> ElementTree.Element:
     }.items():
         ElementTree.SubElement(sensor, key).text = text
     optics = ElementTree.SubElement(sensor, "camera")
-    # Pictures are square in training, so the field of view is the same either way.
+    # Images are square in training, so the field of view is the same either way.
     ElementTree.SubElement(optics, "horizontal_fov").text = f"{mount.field_of_view_rad:g}"
     image = ElementTree.SubElement(optics, "image")
     for key, value in {"width": camera.width, "height": camera.height, "format": "R8G8B8"}.items():

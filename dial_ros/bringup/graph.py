@@ -1,4 +1,4 @@
-"""Which nodes run, with which parameters and remappings: plain data, read by launch/*.launch.py and by runner.py.
+"""Nodes, parameters and remappings of every graph as plain data, read by launch/*.launch.py and by runner.py.
 
 Graphs. `sim`: system2, system1 and mujoco_robot, which stands for robot and controllers. `humanoid`: the same without
 mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML names them. `teleoperate`: mujoco_robot moved by
@@ -19,7 +19,7 @@ Value = str | int | float | bool
 
 @dataclass(frozen=True)
 class Argument:
-    """What a user may choose for a graph; becomes a launch argument and an option of the runner."""
+    """An argument of a graph: of its launch file and of the runner."""
 
     name: str
     default: Value
@@ -51,7 +51,7 @@ _POLICY_ARGUMENTS = (
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
     Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
     Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
-    Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller hears of it"),
+    Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller receives them"),
     Argument("guard", False, "also start the guard, which checks every trajectory before the controllers get it (docs/guard.md)"),
     Argument("autostart", True, "configure and activate the nodes at once; false: leave that to `ros2 lifecycle set`"),
 )
@@ -101,7 +101,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
 
 
 def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
-    """The nodes of the graph `kind` (`sim`, `humanoid`, `teleoperate` or `record`), with `chosen` in place of the arguments' defaults.
+    """Returns the nodes of the graph `kind` (`sim`, `humanoid`, `teleoperate` or `record`), with `chosen` instead of the defaults.
 
     Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
 
@@ -141,7 +141,7 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
 
 
 def resolve_arguments(kind: str, chosen: dict[str, Value]) -> dict[str, Value]:
-    """Every argument of the graph `kind` with its value, typed like its default. Raises DialError."""
+    """Returns every argument of the graph `kind` with its value, typed like its default. Raises DialError."""
     if kind not in ARGUMENTS:
         raise DialError(f"no graph '{kind}'; graphs: {', '.join(ARGUMENTS)}")
     known = {argument.name: argument for argument in ARGUMENTS[kind]}
@@ -151,7 +151,7 @@ def resolve_arguments(kind: str, chosen: dict[str, Value]) -> dict[str, Value]:
 
 
 def environment(kind: str) -> dict[str, str]:
-    """Environment variables the processes of a graph need; whoever starts them keeps what the user has set already."""
+    """Returns the environment variables that a graph's processes need; what the user has set takes precedence."""
     variables = {
         "FASTRTPS_DEFAULT_PROFILES_FILE": str(config_root() / "fastdds.xml"),  # images overrun the default shared memory
         END_WITH_PARENT: "1",
@@ -178,7 +178,7 @@ def _world(values: dict[str, Value], everywhere: dict[str, Value], remappings: d
 def _page(values: dict[str, Value], checkpoint: str, remappings: dict[str, str]) -> NodeSpec:
     shown = {name: values[f"page_{name}"] for name in ("host", "port", "token", "read_only")}
     shown |= {"camera": values["camera"], "embodiment": values["robot"], "checkpoint": checkpoint}
-    # The robot must not depend on a page: it may die, and nobody looks.
+    # The robot must not depend on a page: it may die unnoticed.
     # On wall time: an acknowledgement that is missing must be noticed while a simulation stands still.
     return replace(_node("operator", shown | {"use_sim_time": False}, remappings), required=False)
 

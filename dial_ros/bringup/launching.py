@@ -1,4 +1,4 @@
-"""A graph of graph.py as a launch description. Imported by launch/*.launch.py only: launch and launch_ros come with apt ROS."""
+"""Makes launch descriptions of the graphs in graph.py. Imported by launch/*.launch.py only: launch and launch_ros come with apt ROS."""
 
 import os
 import tempfile
@@ -10,7 +10,7 @@ from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, environment, graph
 
 
 def describe(kind: str, **defaults):
-    """The `launch.LaunchDescription` of the graph `kind`: its arguments with descriptions, its environment, its nodes.
+    """Returns the `launch.LaunchDescription` of the graph `kind`: its arguments with descriptions, its environment, its nodes.
 
     `defaults` stand in place of the arguments' own.
     """
@@ -31,7 +31,7 @@ def describe(kind: str, **defaults):
 
 
 def describe_gazebo():
-    """The `humanoid` graph beside Gazebo: its arguments, with simulated time, and `headless`."""
+    """Returns the launch description of the `humanoid` graph in Gazebo: its arguments, with simulated time, and `headless`."""
     from launch import LaunchDescription
     from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
     from launch.launch_description_sources import PythonLaunchDescriptionSource

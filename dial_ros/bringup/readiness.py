@@ -1,4 +1,4 @@
-"""When a graph that was just started is ready: every node's diagnostics say that it is active."""
+"""Waits until every node of a graph reports in its diagnostics that it is active."""
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
@@ -12,7 +12,7 @@ from dial_ros.node.lifecycle import NOT_ACTIVE
 
 
 class Readiness:
-    """Listens to /diagnostics. Works with a context of its own, so that nothing else of this process is touched."""
+    """Subscribes to /diagnostics, in an rclpy context of its own."""
 
     def __init__(self, names: list[str], namespace: str = "") -> None:
         """`names`: of the nodes that are awaited."""
@@ -27,7 +27,7 @@ class Readiness:
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
 
     def reached(self, timeout_s: float) -> bool:
-        """Whether all nodes are active, after listening for at most `timeout_s` [s]."""
+        """Spins for at most `timeout_s` [s]; returns whether all nodes are active."""
         self._executor.spin_once(timeout_sec=timeout_s)
         return not self._awaited
 

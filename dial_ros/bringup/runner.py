@@ -27,7 +27,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 def command(node: NodeSpec, namespace: str = "") -> list[str]:
-    """The command line of one node, as `ros2 run` would make it."""
+    """Returns the command line of one node, as `ros2 run` would build it."""
     rules = [f"__node:={node.name}", *(f"{ours}:={theirs}" for ours, theirs in node.remappings.items())]
     if namespace:
         rules.append(f"__ns:=/{namespace.strip('/')}")
@@ -70,12 +70,12 @@ class Runner:
             self._processes[node.name] = self._spawn(node)
 
     def dead(self) -> dict[str, int]:
-        """Exit status of every required node that has ended, by name; negative: the signal that ended it."""
+        """Returns the exit status, by name, of every required node that has ended; negative: the signal that ended it."""
         ended = {name: process.poll() for name, process in self._processes.items() if self._nodes[name].required}
         return {name: status for name, status in ended.items() if status is not None}
 
     def send(self, signal_number: int) -> None:
-        """Passes a signal on to every node that still runs."""
+        """Sends a signal to every node that still runs."""
         for process in self._processes.values():
             if process.poll() is None:
                 process.send_signal(signal_number)
@@ -86,7 +86,7 @@ class Runner:
             self._processes[name].send_signal(signal_number)
 
     def process(self, name: str) -> subprocess.Popen:
-        """The newest process of a node."""
+        """Returns the newest process of a node."""
         return self._processes[name]
 
     @property
@@ -95,7 +95,7 @@ class Runner:
         return list(self._processes.values())
 
     def start_again(self, name: str) -> None:
-        """A new process for a node that has ended; its log goes on."""
+        """Restarts a node that has ended; its log is appended to."""
         self._processes[name] = self._spawn(self._nodes[name], log_mode="a")
 
     def wait(self, stop_requested: threading.Event, period_s: float = 0.1) -> dict[str, int]:
@@ -105,7 +105,7 @@ class Runner:
         return self.dead()
 
     def stop(self, grace_s: float = STOP_GRACE_S) -> dict[str, int]:
-        """Ends every node, with SIGINT and after `grace_s` [s] with SIGKILL; returns their exit statuses by name."""
+        """Stops every node with SIGINT, and after `grace_s` [s] with SIGKILL; returns their exit statuses by name."""
         self.send(signal.SIGINT)
         deadline = time.monotonic() + grace_s
         for process in self._processes.values():
@@ -169,7 +169,7 @@ def run(kind: str, **chosen: Value) -> int:
 
 
 def _announce(runner: Runner, names: list[str], namespace: str, variables: dict[str, str], stop_requested: threading.Event) -> None:
-    """Waits until every node is active, and says so and what to do next; returns early at a stop or the death of a node."""
+    """Waits until every node is active, and prints so and what to do next; returns early at a stop or the death of a node."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
     from dial_ros.bringup.readiness import Readiness  # rclpy reads the environment
@@ -189,7 +189,7 @@ def _announce(runner: Runner, names: list[str], namespace: str, variables: dict[
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Command line; returns the exit status."""
+    """Runs the program; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dial_ros.bringup.runner", description="Runs a graph of nodes without ros2 launch.")
     kinds = parser.add_subparsers(dest="kind", required=True)
     for kind, options in ARGUMENTS.items():

@@ -1,4 +1,4 @@
-"""Who may say and do what, as an SROS2 policy: made from the embodiment, because controllers and topics are the robot's.
+"""Generates the SROS2 policy from the embodiment, whose controllers and topics it names.
 
 python -m dial_ros.bringup.security --robot gr1 > policy.xml        (what to do with it: docs/security.md)
 
@@ -25,7 +25,7 @@ NODES = ("system1", "system2", "mujoco_robot", "recorder")
 
 @dataclass(frozen=True)
 class Rights:
-    """What one node may do; names relative to the robot's namespace unless they begin with a slash."""
+    """Permissions of one node; names relative to the robot's namespace unless they begin with a slash."""
 
     publish: tuple[str, ...] = ()
     subscribe: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Rights:
 
 
 def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
-    """Node or person -> what it may do. `guarded`: System-1 reaches the controllers through the guard alone."""
+    """Returns the permissions of every node and person. `guarded`: System-1 reaches the controllers through the guard alone."""
     trajectories = tuple(f"{controller.name}/joint_trajectory" for controller in embodiment.controllers)
     dry = tuple(f"dry_run/{topic}" for topic in trajectories)
     cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
@@ -102,7 +102,7 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
 
 
 def policy(embodiment: Embodiment, namespace: str = "", guarded: bool = False) -> str:
-    """The policy's XML (sros2 format 0.2.0): an enclave a node, below `/dial/<namespace>`."""
+    """Returns the policy's XML (sros2 format 0.2.0): an enclave a node, below `/dial/<namespace>`."""
     root = ElementTree.Element("policy", version="0.2.0")
     enclaves = ElementTree.SubElement(root, "enclaves")
     space = f"/{namespace.strip('/')}" if namespace.strip("/") else ""
@@ -120,7 +120,7 @@ def policy(embodiment: Embodiment, namespace: str = "", guarded: bool = False) -
 
 
 def _node(name: str, own: Rights) -> Rights:
-    """What every node of ours does beside its own work."""
+    """Returns a node's permissions with those that every node of ours needs."""
     return Rights(
         publish=(*own.publish, "/diagnostics", "/rosout", "/parameter_events", f"{name}/transition_event"),
         subscribe=(*own.subscribe, "/clock", "/parameter_events"),
@@ -130,7 +130,7 @@ def _node(name: str, own: Rights) -> Rights:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the policy of a robot; the exit status."""
+    """Prints the policy of a robot; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m dial_ros.bringup.security", description="An SROS2 policy for a robot.")
     parser.add_argument("--robot", default="gr1", help="embodiment: a name in config/embodiments/, or a path (default: %(default)s)")
     parser.add_argument("--namespace", default="", help="ROS namespace of the robot's nodes")

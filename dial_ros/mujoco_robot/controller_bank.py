@@ -1,4 +1,4 @@
-"""All trajectory controllers of a simulated robot: trajectories in, set-points of every joint out. Safe from two threads."""
+"""The trajectory controllers of the simulated robot: accepts trajectories, samples set-points of every joint. Thread-safe."""
 
 import threading
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class ControllerBank:
         self.last_rejection = ""
 
     def accept(self, name: str, message: JointTrajectory) -> str:
-        """Hands a trajectory to the controller `name`; the reason if it is rejected, else empty: played, outdated or ignored.
+        """Passes a trajectory to the controller `name`. Returns why it is rejected; empty if it is played, outdated or ignored.
 
         Ignored: the controller is inactive.
         Outdated: on its way when the world was reset, recognised by a stamp that the clock had passed before and has not reached
@@ -56,7 +56,7 @@ class ControllerBank:
         return ""
 
     def advance(self, now_ns: int) -> np.ndarray:
-        """Set-points (J,) [rad] at `now_ns`, which is the controllers' time from then on.
+        """Advances the controllers to `now_ns` and returns their set-points (J,) [rad].
 
         Raises:
             NotFiniteError: a trajectory commands positions that are not finite; the controllers do not check that.
@@ -73,7 +73,7 @@ class ControllerBank:
         return updates_ns, np.array([self.advance(begin_ns + update_ns) for update_ns in updates_ns])
 
     def references(self) -> dict[str, tuple[int | None, np.ndarray, np.ndarray]]:
-        """Active controller -> origin [ns] of its trajectory (None: none), commanded positions [rad] and velocities [rad/s]."""
+        """Returns, by active controller, origin [ns] of its trajectory (None: none), commanded positions [rad] and velocities [rad/s]."""
         with self._lock:
             return {name: reference for name, reference in self._controllers.references().items() if name not in self._inactive}
 
@@ -90,7 +90,7 @@ class ControllerBank:
                 self._inactive |= {name}
 
     def hold(self, set_points: np.ndarray, now_ns: int) -> None:
-        """Forgets all trajectories and stands at `set_points` (J,) [rad] (start, reset)."""
+        """Drops all trajectories and holds `set_points` (J,) [rad] (start, reset)."""
         with self._lock:
             if now_ns < self._now_ns:
                 self._farthest_ns = max(self._farthest_ns, self._now_ns)

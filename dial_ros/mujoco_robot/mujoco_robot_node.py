@@ -137,7 +137,7 @@ class MujocoRobotNode(DialNode):
         return response
 
     def _in_physics(self, action: Callable[[], object]) -> object:
-        """Runs `action` in the physics thread between two slices and gives its result, or raises its exception."""
+        """Runs `action` in the physics thread between two slices; returns its result or raises its exception."""
         done: Future = Future()
         self._requests.put((action, done))
         return done.result(timeout=REQUEST_TIMEOUT_S)
@@ -200,7 +200,7 @@ class MujocoRobotNode(DialNode):
             self._slice()
 
     def _slice(self) -> None:
-        """10 ms: controllers, physics, messages."""
+        """Advances controllers and physics by one slice and publishes."""
         self._receive()
         begin_ns, self._now_ns = self._now_ns, self._now_ns + SLICE_NS
         updates_ns, set_points = self._controllers.advance_through(begin_ns, SLICE_NS)

@@ -1,4 +1,4 @@
-"""One camera as a node sees it: Image or CompressedImage in, frames by stamp, pixels as the checkpoint's contract wants them."""
+"""Camera subscription of a node: receives Image or CompressedImage, keeps frames by stamp, returns pixels fitted to the contract."""
 
 import zlib
 from collections.abc import Callable
@@ -23,7 +23,7 @@ KEPT_FRAMES = 8
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture as it came: its stamp and when it arrived, both ROS time [ns]."""
+    """One received image with its stamp and its time of receipt, both in ROS time [ns]."""
 
     message: Image | CompressedImage
     stamp_ns: int
@@ -31,10 +31,10 @@ class Frame:
 
 
 class CameraInput:
-    """The subscription of one camera. `on_frame` is called with every readable new frame, `on_refusal` with why one is not.
+    """Subscribes to one camera. Calls `on_frame` with every readable new frame, and `on_refusal` with the reason if one is not.
 
-    A frame is judged when it comes, by what its message says of itself, and decoded only when it is used. Once decoding
-    failed, every frame is decoded at once until one succeeds: a camera that sends rubbish must count as silent.
+    A frame is checked on receipt by its message fields, and decoded only when it is used. After a decoding error every
+    frame is decoded on receipt until one succeeds: a camera that sends corrupted data must count as silent.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class CameraInput:
     ) -> None:
         """Subscribes to `image/<camera>`, or below it to `compressed`. Raises DialError for an unknown transport.
 
-        `frozen_timeout_s`: frames that repeat one picture for longer are refused [s]; 0 lets them through.
+        `frozen_timeout_s`: frames that repeat one image for longer are refused [s]; 0 disables the check.
         """
         if transport not in TRANSPORTS:
             raise DialError(f"image_transport '{transport}' is not known; choose one of: {', '.join(TRANSPORTS)}")
@@ -59,12 +59,12 @@ class CameraInput:
         self._frames: StampedHistory[Frame] = StampedHistory(KEPT_FRAMES)
         self._decodes = True
         self._frozen_timeout_s = frozen_timeout_s
-        self._repeated: tuple[int, int] = (0, 0)  # checksum of the newest picture, and since when it is the same [ns]
+        self._repeated: tuple[int, int] = (0, 0)  # checksum of the newest image, and since when it is the same [ns]
         kind, ending = (Image, "") if transport == "raw" else (CompressedImage, "/compressed")
         self._subscription = node.create_subscription(kind, f"image/{view.name}{ending}", self._on_message, qos.SENSOR)
 
     def pixels(self, frame: Frame) -> np.ndarray:
-        """What the model sees of it, (H, W, 3) uint8 RGB. Raises UnreadableMessageError."""
+        """Decodes a frame and fits it to the model: (H, W, 3) uint8 RGB. Raises UnreadableMessageError."""
         try:
             pixels = fit_view(image_from_message(frame.message, self._size), self.view)
         except UnreadableMessageError:
@@ -74,17 +74,17 @@ class CameraInput:
         return pixels
 
     def before(self, stamp_ns: int, max_gap_s: float) -> Frame | None:
-        """The newest frame at or before `stamp_ns`, unless more than `max_gap_s` [s] before it."""
+        """Returns the newest frame at or before `stamp_ns`; None if it is more than `max_gap_s` [s] before it."""
         return self._frames.at(stamp_ns, max_gap_s)
 
     def clear(self) -> None:
-        """Forgets all frames (the clock jumped)."""
+        """Drops all frames (the clock jumped)."""
         self.arrivals.clear()
         self.rate.clear()
         self._frames.clear()
 
     def close(self) -> None:
-        """Ends the subscription."""
+        """Destroys the subscription."""
         self._node.destroy_subscription(self._subscription)
 
     def _on_message(self, message: Image | CompressedImage) -> None:
@@ -110,7 +110,7 @@ class CameraInput:
         self._on_frame(frame)
 
     def _require_change(self, frame: Frame) -> None:
-        """A driver that has lost its sensor may go on sending the last picture with new stamps: a real one never repeats itself."""
+        """Refuses an image that repeats for too long: a driver that lost its sensor may keep sending the last one with new stamps."""
         if not self._frozen_timeout_s:
             return
         checksum = zlib.adler32(frame.message.data)
@@ -118,4 +118,4 @@ class CameraInput:
             self._repeated = (checksum, frame.stamp_ns)
         frozen_s = (frame.stamp_ns - self._repeated[1]) / NANOSECONDS
         if frozen_s > self._frozen_timeout_s:
-            raise UnreadableMessageError(f"one and the same picture for {frozen_s:.2f} s; is the camera frozen?")
+            raise UnreadableMessageError(f"the same image for {frozen_s:.2f} s; is the camera frozen?")

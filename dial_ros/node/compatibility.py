@@ -1,4 +1,4 @@
-"""Peers that share a topic with a node but exchange no message with it, because their quality of service does not match."""
+"""Detects peers on a node's topics whose QoS is incompatible, so that no message is exchanged with them."""
 
 from rclpy.duration import Infinite
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -7,7 +7,7 @@ from rclpy.qos import LivelinessPolicy, QoSCompatibility, QoSProfile, qos_check_
 
 
 class Compatibility:
-    """Finds the incompatible peers of a node's topics.
+    """Lists the peers with an incompatible QoS on a node's topics.
 
     The middleware only reports that one appeared, so whether it is still there, and which policy differs, is looked up.
     """
@@ -17,15 +17,15 @@ class Compatibility:
         self._suspected: dict[tuple[str, bool], QoSProfile] = {}  # topic and whether we publish it -> our end's
 
     def of_subscription(self, topic: str, ours: QoSProfile) -> SubscriptionEventCallbacks:
-        """Event callbacks for the subscription about to be created on `topic`."""
+        """Returns event callbacks for the subscription about to be created on `topic`."""
         return SubscriptionEventCallbacks(incompatible_qos=lambda _: self._suspect(topic, False, ours))
 
     def of_publisher(self, topic: str, ours: QoSProfile) -> PublisherEventCallbacks:
-        """Event callbacks for the publisher about to be created on `topic`."""
+        """Returns event callbacks for the publisher about to be created on `topic`."""
         return PublisherEventCallbacks(incompatible_qos=lambda _: self._suspect(topic, True, ours))
 
     def mismatched(self) -> dict[str, str]:
-        """Topic -> the incompatible peer and the policy that differs, for peers that are present now."""
+        """Returns, by topic, the incompatible peer and the policy that differs; only peers that are still present."""
         found = {}
         for (topic, publishing), ours in self._suspected.items():
             peers = self._node.get_subscriptions_info_by_topic if publishing else self._node.get_publishers_info_by_topic
@@ -41,13 +41,13 @@ class Compatibility:
 
 
 def mismatch(publisher: QoSProfile, subscription: QoSProfile) -> str:
-    """Which policies keep messages from the subscription; empty: they are compatible."""
+    """Returns the QoS policies that are incompatible; empty if none is."""
     verdict, why = qos_check_compatible(_explicit(publisher), _explicit(subscription))
     return why.strip(" ;").replace("ERROR: ", "").replace(";", "; ") if verdict == QoSCompatibility.ERROR else ""
 
 
 def _explicit(profile: QoSProfile) -> QoSProfile:
-    """The profile with unset durations spelt out as infinite, as the graph reports a peer's.
+    """Returns the profile with unset durations set to infinite, as the graph reports those of peers.
 
     rclpy compares an unset deadline (zero) with an infinite one as if the one end promised less than the other asks.
     """

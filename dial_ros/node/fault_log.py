@@ -1,4 +1,4 @@
-"""How loud a fault is logged that may repeat with every message: one dropped frame is no warning, a rate of them is."""
+"""Log severity of faults that may repeat with every message: a single dropped frame is not worth a warning, a rate of them is."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ class _Kind:
 
 
 class FaultLog:
-    """Decides which faults are logged, and as what."""
+    """Decides which faults are logged, and with which severity."""
 
     def __init__(self) -> None:
         self._kinds: dict[str, _Kind] = {}

@@ -1,4 +1,4 @@
-"""The text of message types, as a bag keeps it: the .msg file, then those of all types it uses; and their RIHS01 hashes."""
+"""Message definitions as a bag stores them (the .msg file and those of all types it uses), and their RIHS01 hashes."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _PRIMITIVES = frozenset(
 
 
 def definition_of(kind: str) -> str:
-    """The definition of `kind` (`sensor_msgs/msg/Image`) as rosbag2 writes it into MCAP (`ros2msg`).
+    """Returns the definition of `kind` (`sensor_msgs/msg/Image`) as rosbag2 writes it into MCAP (`ros2msg`).
 
     Raises:
         DialError: its package is not installed, or has no such message.
@@ -33,7 +33,7 @@ def definition_of(kind: str) -> str:
 
 
 def type_hash_of(kind: str) -> str:
-    """The RIHS01 hash by which a type is told from others of its name; empty if its package carries none."""
+    """Returns the RIHS01 hash of a type, which distinguishes versions of it; empty if its package has none."""
     try:
         described = json.loads(_file(kind, "json").read_text())
     except (DialError, OSError):
@@ -42,7 +42,7 @@ def type_hash_of(kind: str) -> str:
 
 
 def message_class(kind: str):
-    """The Python class of `kind`. Raises DialError if its package is not installed."""
+    """Returns the Python class of `kind`. Raises DialError if its package is not installed."""
     from importlib import import_module
 
     package, _, name = kind.split("/")

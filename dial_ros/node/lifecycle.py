@@ -1,4 +1,4 @@
-"""What all nodes of the package share: lifecycle with readable failures, autostart, parameters with ranges, orderly ends."""
+"""Base class of all nodes: lifecycle with readable failures, autostart, parameters with ranges, orderly shutdown."""
 
 import time
 import traceback
@@ -43,18 +43,18 @@ class Parameter:
 
 
 class DialNode(LifecycleNode):
-    """Base of the nodes. A subclass gives PARAMETERS and `configure`, `activate`, `deactivate`, `cleanup`, `diagnose`."""
+    """Base class of the nodes. A subclass defines PARAMETERS and `configure`, `activate`, `deactivate`, `cleanup`, `diagnose`."""
 
     PARAMETERS: Mapping[str, Parameter] = {}
 
     def __init__(self, name: str) -> None:
-        self._compatibility = Compatibility(self)  # first: rclpy makes publishers of its own
+        self._compatibility = Compatibility(self)  # first: rclpy creates publishers of its own
         super().__init__(name)
-        self.failure: str | None = None  # set when the node cannot go on; the process then ends with an error
+        self.failure: str | None = None  # set when the node cannot continue; the process then exits with an error
         self.active = False
         self._jump_handle: JumpHandle | None = None
         self._sole_publishers: SolePublishers | None = None
-        self._told_conflict = ""
+        self._logged_conflict = ""
         self._fault_log = FaultLog()
         self._steady_clock = Clock(clock_type=ClockType.STEADY_TIME)
         self.declare_parameter("autostart", False, ParameterDescriptor(description="configure and activate at start", read_only=True))
@@ -62,45 +62,45 @@ class DialNode(LifecycleNode):
             self.declare_parameter(key, parameter.default, parameter.descriptor())
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENTS)
         self.every(1.0, self.publish_diagnostics)
-        self.every(0.25, self._tell_conflict)
+        self.every(0.25, self._log_conflict)
 
-    # What a subclass does in each transition; raising DialError refuses it, with the message in the log.
+    # What a subclass does in each transition; a DialError makes it fail, with the message in the log.
 
     def configure(self) -> None:
-        """Loads what is heavy and checks the contract."""
+        """Loads models and files, checks the contract, and creates publishers, subscriptions and services."""
 
     def activate(self) -> None:
-        """Begins the node's work."""
+        """Starts the node's work."""
 
     def obstacle(self) -> str:
-        """Why `activate` would be refused now, after what was heard since `configure`; empty: it would not."""
+        """Returns why `activate` would fail now, by what was received since `configure`; empty if it would not."""
         return ""
 
     def listened(self) -> bool:
-        """Whether enough was heard since `configure` to judge that; an autostart waits for it for a moment."""
+        """Returns whether enough was received since `configure` to decide that; autostart waits for it briefly."""
         return True
 
     def deactivate(self) -> None:
-        """Disarms."""
+        """Stops the node's work."""
 
     def cleanup(self) -> None:
-        """Lets go of what `configure` made; also after a `configure` that failed half way, and again when the node ends."""
+        """Destroys what `configure` created; also called after a `configure` that failed half way, and again at shutdown."""
 
     def summary(self) -> str:
-        """What an active node works with, for the log line at its activation."""
+        """Returns what the active node works with, for the log line at activation."""
         return ""
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
-        """Level (DiagnosticStatus.OK ...), message and values for /diagnostics."""
+        """Returns level (DiagnosticStatus.OK ...), message and values for /diagnostics."""
         return DiagnosticStatus.OK, "", {}
 
     def clock_jumped_back(self) -> None:
         """Called when ROS time went backwards."""
 
-    # Tools for a subclass.
+    # For subclasses.
 
     def require_sole_publishers(self, published: Iterable[str] = (), subscribed: Iterable[str] = ()) -> None:
-        """From now on, until `release`: `activate` is refused and `conflict` reports while another node publishes there.
+        """Makes `activate` fail and `conflict` report while another node publishes on these topics; until `release`.
 
         Arguments: as of SolePublishers; a clock that the node follows is added.
         """
@@ -108,15 +108,15 @@ class DialNode(LifecycleNode):
         self._sole_publishers = SolePublishers(self, published, [*subscribed, *clock])
 
     def conflict(self) -> str:
-        """Which other nodes publish where only one may; empty: none does."""
+        """Returns which other nodes publish on topics that allow one publisher; empty if none does."""
         return self._sole_publishers.conflict() if self._sole_publishers is not None else ""
 
     def value(self, key: str):
-        """Value of a parameter."""
+        """Returns the value of a parameter."""
         return self.get_parameter(key).value
 
     def now_ns(self) -> int:
-        """ROS time [ns]."""
+        """Returns the ROS time [ns]."""
         return self.get_clock().now().nanoseconds
 
     def create_subscription(self, msg_type, topic: str, callback, qos_profile: QoSProfile | int, **options):
@@ -130,11 +130,11 @@ class DialNode(LifecycleNode):
         return super().create_publisher(msg_type, topic, qos_profile, **options)
 
     def publisher_names(self, topic: str) -> list[str]:
-        """Full names of the nodes that publish on `topic`, which is remapped as for a subscription; sorted."""
+        """Returns the sorted full names of the nodes that publish on `topic`, which is remapped as for a subscription."""
         return publishers_of(self, self.resolve_topic_name(topic))
 
     def every(self, period_s: float, callback: Callable[[], None]):
-        """A timer on the steady clock: it goes on when simulated time stands still."""
+        """Creates a timer on the steady clock, which keeps running while simulated time is paused."""
         return self.create_timer(period_s, callback, clock=self._steady_clock)
 
     def complain(self, kind: str, why: str, grave: bool = False) -> None:
@@ -150,12 +150,12 @@ class DialNode(LifecycleNode):
                 self.get_logger().error(text)
 
     def fail(self, why: str) -> None:
-        """The node cannot go on: logs why and lets the process end with an error."""
+        """Logs why the node cannot continue, and makes the process exit with an error."""
         self.get_logger().fatal(why)
         self.failure = why
 
     def fail_with(self, error: BaseException) -> None:
-        """`fail` with an unexpected exception and its trace."""
+        """Calls `fail` with an unexpected exception and its traceback."""
         self.fail("".join(traceback.format_exception(error)))
 
     # Lifecycle callbacks of rclpy: it swallows exceptions without a trace, so they are caught and logged here.
@@ -192,7 +192,7 @@ class DialNode(LifecycleNode):
         return self.on_cleanup(state)
 
     def release(self) -> TransitionCallbackReturn:
-        """Undoes `configure` as far as it got, in any state, also twice."""
+        """Undoes `configure` as far as it got; may be called in any state, also twice."""
         if self._jump_handle is not None:
             self._jump_handle.unregister()  # the clock keeps a handle that is only dropped
             self._jump_handle = None
@@ -215,19 +215,19 @@ class DialNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
-    def _tell_conflict(self) -> None:
-        """Logs a conflict when it begins and when it ends."""
+    def _log_conflict(self) -> None:
+        """Logs a conflict when it starts and when it ends."""
         why = self.conflict()
-        if why and why != self._told_conflict:
+        if why and why != self._logged_conflict:
             self.get_logger().error(f"{why}: only one may")
-        elif self._told_conflict and not why:
+        elif self._logged_conflict and not why:
             self.get_logger().info("no other node publishes on this node's topics any more")
-        self._told_conflict = why
+        self._logged_conflict = why
 
     def _diagnose_inactive(self) -> tuple[bytes, str, Mapping[str, object]]:
         why = self.obstacle()
         if why:
-            return DiagnosticStatus.WARN, f"{NOT_ACTIVE}, and would refuse to be: {why}", {}
+            return DiagnosticStatus.WARN, f"{NOT_ACTIVE}, and activation would fail: {why}", {}
         return DiagnosticStatus.OK, NOT_ACTIVE, {}
 
     def publish_diagnostics(self) -> None:
@@ -247,5 +247,5 @@ class DialNode(LifecycleNode):
 
 
 def _profile(qos_profile: QoSProfile | int) -> QoSProfile:
-    """The profile that rclpy makes of a depth."""
+    """Returns the profile that rclpy makes of a queue depth."""
     return QoSProfile(depth=qos_profile) if isinstance(qos_profile, int) else qos_profile

@@ -18,12 +18,12 @@ LONGEST_TEXT = 10_000  # [characters] of an instruction; system2 accepts at most
 
 
 def to_time(time_ns: int) -> Time:
-    """The stamp of `time_ns` (not negative)."""
+    """Returns the stamp of `time_ns` (not negative)."""
     return Time(sec=time_ns // NANOSECONDS, nanosec=time_ns % NANOSECONDS)
 
 
 def to_duration(duration_s: float) -> Duration:
-    """The duration of `duration_s` [s], rounded to nanoseconds."""
+    """Returns the message of a duration [s], rounded to nanoseconds."""
     duration_ns = round(duration_s * NANOSECONDS)
     return Duration(sec=duration_ns // NANOSECONDS, nanosec=duration_ns % NANOSECONDS)
 
@@ -41,7 +41,7 @@ def require_bounded(message: Instruction) -> None:
 
 
 def image_to_message(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
-    """An rgb8 Image of `pixels` (H, W, 3) uint8."""
+    """Returns an rgb8 Image of `pixels` (H, W, 3) uint8."""
     message = Image(height=pixels.shape[0], width=pixels.shape[1], encoding="rgb8", step=3 * pixels.shape[1])
     message.header.stamp = to_time(stamp_ns)
     message.header.frame_id = frame_id
@@ -50,7 +50,7 @@ def image_to_message(pixels: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
 
 
 def foresight_to_message(foresight: Foresight, publish_ns: int, frame_id: str, horizon_s: float) -> LatentForesight:
-    """The LatentForesight of `foresight`, stamped with its observation's time."""
+    """Returns the LatentForesight of `foresight`, stamped with its observation's time."""
     message = LatentForesight(
         seq=foresight.seq,
         instruction_id=foresight.instruction_id,

@@ -1,4 +1,4 @@
-"""Subscriptions that are read when their news is wanted: no executor in between, which may be busy with something else."""
+"""Subscriptions that are polled instead of being executed, so that a busy executor cannot delay them."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ OLDEST_TICK_S = 0.3
 
 
 class NeverExecuted(CallbackGroup):
-    """Keeps an entity out of the executor's hands."""
+    """Callback group whose entities the executor never executes."""
 
     def can_execute(self, entity) -> bool:
         return False
@@ -30,35 +30,35 @@ class NeverExecuted(CallbackGroup):
 
 
 class Taken(NamedTuple):
-    """A message and when its sender published it [ns of the system's time]."""
+    """A message and its publish time [ns of system time]."""
 
     message: Any
     sent_ns: int
 
 
 class PolledSubscription:
-    """A subscription that is asked. Callers keep to one thread at a time."""
+    """A subscription that is polled. Not thread-safe."""
 
     def __init__(self, node: Node, kind: type, topic: str, profile: QoSProfile) -> None:
         self._node = node
         self._subscription = node.create_subscription(kind, topic, _never_called, profile, callback_group=NeverExecuted())
 
     def take(self) -> Taken | None:
-        """The next message, if one waits."""
+        """Returns the next queued message; None if there is none."""
         with self._subscription.handle:
             taken = self._subscription.handle.take_message(self._subscription.msg_type, False)
         return None if taken is None else Taken(taken[0], taken[1]["source_timestamp"])
 
     def close(self) -> None:
-        """Ends it."""
+        """Destroys the subscription."""
         self._node.destroy_subscription(self._subscription)
 
 
 class FreshClock:
-    """What the world's clock shows by now. A node's own clock shows the tick that its executor came to last: on a busy machine
-    the world is tens of milliseconds farther.
+    """Estimates the current simulated time. A node's own clock shows the tick that its executor processed last: on a busy machine
+    the simulation is tens of milliseconds ahead of it.
 
-    With the system's time there is nothing to poll, and the node's own clock is right.
+    Without simulated time nothing is polled: the node's own clock is right.
     """
 
     def __init__(self, node: Node, own_ns: Callable[[], int]) -> None:
@@ -69,7 +69,7 @@ class FreshClock:
         self._newest: Taken | None = None
 
     def now_ns(self) -> int:
-        """Time [ns]: the newest tick that has come in, and as much as has passed since it was published."""
+        """Returns the newest received tick plus the time since it was published [ns]."""
         while self._ticks is not None and (tick := self._ticks.take()) is not None:
             self._newest = tick
         if self._newest is None:
@@ -77,13 +77,13 @@ class FreshClock:
         return shown_ns(to_ns(self._newest.message.clock), self._newest.sent_ns, time.time_ns())
 
     def close(self) -> None:
-        """Ends it."""
+        """Destroys the subscription."""
         if self._ticks is not None:
             self._ticks.close()
 
 
 def shown_ns(tick_ns: int, sent_ns: int, system_ns: int) -> int:
-    """What a clock shows whose tick of `tick_ns` was sent at `sent_ns`, at `system_ns` of the system's time, at most.
+    """Returns what a clock shows at most at system time `system_ns`, if it published `tick_ns` at `sent_ns`.
 
     At most, because simulated time is taken to be as fast as real time. A world that stands (or whose machine's clock is
     another) is not followed farther than OLDEST_TICK_S.

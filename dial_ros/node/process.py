@@ -1,4 +1,4 @@
-"""A node as a process: start, autostart, the end by signal or with the process that started it."""
+"""Runs a node as a process: start, autostart, shutdown by signal or with its parent process."""
 
 import faulthandler
 import os
@@ -20,7 +20,7 @@ END_WITH_PARENT = "DIAL_END_WITH_PARENT"  # environment variable: set to 1 by wh
 
 
 def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -> int:
-    """Runs a node until SIGINT, SIGTERM or its failure; the exit status: 0, or 1 if it failed or could not start."""
+    """Runs a node until SIGINT, SIGTERM or its failure. Returns the exit status: 0, or 1 if it failed or could not start."""
     orphaned = _parent_watch()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
@@ -48,7 +48,7 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
 
 
 def _parent_watch() -> Callable[[], bool]:
-    """Whether the process that started this one has ended since; always false unless it asked to be watched.
+    """Returns a function that says whether the parent process has ended; always false unless the parent asked to be watched.
 
     `ros2 launch` killed by SIGTERM or SIGKILL leaves its nodes running, and a robot with them.
     """
@@ -59,7 +59,7 @@ def _parent_watch() -> Callable[[], bool]:
 
 
 def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) -> bool:
-    """Configures, listens for a moment to what `activate` is going to check, and activates; False if one of them is refused."""
+    """Configures, waits briefly for the input that `activate` checks, and activates. Returns False if a transition fails."""
     if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
         return False
     deadline_s = time.monotonic() + LISTEN_S
@@ -72,7 +72,7 @@ def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) 
 
 
 def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
-    """Leaves in order: deactivate (System-1 sends a decelerating hold), clean up, tell DDS goodbye.
+    """Shuts down in order: deactivate (System-1 sends a decelerating hold), clean up, leave the DDS domain.
 
     Fast DDS may wait for ever for shared memory that a killed process left: after GOODBYE_S the process ends all the same,
     and says where it was.
@@ -88,7 +88,7 @@ def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:
 
 
 def one_thread() -> None:
-    """One torch thread for this process: two threads beside a busy core are an order of magnitude slower."""
+    """Limits torch to one thread: two threads beside a busy core are an order of magnitude slower."""
     import torch
 
     os.environ["OMP_NUM_THREADS"] = "1"

@@ -1,4 +1,4 @@
-"""How often something happens, and how many messages of a stream were lost, estimated from stamps."""
+"""Estimates the rate of a stream and the number of lost messages from their stamps."""
 
 from collections import deque
 

@@ -1,6 +1,6 @@
-"""Topics on which one node alone may publish: two commanders of one controller, or two clocks, make a motion that nobody planned.
+"""Detects a second publisher on topics that allow one: two nodes that command one controller, or two clocks, are dangerous.
 
-A publisher counts from its creation, active or not, and until the middleware forgets it: at once if its node ended in order,
+A publisher counts from its creation, active or not, and until the middleware removes it: immediately if its node was shut down in order,
 after its lease (10 s with config/fastdds.xml) if it was killed.
 """
 
@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 
 class SolePublishers:
-    """Finds further publishers on the topics of a node, from the ROS graph."""
+    """Finds other publishers on a node's topics, from the ROS graph."""
 
     def __init__(self, node: Node, published: Iterable[str] = (), subscribed: Iterable[str] = ()) -> None:
         """Watches topics by the names that the node's code uses; remappings and namespace are resolved here.
@@ -26,7 +26,7 @@ class SolePublishers:
         self._subscribed = [node.resolve_topic_name(topic) for topic in subscribed]
 
     def conflict(self) -> str:
-        """Which nodes publish where only one may, with their topics; empty: none does."""
+        """Returns which nodes publish on topics that allow one publisher; empty if none does."""
         topics = [topic for topic in (*self._published, *self._subscribed) if self._node.count_publishers(topic) > 1]
         by_nodes: dict[str, list[str]] = {}
         for topic in topics:
@@ -48,5 +48,5 @@ class SolePublishers:
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:
-    """Full names of the nodes that publish on a resolved topic, sorted; one that has two publishers there comes twice."""
+    """Returns the sorted full names of the nodes that publish on a resolved topic; a node with two publishers is listed twice."""
     return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in node.get_publishers_info_by_topic(topic))

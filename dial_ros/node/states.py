@@ -1,4 +1,4 @@
-"""The states of both systems in words, as a person reads them."""
+"""Readable names of the states of both systems."""
 
 from dial_ros.msg import System1Status, System2Status
 

@@ -1,4 +1,4 @@
-"""Trajectories as CDR bytes without anything after their last field.
+"""Serializes trajectories to CDR without trailing bytes.
 
 rclpy's `serialize_message` returns the buffer that was reserved: 8 bytes too many for each point with empty accelerations and efforts,
 filled with whatever the memory held. ROS 2 ignores them, readers of recordings (rosbags, mcap) refuse the message.
@@ -11,7 +11,7 @@ _ENCAPSULATION = 4  # bytes before the message, from whose end alignment counts
 
 
 def trajectory_bytes(trajectory: JointTrajectory) -> bytes:
-    """The message in XCDR1, exactly as long as its fields."""
+    """Returns the message in XCDR1, without padding after its last field."""
     return serialize_message(trajectory)[: _ENCAPSULATION + _size(trajectory)]
 
 

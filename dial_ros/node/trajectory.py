@@ -1,4 +1,4 @@
-"""A joint motion -> one JointTrajectory a controller, as ros2_controllers' joint_trajectory_controller wants it."""
+"""Splits joint motions into one JointTrajectory for each joint_trajectory_controller."""
 
 from collections.abc import Sequence
 
@@ -12,13 +12,13 @@ from dial_ros.node.messages import to_duration, to_time
 
 
 class TrajectorySplitter:
-    """Splits motions of all joints by controller. Every message holds exactly its controller's joints, in its order."""
+    """Splits motions of all joints by controller. Every message has exactly its controller's joints, in its order."""
 
     def __init__(self, embodiment: Embodiment) -> None:
         self._controllers = [(controller, embodiment.indices(controller.joints)) for controller in embodiment.controllers]
 
     def messages(self, motion: JointMotion) -> dict[str, JointTrajectory]:
-        """Controller name -> its JointTrajectory, stamped with the motion's origin (the observation's time)."""
+        """Returns a JointTrajectory for each controller name, stamped with the motion's origin (the observation's time)."""
         durations = [to_duration(offset_s) for offset_s in motion.times_s]
         return {
             controller.name: _message(
@@ -37,7 +37,7 @@ def motion_to_message(motion: JointMotion, joint_names: Sequence[str]) -> JointT
 def reference_to_message(
     joint_names: Sequence[str], now_ns: int, origin_ns: int | None, positions: np.ndarray, velocities: np.ndarray
 ) -> JointTrajectory:
-    """What a controller executes at `now_ns` as one point, (J,) [rad, rad/s]; its time is that since the origin of what it plays, or 0."""
+    """Returns the reference of a controller at `now_ns` as one point (J,) [rad, rad/s], timed since the trajectory's origin, or 0."""
     played_s = 0.0 if origin_ns is None else max(now_ns - origin_ns, 0) / NANOSECONDS
     point = JointTrajectoryPoint(positions=positions.tolist(), velocities=velocities.tolist(), time_from_start=to_duration(played_s))
     message = JointTrajectory(joint_names=list(joint_names), points=[point])

@@ -1,4 +1,4 @@
-"""A one-slot mailbox with one thread behind it: inference beside the executor; newest wins."""
+"""A worker thread with a one-slot mailbox, for inference beside the executor; a newer item replaces one that waits."""
 
 import threading
 from collections.abc import Callable
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 class Worker(Generic[T]):
-    """Runs `work(item)` in its own thread for the newest item put. An exception in it ends the worker and is handed on.
+    """Runs `work(item)` in a thread for the newest item. An exception ends the worker and is passed to `failed`.
 
     Args:
-        work: called with each item taken.
+        work: called with each item.
         failed: called, in the worker's thread, with the exception that ended it.
     """
 
@@ -24,18 +24,18 @@ class Worker(Generic[T]):
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Leaves `item`; one that still waits is replaced."""
+        """Puts `item` into the mailbox; replaces one that still waits."""
         with self._wake:
             self._item = item
             self._wake.notify()
 
     def clear(self) -> None:
-        """Takes back what waits; what runs goes on."""
+        """Drops the item that waits; one that is being processed is completed."""
         with self._wake:
             self._item = None
 
     def close(self) -> None:
-        """Ends the thread after the item it works on, if any."""
+        """Stops the thread after the item that it processes, if any."""
         with self._wake:
             self._closed = True
             self._wake.notify()

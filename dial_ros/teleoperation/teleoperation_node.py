@@ -40,6 +40,7 @@ class TeleoperationNode(DialNode):
 
     def __init__(self) -> None:
         super().__init__("teleoperation")
+        self._due_ns: int | None = None  # when the next target is published [ns]
         self._connections = ExitStack()
         self._hand: JoggedHand | None = None
         self._joints: tuple[int, np.ndarray] | None = None  # newest measured: robot time [ns], positions [rad]
@@ -53,7 +54,7 @@ class TeleoperationNode(DialNode):
         self._period_s = 1.0 / embodiment.rate_hz
         self._hand = JoggedHand(embodiment, self.value("hand"))
         self._order = JointOrder(embodiment.joint_names)
-        self._splitter = TrajectorySplitter(embodiment.joint_names, embodiment.controllers)
+        self._splitter = TrajectorySplitter(embodiment)
         topics = [f"{controller.name}/joint_trajectory" for controller in embodiment.controllers]
         self._outputs = {
             c.name: self.create_publisher(JointTrajectory, t, qos.LATEST) for c, t in zip(embodiment.controllers, topics, strict=True)

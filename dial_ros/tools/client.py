@@ -29,11 +29,11 @@ LOG_LINES = 15
 
 
 class NotInTimeError(DialError):
-    """What was waited for did not come."""
+    """A wait timed out."""
 
 
 class ClientNode(Node):
-    """The node of a program that waits for what it asked for. It spins itself; the robot's own nodes never wait like that."""
+    """Node of a program that waits for answers by spinning itself; the robot's own nodes never wait like that."""
 
     def __init__(self, name: str, check_alive: Callable[[], None] = lambda: None, context: Context | None = None) -> None:
         """Args: `check_alive` is called while waiting and raises DialError when there is nothing left to wait for."""
@@ -44,12 +44,12 @@ class ClientNode(Node):
         self._clients_by_service: dict[str, Client] = {}
 
     def spin_once(self, timeout_s: float = SPIN_S) -> None:
-        """Executes what arrives within `timeout_s` [s]."""
+        """Executes the callbacks of what arrives within `timeout_s` [s]."""
         self._own_executor.spin_once(timeout_sec=timeout_s)
         self._check_alive()
 
     def wait_until(self, done: Callable[[], Any], limit_s: float, what: str, step: Callable[[], None] | None = None) -> Any:
-        """The first true value of `done()`, which is asked again after every step.
+        """Spins until `done()` is true, and returns its value.
 
         Args:
             limit_s: [s] of wall time.
@@ -62,30 +62,30 @@ class ClientNode(Node):
         deadline_s = time.monotonic() + limit_s
         while not (result := done()):
             if time.monotonic() > deadline_s:
-                raise NotInTimeError(f"waited {limit_s:.0f} s in vain for {what}{self.last_words()}")
+                raise NotInTimeError(f"timed out after {limit_s:.0f} s waiting for {what}{self.last_words()}")
             (step or self.spin_once)()
         return result
 
     def last_words(self) -> str:
-        """What to add to the error of a wait that was in vain."""
+        """Returns what to add to the error of a wait that timed out."""
         return "; the nodes' logs say more"
 
     def call(self, kind: type, service: str, request: Any, limit_s: float = ANSWER_S, step: Callable[[], None] | None = None) -> Any:
-        """The response of a service, whatever it says. Raises NotInTimeError if it is not there or does not answer."""
+        """Calls a service and returns its response, granted or refused. Raises NotInTimeError if it is not there or does not answer."""
         client = self.client_of(kind, service)
         self.wait_until(client.service_is_ready, limit_s, f"service {service}", step)
         future = client.call_async(request)
         return self.wait_until(future.done, limit_s, f"an answer of {service}", step) and future.result()
 
     def command(self, kind: type, service: str, request: Any, limit_s: float = ANSWER_S) -> Any:
-        """As `call`, for a request that must be granted: a refusal is a DialError too."""
+        """Calls a service that must grant the request: a refusal raises DialError too. Otherwise as `call`."""
         response = self.call(kind, service, request, limit_s)
         if not response.success:
             raise DialError(f"{service} refused: {response.message}")
         return response
 
     def client_of(self, kind: type, service: str) -> Client:
-        """The client of a service; made at the first call."""
+        """Returns the client of a service; created on first use."""
         if service not in self._clients_by_service:
             self._clients_by_service[service] = self.create_client(kind, service)
         return self._clients_by_service[service]
@@ -96,7 +96,7 @@ class ClientNode(Node):
 
 
 class RunningGraph:
-    """The processes of a graph."""
+    """The running processes of a graph."""
 
     def __init__(self, runner: Runner, log_dir: Path | None) -> None:
         self.runner, self._log_dir = runner, log_dir
@@ -116,7 +116,7 @@ class RunningGraph:
 
 @contextmanager
 def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None) -> Iterator[RunningGraph]:
-    """The processes of a graph, and rclpy in this one. SIGINT and SIGTERM become KeyboardInterrupt.
+    """Context of a running graph, with rclpy initialised in this process. SIGINT and SIGTERM become KeyboardInterrupt.
 
     Args:
         nodes: what to start, of the graph `kind`. A `sim` gets a DDS domain of its own, unless the user has set one.
@@ -141,7 +141,7 @@ def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None) -
 
 @contextmanager
 def connected(kind: str = "humanoid") -> Iterator[None]:
-    """rclpy in this process, with the environment of the graph `kind` where the user has not set another one."""
+    """Context in which rclpy is initialised, with the environment of the graph `kind` where the user has not set another one."""
     set_environment(environment(kind))
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
@@ -151,7 +151,7 @@ def connected(kind: str = "humanoid") -> Iterator[None]:
 
 
 def free_domain() -> int:
-    """A DDS domain for a graph of its own. Drawn, as nobody keeps a list; 1 to 101 are safe on every system."""
+    """Returns a random DDS domain id, so that a graph runs apart from others; 1 to 101 are safe on every system."""
     return random.SystemRandom().randint(1, 101)
 
 

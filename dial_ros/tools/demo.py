@@ -1,4 +1,4 @@
-"""`make demo`: a humanoid does three tasks in simulation, through the real nodes, and leaves figures and pictures in out/demo/.
+"""`make demo`: a humanoid does three tasks in simulation, through the real nodes, and writes figures and images to out/demo/.
 
 python -m dial_ros.tools.demo [--help]
 """
@@ -39,7 +39,7 @@ class Progress:
         self._last_line_s = 0.0
 
     def begin(self) -> None:
-        """The next trial starts."""
+        """Starts to show the next trial."""
         self._number += 1
         self._last_line_s = time.monotonic()
         if self._console.is_terminal:
@@ -47,7 +47,7 @@ class Progress:
             self._live.start()
 
     def update(self, trial: Trial) -> None:
-        """Called about ten times a second."""
+        """Redraws; called about ten times a second."""
         if self._live:
             self._live.update(self._table(trial))
         elif time.monotonic() - self._last_line_s > 5:
@@ -55,7 +55,7 @@ class Progress:
             self._console.print("  " + ", ".join(f"{name} {value}" for name, value in _rows(trial)[1:]), highlight=False)
 
     def end(self, result: TrialFigures | None) -> None:
-        """The trial is over; `result` is None if it broke off."""
+        """Stops showing the trial; `result` is None if it was aborted."""
         if self._live:
             self._live.stop()
             self._live = None
@@ -75,7 +75,7 @@ class Progress:
 
 
 def _rows(trial: Trial) -> list[tuple[str, str]]:
-    """What there is to see of a trial, as text."""
+    """Returns what the table shows of a trial."""
     rows = [
         ("instruction", trial.instruction),
         ("time", f"{trial.sim_s:.1f} s simulated ({trial.sim_s / max(trial.wall_s, 1e-3):.2f} of real time)"),
@@ -93,7 +93,7 @@ def _rows(trial: Trial) -> list[tuple[str, str]]:
 
 
 def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) -> tuple[list[Trial], list[TrialFigures], str]:
-    """Brings the graph up and runs all trials; returns them, their figures and the checkpoint's model id."""
+    """Starts the graph and runs all trials; returns them, their figures and the checkpoint's model id."""
     trials, results = [], []
     progress = Progress(console, chosen.trials)
     console.print("starting system2, system1 and mujoco_robot ...")
@@ -114,7 +114,7 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
 
 
 def arguments(description: str, trials: int, limit_s: float, out: str) -> argparse.ArgumentParser:
-    """Options that the demo and the evaluation share."""
+    """Returns the parser of the options that the demo and the evaluation share."""
     parser = argparse.ArgumentParser(
         prog=os.environ.get("DIAL_PROG"), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -131,12 +131,12 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
 
 
 def _task(text: str) -> str:
-    """A file is named absolutely: the node that loads it works elsewhere."""
+    """Makes the path of a task file absolute: the node that loads it runs in another folder."""
     return str(Path(text).resolve()) if text.endswith((".yaml", ".yml")) else text
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; 0 if the graph ran and the files were made, whether or not the robot succeeded."""
+    """Runs the demo; returns 0 if the graph ran and the files were written, whether or not the robot succeeded."""
     console = Console()
     try:
         chosen = arguments(__doc__.splitlines()[0], trials=3, limit_s=25.0, out="out/demo").parse_args(words)
@@ -158,7 +158,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def draw(chosen: argparse.Namespace, trials: Sequence[Trial]) -> None:
-    """demo.mp4 of all trials; demo.gif and foresight.png of the first successful one (or of the first)."""
+    """Writes demo.mp4 of all trials, and demo.gif and foresight.png of the first successful one (or of the first)."""
     from dial_ros.tools.demo_video import (  # torch again: only now, the nodes need the cores
         Vision,
         write_foresight_figure,
@@ -178,7 +178,7 @@ def draw(chosen: argparse.Namespace, trials: Sequence[Trial]) -> None:
 
 
 def table_of(results: Sequence[TrialFigures]) -> Table:
-    """The trials' figures as a table."""
+    """Returns the trials' figures as a table."""
     caption = (
         "Simulated s and Hz (real: wall s). Sys-2: foresights, Sys-1:\n"
         "chunks. age, max: of a chunk's foresight. delay, p99: from\n"

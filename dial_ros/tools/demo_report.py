@@ -46,7 +46,7 @@ class TrialFigures:
 
 
 def figures(trial: Trial) -> TrialFigures:
-    """The figures of a finished trial. Counters of the nodes run on, so differences over the trial are taken."""
+    """Returns the figures of a finished trial. The nodes' counters are never reset, so differences over the trial are taken."""
     ones = [s for s in trial.system1 if s.instruction_id == trial.instruction_id]
     twos = [s for s in trial.system2 if s.instruction_id == trial.instruction_id]
     # From the last report before the instruction on, so that nothing that happened right after it is missed.
@@ -83,7 +83,7 @@ def figures(trial: Trial) -> TrialFigures:
 
 
 def summary(trials: Sequence[TrialFigures], model_id: str, settings: dict) -> dict:
-    """What summary.json holds: the trials, and everything needed to know what was measured where."""
+    """Returns the content of summary.json: the trials, and everything needed to know what was measured where."""
     return {
         "trials": [asdict(trial) for trial in trials],
         "successes": sum(trial.success for trial in trials),
@@ -96,7 +96,7 @@ def summary(trials: Sequence[TrialFigures], model_id: str, settings: dict) -> di
 
 
 def _rate(reports: Sequence[System1Status] | Sequence[System2Status], counter: str) -> float:
-    """Events a simulated second [Hz] between the first and the last report."""
+    """Returns the events per simulated second [Hz] between the first and the last report."""
     if len(reports) < 2:
         return 0.0
     span_s = (to_ns(reports[-1].stamp) - to_ns(reports[0].stamp)) / NANOSECONDS

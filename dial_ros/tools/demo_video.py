@@ -1,4 +1,4 @@
-"""Pictures of recorded trials: demo.mp4 and demo.gif (camera, foresight, change map), foresight.png (expected beside true future)."""
+"""Images of recorded trials: demo.mp4 and demo.gif (camera, foresight, change map), foresight.png (expected beside true future)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dial_core.viz.panels import Panel, compose, overlay, write
 from dial_ros.tools.trials import Trial, TrialFrame
 
 FPS = 20
-GIF_STRIDE, GIF_SCALE, GIF_COLOURS = 3, 2 / 3, 96  # every third frame, smaller: a moving picture for a README, under 1 MB
+GIF_STRIDE, GIF_SCALE, GIF_COLOURS = 3, 2 / 3, 96  # every third frame, smaller: an animation for a README, under 1 MB
 HOLD_LAST_FRAMES = 25  # so that the eye catches the result
 GOOD, BAD = (120, 220, 130), (240, 120, 110)
 ENCODE_BATCH = 32
@@ -23,7 +23,7 @@ ENCODE_BATCH = 32
 
 @dataclass(frozen=True)
 class Vision:
-    """Frozen vision tower and one PCA basis, of what the robot saw, for all pictures: equal colours mean equal content.
+    """The frozen vision tower, and one PCA basis of what the robot saw for all images: equal colours mean equal content.
 
     `full_scale` is the change map's value of the brightest colour; `horizon_s` [s] how far a foresight looks ahead.
     """
@@ -45,33 +45,33 @@ class Vision:
         return cls(loaded, PcaColours.fit(observed), full_scale, contract.horizon / contract.rate_hz)
 
     def tokens(self, pixels: np.ndarray) -> np.ndarray:
-        """Enc_ViT of one image (H, W, 3) uint8: (N, d) float32."""
+        """Returns Enc_ViT of one image (H, W, 3) uint8: (N, d) float32."""
         return _encode(self.loaded, [pixels])[0]
 
 
 def write_video(path: Path, trials: Sequence[Trial], vision: Vision) -> None:
-    """An mp4 of all trials at the speed of simulated time."""
+    """Writes an mp4 of all trials at the speed of simulated time."""
     with av.open(str(path), "w") as container:
         stream = None
-        for picture in (picture for trial in trials for picture in _pictures(trial, vision)):
+        for image in (image for trial in trials for image in _panels(trial, vision)):
             if stream is None:
                 stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast"})
-                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+                stream.width, stream.height, stream.pix_fmt = image.width, image.height, "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_image(image)))
         if stream is not None:
             container.mux(stream.encode())
 
 
 def write_gif(path: Path, trial: Trial, vision: Vision) -> None:
-    """One trial as a small looping picture at the speed of simulated time."""
-    pictures = list(_pictures(trial, vision))[::GIF_STRIDE]
-    small = [picture.resize((round(picture.width * GIF_SCALE), round(picture.height * GIF_SCALE))) for picture in pictures]
-    frames = [picture.quantize(GIF_COLOURS, dither=Image.Dither.NONE) for picture in small]
+    """Writes one trial as a small looping GIF at the speed of simulated time."""
+    images = list(_panels(trial, vision))[::GIF_STRIDE]
+    small = [image.resize((round(image.width * GIF_SCALE), round(image.height * GIF_SCALE))) for image in images]
+    frames = [image.quantize(GIF_COLOURS, dither=Image.Dither.NONE) for image in small]
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=1000 * GIF_STRIDE // FPS, loop=0, optimize=True)
 
 
 def write_foresight_figure(path: Path, trial: Trial, vision: Vision, moments: int = 4) -> None:
-    """For a few moments of a trial: what the robot saw, what it expected to see one horizon later, and what it then saw."""
+    """Draws, for a few moments of a trial, the view, the view expected one horizon later, and the one that then came."""
     from matplotlib import pyplot as plt
 
     plt.switch_backend("agg")
@@ -87,8 +87,8 @@ def write_foresight_figure(path: Path, trial: Trial, vision: Vision, moments: in
         later = _frame_at(trial.ego, record.observed_s + vision.horizon_s)
         change = heat(change_map(record.tokens, vision.tokens(now)), vision.full_scale)
         cells = [now, vision.colours.colours(record.tokens), vision.colours.colours(vision.tokens(later)), change, later]
-        for row, picture in enumerate(cells):
-            axes[row, column].imshow(picture, interpolation="nearest")
+        for row, image in enumerate(cells):
+            axes[row, column].imshow(image, interpolation="nearest")
             axes[row, column].set(xticks=[], yticks=[])
         axes[0, column].set_title(f"t = {record.observed_s:.1f} s", fontsize=9)
     for row, name in enumerate(rows):
@@ -98,11 +98,11 @@ def write_foresight_figure(path: Path, trial: Trial, vision: Vision, moments: in
     plt.close(figure)
 
 
-def _pictures(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
-    """One composed picture for every camera frame, with the foresight that was on the wire at that moment."""
+def _panels(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
+    """Yields one composed image for every camera frame, with the newest foresight at that moment."""
     foresight = change = np.zeros((1, 1, 3), np.uint8)
     waiting = list(trial.foresights)
-    picture = None
+    image = None
     for frame in trial.ego:
         arrived = None
         while waiting and waiting[0].published_s <= frame.stamp_s:
@@ -117,28 +117,28 @@ def _pictures(trial: Trial, vision: Vision) -> Iterator[Image.Image]:
         ]
         if trial.scene:
             panels.insert(0, Panel("from the side", _square(_frame_at(trial.scene, frame.stamp_s))))
-        picture = compose(panels, trial.instruction, f"{max(frame.stamp_s - trial.started_s, 0):.1f} s")
-        yield picture
-    if picture is not None:
+        image = compose(panels, trial.instruction, f"{max(frame.stamp_s - trial.started_s, 0):.1f} s")
+        yield image
+    if image is not None:
         result, colour = ("done", GOOD) if trial.success else ("not done in time", BAD)
-        write(ImageDraw.Draw(picture), (picture.width - 12, picture.height - 22), result, 20, colour, anchor="rm")
-        yield from [picture] * HOLD_LAST_FRAMES
+        write(ImageDraw.Draw(image), (image.width - 12, image.height - 22), result, 20, colour, anchor="rm")
+        yield from [image] * HOLD_LAST_FRAMES
 
 
 def _frame_at(frames: Sequence[TrialFrame], stamp_s: float) -> np.ndarray:
-    """Pixels of the frame nearest in time."""
+    """Returns the pixels of the frame nearest in time."""
     return min(frames, key=lambda frame: abs(frame.stamp_s - stamp_s)).pixels
 
 
 def _square(pixels: np.ndarray) -> np.ndarray:
-    """The square middle of a landscape picture."""
+    """Returns the square centre of a landscape image."""
     height, width = pixels.shape[:2]
     left = (width - height) // 2
     return pixels[:, left : left + height]
 
 
 def _encode(loaded: Checkpoint, images: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Enc_ViT of images (H, W, 3) uint8: (N, d) float32 each."""
+    """Returns Enc_ViT of images (H, W, 3) uint8: (N, d) float32 each."""
     tokens: list[np.ndarray] = []
     for start in range(0, len(images), ENCODE_BATCH):
         batch = torch.from_numpy(np.stack(images[start : start + ENCODE_BATCH]))

@@ -1,4 +1,4 @@
-"""Success over many trials in the real ROS loop, with a 95 % Wilson interval: the counterpart of `dial eval`, which runs without ROS.
+"""Measures the success rate in the real ROS loop, with a 95 % Wilson interval; `dial eval` does so without ROS.
 
 python -m dial_ros.tools.evaluate_ros --trials 20
 """
@@ -21,7 +21,7 @@ OF_THE_TASK = 0.0  # as `--limit-s`: as long as the task allows
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; 0 if all trials ran, whether or not the robot succeeded."""
+    """Runs the evaluation; returns 0 if all trials ran, whether or not the robot succeeded."""
     # The time limit of the harness without ROS, so that the two success rates compare.
     chosen = arguments(__doc__.splitlines()[0], trials=20, limit_s=OF_THE_TASK, out="out/ros_evaluation").parse_args(words)
     if chosen.limit_s == OF_THE_TASK:

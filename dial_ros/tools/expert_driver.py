@@ -1,4 +1,4 @@
-"""The scripted expert as a teleoperator: it plans in a world of its own and sends JointTrajectory chunks like any driver."""
+"""Lets the scripted expert drive the robot over ROS: it plans in a simulation of its own and publishes JointTrajectory chunks."""
 
 from collections import deque
 
@@ -23,7 +23,7 @@ class ExpertDriver:
     """
 
     def __init__(self, node: Node, embodiment: Embodiment, task: str) -> None:
-        """Publishes through `node`; nothing moves yet."""
+        """Creates publishers on `node`; nothing moves yet."""
         from trajectory_msgs.msg import JointTrajectory
 
         self._embodiment = embodiment
@@ -35,7 +35,7 @@ class ExpertDriver:
         }
 
     def begin(self, seed: int, target: int | None = None) -> None:
-        """A new scene, as mujoco_robot was reset to it."""
+        """Starts on a new scene, to which mujoco_robot has been reset."""
         self._world.reset(seed, target)
         self._expert = Expert(self._world, seed)
         self._before = self._world.set_points
@@ -44,12 +44,12 @@ class ExpertDriver:
 
     @property
     def done(self) -> bool:
-        """Whether the expert has come to its end and holds still."""
+        """Whether the expert has finished and holds still."""
         return self._expert.done
 
     @property
     def subscribed(self) -> bool:
-        """Whether every controller listens."""
+        """Whether every controller has subscribed."""
         return all(publisher.get_subscription_count() > 0 for publisher in self._publishers.values())
 
     def drive(self, now_ns: int, object_position: np.ndarray) -> None:
@@ -81,5 +81,5 @@ class ExpertDriver:
         return JointMotion(self._reached_ns, step_s * np.arange(1, LOOKAHEAD + 1), path[1:], velocities)
 
     def close(self) -> None:
-        """Frees the planning world."""
+        """Frees the planning simulation."""
         self._world.close()

@@ -1,4 +1,4 @@
-"""What an operator says to a running robot, without ros2cli: instruct, stop, pause, resume, status.
+"""Commands of an operator to a running robot, without ros2cli: instruct, stop, pause, resume, status.
 
 python -m dial_ros.tools.operate instruct "put the can on the plate"        (or: dial instruct ...)
 """
@@ -28,7 +28,7 @@ LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", Diagnosti
 
 
 class OperatorShell(ClientNode):
-    """Calls the services of a running graph and listens to what its nodes report."""
+    """Calls the services of a running graph and subscribes to the status of its nodes."""
 
     def __init__(self, namespace: str = "") -> None:
         super().__init__("operator_shell")
@@ -45,7 +45,7 @@ class OperatorShell(ClientNode):
         return f" in DDS domain {domain}; is it running (`dial sim`)? With a ROS_DOMAIN_ID or --namespace of its own, give the same here"
 
     def instruct(self, text: str) -> str:
-        """Sends an instruction; what System-2 answered and what System-1 does with it. Raises DialError if it is refused."""
+        """Sends an instruction; returns what System-2 answered and what System-1 does with it. Raises DialError if it is refused."""
         answer = self.command(SetInstruction, f"{self._prefix}system2/set_instruction", SetInstruction.Request(text=text), FOUND_S)
         lines = [f"accepted{': ' + answer.message.removeprefix('accepted, but ') if answer.message else ''}"]
 
@@ -61,7 +61,7 @@ class OperatorShell(ClientNode):
         return "\n".join(lines)
 
     def request(self, kind: type, service: str, request) -> str:
-        """Calls a service of System-1; what it answered, with the time that took. Raises DialError if it is refused."""
+        """Calls a service of System-1; returns what it answered, with the time that took. Raises DialError if it is refused."""
         name = f"{self._prefix}system1/{service}"
         self.wait_until(self.client_of(kind, name).service_is_ready, FOUND_S, f"service {name}")
         begin_s = time.monotonic()
@@ -69,7 +69,7 @@ class OperatorShell(ClientNode):
         return f"{answer.message} (acknowledged by System-1 after {time.monotonic() - begin_s:.2f} s)"
 
     def listen(self) -> None:
-        """Waits for the nodes' reports. Raises NotInTimeError if there are none at all."""
+        """Waits for the nodes' diagnostics. Raises NotInTimeError if there are none."""
         self.wait_until(lambda: self.system1 or self.system2 or self.diagnostics, FOUND_S, "a node of this package")
         end_s = time.monotonic() + LISTEN_S
         while time.monotonic() < end_s:
@@ -86,7 +86,7 @@ class OperatorShell(ClientNode):
 
 
 def state_of(status: System1Status | System2Status | None) -> str:
-    """A status in words: `holding: camera 0.61 s old (limit 0.50 s)`."""
+    """Returns a status in words: `holding: camera 0.61 s old (limit 0.50 s)`."""
     if status is None:
         return "not there"
     name = (SYSTEM1_STATES if isinstance(status, System1Status) else SYSTEM2_STATES).get(status.state, "?")
@@ -95,7 +95,7 @@ def state_of(status: System1Status | System2Status | None) -> str:
 
 
 def status_table(operator: OperatorShell) -> Table:
-    """What the nodes report, one row a node, and the figures of the two systems."""
+    """Returns a table with a row for each node, and the figures of the two systems."""
     table = Table("node", "level", "reports", box=None)
     for name, status in sorted(operator.diagnostics.items()):
         table.add_row(name, LEVELS.get(status.level, "?"), escape(status.message))
@@ -156,7 +156,7 @@ COMMANDS: dict[str, tuple[str, Callable[[OperatorShell, argparse.Namespace, Cons
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; 0 if the request was granted, 1 if it was refused or nobody answered."""
+    """Runs a command; returns 0 if the request was granted, 1 if it was refused or timed out."""
     given = list(sys.argv[1:] if words is None else words)
     if not given or given[0] not in COMMANDS:
         print(f"usage: python -m dial_ros.tools.operate {{{','.join(COMMANDS)}}} ...", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The recorder with an operator at the keyboard, where `ros2 launch` and `ros2 service call` are not installed.
+"""Starts the recorder and operates it from the keyboard, where `ros2 launch` and `ros2 service call` are not installed.
 
 python -m dial_ros.tools.record --out recordings        (or: dial record)
 """
@@ -26,25 +26,25 @@ d: discard it, or the last one      q: quit"""
 
 
 class Operator(ClientNode):
-    """Calls the recorder's services; what it says comes back as text."""
+    """Calls the recorder's services; every method returns the recorder's answer as text."""
 
     def start(self, label: str, instruction: str) -> str:
-        """Begins an episode; what the recorder said."""
+        """Starts an episode."""
         answer = self.call(StartEpisode, "recorder/start_episode", StartEpisode.Request(label=label, instruction=instruction))
         return f"recording {answer.path}" if answer.success else f"refused: {answer.message}"
 
     def stop(self, outcome: int, note: str) -> str:
-        """Ends it; what the recorder said."""
+        """Stops the episode."""
         answer = self.call(StopEpisode, "recorder/stop_episode", StopEpisode.Request(outcome=outcome, note=note))
         return f"{answer.path}: {answer.messages} messages, {answer.lost} lost" if answer.success else f"refused: {answer.message}"
 
     def discard(self) -> str:
-        """Removes the episode that is being recorded, or the last one; what the recorder said."""
+        """Deletes the episode that is being recorded, or the last one."""
         return self.call(Trigger, "recorder/discard_episode", Trigger.Request()).message
 
 
 def answer_to(operator: Operator, line: str, instruction: str, recording: bool) -> tuple[str, bool]:
-    """What one line of the operator leads to: a text to show, and whether an episode is being recorded after it."""
+    """Executes one line of the operator. Returns the text to show, and whether an episode is being recorded after it."""
     word, _, rest = line.strip().partition(" ")
     if recording and word in OUTCOMES:
         return operator.stop(OUTCOMES[word], rest.strip()), False
@@ -57,7 +57,7 @@ def answer_to(operator: Operator, line: str, instruction: str, recording: bool) 
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; the exit status."""
+    """Runs the program; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("recordings"), help="folder in which every episode gets a folder")
     parser.add_argument("--robot", default="gr1", help="embodiment: a name in config/embodiments/, or a YAML file")

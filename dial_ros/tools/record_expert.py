@@ -1,4 +1,4 @@
-"""Demonstrations over ROS in simulation: the expert drives `mujoco_robot` through its controllers, `recorder` writes bags.
+"""Records demonstrations over ROS in simulation: the expert drives `mujoco_robot` through its controllers, `recorder` writes bags.
 
 python -m dial_ros.tools.record_expert --episodes 20 --out recordings        (or: dial record --expert)
 """
@@ -26,7 +26,7 @@ from dial_ros.srv import ResetWorld, StartEpisode, StopEpisode
 from dial_ros.tools.client import ClientNode, running
 from dial_ros.tools.expert_driver import ExpertDriver
 
-SETTLED_S = 1.0  # simulated time before a reset, so that the clock jumps back far enough to be told from a late message
+SETTLED_S = 1.0  # simulated time before a reset, so that the jump back of the clock cannot be mistaken for a late message
 BEGIN_S = 0.3  # simulated time after a reset before recording begins: everyone has noticed the jump
 HELD_S = 0.8  # success that lasts, and stillness that a learner must see
 HOPELESS_S = 3.0  # simulated time after the expert's end without success
@@ -49,7 +49,7 @@ class Demonstrator(ClientNode):
         self.create_subscription(Bool, "mujoco_robot/success", self._on_success, qos.LATCHED)
 
     def demonstrate(self, seed: int) -> tuple[bool, str]:
-        """One recorded attempt on the scene of `seed`: whether it succeeded, and the bag's folder. Raises DialError."""
+        """Records one attempt on the scene of `seed`. Returns whether it succeeded, and the bag's folder. Raises DialError."""
         instruction = self._reset(seed)
         self._driver.begin(seed)
         self._instruction_out.publish(Instruction(stamp=to_time(self._now_ns), instruction_id=str(uuid.uuid4()), text=instruction))
@@ -73,13 +73,13 @@ class Demonstrator(ClientNode):
         return success, started.path
 
     def _reset(self, seed: int) -> str:
-        """A fresh scene; returns its instruction once the clock has begun anew."""
-        self.wait_until(lambda: self._now_ns > SETTLED_S * NANOSECONDS, 60.0, "the simulated clock to go on")
+        """Resets the world to a new scene; returns its instruction once the clock has restarted."""
+        self.wait_until(lambda: self._now_ns > SETTLED_S * NANOSECONDS, 60.0, "the simulated clock to advance")
         before_ns = self._now_ns
         answer = self.command(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(task=self._task, seed=seed, target=-1))
-        self.wait_until(lambda: self._now_ns < before_ns - NANOSECONDS // 2, 20.0, "the clock to begin anew")
+        self.wait_until(lambda: self._now_ns < before_ns - NANOSECONDS // 2, 20.0, "the clock to restart")
         self._target, self._success_since_ns = None, None
-        self.wait_until(lambda: self._now_ns > BEGIN_S * NANOSECONDS, 20.0, "the clock to go on")
+        self.wait_until(lambda: self._now_ns > BEGIN_S * NANOSECONDS, 20.0, "the clock to advance")
         return answer.instruction
 
     def _on_joints(self, message: JointState) -> None:
@@ -96,8 +96,8 @@ class Demonstrator(ClientNode):
         super().destroy_node()
 
 
-def record(out: Path, task: str, episodes: int, seed: int, real_time_factor: float, tell: Callable[[str], None] = print) -> int:
-    """Records until `episodes` demonstrations have succeeded, on scenes `seed`, `seed` + 1, ...; the number of failed ones.
+def record(out: Path, task: str, episodes: int, seed: int, real_time_factor: float, report: Callable[[str], None] = print) -> int:
+    """Records until `episodes` demonstrations on scenes `seed`, `seed` + 1, ... have succeeded. Returns the number of failed ones.
 
     Bags that are there already (an earlier, interrupted call) count. A failed attempt's bag says so and is left out by
     `dial convert bag`.
@@ -115,14 +115,14 @@ def record(out: Path, task: str, episodes: int, seed: int, real_time_factor: flo
             if outcome is None:
                 success, path = demonstrator.demonstrate(seed)
                 outcome = "success" if success else "failure"
-                tell(f"{succeeded + success}/{episodes}  {path}: {outcome}")
+                report(f"{succeeded + success}/{episodes}  {path}: {outcome}")
             succeeded, failed, seed = succeeded + (outcome == "success"), failed + (outcome == "failure"), seed + 1
         demonstrator.destroy_node()
     return failed
 
 
 def finished(bag: Path) -> str | None:
-    """Outcome of a bag that is there; None if there is none. One that was never judged is removed, to be recorded again."""
+    """Returns the outcome of an existing bag; None if there is none. A bag without outcome is deleted, to be recorded again."""
     from dial_core.bags.reader import Bag
 
     if not bag.exists():
@@ -135,7 +135,7 @@ def finished(bag: Path) -> str | None:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; the exit status."""
+    """Runs the program; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("recordings"), help="folder in which every episode gets a folder")
     parser.add_argument("--task", default="PlacematToPlate", help="task, by its file in config/tasks/")
@@ -149,7 +149,7 @@ def main(words: Sequence[str] | None = None) -> int:
         print(f"recording failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where it was", file=sys.stderr)
+        print("interrupted; the same command resumes where it stopped", file=sys.stderr)
         return 130
     print(f"{chosen.episodes} demonstrations in {chosen.out}, {failed} failed attempts; next: dial convert bag {chosen.out} DATASET")
     return 0

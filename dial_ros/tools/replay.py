@@ -1,4 +1,4 @@
-"""Plays joint targets through `mujoco_robot`, over ROS, as a policy or a teleoperator would send them.
+"""Replays joint targets on `mujoco_robot` over ROS, as a policy or a teleoperator would send them.
 
 python -m dial_ros.tools.replay motion.npz --seed 7        (dial replay robot makes the file from a bag or a dataset)
 """
@@ -30,7 +30,7 @@ STANDSTILL_S = 60.0  # of wall time in which the next control step must come
 
 
 class Player(ClientNode):
-    """Sends targets (T, J) [rad] at the control rate and notes where the joints went."""
+    """Publishes targets (T, J) [rad] at the control rate and records where the joints went."""
 
     def __init__(self, embodiment: Embodiment, check_alive: Callable[[], None]) -> None:
         """Arguments: the robot that plays; `check_alive` as of ClientNode."""
@@ -46,7 +46,7 @@ class Player(ClientNode):
         self.create_subscription(Bool, "mujoco_robot/success", self._on_success, qos.LATCHED)
 
     def play(self, targets: np.ndarray) -> np.ndarray:
-        """Plays `targets`; where the joints were at each target's time (T, J) [rad]."""
+        """Plays `targets`. Returns where the joints were at each target's time (T, J) [rad]."""
         publishers = self._publishers_by_name.values()
         self.wait_until(lambda: len(self._joints) and all(p.get_subscription_count() for p in publishers), STANDSTILL_S, "the robot")
         step_s = 1.0 / self._embodiment.rate_hz
@@ -80,7 +80,7 @@ class Player(ClientNode):
 
 
 def replay(motion: Path, seed: int, task: str, out: Path) -> dict:
-    """Plays the targets in `motion` (.npz: targets (T, J) [rad], embodiment) on the scene of `seed`; figures of how it went."""
+    """Plays the targets in `motion` (.npz: targets (T, J) [rad], embodiment) on scene `seed`. Returns how closely the joints followed."""
     with np.load(motion) as file:
         targets, embodiment = file["targets"], load_embodiment(str(file["embodiment"]))
     robot = next(n for n in graph("sim", task=task, seed=seed, robot=embodiment.name) if n.name == "mujoco_robot")
@@ -101,7 +101,7 @@ def replay(motion: Path, seed: int, task: str, out: Path) -> dict:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Command line; the exit status."""
+    """Runs the program; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("motion", type=Path, help="targets, as `dial replay robot` writes them")
     parser.add_argument("--seed", type=int, default=0, help="scene of the simulated world")

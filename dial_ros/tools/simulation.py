@@ -1,4 +1,4 @@
-"""A running sim graph with an operator for trials, as a context: the demo and the evaluation over ROS begin and end with it."""
+"""Context of a running sim graph with an operator for trials, used by the demo and the evaluation over ROS."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ START_LIMIT_S = 300.0  # of wall time: importing torch takes long on a busy mach
 
 @contextmanager
 def running_simulation(log_dir: Path, recording: bool, **chosen: Value) -> Iterator[TrialOperator]:
-    """The sim graph, active, and an operator for its trials.
+    """Context that starts the sim graph, waits until it is active, and yields an operator for trials.
 
     Args:
         log_dir: folder for the nodes' logs.
-        recording: whether the operator keeps pictures and foresights.
+        recording: whether the operator keeps images and foresights.
         chosen: arguments of the graph.
 
     Raises:

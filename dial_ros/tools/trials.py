@@ -21,14 +21,14 @@ from dial_ros.srv import ResetWorld, SetInstruction
 from dial_ros.tools.client import ClientNode
 
 SUCCESS_HELD_S = 0.5  # of simulated time; an object that topples over right after does not count
-SETTLED_S = 2.0  # simulated time before a reset, so that the clock jumps back far enough to be told from a late report
+SETTLED_S = 2.0  # simulated time before a reset, so that the jump back of the clock cannot be mistaken for a late report
 JUMP_S = 0.5  # a report that much older than the time before the reset comes from after it
 RECORDED = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)  # a recorder wants every frame, not the newest
 
 
 @dataclass(frozen=True)
 class TrialFrame:
-    """One camera picture. `stamp_s`: simulated time [s]; `pixels`: (H, W, 3) uint8."""
+    """One camera image. `stamp_s`: simulated time [s]; `pixels`: (H, W, 3) uint8."""
 
     stamp_s: float
     pixels: np.ndarray
@@ -36,7 +36,7 @@ class TrialFrame:
 
 @dataclass(frozen=True)
 class ForesightRecord:
-    """One foresight on the wire. Times simulated [s]; `tokens`: (N, d) float32."""
+    """One published foresight. Times in simulated time [s]; `tokens`: (N, d) float32."""
 
     observed_s: float
     published_s: float
@@ -45,7 +45,7 @@ class ForesightRecord:
 
 @dataclass
 class Trial:
-    """What happened in one trial. Simulated times count from the reset of the world [s]."""
+    """Everything received during one trial. Simulated times count from the reset of the world [s]."""
 
     seed: int
     instruction: str = ""
@@ -71,7 +71,7 @@ class TrialOperator(ClientNode):
     """Runs trials."""
 
     def __init__(self, camera: str = "ego", recording: bool = True, check_alive: Callable[[], None] = lambda: None) -> None:
-        """Subscribes to what a trial needs; with `recording` the pictures and foresights are kept. `check_alive`: as of ClientNode."""
+        """Subscribes to what a trial needs; with `recording` images and foresights are kept. `check_alive`: as of ClientNode."""
         super().__init__("trial_operator", check_alive)
         self._recording = recording
         self._trial = Trial(seed=0)
@@ -97,7 +97,7 @@ class TrialOperator(ClientNode):
         self.wait_until(ready, limit_s, "nodes to become active (frames, system1/status and system2/status to arrive)")
 
     def run(self, seed: int, limit_s: float, progress: Callable[[Trial], None] = lambda _: None, task: str = "", target: int = -1) -> Trial:
-        """One trial on the scene of `seed`.
+        """Runs one trial on the scene of `seed`.
 
         Args:
             seed: of the scene; 100000 and up, so that training has not seen it.
@@ -131,8 +131,8 @@ class TrialOperator(ClientNode):
         return trial
 
     def _reset(self, seed: int, task: str, target: int) -> str:
-        """Puts the scene up; returns its instruction once every node has noticed that the clock jumped back."""
-        self.wait_until(lambda: self._trial.now_s > SETTLED_S, 60.0, "the simulated clock to go on")
+        """Resets the world to the scene; returns its instruction once every node has noticed that the clock jumped back."""
+        self.wait_until(lambda: self._trial.now_s > SETTLED_S, 60.0, "the simulated clock to advance")
         before_s = self._trial.now_s
         self._trial, self._judged = Trial(seed=seed), None
         request = ResetWorld.Request(task=task, seed=seed, target=target)

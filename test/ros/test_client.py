@@ -32,7 +32,7 @@ def node(machine, tmp_path):
 
 
 def test_what_does_not_come_is_named_with_the_time_it_was_given(node):
-    with pytest.raises(DialError, match="waited 0 s in vain for the moon"):
+    with pytest.raises(DialError, match="timed out after 0 s waiting for the moon"):
         node.wait_until(lambda: False, 0.1, "the moon")
 
 

@@ -82,7 +82,7 @@ def test_a_node_ends_when_the_process_that_started_it_is_killed(tmp_path, domain
 def until(condition, what: str) -> None:
     deadline_s = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline_s, f"waited in vain for {what}"
+        assert time.monotonic() < deadline_s, f"timed out waiting for {what}"
         time.sleep(0.05)
 
 

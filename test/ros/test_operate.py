@@ -113,5 +113,5 @@ def test_nobody_there_is_told_with_the_domain_and_what_starts_one(robot, capsys,
     monkeypatch.setattr(operate, "FOUND_S", 0.3)
     assert operate.main(["status", "--namespace", "moon"]) == 1
     text = " ".join(capsys.readouterr().out.split())
-    assert "in vain for a node of this package in DDS domain" in text
+    assert "waiting for a node of this package in DDS domain" in text
     assert "dial sim" in text

@@ -74,7 +74,7 @@ def robot(nodes, probe, checkpoint, full_disk):
     robot.names = [name for name in robot.names if name not in MISSING]
     nodes.start("system1", checkpoint=checkpoint, trace_file=full_disk)
     assert robot.request(Transition.TRANSITION_CONFIGURE)
-    robot.until(lambda: robot.said.message.startswith("not active, and would refuse to be"), "joint states heard")
+    robot.until(lambda: robot.said.message.startswith("not active, and activation would fail"), "joint states to be received")
     return robot
 
 

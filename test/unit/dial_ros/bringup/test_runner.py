@@ -49,7 +49,7 @@ def runner_of(tmp_path, *nodes) -> Runner:
 def wait_until(true, limit_s=10.0):
     deadline = time.monotonic() + limit_s
     while not true():
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, "timed out"
         time.sleep(0.02)
 
 
