@@ -101,6 +101,14 @@ def fit_stored(view: CameraView, stored: StoredView | None) -> CameraView:
     return CameraView(name=view.name, height=view.height, width=view.width, fit="stretch")
 
 
+def central(crop: Box | None, side: float) -> Box | None:
+    """The middle of a crop (None: of the whole image), with `side` of its height and width."""
+    if side == 1:
+        return crop
+    top, left, height, width = crop or WHOLE
+    return top + height * (1 - side) / 2, left + width * (1 - side) / 2, height * side, width * side
+
+
 def _in_words(view: CameraView) -> str:
     crop = f", crop {view.crop}" if view.crop else ""
     return f"{view.height}x{view.width} ({view.fit}{crop})"

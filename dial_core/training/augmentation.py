@@ -15,17 +15,30 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 class ImageAugmentation(Config):
-    """Ranges of the random appearance. The unchanged view, which the robot sees at run time, always lies within them."""
+    """Ranges of the random appearance. The unchanged view, which the robot sees at run time, always lies within them.
 
-    crop: float = Field(default=1.0, gt=0, le=1)  # smallest side of a random crop, relative to the view's
-    brightness: float = Field(default=0.0, ge=0, lt=1)  # relative
+    Attributes:
+        crop: smallest side of a random crop, relative to the view's.
+        always_crops: every crop has that side, as in the release, and the view of the checkpoint is the central one.
+        brightness, contrast, saturation: relative.
+        hue: [turns of the colour circle].
+    """
+
+    crop: float = Field(default=1.0, gt=0, le=1)
+    always_crops: bool = False
+    brightness: float = Field(default=0.0, ge=0, lt=1)
     contrast: float = Field(default=0.0, ge=0, lt=1)
     saturation: float = Field(default=0.0, ge=0, lt=1)
-    hue: float = Field(default=0.0, ge=0, le=0.5)  # [turns of the colour circle]
+    hue: float = Field(default=0.0, ge=0, le=0.5)
+
+    @property
+    def seen_share(self) -> float:
+        """Side of the part of the camera's view that the robot sees at run time."""
+        return self.crop if self.always_crops else 1.0
 
     def draw(self, rng: np.random.Generator) -> Look:
         """A random appearance."""
-        side = rng.uniform(self.crop, 1.0)
+        side = self.crop if self.always_crops else rng.uniform(self.crop, 1.0)
         left, top = rng.uniform(0.0, 1.0 - side, 2)
         brightness, contrast, saturation = (
             1.0 + reach * rng.uniform(-1.0, 1.0) for reach in (self.brightness, self.contrast, self.saturation)

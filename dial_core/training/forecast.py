@@ -12,12 +12,14 @@ from rich.table import Table
 from dial_core.datasets.normalisation import warnings_about
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
+from dial_core.observation.camera_view import WHOLE, Box
 from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.memory import memory_of, require_room
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, TrainingStage
 from dial_core.training.stages import open_sources
 from dial_core.training.starting import architecture_of
+from dial_core.training.wrist_axes import AS_RECORDED
 
 GIB = 2.0**30
 
@@ -110,12 +112,31 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
         "foresight head": heads[arch.separate_world_head],
         "vectors": f"state {arch.state_dim} wide, {recipe.state_encoding}; action {arch.action_dim} wide; {recipe.normalisation}",
         "slots": f"{places} of {len(arch.embodiments)}",
-        "images": f"{arch.image.height}x{arch.image.width} px, N = {arch.foresight_tokens}; {recipe.images}; crop {look.crop}, "
+        "images": f"{arch.image.height}x{arch.image.width} px, N = {arch.foresight_tokens}; {recipe.images}; "
+        f"crop {look.crop}{' (always; the central one at run time)' if look.always_crops else ''}, "
         f"brightness {look.brightness}, contrast {look.contrast}, saturation {look.saturation}, hue {look.hue}",
+        **_cameras(recipe),
         "optimiser": "AdamW, eps 1e-8; norms and biases do not decay",
     }.items():
         table.add_row(name, value)
     return table
+
+
+def _cameras(recipe: Recipe) -> dict[str, str]:
+    """What is seen of each camera, and what is peculiar to each source."""
+    rows = {f"camera {camera.name}": _view(camera.crop, camera.fit) for camera in recipe.cameras}
+    for name, source in recipe.sources.items():
+        told = [f"slot {source.slot}", "wrists only" if source.dimensions == "eef" else "all dimensions"]
+        told += [f"{source.rate_hz:g} Hz"] if source.rate_hz else []
+        told += [f"wrist axes {', '.join(source.wrist_axes)}"] if source.wrist_axes != AS_RECORDED else []
+        told += [_view(source.crop, source.fit)] if source.crop else []
+        rows[f"source {name}"] = "; ".join(told)
+    return rows
+
+
+def _view(crop: Box | None, fit: str) -> str:
+    top, left, height, width = crop or WHOLE
+    return f"rows {top:.0%} to {top + height:.0%}, columns {left:.0%} to {left + width:.0%}; fit {fit}"
 
 
 def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:

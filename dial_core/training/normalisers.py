@@ -1,4 +1,4 @@
-"""Which statistics a run normalises with: of its own data, or the start's; and whether the data may be trained into a slot."""
+"""Which statistics a run normalises with: of its own data, or the start's; and whether the data fit slot and rate."""
 
 from __future__ import annotations
 
@@ -75,6 +75,19 @@ def require_same_robot(name: str, dataset: LeRobotDataset, recipe: Recipe) -> No
         raise DialError(
             f"source '{name}': {dataset.folder} is of '{robot_type}', but it is to be trained into slot '{source.slot}'; "
             f"name the right dataset, or give the source `slot: {robot_type}` in the recipe"
+        )
+
+
+def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
+    """
+    Raises:
+        DialError: a source's frames come at another rate than the recipe says, so that its chunks would last another time.
+    """
+    expected = recipe.source(name).rate_hz or load_embodiment(recipe.embodiment).rate_hz
+    if abs(dataset.rate_hz - expected) > 0.01 * expected:
+        raise DialError(
+            f"source '{name}': {dataset.folder} has {dataset.rate_hz:g} frames a second, the recipe expects {expected:g}; "
+            f"convert it to that rate, or set `sources.{name}.rate_hz: {dataset.rate_hz:g}` to train on it as it is"
         )
 
 

@@ -10,11 +10,12 @@ from pydantic import Field, model_validator
 from dial_core.config import Config
 from dial_core.datasets.normalisation import Kind
 from dial_core.model.normalise import StateEncoding
-from dial_core.observation.camera_view import SeenCamera
+from dial_core.observation.camera_view import Box, Fit, SeenCamera
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.training.augmentation import ImageAugmentation
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import Variety
+from dial_core.training.wrist_axes import AS_RECORDED, SignedAxis, column_map
 
 ROBOT = "robot"  # the source that a plain `--dataset FOLDER` is
 
@@ -24,11 +25,27 @@ class DataSource(Config):
 
     `slot` is the embodiment's set of encoders and head in the model, which several sources may share: people and the robot do, in the
     paper and in the release. `dimensions: eef` keeps the two wrist poses (18) and masks the rest, as for human hands (Sec. 4.1).
+
+    Attributes:
+        rate_hz: of its frames [Hz], where that is not the robot's control rate: the release takes people's videos at 30 Hz as they are,
+            so that a chunk of 16 steps is 0.53 s of their motion.
+        wrist_axes: the axes of both wrist frames in terms of the recorded ones, such as [y, -x, z]: how a hand's frame becomes the
+            robot's.
+        crop, fit: how the frames of a camera that is not the robot's are seen (`SeenCamera`).
     """
 
     slot: str
     human: bool = False
     dimensions: Literal["all", "eef"] = "all"
+    rate_hz: float | None = Field(default=None, gt=0)
+    wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED
+    crop: Box | None = None
+    fit: Fit = "crop"
+
+    @model_validator(mode="after")
+    def _right_handed(self) -> Self:
+        column_map(self.wrist_axes)
+        return self
 
     @property
     def statistics(self) -> tuple[str, bool, str]:

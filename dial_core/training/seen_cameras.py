@@ -5,13 +5,26 @@ from __future__ import annotations
 from dial_core.checkpoint.contract import Contract
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.observation.camera_view import CameraView, fit_stored
+from dial_core.observation.camera_view import CameraView, central, fit_stored
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.recipe import Recipe
 
 
 def trained_views(recipe: Recipe, start: Contract) -> tuple[CameraView, ...]:
-    """The views of the robot's cameras that a run trains on and writes into its contract: the recipe's, or else the start's.
+    """The views of the robot's cameras that a run writes into its contract: the recipe's, or else the start's.
+
+    Where every training image is a random crop of one side, the view is the central crop of that side.
+
+    Raises:
+        DialError: as `_recipe_views`.
+    """
+    side = recipe.augmentation.seen_share
+    views = _recipe_views(recipe, start)
+    return tuple(view.model_copy(update={"crop": central(view.crop, side)}) for view in views) if recipe.cameras else views
+
+
+def _recipe_views(recipe: Recipe, start: Contract) -> tuple[CameraView, ...]:
+    """The views out of which training images are cropped.
 
     Raises:
         DialError: the recipe names a camera that the robot has not, or one twice.
@@ -35,7 +48,7 @@ def seen_by(recipe: Recipe, source: str, dataset: LeRobotDataset, start: Contrac
     Raises:
         DialError: the dataset lacks a camera, or its frames were stored with another view.
     """
-    views = trained_views(recipe, start)
+    views, own = _recipe_views(recipe, start), recipe.source(source)
     seen = []
     for place, view in enumerate(views):
         camera = view.name
@@ -44,7 +57,10 @@ def seen_by(recipe: Recipe, source: str, dataset: LeRobotDataset, start: Contrac
         if camera not in dataset.cameras:
             raise DialError(f"source '{source}': {dataset.folder} has no camera '{camera}', it has {', '.join(dataset.cameras)}")
         stored = dataset.stored_views.get(camera)
-        if recipe.source(source).statistics != recipe.robot_statistics and stored is not None:
+        if own.crop is not None or own.fit != "crop":
+            given = CameraView(name=camera, height=view.height, width=view.width, crop=own.crop, fit=own.fit)
+            seen.append((camera, fit_stored(given, stored)))
+        elif own.statistics != recipe.robot_statistics and stored is not None:
             seen.append((camera, CameraView(name=camera, height=view.height, width=view.width, fit=stored.fit)))
         else:
             seen.append((camera, fit_stored(view, stored)))

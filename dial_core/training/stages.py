@@ -22,7 +22,7 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.collating import ChunkCollator
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.mapped_dataset import MappedDataset
-from dial_core.training.normalisers import choose_normalisers, require_same_robot, reused_statistics_report
+from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
@@ -105,6 +105,7 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) 
     datasets = {name: MappedDataset(folders[name], workers) for name in wanted}
     for name, dataset in datasets.items():
         require_same_robot(name, dataset, recipe)
+        require_rate(name, dataset, recipe)
         dataset.gather()
     return datasets
 
@@ -124,7 +125,7 @@ def make_streams(
         else:
             with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
-        streams.append(make_stream(name, dataset, views, normalisers[name], arch, source.slot, source.vector))
+        streams.append(make_stream(name, dataset, views, normalisers[name], arch, source.slot, source.vector, source.wrist_axes))
     own = [name for name in normalisers if recipe.source(name).statistics == recipe.robot_statistics]
     if not own:
         raise DialError(f"no stage draws from a source of the robot '{recipe.slot}', so its vectors cannot be normalised; add `{ROBOT}`")

@@ -19,6 +19,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.normalise import Normaliser
 from dial_core.observation.camera_view import CameraView
 from dial_core.training.augmentation import ImageAugmentation
+from dial_core.training.wrist_axes import AS_RECORDED, SignedAxis, with_wrist_axes
 
 
 class TrainingViews(Protocol):
@@ -67,6 +68,7 @@ class SourceVectors:
         normaliser: of the dimensions that count.
         state_dim, action_dim: widths of the model, S and A.
         dimensions: of the dataset's vectors, those that count.
+        wrist_axes: of the wrist frames, in terms of the recorded ones; 6D rotations are not normalised, so the statistics stay.
         sure: float32 (F, D), 1 where a frame's action counts (people's hands are not always seen); None: everywhere.
     """
 
@@ -77,17 +79,18 @@ class SourceVectors:
     action_dim: int
     dimensions: slice = field(default_factory=lambda: slice(None))
     sure: np.ndarray | None = None
+    wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED
 
     def __len__(self) -> int:
         return len(self.states)
 
     def state(self, rows: np.ndarray) -> np.ndarray:
         """Model units, float32 (..., S)."""
-        return _padded(self.normaliser.encode_state(self.states[rows][..., self.dimensions]), self.state_dim)
+        return _padded(self.normaliser.encode_state(self._physical(self.states[rows])), self.state_dim)
 
     def action(self, rows: np.ndarray) -> np.ndarray:
         """Model units, float32 (..., A)."""
-        return _padded(self.normaliser.encode_action(self.actions[rows][..., self.dimensions]), self.action_dim)
+        return _padded(self.normaliser.encode_action(self._physical(self.actions[rows])), self.action_dim)
 
     def action_mask(self, rows: np.ndarray) -> np.ndarray:
         """1 where the actions of frames `rows` count, float32 (..., A)."""
@@ -96,6 +99,9 @@ class SourceVectors:
         else:
             counts = self.sure[rows][..., self.dimensions]
         return _padded(counts, self.action_dim)
+
+    def _physical(self, vectors: np.ndarray) -> np.ndarray:
+        return with_wrist_axes(vectors[..., self.dimensions], self.wrist_axes)
 
     @cached_property
     def state_mask(self) -> np.ndarray:
@@ -145,6 +151,7 @@ def make_stream(
     arch: Architecture,
     slot: str,
     dimensions: slice,
+    wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED,
 ) -> Stream:
     """A dataset in the model's terms.
 
@@ -153,6 +160,7 @@ def make_stream(
         normaliser: of this embodiment's own dimensions.
         slot: name of the embodiment's slot.
         dimensions: which of the dataset's vectors count; the first ones, as all embodiments begin with the wrists.
+        wrist_axes: of the wrist frames, in terms of the recorded ones.
 
     Raises:
         DialError: the model has no such slot or is too narrow.
@@ -169,7 +177,14 @@ def make_stream(
         views=views[0],
         further_views=tuple(views[1:]),
         vectors=SourceVectors(
-            dataset.states, dataset.actions, normaliser, arch.state_dim, arch.action_dim, dimensions, dataset.action_mask
+            dataset.states,
+            dataset.actions,
+            normaliser,
+            arch.state_dim,
+            arch.action_dim,
+            dimensions,
+            dataset.action_mask,
+            wrist_axes,
         ),
         starts=np.array([span.first for span in dataset.episodes]),
         prompts=np.array([span.task_index for span in dataset.episodes]),

@@ -22,7 +22,8 @@ from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.observation.camera_view import SeenCamera, fit_view
 from dial_core.robot.embodiment import load_embodiment
-from dial_core.training.recipe import Recipe
+from dial_core.training.augmentation import ImageAugmentation
+from dial_core.training.recipe import DataSource, Recipe
 from dial_core.training.seen_cameras import seen_by, trained_views
 from dial_core.training.stages import train
 from dial_core.training.streams import Pixels
@@ -102,6 +103,29 @@ def on_the_robot(contract, camera, image: np.ndarray) -> np.ndarray:
     message = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=image.tobytes())
     source = CameraInput(LiveNode(), contract.views[0], camera, "raw", lambda frame: None, lambda why: None)
     return source.pixels(Frame(message, 0, 0))
+
+
+def test_where_every_training_image_is_cropped_the_robot_sees_the_central_crop(tmp_path, fake_dataset):
+    make_random_checkpoint(tmp_path / "start")
+    start, dataset = load_checkpoint(tmp_path / "start").contract, fake_dataset(tmp_path / "dataset")
+    augmentation = ImageAugmentation(crop=0.9, always_crops=True)
+    update = {"images": "pixels", "augmentation": augmentation}
+    recipe = recipe_for("gr1", SeenCamera(name="ego", crop=(0.2, 0.0, 0.6, 1.0), fit="stretch")).model_copy(update=update)
+    (view,) = trained_views(recipe, start)
+    np.testing.assert_allclose(view.crop, (0.23, 0.05, 0.54, 0.9))
+    ((_, cropped_from),) = seen_by(recipe, "robot", dataset, start)
+    assert cropped_from.crop == (0.2, 0.0, 0.6, 1.0)
+
+
+def test_people_may_be_seen_through_a_crop_of_their_own(tmp_path, fake_dataset):
+    make_random_checkpoint(tmp_path / "start")
+    start, dataset = load_checkpoint(tmp_path / "start").contract, fake_dataset(tmp_path / "dataset")
+    people = DataSource(slot="gr1", human=True, dimensions="eef", crop=(0.3, 0.0, 0.7, 1.0), fit="stretch")
+    recipe = recipe_for("gr1", SeenCamera(name="ego")).model_copy(update={"sources": {"human": people}})
+    ((_, view),) = seen_by(recipe, "human", dataset, start)
+    assert (view.crop, view.fit) == ((0.3, 0.0, 0.7, 1.0), "stretch")
+    ((_, view),) = seen_by(recipe, "robot", dataset, start)
+    assert view.crop is None
 
 
 @pytest.mark.parametrize(

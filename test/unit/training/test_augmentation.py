@@ -60,3 +60,12 @@ def test_a_turn_of_the_hues_moves_colours_and_leaves_grey():
     assert np.array_equal(turned[:, :, 48:], square[:, :, 48:])
     reach = [ImageAugmentation(hue=0.08).draw(np.random.default_rng(seed)).hue for seed in range(50)]
     assert 0.06 < max(np.abs(reach)) <= 0.08
+
+
+def test_a_crop_of_one_side_is_taken_from_every_image():
+    augmentation = ImageAugmentation(crop=0.95, always_crops=True)
+    zooms = [augmentation.draw(np.random.default_rng(seed)).zoom for seed in range(50)]
+    assert {zoom[2:] for zoom in zooms} == {(0.95, 0.95)}
+    assert len({zoom[:2] for zoom in zooms}) == 50
+    assert augmentation.seen_share == 0.95
+    assert STRONG.seen_share == 1.0

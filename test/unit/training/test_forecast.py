@@ -49,6 +49,36 @@ def test_a_dry_run_of_the_real_robot_counts_the_wider_vectors_of_iron():
         assert line in text
 
 
+def test_the_authors_run_is_described_number_by_number():
+    """Every line that their code and configuration decide: see "The release at training time" in docs/model.md."""
+    text = " ".join(told("released_few_shot", hardware=Hardware(micro_batch=32), gpus=8).split())
+    for line in (
+        "(L_world + L_fm) / 2",
+        "(0.999 - s) / 0.999, s ~ Beta(1.5, 1.0), embedded in 1000 buckets",
+        "fusion 0.2, decoder 0.2 (attention twice)",
+        "one; in the last stage L_world trains a copy",
+        "state 128 wide, sin_cos; action 128 wide; mean_std",
+        "gr1 (24) of 32",
+        "crop 0.95 (always; the central one at run time), brightness 0.3, contrast 0.4, saturation 0.5, hue 0.08",
+        "rows 17% to 83%, columns 0% to 100%; fit stretch",
+        "256 = 8 GPUs x 1 micro-batches x 32; 1 chunks a sample",
+        "all 1.0e-04; warmup 5%, then cosine",
+        "0.95, 0.999; 1e-05; 1.0",
+        "AdamW, eps 1e-8",
+        "stage 1 of 2: warmup",
+        "stage 2 of 2: end_to_end",
+        "by frames",
+        "224x224 px, N = 64",
+    ):
+        assert line in text, line
+    assert text.count("steps │ 20,000 │") == 2
+
+
+def test_people_in_the_authors_run_keep_their_rate_and_their_view():
+    text = " ".join(told("released_human", hardware=Hardware(micro_batch=32), gpus=8).split())
+    assert "slot gr1; wrists only; 30 Hz; rows 30% to 100%, columns 0% to 100%; fit stretch" in text
+
+
 def test_a_dry_run_on_data_counts_it_and_warns(fake_dataset, tmp_path):
     dataset = fake_dataset(tmp_path / "dataset")
     text = told("few_shot", {"robot": dataset.folder}, Hardware(micro_batch=16), gpus=2)

@@ -11,8 +11,8 @@ from dial_core.datasets.drift import drift_of
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser, rotation_dimensions
-from dial_core.training.normalisers import choose_normalisers, require_same_robot, reused_statistics_report
-from dial_core.training.recipe import Recipe
+from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
+from dial_core.training.recipe import DataSource, Recipe
 from dial_core.training.stages import open_sources, train
 
 FINETUNE = """
@@ -88,6 +88,16 @@ def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, 
     file.write_text(file.read_text().replace('"robot_type": "gr1"', '"robot_type": "iron"'))
     with pytest.raises(DialError, match=r"source 'robot': .*dataset is of 'iron', but it is to be trained into slot 'gr1'"):
         require_same_robot("robot", LeRobotDataset(dataset.folder), recipe)
+
+
+def test_data_of_another_rate_is_trained_on_only_if_the_recipe_says_so(fake_dataset, recipe, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset")
+    file = dataset.folder / "meta/info.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"fps": 30.0}))
+    with pytest.raises(DialError, match=r"has 30 frames a second, the recipe expects 20; .* `sources.robot.rate_hz: 30`"):
+        require_rate("robot", LeRobotDataset(dataset.folder), recipe)
+    as_it_is = recipe.model_copy(update={"sources": {"robot": DataSource(slot="gr1", rate_hz=30.0)}})
+    require_rate("robot", LeRobotDataset(dataset.folder), as_it_is)
 
 
 def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, recipe, tmp_path):

@@ -189,7 +189,7 @@ def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_da
         open_sources(recipe.model_copy(update={"human_data": False}), {"robot": dataset.folder})
 
 
-RECIPES = ("dial_tiny", "released_few_shot", "few_shot", "full", "human", "real_robot")
+RECIPES = ("dial_tiny", "released_few_shot", "released_human", "few_shot", "full", "human", "real_robot")
 
 
 @pytest.mark.parametrize("name", RECIPES)
