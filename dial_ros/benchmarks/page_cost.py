@@ -32,6 +32,7 @@ from dial_ros.tools.client import RunningGraph, running
 from dial_ros.tools.operate import OperatorShell
 
 START_S = 300.0
+RUNNING_S = 60.0
 SETTLED_S = 4.0  # after an instruction or a viewer's arrival, before a phase counts [s]
 CLIENT_ID = re.compile(r"client_id[\"']?\s*:\s*[\"']([0-9a-f-]{36})")
 
@@ -120,8 +121,7 @@ class PageCost(OperatorShell):
         self._listen(SETTLED_S)
         self._started.check_alive()
         assert self.system1 is not None
-        if self.system1.state != System1Status.STATE_RUNNING:
-            raise DialError(f"System-1 does not run ({self.system1.reason}): nothing was measured")
+        self.wait_until(lambda: self.system1 and self.system1.state == System1Status.STATE_RUNNING, RUNNING_S, "System-1 to run")
         begin_s, used_s, chunks = time.monotonic(), cpu_s(self._pid), self.system1.published_chunks
         latencies_s = self._listen(seconds)
         passed_s = time.monotonic() - begin_s

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TextIO
 
+from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, Value, environment, graph
 
@@ -151,6 +152,8 @@ class Runner:
 def run(kind: str, **chosen: Value) -> int:
     """Runs the graph `kind` until a signal or the death of a required node; returns the exit status."""
     nodes = graph(kind, **chosen)
+    for doubt in doubts(nodes):
+        print(f"[runner] warning: {doubt}", file=sys.stderr, flush=True)
     stop_requested = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop_requested.set())
@@ -166,6 +169,14 @@ def run(kind: str, **chosen: Value) -> int:
     if stop_requested.is_set():
         return 0
     return next((status if status > 0 else 128 - status for status in dead.values() if status), 1)
+
+
+def doubts(nodes: Sequence[NodeSpec]) -> list[str]:
+    """What to know before the nodes start: a simulated task that the policy's checkpoint was not trained on."""
+    parameters = {node.name: node.parameters for node in nodes}
+    task, checkpoint = (parameters.get(name, {}).get(key) for name, key in (("mujoco_robot", "task"), ("system2", "checkpoint")))
+    warning = TrainedOn.load(str(checkpoint)).task_warning(str(task)) if task and checkpoint else ""
+    return [warning] if warning else []
 
 
 def _announce(runner: Runner, names: list[str], namespace: str, variables: dict[str, str], stop_requested: threading.Event) -> None:

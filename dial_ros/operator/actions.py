@@ -1,4 +1,4 @@
-"""What a visitor can do, through the nodes' own services, and the record of it."""
+"""A visitor's actions: service calls to the nodes, with a log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONGEST_TEXT = 500  # [characters] of an instruction; System-2 has a limit of it
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of an action: whether it was granted, in words, and how long it took [s]."""
+    """The result of an action: whether it was granted, the reason in words, and how long it took [s]."""
 
     granted: bool
     text: str
@@ -48,7 +48,7 @@ class Scene:
 
 
 class ActionLog:
-    """One JSON line an action, with time and who asked. Safe from several threads."""
+    """A file with one JSON line per action: time, who, answer. Safe to use from several threads."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -56,7 +56,7 @@ class ActionLog:
         self._lock = threading.Lock()
 
     def note(self, who: str, action: str, answer: Answer) -> None:
-        """Adds a line, on disk before this returns."""
+        """Appends a line and flushes it."""
         row = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "who": who, "action": action, "granted": answer.granted}
         row |= {"answer": answer.text, "seconds": round(answer.seconds, 3)}
         with self._lock, self.file.open("a") as file:
@@ -64,7 +64,7 @@ class ActionLog:
 
 
 class Actions:
-    """Requests to the nodes. Each returns at once; its answer, or its absence, is reported to the caller's function once."""
+    """Requests to the nodes. Each returns at once; the caller's function is called once, with the answer or with its absence."""
 
     def __init__(self, node: Node, log: ActionLog, read_only: bool) -> None:
         self._node, self._log, self.read_only = node, log, read_only

@@ -1,4 +1,4 @@
-"""Who reaches the page: visitors that know the token, by `?token=...` once and by a cookie then; without one, this machine alone."""
+"""Access control of the page: visitors with the token (`?token=...` once, then a cookie), or without a token this machine alone."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ COOKIE = "dial_operator_token"
 
 
 class TokenGate:
-    """ASGI middleware: every request and websocket without the token is refused."""
+    """ASGI middleware that refuses every request and websocket without the token."""
 
     def __init__(self, app, token: str) -> None:
         self.app, self._token = app, token
 
     async def __call__(self, scope, receive, send) -> None:
-        """One request or websocket."""
+        """Handles one request or websocket."""
         if scope["type"] not in ("http", "websocket") or self._known(scope):
             await self.app(scope, receive, self._with_cookie(scope, send))
         elif scope["type"] == "websocket":
@@ -56,9 +56,9 @@ class TokenGate:
 
 
 class LoopbackGate:
-    """ASGI middleware for a page without a token: only what was addressed to this machine by its own name, and from no other site.
+    """ASGI middleware of a page without a token: refuses requests whose Host or Origin is not this machine.
 
-    A browser on this machine may be sent here by any web page, by a name that leads to 127.0.0.1 (DNS rebinding) or by a script.
+    Otherwise any web site could reach the page through a browser on this machine, by DNS rebinding or a script.
     """
 
     NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -67,7 +67,7 @@ class LoopbackGate:
         self.app = app
 
     async def __call__(self, scope, receive, send) -> None:
-        """One request or websocket."""
+        """Handles one request or websocket."""
         if scope["type"] not in ("http", "websocket") or self._ours(dict(scope.get("headers", []))):
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":

@@ -1,4 +1,4 @@
-"""Words of an instruction that a checkpoint's tokenizer does not know. Reads tokenizer.json alone: no torch, no transformers."""
+"""Finds the words of an instruction that a checkpoint's tokenizer does not know, from tokenizer.json alone: no torch, no transformers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class KnownWords:
-    """The vocabulary of a checkpoint; one of sub-words knows every word."""
+    """The vocabulary of a checkpoint. One of sub-words knows every word."""
 
     def __init__(self, checkpoint: str) -> None:
         """`checkpoint`: its folder; without a tokenizer there, every word counts as known."""
@@ -18,7 +18,7 @@ class KnownWords:
             self._tokenizer = Tokenizer.from_file(str(file))
 
     def unknown(self, text: str) -> list[str]:
-        """The words that are not in it, in order."""
+        """Returns the words that are not in it, in order."""
         if self._tokenizer is None:
             return []
         unknown_id = self._tokenizer.token_to_id("<unk>")

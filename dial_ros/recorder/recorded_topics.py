@@ -68,6 +68,8 @@ def topics_of(
         ),
         RecordedTopic("instruction", "dial_ros/msg/Instruction", reliable=True, latched=True),
         RecordedTopic("foresight", "dial_ros/msg/LatentForesight", reliable=True),
+        RecordedTopic("foresight/error", "std_msgs/msg/Float32"),
+        RecordedTopic("foresight/unchanged_error", "std_msgs/msg/Float32"),
         RecordedTopic("system1/status", "dial_ros/msg/System1Status", reliable=True, latched=True),
         RecordedTopic("system2/status", "dial_ros/msg/System2Status", reliable=True, latched=True),
         RecordedTopic("mujoco_robot/success", "std_msgs/msg/Bool", reliable=True, latched=True),

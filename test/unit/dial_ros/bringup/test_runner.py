@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from dial_ros.bringup.graph import NodeSpec
-from dial_ros.bringup.runner import Runner, command
+from dial_ros.bringup.graph import NodeSpec, graph
+from dial_ros.bringup.runner import Runner, command, doubts
 
 STANDS_STILL = """
 import signal, sys, time
@@ -159,3 +159,10 @@ def alive(process_id: int) -> bool:
         return Path(f"/proc/{process_id}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_a_task_that_the_checkpoint_was_not_trained_on_is_named_before_the_start():
+    assert doubts(graph("sim")) == []
+    (doubt,) = doubts(graph("sim", task="CanToDrawerClose"))
+    assert "not trained on CanToDrawerClose" in doubt
+    assert doubts(graph("record")) == []
