@@ -8,6 +8,7 @@ only joints are recorded, and knows one file a bag; it reads what is written her
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -45,7 +46,11 @@ class BagWriter:
             raise BagError(f"{folder} is there already and is not overwritten; choose another label, or move it away") from None
         except OSError as error:
             raise BagError(f"{folder} cannot be made: {error}") from error
-        self._open_file()
+        try:
+            self._open_file()
+        except BagError:
+            shutil.rmtree(folder, ignore_errors=True)  # a folder without a file is no bag, and would take the label
+            raise
 
     @property
     def messages(self) -> int:
@@ -88,6 +93,8 @@ class BagWriter:
         with _disk_errors(self.folder):
             self._mcap.add_metadata(EPISODE_RECORD, self._contents.facts)
             self._finish_file()
+            if gone := [span.path.name for span in self._contents.files if not span.path.is_file()]:
+                raise BagError(f"{self.folder}: {', '.join(gone)} was removed while it was recorded; its messages are lost")
             self._contents.write(self.folder)
 
     def abandon(self) -> None:
@@ -99,7 +106,8 @@ class BagWriter:
 
     def _open_file(self) -> None:
         path = self.folder / f"{self.folder.name}_{len(self._contents.files)}.mcap"
-        self._stream: IO[bytes] = path.open("xb")
+        with _disk_errors(self.folder):
+            self._stream: IO[bytes] = path.open("xb")
         self._span = FileSpan(path)
         self._contents.files.append(self._span)
         self._mcap = Writer(self._stream, chunk_size=_CHUNK_BYTES, compression=CompressionType.NONE)

@@ -5,7 +5,6 @@ writes them (dial_core.bags.spool). The executor never waits for the disk. Latch
 remembered and stand at the beginning of every bag.
 """
 
-import re
 import shutil
 import sys
 import time
@@ -23,6 +22,7 @@ from std_srvs.srv import Trigger
 
 from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import BagError
+from dial_core.bags.recording_folder import LONGEST_NOTE, MIB, RecordingFolder, require_short
 from dial_core.bags.repair import unfinished_bags
 from dial_core.bags.spool import Spool
 from dial_core.errors import DialError
@@ -34,7 +34,6 @@ from dial_ros.node.process import run
 from dial_ros.recorder.recorded_topics import DEPTH, RecordedTopic, definitions, described, parse_extra, topics_of
 from dial_ros.srv import StartEpisode, StopEpisode
 
-MIB = 2**20
 FLOWS_S = 1.0  # a required topic whose last message is older [wall s] does not flow
 OUTCOMES = {
     StopEpisode.Request.OUTCOME_UNKNOWN: "unknown",
@@ -83,9 +82,9 @@ class RecorderNode(DialNode):
         cameras = [name.strip() for name in self.value("cameras").split(",") if name.strip()]
         self._topics = topics_of(self._embodiment, cameras, parse_extra(self.value("extra_topics")), self.value("image_transport"))
         self._definitions = definitions(self._topics)
-        self._directory = Path(self.value("directory")).expanduser().absolute()
-        self._directory.mkdir(parents=True, exist_ok=True)
-        for bag in unfinished_bags(self._directory):
+        self._folder = RecordingFolder(Path(self.value("directory")))
+        self._folder.make()
+        for bag in unfinished_bags(self._folder.path):
             self.get_logger().warning(f"{bag} was never closed; unless another recorder is writing it: dial repair {bag}")
         self._services_in = [
             self.create_service(StartEpisode, "~/start_episode", self._on_start),
@@ -159,6 +158,11 @@ class RecorderNode(DialNode):
         if request.outcome not in OUTCOMES:
             response.message = f"outcome {request.outcome} is none of OUTCOME_UNKNOWN 0, OUTCOME_SUCCESS 1, OUTCOME_FAILURE 2"
             return response
+        try:
+            require_short(request.note, "note")
+        except DialError as error:
+            response.message = f"{error}; the episode is still being recorded"
+            return response
         spool = self._spool
         response.message = self._finish(OUTCOMES[request.outcome], request.note)
         response.success = not response.message
@@ -186,16 +190,16 @@ class RecorderNode(DialNode):
             raise DialError("the recorder is not active; `ros2 lifecycle set recorder activate`")
         if self._spool is not None:
             raise DialError(f"{self._spool.writer.folder.name} is being recorded; stop or discard it first")
-        if label and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", label):
-            raise DialError(f"label '{label}' cannot name a folder; use letters, digits, dot, dash and underscore")
-        if self._free_mb() < self.value("min_free_mb"):
-            raise DialError(f"only {self._free_mb():.0f} MiB free in {self._directory}, wanted {self.value('min_free_mb')}; make room")
+        require_short(instruction, "instruction")
+        self._folder.make()
+        folder = self._folder.bag(label)
+        if (free_mb := self._folder.free_mb()) < self.value("min_free_mb"):
+            raise DialError(f"only {free_mb:.0f} MiB free in {self._folder.path}, wanted {self.value('min_free_mb')}; make room")
         still = [t.name for t in self._topics if t.required and time.monotonic() - self._arrived[t.name].last_s > FLOWS_S]
         if still and self.value("wait_for_streams"):
             raise DialError(
                 f"nothing arrives on {', '.join(self._names[name] for name in still)}; is the driver running, is the topic named so?"
             )
-        folder = self._directory / (label or self._next_label())
         topics = [described(self, topic, self._definitions[topic.type]) for topic in self._topics]
         writer = BagWriter(folder, topics, self._facts(folder.name, instruction), self.value("split_mb") * MIB)
         spool = Spool(writer, self.value("queue_mb") * MIB)
@@ -210,7 +214,7 @@ class RecorderNode(DialNode):
     def _facts(self, label: str, instruction: str) -> dict[str, str]:
         said = self._arrived["instruction"].latched
         if not instruction and said is not None:
-            instruction = deserialize_message(said, Instruction).text
+            instruction = deserialize_message(said, Instruction).text[:LONGEST_NOTE]
         return {
             "label": label,
             "instruction": instruction,
@@ -218,10 +222,6 @@ class RecorderNode(DialNode):
             "embodiment": self._embodiment.name,
             "recorded_at": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
-
-    def _next_label(self) -> str:
-        taken = (re.fullmatch(r"episode_(\d+)", path.name) for path in self._directory.iterdir())
-        return f"episode_{max((int(match[1]) for match in taken if match), default=-1) + 1:03d}"
 
     def _finish(self, outcome: str, note: str) -> str:
         """Completes the bag; what went wrong, or an empty text."""
@@ -248,21 +248,33 @@ class RecorderNode(DialNode):
 
     # -- watching ------------------------------------------------------------------------------------------------
 
-    def _free_mb(self) -> float:
-        return shutil.disk_usage(self._directory).free / MIB
-
     def _watch(self) -> None:
         if self._spool is None:
             return
         if self._spool.failure:
             self._end_early(self._spool.failure)
-        elif self._free_mb() < self.value("min_free_mb"):
-            self._end_early(f"only {self._free_mb():.0f} MiB free in {self._directory}; make room, then record again")
+            return
+        try:
+            free_mb = self._folder.free_mb()
+        except BagError as error:
+            self._end_early(str(error))
+            return
+        if free_mb < self.value("min_free_mb"):
+            self._end_early(f"only {free_mb:.0f} MiB free in {self._folder.path}; make room, then record again")
+        elif not self._spool.writer.folder.is_dir():
+            self._end_early(f"its folder {self._spool.writer.folder} was removed")
+
+    def _free_mb(self) -> int:
+        """Free disk space [MiB] for the diagnostics; -1 while the folder is gone."""
+        try:
+            return round(self._folder.free_mb())
+        except BagError:
+            return -1
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         spool = self._spool
         still = [t.name for t in self._topics if t.required and time.monotonic() - self._arrived[t.name].last_s > FLOWS_S]
-        values: dict[str, object] = {"free_mb": round(self._free_mb()), "not_arriving": ", ".join(still)}
+        values: dict[str, object] = {"free_mb": self._free_mb(), "not_arriving": ", ".join(still)}
         if spool is None:
             return (DiagnosticStatus.ERROR, self._trouble, values) if self._trouble else (DiagnosticStatus.OK, "idle", values)
         values |= {

@@ -31,7 +31,7 @@ from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import require_bounded
-from dial_ros.node.process import one_thread, run
+from dial_ros.node.process import one_thread, return_memory, run
 from dial_ros.node.robot_limits import Limits, margins_of
 from dial_ros.node.robot_time import RobotTime
 from dial_ros.system1.chunk_worker import ChunkWorker
@@ -155,6 +155,8 @@ class System1Node(DialNode):
         configured, self._configured = self._configured, None
         if configured is not None:
             configured.connections.close()
+            del configured
+            return_memory()
 
     @staticmethod
     def _warm_up(session: "System1Session", state: np.ndarray) -> None:

@@ -31,7 +31,7 @@ from dial_ros.node import qos
 from dial_ros.node.cameras import CameraInput, Frame
 from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
-from dial_ros.node.process import one_thread, run
+from dial_ros.node.process import one_thread, return_memory, run
 from dial_ros.node.rates import Rate
 from dial_ros.node.worker import Worker
 from dial_ros.srv import SetInstruction
@@ -165,6 +165,8 @@ class System2Node(DialNode):
         configured, self._configured = self._configured, None
         if configured is not None:
             configured.connections.close()
+            del configured
+            return_memory()
 
     def clock_jumped_back(self) -> None:
         if not self.active or self._worker is None:

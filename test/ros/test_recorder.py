@@ -3,6 +3,7 @@
 pytest test/ros/test_recorder.py
 """
 
+import shutil
 import signal
 import time
 
@@ -116,6 +117,43 @@ def test_an_episode_that_is_there_is_not_overwritten(recorder, probe, robot):
     answer = start(probe, "twice")
     assert not answer.success
     assert "not overwritten" in answer.message
+
+
+@pytest.mark.parametrize(
+    ("label", "instruction", "words"), [("a" * 255, "", "255 characters"), ("long", "a" * 20_000, "instruction has 20000 characters")]
+)
+def test_an_over_long_label_or_instruction_ends_in_an_answer(recorder, probe, robot, label, instruction, words):
+    robot.step()
+    answer = start(probe, label, instruction)
+    assert not answer.success
+    assert words in answer.message
+
+
+def test_an_over_long_note_is_refused_and_the_episode_continues(recorder, probe, robot):
+    probe.until(lambda: start(probe, "noted").success, "a start", step=robot.step)
+    answer = stop(probe, note="a" * 20_000)
+    assert not answer.success
+    assert "still being recorded" in answer.message
+    assert stop(probe, note="short").success
+
+
+def test_a_folder_that_is_removed_ends_the_episode_in_an_answer_and_is_made_again(recorder, probe, robot, folder):
+    probe.until(lambda: start(probe, "vanishing").success, "a start", step=robot.step)
+    robot.step()
+    shutil.rmtree(folder)
+    stopped = stop(probe)
+    assert not stopped.success
+    assert "removed" in stopped.message or "gone" in stopped.message
+    assert record(probe, robot, "afterwards", 5).success
+    assert Bag(folder / "afterwards").facts["outcome"] == "success"
+    shutil.rmtree(folder)
+    folder.write_text("in the way")
+    robot.step()
+    refused = start(probe, "blocked")
+    assert not refused.success
+    assert "cannot be made" in refused.message
+    folder.unlink()
+    folder.mkdir()
 
 
 def test_a_second_start_is_refused_and_discard_leaves_nothing(recorder, probe, robot, folder):
