@@ -64,7 +64,7 @@ class Contract(Config):
     def require(self, embodiment: Embodiment, camera: str) -> None:
         """Checks that a robot and its cameras are those the checkpoint was made for.
 
-        A camera may have any resolution: its picture is cropped and scaled to the contract's.
+        A camera may have any resolution: its image is cropped and scaled to the contract's.
 
         Raises:
             DialError: the robot lacks a camera, or anything else differs; then the message lists every difference.

@@ -1,6 +1,6 @@
 """The controlled variants: what crosses from System-2 to System-1 (model.md, "The controlled variants"; paper Sec. 4.2).
 
-One row of `BRIDGES` is all that tells two variants apart; every computation is shared. What crosses, the *intent*, is a
+One row of `BRIDGES` is all that distinguishes two variants; every computation is shared. What crosses, the *intent*, is a
 sequence of tokens (B, M, D): the language model's outputs on the prompt ("words"), the foresight, or one after the other.
 A row of zeros in it is padding, masked wherever tokens attend: prompts differ in length.
 """

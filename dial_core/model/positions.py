@@ -15,7 +15,7 @@ def image_text_positions(
     """Qwen2.5-VL's rotary positions (time, height, width) of prompts with one image each.
 
     Text counts 0, 1, 2, ... from each row's first real token. The image's tokens share one time position and count
-    rows and columns from there; text goes on after max(rows, columns). Padding gets 0.
+    rows and columns from there; text continues after max(rows, columns). Padding gets 0.
 
     Args:
         input_ids_BT: left-padded prompts.

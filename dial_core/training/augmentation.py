@@ -1,4 +1,4 @@
-"""Random appearance of camera frames, one for all frames of a sample, so that o_t and o_{t+H} differ by what happened only."""
+"""Random crop and colour of camera frames, equal for all frames of a sample, so that o_t and o_{t+H} differ by the motion only."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
-        """Takes one step towards the weights, which have made `step` steps."""
+        """Updates the average with the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, value in _learning(model):
             self.values[name].lerp_(local(value.detach()).float(), 1 - decay)

@@ -60,8 +60,8 @@ def forecast(
     for name, dataset in datasets.items():
         for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
             names = dataset.info["features"][what].get("names") or ()
-            for news in warnings_about(vectors[:, recipe.source(name).vector], what, names):
-                console.print(f"[yellow]{name}[/]: {news}", highlight=False)
+            for warning in warnings_about(vectors[:, recipe.source(name).vector], what, names):
+                console.print(f"[yellow]{name}[/]: {warning}", highlight=False)
 
 
 def parameter_counts(model: DialModel) -> dict[str, tuple[int, int]]:
@@ -126,11 +126,11 @@ def _cameras(recipe: Recipe) -> dict[str, str]:
     """What is seen of each camera, and what is peculiar to each source."""
     rows = {f"camera {camera.name}": _view(camera.crop, camera.fit) for camera in recipe.cameras}
     for name, source in recipe.sources.items():
-        told = [f"slot {source.slot}", "wrists only" if source.dimensions == "eef" else "all dimensions"]
-        told += [f"{source.rate_hz:g} Hz"] if source.rate_hz else []
-        told += [f"wrist axes {', '.join(source.wrist_axes)}"] if source.wrist_axes != AS_RECORDED else []
-        told += [_view(source.crop, source.fit)] if source.crop else []
-        rows[f"source {name}"] = "; ".join(told)
+        parts = [f"slot {source.slot}", "wrists only" if source.dimensions == "eef" else "all dimensions"]
+        parts += [f"{source.rate_hz:g} Hz"] if source.rate_hz else []
+        parts += [f"wrist axes {', '.join(source.wrist_axes)}"] if source.wrist_axes != AS_RECORDED else []
+        parts += [_view(source.crop, source.fit)] if source.crop else []
+        rows[f"source {name}"] = "; ".join(parts)
     return rows
 
 

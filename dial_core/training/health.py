@@ -1,8 +1,7 @@
-"""Judges every step of a run: a loss that jumps, or a gradient that is not finite, stops it before the weights are touched."""
+"""Stops a run before a step with a loss spike, or with a gradient that is not finite, changes the weights."""
 
 from __future__ import annotations
 
-import json
 import math
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -12,6 +11,7 @@ from statistics import median
 from torch import nn
 
 from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 
 _WINDOW = 100  # losses whose median is the usual one
 _SETTLED = 50  # losses before a spike is one: a run's first losses fall by orders of magnitude
@@ -40,14 +40,14 @@ class StepFacts:
 
 
 class Watch:
-    """Judges every step by the median of the losses before it."""
+    """Compares every loss with the median of the losses before it."""
 
     def __init__(self, spike_factor: float, folder: Path) -> None:
         self.spike_factor, self.folder = spike_factor, folder
         self.losses: deque[float] = deque(maxlen=_WINDOW)
 
     def judge(self, facts: StepFacts, model: nn.Module, newest: Path | None, taken: bool = False) -> None:
-        """Takes note of a step that may be taken.
+        """Records a step, or refuses it.
 
         Args:
             model: whose gradients are asked for names where they are not finite.
@@ -64,7 +64,7 @@ class Watch:
             return
         broken = _not_finite(model)
         report = asdict(facts) | {"trouble": trouble, "usual_loss": usual, "gradients_not_finite": broken}
-        (self.folder / REPORT).write_text(json.dumps(report, indent=2) + "\n")
+        write_json(self.folder / REPORT, report)
         touched = "The step was taken already, as DeepSpeed does with the backward pass" if taken else "The weights were not touched"
         raise DialError(
             f"Stopped {'after' if taken else 'before'} step {facts.step}: {trouble}. Parts: {_shown(facts.parts)}; "

@@ -1,4 +1,4 @@
-"""What `dial train` does, as data: sources, stages one after the other, and the paper's two switches."""
+"""The schema of `config/training/*.yaml`: data sources, training stages in order, and the paper's two ablation switches."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TrainingStage(Config):
 
 
 class Recipe(Config):
-    """What `dial train` does.
+    """A training recipe, as `dial train` runs it.
 
     Attributes:
         embodiment: the robot that the checkpoint is for; its slot's normaliser goes into the checkpoint.

@@ -72,7 +72,7 @@ def rewind_log(log: Path, step: int) -> None:
     write_text(log, "".join(f"{row}\n" for row in rows))
 
 
-def draw_loss_curve(log: Path, picture: Path, title: str) -> None:
+def draw_loss_curve(log: Path, image: Path, title: str) -> None:
     """Draws every loss in `log` (JSON lines with `step`) over the steps, on a logarithmic axis."""
     import matplotlib
 
@@ -88,5 +88,5 @@ def draw_loss_curve(log: Path, picture: Path, title: str) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     figure.tight_layout()
-    figure.savefig(picture, dpi=120)
+    figure.savefig(image, dpi=120)
     pyplot.close(figure)

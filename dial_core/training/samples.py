@@ -24,12 +24,12 @@ _PROMPTS_KEPT = 4096  # encoded instructions: a dataset of people's videos has t
 
 @dataclass(frozen=True)
 class Variety:
-    """What a sample adds to the recorded frames.
+    """Variation that samples have beyond the recorded frames.
 
     Attributes:
         chunks_per_foresight: as at run time, one foresight serves several chunks; it also costs the most to compute.
         max_foresight_age_steps: their frames are up to this many control steps newer than System-2's.
-        state_noise: spread of the noise on the normalised state, against leaning on it alone.
+        state_noise: standard deviation of the noise on the normalised state, so that the policy does not rely on the state alone.
     """
 
     chunks_per_foresight: int = 1
@@ -38,7 +38,7 @@ class Variety:
 
 
 class ChunkSamples:
-    """`samples[k]` is number k of a run: a foresight made at one frame and the R chunks that it serves.
+    """`samples[k]` is sample number k of a run: a foresight made at one frame and the R chunks that use it.
 
     A pure function of the seed and k, flow noise and tau included. A chunk that reaches past the episode repeats its last
     action: the robot holds. A goal past the end is the last frame (model.md, "System-2").

@@ -1,4 +1,4 @@
-"""`dial train`: the stages of a recipe one after the other (model.md, "Loss and stages")."""
+"""`dial train`: runs the stages of a recipe in order (docs/training.md)."""
 
 from __future__ import annotations
 
@@ -211,5 +211,5 @@ Made by `{command}`.
 
 
 def _statistics_line(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) -> str:
-    told = reused_statistics_report(recipe, datasets, load_checkpoint(start)) if recipe.statistics == "reused" else ""
-    return f"- {told}\n" if told else ""
+    report = reused_statistics_report(recipe, datasets, load_checkpoint(start)) if recipe.statistics == "reused" else ""
+    return f"- {report}\n" if report else ""

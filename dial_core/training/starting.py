@@ -1,4 +1,4 @@
-"""The checkpoint that the first stage starts from: as given, or with slots for the recipe's further embodiments."""
+"""The checkpoint that the first stage starts from: the given one, extended by slots for embodiments that it lacks."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """One training run on transformers' `Trainer` and accelerate: the same losses on one process or many, interrupted or not.
 
-What makes it so: a sample is a function of its number (`data/mixture.py`), so a resumed run skips by counting and any
-number of processes draws the same global batch; everything else that is random (dropout) comes from generators whose states
-lie in the checkpoint; a checkpoint appears complete or not at all.
+A sample is a function of its number (`mixture.py`), so that a resumed run skips by counting and any number of processes draws the same
+global batch. All other random numbers (dropout) come from generators whose states are part of the checkpoint. Checkpoints are written
+atomically.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
 
 
 class _Numbered(Dataset):
-    """The samples of a whole run as one finite epoch, so that Trainer resumes by counting."""
+    """The samples of a whole run as one epoch of known length, so that Trainer resumes by counting."""
 
     def __init__(self, data: Any, count: int) -> None:
         self.data, self.count = data, count
@@ -143,7 +143,7 @@ class _Numbered(Dataset):
 
 
 class DialTrainer(TrainerSeams):
-    """Trainer with a learning rate a module, judged steps, atomic checkpoints, an average of the weights and a JSONL log."""
+    """Trainer with learning rates by module, a check before every step, atomic checkpoints, averaged weights and a JSONL log."""
 
     def __init__(self, plan: Optimisation, folder: Path, title: str, newest: Path | None, *, data: Any, collate: Any, **given: Any):
         self.plan, self.folder, self.title = plan, folder, title
@@ -165,7 +165,7 @@ class DialTrainer(TrainerSeams):
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """AdamW with the plan's learning rate for each module, each step one pass over the weights."""
+        """Fused AdamW with the plan's learning rate for each module."""
         if self.optimizer is None:
             whole: Any = model or self.model
             groups = self.plan.parameter_groups(whole)
@@ -199,7 +199,7 @@ class DialTrainer(TrainerSeams):
         return (output.loss, output) if return_outputs else output.loss
 
     def before_step(self, model: nn.Module, norm: Any) -> None:
-        """Judges the step that is about to be taken. One exchange between the processes and one wait for the device."""
+        """Checks the step that is about to be taken, with one all-reduce and one host synchronisation."""
         losses = {name: torch.stack([row[name] for row in self._step_losses]).mean() for name in self._step_losses[0]}
         self._step_losses.clear()
         due = torch.tensor(float(time.monotonic() - self.saved_s > self.plan.save_period_s), device=self.args.device)
@@ -249,10 +249,10 @@ class DialTrainer(TrainerSeams):
 
 
 class _Rhythm(TrainerCallback):
-    """Moves the progress bar, keeps the average, and lets a save that is due happen: by the clock, whatever a step takes."""
+    """Updates the progress bar and the average after every step, and saves by the clock instead of by the step count."""
 
     def __init__(self, trainer: DialTrainer) -> None:
-        self.trainer, self.news = trainer, ""
+        self.trainer, self.note = trainer, ""
         self._bar = ExitStack()
 
     def on_train_begin(self, args, state, control, model=None, **_):
@@ -263,13 +263,13 @@ class _Rhythm(TrainerCallback):
 
     def on_log(self, args, state, control, logs=None, **_):
         logs = logs or {}
-        self.news = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name.endswith("loss"))
+        self.note = "  ".join(f"{name} {value:.4f}" for name, value in logs.items() if name.endswith("loss"))
 
     def on_step_begin(self, args, state, control, **_):
         control.should_save = False  # set again by the trainer when it is due
 
     def on_step_end(self, args, state, control, model=None, **_):
-        self.advance(1, self.news)
+        self.advance(1, self.note)
         if self.trainer.average:
             self.trainer.average.update(model, state.global_step)
 

@@ -49,7 +49,7 @@ class TrainerSeams(Trainer):
         """Called by every process when it has written its part of a checkpoint into `folder`."""
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
-        """The subclass's `make_scheduler`; Trainer wants to be told that it was made here."""
+        """The subclass's `make_scheduler`; Trainer needs the flag that it was made here."""
         if self.lr_scheduler is None:
             self.lr_scheduler = self.make_scheduler(optimizer or self.optimizer)
             self._created_lr_scheduler = True

@@ -85,7 +85,7 @@ def point(model: DialModel, prompter: Prompter, images: np.ndarray, prompts: lis
 @torch.inference_mode()
 def _feature_scale(model: DialModel, views: Views) -> dict[str, float]:
     tokens_BND = model.encode_image(torch.from_numpy(views.images[:_BATCH])).float()
-    # A token that never changes tells nothing: the spread over views is what the foresight is to predict.
+    # A token that never changes carries no information: the spread over views is what the foresight is to predict.
     return {
         "mean": round(tokens_BND.mean().item(), 4),
         "std": round(tokens_BND.std().item(), 4),

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from dial_core.checkpoint.checkpoint import save_checkpoint
 from dial_core.config import Config
-from dial_core.files.atomic import write_json
+from dial_core.files.atomic import atomic_write, write_json
 from dial_core.jobs.progress import progress_bar
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
@@ -245,9 +245,8 @@ def _tokens(model: DialModel, views: Views, file: Path) -> np.ndarray:
             for batch in batches:
                 parts.append(model.encode_image(torch.from_numpy(views.images[batch])).half().numpy())
                 advance(len(parts[-1]))
-        partial = file.with_suffix(".partial.npy")
-        np.save(partial, np.concatenate(parts))
-        partial.rename(file)
+        with atomic_write(file) as partial, partial.open("wb") as opened:
+            np.save(opened, np.concatenate(parts))
     return np.load(file)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from dial_core.errors import DialError
+from dial_core.files.atomic import atomic_write
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.sim.random_views import random_views
@@ -87,10 +87,8 @@ def render_shard(job: ShardJob) -> None:
 
 def save_shard(path: Path, views: Views) -> None:
     """Writes views to `path` (.npz), atomically."""
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         np.savez_compressed(file, images=views.images, pixels=views.pixels, names=json.dumps(views.names), tasks=json.dumps(views.tasks))
-    partial.rename(path)
 
 
 def load_views(folder: Path) -> Views:
