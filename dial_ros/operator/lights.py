@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node.states import SYSTEM1_STATES, SYSTEM2_STATES
@@ -17,6 +18,7 @@ SYMBOL: dict[Level, str] = {"ok": "●", "warn": "▲", "bad": "■", "off": "�
 RECENT_ERRORS_S = 5.0  # of the foresight's error that its light averages
 LOW_ERROR = 0.05  # [1] a foresight this close is good, whether or not anything moved
 STOPPED = "stopped"  # how node teleoperation reports its stop
+LEVELS: dict[bytes, Level] = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warn", DiagnosticStatus.ERROR: "bad"}
 NO_REPORT = "no report: it has not started, has ended, or cannot be reached"
 
 
@@ -30,7 +32,7 @@ class Light:
 
 
 def system_lights(seen: Seen) -> list[Light]:
-    """System-1 and System-2, or teleoperation in their place: state, and the reason in their own words."""
+    """System-1, System-2 and a guard if there is one, or teleoperation in their place: state, and the reason in their own words."""
     lights = []
     if (teleoperation := seen.diagnostics.get("teleoperation")) is not None and not seen.silent("diagnostics/teleoperation"):
         return [Light("Teleoperation", "bad" if teleoperation.message == STOPPED else "ok", teleoperation.message)]
@@ -47,6 +49,8 @@ def system_lights(seen: Seen) -> list[Light]:
     else:
         state = SYSTEM2_STATES[other.state]
         lights.append(Light("System-2", {"running": "ok", "waiting": "warn"}.get(state, "off"), _sentence(state, other.reason)))  # type: ignore[arg-type]
+    if (guard := _guard(seen)) is not None:
+        lights.append(Light("Guard", LEVELS.get(guard.level, "bad"), guard.message))
     return lights
 
 
@@ -96,6 +100,8 @@ def nothing_moves_because(seen: Seen) -> str:
         return "Nothing will move: System-1 is not active. Activate it: ros2 lifecycle set /system1 activate"
     if status.state == System1Status.STATE_STOPPED:
         return "Nothing will move: the emergency stop is latched. Press “Reset stop”, then send an instruction"
+    if (guard := _guard(seen)) is not None and LEVELS.get(guard.level) == "bad":
+        return f"Nothing will move: the guard {guard.message}. Call guard/reset when the cause is removed"
     if status.state == System1Status.STATE_PAUSED:
         return "Nothing will move until “Resume”: the robot is paused"
     if simulation_paused(seen):
@@ -135,6 +141,10 @@ def waterfall(seen: Seen) -> list[tuple[str, float, float]]:
         stages.append((name, at_s, max(0.0, float(duration_s))))
         at_s += max(0.0, float(duration_s))
     return stages
+
+
+def _guard(seen: Seen) -> DiagnosticStatus | None:
+    return None if seen.silent("diagnostics/guard") else seen.diagnostics.get("guard")
 
 
 def _sentence(state: str, why: str) -> str:

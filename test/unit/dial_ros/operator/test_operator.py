@@ -15,6 +15,7 @@ from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.errors import DialError
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.operator.actions import ActionLog, Answer
+from dial_ros.operator.jog_keys import GRIP_PER_S, SPEED_M_PER_S, TURN_RAD_PER_S, JogKeys
 from dial_ros.operator.lights import age_lights, foresight_light, nothing_moves_because, system_lights, waterfall
 from dial_ros.operator.markup import rows, share_bars, timeline
 from dial_ros.operator.operator_node import require_token
@@ -98,6 +99,41 @@ def test_a_paused_simulation_and_a_silent_system_2_are_reasons_too():
     assert "simulation is paused" in nothing_moves_because(robot)
     robot.received_s["system2"] -= 10
     assert "System-2 is not active" in nothing_moves_because(robot)
+
+
+def test_a_guard_that_has_stopped_the_robot_is_red_and_a_reason():
+    robot = seen()
+    robot.diagnostics["guard"] = DiagnosticStatus(level=DiagnosticStatus.ERROR, message="stopped, check jump: too far")
+    assert [light.name for light in system_lights(robot)] == ["System-1", "System-2"]  # an old report
+    robot.received_s["diagnostics/guard"] = time.monotonic()
+    light = system_lights(robot)[-1]
+    assert (light.name, light.level) == ("Guard", "bad")
+    assert "the guard stopped, check jump: too far. Call guard/reset" in nothing_moves_because(robot)
+    robot.diagnostics["guard"] = DiagnosticStatus(level=DiagnosticStatus.OK, message="passing")
+    assert system_lights(robot)[-1].level == "ok"
+    assert nothing_moves_because(robot) == ""
+
+
+def test_teleoperation_stands_in_the_place_of_both_systems():
+    robot = seen()
+    robot.diagnostics["teleoperation"] = DiagnosticStatus(message="stopped")
+    robot.received_s["diagnostics/teleoperation"] = time.monotonic()
+    assert [(light.name, light.level) for light in system_lights(robot)] == [("Teleoperation", "bad")]
+    assert nothing_moves_because(robot) == ""
+
+
+@pytest.mark.parametrize(
+    ("keys", "velocity", "turn", "grip"),
+    [
+        (["w"], (SPEED_M_PER_S, 0.0, 0.0), 0.0, 0.0),
+        (["W", "s"], (0.0, 0.0, 0.0), 0.0, 0.0),
+        (["d", "r", "q"], (0.0, -SPEED_M_PER_S, SPEED_M_PER_S), TURN_RAD_PER_S, 0.0),
+        (["o", "x", 5], (0.0, 0.0, 0.0), 0.0, -GRIP_PER_S),
+    ],
+)
+def test_keys_are_velocities_opposite_ones_cancel_and_others_are_ignored(keys, velocity, turn, grip):
+    motion = JogKeys.of(keys)
+    assert (motion.velocity, motion.turn_rad_per_s, motion.grip_per_s) == (velocity, turn, grip)
 
 
 @pytest.mark.parametrize(
