@@ -4,3 +4,6 @@ import os
 
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test compiles in the background, or computes with what an earlier run has compiled.
+os.environ["DIAL_COMPILE"] = "0"
+os.environ["DIAL_PROGRAMS"] = "/nonexistent/dial/programs"

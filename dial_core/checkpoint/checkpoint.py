@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.checkpoint.rim import VectorRim
+from dial_core.checkpoint.stored_weights import TensorFile, model_with_weights
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.config import validate
 from dial_core.errors import DialError
@@ -39,17 +39,27 @@ REQUIRED = (CONFIG, WEIGHTS, "tokenizer.json", "tokenizer_config.json", NORMALIS
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a checkpoint folder holds, loaded."""
+    """The contents of a checkpoint folder.
+
+    Attributes:
+        folder: where it was read from.
+    """
 
     model: DialModel
     tokenizer: PreTrainedTokenizerBase
     normaliser: Normaliser
     contract: Contract
+    folder: Path | None = None
 
     @property
     def rim(self) -> VectorRim:
         """Between the robot's vectors and the model's."""
         return VectorRim(self.contract, self.normaliser, self.model.arch)
+
+    def require_system(self, system: int) -> None:
+        """Checks that the weights of a system were loaded. Raises DialError if not."""
+        if self.model.part not in ("whole", f"system{system}"):
+            raise DialError(f"checkpoint {self.contract.model_id} was loaded without the weights of System-{system}; load it with them")
 
 
 def make_contract(
@@ -138,12 +148,13 @@ def save_checkpoint(
     return contract
 
 
-def load_checkpoint(path: str | Path, part: Part = "whole") -> Checkpoint:
-    """Reads a checkpoint folder, in float32 on the CPU.
+def load_checkpoint(path: str | Path, part: Part = "whole", dtype: torch.dtype = torch.float32) -> Checkpoint:
+    """Reads a checkpoint folder, on the CPU.
 
     Args:
         path: the folder.
         part: of the model to read: a node needs the weights of its own system alone.
+        dtype: of the loaded weights.
 
     Raises:
         DialError: a file is missing or broken, tensors do not fit or are not finite, or weights and contract do not belong together.
@@ -161,11 +172,11 @@ def load_checkpoint(path: str | Path, part: Part = "whole") -> Checkpoint:
         )
     normaliser = _read_normaliser(path / NORMALISATION)
     with quiet_loading():
-        model = DialModel.from_pretrained(path, part).eval()
+        model = model_with_weights(path, part, dtype)
     _check_widths(model.arch, normaliser, None)
     _check_contract(path, model.arch, normaliser, contract)
-    _check_finite(path, model)
-    return Checkpoint(model, PreTrainedTokenizerFast.from_pretrained(path), normaliser, contract)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    return Checkpoint(model, tokenizer, normaliser, contract, path)
 
 
 def model_id(path: Path) -> str:
@@ -178,14 +189,11 @@ def model_id(path: Path) -> str:
     if "architecture" not in config:
         raise DialError(f"{path / CONFIG}: key 'architecture' is missing; this is no DIAL checkpoint, or it was edited")
     digest = hashlib.sha256(json.dumps(config["architecture"], sort_keys=True).encode())
-    try:
-        with safe_open(path / WEIGHTS, "pt") as tensors:
-            for name in sorted(tensors.keys()):
-                tensor = tensors.get_tensor(name).contiguous()
-                digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-                digest.update(tensor.view(torch.uint8).numpy().data if tensor.dim() else tensor.numpy().tobytes())
-    except (OSError, SafetensorError) as error:
-        raise DialError(f"{path / WEIGHTS} cannot be read: {error}; restore the file") from error
+    weights = TensorFile(path / WEIGHTS)
+    for name in weights.names:
+        tensor = weights.read(name)
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()[:16]
 
 
@@ -243,13 +251,6 @@ def _check_contract(path: Path, arch: Architecture, normaliser: Normaliser, cont
         wrong.append(f"{len(contract.views)} cameras, the model has room for {arch.image_types - 1}")
     if wrong:
         raise DialError(f"{path / CONTRACT} was made for another model: {'; '.join(wrong)}; restore the folder")
-
-
-def _check_finite(path: Path, model: DialModel) -> None:
-    """A run that diverged may have saved NaN: such weights move a robot anywhere."""
-    wrong = [name for name, tensor in model.state_dict().items() if not torch.isfinite(tensor).all()]
-    if wrong:
-        raise DialError(f"{path / WEIGHTS} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint")
 
 
 def _read_normaliser(path: Path) -> Normaliser:

@@ -25,7 +25,7 @@ def model(
     flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
     calls: Annotated[int, typer.Option(min=5, help="Timed calls of each part.")] = 100,
     runtime: Annotated[
-        str, typer.Option(help="Instead: a checkpoint's sessions in these runtimes, in turns: eager,aoti,onnx (see `dial export`).")
+        str, typer.Option(help="Instead: a checkpoint's sessions in these runtimes, in turns, e.g. eager,exported,onnx,int8.")
     ] = "",
     checkpoint: Annotated[str, typer.Option(help="Of --runtime: a folder or a name.")] = "dial_tiny",
 ) -> None:

@@ -1,7 +1,8 @@
-"""Exported programs of both systems: where they are kept, what they were made for, and how a session opens them.
+"""Exported programs of both systems: where they are stored, what they depend on, and how a session opens them.
 
-A program is one frozen computation, compiled (`aoti`, by AOTInductor for this processor) or as a graph (`onnx`, for ONNX Runtime).
-`dial export` makes them; a session asked for one refuses a program of other weights, settings, code or processor.
+A program is one frozen computation: compiled (`aoti`, by AOTInductor for this processor) or a graph for ONNX Runtime (`onnx` in
+float32, `int8` with quantised weights). `dial export` makes them; a session refuses a program of other weights, settings, code or
+processor.
 """
 
 from __future__ import annotations
@@ -14,32 +15,37 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 
 import dial_core
 from dial_core.errors import DialError
 
-Runtime = Literal["eager", "aoti", "onnx"]
-"""How a session computes: by the model itself, by a program of AOTInductor, or by ONNX Runtime."""
+Runtime = Literal["auto", "eager", "aoti", "onnx", "int8"]
+"""How a session computes: by the model itself (`eager`), by a program of AOTInductor or of ONNX Runtime (`onnx`, `int8`).
+
+`auto` on a CPU is `aoti` if that program exists; if not, `eager` while it is compiled in the background (`first_use`).
+"""
 
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
-SUFFIX = {"aoti": ".pt2", "onnx": ".onnx"}
+FORMATS: tuple[str, ...] = ("aoti", "onnx", "int8")
+SUFFIX = {"aoti": ".pt2", "onnx": ".onnx", "int8": ".onnx"}
+ALIASES = {"exported": "aoti"}
 INPUTS = {1: ("foresight", "state"), 2: ("pixels", "input_ids", "attention_mask", "positions")}  # System-1: and every camera's view
 Program = Callable[..., tuple[torch.Tensor, ...]]
 
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """Which program is meant.
+    """Identifies a program.
 
     Attributes:
         system: 1 or 2.
-        runtime: `aoti` or `onnx`.
+        runtime: `aoti`, `onnx` or `int8`.
         model_id: of the checkpoint.
-        cameras: images that the program takes.
-        flow_steps, noise_seed, slot: of System-1, whose whole Euler loop is in the program; 0 for System-2.
+        cameras: number of images that the program takes.
+        flow_steps, noise_seed, slot: of System-1, whose program contains the whole Euler loop; 0 for System-2.
     """
 
     system: int
@@ -52,17 +58,19 @@ class ProgramSpec:
 
     @property
     def file(self) -> Path:
-        """Where the program is kept; its card is the `.json` beside it."""
+        """Path of the program; its card is the `.json` file beside it."""
         part = f"-flow{self.flow_steps}-noise{self.noise_seed}-slot{self.slot}" if self.system == 1 else ""
         return programs_folder() / self.model_id / f"system{self.system}-{self.runtime}{part}{SUFFIX[self.runtime]}"
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the program depends on: all of the above, the model's code, and for compiled ones torch and the processor."""
+        """What the program depends on: the attributes, the model's code, and, where it was made for one machine, torch and processor."""
         facts: dict[str, Any] = {"system": self.system, "runtime": self.runtime, "model_id": self.model_id, "cameras": self.cameras}
         facts |= {"flow_steps": self.flow_steps, "noise_seed": self.noise_seed, "slot": self.slot, "code": model_code()}
         if self.runtime == "aoti":
             facts |= {"torch": torch.__version__, "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+        if self.runtime == "int8":
+            facts |= {"weight_bits": int8_weight_bits()}
         return facts
 
     @property
@@ -72,34 +80,42 @@ class ProgramSpec:
         return [*INPUTS[self.system], *views]
 
 
+def int8_weight_bits() -> int:
+    """8, or 7 on a processor without VNNI, whose 8-bit products saturate in 16 bits."""
+    return 8 if torch.cpu._is_vnni_supported() else 7
+
+
 def programs_folder() -> Path:
-    """The folder that exported programs are kept in: `DIAL_PROGRAMS`, or `dial/programs` in the user's cache."""
+    """The folder of all exported programs: `DIAL_PROGRAMS`, or `dial/programs` in the user's cache."""
     if chosen := os.environ.get("DIAL_PROGRAMS"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dial" / "programs"
 
 
-def require_runtime(runtime: str, device: torch.device) -> None:
-    """Checks that a runtime exists and computes on the device.
+def runtime_for(name: str, device: torch.device) -> Runtime:
+    """The runtime of this name (`exported` is `aoti`) on a device; `auto` is `eager` on everything but a CPU.
 
     Raises:
-        DialError: it does not.
+        DialError: unknown name, or an exported program on a device that it does not run on.
     """
-    if runtime not in RUNTIMES:
-        raise DialError(f"unknown runtime '{runtime}'; runtimes: {', '.join(RUNTIMES)}")
-    if runtime != "eager" and device.type != "cpu":
-        raise DialError(f"exported programs run on the CPU so far, not on {device}; use runtime eager there, which captures CUDA graphs")
+    name = ALIASES.get(name, name)
+    if name not in RUNTIMES:
+        raise DialError(f"unknown runtime '{name}'; runtimes: {', '.join([*RUNTIMES, *ALIASES])}")
+    if device.type != "cpu":
+        if name not in ("auto", "eager"):
+            raise DialError(f"runtime {name} runs on the CPU only, not on {device}; use runtime eager there, which captures CUDA graphs")
+        return "eager"
+    return cast("Runtime", name)
 
 
 def open_program(spec: ProgramSpec) -> Program:
-    """The program, ready to be called with the tensors that `spec.inputs` names.
+    """Loads a program, to be called with the tensors that `spec.inputs` names.
 
     Raises:
-        DialError: there is none, or it was made for something else; the message says how to make it.
+        DialError: it does not exist, or was made for something else; the message gives the command that makes it.
     """
     card = spec.file.with_suffix(".json")
-    flow = f" --flow-steps {spec.flow_steps} --noise-seed {spec.noise_seed}" if spec.system == 1 else ""
-    remedy = f"make it with `dial export CHECKPOINT --system {spec.system} --format {spec.runtime}{flow}`"
+    remedy = f"make it with `{_command(spec)}`"
     if not (spec.file.is_file() and card.is_file()):
         raise DialError(f"no exported program {spec.file}; {remedy}")
     try:
@@ -112,6 +128,13 @@ def open_program(spec: ProgramSpec) -> Program:
     return _open_aoti(spec.file) if spec.runtime == "aoti" else _open_onnx(spec)
 
 
+def _command(spec: ProgramSpec) -> str:
+    """The `dial export` command that makes a program; int8 programs come in pairs, as their gate runs both."""
+    what = "--precision int8" if spec.runtime == "int8" else f"--system {spec.system} --format {spec.runtime}"
+    flow = f" --flow-steps {spec.flow_steps} --noise-seed {spec.noise_seed}" if spec.system == 1 else ""
+    return f"dial export CHECKPOINT {what}{flow}"
+
+
 def _open_aoti(file: Path) -> Program:
     loaded = torch._inductor.aoti_load_package(str(file))
     return lambda *inputs: _as_tuple(loaded(*inputs))
@@ -121,12 +144,12 @@ def _open_onnx(spec: ProgramSpec) -> Program:
     try:
         import onnxruntime
     except ImportError as error:
-        raise DialError("runtime onnx needs ONNX Runtime: `pip install onnxruntime`") from error
+        raise DialError(f"runtime {spec.runtime} needs ONNX Runtime: `pip install onnxruntime`") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(spec.file), options, providers=["CPUExecutionProvider"])
-    read = {node.name for node in session.get_inputs()}  # what the graph does not depend on is no input of it
+    read = {node.name for node in session.get_inputs()}  # inputs that no output depends on were removed
 
     def program(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
         named = dict(zip(spec.inputs, inputs, strict=True))
@@ -142,9 +165,9 @@ def _as_tuple(outputs: torch.Tensor | Sequence[torch.Tensor]) -> tuple[torch.Ten
 
 @cache
 def model_code() -> str:
-    """12 hex digits of the source files that a program was traced from."""
+    """12 hex digits of the hash of the source files that programs are traced from, and by."""
     digest = hashlib.sha256()
     package = Path(dial_core.__file__).parent
-    for path in [*sorted((package / "model").glob("*.py")), package / "inference" / "sessions.py"]:
+    for path in [*sorted((package / "model").glob("*.py")), *(package / "inference" / name for name in ("sessions.py", "export.py"))]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

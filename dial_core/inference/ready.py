@@ -34,8 +34,12 @@ def ready_to_infer(model: DialModel, device: torch.device, dtype: torch.dtype) -
 def _lay_out_for_few_rows(model: nn.Module) -> None:
     """Stores the matrices of linear layers input by input; values and shapes stay.
 
-    With as few rows as one chunk or image has, most of a product's time is reading the matrix, and so it is read in order.
+    With as few rows as one chunk or image has, most of a product's time is reading the matrix, which is then read in order.
+    Each is transposed within its own memory: new matrices beside old ones would leave the process with twice the weights.
     """
     for module in model.modules():
-        if isinstance(module, nn.Linear):
-            module.weight.data = module.weight.data.t().contiguous().t()
+        if isinstance(module, nn.Linear) and not module.weight.t().is_contiguous():
+            outputs, inputs = module.weight.shape
+            memory = module.weight.data.contiguous().view(-1)
+            memory.view(inputs, outputs).copy_(memory.clone().view(outputs, inputs).t())
+            module.weight.data = memory.view(inputs, outputs).t()

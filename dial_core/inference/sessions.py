@@ -5,6 +5,7 @@ the other core busy two threads are many times slower than one. On CUDA a call i
 `capture` and `precision` say otherwise; sessions of one checkpoint share its model, and so device and precision.
 """
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -19,13 +20,15 @@ from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.finiteness import require_finite
 from dial_core.inference.cuda_graph import Captured, recorder_for
-from dial_core.inference.programs import ProgramSpec, Runtime, open_program, require_runtime
+from dial_core.inference.first_use import computation
+from dial_core.inference.programs import ProgramSpec, Runtime, runtime_for
 from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
 from dial_core.model.inpainting import sample_chunk_onto
 from dial_core.model.prompt import Prompter
 from dial_core.model.system2 import Layout
 from dial_core.observation.camera_view import CameraView
 
+log = logging.getLogger(__name__)
 PROMPT_LENGTH_UNIT = 16  # captured prompts come in multiples of this many tokens
 PROMPT_LENGTHS_RECORDED = 3  # of them before the first call: instructions of up to some 30 words
 Prompt = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # input_ids_BT, attention_mask_BT, positions_3BT
@@ -41,20 +44,22 @@ class System2Session:
         precision: Precision = "auto",
         capture: bool = True,
         runtime: Runtime = "eager",
+        report: Callable[[str], None] = log.info,
     ):
+        checkpoint.require_system(2)
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
-        require_runtime(runtime, self.device)
+        self.runtime = runtime_for(runtime, self.device)
         self.model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
         self._prefix = checkpoint.contract.instruction_prefix
         self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
         self._prompt: tuple[str, Prompt] | None = None
-        self.captures = runtime == "eager" and capture and self.device.type == "cuda"
+        self.captures = self.runtime == "eager" and capture and self.device.type == "cuda"
+        function = self.padded_function if self.captures else self.function
+        eager = Captured(function, recorder_for(self.device, self.captures))
+        self._think: Callable[..., Any] = computation(self, eager, checkpoint.folder, report)
         if self.captures:
-            self._think: Callable[..., Any] = Captured(self.padded_function, recorder_for(self.device))
             self.record(PROMPT_LENGTHS_RECORDED)
-        else:
-            self._think = Captured(self.function, None) if runtime == "eager" else open_program(self.spec(runtime))
 
     @classmethod
     def from_checkpoint(
@@ -64,13 +69,15 @@ class System2Session:
         precision: Precision = "auto",
         capture: bool = True,
         runtime: Runtime = "eager",
+        report: Callable[[str], None] = log.info,
     ) -> Self:
         """Loads this system's part of a checkpoint folder.
 
         Raises:
             DialError: the folder is incomplete, damaged or does not fit.
         """
-        return cls(load_checkpoint(path, "system2"), device, precision, capture, runtime)
+        checkpoint = load_checkpoint(path, "system2", dtype_of(precision, torch.device(device)))
+        return cls(checkpoint, device, precision, capture, runtime, report)
 
     def record(self, lengths: int) -> None:
         """Records the prefill for the `lengths` shortest lengths of prompts, so that no instruction has to wait for that."""
@@ -170,12 +177,14 @@ class System1Session:
         precision: Precision = "auto",
         capture: bool = True,
         runtime: Runtime = "eager",
+        report: Callable[[str], None] = log.info,
     ):
         if flow_steps < 1:
             raise DialError(f"flow_steps must be at least 1, got {flow_steps}")
+        checkpoint.require_system(1)
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
-        require_runtime(runtime, self.device)
+        self.runtime = runtime_for(runtime, self.device)
         self.flow_steps, self.noise_seed = flow_steps, noise_seed
         self.slot = checkpoint.contract.slot if slot is None else slot
         self._dtype = dtype_of(precision, self.device)
@@ -185,9 +194,8 @@ class System1Session:
         # One noise for the life of the session: chunks of successive observations then differ by what was seen only.
         noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, checkpoint.model.arch.action_dim))
         self._noise = torch.tensor(noise, dtype=torch.float32, device=self.device)
-        eager = runtime == "eager"
-        recorder = recorder_for(self.device, capture and eager)
-        self._act = Captured(self.function, recorder) if eager else open_program(self.spec(runtime))
+        recorder = recorder_for(self.device, capture and self.runtime == "eager")
+        self._act = computation(self, Captured(self.function, recorder), checkpoint.folder, report)
         self._see = Captured(self._condition, recorder)  # for chunks that agree with committed actions
 
     @classmethod
@@ -200,13 +208,15 @@ class System1Session:
         precision: Precision = "auto",
         capture: bool = True,
         runtime: Runtime = "eager",
+        report: Callable[[str], None] = log.info,
     ) -> Self:
         """Loads this system's part of a checkpoint folder.
 
         Raises:
             DialError: the folder is incomplete, damaged or does not fit.
         """
-        return cls(load_checkpoint(path, "system1"), device, flow_steps, noise_seed, precision=precision, capture=capture, runtime=runtime)
+        checkpoint = load_checkpoint(path, "system1", dtype_of(precision, torch.device(device)))
+        return cls(checkpoint, device, flow_steps, noise_seed, None, precision, capture, runtime, report)
 
     def spec(self, runtime: Runtime) -> ProgramSpec:
         """Which exported program computes what this session does."""

@@ -1,5 +1,6 @@
 """DialModel: System-2 and System-1 in one set of weights, with the two training stages' losses."""
 
+import re
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -96,6 +97,10 @@ class DialModel(PreTrainedModel):
             raise DialError(f"the weights in {args[0]} do not fit the model that its config.json describes. {'; '.join(problems)}")
         model._freeze()  # loading forgets what is frozen
         return model
+
+    def leaves_out(self, tensor: str) -> bool:
+        """Whether a stored tensor of this name belongs to another part of the model."""
+        return any(re.search(pattern, tensor) for pattern in _LEFT_OUT[self.part])
 
     def _freeze(self) -> None:
         if self.part == "whole":

@@ -49,6 +49,7 @@ _POLICY_ARGUMENTS = (
     Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
     Argument("cameras", "", "other topics of the robot's cameras, CAMERA=TOPIC and commas between; empty: as the embodiment says"),
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
+    Argument("runtime", "auto", "what it computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8"),
     Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
     Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
     Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller receives them"),
@@ -123,7 +124,7 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
         beside = replace(_recorder(values, embodiment, remappings), required=False)
         return (_world(values, everywhere, remappings), hand, _page(values, "", remappings | trajectories), beside)
     checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
-    policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"]}
+    policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"], "runtime": values["runtime"]}
     foresight_image = {"foresight_image": True} if values["page"] else {}
     commanded = {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in embodiment.controllers}
     to_controllers = trajectories | commanded if values["guard"] else trajectories

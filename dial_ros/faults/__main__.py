@@ -15,6 +15,7 @@ from pathlib import Path
 
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_text
+from dial_core.inference import COMPILE_SWITCH
 from dial_ros.faults.campaign import chosen_groups, play
 from dial_ros.faults.graph_under_test import graph_under_test
 from dial_ros.faults.outcome import Outcome, load_outcomes, save_outcomes
@@ -28,6 +29,7 @@ FOLDER = Path("out/faults")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Plays what was asked for; returns the exit status: 0 if all passed, 1 if not, 2 if it could not be played."""
     options = _parser().parse_args(arguments)
+    os.environ.setdefault(COMPILE_SWITCH, "0")  # a compiler beside the nodes would be a fault of its own
     file = options.records
     outcomes = load_outcomes(file) if options.resume or options.page_only else []
     try:

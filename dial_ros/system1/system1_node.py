@@ -76,7 +76,7 @@ class System1Node(DialNode):
         one_thread()
         embodiment = load_embodiment(self.value("embodiment"))
         chosen = {key: self.value(key) for key in ("device", "flow_steps", "noise_seed", "runtime")}
-        session = System1Session.from_checkpoint(self.value("checkpoint"), **chosen)
+        session = System1Session.from_checkpoint(self.value("checkpoint"), **chosen, report=self.get_logger().info)
         self._contract = session.contract
         self._contract.require(embodiment, self.value("camera"))
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")

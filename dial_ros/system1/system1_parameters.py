@@ -7,7 +7,9 @@ from dial_ros.node.lifecycle import Parameter
 PARAMETERS = {
     "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
     "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-    "runtime": Parameter("eager", "what the model computes with: eager, or a program of `dial export`: aoti, onnx"),
+    "runtime": Parameter(
+        "auto", "what the model computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8; see docs/export.md"
+    ),
     "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
     "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
     "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),

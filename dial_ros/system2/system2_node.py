@@ -71,7 +71,9 @@ class System2Node(DialNode):
     PARAMETERS = {
         "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
         "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-        "runtime": Parameter("eager", "what the model computes with: eager, or a program of `dial export`: aoti, onnx"),
+        "runtime": Parameter(
+            "auto", "what the model computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8; see docs/export.md"
+        ),
         "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
         "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
         "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
@@ -101,13 +103,13 @@ class System2Node(DialNode):
         from dial_core.inference.sessions import System2Session  # torch and transformers: seconds, only when needed
 
         one_thread()
-        session = System2Session.from_checkpoint(self.value("checkpoint"), self.value("device"), runtime=self.value("runtime"))
+        chosen = {"device": self.value("device"), "runtime": self.value("runtime"), "report": self.get_logger().info}
+        session = System2Session.from_checkpoint(self.value("checkpoint"), **chosen)
         self._contract, trained_on = session.contract, TrainedOn.load(self.value("checkpoint"))
         embodiment = load_embodiment(self.value("embodiment"))
         self._contract.require(embodiment, self.value("camera"))
         view = self._contract.views[0]
-        # The first pass allocates memory, which must not happen while the robot moves.
-        session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")
+        session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")  # allocates, which a moving robot must not wait for
         self._configured = self._connect(session, trained_on, embodiment.camera(view.name))
 
     def _connect(self, session: "System2Session", trained_on: TrainedOn, camera: Camera) -> ConfiguredSystem2:
@@ -126,8 +128,7 @@ class System2Node(DialNode):
             transport, on_refusal = self.value("image_transport"), lambda why: self._refuse("image", why)
             camera_in = CameraInput(self, self._contract.views[0], camera, transport, self._on_frame, on_refusal)
             connections.callback(camera_in.close)
-            service = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
-            connections.callback(self.destroy_service, service)
+            connections.callback(self.destroy_service, self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction))
             connections.callback(self.destroy_timer, self.every(0.2, self._publish_status))
             self.require_sole_publishers(published=["foresight", "instruction"])
             errors_out = publisher(Float32, "foresight/error", qos.SENSOR), publisher(Float32, "foresight/unchanged_error", qos.SENSOR)

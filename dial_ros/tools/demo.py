@@ -21,6 +21,7 @@ from rich.table import Table
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
+from dial_core.inference import COMPILE_SWITCH
 from dial_ros.node.states import SYSTEM1_STATES
 from dial_ros.tools.demo_report import TrialFigures, figures, summary
 from dial_ros.tools.simulation import running_simulation
@@ -93,7 +94,11 @@ def _rows(trial: Trial) -> list[tuple[str, str]]:
 
 
 def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) -> tuple[list[Trial], list[TrialFigures], str]:
-    """Starts the graph and runs all trials; returns them, their figures and the checkpoint's model id."""
+    """Starts the graph and runs all trials; returns them, their figures and the checkpoint's model id.
+
+    What is compiled already is used, and nothing is compiled meanwhile: it would take time from the robot.
+    """
+    os.environ.setdefault(COMPILE_SWITCH, "0")
     trials, results = [], []
     progress = Progress(console, chosen.trials)
     console.print("starting system2, system1 and mujoco_robot ...")

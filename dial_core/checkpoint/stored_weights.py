@@ -1,0 +1,151 @@
+"""Reads a checkpoint's weights tensor by tensor, and only those of the systems that will run.
+
+Loading holds the model and one more tensor at most: a node of the 3B model starts with little more memory than it needs later.
+The file is read, not mapped into memory, because mapped pages count as memory of the process.
+"""
+
+from __future__ import annotations
+
+import json
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+from transformers.initialization import no_init_weights
+
+from dial_core.errors import DialError
+from dial_core.model.configuration import DialConfig
+from dial_core.model.dial import DialModel, Part
+
+LONGEST_HEADER = 100 * 2**20  # [B] as the format prescribes
+CHUNK = 2**20  # elements checked at a time
+DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
+
+
+class TensorFile:
+    """The tensors of a safetensors file, each read when it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Reads the header.
+
+        Raises:
+            DialError: the file is missing, damaged or truncated.
+        """
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                length = int.from_bytes(file.read(8), "little")
+                if not 2 <= length <= LONGEST_HEADER:
+                    raise ValueError(f"header of {length} bytes")
+                header: dict[str, Any] = json.loads(file.read(length))
+            header.pop("__metadata__", None)
+            self._begin, self._entries = 8 + length, {name: _checked(entry) for name, entry in header.items()}
+            stored, expected = path.stat().st_size, self._begin + max(end for _, _, _, end in self._entries.values())
+            if stored != expected:
+                raise ValueError(f"{stored} bytes, the header describes {expected}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DialError(f"{path} cannot be read: {error}; restore the file") from error
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all tensors, sorted."""
+        return sorted(self._entries)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of the tensor of this name."""
+        return self._entries[name][1]
+
+    def read(self, name: str) -> torch.Tensor:
+        """The tensor of this name, in its stored dtype."""
+        dtype, shape, _, _ = self._entries[name]
+        tensor = torch.empty(shape, dtype=dtype)
+        self._fill(name, tensor)
+        return tensor
+
+    def read_into(self, tensor: torch.Tensor, name: str) -> None:
+        """Fills a contiguous tensor of the stored shape, whatever its dtype."""
+        if tensor.dtype == self._entries[name][0]:
+            self._fill(name, tensor)
+        else:
+            tensor.copy_(self.read(name))
+
+    def _fill(self, name: str, tensor: torch.Tensor) -> None:
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self._begin + self._entries[name][2])
+            rest = tensor.view(-1).view(torch.uint8).numpy().data
+            while rest.nbytes:
+                count = file.readinto(rest)
+                if not count:
+                    raise DialError(f"{self.path} cannot be read: it ends within tensor {name}; restore the file")
+                rest = rest[count:]
+
+
+def _checked(entry: dict[str, Any]) -> tuple[torch.dtype, tuple[int, ...], int, int]:
+    """(dtype, shape, first byte, byte after the last) of a header's entry."""
+    dtype, shape, (begin, end) = DTYPES[entry["dtype"]], tuple(entry["shape"]), entry["data_offsets"]
+    if end - begin != prod(shape) * dtype.itemsize or begin < 0:
+        raise ValueError(f"a tensor of shape {shape} in {end - begin} bytes")
+    return dtype, shape, begin, end
+
+
+def model_with_weights(folder: Path, part: Part = "whole", dtype: torch.dtype = torch.float32) -> DialModel:
+    """The model of a checkpoint folder, or what one system computes with, in evaluation mode on the CPU.
+
+    Args:
+        folder: with config.json and model.safetensors.
+        part: of the model.
+        dtype: of the parameters.
+
+    Raises:
+        DialError: tensors that are missing, unexpected, of another shape or not finite; the message lists them.
+    """
+    architecture = DialConfig(json.loads((folder / "config.json").read_text())["architecture"]).arch
+    if architecture.view_encoder is not None:
+        # transformers stores DINOv2's tensors under older names, which its own loader translates.
+        model = DialModel.from_pretrained(folder, part, dtype=dtype)
+        _require_finite(folder, [name for name, parameter in model.named_parameters() if not _finite(parameter)])
+        return model.eval()
+    file = TensorFile(folder / "model.safetensors")
+    with no_init_weights(), init_empty_weights(include_buffers=False):  # parameters without memory, rotary tables with values
+        model = DialModel(DialConfig(architecture), part)
+    _require_same_tensors(model, file)
+    # All memory first: between the parameters, what converting and checking frees would leave holes.
+    for name, parameter in list(model.named_parameters()):
+        owner, _, leaf = name.rpartition(".")
+        empty = torch.empty(parameter.shape, dtype=dtype)
+        setattr(model.get_submodule(owner), leaf, nn.Parameter(empty, parameter.requires_grad))
+    not_finite = []
+    for name, parameter in model.named_parameters():
+        file.read_into(parameter.data, name)
+        if not _finite(parameter):
+            not_finite.append(name)
+    _require_finite(folder, not_finite)
+    return model.eval()
+
+
+def _finite(parameter: nn.Parameter) -> bool:
+    return all(bool(torch.isfinite(part).all()) for part in parameter.data.view(-1).split(CHUNK))
+
+
+def _require_finite(folder: Path, wrong: list[str]) -> None:
+    """A run that diverged may have saved NaN: such weights move a robot anywhere."""
+    if wrong:
+        raise DialError(
+            f"{folder / 'model.safetensors'} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint"
+        )
+
+
+def _require_same_tensors(model: DialModel, file: TensorFile) -> None:
+    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    stored = {name: file.shape(name) for name in file.names}
+    problems = {
+        "missing": expected.keys() - stored.keys(),
+        "unexpected": {name for name in stored.keys() - expected.keys() if not model.leaves_out(name)},
+        "mismatched": {name for name in expected.keys() & stored.keys() if expected[name] != stored[name]},
+    }
+    listed = [f"{kind}: {', '.join(sorted(names))}" for kind, names in problems.items() if names]
+    if listed:
+        raise DialError(f"the weights in {file.path.parent} do not fit the model that its config.json describes. {'; '.join(listed)}")
