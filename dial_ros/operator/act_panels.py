@@ -11,7 +11,7 @@ from dial_core.checkpoint.trained_on import means_stop, warning_of
 from dial_core.sim.task import task_names
 from dial_ros.operator.actions import Answer, Scene
 from dial_ros.operator.episode_list import MOST_EPISODES, RecordedEpisode, recent_episodes
-from dial_ros.operator.lights import nothing_moves_because, simulation_paused
+from dial_ros.operator.lights import nothing_moves_because, replaced_instruction, simulation_paused
 from dial_ros.operator.scene_suggestions import suggestions_of
 from dial_ros.operator.visit import OperatorVisit, card, heading, show, tell
 from dial_ros.srv import StopEpisode
@@ -42,11 +42,12 @@ class InstructionPanel:
         if text and text not in visit.shared.history:
             visit.shared.history.appendleft(text)
             self._text.set_autocomplete(list(visit.shared.history))
-        before = nothing_moves_because(visit.view.seen)
+        before, replaced = nothing_moves_because(visit.view.seen), replaced_instruction(visit.view.seen, text)
+        after = before or (f"It replaces “{replaced}” in mid-motion" if replaced else "")
 
         def on_answer(answer: Answer) -> None:
-            if answer.granted and before and not means_stop(text):
-                answer = Answer(True, f"{answer.text}. {before}", answer.seconds)
+            if answer.granted and after and not means_stop(text):
+                answer = Answer(True, f"{answer.text}. {after}", answer.seconds)
             visit.reporting(f"“{text}”")(answer)
 
         visit.actions.instruct(visit.who, text, on_answer)

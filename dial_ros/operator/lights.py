@@ -111,6 +111,14 @@ def nothing_moves_because(seen: Seen) -> str:
     return ""
 
 
+def replaced_instruction(seen: Seen, text: str) -> str:
+    """The instruction that another one would replace in mid-motion; empty if the robot follows none, or the same."""
+    status = seen.system1
+    if status is None or seen.silent("system1") or status.state != System1Status.STATE_RUNNING:
+        return ""
+    return status.instruction if status.instruction != text else ""
+
+
 def simulation_paused(seen: Seen) -> bool:
     """Whether a simulated robot reports that its time stands still."""
     status = seen.diagnostics.get("mujoco_robot")

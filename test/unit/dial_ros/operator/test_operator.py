@@ -16,7 +16,14 @@ from dial_core.errors import DialError
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.operator.actions import ActionLog, Answer
 from dial_ros.operator.jog_keys import GRIP_PER_S, SPEED_M_PER_S, TURN_RAD_PER_S, JogKeys
-from dial_ros.operator.lights import age_lights, foresight_light, nothing_moves_because, system_lights, waterfall
+from dial_ros.operator.lights import (
+    age_lights,
+    foresight_light,
+    nothing_moves_because,
+    replaced_instruction,
+    system_lights,
+    waterfall,
+)
 from dial_ros.operator.markup import rows, share_bars, timeline
 from dial_ros.operator.operator_node import require_token
 from dial_ros.operator.robot_view import Seen
@@ -89,6 +96,14 @@ def test_the_waterfall_adds_up_and_is_empty_before_the_first_chunk():
 def test_that_nothing_would_move_is_said_before_an_instruction_is_sent(change, said):
     why = nothing_moves_because(seen(**change))
     assert (said in why) if said else why == ""
+
+
+def test_a_change_of_instruction_in_mid_motion_is_known_as_one():
+    robot = seen(instruction="put the can on the plate")
+    assert replaced_instruction(robot, "put the cup on the plate") == "put the can on the plate"
+    assert replaced_instruction(robot, "put the can on the plate") == ""
+    robot.system1.state = System1Status.STATE_PAUSED
+    assert replaced_instruction(robot, "put the cup on the plate") == ""
 
 
 def test_a_paused_simulation_and_a_silent_system_2_are_reasons_too():
