@@ -35,6 +35,7 @@ class InstructionPanel:
                 ui.button("Send", on_click=self._send).props("color=green-9 size=lg").mark("send")
             self._warning = ui.label("").classes("hint").mark("word-warning")
             self._still = ui.label("").classes("note w-full").mark("nothing-moves")
+            self._still.set_visibility(False)
             self._suggestions = ui.row().classes("gap-1")
 
     def _send(self) -> None:

@@ -88,6 +88,7 @@ class Document:
             with ui.row().classes("items-center gap-4 no-wrap"):
                 self._pause = ui.button("Pause", on_click=self._toggle_pause).props("color=grey-8 size=lg").mark("pause")
                 self._reset = ui.button("Reset stop", on_click=self._reset_stop).props("color=orange-9 size=lg").mark("reset-stop")
+                self._reset.set_visibility(False)
                 ui.button("STOP", on_click=self._stop).props("color=red-9").classes("stop").mark("stop").tooltip("Space or Escape")
 
     # -- acting --------------------------------------------------------------------------------------------------
