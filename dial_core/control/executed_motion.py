@@ -14,7 +14,7 @@ import numpy as np
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
 
 REMEMBERED_MOTIONS = 8
-REMEMBERED_LATENCIES = 20  # of each controller: three seconds of chunks
+REMEMBERED_LATENCIES = 60  # of each controller: nine seconds of chunks
 REMEMBERED_GAPS = 10
 SILENT_S, SILENT_PERIODS = 0.2, 3  # a controller is silent after so long, or so many of its usual periods, without a report
 SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts

@@ -33,7 +33,7 @@ HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first poi
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
 MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
-LEAD_MARGIN_S = 0.01  # a lead that follows the measured latency is so much longer
+LEAD_MARGIN_S, LEAD_MARGIN_SHARE = 0.01, 0.5  # a lead that follows the measured latency is so much longer: the larger of the two
 LONGEST_LEAD_S = 0.3  # where trajectories take longer, nothing is spliced in motion: the robot comes to rest first
 JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
 
@@ -109,7 +109,10 @@ class MotionPlan:
     def lead_s(self) -> float:
         """Time kept from publishing a motion to its taking over [s]: the configured one, or the longest that was measured lately."""
         measured_s = self.execution.latency_s if self.execution else None
-        return self._least_lead_s if measured_s is None else min(max(self._least_lead_s, measured_s + LEAD_MARGIN_S), LONGEST_LEAD_S)
+        if measured_s is None:
+            return self._least_lead_s
+        margin_s = max(LEAD_MARGIN_S, LEAD_MARGIN_SHARE * measured_s)
+        return min(max(self._least_lead_s, measured_s + margin_s), LONGEST_LEAD_S)
 
     @property
     def reckoned_delay_s(self) -> float:

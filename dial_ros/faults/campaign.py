@@ -7,7 +7,7 @@ from typing import Protocol
 
 from dial_core.errors import DialError
 from dial_ros.faults.clock_faults import CLOCK_FAULTS
-from dial_ros.faults.controller_faults import CONTROLLER_FAULTS
+from dial_ros.faults.controller_faults import CONTROLLER_FAULTS, GUARD_FAULTS
 from dial_ros.faults.fault_injector import Relayed
 from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.operator_faults import OPERATOR_FAULTS
@@ -69,6 +69,13 @@ GROUPS: tuple[ScenarioGroup, ...] = (
         "that this causes at once is not judged. Late: it sends them on later, beside its own 1 to 5 ms.",
         Relayed.COMMANDS,
         CONTROLLER_FAULTS,
+    ),
+    ScenarioGroup(
+        "With the guard beside the controllers",
+        "The injector relays trajectories from System-1 to the guard and delays them; a node `second_commander` publishes a step of "
+        "0.3 rad in 10 ms on the guard's topic.",
+        Relayed.GUARDED,
+        GUARD_FAULTS,
     ),
     ScenarioGroup(
         "Second commanders and sources",

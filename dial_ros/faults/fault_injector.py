@@ -30,7 +30,11 @@ class Relayed(StrEnum):
     INPUTS = "inputs"  # camera, joint states and foresight, as System-1 and System-2 receive them
     CLOCK = "clock"  # /clock, as System-1 alone receives it
     COMMANDS = "commands"  # trajectories, as the controllers receive them
+    GUARDED = "guarded"  # trajectories, as the guard receives them; it runs beside the controllers
     COMPRESSED = "compressed"  # camera, as compressed images
+
+
+COMMANDED = (Relayed.COMMANDS, Relayed.GUARDED)
 
 
 class Relay:
@@ -100,10 +104,11 @@ class FaultInjector:
         elif relayed is Relayed.COMPRESSED:
             topics = f"image/{camera}", f"image/{camera}/compressed"
             self.relays["camera"] = Relay(node, Image, topics, qos.SENSOR, now_ns, self._compressed)
-        for name in controllers if relayed is Relayed.COMMANDS else ():
+        for name in controllers if relayed in COMMANDED else ():
             topic = f"{name}/joint_trajectory"
-            self.relays[name] = Relay(node, JointTrajectory, (f"{PREFIX}/{topic}", topic), qos.LATEST, now_ns)
-        node.create_timer(0.002 if relayed is Relayed.COMMANDS else 0.005, self._send_due)
+            target = f"guarded/{topic}" if relayed is Relayed.GUARDED else topic
+            self.relays[name] = Relay(node, JointTrajectory, (f"{PREFIX}/{topic}", target), qos.LATEST, now_ns)
+        node.create_timer(0.002 if relayed in COMMANDED else 0.005, self._send_due)
 
     def recover(self) -> None:
         """Ends every fault."""
@@ -132,7 +137,7 @@ def remappings(relayed: Relayed, node: str, embodiment: Embodiment) -> dict[str,
     topics: list[str] = []
     if relayed is Relayed.INPUTS:
         topics = {"system1": [camera, "joint_states", "foresight"], "system2": [camera]}.get(node, [])
-    elif relayed is Relayed.COMMANDS and node == "system1":
+    elif relayed in COMMANDED and node == "system1":
         topics = [f"{controller.name}/joint_trajectory" for controller in embodiment.controllers]
     through = {topic: f"{PREFIX}/{topic}" for topic in topics}
     return through | ({"/clock": f"{PREFIX}/clock"} if relayed is Relayed.CLOCK and node == "system1" else {})

@@ -17,7 +17,7 @@ from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup.graph import NodeSpec, Value, environment, graph
 from dial_ros.bringup.runner import Runner
-from dial_ros.faults.fault_injector import FaultInjector, Relayed, remappings
+from dial_ros.faults.fault_injector import COMMANDED, FaultInjector, Relayed, remappings
 from dial_ros.faults.monitor import CONTROLLER_HZ, Monitor
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
@@ -209,16 +209,16 @@ def relayed_graph(relayed: Relayed, checkpoint: str = "", splice_lead_s: float |
         "system2": policy,
         "mujoco_robot": {"controller_rate_hz": CONTROLLER_HZ},
     }
-    if relayed in (Relayed.CLOCK, Relayed.COMMANDS):
+    if relayed in (Relayed.CLOCK, *COMMANDED):
         del own["system1"]["frozen_timeout"]  # images come from the renderer, which may repeat one
     return tuple(
         replace(
             node,
             remappings=node.remappings | remappings(relayed, node.name, EMBODIMENT),
-            parameters=node.parameters | own[node.name],
+            parameters=node.parameters | own.get(node.name, {}),
             required=False,
         )
-        for node in graph("sim", checkpoint=checkpoint)
+        for node in graph("sim", checkpoint=checkpoint, guard=relayed is Relayed.GUARDED)
     )
 
 

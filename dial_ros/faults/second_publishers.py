@@ -3,16 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-from builtin_interfaces.msg import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import NANOSECONDS
-from dial_ros.faults.controller_faults import ARM
+from dial_ros.faults.controller_faults import ARM, rest_to_rest
 from dial_ros.faults.corruptions import Corruption
 from dial_ros.faults.fault_injector import PREFIX
-from dial_ros.faults.graph_under_test import EMBODIMENT, RUNNING, GraphUnderTest
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stream_faults import check_recovery
 from dial_ros.msg import System1Status
@@ -69,7 +68,7 @@ class SecondCommander:
             outcome.check("names the node", "/second_commander" in graph.system1.reason, graph.system1.reason)
             graph.until_resting()
             before, chunks = graph.monitor.set_points, graph.system1.published_chunks
-            publisher.publish(self._motion(before))
+            publisher.publish(rest_to_rest(before, OTHER_MOTION_RAD, OTHER_MOTION_S))
             graph.during(OTHER_MOTION_S + 0.3)
             moved_rad = float(np.abs(graph.monitor.set_points - before).max())
             outcome.check("the other node moves the arm", moved_rad > OTHER_MOTION_RAD / 2, f"{moved_rad:.3f} rad")
@@ -78,16 +77,6 @@ class SecondCommander:
             node.destroy_node()
         graph.run_freely()
         check_recovery(graph, outcome, graph.monitor.now_ns)
-
-    @staticmethod
-    def _motion(set_points: np.ndarray) -> JointTrajectory:
-        joints = next(controller.joints for controller in EMBODIMENT.controllers if controller.name == ARM)
-        columns = EMBODIMENT.indices(joints)
-        middle = (EMBODIMENT.lower + EMBODIMENT.upper)[columns] / 2
-        targets = set_points[columns] + OTHER_MOTION_RAD * np.sign(middle - set_points[columns])
-        duration = Duration(sec=int(OTHER_MOTION_S), nanosec=round(OTHER_MOTION_S % 1 * NANOSECONDS))
-        point = JointTrajectoryPoint(positions=targets.tolist(), velocities=[0.0] * len(joints), time_from_start=duration)
-        return JointTrajectory(joint_names=list(joints), points=[point])
 
 
 @dataclass(frozen=True)

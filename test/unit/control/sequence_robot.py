@@ -9,7 +9,7 @@ from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SOFT_START_S, MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import LONGEST_LEAD_S, SOFT_START_S, MotionPlan, SpliceMissedError
 from dial_core.control.robot_clock import RobotClock
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.supervisor import MotionSupervisor
@@ -38,8 +38,8 @@ class Robot:
         self.outside = -np.inf
         self.rests_since = 0  # ticks
         self.deaf_ticks = [0] * len(CONTROLLERS)  # a controller that gets no message
-        # From rest the first point lies ahead on purpose.
-        self.ahead_ns = round((SOFT_START_S + LEAD_S) * NANOSECONDS)
+        # From rest the first point lies ahead on purpose, by the lead too, which grows with the measured latency.
+        self.ahead_ns = round((SOFT_START_S + LONGEST_LEAD_S) * NANOSECONDS)
 
     @staticmethod
     def columns(controller):

@@ -5,7 +5,7 @@ import pytest
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import JointMotion, merged
-from dial_core.control.motion_plan import LEAD_MARGIN_S, LONGEST_LEAD_S, SPLICE_LEAD_S, MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import LEAD_MARGIN_SHARE, LONGEST_LEAD_S, SPLICE_LEAD_S, MotionPlan, SpliceMissedError
 from dial_core.robot.embodiment import load_embodiment
 
 from .test_arrival import GR1, GUARD, MS, World, restless
@@ -200,7 +200,7 @@ def reporting(transport_ms):
 def test_the_lead_grows_with_the_measured_latency_until_limits_are_kept():
     world, plan = reporting(transport_ms=120)
     follow_chunks(world, plan, 3)
-    assert plan.lead_s == pytest.approx(0.13 + LEAD_MARGIN_S, abs=0.011)
+    assert plan.lead_s == pytest.approx(0.13 * (1 + LEAD_MARGIN_SHARE), abs=0.016)
     world.go_on(world.time_ns + 3 * S)
     world.stamps_ns, world.set_points = [], []
     assert follow_chunks(world, plan, 20) < 3
