@@ -14,6 +14,7 @@ from dial_core.robot.embodiment import Embodiment
 from dial_ros.faults.limits import LimitUse, limit_use
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
+from dial_ros.node.polled import PolledSubscription
 
 CONTROLLER_HZ = 1000  # update rate of the emulated controllers in the campaign; every set-point is judged
 PERIOD_NS = NANOSECONDS // CONTROLLER_HZ
@@ -37,7 +38,13 @@ class Monitor:
         node.create_subscription(System1Status, "system1/status", self._on_system1, qos.LATCHED)
         node.create_subscription(System2Status, "system2/status", self._on_system2, qos.LATCHED)
         node.create_subscription(String, "mujoco_robot/rejected", self._on_rejected, ALL_MESSAGES)
-        node.create_subscription(JointTrajectory, "mujoco_robot/set_points", self._on_set_points, ALL_MESSAGES)
+        # Polled: on a busy machine an executor, which takes one message at a time, would fall seconds behind.
+        self._set_points_in = PolledSubscription(node, JointTrajectory, "mujoco_robot/set_points", ALL_MESSAGES)
+
+    def poll(self) -> None:
+        """Takes every set-point that has arrived."""
+        while (taken := self._set_points_in.take()) is not None:
+            self._on_set_points(taken.message)
 
     def begin(self) -> None:
         """Drops all but the newest."""

@@ -6,7 +6,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stream_faults import FAULT_S, check_recovery
 
@@ -96,7 +96,8 @@ class BadParameter:
         ]
         line += ["-p", f"{self.parameter}:={self.value}"]
         with tempfile.TemporaryFile("w+") as log:
-            process = subprocess.Popen(line, env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT)
+            with normal_priority():
+                process = subprocess.Popen(line, env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT)
             try:
                 graph.until(lambda: process.poll() is not None, "the node to end", 60)
             finally:

@@ -4,12 +4,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults.corruptions import Corruption, at_rate, delayed
-from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stream_faults import HORIZON_S, check_recovery
 from dial_ros.msg import System1Status
@@ -68,7 +68,9 @@ class BusyMachine:
     def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
         """Runs them for SWEEP_S of the robot's time. On an overloaded machine the robot may hold; it must not break limits."""
         begin_ns = graph.monitor.now_ns
-        with busy_processes(self.processes):
+        with ExitStack() as busy:
+            with normal_priority():
+                busy.enter_context(busy_processes(self.processes))
             graph.during(SWEEP_S)
         judge_states(graph, outcome, None, begin_ns)
         check_recovery(graph, outcome, graph.monitor.now_ns)
