@@ -1,4 +1,4 @@
-"""The model as a image, drawn from a preset: its parts with their sizes, and what its bridge lets across."""
+"""Draws a preset: the model's parts with their sizes, and what its bridge passes on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Box:
 
 
 def draw_model(arch: Architecture, path: Path, title: str) -> None:
-    """Writes a image (PNG, SVG, PDF by suffix) of an architecture; needs no weights."""
+    """Writes an image (PNG, SVG, PDF by suffix) of an architecture; needs no weights."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -220,7 +220,7 @@ def view_of(arch: Architecture, camera: str) -> CameraView:
 
 
 def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodiment | None) -> None:
-    """A model may be wider than the vectors, which are then padded with zeros."""
+    """Checks the widths of model and vectors; a wider model gets vectors padded with zeros."""
     widths = {"state": (arch.state_dim, normaliser.state_dim), "action": (arch.action_dim, normaliser.action_dim)}
     for name, (room, got) in widths.items():
         if got > room:
@@ -230,7 +230,7 @@ def _check_widths(arch: Architecture, normaliser: Normaliser, embodiment: Embodi
 
 
 def _check_contract(path: Path, arch: Architecture, normaliser: Normaliser, contract: Contract) -> None:
-    """The contract promises what the model computes."""
+    """Checks that the contract states what the model computes."""
     if contract.slot >= len(arch.embodiments):
         raise DialError(f"{path / CONTRACT}: slot {contract.slot}, but the model has {len(arch.embodiments)}; restore the folder")
     computed = {
@@ -269,7 +269,7 @@ def _read_json(path: Path) -> dict:
 
 @contextmanager
 def quiet_loading() -> Iterator[None]:
-    """No progress bars of transformers: a node's log is no place for them."""
+    """Context without the progress bars of transformers, which do not belong in a node's log."""
     shown = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:

@@ -1,4 +1,4 @@
-"""What a checkpoint was made for; whoever uses it must match."""
+"""The contract of a checkpoint: what it was made for, which its users must match."""
 
 from __future__ import annotations
 

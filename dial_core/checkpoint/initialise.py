@@ -1,4 +1,4 @@
-"""A trained model's weights in another preset's model: the checkpoint that training of a variant, or a robot, begins with."""
+"""Copies a trained model's weights into another preset's model, to start the training of a variant or for another robot."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ def _take(model: DialModel, folder: Path, only_backbone: bool) -> set[str]:
 
 
 def _computation(arch: Architecture) -> dict:
-    """What a backbone's tensors hang on; where the release kept its queries does not matter."""
+    """Returns what determines a backbone's tensors; where the release kept its queries does not matter."""
     tokens = arch.tokens.model_copy(update={"query": None})
     return {"backbone": arch.backbone, "image": arch.image, "vision": arch.vision, "text": arch.text, "tokens": tokens}
 

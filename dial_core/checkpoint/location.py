@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a folder, or the name of one that comes with the package."""
+"""Finds checkpoints: by folder, or by the name of one that comes with the package."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ CONFIG = "config.json"
 
 
 def checkpoint_folder(name: str | Path) -> Path:
-    """The folder of a checkpoint.
+    """Returns the folder of a checkpoint.
 
     Args:
         name: a folder, relative to the working folder or absolute; or a plain name such as `dial_tiny`, which is looked up

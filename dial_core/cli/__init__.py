@@ -116,7 +116,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point: errors that a user can mend are printed without a traceback."""
+    """Entry point. Errors that a user can fix are printed without a traceback."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("MUJOCO_GL", "egl")
     try:

@@ -65,7 +65,7 @@ def convert_bag(
 
 
 def repair(bags: Bags) -> None:
-    """Complete bags whose recorder was killed: index and metadata, as if they had been closed then.
+    """Repair bags whose recorder was killed: write the missing index and metadata.
 
     Whole bags are left alone, and so is every other file in a folder.
     """
@@ -100,7 +100,7 @@ def replay_robot(
 ) -> None:
     """Play an episode's actions, or a bag's commands, through `mujoco_robot` over ROS.
 
-    What a recording asks of a robot is seen before a real one does it. `replay.json` tells how closely the joints followed
+    Shows what a recording commands before a real robot executes it. `replay.json` reports how closely the joints followed
     and whether the task succeeded.
     """
     from dial_core.importers.joint_targets import recorded_scene, recorded_targets, save_motion

@@ -21,7 +21,7 @@ def begin(
     camera: Annotated[str, typer.Option(help="The robot's camera to look through.")] = "ego",
     seed: Annotated[int, typer.Option(help="Of all that is not taken from the backbone.")] = 0,
 ) -> None:
-    """Make the checkpoint that `dial train --start` begins with: a trained backbone, and what else fits, in a preset's model.
+    """Make the checkpoint for `dial train --start`: a preset's model with a trained backbone and every other tensor that fits.
 
     The paper's comparison is this command with another preset (docs/variants.md): every variant begins with the same backbone.
     What has no place in the preset is left, what has no source is random, and is listed. The backbone must fit whole.

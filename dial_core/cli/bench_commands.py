@@ -1,4 +1,4 @@
-"""`dial bench`: how fast model, data and world are, and how far from what the device allows."""
+"""`dial bench`: speed of model, data loading and simulation, and the limits of the device."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(
     ] = "",
     checkpoint: Annotated[str, typer.Option(help="Of --runtime: a folder or a name.")] = "dial_tiny",
 ) -> None:
-    """Time System-2 (prefill), System-1 (chunk) and their parts with random weights, beside the roofline floor.
+    """Time System-2 (prefill), System-1 (chunk) and their parts with random weights, and compare them with the roofline limit.
 
     The floor is the larger of weights read / memory bandwidth and FLOPs / peak: no implementation can be faster. On a GPU
     each call is one captured CUDA graph. The last line is the whole report as JSON.
@@ -63,7 +63,7 @@ def data(
     batch_size: Annotated[int, typer.Option(min=1, help="Samples a step that this machine draws.")] = 32,
     budget_s: Annotated[float, typer.Option(min=0.1, help="Time for each number of processes.")] = 10.0,
 ) -> None:
-    """Time the way from video to a training batch: seek, decode, augment, resize, by number of worker processes.
+    """Time the path from video to a training batch: seek, decode, augment, resize, by number of worker processes.
 
     Choose the smallest `dial train --loader-workers` whose rate is above what a step needs.
 
@@ -92,7 +92,7 @@ def peers(
     device: Device = "cuda",
     calls: Annotated[int, typer.Option(min=5, help="Timed calls of each.")] = 100,
 ) -> None:
-    """Race GR00T N1.7 and pi0 (random weights, as the lerobot package runs them) against DIAL on this device.
+    """Time GR00T N1.7 and pi0 (random weights, as the lerobot package runs them) beside DIAL on this device.
 
     They need an environment of their own, as lerobot pins older libraries:
     `python -m venv .venv-peers && .venv-peers/bin/pip install "lerobot[groot,pi]==0.6.2"`.
@@ -134,7 +134,7 @@ def world(
     steps: Annotated[int, typer.Option(min=20, help="Control steps timed of each task.")] = 300,
     image_px: Annotated[int, typer.Option(min=16, help="Side of the image [px].")] = 128,
 ) -> None:
-    """Time the simulated world's control step in its parts: 50 ms of physics, one image, the observation.
+    """Time a control step of the simulation: 50 ms of physics, one image, the observation.
 
     The budget is 33 ms on one CPU core. A reset compiles the scene's model where a task has more types of things than one
     model should hold. The last line is the whole report as JSON.

@@ -1,4 +1,4 @@
-"""`dial robocasa setup|check`: the Python environment in which the original benchmark runs beside us."""
+"""`dial robocasa setup|check`: the Python environment of the original benchmark."""
 
 from __future__ import annotations
 

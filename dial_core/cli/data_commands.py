@@ -1,4 +1,4 @@
-"""`dial data ...` and `dial convert lerobot|egodex`: other people's datasets into ours, and ours looked at, joined, divided."""
+"""`dial convert lerobot|egodex` imports datasets; `dial data ...` inspects, joins and splits them."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def convert_egodex(
 
 @data_app.command()
 def info(dataset: Dataset) -> None:
-    """What a dataset holds: robot, episodes, hours, cameras, instructions, and where it comes from."""
+    """Describe a dataset: robot, episodes, hours, cameras, instructions, and its source."""
     from dial_core.datasets.lerobot import LeRobotDataset
 
     results.print(_described(LeRobotDataset(dataset)), highlight=False)
@@ -99,7 +99,7 @@ def check(
     dataset: Dataset,
     embodiment: Annotated[str, typer.Option(help="The robot that it is wanted for; empty: whichever it names.")] = "",
 ) -> None:
-    """Look for what stops training or hurts it, episode by episode. Ends with exit code 1 if there is an error."""
+    """Check every episode for what prevents or degrades training. Exit code 1 if there is an error."""
     from dial_core.datasets.inspection import check_dataset
     from dial_core.datasets.lerobot import LeRobotDataset
 
@@ -144,7 +144,7 @@ def split(
     seed: Annotated[int, typer.Option(help="Of the lot.")] = 0,
     without: Annotated[str, typer.Option(help="Episodes to leave out, by commas, as `dial data check` names them: 3,17.")] = "",
 ) -> None:
-    """Deal the episodes of a dataset out at random to datasets OUT/NAME; frames are not coded again."""
+    """Split the episodes of a dataset at random into datasets OUT/NAME; videos are not re-encoded."""
     from dial_core.datasets.editing import split_dataset
 
     try:
@@ -197,7 +197,7 @@ def human(
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
-    """Film a task done by floating hands: a person's view of it, wrist poses only, for co-training (recipe `dial_tiny_human`).
+    """Record a task done by floating hands: a person's view, wrist poses only, for co-training (recipe `dial_tiny_human`).
 
     Hands of skin, no arms, no joints: what EgoDex is to a real robot, in our world and in seconds.
     """
@@ -207,7 +207,7 @@ def human(
 
 
 def _described(source: LeRobotDataset) -> Table:
-    """A table of what a dataset holds."""
+    """Returns a table that describes a dataset."""
     frames = sum(episode.length for episode in source.episodes)
     words = Counter(episode.tasks[0] for episode in source.episodes if episode.tasks)
     rows = {

@@ -1,4 +1,4 @@
-"""`dial draw`: the model as a image."""
+"""`dial draw`: a diagram of the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def draw(
     model: Annotated[str, typer.Argument(help="Preset in config/models/.")] = "paper",
     out: Annotated[Path, typer.Option(help="Image to write (.png, .svg, .pdf).")] = Path("out/model.png"),
 ) -> None:
-    """Draw a preset: its parts with their sizes, what is frozen, and what its bridge lets across. Needs no weights.
+    """Draw a preset: its parts with their sizes, what is frozen, and what its bridge passes on. Needs no weights.
 
     Try `dial draw paper`, then `dial draw qwen2_5_vl_3b_seer`.
     """

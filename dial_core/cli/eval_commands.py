@@ -1,4 +1,4 @@
-"""`dial eval`, `dial expert`, `dial probe`, `dial compare`, `dial merge`: success in closed loop, and what it rests on."""
+"""`dial eval`, `dial expert`, `dial probe`, `dial compare`, `dial merge`: success in closed loop and its analysis."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def evaluate(
 
     Runs the loop of the System-1 node (foresight gate, splice, limits, emulated controllers) in lockstep with the simulated
     clock, without ROS. Success is judged at every control step; a crashed episode is a
-    failure; an audit looks for the mistakes known in the field before anything is reported. Interrupted, the same command
+    failure; an audit checks for known evaluation mistakes before anything is reported. Interrupted, the same command
     resumes where it stopped. `OUT/` then holds result.json, result.md, success.png and videos/. Timing that is not given is that of
     the ROS loop (chunks every 3 control steps and 0.07 s late, foresights every 5 and 1 step late), or what the suite's authors fixed.
     """
@@ -95,7 +95,7 @@ def expert(
     videos: Videos = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the summary here.")] = None,
 ) -> None:
-    """Measure the scripted expert under the same protocol: what a learner can reach at best."""
+    """Measure the scripted expert under the same protocol, as an upper bound for policies."""
     summary, _ = _evaluate(_scenes(suite, task, episodes, seed), "expert", out, workers, videos, "1/1")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def probe(
     ray: Ray = "",
     only: Annotated[list[str], typer.Option(help="Only this probe, by its name in the table; may be repeated.")] = [],  # noqa: B006
 ) -> None:
-    """Show what the foresight carries, on the same scenes each time.
+    """Measure what information the foresight carries, on the same scenes each time.
 
     Its own; that of a wrong instruction; zeros; 0.8 s old; the episode's first, frozen; the future the expert would bring
     about; and, with its own, the other object named. A policy that rests on its foresight does what the foresight says.
@@ -138,7 +138,7 @@ def change(
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     out: Out = None,
 ) -> None:
-    """Change the instruction in mid-motion to the other object, and count which one is moved."""
+    """Change the instruction to the other object during the motion, and count which one is moved."""
     from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
@@ -160,7 +160,7 @@ def compare(
     second: Annotated[Path, typer.Argument(help="Another one, on the same scenes.")],
     out: Out = None,
 ) -> None:
-    """Compare two results scene by scene: who won where, the difference with its interval, McNemar's exact p-value."""
+    """Compare two results scene by scene: wins of each, the difference with its interval, McNemar's exact p-value."""
     from dial_core.evaluation.reports.compare import load_summary
 
     _compare(load_summary(first), load_summary(second), out)
@@ -180,7 +180,7 @@ def merge(
     shards: Annotated[list[Path], typer.Argument(help="The --out folders of `dial eval --shard 1/N` .. `N/N`.")],
     out: Annotated[Path, typer.Option(help="Folder for the joined result.")],
 ) -> None:
-    """Join the shards of one evaluation; the result equals that of a run in one piece, and passes the same audit."""
+    """Merge the shards of one evaluation; the result equals that of an unsharded run, and passes the same audit."""
     from dial_core.evaluation.closed_loop.evaluate import merge as run
 
     _report(run(shards), out)

@@ -1,4 +1,4 @@
-"""`dial export`: one frozen program a system, as fast as a compiler makes it, with its parity."""
+"""`dial export`: compiles each system to a frozen program and checks its parity."""
 
 from __future__ import annotations
 

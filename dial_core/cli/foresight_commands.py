@@ -61,7 +61,7 @@ def foresight(
     workers: Workers = 2,
     out: Annotated[Path, typer.Option(help="Folder for foresight.json, foresight.md and foresight.png.")] = Path("out/foresight"),
 ) -> None:
-    """Measure how well System-2 sees ahead, by task and over the episode, against predicting "no change"."""
+    """Measure how well System-2 predicts, by task and over the episode, against predicting "no change"."""
     from dial_core.evaluation.closed_loop.evaluate import prepare
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol

@@ -1,4 +1,4 @@
-"""The end of every `dial convert`: what was left out and why, and a last line and an exit status that agree with it."""
+"""Prints the result of a `dial convert`: what was left out and why, with a consistent last line and exit status."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def print_import(report: ImportReport, out: Path, things: str) -> None:
 
 
 def _grouped(reasons: Mapping[str, str]) -> dict[str, str]:
-    """Reason by the names that share it, the first few of them written out."""
+    """Groups names by reason; only the first few are listed."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in reasons.items():
         by_reason.setdefault(reason, []).append(name)

@@ -1,4 +1,4 @@
-"""`dial pretrain`, `dial pretrain-encoder`, `dial collect`: from seeds to a model that sees, and demonstrations."""
+"""`dial pretrain`, `dial pretrain-encoder`, `dial collect`: pretrained towers, and demonstrations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pretrain(
     precision: Precision = "auto",
     compiled: Compile = None,
 ) -> None:
-    """Give the tiny VLM its eyes: next-token training on rendered views ("where is the can" -> image coordinates).
+    """Pretrain the tiny VLM: next-token prediction on rendered views ("where is the can" -> image coordinates).
 
     A stand-in for Qwen's pretraining. Leaves `OUT/checkpoint`, which `dial train` starts from (System-1, queries and
     foresight head still random), and `OUT/pointing.json`: median pixel errors and how often the named one of two is found.

@@ -1,4 +1,4 @@
-"""`dial smoothness` and `dial trace`: how the robot moves, and where the time goes between exposure and command."""
+"""`dial smoothness` and `dial trace`: smoothness of the motion, and latencies from exposure to command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def smoothness(
     lead_s: Annotated[float, typer.Option(min=0.0, max=0.5, help="From a chunk to the moment it takes over [s].")] = 0.05,
     workers: Workers = 2,
 ) -> None:
-    """Compare what is done where chunks overlap: jerk of the commanded motion as a ratio, with success beside it.
+    """Compare strategies for overlapping chunks: jerk of the commanded motion as a ratio, and success.
 
     The plan that the nodes play (splice, limits, measured delay) runs with the robot's timing on scenes never trained on.
     `plain` is the yardstick: each chunk hard-replaces the one before, without splice and limits.

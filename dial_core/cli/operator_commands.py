@@ -1,4 +1,4 @@
-"""`dial sim`, `demo`, `instruct`, `stop`, `pause`, `resume`, `status`: a simulation, and what an operator says to a running robot."""
+"""`dial sim`, `demo`, `instruct`, `stop`, `pause`, `resume`, `status`: a simulation, and commands to a running robot."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...], str]] = {
 
 
 def add_to(app: typer.Typer) -> None:
-    """Adds the commands."""
+    """Adds the commands to `app`."""
     for name, (module, words, about) in PROGRAMS.items():
         app.command(name, help=about, context_settings=PASSED_ON, rich_help_panel=PANEL)(_command(name, module, words))
 
@@ -44,7 +44,7 @@ def _command(name: str, module: str, words: tuple[str, ...]) -> Callable[[typer.
 
 
 def become(module: str, *words: str, called: str = "") -> NoReturn:
-    """Replaces this process by a program of the ROS side. `called`: the name that its help shows."""
+    """Replaces this process by a program of dial_ros. `called`: the name that its help shows."""
     if called:
         os.environ["DIAL_PROG"] = called
     os.execv(sys.executable, [sys.executable, "-m", module, *words])

@@ -1,4 +1,4 @@
-"""What the commands share: the console, options that mean the same everywhere, and the call as it was typed."""
+"""Shared by the commands: the console, common options, and the command line as typed."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ Ray = Annotated[str, typer.Option(callback=_use_ray, metavar="ADDRESS", help=RAY
 
 
 def command_line() -> str:
-    """This call as a user would type it, for the model card."""
+    """Returns this call as a user would type it, for the model card."""
     return " ".join(["dial", *sys.argv[1:]])
 
 
 def named_folders(texts: list[str]) -> dict[str, Path]:
-    """Datasets as `--dataset` gives them: `FOLDER` is the robot's, `NAME=FOLDER` that of source NAME."""
+    """Parses `--dataset` options: `FOLDER` is the robot's dataset, `NAME=FOLDER` that of source NAME."""
     from dial_core.training.recipe import ROBOT
 
     pairs = [text.split("=", 1) if "=" in text and not Path(text).exists() else [ROBOT, text] for text in texts]

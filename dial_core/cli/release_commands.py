@@ -1,4 +1,4 @@
-"""`dial import-release`, `dial export-release`, `dial parity`: the authors' checkpoints, and proof that the numbers agree."""
+"""`dial import-release`, `dial export-release`, `dial parity`: the authors' checkpoints, and numerical parity with them."""
 
 from __future__ import annotations
 

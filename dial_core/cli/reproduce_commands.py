@@ -1,4 +1,4 @@
-"""`dial reproduce`, `dial tokens`: from nothing to the tables in one resumable command, and a step of it."""
+"""`dial reproduce` makes every table in one resumable command; `dial tokens` is one of its steps."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def reproduce(
         for row in status_rows(steps, durations_s, marks):
             table.add_row(*row)
         results.print(table)
-        told = f"about [bold]{readable_hours(left_s)}[/] to go with --jobs {jobs} --workers {workers}"
+        summary = f"about [bold]{readable_hours(left_s)}[/] to go with --jobs {jobs} --workers {workers}"
         source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
-        results.print(f"{told}; {source}", highlight=False)
+        results.print(f"{summary}; {source}", highlight=False)
         return
     with folder_lock(folder) as lock:
         runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce, ray)

@@ -16,7 +16,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 5555,
     device: Annotated[str, typer.Option(help="Where the model runs: cpu, cuda, cuda:1, ...")] = "cpu",
 ) -> None:
-    """Serve both sessions of a checkpoint: `dial eval tcp://HOST:PORT` then gives what `dial eval CHECKPOINT` gives.
+    """Serve both sessions of a checkpoint: `dial eval tcp://HOST:PORT` then equals `dial eval CHECKPOINT`.
 
     There is no encryption and no password: listen inside a trusted network only, or through a tunnel of ssh.
     """

@@ -1,4 +1,4 @@
-"""The table that every `dial convert` shows before it begins: what was found, how it will be used, what will not and why."""
+"""The table that every `dial convert` prints first: what was found, how it will be used, what will not and why."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_UNUSED = 12
 
 
 def print_found(found: Found) -> None:
-    """Prints one table of all sources of an import, those that are used alike together."""
+    """Prints one table of all sources of an import, grouped by how they are used."""
     table = Table(found.things, "used for", "from", found.counted, title=f"{found.things} found: {found.total}", title_justify="left")
     for group in found.groups[:SHOWN_GROUPS]:
         _add(table, group)

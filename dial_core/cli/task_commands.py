@@ -1,4 +1,4 @@
-"""`dial tasks`: what the tabletop benchmark holds, and what it looks like."""
+"""`dial tasks`: lists and draws the tasks of the tabletop benchmark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tasks(
     sheet: Annotated[Path | None, typer.Option(help="Also draw the first image of every task to this PNG.")] = None,
     objects: Annotated[Path | None, typer.Option(help="Also draw every type of object that the suite asks for to this PNG.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="First scene shown; each task shows its own.")] = 100_000,
-    cell_px: Annotated[int, typer.Option(min=64, help="Side of a image on a sheet [px].")] = 256,
+    cell_px: Annotated[int, typer.Option(min=64, help="Side of an image on a sheet [px].")] = 256,
     columns: Annotated[int, typer.Option(min=1, help="Images side by side.")] = 6,
 ) -> None:
     """List the tasks of a suite, with the instruction of one scene each; draw them on a contact sheet."""

@@ -1,4 +1,4 @@
-"""What `dial train` and `dial pretrain` share: the options for how steps are computed, and running on several processes."""
+"""Shared by `dial train` and `dial pretrain`: options for how steps are computed, and running on several processes."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from dial_core.errors import DialError
 SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter says otherwise
 REMEMBERED = 10
 ATTEMPTS = 3  # to have a motion ready in time
-LONGEST_PREPARATION_S = 0.15  # more is not reckoned with: one hiccup must not put off the next chunks beyond their horizon
+LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hiccup must not put off the next chunks beyond their horizon
 HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
@@ -66,7 +66,7 @@ class Sent:
 
 
 class Longest:
-    """The longest of the last ten durations [s]. Longest, because a motion that arrives late makes the set-points jump."""
+    """The longest of the last ten durations [s], because a motion that arrives late makes the set-points jump."""
 
     def __init__(self) -> None:
         self._durations_s: deque[float] = deque(maxlen=REMEMBERED)

@@ -131,7 +131,7 @@ class RobotClock:
         return ahead_ns if ahead_ns > STEP_S * NANOSECONDS else 0
 
     def _step(self, progress_ns: int, steady_ns: int) -> int:
-        """By how much a clock stepped [ns] that went on by `progress_ns` in `steady_ns` of the steady clock; 0: it ran."""
+        """Returns the step [ns] of a clock that advanced by `progress_ns` while the steady clock did by `steady_ns`; 0: none."""
         if self._simulated:
             low_ns, high_ns, expected_ns = 0.0, 2 * self._rate() * steady_ns, 0
         else:

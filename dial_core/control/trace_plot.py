@@ -37,7 +37,7 @@ def draw_timeline(rows: Sequence[TraceRow], figure_path: Path, start_s: float, s
     shown = [row for row in rows if start_s <= (row.time_ns - origin_ns) / NANOSECONDS <= start_s + seconds]
     if not shown:
         raise DialError(f"nothing happened from {start_s} to {start_s + seconds} s; the trace is {length_s:.1f} s long (start_s, seconds)")
-    from matplotlib.figure import Figure  # slow to import, and only pictures need it
+    from matplotlib.figure import Figure  # imported here because that is slow
 
     figure = Figure(figsize=(13, 6.4), layout="constrained")
     lanes, latency = figure.subplots(2, 1, sharex=True, height_ratios=[3, 2])
@@ -110,7 +110,7 @@ def _draw_latency(axes, rows: Sequence[TraceRow], origin_ns: int) -> None:
         height = [1000 * row.stage_s(stage) for row in sent]
         axes.bar(times_s, height, bottom=bottom, width=0.03, color=colour, zorder=2)
         bottom = [low + more for low, more in zip(bottom, height, strict=True)]
-    axes.plot(times_s, [1000 * row.reckoned_delay_s for row in sent], color="black", lw=0.8, drawstyle="steps-post", label="reckoned delay")
+    axes.plot(times_s, [1000 * row.reckoned_delay_s for row in sent], color="black", lw=0.8, drawstyle="steps-post", label="delay used")
     axes.set_ylabel("exposure to command [ms]")
     axes.grid(axis="y", alpha=0.3)
     if sent:

@@ -1,4 +1,4 @@
-"""What a dataset looks like at a glance: a contact sheet and a few videos in `previews/`."""
+"""Previews of a dataset: a contact sheet and a few videos in `previews/`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VIDEOS = 6
 
 
 def write_previews(folder: Path) -> None:
-    """`previews/contact_sheet.png`: a row of pictures an episode, one of each task; `previews/<task>.mp4` of a few."""
+    """`previews/contact_sheet.png`: a row of images for one episode of each task; `previews/<task>.mp4` of a few."""
     dataset = LeRobotDataset(folder)
     shown = _one_of_each(dataset)
     rows = [_row(dataset, span) for span in shown[:ROWS_AT_MOST]]

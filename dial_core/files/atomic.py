@@ -1,6 +1,6 @@
-"""Files and folders that appear complete or not at all: the one way in which this package writes what others read.
+"""Writes files and folders atomically. Every file that another program or a later run reads is written here.
 
-Data goes to a hidden neighbour first, is flushed to disk, and is renamed: a reader, or the next run after a power cut, finds the
+Data is written to a hidden neighbour, flushed to disk, and renamed: a reader, or the next run after a power cut, finds the
 old version or the new one. A full disk is reported in one line (`disk_space`).
 """
 

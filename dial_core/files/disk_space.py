@@ -1,4 +1,4 @@
-"""A full disk, reported in one line that says how much is needed where."""
+"""Reports a full disk in one line that says how much is needed where."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a file is whole, judged by its own format: what a power cut or a full disk leaves behind is found before it is loaded."""
+"""Detects truncated and empty files by their own format, as a power cut or a full disk leaves them, before they are loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ZIPPED = {".pt", ".pth", ".bin", ".npz"}  # torch.save and numpy.savez
 
 
 def damage_in(folder: Path) -> str:
-    """What is wrong with the first damaged file below `folder`; empty if all are whole, `empty folder` if there is none."""
+    """Returns what is wrong with the first damaged file below `folder`; empty if all are complete, `empty folder` if there is none."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     if not files:
         return "empty folder"
@@ -22,7 +22,7 @@ def damage_in(folder: Path) -> str:
 
 
 def damage_of(file: Path) -> str:
-    """What is wrong with a file (empty, cut off, unreadable); an empty text if nothing is, or its format cannot tell."""
+    """Returns what is wrong with a file (empty, truncated, unreadable); empty if nothing is, or its format does not show it."""
     try:
         size = file.stat().st_size
         if not size:
@@ -30,7 +30,7 @@ def damage_of(file: Path) -> str:
         if file.suffix == ".safetensors":
             return _safetensors_damage(file, size)
         if file.suffix in _ZIPPED and not zipfile.is_zipfile(file):
-            with file.open("rb") as opened:  # older torch.save files are pickles, whose end cannot be told
+            with file.open("rb") as opened:  # older torch.save files are pickles, which do not state their length
                 return "cut off" if opened.read(2) == b"PK" else ""
         if file.suffix == ".json":
             json.loads(file.read_text(encoding="utf-8"))
@@ -54,7 +54,7 @@ def require_content(file: Path, data: bytes | None = None) -> None:
 
 
 def _safetensors_damage(file: Path, size: int) -> str:
-    """By the header, which says where the last tensor ends: 8 bytes of length, JSON, data."""
+    """Compares the size with the header (8 bytes of length, JSON, data), which states where the last tensor ends."""
     with file.open("rb") as opened:
         length = struct.unpack("<Q", opened.read(8))[0] if size >= 8 else size
         if length > size - 8:

@@ -22,7 +22,7 @@ from dial_core.robot.kinematics import ForwardKinematics
 
 
 class ForesightSource(Protocol):
-    """What makes foresights: a session here or on another machine."""
+    """Interface of System-2: a session in this process or on another machine."""
 
     contract: Contract
 
@@ -32,7 +32,7 @@ class ForesightSource(Protocol):
 
 
 class ChunkSource(Protocol):
-    """What makes chunks: a session here or on another machine."""
+    """Interface of System-1: a session in this process or on another machine."""
 
     contract: Contract
 
@@ -47,7 +47,7 @@ class ChunkSource(Protocol):
 
 
 class ChunkPlan(Protocol):
-    """What turns chunks into a commanded motion; `control.motion_plan.MotionPlan` on the robot."""
+    """Interface that turns chunks into a commanded motion; `control.motion_plan.MotionPlan` on the robot."""
 
     def committed(self, stamp_ns: int) -> Committed | None:
         """What the chunk of the observation at `stamp_ns` must agree with."""
@@ -58,14 +58,14 @@ class ChunkPlan(Protocol):
 
 @dataclass(frozen=True)
 class ChunkInputs:
-    """What was valid when a chunk was begun: its foresight, and the actions it must agree with."""
+    """Inputs of a chunk at the start of its computation: its foresight, and the actions it must agree with."""
 
     foresight: Foresight
     committed: Committed | None
 
 
 class PolicyLoop:
-    """System-1 with its foresight gate and its plan. Callers keep to one thread at a time, `compute` excepted."""
+    """System-1 with its foresight gate and its plan. Not thread-safe, except `compute`."""
 
     def __init__(self, system1: ChunkSource, embodiment: Embodiment, gate: ForesightGate, plan: ChunkPlan | None = None) -> None:
         """Without a `plan` chunks are computed and nothing follows them."""
@@ -73,7 +73,7 @@ class PolicyLoop:
         self._system1, self._kinematics = system1, ForwardKinematics(embodiment)
 
     def begin(self, stamp_ns: int) -> ChunkInputs | None:
-        """What the chunk of the observation at `stamp_ns` is made from; None while there is no foresight, or only one too old."""
+        """Returns the inputs for the chunk of the observation at `stamp_ns`; None while there is no foresight, or only one too old."""
         foresight = self.gate.newest
         if foresight is None or stamp_ns - foresight.stamp_ns > self.gate.contract.timeout_s * NANOSECONDS:
             return None
@@ -97,7 +97,7 @@ class PolicyLoop:
         return chunk
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, joints: np.ndarray, outlet: Outlet) -> Sent:
-        """Goes over to a chunk, see `MotionPlan.follow`; nothing is sent if that raises."""
+        """Switches to a chunk, see `MotionPlan.follow`; nothing is sent if that raises."""
         assert self.plan is not None, "this loop computes chunks only"
         return self.plan.follow(chunk, stamp_ns, joints, outlet)
 

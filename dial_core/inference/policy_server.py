@@ -43,7 +43,7 @@ class PolicyServer(socketserver.ThreadingTCPServer):
 
 
 class _Client(socketserver.BaseRequestHandler):
-    """One client's calls, until it hangs up. Every refusal is answered with its reason."""
+    """Serves one client until it disconnects. Every refusal is answered with its reason."""
 
     server: PolicyServer
 

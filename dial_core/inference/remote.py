@@ -34,7 +34,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def call(self, name: str, arrays: Arrays | None = None, **values: Any) -> tuple[dict, Arrays]:
-        """The server's answer. Raises DialError with its reason if it refuses, or if it is gone."""
+        """Sends a request and returns the server's answer. Raises DialError with its reason if it refuses or has disconnected."""
         try:
             send(self._socket, {"call": name, **values}, arrays or {})
             answer, result = receive(self._socket)
@@ -46,7 +46,7 @@ class Connection:
 
 
 class RemoteSystem2:
-    """A `System2Session` on the other end."""
+    """Client of a `System2Session` on a policy server."""
 
     def __init__(self, connection: Connection, contract: Contract) -> None:
         self._connection, self.contract = connection, contract
@@ -61,7 +61,7 @@ class RemoteSystem2:
 
 
 class RemoteSystem1:
-    """A `System1Session` on the other end."""
+    """Client of a `System1Session` on a policy server."""
 
     def __init__(self, connection: Connection, contract: Contract) -> None:
         self._connection, self.contract = connection, contract
@@ -85,7 +85,7 @@ class RemoteSystem1:
 
 
 def connect(address: str, flow_steps: int = 4, noise_seed: int = 0) -> tuple[RemoteSystem2, RemoteSystem1]:
-    """Both sessions of the server at `tcp://host:port`; the options are those of `System1Session`."""
+    """Returns both sessions of the server at `tcp://host:port`; the options are those of `System1Session`."""
     connection = Connection(address)
     answer, _ = connection.call("open", flow_steps=flow_steps, noise_seed=noise_seed)
     contract = validate(Contract, answer["contract"], source=address)

@@ -34,7 +34,7 @@ class Timing:
         step_s: from one camera frame to the next.
         chunk_steps, foresight_steps: frames from one chunk, and from one foresight, to the next.
         chunk_delay_s, foresight_delay_s: from a frame to the moment its chunk is sent, and its foresight arrives.
-        controller_period_s: between two looks of the controllers at their trajectory.
+        controller_period_s: between two updates of the controllers.
     """
 
     step_s: float = 0.05
@@ -60,7 +60,7 @@ class Playing(Protocol):
     def plan(self) -> ChunkPlan: ...
 
     def hold(self, set_points: np.ndarray) -> None:
-        """A new episode: the robot stands at `set_points` (J,) [rad]."""
+        """Starts a new episode with the robot at `set_points` (J,) [rad]."""
 
     def now_ns(self) -> int: ...
 
@@ -78,7 +78,7 @@ class PlannedPlaying:
         self._controllers, self._now_ns = controllers, START_NS
 
     def hold(self, set_points: np.ndarray) -> None:
-        """A new episode: the robot stands at `set_points` (J,) [rad]."""
+        """Starts a new episode with the robot at `set_points` (J,) [rad]."""
         self.plan.forget()
         self._controllers.hold(set_points)
         self._now_ns = START_NS
@@ -89,7 +89,7 @@ class PlannedPlaying:
         return self._now_ns
 
     def prepare(self, motion: JointMotion) -> Callable[[], None]:
-        """Makes the controllers' trajectories; the returned function hands them over."""
+        """Makes the controllers' trajectories; the returned function sends them."""
         requests = self._controllers.requests(motion)
         return lambda: self._controllers.accept(requests, self._now_ns)
 
@@ -112,7 +112,7 @@ class DirectPlaying:
 
     @property
     def plan(self) -> ChunkPlan:
-        """This itself."""
+        """Returns this object: it is its own plan."""
         return self
 
     def hold(self, set_points: np.ndarray) -> None:
@@ -146,7 +146,7 @@ class DirectPlaying:
 
 @dataclass(frozen=True)
 class _Coming:
-    """A chunk on its way: when [ns] it is there, and its observation."""
+    """A chunk that is being computed: when [ns] it is ready, and its observation."""
 
     arrival_ns: int
     stamp_ns: int
@@ -174,18 +174,18 @@ class SimulatedLoop:
             self._playing.hold(set_points)
 
     def change_instruction(self) -> None:
-        """Another instruction from the coming step on, whose frame begins a foresight; earlier foresights are dropped, sent or not."""
+        """Changes the instruction from the next step on, whose frame starts a foresight; earlier foresights are dropped, sent or not."""
         self._loop.gate.clear()
         self._foresights, self._coming, self._foresight_owed = [], None, True
 
     @property
     def foresight_due(self) -> bool:
-        """Whether the coming step's frame begins a foresight."""
+        """Whether the next step's frame starts a foresight."""
         return self._foresight_owed or self._step % self.timing.foresight_steps == 0
 
     @property
     def chunk_due(self) -> bool:
-        """Whether the coming step's frame begins a chunk: one is due, and none is being computed."""
+        """Whether the next step's frame starts a chunk: one is due, and none is being computed."""
         return self._step % self.timing.chunk_steps == 0 and self._coming is None
 
     def step(
@@ -195,7 +195,7 @@ class SimulatedLoop:
         joints: np.ndarray,
         base: np.ndarray | None = None,
     ) -> np.ndarray:
-        """One control step.
+        """Runs one control step.
 
         Args:
             foresight: (N, d) of this step's frame, where one begins (`foresight_due`); None otherwise.

@@ -32,11 +32,11 @@ class HungUpError(DialError):
 
 
 class LostFramingError(DialError):
-    """A message whose end cannot be found: what follows on this connection cannot be read."""
+    """The end of a message cannot be determined: nothing after it can be read on this connection."""
 
 
 class MalformedMessageError(DialError):
-    """A message of known length that is none of ours; the next one can be read."""
+    """A malformed message of known length; the next one can be read."""
 
 
 def send(wire: socket.socket, header: dict, arrays: Arrays) -> None:

@@ -1,4 +1,4 @@
-"""A command on several processes of one machine that train together: each runs the same program with its rank in the environment."""
+"""Launches several training processes on one machine: each runs the same program with its rank in the environment."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def launch(arguments: Sequence[str], processes: int, logs: Path) -> int:
 
 
 def _wait(running: list[subprocess.Popen], logs: Path) -> int:
-    """Waits for all, or for the first that fails."""
+    """Waits for all processes, or for the first that fails."""
     while True:
         states = [process.poll() for process in running]
         if states[0]:  # it has said why, on this terminal
@@ -80,6 +80,6 @@ def _free_port() -> int:
 
 
 def _die_with_parent() -> None:
-    """Two halves of a killed run must not train on: they would write into the folder of the run that resumes it."""
+    """Ends the process with its parent: the rest of a killed run would write into the folder of the run that resumes it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The one progress bar: what, how far, how fast, how long to go, and a short note."""
+"""The progress bar of every command: title, progress, rate, ETA, and a short note."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a job gave, wherever it ran."""
+"""The result of a job, wherever it ran."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dial_core.files.disk_space import DiskFullError, full_disk, is_disk_full
 
 @dataclass(frozen=True)
 class JobResult:
-    """What one job gave: its `value`, or the `error` (traceback or exit code) that ended it."""
+    """Result of one job: its `value`, or the `error` (traceback or exit code) that ended it."""
 
     job: Any
     value: Any = None

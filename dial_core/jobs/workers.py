@@ -1,4 +1,4 @@
-"""Jobs over spawned processes: results as they come, one job's crash is that job's failure."""
+"""Runs jobs in spawned processes and yields results as they complete; a crash fails only its own job."""
 
 from __future__ import annotations
 
@@ -114,5 +114,5 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
         result = call(function, job)
         try:
             connection.send(result)
-        except BrokenPipeError:  # the master was killed; what the job has stored is there when the next one looks
+        except BrokenPipeError:  # the master was killed; the next run finds what the job has stored
             return

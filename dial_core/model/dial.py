@@ -95,7 +95,7 @@ class DialModel(PreTrainedModel):
         ]
         if problems:
             raise DialError(f"the weights in {args[0]} do not fit the model that its config.json describes. {'; '.join(problems)}")
-        model._freeze()  # loading forgets what is frozen
+        model._freeze()  # loading unfreezes everything
         return model
 
     def leaves_out(self, tensor: str) -> bool:

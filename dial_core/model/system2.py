@@ -161,7 +161,7 @@ def _with_image(embeds_BTD: torch.Tensor, is_image_BT: torch.Tensor, image_token
 def _causal_mask(attention_mask_BT: torch.Tensor, length: int) -> torch.Tensor:
     """True (B, 1, length, length) where a token attends: to itself and to earlier ones that are not padding.
 
-    transformers would make it of the two-dimensional mask too, but looks at its values and so waits for the device.
+    transformers would make it of the two-dimensional mask too, but reads its values, which waits for the device.
     """
     present_BT = nn.functional.pad(attention_mask_BT, (0, length - attention_mask_BT.shape[1]), value=1).bool()
     causal = torch.ones(length, length, dtype=torch.bool, device=attention_mask_BT.device).tril()

@@ -1,4 +1,4 @@
-"""From a camera's image to the model's input: the part that the model sees, and its resolution.
+"""Fits a camera's image to the model: which part of it the model sees, at which resolution.
 
 Training, importers, evaluation and the nodes all call `fit_view`, with the view that stands in the checkpoint's contract.
 """
@@ -61,7 +61,7 @@ class StoredView(CameraView):
 
 
 def fit_view(pixels: np.ndarray, view: CameraView, zoom: Box = WHOLE) -> np.ndarray:
-    """The model's input (view.height, view.width, 3) uint8 of a camera's image (H, W, 3) uint8.
+    """Returns the model's input (view.height, view.width, 3) uint8 for a camera's image (H, W, 3) uint8.
 
     An image that fits already is returned as it is, without a copy. Others are cropped or padded, then averaged over areas
     (made smaller) or interpolated linearly (made larger).
@@ -82,7 +82,7 @@ def fit_view(pixels: np.ndarray, view: CameraView, zoom: Box = WHOLE) -> np.ndar
 
 
 def fit_stored(view: CameraView, stored: StoredView | None) -> CameraView:
-    """The view by which frames that were fitted when they were stored become the input that `view` describes.
+    """Returns the view that turns frames which were fitted when stored into the input that `view` describes.
 
     `stored`: None where a dataset holds the camera's own images.
 
@@ -115,7 +115,7 @@ def _in_words(view: CameraView) -> str:
 
 
 def _shown(pixels: np.ndarray, view: CameraView) -> np.ndarray:
-    """What the view shows, at the camera's resolution and, unless it is stretched, in the input's aspect ratio."""
+    """Returns the visible part at the camera's resolution and, unless it is stretched, in the input's aspect ratio."""
     top, left, height, width = _in_pixels(view.crop or WHOLE, *pixels.shape[:2])
     part = pixels[top : top + height, left : left + width]
     tall, wide = _with_aspect(height, width, view)
@@ -129,7 +129,7 @@ def _shown(pixels: np.ndarray, view: CameraView) -> np.ndarray:
 
 
 def _region(height: int, width: int, view: CameraView) -> tuple[int, int, int, int]:
-    """What the view shows of an image of this size: top, left, height, width [px], beyond its edges where it is padded."""
+    """Returns the visible part of an image of this size: top, left, height, width [px], beyond its edges where it is padded."""
     top, left, part_height, part_width = _in_pixels(view.crop or WHOLE, height, width)
     tall, wide = _with_aspect(part_height, part_width, view)
     return top + (part_height - tall) // 2, left + (part_width - wide) // 2, tall, wide

@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Encoding(NamedTuple):
-    """How a pixel lies in memory, and OpenCV's name of the conversion to RGB; empty: it is RGB already."""
+    """Memory layout of a pixel, and OpenCV's name of the conversion to RGB; empty if it is RGB already."""
 
     channels: int
     element: str  # numpy dtype
@@ -18,7 +18,7 @@ class Encoding(NamedTuple):
     rows: float = 1.0  # rows of memory a row of pixels: more than one where colours follow in a plane of their own
 
     def smallest_step(self, width: int) -> int:
-        """Bytes that a row of `width` pixels takes at least."""
+        """Returns the fewest bytes that a row of `width` pixels takes."""
         return width * self.channels * np.dtype(self.element).itemsize
 
 

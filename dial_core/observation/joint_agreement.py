@@ -1,4 +1,4 @@
-"""Whether successive joint states can come from one robot: no joint moves farther between them than it can."""
+"""Detects joint states that cannot come from one robot: a joint moved farther between two of them than its velocity limit allows."""
 
 from collections.abc import Sequence
 
@@ -21,7 +21,7 @@ class JointAgreement:
         self._why = ""
 
     def note(self, stamp_ns: int, positions: np.ndarray) -> None:
-        """Takes in a joint state (J,) [rad] in the order of the names; NaN: not in this message."""
+        """Records a joint state (J,) [rad] in the order of the names; NaN: not in this message."""
         if self._positions is not None:
             elapsed_s = abs(stamp_ns - self._stamp_ns) / NANOSECONDS
             apart = np.abs(positions - self._positions)
@@ -32,11 +32,11 @@ class JointAgreement:
         self._stamp_ns, self._positions = stamp_ns, positions
 
     def disagreement(self, now_ns: int) -> str:
-        """Which joint disagreed lately and by how much; empty: none within REMEMBERED_S."""
+        """Returns which joint disagreed within REMEMBERED_S, and by how much; empty if none."""
         recent = self._why and abs(now_ns - self._why_ns) < REMEMBERED_S * NANOSECONDS
         return self._why if recent else ""
 
     def clear(self) -> None:
-        """Drops what was noted (the clock stepped)."""
+        """Drops all records (the clock stepped)."""
         self._stamp_ns, self._why_ns, self._why = 0, 0, ""
         self._positions = None

@@ -30,23 +30,23 @@ T = TypeVar("T")
 
 
 class UnreadableMessageError(DialError):
-    """A message that arrived does not hold what its fields promise, or what we need."""
+    """A message contradicts itself, or lacks what is needed."""
 
 
 class StampedHistory(Generic[T]):
-    """What came lately by stamp, so that a frame finds what was there at its own moment."""
+    """Recent values by stamp, so that a frame can be matched with the value at its own time."""
 
     def __init__(self, length: int = 200) -> None:
         self._entries: deque[tuple[int, T]] = deque(maxlen=length)
 
     def add(self, stamp_ns: int, value: T) -> None:
-        """Notes the newest; a stamp that goes back means that the sender's clock did: what came before is forgotten."""
+        """Adds the newest value; a stamp that jumps back means that the sender's clock did: older values are dropped."""
         if self._entries and stamp_ns < self._entries[-1][0]:
             self._entries.clear()
         self._entries.append((stamp_ns, value))
 
     def at(self, stamp_ns: int, max_gap_s: float) -> T | None:
-        """The last one of `stamp_ns` or before, unless more than `max_gap_s` [s] before it."""
+        """Returns the last value at or before `stamp_ns`; None if it is more than `max_gap_s` [s] before it."""
         for entry_ns, value in reversed(self._entries):
             if entry_ns <= stamp_ns:
                 return value if stamp_ns - entry_ns <= max_gap_s * NANOSECONDS else None
@@ -54,11 +54,11 @@ class StampedHistory(Generic[T]):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing came yet."""
+        """Whether there are no values."""
         return not self._entries
 
     def clear(self) -> None:
-        """Forgets all (the clock jumped)."""
+        """Drops all values (the clock jumped)."""
         self._entries.clear()
 
 
@@ -70,7 +70,7 @@ class JointHistory(StampedHistory[np.ndarray]):
 
 
 class JointOrder:
-    """Reads positions from JointState messages by joint name; remembers where they stand while the names stay."""
+    """Reads positions from JointState messages by joint name; caches their positions while the names stay the same."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
@@ -78,7 +78,7 @@ class JointOrder:
         self._index: np.ndarray = np.empty(0, dtype=np.intp)
 
     def positions(self, message: Any) -> np.ndarray:
-        """Positions (J,) [rad] of a JointState in our order; extra joints are ignored.
+        """Returns the positions (J,) [rad] of a JointState in our order; extra joints are ignored.
 
         Raises:
             UnreadableMessageError: a joint is missing, or has no position.
@@ -106,7 +106,7 @@ class JointOrder:
 
 
 def require_readable_image(message: Any, size: tuple[int, int] | None = None) -> None:
-    """What can be told of an Image or CompressedImage without decoding it; `size`: the height and width [px] that it must have.
+    """Checks an Image or CompressedImage without decoding it; `size`: the height and width [px] that it must have.
 
     Raises:
         UnreadableMessageError: another size, an encoding without colours, or fewer bytes than it says.
@@ -162,7 +162,7 @@ def _rgb(rows: np.ndarray, width: int, encoding: Encoding, big_endian: bool = Fa
 
 
 def _formats(message: Any) -> tuple[str, str]:
-    """Of a CompressedImage's `format`: the encoding of the original, and how it was compressed ("jpeg compressed bgr8"); lower case."""
+    """Parses a CompressedImage's `format`: the encoding of the original, and how it was compressed ("jpeg compressed bgr8"); lower case."""
     original, separator, compressed = message.format.lower().partition(";")
     return (original.strip(), compressed.strip()) if separator else ("", original.strip())
 
@@ -226,7 +226,7 @@ def _decompressed(message: Any) -> np.ndarray:
 
 
 def foresight_from_message(message: Any) -> Foresight:
-    """The foresight of a LatentForesight as it came. Tokens are float32; flat if they do not fill the shape, empty for an unknown dtype."""
+    """The foresight of a LatentForesight message. Tokens are float32; flat if they do not fill the shape, empty for an unknown dtype."""
     shape = tuple(int(n) for n in message.shape)
     tokens: np.ndarray = np.empty(0, dtype=np.float32)
     if message.dtype in ("float32", "float16"):

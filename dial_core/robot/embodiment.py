@@ -73,7 +73,7 @@ class Wrists(Config):
 
 
 class Embodiment(Config):
-    """A complete robot: everything that model, simulation and nodes need to know about its body."""
+    """Description of a complete robot, as model, simulation and nodes need it."""
 
     name: str
     rate_hz: float  # control and action rate [Hz]
@@ -122,7 +122,7 @@ class Embodiment(Config):
         return tuple(joint.name for joint in self.joints)
 
     def camera(self, name: str) -> Camera:
-        """The camera of that name.
+        """Returns the camera of that name.
 
         Raises:
             DialError: there is none; the message lists the cameras.
@@ -134,7 +134,7 @@ class Embodiment(Config):
         raise DialError(f"embodiment '{self.name}' has no camera '{name}'; cameras: {known or 'none'}")
 
     def indices(self, names: Iterable[str]) -> np.ndarray:
-        """Places of the named joints among the joints, int64 (len(names),). Add `EEF_DIM` for places in the vector.
+        """Returns the indices of the named joints, int64 (len(names),). Add `EEF_DIM` for indices in the vector.
 
         Raises:
             DialError: a name is not one of the joints; the message lists them.
@@ -202,5 +202,5 @@ class Embodiment(Config):
 
 
 def load_embodiment(name: str = "gr1") -> Embodiment:
-    """The embodiment `name` from `config/embodiments/`, or from a path to a YAML file."""
+    """Loads the embodiment `name` from `config/embodiments/`, or from a path to a YAML file."""
     return load_config(Embodiment, "embodiments", name)

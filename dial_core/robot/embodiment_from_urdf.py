@@ -60,7 +60,7 @@ def embodiment_from_urdf(
 
 
 def remarks(urdf: Urdf, values: Mapping) -> list[str]:
-    """What a person should know of the joints that the embodiment `values` does not command, one line each."""
+    """Returns remarks on the joints that the embodiment `values` does not command, one line each."""
     commanded = {joint["name"] for joint in values["joints"]}
     kept = {link["body"]: link for link in values["links"]}
     followers = [joint.name for joint in urdf.joints.values() if joint.mimic and joint.mimic.joint in commanded]
@@ -87,7 +87,7 @@ def _flow(value: object) -> str:
 
 
 def _below(base: str, urdf: Urdf) -> list[str]:
-    """The base and all links that hang from it, parents first, in the order of the URDF's joints."""
+    """Returns the base and all links below it, parents first, in the order of the URDF's joints."""
     children: dict[str, list[str]] = {}
     for joint in urdf.joints.values():
         for end, link in (("parent", joint.parent), ("child", joint.child)):

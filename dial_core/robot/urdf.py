@@ -95,7 +95,7 @@ class RobotDescription:
 
 
 def read_description(text: str) -> RobotDescription:
-    """Limits of the joints that a controller can move, and why it cannot move the others, from the text of a URDF.
+    """Reads from a URDF the limits of the joints that a controller can move, and why it cannot move the others.
 
     Raises:
         DialError: not a URDF, or a joint that the specification does not allow; the message names it.
@@ -178,7 +178,7 @@ def _robot_element(text: str, source: str) -> ElementTree.Element:
 
 
 def _without_namespace(robot: ElementTree.Element) -> None:
-    """Takes the namespace of the root off every element that has the same."""
+    """Removes the root's namespace from every element that has the same."""
     prefix = robot.tag.removesuffix("robot")
     for element in robot.iter():
         if isinstance(element.tag, str):

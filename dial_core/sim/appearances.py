@@ -42,7 +42,7 @@ def _pool(path) -> AppearancePool:
 
 
 def appearance_pools() -> dict[str, tuple[Appearance, ...]]:
-    """All appearances there are, by pool."""
+    """Returns all appearances by pool."""
     return {path.stem: _pool(path).appearances for path in sorted((config_root() / "appearances").glob("*.yaml"))}
 
 

@@ -1,4 +1,4 @@
-"""Every type of thing there is: one file a type in `config/objects/`, or many of a family in `config/families/`."""
+"""Object types: one file for each in `config/objects/`, or a family in one file of `config/families/`."""
 
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from dial_core.sim.task import Range
 
 
 class FixtureJoint(Config):
-    """How the parts that move do it: a hinge [rad] or a slide [m] from closed (0) to `open`, and where to push it closed."""
+    """Joint of a fixture's moving part: a hinge [rad] or a slide [m] from closed (0) to `open`, and where to push it closed."""
 
     type: Literal["hinge", "slide"]
     position: Vector  # a point on the hinge's axis [m]
@@ -31,7 +31,7 @@ class FixtureJoint(Config):
 
 
 class Inside(Config):
-    """The room of a fixture in which a placed object's centre must be [m], and where an expert puts it."""
+    """Interior of a fixture in which a placed object's centre must be [m], and where the expert places it."""
 
     low: Vector
     high: Vector
@@ -70,7 +70,7 @@ class ObjectType(Config):
 
     @property
     def called(self) -> str:
-        """Its noun in an instruction."""
+        """Noun of the type in an instruction."""
         return self.noun or self.name.replace("_", " ")
 
     def mirrored(self) -> "ObjectType":
@@ -121,7 +121,7 @@ def _load(root: Path, name: str) -> ObjectType:
 
 
 def object_names() -> list[str]:
-    """All types there are, sorted."""
+    """Returns the names of all types, sorted."""
     return sorted({path.stem for path in (config_root() / "objects").glob("*.yaml")} | set(_families(config_root())))
 
 

@@ -1,4 +1,4 @@
-"""When a task is done: judged on the state of the physics, at any moment."""
+"""Success criteria, evaluated on the state of the physics."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ HAND_AWAY_M = 0.08  # from the grasp point to the object's centre
 
 
 class JudgedWorld(Protocol):
-    """What is judged: a compiled model, its state, and the scene it shows."""
+    """Inputs of the criteria: a compiled model, its state, and the scene."""
 
     model: mujoco.MjModel
     data: mujoco.MjData

@@ -1,4 +1,4 @@
-"""What a thing is built of: primitives in the units of the thing, and rings of boxes for round walls."""
+"""Parts of an object: primitives in the object's units, and rings of boxes for round walls."""
 
 from typing import Literal
 
@@ -31,7 +31,7 @@ class ShapePart(Config):
         return quaternion
 
     def mirrored(self) -> "ShapePart":
-        """It, mirrored in the plane y = 0."""
+        """Returns the part mirrored in the plane y = 0."""
         (x, y, z), (roll, pitch, yaw) = self.position, self.turn_rad
         return self.model_copy(update={"position": (x, -y, z), "turn_rad": (-roll, pitch, -yaw)})
 
@@ -41,13 +41,13 @@ class ShapePart(Config):
         return unit * self.position, [size[0], size[2]] if self.shape in ROUND else list(size)
 
     def half_box(self, size: list[float]) -> np.ndarray:
-        """Half of the box around it (3,) [m] for MuJoCo's sizes."""
+        """Returns half the size of the bounding box (3,) [m] for MuJoCo's sizes."""
         if self.shape == "cylinder":
             return np.array([size[0], size[0], size[1]])
         return np.array([size[0], size[0], size[0] + size[1]]) if self.shape == "capsule" else np.array(size)
 
     def bound(self, size: list[float]) -> float:
-        """Radius of the sphere around it [m]."""
+        """Returns the radius of the bounding sphere [m]."""
         if self.shape == "cylinder":
             return float(np.hypot(size[0], size[1]))
         if self.shape == "box":
@@ -69,7 +69,7 @@ class Ring(Config):
     position: tuple[float, float] = (0.0, 0.0)  # of the middle, in the plane
 
     def boxes(self) -> list[ShapePart]:
-        """Its boxes, around from +x."""
+        """Returns the boxes, counter-clockwise from +x."""
         low, high = self.height
         length = self.ring * np.tan(np.pi / self.count) * 1.08
         names = self.colours or (self.colour,)

@@ -1,4 +1,4 @@
-"""The simulated upper body as a URDF, for simulators that speak it (Gazebo): from the same tables as the MuJoCo model.
+"""The simulated upper body as a URDF, for simulators that read it (Gazebo): from the same tables as the MuJoCo model.
 
 A finger's command is the sum of two coupled hinges. In the URDF a joint of that name drives a massless link, and the two
 hinges mimic it with half the angle each, so that controllers and joint states mean the same as everywhere.

@@ -1,4 +1,4 @@
-"""Scenes: which instance of what stands where, drawn from a seed."""
+"""Scenes: object instances with their poses, sampled from a seed."""
 
 from dataclasses import dataclass, replace
 
@@ -37,17 +37,17 @@ class SceneSpec:
 
     @property
     def things(self) -> tuple[ObjectSpec, ...]:
-        """Everything on the table."""
+        """All objects on the table."""
         return (*self.objects, self.source, self.goal, *self.distractors)
 
 
 def scene_of(task: Task, seed: int, target: int | None = None) -> SceneSpec:
-    """The scene of `seed`, without compiling a world. See `sample_scene`."""
+    """Returns the scene of `seed` without compiling a world; see `sample_scene`."""
     return sample_scene(task, {name: load_object(name) for name in task.object_types}, seed, target)
 
 
 def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: int | None = None) -> SceneSpec:
-    """The scene of `seed`. `target` overrides which object is named and changes nothing else in the image.
+    """Samples the scene of `seed`. `target` overrides which object the instruction names and changes nothing else.
 
     Raises:
         DialError: `seed` is negative, or `target` is not an index of the scene's objects.
@@ -75,7 +75,7 @@ def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: in
 
 
 def other_instruction(task: Task, seed: int) -> str:
-    """The instruction of the same scene with another object named: the other one on the source, or one that is not there."""
+    """Returns the instruction of the same scene with another object named: the other one on the source, or one that is absent."""
     scene = scene_of(task, seed)
     if len(scene.objects) > 1:
         return scene_of(task, seed, (scene.target + 1) % len(scene.objects)).instruction
@@ -93,7 +93,7 @@ def _said(task: Task, types: dict[str, ObjectType], phrase: str, noun: str) -> s
 
 
 def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> SceneSpec:
-    """The scene with what a task may have beside its own draws: opening, distractors, appearance, the other side."""
+    """Adds what a task may specify: opening, distractors, appearance, mirrored side."""
     changes: dict = {"hand": task.hand}
     goal = scene.goal
     if task.target_yaw_rad is not None:
@@ -125,7 +125,7 @@ def _dressed(task: Task, types: dict[str, ObjectType], scene: SceneSpec) -> Scen
 
 
 def _repainted(kind: ObjectType, paint: tuple, index: int) -> dict:
-    """Colours for the parts of a thing from a appearance's, beginning with the first from `index` on that is unlike its own."""
+    """Returns an object's part colours taken from an appearance, from the first at `index` or after that differs from its own."""
     own = np.array([colour for choices in kind.colours.values() for colour in choices])
     first = max(range(len(paint)), key=lambda i: min(0.2, np.linalg.norm(own - paint[(index + i) % len(paint)], axis=1).min()))
     return {name: paint[(index + first + i) % len(paint)] for i, name in enumerate(kind.colours)}
@@ -149,7 +149,7 @@ def _inside(region: Region, rng: np.random.Generator) -> tuple[float, float]:
 
 
 def _row(source: ObjectSpec, count: int, spacing_m, rng: np.random.Generator) -> np.ndarray:
-    """Spots (count, 2) [m] side by side along the source's long side, in random order."""
+    """Returns positions (count, 2) [m] side by side along the source's long side, in random order."""
     gap = rng.uniform(*spacing_m) if count > 1 else 0.0
     reach = source.radius - MARGIN_M - gap / 2
     centre = rng.uniform(-reach, reach)

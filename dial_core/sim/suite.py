@@ -64,7 +64,7 @@ def load_suite(name: str) -> Suite:
 
 
 def suite_names() -> list[str]:
-    """All suites there are, sorted."""
+    """Returns the names of all suites, sorted."""
     return sorted(path.stem for path in (config_root() / "suites").glob("*.yaml"))
 
 

@@ -21,7 +21,7 @@ TABLE_EDGE_M = 0.12  # in front of the robot's base frame
 def build_model(
     embodiment: Embodiment, types: list[ObjectType], appearance: Appearance | None = None, camera: CameraMount | None = None
 ) -> mujoco.MjModel:
-    """The compiled model: robot, table and one slot for each object type; `camera` instead of the head camera's own mount."""
+    """Compiles the model: robot, table and one slot for each object type; `camera` instead of the head camera's own mount."""
     spec = mujoco.MjSpec()
     spec.compiler.degree = False
     spec.option.timestep = TIMESTEP_S

@@ -55,7 +55,7 @@ class Task(Config):
 
     @property
     def object_types(self) -> tuple[str, ...]:
-        """Every type the task's scenes may hold: movable objects first, then source, target and distractors."""
+        """Returns every type that the task's scenes may hold: movable objects first, then source, target and distractors."""
         return tuple(dict.fromkeys((*self.objects, self.source, self.target, *self.distractors)))
 
 
@@ -65,5 +65,5 @@ def load_task(name: str) -> Task:
 
 
 def task_names() -> list[str]:
-    """All tasks there are, by their files in `config/tasks/`, sorted."""
+    """Returns the names of all tasks in `config/tasks/`, sorted."""
     return sorted(path.stem for path in (config_root() / "tasks").glob("*.yaml"))

@@ -1,4 +1,4 @@
-"""The world: one MuJoCo model and its state for a task. Joint set-points in, images and joint states out."""
+"""The simulated world of a task: one MuJoCo model and its state, driven by joint set-points."""
 
 from functools import cached_property
 
@@ -123,7 +123,7 @@ class World:
 
     @property
     def instruction(self) -> str:
-        """What the robot is asked to do."""
+        """The scene's instruction."""
         return self.scene.instruction
 
     @cached_property
@@ -140,7 +140,7 @@ class World:
 
     @property
     def set_points(self) -> np.ndarray:
-        """Where the servos pull to now (29,) [rad]."""
+        """Current targets of the servos (29,) [rad]."""
         return self.data.ctrl.copy()
 
     def advance(self, targets_29: np.ndarray, duration_s: float) -> None:

@@ -40,7 +40,6 @@ class TeleoperationNode(DialNode):
 
     def __init__(self) -> None:
         super().__init__("teleoperation")
-        self._due_ns: int | None = None  # when the next target is published [ns]
         self._connections = ExitStack()
         self._hand: JoggedHand | None = None
         self._joints: tuple[int, np.ndarray] | None = None  # newest measured: robot time [ns], positions [rad]

@@ -1,4 +1,4 @@
-"""Two policies on the same scenes: who is better, and could it be chance? McNemar's test, over all and by task."""
+"""Compares two policies on the same scenes, over all and by task, with McNemar's test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct
 
 
 def load_summary(path: Path) -> dict:
-    """The `result.json` of a `dial eval`, by its file or its folder.
+    """Reads the `result.json` of a `dial eval`, given the file or its folder.
 
     Raises:
         DialError: there is none, or it holds several results.
@@ -61,13 +61,13 @@ def compare(first: dict, second: dict) -> dict:
 
 
 def policy_name(summary: dict) -> str:
-    """Which policy a summary is of: kind, and the id of its weights if it has any."""
+    """Returns the policy of a summary: its kind, and the id of its weights if it has any."""
     protocol = summary["protocol"]
     return f"{protocol['policy']} {protocol['model_id']}".strip()
 
 
 def comparison_markdown(comparison: dict) -> str:
-    """A table of both sides, by task and over all, and what it says in a sentence."""
+    """Returns a table of both policies, by task and over all, and a sentence that interprets it."""
     first, second = comparison["names"]
     rows = {**comparison["by_task"], "all": comparison["all"]} if len(comparison["by_task"]) > 1 else {"all": comparison["all"]}
     lines = [
@@ -90,6 +90,6 @@ def comparison_markdown(comparison: dict) -> str:
 
 def _verdict(row: dict) -> str:
     if row["p_value"] >= 0.05:
-        return "The difference may be chance (p of at least 0.05): these scenes do not tell the two apart."
+        return "The difference may be chance (p of at least 0.05): these scenes do not show which is better."
     better = "B" if row["difference"] > 0 else "A"
     return f"{better} is better on these scenes; a split as uneven has a probability of {row['p_value']:.2g} if both were equally good."

@@ -1,4 +1,4 @@
-"""Success rates as images, each with its 95 % interval."""
+"""Plots of success rates with their 95 % intervals."""
 
 from __future__ import annotations
 
@@ -93,13 +93,13 @@ def draw_smoothness(summary: Mapping[str, dict], file: Path) -> None:
 
 
 def _reach(rows: Sequence[dict]) -> list[list[float]]:
-    """How far the intervals of relative errors reach below and above."""
+    """Returns how far the intervals of relative errors extend below and above."""
     below = [max(0.0, row["relative"] - row["interval"][0]) for row in rows]
     return [below, [max(0.0, row["interval"][1] - row["relative"]) for row in rows]]
 
 
 def with_whiskers(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]]:
-    """Rates [%], and how far their intervals reach below and above."""
+    """Returns rates [%], and how far their intervals extend below and above."""
     rates = [100 * count["rate"] for count in counts]
     below = [max(0.0, rate - 100 * count["interval"][0]) for rate, count in zip(rates, counts, strict=True)]
     above = [max(0.0, 100 * count["interval"][1] - rate) for rate, count in zip(rates, counts, strict=True)]
@@ -107,7 +107,7 @@ def with_whiskers(counts: Sequence[dict]) -> tuple[list[float], list[list[float]
 
 
 def pyplot_without_window():
-    """Matplotlib without a window; slow to import, and only images need it."""
+    """Returns matplotlib's pyplot without a window; imported here because that is slow."""
     import matplotlib
 
     matplotlib.use("Agg")

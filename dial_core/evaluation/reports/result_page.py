@@ -1,4 +1,4 @@
-"""What an evaluation leaves: `result.json`, Markdown tables, and bars with their intervals as a image."""
+"""Writes the results of an evaluation: `result.json`, Markdown tables, and a bar chart with intervals."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def write_table(folder: Path, summaries: dict[str, dict], title: str) -> str:
 
 
 def markdown(summary: dict, title: str) -> str:
-    """A table, one row a task, and under it everything that the protocol fixes."""
+    """Returns a table with a row for each task, followed by everything that the protocol fixes."""
     lines = [f"# {title}", "", "| task | success | 95 % | steps to success (median) | crashed |", "|---|---|---|---|---|"]
     rows = dict(summary["by_task"])
     if len(rows) > 1:
@@ -101,7 +101,7 @@ def markdown(summary: dict, title: str) -> str:
 
 
 def _broken_starts(summary: dict) -> list[str]:
-    """A sentence on scenes that were broken before the robot had moved, if there were any; they count in the table above."""
+    """Returns a sentence on scenes that failed before the robot had moved, if there were any; they count in the table above."""
     broken = summary.get("broken_starts")
     if not broken or not broken["scenes"]["successes"]:
         return []
@@ -114,7 +114,7 @@ def _broken_starts(summary: dict) -> list[str]:
 
 
 def table(summaries: dict[str, dict], title: str) -> str:
-    """One row an evaluation, and under it the protocol that all rows share."""
+    """A table with a row for each evaluation, followed by the protocol that all rows share."""
     lines = [
         f"# {title}",
         "",

@@ -1,4 +1,4 @@
-"""Smoothness as a table: jerk as a ratio to plain replacing, with success beside it."""
+"""Table of smoothness: success, and jerk as a ratio to plain replacement."""
 
 from __future__ import annotations
 
@@ -58,11 +58,11 @@ def write_smoothness(folder: Path, results: Sequence[SmoothnessResult], settings
 
 
 def _markdown(summary: dict[str, dict], settings: dict[str, object], made: str) -> str:
-    told = ", ".join(f"{key} {value}" for key, value in settings.items())
+    listed = ", ".join(f"{key} {value}" for key, value in settings.items())
     lines = [
         "# Smoothness of the commanded motion, and success",
         "",
-        f"{made} Settings: {told}.",
+        f"{made} Settings: {listed}.",
         "",
         f"{EXPLANATION} {POSITION_BOUND_RAD:g} rad and {VELOCITY_BOUND_RAD_S:g} rad/s.",
         "",

@@ -1,4 +1,4 @@
-"""Results of many suites as the tables of one page: what `dial eval` and `dial expert` left, in Markdown."""
+"""Markdown tables of the results of many suites, as `dial eval` and `dial expert` wrote them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dial_core.evaluation.reports.result_page import interval_text, rate, rate_t
 
 
 def suite_tables(summaries: Sequence[dict]) -> str:
-    """A table with a row a suite, one a suite with a row a task, and what was run.
+    """Returns a table of all suites, a table of each suite with a row for each task, and the commands that were run.
 
     `summaries` are `result.json`s of one policy. Of a task that is in several of them the last one counts: it was measured again.
 

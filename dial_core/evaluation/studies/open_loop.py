@@ -1,7 +1,7 @@
 """`dial replay chunks`: System-1 alone on a recording. Its chunks, from recorded frames, joints and foresights, against what was commanded.
 
 The VLM does not run: its foresights lie in the bag. So a System-1 can be judged, and a change of it compared, on the very
-inputs of an episode, without a robot. (Open loop: errors do not add up as they would on the robot, success is not told.)
+inputs of an episode, without a robot. (Open loop: errors do not accumulate as they would on the robot, and success is not measured.)
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The expert closes a fixture: a fist follows the handle's path from where it is to closed. In the pushing hand's frame."""
+"""The expert closes a fixture: a fist follows the handle's path until it is closed. In the pushing hand's frame."""
 
 from collections.abc import Iterator
 
@@ -31,7 +31,7 @@ class Closing:
         limb.grip_rad = FIST_RAD
 
     def approach(self) -> Iterator[Waypoint]:
-        """From wherever the hand is to just before the handle."""
+        """Returns the waypoints from the current pose to just in front of the handle."""
         start = self._limb.here()
         position, heading = self.fist(self._opening, STANDOFF_M)
         via = np.array([(start.position[0] + position[0]) / 2, (start.position[1] + position[1]) / 2, OVER_M])
@@ -45,7 +45,7 @@ class Closing:
         return position, heading, DIP_RAD
 
     def withdraw(self) -> Iterator[Waypoint]:
-        """Away from the closed front."""
+        """Returns the waypoints away from the closed front."""
         position, heading = self.fist(0.0, BACK_OFF_M)
         yield Waypoint("withdraw", position, heading, 1.0, 0.7)
 

@@ -1,4 +1,4 @@
-"""The expert's way with an object: to it, around it, up, over to the target and down, away. In the right hand's frame."""
+"""The expert's pick and place: approach, grasp, lift, move to the target, lower, release, withdraw. In the right hand's frame."""
 
 from collections.abc import Iterator
 
@@ -32,7 +32,7 @@ LEAVE_M = 0.05  # further out than where it came in
 
 
 class Placing:
-    """Waypoints of one object's way. `pick` first, then `place`: each is planned from the poses at its beginning."""
+    """Waypoints for one object. `pick` first, then `place`: each is planned from the poses at its start."""
 
     def __init__(self, world: World, limb: Limb, rng: np.random.Generator) -> None:
         self._world, self._limb, self._rng = world, limb, rng
@@ -42,7 +42,7 @@ class Placing:
         self._wall = self._wall_m()
 
     def pick(self) -> Iterator[Waypoint]:
-        """To the object and up with it."""
+        """Returns the waypoints to the object and up with it."""
         thing, centre = self._thing, self._centre()
         heading = float(np.clip(0.10 + 0.5 * (centre[1] + 0.25), 0.05, 0.3)) + self._rng.normal(0.0, 0.03)
         self._heading = heading
@@ -60,7 +60,7 @@ class Placing:
         yield Waypoint("lift", grasp + np.array([0.0, 0.0, rise]), heading, 1.0, 0.45 * max(1.0, rise / 0.08))
 
     def place(self) -> Iterator[Waypoint]:
-        """Over to the target, down, and away from it."""
+        """Returns the waypoints to the target, down, and away from it."""
         room = self._place.kind.inside
         if room and room.enter_m:
             yield from self._into(room.enter_m)
