@@ -24,7 +24,7 @@ def test_two_checkpoints_are_paired_scene_by_scene():
     text = comparison_markdown(comparison)
     assert "A: checkpoint aaa. B: checkpoint bbb." in text
     assert "B is better" in text
-    assert "do not tell the two apart" in comparison_markdown(compare(first, first))
+    assert "do not show which is better" in comparison_markdown(compare(first, first))
 
 
 def test_results_of_other_scenes_or_of_a_shard_are_not_compared():
