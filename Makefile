@@ -12,7 +12,7 @@ export LP_NUM_THREADS  ?= 1
 unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION \
     LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE
 
-.PHONY: help setup demo play test nightly faults gpu lint clean clean-all
+.PHONY: help setup demo play test nightly lerobot faults gpu lint clean clean-all
 
 help:  ## this list
 	@echo "DIAL for ROS 2. Usage: make <target>"; echo
@@ -29,6 +29,9 @@ play: setup  ## the same robot, and a page on which you instruct, watch and stop
 
 test: setup  ## all tests (ARGS="-k name" picks some)
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+
+lerobot: setup  ## datasets judged by LeRobot itself, in an environment of its own (needs python3.12)
+	scripts/judge_by_lerobot.sh
 
 nightly: setup  ## the readers of recordings, datasets and URDFs on 10,000 random corrupted files each (hours)
 	$(PYTHON_IN_VENV) -m pytest -m nightly -o faulthandler_timeout=0 $(ARGS)

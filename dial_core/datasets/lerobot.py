@@ -130,7 +130,7 @@ class LeRobotDataset:
         column = notes[name] if name else "task_index"
         if column in columns:
             indices = dict.fromkeys(columns[column][:, 0].tolist())
-            said = list(dict.fromkeys(self.tasks.get(int(index)) if math.isfinite(index) else None for index in indices))
+            said = list(dict.fromkeys(self._task(index) for index in indices))
             if len(said) > 1:
                 frame = int(np.flatnonzero(np.diff(columns[column][:, 0]))[0]) + 1
                 raise DialError(
@@ -145,7 +145,11 @@ class LeRobotDataset:
     def invalid(self, columns: Columns) -> bool:
         """Whether GR00T's annotation `human.validity` calls the episode anything but valid."""
         column = next((column for name, column in self.modality.annotations.items() if name.endswith("validity")), "")
-        return column in columns and self.tasks.get(int(columns[column][0, 0]), "valid") != "valid"
+        return column in columns and (self._task(columns[column][0, 0]) or "valid") != "valid"
+
+    def _task(self, index: float) -> str | None:
+        """The words of a row's index; None if it is none, or not in the list."""
+        return self.tasks.get(int(index)) if math.isfinite(index) else None
 
     @cached_property
     def states(self) -> np.ndarray:

@@ -1,9 +1,11 @@
 """Random changes to files as they come from outside, for the fuzz tests of the readers.
 
-`both` makes two tests of one body: 200 examples, always the same ones, in the normal run; 10,000 random ones with `make nightly`.
+`both` makes two tests of one body: 200 examples, always the same ones, in the normal run; 10,000 random ones with `make nightly`
+(`DIAL_EXAMPLES=1000 make nightly` for fewer).
 """
 
 import json
+import os
 from copy import deepcopy
 from types import FunctionType
 
@@ -11,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-QUICK, NIGHTLY = 200, 10_000
+QUICK, NIGHTLY = 200, int(os.environ.get("DIAL_EXAMPLES", "10000"))
 
 change = st.tuples(
     st.sampled_from(["set", "zero", "cut", "insert", "end"]),

@@ -191,3 +191,13 @@ def test_joints_that_the_data_does_not_name_are_listed(tmp_path):
     (folder / "meta/info.json").write_text(json.dumps(info))
     with pytest.raises(DialError, match=rf"no dimension, or several, named {names[0]} of joint group 'left_arm'"):
         convert_lerobot([folder], tmp_path / "out", LeRobotConversion(), workers=0)
+
+
+def test_a_validity_that_is_no_number_says_nothing(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa", lengths=(4,))
+    file = folder / "data/chunk-000/episode_000000.parquet"
+    table = parquet.read_table(file)
+    place = table.column_names.index("annotation.human.validity")
+    parquet.write_table(table.set_column(place, "annotation.human.validity", pyarrow.array([float("inf")] * 4)), file)
+    source = LeRobotDataset(folder)
+    assert not source.invalid(source.columns(source.episodes[0]))

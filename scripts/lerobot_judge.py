@@ -1,0 +1,172 @@
+"""Judges datasets of ours by LeRobot itself: loading, delta timestamps, statistics, merging, splitting, and its doctor and lint.
+
+Runs in an environment of its own, without this package (scripts/judge_by_lerobot.sh): python lerobot_judge.py SCRATCH DATASET...
+Ends with status 1 if one of them finds what is not meant.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from lerobot.datasets.compute_stats import aggregate_stats, compute_episode_stats
+from lerobot.datasets.dataset_tools import merge_datasets, split_dataset
+from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+CHUNK = 16
+TOLERANCE = 1e-4  # of an action against the row that its delta timestamp names
+QUANTILES_APART = 0.05  # of a dimension's range: LeRobot reads its quantiles off histograms
+MOMENTS_APART, ROUNDING = 1e-4, 1e-5  # of the range, and of float32 sums
+HISTOGRAM_BIN = 0.01  # of a dimension that hardly moves
+
+# What the doctor and the linter report although it is meant: the beginning of a doctor's message, or the name of a linter's check.
+MEANT = {
+    r"zero variance|zero std|constant dimension|stuck/static|values at m(in|ax)imum|consecutive identical|DEAD_JOINT|STUCK|FROZEN": (
+        "arms and fingers that a task does not need stand still, open fingers rest at their limit"
+    ),
+    r"unusually large": "47 dimensions: wrist poses and joints of a humanoid",
+    r"ACTION_STATE_DIVERGENCE": "joints that stand still track nothing, and fingers are told to close further than an object lets them",
+    r"LOW_DIVERSITY|TOO_FEW|few episodes|very short|short episode|shorter than chunk_size|episode\(s\) flagged": (
+        "the judged datasets are small on purpose"
+    ),
+    r"UNITS_INFERRED": "radians, rightly inferred",
+    r"JERK|SPIKE|VELOCITY|DISCONTINU|SATURAT|CLIP|LIMIT|sudden large action jumps|extreme outlier": (
+        "fingers close at 6 rad/s; still joints have no spread"
+    ),
+    r"duplicate|identical episodes|NEAR_DUPLICATE": "a merged dataset holds the same episodes twice here",
+    r"NO_VIDEO|BLACK|DARK|LOW_CONTRAST|STATIC_CAMERA|FROZEN_CAMERA|IDLE|PAUSE": "synthetic images of the judged bag and recording",
+}
+
+
+def load(folder: Path, **options) -> LeRobotDataset:
+    """The dataset as LeRobot opens it."""
+    return LeRobotDataset(f"judged/{folder.name}", root=folder, **options)
+
+
+def check_samples(folder: Path) -> str:
+    """Every sample with a chunk of actions and the frame 0.2 s before; what was read."""
+    plain = load(folder)
+    rate_hz = plain.meta.fps
+    camera = plain.meta.camera_keys[0]
+    deltas = {"action": [step / rate_hz for step in range(CHUNK)], camera: [-4 / rate_hz, 0.0]}
+    dataset = load(folder, delta_timestamps=deltas)
+    actions = np.stack([np.asarray(row) for row in dataset.hf_dataset["action"]])
+    episodes = np.asarray([int(value) for value in dataset.hf_dataset["episode_index"]])
+    for place in range(0, len(dataset), 7):
+        sample = dataset[place]
+        assert tuple(sample["action"].shape) == (CHUNK, actions.shape[1]), sample["action"].shape
+        ahead = np.minimum(place + np.arange(CHUNK), np.flatnonzero(episodes == episodes[place])[-1])
+        assert np.abs(sample["action"].numpy() - actions[ahead]).max() < TOLERANCE
+        assert sample[camera].shape[0] == 2
+        assert np.isfinite(sample["observation.state"].numpy()).all()
+        assert isinstance(sample["task"], str)
+        assert sample["task"].strip()
+    return f"{len(dataset)} samples of {dataset.num_episodes} episodes, cameras {', '.join(plain.meta.camera_keys)}"
+
+
+def check_statistics(folder: Path) -> str:
+    """`meta/stats.json` against LeRobot's own `compute_episode_stats` over the same rows; the largest difference."""
+    dataset = load(folder)
+    features = {key: value for key, value in dataset.meta.features.items() if value["dtype"] not in ("video", "image", "string")}
+    episodes = np.asarray([int(value) for value in dataset.hf_dataset["episode_index"]])
+    # As float64: LeRobot subtracts the squared mean from the mean of squares, which in float32 leaves 1e-3 of nothing.
+    columns = {key: np.stack([np.asarray(value, np.float64) for value in dataset.hf_dataset[key]]) for key in features}
+    own = [compute_episode_stats({key: column[episodes == e] for key, column in columns.items()}, features) for e in np.unique(episodes)]
+    expected = aggregate_stats(own)
+    stored = dataset.meta.stats
+    missing = set(dataset.meta.features) - set(stored)
+    assert not missing, f"no statistics of {missing}"
+    worst = 0.0
+    for key in features:
+        spread = np.ravel(expected[key]["max"]) - np.ravel(expected[key]["min"])
+        for name in ("min", "max", "mean", "std", "q01", "q50", "q99"):
+            apart = np.abs(np.ravel(stored[key][name]) - np.ravel(expected[key][name]))
+            share = QUANTILES_APART if name.startswith("q") else MOMENTS_APART
+            floor = HISTOGRAM_BIN if name.startswith("q") else ROUNDING
+            assert (apart <= share * spread + floor).all(), f"{key}/{name}: {apart.max():.3g} with a range of {spread.max():.3g}"
+            worst = max(worst, 0.0 if name.startswith("q") else float(apart.max()))
+    for key in dataset.meta.camera_keys:
+        assert np.shape(stored[key]["mean"]) == (3, 1, 1), np.shape(stored[key]["mean"])
+        assert 0 < float(np.mean(stored[key]["mean"])) < 1
+    return f"statistics of {len(features)} columns and {len(dataset.meta.camera_keys)} cameras; means and ranges within {worst:.1e}"
+
+
+def check_tools(folder: Path, scratch: Path) -> str:
+    """Merged with itself and split again by LeRobot's tools: as many episodes and frames as there must be."""
+    dataset = load(folder)
+    count, frames = dataset.num_episodes, dataset.num_frames
+    merged = merge_datasets([dataset, load(folder)], "judged/merged", output_dir=scratch / f"{folder.name}-merged")
+    assert (merged.num_episodes, merged.num_frames) == (2 * count, 2 * frames)
+    assert merged[frames]["action"].equal(dataset[0]["action"])
+    parts = split_dataset(merged, {"a": [0], "b": list(range(1, 2 * count))}, output_dir=scratch / f"{folder.name}-split")
+    assert [part.num_episodes for part in parts.values()] == [1, 2 * count - 1]
+    return f"merged to {2 * count} episodes, split to 1 and {2 * count - 1}"
+
+
+def check_doctor(folder: Path) -> str:
+    """Findings of lerobot-doctor."""
+    text = _output("lerobot-doctor", "check", str(folder), "--json")
+    report = json.loads(text[text.index("{") :])
+    return _judged(list(_messages(report)))
+
+
+def check_lint(folder: Path, scratch: Path) -> str:
+    """Findings of lerobot-lint."""
+    file = scratch / f"{folder.name}-lint.json"
+    _output("lelint", "check", str(folder.resolve()), "--json", str(file))
+    return _judged([f"{finding['check']}: {finding['message']}" for finding in json.loads(file.read_text())["findings"]])
+
+
+def _output(name: str, *words: str) -> str:
+    done = subprocess.run([str(Path(sys.executable).parent / name), *words], capture_output=True, text=True, check=False)
+    if "Traceback" in done.stderr.split("[end of libtorchcodec loading traceback]")[-1]:
+        raise AssertionError(f"{name} crashed: {done.stderr[-1000:]}")
+    return done.stdout
+
+
+def _messages(report) -> Iterator[str]:
+    """All messages of a doctor's report that are no passes."""
+    if isinstance(report, dict):
+        if str(report.get("severity", "")).upper() in ("WARN", "FAIL", "ERROR", "WARNING") and isinstance(report.get("message"), str):
+            yield report["message"]
+        for value in report.values():
+            yield from _messages(value)
+    elif isinstance(report, list):
+        for value in report:
+            yield from _messages(value)
+
+
+def _judged(findings: list[str]) -> str:
+    reasons = {finding: next((why for pattern, why in MEANT.items() if re.search(pattern, finding)), None) for finding in findings}
+    if unmeant := sorted({finding for finding, why in reasons.items() if why is None}):
+        raise AssertionError(f"{len(unmeant)} of {len(findings)} findings are not meant:\n      " + "\n      ".join(unmeant[:12]))
+    return f"{len(findings)} findings, all meant: {'; '.join(sorted(set(filter(None, reasons.values())))) or 'none'}"
+
+
+def main(words: list[str]) -> int:
+    scratch, folders = Path(words[0]), [Path(word) for word in words[1:]]
+    failed = []
+    for folder in folders:
+        print(f"== {folder}", flush=True)
+        checks = {
+            "load": lambda folder=folder: check_samples(folder),
+            "statistics": lambda folder=folder: check_statistics(folder),
+            "tools": lambda folder=folder: check_tools(folder, scratch),
+            "doctor": lambda folder=folder: check_doctor(folder),
+            "lint": lambda folder=folder: check_lint(folder, scratch),
+        }
+        for name, check in checks.items():
+            try:
+                print(f"   {name}: {check()}", flush=True)
+            except Exception as error:  # each judge is heard
+                failed.append(f"{folder.name} {name}")
+                print(f"   {name} FAILED: {type(error).__name__}: {str(error)[:1500]}", flush=True)
+    print(json.dumps({"datasets": len(folders), "failed": failed}))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
