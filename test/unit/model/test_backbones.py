@@ -13,9 +13,11 @@ from transformers import (
     Qwen2VLImageProcessor,
     Qwen3VLForConditionalGeneration,
 )
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from dial_core.config import load_config
 from dial_core.errors import DialError
+from dial_core.model.backbone import FusedRMSNorm, build_backbone
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.pretrained import load_backbone, load_view_encoder
@@ -170,3 +172,18 @@ def test_dino_weights_load_into_the_bridge_that_has_them_and_no_other(tmp_path):
     assert not any(p.requires_grad for p in model.view_encoder.parameters())
     with pytest.raises(DialError, match="bridge 'dial' has no view encoder"):
         load_view_encoder(make("qwen2_5_vl_3b"), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["qwen2_5_vl_3b", "qwen3_vl_2b"])
+def test_norms_of_the_language_model_are_fused_and_compute_what_transformers_computes(name):
+    with torch.device("meta"):
+        language = build_backbone(DialConfig.from_preset(name).arch).language_model
+    norms = [type(module) for module in language.modules() if "RMSNorm" in type(module).__name__]
+    assert len(norms) > 2 * len(language.layers)
+    assert set(norms) == {FusedRMSNorm}
+    theirs, ours = Qwen2_5_VLRMSNorm(32), Qwen2_5_VLRMSNorm(32)
+    ours.__class__ = FusedRMSNorm
+    x, weight = torch.randn(3, 7, 32), torch.randn(32)
+    for norm in (theirs, ours):
+        norm.weight.data.copy_(weight)
+    torch.testing.assert_close(ours(x), theirs(x))
