@@ -2,8 +2,10 @@
 
 import os
 import tempfile
+from functools import partial
 from pathlib import Path
 
+from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup import gazebo
 from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, environment, graph
@@ -59,13 +61,28 @@ def describe_gazebo():
         ]
         return [simulator, *beside]
 
+    def require(context):
+        if missing := [package for package in gazebo.PACKAGES if not _installed(package)]:
+            names = " ".join(f"ros-$ROS_DISTRO-{package.replace('_', '-')}" for package in missing)
+            raise DialError(f"not installed, so nothing is started: {', '.join(missing)}; apt install {names}")
+        return []
+
     policy = describe("humanoid", use_sim_time=True)
     headless = DeclareLaunchArgument("headless", default_value="false", description="render without a window")
-    return LaunchDescription([headless, *policy.entities, OpaqueFunction(function=start)])
+    return LaunchDescription([headless, OpaqueFunction(function=require), *policy.entities, OpaqueFunction(function=start)])
+
+
+def _installed(package: str) -> bool:
+    from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _launch_node(node: NodeSpec, namespace: str):
-    from launch.actions import Shutdown
     from launch_ros.actions import Node
 
     return Node(
@@ -77,8 +94,14 @@ def _launch_node(node: NodeSpec, namespace: str):
         remappings=list(node.remappings.items()),
         output="screen",
         emulate_tty=True,
-        on_exit=Shutdown(reason=f"{node.name} ended") if node.required else None,
+        on_exit=partial(_stop_all, node.name) if node.required else None,
     )
+
+
+def _stop_all(name: str, event, context) -> None:
+    """Ends the launch when a required node has ended before its time: an exception makes it stop the others and exit with status 1."""
+    if not context.is_shutdown:
+        raise DialError(f"required node {name} ended with status {event.returncode}: stopping the others; its lines above say why")
 
 
 def _text(value) -> str:

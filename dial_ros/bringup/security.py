@@ -52,6 +52,7 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
     jogs = ("teleoperation/twist", "teleoperation/grip")
     hand_stops = ("teleoperation/stop", "teleoperation/reset_stop")
     seen = ("foresight/image", *errors)
+    system2_out = (*seen, "foresight", "instruction", "system2/status")
     nodes = (*NODES, "guard") if guarded else NODES
     checked = tuple(f"guarded/{topic}" for topic in trajectories)
     guard_out, guard_in = (*trajectories, *dry), (*checked, joints, "robot_description")
@@ -61,7 +62,7 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
     commands = checked if guarded else (*trajectories, *dry)
     return guard | {
         "system1": _node("system1", Rights((*commands, "system1/status"), system1_in, stops)),
-        "system2": _node("system2", Rights((*seen, "foresight", "instruction", "system2/status"), cameras, ("system2/set_instruction",))),
+        "system2": _node("system2", Rights(system2_out, (*cameras, "system1/status"), ("system2/set_instruction",))),
         "mujoco_robot": _node(
             "mujoco_robot",
             Rights(

@@ -29,7 +29,7 @@ from dial_core.robot.embodiment import Camera, load_embodiment
 from dial_ros.msg import Instruction, LatentForesight, System2Status
 from dial_ros.node import qos
 from dial_ros.node.cameras import CameraInput, Frame
-from dial_ros.node.lifecycle import DialNode, Parameter
+from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
 from dial_ros.node.process import one_thread, return_memory, run
 from dial_ros.node.rates import Rate
@@ -37,6 +37,8 @@ from dial_ros.node.worker import Worker
 from dial_ros.srv import SetInstruction
 from dial_ros.system2.foresight_check import ForesightCheck, ForesightError
 from dial_ros.system2.foresight_picture import ForesightPicture
+from dial_ros.system2.system1_watch import System1Watch
+from dial_ros.system2.system2_parameters import PARAMETERS
 
 if TYPE_CHECKING:
     from dial_core.inference.sessions import System2Session
@@ -57,6 +59,7 @@ class ConfiguredSystem2:
     session: "System2Session"
     trained_on: TrainedOn
     camera: CameraInput
+    system1: System1Watch
     foresight_out: Publisher
     instruction_out: Publisher
     status_out: Publisher
@@ -68,20 +71,7 @@ class ConfiguredSystem2:
 class System2Node(DialNode):
     """System-2 as a lifecycle node."""
 
-    PARAMETERS = {
-        "checkpoint": Parameter("", "folder of the checkpoint (save_pretrained)"),
-        "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-        "runtime": Parameter(
-            "auto", "what the model computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8; see docs/export.md"
-        ),
-        "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
-        "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
-        "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
-        "rate_hz": Parameter(4.0, "foresights a second of ROS time at most [Hz]", 0.1, 100.0),
-        "camera_timeout": Parameter(0.5, "age of the newest frame beyond which the camera counts as stale [s]", 0.05, 60.0),
-        "max_instruction_length": Parameter(200, "longest instruction accepted [characters]", 1, 10000),
-        "foresight_image": Parameter(False, "also publish foresight/image: the foresight in PCA colours beside the change map"),
-    }
+    PARAMETERS = PARAMETERS
 
     def __init__(self) -> None:
         super().__init__("system2")
@@ -128,12 +118,14 @@ class System2Node(DialNode):
             transport, on_refusal = self.value("image_transport"), lambda why: self._refuse("image", why)
             camera_in = CameraInput(self, self._contract.views[0], camera, transport, self._on_frame, on_refusal)
             connections.callback(camera_in.close)
+            system1 = System1Watch(self)
+            connections.callback(system1.close)
             connections.callback(self.destroy_service, self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction))
             connections.callback(self.destroy_timer, self.every(0.2, self._publish_status))
             self.require_sole_publishers(published=["foresight", "instruction"])
             errors_out = publisher(Float32, "foresight/error", qos.SENSOR), publisher(Float32, "foresight/unchanged_error", qos.SENSOR)
             publishers = foresight_out, instruction_out, status_out, picture_out, errors_out
-            return ConfiguredSystem2(session, trained_on, camera_in, *publishers, connections.pop_all())
+            return ConfiguredSystem2(session, trained_on, camera_in, system1, *publishers, connections.pop_all())
 
     @property
     def _horizon_s(self) -> float:
@@ -199,7 +191,8 @@ class System2Node(DialNode):
             self.parts.instruction_out.publish(instruction)
             response.success, response.instruction_id = True, instruction.instruction_id
             self.get_logger().info(f"instruction '{text}'")
-            response.warning = warning_of(self.parts.trained_on, self.parts.session.unknown_words(text), text)
+            words = warning_of(self.parts.trained_on, self.parts.session.unknown_words(text), text)
+            response.warning = "; ".join(filter(None, (self.parts.system1.obstacle, words)))
             if response.warning:
                 response.message = f"accepted, but {response.warning}"
                 self.get_logger().warning(f"instruction '{text}' {response.message}")

@@ -5,9 +5,11 @@ import signal
 
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from sensor_msgs.msg import JointState
 from std_msgs.msg import String
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 
 from dial_core.control.motion import to_ns
 from dial_ros.msg import System1Status, System2Status
@@ -108,6 +110,43 @@ def test_words_the_model_has_never_seen_are_accepted_and_named(loop, nodes):
     assert response.success
     assert response.message.endswith(": xylophone")
     assert "not in the model's vocabulary: xylophone" in nodes.log("system2")
+    run_again(loop)
+
+
+def answer(probe) -> str:
+    """The warning in the answer to an instruction that is accepted."""
+    response = probe.call(SetInstruction, "system2/set_instruction", SetInstruction.Request(text=TEXT))
+    assert response.success, response.message
+    assert response.warning in response.message
+    return response.warning
+
+
+def test_an_instruction_while_paused_or_stopped_is_answered_that_nothing_will_move(loop):
+    assert loop.call(SetBool, "system1/pause", SetBool.Request(data=True)).success
+    loop.until(lambda: "paused: nothing will move" in answer(loop), "the answer says so")
+    assert loop.call(SetBool, "system1/pause", SetBool.Request(data=False)).success
+    assert loop.call(Trigger, "system1/estop", Trigger.Request()).success
+    loop.until(lambda: "stopped: nothing will move" in answer(loop), "the answer says so")
+    assert loop.call(Trigger, "system1/reset_estop", Trigger.Request()).success
+    loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "the instructions given meanwhile do not move the robot")
+    loop.until(lambda: answer(loop) == "", "an answer without a warning")
+    run_again(loop)
+
+
+def test_an_activation_never_moves_the_robot_by_an_instruction_from_before(loop):
+    run_again(loop)
+    transitions = (("inactive", Transition.TRANSITION_DEACTIVATE), ("active", Transition.TRANSITION_ACTIVATE))
+    for wanted, transition in transitions:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert loop.call(ChangeState, "system1/change_state", request).success, wanted
+        if wanted == "inactive":
+            loop.until(lambda: "not active" in answer(loop), "the answer says that nothing will move")
+    loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "disarmed")
+    assert "before the activation" in loop.system1.reason or "no instruction" in loop.system1.reason
+    loop.trajectories.clear()
+    start_ns = to_ns(loop.joints.header.stamp)
+    loop.until(lambda: to_ns(loop.joints.header.stamp) > start_ns + 1_000_000_000, "a simulated second")
+    assert loop.trajectories == []
     run_again(loop)
 
 

@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -211,7 +211,32 @@ def test_the_real_launch_makes_the_graph_where_it_is_installed(kind):
     assert [node.node_executable for node in started] == [node.executable for node in graph(kind)]
 
 
-def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch):
+def test_a_required_node_that_ends_before_its_time_fails_the_launch_and_a_page_does_not(stand_in_for_launch):
+    spec = importlib.util.spec_from_file_location("humanoid", ROOT / "launch" / "humanoid.launch.py")
+    launch_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launch_file)
+    actions = launch_file.generate_launch_description().entities
+    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
+    started = {node.options["name"]: node for node in actions[-1].options["function"](declared | {"page": "true"})}
+    assert started["operator"].options["on_exit"] is None
+    on_exit, exited = started["system1"].options["on_exit"], SimpleNamespace(returncode=1)
+    with pytest.raises(DialError, match="required node system1 ended with status 1"):
+        on_exit(exited, SimpleNamespace(is_shutdown=False))
+    assert on_exit(exited, SimpleNamespace(is_shutdown=True)) is None
+
+
+def test_without_gazebo_nothing_is_started_and_what_to_install_is_named(stand_in_for_launch, monkeypatch):
+    monkeypatch.setattr("dial_ros.bringup.launching._installed", lambda package: package != "ros_gz_sim")
+    spec = importlib.util.spec_from_file_location("gazebo", ROOT / "launch" / "gazebo.launch.py")
+    launch_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(launch_file)
+    functions = [a for a in launch_file.generate_launch_description().entities if type(a).__name__ == "OpaqueFunction"]
+    with pytest.raises(DialError, match=r"nothing is started: ros_gz_sim; apt install ros-.ROS_DISTRO-ros-gz-sim"):
+        functions[0].options["function"]({})
+
+
+def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch, monkeypatch):
+    monkeypatch.setattr("dial_ros.bringup.launching._installed", lambda package: True)
     spec = importlib.util.spec_from_file_location("gazebo", ROOT / "launch" / "gazebo.launch.py")
     launch_file = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(launch_file)
