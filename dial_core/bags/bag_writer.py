@@ -1,7 +1,7 @@
 """Writes a rosbag2 folder of MCAP files, message by message, as raw bytes.
 
 The `mcap` package and not `rosbags` writes: its writer can end a chunk at any moment (`flush`), so that a killed process
-loses only what came since, and it can go on in a next file. `rosbags` ends a chunk every MiB, which takes minutes when
+loses only what came since, and it can continue in a next file. `rosbags` ends a chunk every MiB, which takes minutes when
 only joints are recorded, and knows one file a bag; it reads what is written here.
 """
 

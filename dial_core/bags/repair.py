@@ -88,7 +88,7 @@ def _rewrite(bag: Bag, work: Path) -> None:
 
 
 def _take_over(folder: Path, damage: tuple[str, ...] = ()) -> Repair:
-    """Puts the complete copy in the work folder in the place of the old files; called again, it goes on where it was interrupted."""
+    """Puts the complete copy in the work folder in the place of the old files; called again, it resumes where it was interrupted."""
     work, old = folder / _WORK, folder / _WORK / "old"
     if damage:
         write_text(work / _NOTE, "\n".join(damage))

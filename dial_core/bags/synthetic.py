@@ -41,7 +41,7 @@ def cdr(kind: str, message: Any) -> bytes:
 
 
 def picture(stamp_ns: int, height: int = 96, width: int = 96) -> np.ndarray:
-    """A picture (height, width, 3) uint8 that tells its own time by a white bar."""
+    """An image (height, width, 3) uint8 that tells its own time by a white bar."""
     pixels = np.full((height, width, 3), 40, np.uint8)
     pixels[height // 3 : height // 2, stamp_ns // (50 * MS) % width] = 255
     return pixels
@@ -104,8 +104,8 @@ def record(
     topics = [*cameras, *(name for name in topics if name != IMAGE)] if IMAGE in topics else list(topics)
     kinds = KINDS | dict.fromkeys(cameras.keys() - {IMAGE}, KINDS[IMAGE])
     described = [Topic(name, kinds[name], STORE.generate_msgdef(kinds[name], ros_version=2)[0]) for name in topics]
-    told = {"instruction": "put the can on the plate", "outcome": "success", "embodiment": "gr1"} | facts
-    writer = BagWriter(folder, described, told)
+    noted = {"instruction": "put the can on the plate", "outcome": "success", "embodiment": "gr1"} | facts
+    writer = BagWriter(folder, described, noted)
     make: dict[str, tuple[int, Callable[[int], bytes]]] = {
         JOINTS: (10, joint_bytes),
         COMMANDS: (50, command_bytes),

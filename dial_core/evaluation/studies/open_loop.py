@@ -85,7 +85,7 @@ def open_loop(checkpoint: Path, folder: Path, period_steps: int = 3, flow_steps:
         if inputs is None or truth is None:
             continue
         next_ns = sighting.stamp_ns + period_steps * step_ns - step_ns // 10
-        images = tuple(fit_view(film.picture(at), view) for film, at, view in zip(films, sighting.frames, contract.views, strict=True))
+        images = tuple(fit_view(film.image(at), view) for film, at, view in zip(films, sighting.frames, contract.views, strict=True))
         chunk = loop.compute(inputs, images, sighting.joints, sighting.stamp_ns)[:, embodiment.joint_slice]
         errors.append((chunk - truth) ** 2)
         copied.append((sighting.joints - truth) ** 2)

@@ -16,7 +16,7 @@ from dial_core.importers.bag.topic_streams import Streams
 from dial_core.importers.engine import JobReport
 from dial_core.robot.embodiment import Embodiment
 
-OFFSET_S = 0.2  # stamps this far from the recorder's clock are told
+OFFSET_S = 0.2  # stamps this far from the recorder's clock are reported
 AGE_S = 0.05  # mean age of the frames at their steps
 SAME_RAD = 1e-4
 AT_LIMIT_RAD = 1e-3
@@ -77,7 +77,7 @@ def examine(
     embodiment: Embodiment,
     repeated: int,
 ) -> BagReport:
-    """The report of a converted bag. `repeated`: steps whose picture is bit by bit the one before."""
+    """The report of a converted bag. `repeated`: steps whose image is bit by bit the one before."""
     joints = np.concatenate([piece.joints for piece in resampled.pieces])
     targets = np.concatenate([piece.targets for piece in resampled.pieces])
     stamps = timeline.stamps

@@ -1,4 +1,4 @@
-"""Commands of any form as trajectory requests: trajectories, action goals, plain set-points, what a controller says it was told."""
+"""Commands of any form as trajectory requests: trajectories, action goals, plain set-points, the reference that a controller reports."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Commanded:
         rejected: those that a controller would have refused, by controller and reason.
         judged: controllers whose settings were found by what the joints did, with what they must allow.
         contradicted: controllers whose joints moved otherwise than commanded, with the share of the motion that agrees.
-        uncommanded: controllers that were never told anything; their targets are measured positions.
+        uncommanded: controllers that never received a command; their targets are measured positions.
     """
 
     targets: np.ndarray
@@ -54,7 +54,7 @@ def commanded(
     """Where the controllers wanted the joints at each of `times_ns`.
 
     The emulated controllers receive every command when it was known and interpolate as the real ones do. A controller stands at the
-    first measured row until it is told something, and one that never is takes the measured positions of the next step.
+    first measured row until it receives a command, and one that never does takes the measured positions of the next step.
 
     Args:
         joints: measured (T + 1, J) [rad].

@@ -15,7 +15,7 @@ from dial_core.bags.storage import STORAGE_ENDINGS, recordings_in, storage_files
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.errors import DialError
 from dial_core.importers.bag.checks import BagReport, examine, not_used, remarks_on
-from dial_core.importers.bag.film import Film, require_pictures
+from dial_core.importers.bag.film import Film, require_images
 from dial_core.importers.bag.mapping import BagMapping
 from dial_core.importers.bag.recorded_scene import scene_of
 from dial_core.importers.bag.report_page import write_report
@@ -27,7 +27,7 @@ from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
-MOST_PASSES = 5  # over a bag in which pictures turn out to be undecodable
+MOST_PASSES = 5  # over a bag in which images turn out to be undecodable
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def convert_bag(job: ImportJob) -> JobReport:
         return JobReport(job.name, reason="the operator called it a failure (--failures takes it in)", excluded=True)
     cameras = chosen_cameras(embodiment, conversion.cameras)
     streams = find_streams(bag, embodiment, cameras, conversion.mapping)
-    require_pictures(bag, streams.images, cameras)
+    require_images(bag, streams.images, cameras)
     bad: dict[str, set[int]] = {topic: set() for topic in streams.images}
     for _ in range(MOST_PASSES):
         timeline = read_timeline(bag, streams, embodiment, bad)
@@ -139,10 +139,10 @@ def convert_bag(job: ImportJob) -> JobReport:
         stored, repeated = _store(job, bag, resampled, texts, films, cameras, embodiment)
         if not any(film.bad for film in films):
             break
-        for film in films:  # once more without them, so that no picture stands for another
+        for film in films:  # once more without them, so that no image stands for another
             bad[film.topic] |= film.bad
     else:
-        raise DialError(f"too many pictures cannot be decoded: {', '.join(f'{len(n)} of {topic}' for topic, n in bad.items())}")
+        raise DialError(f"too many images cannot be decoded: {', '.join(f'{len(n)} of {topic}' for topic, n in bad.items())}")
     found = examine(job.source, stored, " / ".join(dict.fromkeys(texts)), bag, streams, timeline, resampled, embodiment, repeated)
     return JobReport(
         job.name, stored, rejected=not_used(bag, timeline, resampled), remarks=remarks_on(timeline, resampled), details=asdict(found)
@@ -174,7 +174,7 @@ def _store(
     cameras: Sequence[Camera],
     embodiment: Embodiment,
 ) -> tuple[list[str], int]:
-    """Stores the pieces as episodes; names of their files, and the number of steps with the picture of the step before."""
+    """Stores the pieces as episodes; names of their files, and the number of steps with the image of the step before."""
     kinematics = ForwardKinematics(embodiment)
     episodes, repeated = [], 0
     task, seed = scene_of(bag.facts)

@@ -1,4 +1,4 @@
-"""The pictures of one camera of a bag, in order."""
+"""The images of one camera of a bag, in order."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TRIED_FRAMES = 5
 
 
 class Film:
-    """One camera's pictures of a bag, decoded in order and only where a step needs them.
+    """One camera's images of a bag, decoded in order and only where a step needs them.
 
     Attributes:
         topic: of the camera.
-        thumbnails: the last piece's first, middle and last picture, (3, H, W, 3) uint8.
-        repeated: steps of the last piece whose picture is, bit by bit, the one of the message before.
-        bad: numbers of messages that could not be decoded while encoding; the picture before stood in.
+        thumbnails: the last piece's first, middle and last image, (3, H, W, 3) uint8.
+        repeated: steps of the last piece whose image is, bit by bit, the one of the message before.
+        bad: numbers of messages that could not be decoded while encoding; the image before stood in.
     """
 
     def __init__(self, bag: Bag, topic: str, camera: Camera) -> None:
@@ -37,16 +37,16 @@ class Film:
         self.thumbnails: np.ndarray = np.empty(0)
 
     def encode(self, piece: Piece, place: int, rate_hz: float) -> bytes:
-        """The piece's pictures as an mp4; `place`: of this camera in `piece.frames`. Pieces are taken in order."""
-        return encode(self._pictures([frames[place] for frames in piece.frames]), rate_hz)
+        """The piece's images as an mp4; `place`: of this camera in `piece.frames`. Pieces are taken in order."""
+        return encode(self._images([frames[place] for frames in piece.frames]), rate_hz)
 
-    def _pictures(self, numbers: list[int]) -> Iterator[np.ndarray]:
+    def _images(self, numbers: list[int]) -> Iterator[np.ndarray]:
         shown, self.repeated = [], 0
         for step, number in enumerate(numbers):
             if number != self._number:
                 before, first = self._pixels, self._number < 0
                 try:
-                    self.repeated += int(np.array_equal(before, self.picture(number)) and not first)
+                    self.repeated += int(np.array_equal(before, self.image(number)) and not first)
                 except (UnreadableMessageError, BagError):
                     self.bad.add(number)
             if step in (0, len(numbers) // 2, len(numbers) - 1):
@@ -54,8 +54,8 @@ class Film:
             yield self._pixels
         self.thumbnails = np.stack(shown)
 
-    def picture(self, number: int) -> np.ndarray:
-        """The picture of message `number`, not before one asked for earlier: (H, W, 3) uint8.
+    def image(self, number: int) -> np.ndarray:
+        """The image of message `number`, not before one asked for earlier: (H, W, 3) uint8.
 
         Raises:
             DialError: it cannot be decoded, or is not there any more.
@@ -67,11 +67,11 @@ class Film:
                 self._number = at
                 self._pixels = image_from_message(self._bag.decode(self.topic, data), self._size)
                 return self._pixels
-        raise DialError(f"picture {number} of {self.topic} was there and is gone; did the bag change meanwhile?")
+        raise DialError(f"image {number} of {self.topic} was there and is gone; did the bag change meanwhile?")
 
 
-def require_pictures(bag: Bag, topics: Sequence[str], cameras: Sequence[Camera]) -> None:
-    """Checks that one of the first pictures of every camera can be decoded and has the embodiment's size.
+def require_images(bag: Bag, topics: Sequence[str], cameras: Sequence[Camera]) -> None:
+    """Checks that one of the first images of every camera can be decoded and has the embodiment's size.
 
     Raises:
         DialError: none can; the message says why.

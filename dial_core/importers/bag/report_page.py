@@ -1,4 +1,4 @@
-"""The page that a conversion leaves: what became of each bag, warnings, and pictures of rates, joint ranges and frames."""
+"""The page that a conversion leaves: what became of each bag, warnings, and images of rates, joint ranges and frames."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SHOWN_EPISODES = 24
 
 
 def write_report(folder: Path, reports: Sequence[BagReport], thumbnails: Sequence[Path], embodiment: Embodiment) -> None:
-    """Writes `report.md` with its pictures, and `report.json`, to `folder`.
+    """Writes `report.md` with its images, and `report.json`, to `folder`.
 
-    `thumbnails`: one file an episode, with its first, middle and last picture.
+    `thumbnails`: one file an episode, with its first, middle and last image.
     """
     folder.mkdir(parents=True, exist_ok=True)
     converted = [report for report in reports if report.episodes]
@@ -126,8 +126,8 @@ def draw_thumbnails(path: Path, files: Sequence[Path]) -> None:
     columns = len(files)
     figure, axes = plot.subplots(3, columns, figsize=(0.9 * columns + 0.4, 3), squeeze=False, layout="constrained")
     for column, file in enumerate(files):
-        for row, picture in enumerate(np.load(file)[:3]):
-            axes[row, column].imshow(picture)
+        for row, image in enumerate(np.load(file)[:3]):
+            axes[row, column].imshow(image)
     for each in axes.flat:
         each.axis("off")
     figure.savefig(path, dpi=130)

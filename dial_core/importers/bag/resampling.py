@@ -85,7 +85,7 @@ class Resampled:
 
     @property
     def uncommanded(self) -> list[str]:
-        """Controllers that were never told anything."""
+        """Controllers that never received a command."""
         silent = [set(part.uncommanded) for part in self.commanded]
         return [name for name in self.commanded[0].uncommanded if all(name in each for each in silent)] if silent else []
 

@@ -40,7 +40,7 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Command:
-    """What one controller was told, from when on [ns] it knew."""
+    """A command to one controller, and when it was received [ns]."""
 
     known_ns: int
     controller: str
@@ -94,7 +94,7 @@ class Timeline:
 
 
 def read_timeline(bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Collection[int]] | None = None) -> Timeline:
-    """Reads a whole bag in order of arrival. `bad_frames`: numbers of pictures, by topic, that cannot be decoded.
+    """Reads a whole bag in order of arrival. `bad_frames`: numbers of images, by topic, that cannot be decoded.
 
     Raises:
         DialError: no joint state holds, alone or with others, all joints.
@@ -194,7 +194,7 @@ class _Reader:
     def _observe(self, topic: str, stamp_ns: int, number: int) -> None:
         """Takes in a frame."""
         if number in self._bad.get(topic, ()):
-            raise UnreadableMessageError("its picture cannot be decoded")
+            raise UnreadableMessageError("its image cannot be decoded")
         if topic in self._others:
             self._others[topic].add(stamp_ns, number)
         else:
@@ -239,7 +239,7 @@ def require_within_reach(positions: np.ndarray, embodiment: Embodiment) -> None:
 
 
 def header_stamp(data: bytes) -> int:
-    """The stamp [ns] of a message that begins with a header, from its CDR bytes; a picture need not be decoded for it.
+    """The stamp [ns] of a message that begins with a header, from its CDR bytes; a image need not be decoded for it.
 
     Raises:
         UnreadableMessageError: it is too short for one.

@@ -20,7 +20,7 @@ COMMANDS = (TRAJECTORY, ARRAY, JOINT_STATE, *GOAL_TYPES, *STATE_TYPES)
 TEXTS = ("std_msgs/msg/String", "dial_ros/msg/Instruction")
 INSTRUCTIONS = ("instruction", "language_instruction", "task", "task_description", "prompt")  # last part of a topic's name
 
-# Where a controller's commands are found, the first that has messages: what was sent, and at last what it says it was told.
+# Where a controller's commands are found, the first that has messages: what was sent, and at last what it reports to have received.
 _OF_CONTROLLER = (
     ("joint_trajectory", (TRAJECTORY,)),
     ("follow_joint_trajectory/_action/send_goal/_service_event", GOAL_TYPES),

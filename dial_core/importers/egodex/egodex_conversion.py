@@ -28,7 +28,7 @@ class EgoDexConversion:
     """What is asked of every recording.
 
     Attributes:
-        frame: in which wrist poses are told (`human_frames`).
+        frame: in which wrist poses are expressed (`human_frames`).
         min_confidence: a wrist pose below it is masked in the loss and held in the state.
         fit: how the 16:9 view becomes the model's image.
         image_size: height and width [pixel] of the images; 0: those of the embodiment `human`.
@@ -83,8 +83,8 @@ def convert_recording(job: ImportJob) -> JobReport:
     first, eye = recording.camera[0], settings.eye_in_base
     rests = (resting_wrist(side, first, eye) for side in ("left", "right"))
     left, right = (held(*wrist) for wrist in zip(recording.wrists, sure.T, rests, strict=True))
-    told = wrist_vectors(left, right, frame_from_world(first, settings.frame, eye))
-    states = timing.vectors(told)
+    vectors = wrist_vectors(left, right, frame_from_world(first, settings.frame, eye))
+    states = timing.vectors(vectors)
     states, actions, mask = with_next_as_action(states, sure_at(timing, sure))
     video = video_beside(Path(job.source))
     seen = one_video(video, len(recording), RATE_HZ)

@@ -1,4 +1,4 @@
-"""In which frame a person's wrists are told: the first camera's, or one that lies as the robot's base does.
+"""The frame in which a person's wrists are expressed: the first camera's, or one that lies as the robot's base does.
 
 Frames, all right-handed, metres. `T_ab` takes coordinates in b to coordinates in a.
 
@@ -57,8 +57,8 @@ def wrist_vectors(left: np.ndarray, right: np.ndarray, frame_world: np.ndarray) 
     """End-effector vectors (T, 18) of wrists T_world_wrist (T, 4, 4) each: position 3 [m], 6D rotation 6, left then right."""
     parts = []
     for wrist in (left, right):
-        told = frame_world @ wrist
-        parts += [told[:, :3, 3], rotation_to_6d(told[:, :3, :3])]
+        expressed = frame_world @ wrist
+        parts += [expressed[:, :3, 3], rotation_to_6d(expressed[:, :3, :3])]
     return np.concatenate(parts, 1)
 
 

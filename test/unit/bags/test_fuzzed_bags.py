@@ -16,7 +16,7 @@ from dial_core.bags.message_types import MessageTypes
 from dial_core.bags.reader import Bag
 from dial_core.bags.synthetic import COMMANDS, IMAGE, JOINTS, KINDS, ROBOT, command_bytes, image_bytes, joint_bytes, record
 from dial_core.errors import DialError
-from dial_core.importers.bag.film import require_pictures
+from dial_core.importers.bag.film import require_images
 from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
@@ -89,7 +89,7 @@ def _conversion(tmp_path_factory, topic, edits, every):
     bag = Bag(record(folder, seconds=0.6, change=spoil))
     try:
         streams = find_streams(bag, ROBOT, ROBOT.cameras)
-        require_pictures(bag, streams.images, ROBOT.cameras)
+        require_images(bag, streams.images, ROBOT.cameras)
         found = resample(read_timeline(bag, streams, ROBOT), ROBOT, Resampling(min_length_s=0.1, idle_rad_s=0.0))
     except DialError:
         return

@@ -120,3 +120,20 @@ def test_what_is_no_video_is_one_line(tmp_path):
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DialError, match=r"cut\.mp4 cannot be read"):
         one_video(tmp_path / "cut.mp4", 9, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "colorspace"), [("yuv420p", 1), ("yuv420p", 5), ("yuvj420p", 5)], ids=["bt709", "bt601", "full_range"]
+)
+def test_colours_are_those_that_the_file_says(tmp_path, pixel_format, colorspace):
+    colour, file = (200, 60, 20), tmp_path / "x.mp4"
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.height, stream.width, stream.pix_fmt, stream.options = 32, 32, pixel_format, {"crf": "5"}
+        stream.codec_context.colorspace = colorspace
+        for _ in range(4):
+            pixels = av.VideoFrame.from_ndarray(np.full((32, 32, 3), colour, np.uint8), format="rgb24")
+            container.mux(stream.encode(pixels.reformat(format=pixel_format, dst_colorspace=colorspace)))
+        container.mux(stream.encode())
+    (frame,) = one_video(file, 4, 30.0).frames([2])
+    np.testing.assert_allclose(frame.reshape(-1, 3).mean(0), colour, atol=3)

@@ -89,7 +89,7 @@ def test_pictures_that_cannot_be_decoded_are_left_out(tmp_path):
 
     report, dataset = convert(tmp_path, record(tmp_path / "bag", change=change), resampling=Resampling(min_length_s=0.5))
     assert len(dataset.episodes) == 2  # a gap
-    assert any("messages of /image/ego: its picture cannot be decoded" in said for said in report.rejected)
+    assert any("messages of /image/ego: its image cannot be decoded" in said for said in report.rejected)
 
 
 def test_joint_states_that_are_not_finite_are_left_out(tmp_path):
