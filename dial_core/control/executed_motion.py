@@ -176,6 +176,14 @@ class ExecutedMotion:
         missed = [c for c in self._controllers.values() if c.wrong_since_ns is not None and c.plays is not self._sent[-1]]
         return any((c.reported_ns or 0) <= resolved_ns and self._reports(c, now_ns) for c in missed)
 
+    def unconfirmed(self, now_ns: int) -> bool:
+        """Whether a controller that reports has not shown yet whether it plays the newest motion, or has lost it."""
+        if not self._sent:
+            return False
+        resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
+        others = [c for c in self._controllers.values() if c.plays is not self._sent[-1] and self._reports(c, now_ns)]
+        return any((c.reported_ns or 0) <= resolved_ns for c in others)
+
     def silent(self, now_ns: int) -> list[str]:
         """Controllers that reported what they execute and have stopped: inactive, restarted or out of reach, so nothing is known."""
         return [name for name, controller in self._controllers.items() if controller.silent_for_s(now_ns)]

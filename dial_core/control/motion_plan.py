@@ -153,10 +153,10 @@ class MotionPlan:
         if begun_ns < self._starts_ns:
             raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
         self._require_pace(begun_ns)
-        if self._in_doubt(begun_ns):
-            raise SpliceMissedError("a controller missed trajectories, and has not reported yet whether it executes the last one")
         if self.execution is not None and (silent := self.execution.silent(begun_ns)):
             raise SpliceMissedError(f"{', '.join(silent)} has stopped reporting what it executes; the chunk is not sent")
+        if self.execution is not None and self.execution.unconfirmed(begun_ns):
+            raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)
         running = _start(commanded, stamp_ns, measured)
         moves = running is commanded and begun_ns < commanded.end_ns

@@ -94,6 +94,33 @@ def test_after_a_new_request_a_controller_has_the_whole_patience_from_the_next_m
     assert list(execution.diverged(new, round(6.4 * S))) == ["arm"]
 
 
+def test_until_the_newest_motion_is_known_to_be_played_or_lost_nothing_can_be_spliced_into_it(execution):
+    old, new = moving(1.0), moving(1.2, slope=0.3)
+    send(execution, old, 1.1)
+    assert not execution.unconfirmed(round(1.12 * S)), "nobody reports"
+    for name in ("arm", "hand"):
+        report(execution, name, 1.2, old)
+    assert not execution.unconfirmed(round(1.22 * S))
+    send(execution, new, 1.3)
+    report(execution, "hand", 1.32, new)
+    report(execution, "arm", 1.33, old)
+    assert execution.unconfirmed(round(1.34 * S)), "the arm may have it soon, or never"
+    report(execution, "arm", 1.37, old)
+    assert not execution.unconfirmed(round(1.38 * S)), "lost"
+
+
+def test_a_motion_that_is_lost_before_it_takes_over_is_not_continued_by_the_next_chunk():
+    world, plan = reporting(transport_ms=20)
+    follow_chunks(world, plan, 4)
+    plan._preparations.note(0, 150 * MS)  # a busy machine: the next motions take over much later than they are sent
+    accept, world.arm.accept = world.arm.accept, lambda request, now_ns: None
+    follow_chunks(world, plan, 1)
+    world.arm.accept = accept
+    follow_chunks(world, plan, 4)
+    assert plan.execution.lost > 0
+    assert world.use().kept, world.use()
+
+
 def test_a_controller_that_has_stopped_reporting_is_not_taken_to_execute_what_is_sent(execution):
     motion = moving(1.0)
     send(execution, motion, 1.1)
