@@ -26,8 +26,10 @@ try:
 except SystemExit as end:
     status = end.code
 used = resource.getrusage(resource.RUSAGE_SELF)
+# Not ru_maxrss: that starts with the memory of the process that forked this one.
+peak_kb = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 loaded = sorted({name.split(".")[0] for name in sys.modules} & set(%r))
-print(f"status={status or 0} cpu_s={used.ru_utime + used.ru_stime:.2f} mb={used.ru_maxrss // 1024} heavy={','.join(loaded)}")
+print(f"status={status or 0} cpu_s={used.ru_utime + used.ru_stime:.2f} mb={peak_kb // 1024} heavy={','.join(loaded)}")
 """
 
 
