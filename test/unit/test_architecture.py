@@ -124,11 +124,25 @@ def test_control_computes_without_torch():
         assert not names & {"torch", "transformers"}, path
 
 
-def test_every_path_in_the_architecture_document_exists():
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    paths = re.findall(r"`((?:dial_core|dial_ros|test|config|launch)/[\w./*]*)`", text)
-    assert len(paths) > 15
-    assert not [path for path in paths if not list(ROOT.glob(path))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_path_and_link_in_the_documents_leads_somewhere(document):
+    text = document.read_text()
+    paths = re.findall(r"`((?:dial_core|dial_ros|test|config|launch|docs|scripts)/[\w./*-]*)`", text)
+    interfaces = {path for path in paths if re.fullmatch(r"dial_ros/(msg|srv)/\w+", path)}
+    assert not [path for path in paths if path not in interfaces and not list(ROOT.glob(path.rstrip("/")))]
+    links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", text)
+    assert not [link for link in links if not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize("package", ["dial_core", "dial_ros"])
+def test_every_room_stands_in_the_picture_of_the_architecture(package):
+    picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    rooms = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()} - {"msg", "srv"}
+    assert rooms
+    assert not [room for room in sorted(rooms) if f"{room}/" not in picture]
 
 
 def test_the_core_knows_nothing_of_ros():
