@@ -14,6 +14,7 @@ from dial_core.bags.reader import Bag
 from dial_core.bags.storage import STORAGE_ENDINGS, recordings_in, storage_files
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.errors import DialError
+from dial_core.files.folders import folders_below
 from dial_core.importers.bag.checks import BagReport, examine, not_used, remarks_on
 from dial_core.importers.bag.film import Film, require_images
 from dial_core.importers.bag.mapping import BagMapping
@@ -65,7 +66,9 @@ def find_bags(sources: Sequence[Path]) -> list[Path]:
     bags: list[Path] = []
     for source in sources:
         found = (
-            [source] if source.is_file() and source.suffix != ".bag" else [bag for folder in _folders(source) for bag in _bags_of(folder)]
+            [source]
+            if source.is_file() and source.suffix != ".bag"
+            else [bag for folder in folders_below(source) for bag in _bags_of(folder)]
         )
         if not found and (source.suffix == ".bag" or any(source.glob("**/*.bag"))):
             raise DialError(
@@ -75,13 +78,6 @@ def find_bags(sources: Sequence[Path]) -> list[Path]:
             raise DialError(f"{source} is no bag and has none below it (no {METADATA_FILE}, no {' or '.join(STORAGE_ENDINGS)} file)")
         bags += found
     return list(dict.fromkeys(bag.absolute() for bag in bags))
-
-
-def _folders(source: Path) -> list[Path]:
-    if not source.is_dir():
-        return []
-    below = [folder for folder in source.rglob("*/") if not any(part.startswith(".") for part in folder.relative_to(source).parts)]
-    return [source, *sorted(below)]
 
 
 def _bags_of(folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from dial_core.errors import DialError
+from dial_core.files.folders import folders_below
 from dial_core.files.integrity import require_content
 from dial_core.robot.rotations import matrices
 
@@ -50,11 +51,15 @@ def find_recordings(sources: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for source in sources:
-        files = [source] if source.is_file() else [file for file in source.rglob("*.hdf5") if file.is_file() and file.name[0] != "."]
+        files = [source] if source.is_file() else [file for folder in folders_below(source) for file in _files_in(folder)]
         if not files:
             raise DialError(f"{source} holds no EgoDex recording (N.hdf5 beside N.mp4); name the folder of a part or a task")
         found += sorted(files, key=lambda file: (str(file.parent), int(file.stem) if file.stem.isdigit() else -1, file.stem))
     return list(dict.fromkeys(found))
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return [file for file in folder.glob("*.hdf5") if file.is_file() and not file.name.startswith(".")]
 
 
 def read_recording(file: Path) -> EgoDexEpisode:

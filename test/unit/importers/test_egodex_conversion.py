@@ -265,3 +265,10 @@ def test_the_ending_of_a_video_may_be_in_capitals(tmp_path):
     file = write_egodex(tmp_path / "part1/pour", 0, person())
     file.with_suffix(".mp4").rename(file.with_suffix(".MP4"))
     assert len(convert(tmp_path).episodes) == 1
+
+
+def test_recordings_behind_a_link_to_another_disk_are_found(tmp_path):
+    write_egodex(tmp_path / "disk/pour", 0, person())
+    (tmp_path / "part1").mkdir()
+    (tmp_path / "part1/pour").symlink_to(tmp_path / "disk/pour")
+    assert [file.parent.name for file in find_recordings([tmp_path / "part1"])] == ["pour"]
