@@ -1,13 +1,16 @@
-"""`dial export`: compiles each system to a frozen program and checks its parity."""
+"""`dial export`: one program for each system, compared with the model; int8 behind a paired evaluation."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markdown import Markdown
 from rich.table import Table
 
 from dial_core.cli.options import Checkpoint, console, results
+from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 if TYPE_CHECKING:
@@ -19,28 +22,48 @@ def export(
     checkpoint: Checkpoint,
     system: Annotated[list[int], typer.Option(min=1, max=2, help="1 or 2; may be repeated. Without: both.")] = [1, 2],  # noqa: B006
     format_: Annotated[
-        str, typer.Option("--format", help="aoti: compiled for this processor (needs a C++ compiler); onnx: a graph.")
-    ] = "aoti",
-    flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of System-1's program.")] = 4,
-    noise_seed: Annotated[int, typer.Option(help="Of the noise in System-1's program.")] = 0,
-    observations: Annotated[int, typer.Option(min=1, help="Scenes of the tabletop on which program and model are compared.")] = 8,
+        str,
+        typer.Option(
+            "--format", help="aoti: compiled for this processor (needs a C++ compiler); onnx: a graph; tensorrt: its build script."
+        ),
+    ] = "",
+    precision: Annotated[str, typer.Option(help="float32; int8 (onnx); bf16, fp8 (tensorrt).")] = "float32",
+    flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps in System-1's program.")] = 4,
+    noise_seed: Annotated[int, typer.Option(help="Seed of the noise in System-1's program.")] = 0,
+    observations: Annotated[int, typer.Option(min=1, help="Tabletop scenes on which program and model are compared.")] = 8,
+    scenes: Annotated[int, typer.Option(min=1, help="int8: scenes that program and model both run before the program is kept.")] = 100,
+    task: Annotated[str, typer.Option(help="int8: task of those scenes.")] = "PlacematToPlate",
+    out: Annotated[Path, typer.Option(help="int8: folder of the evaluation, which the same command resumes.")] = Path("out/export"),
+    workers: Annotated[int, typer.Option(min=1, help="int8: processes of the evaluation.")] = 2,
+    force: Annotated[bool, typer.Option(help="int8: keep the programs even if fewer scenes succeed.")] = False,
 ) -> None:
     """Export each system of a checkpoint as one program: System-2's prefill; System-1's fusion with its whole Euler loop.
 
-    Programs are kept in the user's cache (`DIAL_PROGRAMS` names another folder) under the checkpoint's id; a session, and so
-    a node (parameter `runtime`), that is asked for one finds it there. Beside each lies a card: what it was made for, its
-    inputs, and how near to the model and how fast it is.
+    Programs go to the user's cache (`DIAL_PROGRAMS` names another folder), under the checkpoint's id, where sessions and nodes
+    (parameter `runtime`) find them. Each has a card (.json): what it depends on, its inputs, its error and its speed.
     """
     import torch
 
     from dial_core.checkpoint.checkpoint import load_checkpoint
-    from dial_core.inference.export import export_system
 
     torch.set_num_threads(1)
     loaded = load_checkpoint(checkpoint)
     seen = _observed(loaded.contract, observations)
-    table = Table("program", "largest error", "cosine", "model ms", "program ms", "faster", title=f"{checkpoint.name}: {format_}")
-    for number in system:
+    if precision == "int8" and format_ in ("", "onnx"):
+        if sorted(set(system)) != [1, 2]:
+            raise DialError("int8 programs are evaluated together: leave --system out")
+        _export_int8(loaded, seen, flow_steps, noise_seed, scenes, task, out, workers, force)
+        return
+    if precision != "float32" or format_ not in ("", "aoti", "onnx"):
+        raise DialError(f"no format '{format_ or 'aoti'}' in precision {precision}; choose aoti or onnx in float32, or onnx in int8")
+    _export_float32(loaded, system, format_ or "aoti", seen, flow_steps, noise_seed, checkpoint.name)
+
+
+def _export_float32(loaded, systems: list[int], format_: str, seen, flow_steps: int, noise_seed: int, name: str) -> None:
+    from dial_core.inference.export import export_system
+
+    table = Table("program", "largest error", "cosine", "model ms", "program ms", "faster", title=f"{name}: {format_}")
+    for number in systems:
         console.print(f"System-{number}: exporting and compiling, about a minute", highlight=False)
         file, parity = export_system(loaded, number, format_, seen, flow_steps, noise_seed)  # type: ignore[arg-type]
         console.print(f"  {file}", highlight=False, soft_wrap=True)
@@ -49,8 +72,19 @@ def export(
     results.print(table)
 
 
+def _export_int8(loaded, seen, flow_steps: int, noise_seed: int, scenes: int, task: str, out: Path, workers: int, force: bool) -> None:
+    from dial_core.evaluation.closed_loop.protocol import Protocol
+    from dial_core.evaluation.studies.precision_gate import export_quantised, gate_page
+
+    protocol = Protocol(tasks=(task,), episodes=scenes, flow_steps=flow_steps, noise_seed=noise_seed)
+    folder = out / f"{loaded.contract.model_id}-int8-{protocol.hash}"
+    console.print(f"exporting both systems in int8, then {scenes} scenes with each runtime, in {folder}", highlight=False)
+    verdict = export_quantised(loaded, seen, protocol, folder, force, workers)
+    results.print(Markdown(gate_page(verdict, protocol)))
+
+
 def _observed(contract: Contract, count: int) -> list[RecordedObservation]:
-    """What the robot sees and measures at the beginning of `count` scenes; made up for a robot that the tabletop has not."""
+    """Images and states at the start of `count` tabletop scenes; random ones for a robot that the tabletop does not have."""
     import numpy as np
 
     from dial_core.inference.export import RecordedObservation
