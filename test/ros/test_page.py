@@ -13,6 +13,7 @@ from sensor_msgs.msg import JointState
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.operator.operator_node import free_port
+from dial_ros.srv import ResetWorld
 
 from .conftest import PATIENCE_S, START_S, listens
 
@@ -79,11 +80,17 @@ def press(page, label: str) -> None:
 
 
 def run_and_move(page) -> None:
-    """Resets a stop, instructs, and waits until the set-points move."""
+    """Resets a stop and the world, whose random policy comes to rest in the end, instructs, and waits until the set-points move."""
     _, probe, _ = page
     if probe.system1.state == System1Status.STATE_STOPPED:
         press(page, "RESET STOP")
         probe.until(lambda: probe.system1.state == System1Status.STATE_DISARMED, "disarmed")
+    before_s = probe.joints.header.stamp.sec
+    probe.until(lambda: probe.joints.header.stamp.sec > max(before_s, 1), "a clock that can jump back")
+    assert probe.call(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(seed=100_000, target=-1)).success
+    probe.until(lambda: probe.system1.state == System1Status.STATE_DISARMED, "disarmed by the reset")
+    probe.until(lambda: probe.system2.state == System2Status.STATE_IDLE, "System-2 without an instruction")
+    probe.history.clear()
     instruct(page)
     probe.until(lambda: probe.system1.state == System1Status.STATE_RUNNING, "System-1 runs")
     began_s = time.time()
