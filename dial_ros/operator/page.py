@@ -18,7 +18,10 @@ from dial_ros.operator.teleoperation_panel import TeleoperationPanel
 from dial_ros.operator.view_panels import CameraPanel, ErrorPanel, LimitPanel, MotionPanel, StatusPanel
 from dial_ros.operator.visit import OperatorVisit, tell
 
-WELCOME = "Pick a scene, type what the robot is to do, watch it."
+WELCOME = (
+    "In simulation, pick a task and press Reset. Type what the robot is to do, or take a suggestion, and press Send. "
+    "Watch it move; Space or Escape stops it."
+)
 SLOW, SLOWEST = 2, 10  # refreshes to one of the charts, and to one of what hardly changes
 UNSTOPPED = "Use the robot's own emergency stop."
 
