@@ -49,7 +49,7 @@ def test_a_node_that_cannot_start_ends_the_demo_with_its_last_words(tmp_path):
     assert "configure failed" in demo.stdout
 
 
-def test_a_missing_checkpoint_is_told_before_anything_starts(tmp_path):
+def test_a_missing_checkpoint_is_reported_before_anything_starts(tmp_path):
     demo = run_demo("--checkpoint", tmp_path / "nothing_here", "--out", tmp_path / "out")
     assert demo.returncode == 1
     assert "no such folder" in demo.stdout

@@ -80,7 +80,7 @@ def said(capsys, *words: str) -> tuple[int, str]:
     return status, " ".join(capsys.readouterr().out.split())
 
 
-def test_an_instruction_tells_what_both_systems_make_of_it(robot, capsys):
+def test_an_instruction_is_answered_with_what_both_systems_do_with_it(robot, capsys):
     assert said(capsys, "instruct", "open", "the", "drawer") == (
         0,
         "accepted: the model has never seen: drawer System-1 is paused: on request",
@@ -88,7 +88,7 @@ def test_an_instruction_tells_what_both_systems_make_of_it(robot, capsys):
     assert robot.asked == ["open the drawer"]
 
 
-def test_a_stop_tells_when_system1_acknowledged_it_and_a_refusal_is_an_error(robot, capsys):
+def test_a_stop_reports_when_system1_acknowledged_it_and_a_refusal_is_an_error(robot, capsys):
     status, text = said(capsys, "stop")
     assert (status, robot.asked) == (0, ["estop"])
     assert "done (acknowledged by System-1 after 0." in text
@@ -109,7 +109,7 @@ def test_the_status_shows_the_nodes_of_the_namespace_only(robot, capsys):
     assert "/other" not in text
 
 
-def test_nobody_there_is_told_with_the_domain_and_what_starts_one(robot, capsys, monkeypatch):
+def test_a_missing_robot_is_reported_with_the_domain_and_what_starts_one(robot, capsys, monkeypatch):
     monkeypatch.setattr(operate, "FOUND_S", 0.3)
     assert operate.main(["status", "--namespace", "moon"]) == 1
     text = " ".join(capsys.readouterr().out.split())

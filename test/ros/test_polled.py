@@ -37,7 +37,7 @@ def test_a_polled_message_is_left_to_the_one_who_asks_and_says_when_it_was_sent(
     subscription.close()
 
 
-def test_the_fresh_clock_goes_on_between_ticks_while_the_executor_stands(probe):
+def test_the_fresh_clock_advances_between_ticks_while_the_executor_is_blocked(probe):
     assert FreshClock(probe, lambda: 7).now_ns() == 7, "with the system's time the own clock is right"
     probe.set_parameters([Parameter("use_sim_time", value=True)])
     clock = FreshClock(probe, lambda: 7)
@@ -51,7 +51,7 @@ def test_the_fresh_clock_goes_on_between_ticks_while_the_executor_stands(probe):
     clock.close()
 
 
-def test_the_clock_is_reckoned_from_when_its_tick_was_sent_but_not_without_end():
+def test_the_clock_is_extrapolated_from_when_its_tick_was_sent_but_not_without_bound():
     assert shown_ns(5000 * MS, 100 * MS, 140 * MS) == 5040 * MS
     assert shown_ns(5000 * MS, 100 * MS, 90 * MS) == 5000 * MS, "another machine's clock, a little ahead"
     assert shown_ns(5000 * MS, 100 * MS, 9000 * MS) == 5300 * MS, "a world that stands"

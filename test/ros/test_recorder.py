@@ -164,7 +164,7 @@ def test_a_second_start_is_refused_and_discard_leaves_nothing(recorder, probe, r
     assert not stop(probe).success
 
 
-def test_a_silent_camera_is_told_before_anything_is_recorded(recorder, probe):
+def test_a_silent_camera_is_reported_before_anything_is_recorded(recorder, probe):
     def refusal() -> str:
         answer = start(probe, "blind")
         return "" if answer.success else answer.message

@@ -106,7 +106,7 @@ def test_a_trajectory_from_before_a_reset_is_neither_played_nor_rejected_but_cou
     assert robot.rejections == rejections
 
 
-def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_goes_on(robot):
+def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_continues(robot):
     response = robot.call(ResetWorld, "mujoco_robot/reset", ResetWorld.Request(seed=-1, target=-1))
     assert not response.success
     assert "seed -1" in response.message
@@ -114,7 +114,7 @@ def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_goes_on(robot):
     robot.until(lambda: to_ns(robot.joints.header.stamp) > now_ns + 100_000_000, "the clock goes on")
 
 
-def test_a_paused_world_goes_on_by_whole_steps_only(robot):
+def test_a_paused_world_advances_by_whole_steps_only(robot):
     refused = robot.call(StepWorld, "mujoco_robot/step", StepWorld.Request(steps=5))
     assert not refused.success
     assert "only while it is active and paused" in refused.message

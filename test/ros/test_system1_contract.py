@@ -177,7 +177,7 @@ def test_a_joint_state_without_one_of_the_joints_is_named_and_holds(running, nod
     running.until_state(System1Status.STATE_RUNNING, "System-1 resumes")
 
 
-def test_a_pause_decelerates_and_its_end_goes_on_with_the_same_instruction(running):
+def test_a_pause_decelerates_and_its_end_continues_with_the_same_instruction(running):
     assert running.call(SetBool, "pause", SetBool.Request(data=True)).message == "paused: paused on request"
     running.until_state(System1Status.STATE_PAUSED, "paused")
     running.until_stopping()
@@ -207,7 +207,7 @@ def test_an_emergency_stop_latches_until_its_reset_and_a_new_instruction(running
     running.until_state(System1Status.STATE_RUNNING, "armed by a new instruction")
 
 
-def test_the_status_tells_the_way_of_the_last_chunk_by_stage(running):
+def test_the_status_reports_the_latency_of_the_last_chunk_by_stage(running):
     status = running.probe.system1
     assert status.strategy == "ensemble"
     stages = (status.transport_latency, status.waiting_latency, status.inference_latency, status.stitching_latency)

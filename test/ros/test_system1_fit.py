@@ -104,7 +104,7 @@ def test_the_right_joints_let_it_activate_without_a_restart(robot):
         ),
     ],
 )
-def test_a_description_that_comes_later_and_does_not_fit_is_told_in_status_and_diagnostics(robot, element, words):
+def test_a_description_that_comes_later_and_does_not_fit_is_reported_in_status_and_diagnostics(robot, element, words):
     robot.describe(l_elbow_pitch=element)
     robot.until(lambda: words in robot.probe.system1.warning and words in robot.said.message, "the misfit told")
     assert robot.probe.system1.warning.startswith("an instruction would not move the robot: robot_description refused")
@@ -128,7 +128,7 @@ def test_controllers_that_do_not_listen_are_named(robot):
     robot.until(lambda: set(robot.values()["unheard_controllers"].split(", ")) == unheard, "the controllers named")
 
 
-def test_a_trace_that_does_not_fit_on_the_disk_ends_and_the_node_goes_on(robot):
+def test_a_trace_that_does_not_fit_on_the_disk_ends_and_the_node_continues(robot):
     assert robot.values()["trace"] == "cannot be written: No space left on device"
     assert robot.request(Transition.TRANSITION_DEACTIVATE)
 

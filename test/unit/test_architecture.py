@@ -138,7 +138,7 @@ def test_every_path_and_link_in_the_documents_leads_somewhere(document):
 
 
 @pytest.mark.parametrize("package", ["dial_core", "dial_ros"])
-def test_every_room_stands_in_the_picture_of_the_architecture(package):
+def test_every_room_stands_in_the_diagram_of_the_architecture(package):
     picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
     rooms = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()} - {"msg", "srv"}
     assert rooms

@@ -51,6 +51,6 @@ def test_a_call_is_bound_by_memory_or_by_arithmetic():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
-def test_a_missing_gpu_is_told_with_what_works_instead():
+def test_a_missing_gpu_is_reported_with_what_works_instead():
     with pytest.raises(DialError, match="--device meta"):
         bench_model("dial_tiny", "cuda")

@@ -13,7 +13,7 @@ from dial_core.errors import DialError
 MS = 1_000_000
 
 
-def test_a_trace_becomes_a_picture_beside_it_and_a_table_of_stages(tmp_path):
+def test_a_trace_gives_a_figure_beside_it_and_a_table_of_stages(tmp_path):
     writer = TraceWriter(tmp_path / "run.csv")
     writer.write(TraceRow("state", 0, "running"))
     for stamp_ms in (100, 250):
@@ -34,5 +34,5 @@ def test_an_unknown_strategy_is_refused_with_the_known_ones():
     assert "no strategy average; choose from plain, replace, blend, ensemble, rtc" in str(result.exception)
 
 
-def test_smoothness_is_measured_with_the_nodes_own_lead_unless_told_otherwise():
+def test_smoothness_is_measured_with_the_nodes_own_lead_by_default():
     assert inspect.signature(smoothness).parameters["lead_s"].default == SPLICE_LEAD_S

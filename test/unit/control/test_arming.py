@@ -48,14 +48,14 @@ def test_it_waits_for_what_has_not_come_yet_and_then_runs():
     assert (arming.state, arming.reason, arming.changed_ns) == (State.RUNNING, "", 3)
 
 
-def test_what_was_refused_is_told_while_it_is_waited_for():
+def test_what_was_refused_is_reported_while_it_is_waited_for():
     arming = active()
     arming.instruct("a", 1)
     arming.update(FRESH | {"foresight": Input(None, 0.8, "model_id: made by model 'x'")}, 2)
     assert arming.reason == "waiting for foresight, foresight refused: model_id: made by model 'x'"
 
 
-def test_what_is_refused_is_told_before_an_instruction_asks_for_it():
+def test_what_is_refused_is_reported_before_an_instruction_asks_for_it():
     arming = active()
     unfit = FRESH | {"robot_description": Input(None, 1.0, "has no elbow"), "foresight": Input(None, 0.8)}
     arming.update(unfit, 1)
@@ -184,7 +184,7 @@ def test_a_controller_that_does_not_execute_what_it_was_sent_disarms_with_a_hold
     assert arming.diverged("again", 4) is Effect.NOTHING
 
 
-def test_a_pause_decelerates_and_its_end_starts_anew_from_the_measured_joints():
+def test_a_pause_decelerates_and_its_end_starts_again_from_the_measured_joints():
     arming = running()
     assert arming.pause(3) is Effect.HOLD
     assert arming.update(FRESH, 4) is Effect.NOTHING
@@ -249,7 +249,7 @@ def test_a_stop_of_an_inactive_node_sends_nothing_but_latches():
     assert arming.state is State.STOPPED
 
 
-def test_deactivation_decelerates_and_forgets_the_instruction():
+def test_deactivation_decelerates_and_drops_the_instruction():
     arming = running()
     assert arming.deactivate(3) is Effect.HOLD
     arming.activate(4)

@@ -64,14 +64,14 @@ def test_one_that_comes_twice_or_after_a_newer_one_is_refused_and_the_newer_one_
     assert gate.refused == {Refusal.ORDER: 1}
 
 
-def test_after_a_restart_of_system_2_its_numbers_begin_anew_and_are_taken():
+def test_after_a_restart_of_system_2_its_sequence_numbers_restart_and_are_accepted():
     gate = ForesightGate(CONTRACT)
     gate.offer(replace(GOOD, seq=90), "task", NOW_NS)
     assert gate.offer(replace(GOOD, seq=1, stamp_ns=GOOD.stamp_ns + 1), "task", NOW_NS)
     assert gate.lost == 0
 
 
-def test_clearing_forgets_the_foresight_and_keeps_the_counts():
+def test_clearing_drops_the_foresight_and_keeps_the_counts():
     gate = ForesightGate(CONTRACT)
     gate.offer(GOOD, "task", NOW_NS)
     gate.offer(replace(GOOD, model_id="other"), "task", NOW_NS)

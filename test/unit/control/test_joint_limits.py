@@ -74,7 +74,7 @@ def test_limits_are_read_from_a_urdf_soft_ones_included():
     }
 
 
-def test_joints_that_no_controller_moves_are_told_apart():
+def test_joints_that_no_controller_moves_are_reported_separately():
     assert read_description(URDF).unmoved == {"weld": "fixed", "tip": "follows soft"}
 
 

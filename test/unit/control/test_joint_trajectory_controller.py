@@ -63,7 +63,7 @@ REJECTED = {
 
 
 @pytest.mark.parametrize("case", REJECTED)
-def test_a_broken_rule_is_rejected_by_name_and_what_runs_goes_on(case):
+def test_a_broken_rule_is_rejected_by_name_and_the_running_trajectory_continues(case):
     breach, words = REJECTED[case]
     arm = controller()
     arm.accept(GOOD, NOW_NS)

@@ -76,7 +76,7 @@ def test_over_a_thousand_splices_position_and_velocity_are_continuous_and_no_lim
     assert worst_acceleration <= 1 + 1e-5
 
 
-def test_the_longest_of_the_last_ten_durations_is_reckoned_with():
+def test_the_longest_of_the_last_ten_durations_is_used():
     longest = Longest()
     assert longest.seconds is None
     for duration_s in (0.3, *[0.1] * 9):
@@ -92,7 +92,7 @@ def test_a_negative_duration_after_a_clock_jump_is_left_out():
     assert longest.seconds is None
 
 
-def test_one_step_is_reckoned_with_before_the_first_chunk_and_only_sent_chunks_count():
+def test_one_step_is_assumed_before_the_first_chunk_and_only_sent_chunks_count():
     moving, rng = plan("rtc"), np.random.default_rng(0)
     assert moving.reckoned_delay_s == STEP_S
     assert moving.committed(ns(1.0)) is None
@@ -196,7 +196,7 @@ def test_a_hold_before_the_first_chunk_is_nothing_and_after_it_ends_at_rest():
     assert held is moving.running
 
 
-def test_after_forgetting_the_motion_starts_from_the_measured_joints():
+def test_after_the_motion_is_dropped_the_next_starts_from_the_measured_joints():
     moving, rng = plan("blend"), np.random.default_rng(0)
     moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
     moving.forget()

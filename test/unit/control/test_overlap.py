@@ -88,7 +88,7 @@ def test_a_blend_fades_from_the_old_chunk_to_the_new_one_after_it_takes_over():
     np.testing.assert_allclose(faded[:7], [1.0, 1.0, 1.5, 2.0, 2.5, 3.0, 3.0])
 
 
-def test_a_blend_forgets_and_then_lets_the_new_chunk_speak_alone():
+def test_a_blend_is_cleared_and_then_only_the_new_chunk_counts():
     overlap = make_overlap("blend", STEP_S)
     overlap.targets(0, constant(1.0), 0)
     overlap.forget()

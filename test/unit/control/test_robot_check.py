@@ -26,7 +26,7 @@ def test_all_joints_in_any_order_beside_others_fit():
     assert missing_from_states(GR1, [*reversed(GR1.joint_names), "left_knee"]) == ""
 
 
-def test_what_joint_states_lack_is_told_by_controller_beside_the_names_that_are_too_many():
+def test_what_joint_states_lack_is_reported_by_controller_beside_the_surplus_names():
     renamed = [name.replace("l_elbow_pitch", "left_elbow") for name in GR1.joint_names if name != "torso_waist_yaw"]
     told = missing_from_states(GR1, renamed)
     assert told.startswith("joint_states lack left_arm_controller (l_elbow_pitch), waist_controller (torso_waist_yaw); ")
@@ -35,7 +35,7 @@ def test_what_joint_states_lack_is_told_by_controller_beside_the_names_that_are_
     assert all(name in everything for name in (*GR1.joint_names, *(controller.name for controller in GR1.controllers), "nothing"))
 
 
-def test_a_joint_that_the_description_lacks_or_does_not_let_move_is_told_with_the_reason():
+def test_a_joint_that_the_description_lacks_or_does_not_let_move_is_reported_with_the_reason():
     assert missing_from_description(GR1, described(left_knee=JointLimits(-1, 1, 1))) == ""
     robot = described(l_elbow_pitch=None, left_elbow=JointLimits(-1, 1, 1), r_elbow_pitch="fixed", torso_waist_yaw="follows left_hip")
     assert missing_from_description(GR1, robot) == (
@@ -52,7 +52,7 @@ def test_a_joint_that_the_description_lacks_or_does_not_let_move_is_told_with_th
         ({"velocity": 0.5}, "rad/s, the robot's 0.500"),
     ],
 )
-def test_limits_in_use_that_are_wider_than_the_robots_are_told(change, words):
+def test_limits_in_use_that_are_wider_than_the_robots_are_reported(change, words):
     joint = GR1.joints[GR1.joint_names.index("l_elbow_pitch")]
     own = {"lower": joint.lower, "upper": joint.upper, "velocity": joint.velocity} | change
     told = limits_beyond(GR1, GUARD, described(l_elbow_pitch=JointLimits(**own)))

@@ -95,7 +95,7 @@ def test_stages_are_summed_up_over_the_chunks_that_were_sent():
     assert stage_table(ROWS[:3]) == {}
 
 
-def test_the_timeline_becomes_a_picture(tmp_path):
+def test_the_timeline_is_drawn(tmp_path):
     draw_timeline(ROWS, tmp_path / "run.png", 0.0, 2.0)
     with Image.open(tmp_path / "run.png") as picture:
         assert picture.width > 1000

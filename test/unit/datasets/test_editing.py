@@ -41,7 +41,7 @@ def test_merged_datasets_hold_the_same_episodes_frame_for_frame(first, fake_data
     assert merged.info["total_frames"] == sum(LENGTHS) + 22
 
 
-def test_a_split_deals_out_every_episode_once_and_leaves_out_what_it_is_told(first, tmp_path):
+def test_a_split_assigns_every_episode_once_and_leaves_out_the_excluded_ones(first, tmp_path):
     counts = split_dataset(first.folder, tmp_path / "parts", {"train": 1.0, "held_out": 1.0}, without=[1])
     assert counts == {"train": 1, "held_out": 1}
     parts = [LeRobotDataset(tmp_path / "parts" / name) for name in counts]

@@ -95,7 +95,7 @@ def test_a_camera_that_hung_is_refused_with_the_time(tmp_path):
         one_video(film(tmp_path / "a.mp4", kept, times=kept), ROWS, 30.0)
 
 
-def test_episodes_that_share_a_file_are_told_apart_by_their_rows_though_the_metadata_drift(tmp_path):
+def test_episodes_that_share_a_file_are_separated_by_their_rows_though_the_metadata_drift(tmp_path):
     path = film(tmp_path / "a.mp4", range(90))
     for place, drifting_s in enumerate((0.0, 1.05, 2.1)):
         found = shared_video(path, [30, 30, 30], place, drifting_s, 30.0)

@@ -104,7 +104,7 @@ def test_a_missing_shard_another_collection_and_one_that_stopped_early_are_refus
         join_shards([tmp_path], tmp_path / "joined")
 
 
-def test_shards_among_whole_datasets_are_told_apart_by_name(tmp_path, quick):
+def test_shards_among_whole_datasets_are_named(tmp_path, quick):
     whole, shard = tmp_path / "whole", tmp_path / "shard"
     collect((TASK,), plan(), whole, workers=0)
     collect((TASK,), plan(shard=(1, 2)), shard, workers=0)
@@ -114,7 +114,7 @@ def test_shards_among_whole_datasets_are_told_apart_by_name(tmp_path, quick):
         all_are_shards([whole, shard])
 
 
-def test_an_interrupted_collection_goes_on_and_gives_the_same(tmp_path, quick, monkeypatch):
+def test_an_interrupted_collection_resumes_and_gives_the_same(tmp_path, quick, monkeypatch):
     collect((TASK,), plan(5), tmp_path / "whole", workers=0)
     real = collecting.run_jobs
 

@@ -28,7 +28,7 @@ def dial(stand_in, tmp_path, monkeypatch):
 SCENES = ("--task", "PlacematToPlate", "--episodes", "4", "--workers", "0", "--videos", "0")
 
 
-def test_an_evaluation_leaves_result_table_and_picture_in_a_folder_of_its_own(dial, tmp_path):
+def test_an_evaluation_writes_result_table_and_plot_into_a_folder_of_its_own(dial, tmp_path):
     dial("eval", "random", *SCENES)
     (folder,) = (tmp_path / "out/eval").iterdir()
     assert folder.name.startswith("random-in_distribution-")

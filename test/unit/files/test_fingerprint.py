@@ -6,7 +6,7 @@ from dial_core.files.fingerprint import FINGERPRINT, require_same
 SETTINGS = {"start": "abc", "stage": {"steps": 10, "rates": (0.9, 0.95)}}
 
 
-def test_a_new_folder_is_made_and_the_same_settings_go_on_in_it(tmp_path):
+def test_a_new_folder_is_made_and_the_same_settings_resume_in_it(tmp_path):
     require_same(tmp_path / "new", SETTINGS)
     assert (tmp_path / "new" / FINGERPRINT).is_file()
     require_same(tmp_path / "new", SETTINGS)

@@ -36,7 +36,7 @@ def test_actions_can_be_the_next_states(tmp_path):
     np.testing.assert_array_equal(piece.targets[:-1], piece.joints[1:])
 
 
-def test_a_controller_that_was_never_told_anything_takes_the_next_states(tmp_path):
+def test_a_controller_that_was_never_commanded_takes_the_next_states(tmp_path):
     found = resampled(record(tmp_path / "bag", topics=(IMAGE, JOINTS)))
     assert found.uncommanded == [c.name for c in ROBOT.controllers]
     np.testing.assert_array_equal(found.pieces[0].targets[:-1], found.pieces[0].joints[1:])
@@ -96,7 +96,7 @@ def corrupt(folder):
     path.write_bytes(bytes(data))
 
 
-def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_go_on(tmp_path, monkeypatch):
+def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_are_converted(tmp_path, monkeypatch):
     bags = tmp_path / "bags"
     record(bags / "good")
     corrupt(record(bags / "corrupt"))
@@ -152,7 +152,7 @@ def test_what_would_hurt_training_is_warned_of(tmp_path):
     assert any("less than the control rate" in warning for warning in warnings), warnings
 
 
-def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatch):
     bags = tmp_path / "bags"
     record(bags / "a")
     record(bags / "b")

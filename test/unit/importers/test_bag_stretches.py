@@ -83,7 +83,7 @@ def test_a_clock_that_is_set_back_cuts_the_recording(tmp_path):
     assert "the clock was set 1 times: the recording is cut there" in report.rejected
 
 
-def test_pictures_that_cannot_be_decoded_are_left_out(tmp_path):
+def test_images_that_cannot_be_decoded_are_left_out(tmp_path):
     def change(topic, at_ns, data):
         return data[:-500] if topic == IMAGE and 1000 * MS <= at_ns <= 1200 * MS else data
 

@@ -105,7 +105,7 @@ def test_broken_episodes_are_named_and_the_others_are_converted(tmp_path):
     assert "is missing" in reasons["episode 5"]
 
 
-def test_an_interrupted_conversion_goes_on_where_it_was(tmp_path, monkeypatch):
+def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatch):
     folder = write_gr00t_set(tmp_path / "robocasa")
     from dial_core.importers.lerobot import lerobot_conversion
 

@@ -60,7 +60,7 @@ def test_only_the_latest_recordings_are_kept(recorder):
     assert recorder.recorded == KEPT + 2
 
 
-def test_where_capture_fails_calls_go_on_uncaptured_and_the_log_says_so_once(caplog):
+def test_where_capture_fails_calls_run_uncaptured_and_the_log_says_so_once(caplog):
     tries = []
 
     def fails(function, inputs):

@@ -75,7 +75,7 @@ def test_calls_go_to_the_model_until_the_program_is_there_and_then_to_the_progra
     assert reports == [f"System-1 now runs its compiled program, {SPEC.file}"]
 
 
-def test_a_failed_compilation_is_noted_and_the_model_goes_on(tmp_path):
+def test_a_failed_compilation_is_recorded_and_the_model_continues(tmp_path):
     reports = []
     function = EagerUntilCompiled(eager, SPEC, tmp_path, reports.append, lambda spec, checkpoint: "g++: out of memory")
     function.waiting.join(10)

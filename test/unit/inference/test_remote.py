@@ -152,7 +152,7 @@ def test_every_refusal_is_answered_and_the_connection_lives_on_where_the_next_me
     assert [part for part, error in zip(expected, errors, strict=True) if part not in error] == []
 
 
-def test_after_lost_framing_the_client_is_told_and_let_go(server):
+def test_after_lost_framing_the_client_gets_the_reason_and_is_disconnected(server):
     host, port = server.server_address[:2]
     with socket.create_connection((host, port), timeout=30) as wire:
         wire.sendall(listing(["x", "object", [1]]))
@@ -169,7 +169,7 @@ def test_committed_actions_of_another_horizon_are_refused(server, image):
     assert system1.chunk(image, foresight, state).shape == (16, 47)
 
 
-def test_more_clients_than_are_served_are_told_so(folder, monkeypatch):
+def test_more_clients_than_are_served_get_the_reason(folder, monkeypatch):
     monkeypatch.setattr(policy_server, "MAX_CLIENTS", 1)
     with PolicyServer(folder) as running:
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

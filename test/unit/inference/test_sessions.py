@@ -52,7 +52,7 @@ def test_an_image_and_words_become_foresight_and_then_a_chunk(checkpoint, image,
     assert np.isfinite(chunk).all()
 
 
-def test_a_checkpoint_of_two_cameras_wants_a_picture_of_each_and_uses_both(checkpoint, image, state):
+def test_a_checkpoint_of_two_cameras_needs_an_image_of_each_and_uses_both(checkpoint, image, state):
     wrist = CameraView(name="wrist", height=96, width=96)
     two = replace(checkpoint, contract=checkpoint.contract.model_copy(update={"further_cameras": (wrist,)}))
     session, foresight = System1Session(two), np.zeros((36, 192), np.float32)
@@ -161,7 +161,7 @@ def test_read_only_images_as_messages_give_them_are_taken(checkpoint, image):
     System2Session(checkpoint).foresight(frozen, INSTRUCTION)
 
 
-def test_unknown_words_are_told(checkpoint):
+def test_unknown_words_are_reported(checkpoint):
     assert System2Session(checkpoint).unknown_words("pick the wotsit") == ["wotsit"]
 
 

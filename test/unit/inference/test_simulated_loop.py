@@ -91,7 +91,7 @@ def test_chunks_that_are_later_than_their_horizon_are_dropped_and_the_robot_stan
     np.testing.assert_array_equal(rows, np.tile(HOME, (len(rows), 1)))
 
 
-def test_a_new_episode_forgets_the_old_one():
+def test_a_new_episode_drops_the_old_one():
     system1 = Climbing()
     guard = Guard.for_embodiment(GR1)
     plan = MotionPlan(GR1.joint_slice, 0.05, guard, 0.05, "ensemble")

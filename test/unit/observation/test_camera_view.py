@@ -20,12 +20,12 @@ def gradient(height, width):
     return pixels
 
 
-def test_a_picture_that_fits_is_handed_through_untouched():
+def test_an_image_that_fits_is_passed_on_unchanged():
     pixels = gradient(96, 96)
     assert np.shares_memory(fit_view(pixels, view()), pixels)
 
 
-def test_a_wider_picture_is_cropped_in_its_middle_and_scaled():
+def test_a_wider_image_is_cropped_to_its_centre_and_scaled():
     seen = fit_view(gradient(480, 640), view())
     assert seen.shape == (96, 96, 3)
     # 80 px are cut off at each side.
@@ -34,14 +34,14 @@ def test_a_wider_picture_is_cropped_in_its_middle_and_scaled():
     assert seen[-1, 48, 1] == pytest.approx(255, abs=3)
 
 
-def test_the_contracts_crop_is_that_share_of_the_picture():
+def test_the_contracts_crop_is_that_share_of_the_image():
     seen = fit_view(gradient(400, 400), view(100, 100, (0.5, 0.25, 0.25, 0.25)))
     assert seen.shape == (100, 100, 3)
     assert seen[0, 0, 0] == pytest.approx(255 * 100 / 399, abs=1)
     assert seen[0, 0, 1] == pytest.approx(255 * 200 / 399, abs=1)
 
 
-def test_a_small_picture_is_enlarged():
+def test_a_small_image_is_enlarged():
     assert fit_view(gradient(48, 48), view()).shape == (96, 96, 3)
 
 

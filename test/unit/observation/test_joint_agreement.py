@@ -24,7 +24,7 @@ def test_two_sources_that_agree_may_alternate_with_shifted_stamps(agreement):
     assert agreement.disagreement(490 * MS) == ""
 
 
-def test_two_sources_that_disagree_are_told_by_joint_until_a_second_after(agreement):
+def test_two_sources_that_disagree_are_reported_by_joint_until_a_second_after(agreement):
     for step in range(10):
         agreement.note(step * 10 * MS, np.array([0.0, 0.0]))
         agreement.note(step * 10 * MS + MS, np.array([0.0, 0.4]))

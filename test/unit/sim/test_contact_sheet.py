@@ -8,7 +8,7 @@ from dial_core.sim.contact_sheet import CAPTION_PX, draw_objects, draw_suite
 from dial_core.sim.suite import Suite, load_suite
 
 
-def test_a_sheet_has_a_cell_for_every_task_with_a_picture_in_it(tmp_path):
+def test_a_sheet_has_a_cell_with_an_image_for_every_task(tmp_path):
     whole = load_suite("in_distribution")
     few = Suite(whole.name, whole.description, whole.tasks[:3])
     draw_suite(few, 100_000, 96, 2, tmp_path / "sheet.png")

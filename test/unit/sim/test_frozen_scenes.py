@@ -68,7 +68,7 @@ def test_a_seed_draws_the_scene_that_it_always_drew(seed):
 
 
 @pytest.mark.parametrize("seed", MOTIONS)
-def test_the_expert_moves_as_it_always_moved_and_the_picture_is_the_same(world, seed):
+def test_the_expert_moves_as_it_always_moved_and_the_image_is_the_same(world, seed):
     arm, colour = MOTIONS[seed]
     world.reset(seed)
     expert = Expert(world, seed)

@@ -6,7 +6,7 @@ from dial_core.sim.random_views import random_view, random_views
 NAMES = {"can", "bottle", "cup", "milk", "plate", "placemat", "palm", "thumb"}
 
 
-def test_random_views_name_every_kind_of_thing_inside_the_picture(world):
+def test_random_views_name_every_kind_of_object_inside_the_image(world):
     rng = np.random.default_rng(0)
     seen: set[str] = set()
     for _ in range(40):

@@ -97,7 +97,7 @@ def test_objects_rest_where_the_scene_put_them(world):
             assert world.data.xpos[slot.body][2] == pytest.approx(TABLE_TOP_M + thing.half_height, abs=2e-3)
 
 
-def test_target_changes_the_instruction_and_nothing_in_the_picture(world):
+def test_target_changes_the_instruction_and_nothing_in_the_image(world):
     seed = two_object_seed(world)
     images, names = [], []
     for target in (0, 1):

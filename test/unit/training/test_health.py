@@ -18,7 +18,7 @@ def watched(tmp_path, losses: list[float]) -> Watch:
     return watch
 
 
-def test_a_spike_is_told_by_the_median_of_the_losses_before_it(tmp_path):
+def test_a_spike_is_detected_by_the_median_of_the_losses_before_it(tmp_path):
     watch = watched(tmp_path, [1.0] * 60 + [9.0])
     with pytest.raises(DialError, match=r"the loss is 11, 11 times the median 1 of the last 61 steps.*world_loss 5\.5.*the beginning"):
         watch.judge(facts(61, 11.0), nn.Linear(1, 1), None)

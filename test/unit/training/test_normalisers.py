@@ -64,7 +64,7 @@ def test_what_lies_far_from_reused_statistics_is_named(fake_dataset, recipe, sta
     assert "`statistics: recomputed`" in report
 
 
-def test_drift_is_told_in_spreads_of_the_checkpoint_and_rotations_are_left_out():
+def test_drift_is_reported_in_spreads_of_the_checkpoint_and_rotations_are_left_out():
     normaliser = Normaliser(np.zeros(47), np.full(47, 0.5), np.zeros(47), np.full(47, 0.5), rotation_dimensions(47))
     states = np.zeros((4, 47))
     states[:, 20] = [1.9, 2.1, 1.9, 2.1]
@@ -100,7 +100,7 @@ def test_data_of_another_rate_is_trained_on_only_if_the_recipe_says_so(fake_data
     require_rate("robot", LeRobotDataset(dataset.folder), as_it_is)
 
 
-def test_a_value_that_is_not_finite_is_told_by_episode_and_frame(fake_dataset, recipe, tmp_path):
+def test_a_value_that_is_not_finite_is_reported_by_episode_and_frame(fake_dataset, recipe, tmp_path):
     dataset = fake_dataset(tmp_path / "dataset", (24, 30, 20))
     actions = dataset.actions.copy()
     actions[24 + 3, 18] = np.inf

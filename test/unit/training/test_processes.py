@@ -120,7 +120,7 @@ def test_two_processes_with_the_same_global_batch_give_the_losses_of_one(alone, 
 
 
 @pytest.mark.slow
-def test_weights_in_shards_give_the_losses_of_whole_ones_and_go_on_from_their_checkpoint(alone, tmp_path):
+def test_sharded_weights_give_the_losses_of_whole_ones_and_resume_from_their_checkpoint(alone, tmp_path):
     require_equal(alone, launched(tmp_path, LAUNCH, **FSDP2))
     assert (tmp_path / "checkpoint-3/pytorch_model_fsdp_0").is_dir()
     (tmp_path / "trained.safetensors").unlink()

@@ -147,7 +147,7 @@ def test_the_release_is_trained_with_sines_padding_and_a_copied_head_in_its_last
     assert not heads.world_head[0].weight.equal(heads.foresight_head[0].weight)
 
 
-def test_every_stage_draws_anew():
+def test_every_stage_samples_again():
     assert len({stage_seed(0, number) for number in range(1, 5)} | {stage_seed(1, 1)}) == 5
 
 

@@ -35,7 +35,7 @@ def test_a_trajectory_moves_its_controllers_joints_only():
     assert (controllers.accepted, controllers.rejected) == (1, 0)
 
 
-def test_a_rejection_is_counted_and_told():
+def test_a_rejection_is_counted_and_reported():
     controllers = bank()
     controllers.advance(500 * MS)
     assert "in the past" in controllers.accept(ARM, message(stamp_ms=1))
@@ -55,7 +55,7 @@ def test_a_trajectory_from_before_a_reset_is_outdated_which_is_no_rejection():
     assert (controllers.accepted, controllers.outdated) == (1, 1)
 
 
-def test_after_several_resets_the_farthest_time_that_was_shown_tells_what_is_outdated():
+def test_after_several_resets_the_latest_published_time_decides_what_is_outdated():
     controllers = bank()
     for before_ms in (900, 50):
         controllers.advance(before_ms * MS)
@@ -70,7 +70,7 @@ def test_without_a_reset_a_stamp_of_the_future_is_taken_as_the_real_controller_d
     assert (controllers.accepted, controllers.outdated) == (1, 0)
 
 
-def test_a_reset_forgets_what_ran():
+def test_a_reset_drops_the_running_motion():
     controllers = bank()
     controllers.accept(ARM, message())
     controllers.hold(HOME, 0)

@@ -103,7 +103,7 @@ def test_a_compressed_image_longer_than_its_pixels_can_need_is_refused():
         image_from_message(CompressedImage(format="png", data=array.array("B", encoded)), (4, 6))
 
 
-def test_a_compressed_picture_is_read_and_rubbish_is_not():
+def test_a_compressed_image_is_read_and_a_corrupted_one_is_refused():
     good = CompressedImage(format="png", data=array.array("B", cv2.imencode(".png", PIXELS[..., ::-1])[1].tobytes()))
     np.testing.assert_array_equal(image_from_message(good, (4, 6)), PIXELS)
     with pytest.raises(UnreadableMessageError, match="4x6, the embodiment says that the camera gives 8x8"):

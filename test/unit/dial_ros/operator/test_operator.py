@@ -52,7 +52,7 @@ def test_a_stopped_robot_says_why():
     assert (light.level, light.text) == ("bad", "stopped: emergency stop")
 
 
-def test_a_node_that_is_not_heard_any_more_is_red_whatever_it_said_last():
+def test_a_node_that_stopped_reporting_is_red_whatever_it_reported_last():
     gone = seen()
     gone.received_s["system1"] -= 10
     assert [light.level for light in system_lights(gone)] == ["bad", "ok"]

@@ -164,7 +164,7 @@ def test_a_repeated_frame_of_a_frozen_camera_is_not_fresh():
 
 
 @pytest.mark.parametrize("frozen_timeout", [0.0, 0.2])
-def test_one_picture_with_new_stamps_again_and_again_is_a_frozen_camera_if_that_is_watched(frozen_timeout):
+def test_one_image_with_new_stamps_again_and_again_is_a_frozen_camera_if_that_is_checked(frozen_timeout):
     both, bench, seen = senses(frozen_timeout=frozen_timeout)
     for stamp_ms in range(100, 500, 50):
         bench.time_ns = stamp_ms * MS
@@ -223,7 +223,7 @@ def compressed(bench, stamp_ms, data):
     bench.callbacks["image/ego/compressed"](message)
 
 
-def test_a_compressed_camera_that_sends_rubbish_counts_as_silent_until_a_picture_can_be_read():
+def test_a_compressed_camera_with_corrupted_data_counts_as_silent_until_an_image_can_be_read():
     both, bench, seen = senses(image_transport="compressed")
     good = cv2.imencode(".png", np.full((96, 96, 3), 5, np.uint8))[1].tobytes()
     cut = good[:45]  # its header is whole
@@ -244,7 +244,7 @@ def test_an_unknown_transport_is_refused_with_the_known_ones():
         senses(image_transport="theora")
 
 
-def test_forgetting_leaves_the_counters_and_a_reset_does_not():
+def test_clearing_keeps_the_counters_and_a_reset_does_not():
     both, bench, _ = senses()
     picture(bench, 100)
     joints(bench, 100)

@@ -65,7 +65,7 @@ def test_a_finished_evaluation_is_not_run_again(stand_in, protocol, tmp_path, mo
     assert comparable(evaluate(protocol, RANDOM, tmp_path, workers=0)) == comparable(first)
 
 
-def test_an_evaluation_does_not_go_on_with_another_protocol(stand_in, protocol, tmp_path):
+def test_an_evaluation_does_not_resume_with_another_protocol(stand_in, protocol, tmp_path):
     evaluate(protocol, RANDOM, tmp_path, workers=0)
     with pytest.raises(DialError, match=r"protocol.execute_steps was 3, is now 4"):
         evaluate(protocol.model_copy(update={"execute_steps": 4}), RANDOM, tmp_path, workers=0)

@@ -61,7 +61,7 @@ def test_a_frozen_foresight_is_made_once_and_a_zero_one_is_zero(arena, checkpoin
     assert not np.any(policy.foresights[0][1])
 
 
-def test_a_wrong_instruction_changes_the_foresight_and_not_what_was_heard(arena, checkpoint):
+def test_a_wrong_instruction_changes_the_foresight_and_not_the_received_one(arena, checkpoint):
     own, wrong = policy_of(checkpoint), policy_of(checkpoint, foresight="wrong_instruction")
     for policy in (own, wrong):
         policy.targets(begin(policy, arena))
@@ -103,7 +103,7 @@ def test_the_experts_future_is_what_the_expert_sees_one_horizon_later(arena, che
     assert np.array_equal(replace(future, reached=len(future.frames) - 3).frame(future.joints[-1]), future.frames[-1])
 
 
-def test_no_picture_is_rendered_for_a_policy_that_does_not_look(arena):
+def test_no_image_is_rendered_for_a_policy_that_uses_none(arena):
     arena.reset(1)
     assert arena.observe().image.shape == (96, 96, 3)
     unseen = arena.observe(look=False)

@@ -74,7 +74,7 @@ def test_errors_are_relative_to_predicting_no_change(watched):
     assert relative_error([])["relative"] is None
 
 
-def test_the_report_tells_tasks_and_parts_of_the_episode_apart(watched, tmp_path):
+def test_the_report_separates_tasks_and_parts_of_the_episode(watched, tmp_path):
     protocol = Protocol(episodes=1)
     summary = summarise_quality(protocol, "expert", [errors(watched)])
     assert [row["foresights"] for row in summary["over_episode"]] == [1, 0, 1, 0, 1, 0, 1, 0, 1, 0]

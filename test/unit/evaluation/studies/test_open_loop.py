@@ -64,7 +64,7 @@ def foresight(stamp_ns: int, model_id: str, shape, seq: int) -> bytes:
     return bytes(STORE.serialize_cdr(message, KIND))
 
 
-def test_errors_are_told_by_joint_and_step_without_the_vlm(driven, tmp_path, monkeypatch):
+def test_errors_are_reported_by_joint_and_step_without_the_vlm(driven, tmp_path, monkeypatch):
     checkpoint, contract, bag = driven
     monkeypatch.setattr("dial_core.inference.sessions.System2Session.foresight", None)
     result = open_loop(checkpoint, bag(contract.model_id, "own"), period_steps=4)

@@ -76,7 +76,7 @@ def result(strategy, seed, success, jerk):
     return SmoothnessResult(strategy, seed, success, jerk, 0.0, 0.0, 1.0, 10, 5)
 
 
-def test_jerk_is_told_as_a_ratio_to_plain_replacing_with_success_beside_it(tmp_path):
+def test_jerk_is_reported_as_a_ratio_to_plain_replacement_with_success_beside_it(tmp_path):
     results = [result(PLAIN, 1, False, 400.0), result(PLAIN, 2, True, 300.0), result("rtc", 1, True, 50.0), result("rtc", 2, True, 50.0)]
     summary = smoothness_summary(results)
     assert summary[PLAIN]["jerk_ratio"] == 1.0
