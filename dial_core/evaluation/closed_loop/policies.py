@@ -1,4 +1,4 @@
-"""What drives the robot in an evaluation: a checkpoint, here or on another machine, the expert, a replay, or chance."""
+"""What drives the robot in an evaluation: a checkpoint, here or on another machine, a peer, the expert, a replay, or chance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
+from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
+from dial_core.inference.websocket_policy import SCHEMES
 from dial_core.inference.wire import SCHEME
 from dial_core.sim.expert.expert import Expert
 
@@ -133,20 +135,23 @@ class ReplayPolicy(_WithoutForesight):
 
 @dataclass(frozen=True)
 class PolicySource:
-    """Where a policy comes from: its kind, and the folder or `tcp://host:port` of a checkpoint or dataset."""
+    """Where a policy comes from: its kind, and the folder or address of a checkpoint, dataset or server."""
 
     kind: PolicyKind
     location: str = ""
 
     @classmethod
     def parse(cls, text: str) -> PolicySource:
-        """`expert`, `random`, `replay:DATASET`, `tcp://HOST:PORT`, or a checkpoint (folder or name), as the command line has it."""
+        """`expert`, `random`, `replay:DATASET`, `tcp://` or `ws://HOST:PORT`, or a checkpoint (folder or name), as on the command line."""
         if text == "expert":
             return cls("expert")
         if text == "random":
             return cls("random")
         if text.startswith(REPLAY):
             return cls("replay", text.removeprefix(REPLAY))
+        if text.startswith(SCHEMES):
+            PeerAddress.parse(text)
+            return cls("peer", text)
         return cls("checkpoint", text if "/" in text or Path(text).exists() else str(checkpoint_folder(text)))
 
     def facts(self, protocol: Protocol) -> dict:
@@ -161,6 +166,10 @@ class PolicySource:
             require_fitting(protocol, contract)
             view = contract.views[0]
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
+        if self.kind == "peer":
+            address = PeerAddress.parse(self.location)
+            model_id = PeerPolicy(address, protocol).model_id
+            return {"policy": self.kind, "model_id": model_id, "image_px": address.size, "execution": "direct"}
         if self.kind == "replay":
             model_id = hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
             seeds = self.seeds(protocol)
@@ -190,4 +199,6 @@ def make_policy(protocol: Protocol, source: PolicySource) -> Policy:
         return RandomPolicy()
     if source.kind == "replay":
         return ReplayPolicy(Path(source.location))
+    if source.kind == "peer":
+        return PeerPolicy(PeerAddress.parse(source.location), protocol)
     return DialPolicy(*open_sessions(source.location, protocol), protocol)

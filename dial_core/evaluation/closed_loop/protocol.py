@@ -17,7 +17,7 @@ from dial_core.control.overlap import Strategy
 from dial_core.inference.programs import Runtime
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-PolicyKind = Literal["checkpoint", "expert", "random", "replay"]
+PolicyKind = Literal["checkpoint", "peer", "expert", "random", "replay"]
 Judged = Literal["every_step", "chunk_end"]
 Execution = Literal["robot", "direct"]
 ForesightKind = Literal["own", "wrong_instruction", "zeros", "first_frame", "expert_future"]

@@ -23,6 +23,8 @@ from dial_core.evaluation.closed_loop.robocasa import RobocasaArena
 from dial_core.evaluation.closed_loop.suites import suite_names, suite_protocol, suite_tasks
 from dial_core.evaluation.reports.result_page import markdown
 
+from .openpi_server import peer
+
 STAND_IN = Path(__file__).with_name("stand_in_environment.py")
 FIRST_ID = "gr1_unified/PnPCupToDrawerClose_GR1ArmsAndWaistFourierHands_Env"
 
@@ -140,6 +142,17 @@ def test_each_protocol_talks_and_judges_as_recorded(installed, conversation, che
     assert episode["foresight_age_s"] == 0.0
     assert episode["instruction"] == "pick the cup and place it in the drawer"
     assert conversation() == ["describe", *said]
+
+
+def test_a_peer_behind_openpis_protocol_meets_the_same_environments_and_judges(installed, conversation, tmp_path, fresh_worker):
+    with peer(lambda seen: {"actions": np.tile(seen["observation/state"], (16, 1))}) as (address, asked):
+        source = PolicySource.parse(f"{address}?layout=released")
+        values = suite_protocol("stand_in", "authors") | {"policy": "peer", "suite": "stand_in", "tasks": ("AtSixteen",), "episodes": 1}
+        summary = evaluate(prepare(Protocol(**values), source), source, tmp_path / "out", workers=0)
+    (episode,) = summary["episodes"]
+    assert (episode["success"], episode["instruction"]) == (True, "pick the cup and place it in the drawer")
+    assert len(asked) == 1  # success where its first chunk ends
+    assert conversation() == ["describe", *CONVERSATIONS["AtSixteen", "authors"][2]]
 
 
 def test_broken_starts_count_and_are_reported_apart(installed, tmp_path, fresh_worker):
