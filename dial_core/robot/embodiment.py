@@ -80,6 +80,7 @@ class Embodiment(Config):
     base: str  # body in whose frame the wrist poses are expressed
     wrists: Wrists
     joint_states_topic: str = "joint_states"
+    further_joint_states_topics: tuple[str, ...] = ()  # of broadcasters that report other joints
     joints: tuple[Joint, ...]
     links: tuple[Link, ...]
     controllers: tuple[Controller, ...]
@@ -115,6 +116,12 @@ class Embodiment(Config):
             if groups[first : first + groups.count(group)] != [group] * groups.count(group):
                 raise ValueError(f"the joints of group '{group}' must follow one another")
         return self
+
+    @property
+    def joint_states_topics(self) -> dict[str, str]:
+        """The robot's topics of joint states by the names that nodes use: `joint_states`, `joint_states_2` and so on."""
+        topics = (self.joint_states_topic, *self.further_joint_states_topics)
+        return {"joint_states" if k == 1 else f"joint_states_{k}": topic for k, topic in enumerate(topics, start=1)}
 
     @cached_property
     def joint_names(self) -> tuple[str, ...]:

@@ -197,7 +197,7 @@ def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: st
     renamed = _pairs("cameras", cameras, [c.name for c in embodiment.cameras])
     topics = {f"image/{c.name}": renamed.get(c.name, c.topic) for c in embodiment.cameras}
     topics |= {f"{ours}/compressed": f"{theirs}/compressed" for ours, theirs in topics.items()}  # image_transport's convention
-    topics["joint_states"] = embodiment.joint_states_topic
+    topics |= embodiment.joint_states_topics
     return {ours: theirs for ours, theirs in topics.items() if ours != theirs}
 
 

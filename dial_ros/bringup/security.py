@@ -38,24 +38,24 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
     trajectories = tuple(f"{controller.name}/joint_trajectory" for controller in embodiment.controllers)
     dry = tuple(f"dry_run/{topic}" for topic in trajectories)
     cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
-    joints = embodiment.joint_states_topic
+    joints = tuple(embodiment.joint_states_topics.values())
     stops = ("system1/pause", "system1/estop", "system1/reset_estop")
     world = ("mujoco_robot/reset", "mujoco_robot/set_pause", "mujoco_robot/step")
     switches = tuple(f"{controller.name}/set_active" for controller in embodiment.controllers)
     status = ("system1/status", "system2/status")
     episodes = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
     errors = ("foresight/error", "foresight/unchanged_error")
-    recorded = (*cameras, joints, *trajectories, *dry, "foresight", *errors, "instruction", *status, "mujoco_robot/success")
+    recorded = (*cameras, *joints, *trajectories, *dry, "foresight", *errors, "instruction", *status, "mujoco_robot/success")
     references = tuple(f"{controller.name}/reference" for controller in embodiment.controllers)
     states = tuple(f"{controller.name}/controller_state" for controller in embodiment.controllers)
-    system1_in = (*cameras, joints, "foresight", "instruction", "robot_description", *references, *states)
+    system1_in = (*cameras, *joints, "foresight", "instruction", "robot_description", *references, *states)
     jogs = ("teleoperation/twist", "teleoperation/grip")
     hand_stops = ("teleoperation/stop", "teleoperation/reset_stop")
     seen = ("foresight/image", *errors)
     system2_out = (*seen, "foresight", "instruction", "system2/status")
     nodes = (*NODES, "guard") if guarded else NODES
     checked = tuple(f"guarded/{topic}" for topic in trajectories)
-    guard_out, guard_in = (*trajectories, *dry), (*checked, joints, "robot_description")
+    guard_out, guard_in = (*trajectories, *dry), (*checked, *joints, "robot_description")
     guard = {"guard": _node("guard", Rights(guard_out, guard_in, ("guard/reset",)))} if guarded else {}
     controlled = tuple(f"{node}/{service}" for node in nodes for service in LIFECYCLE_SERVICES)
     read = tuple(f"{node}/{service}" for node in nodes for service in PARAMETER_SERVICES)
@@ -68,7 +68,7 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
             Rights(
                 (
                     "/clock",
-                    joints,
+                    *joints,
                     *references,
                     *cameras,
                     "image/scene",
@@ -85,7 +85,7 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
         "operator": Rights(
             publish=("/rosout", "/parameter_events", *jogs),
             subscribe=(
-                *("/clock", "/diagnostics", "/rosout", "/parameter_events", "instruction", *status, joints, *cameras),
+                *("/clock", "/diagnostics", "/rosout", "/parameter_events", "instruction", *status, *joints, *cameras),
                 *(*seen, "mujoco_robot/success", *trajectories, *dry),
             ),
             reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),

@@ -24,7 +24,8 @@ from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_clock import Which
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
-from dial_core.observation.readings import JointOrder, UnreadableMessageError
+from dial_core.observation.readings import UnreadableMessageError
+from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.guard.guard_parameters import PARAMETERS
 from dial_ros.node import qos
@@ -55,7 +56,7 @@ class GuardNode(DialNode):
     def configure(self) -> None:
         self._embodiment = load_embodiment(self.value("embodiment"))
         self._joints = {c.name: c.joints for c in self._embodiment.controllers}
-        self._order = JointOrder(self._embodiment.joint_names)
+        self._states = SplitJointStates(self._embodiment.joint_names)
         with ExitStack() as connections:  # undone if one of them cannot be made
             self._robot_time = RobotTime(self)
             connections.callback(self._robot_time.close)
@@ -68,8 +69,9 @@ class GuardNode(DialNode):
                 callback = partial(self._on_trajectory, name)
                 guarded = self.create_subscription(JointTrajectory, f"guarded/{name}/joint_trajectory", callback, qos.LATEST, raw=True)
                 connections.callback(self.destroy_subscription, guarded)
-            joints_in = self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
-            connections.callback(self.destroy_subscription, joints_in)
+            for topic in self._embodiment.joint_states_topics:
+                joints_in = self.create_subscription(JointState, topic, self._on_joint_state, qos.SENSOR)
+                connections.callback(self.destroy_subscription, joints_in)
             connections.callback(self.destroy_service, self.create_service(Trigger, "~/reset", self._on_reset))
             connections.callback(self.destroy_timer, self.every(0.05, self._supervise))
             commanded = [f"{name}/joint_trajectory" for name in self._joints]
@@ -141,9 +143,12 @@ class GuardNode(DialNode):
         self._robot_time.note_joint_state(stamp_ns)
         self._follow_clocks()
         try:
-            self._guard.note_joints(stamp_ns, self._order.positions(message))
+            positions = self._states.take(stamp_ns, message)
         except UnreadableMessageError as error:
             self.complain("joint_states", str(error))
+            return
+        if positions is not None:
+            self._guard.note_joints(stamp_ns, positions)
 
     def _on_limits(self, limits: Guard) -> None:
         self._guard.limits = limits

@@ -61,7 +61,7 @@ def topics_of(
     kind, ending = TRANSPORTS[transport]
     return [
         *(RecordedTopic(f"image/{camera.name}{ending}", kind, required=True) for camera in recorded),
-        RecordedTopic("joint_states", "sensor_msgs/msg/JointState", required=True),
+        *(RecordedTopic(topic, "sensor_msgs/msg/JointState", required=True) for topic in embodiment.joint_states_topics),
         *(
             RecordedTopic(f"{controller.name}/joint_trajectory", "trajectory_msgs/msg/JointTrajectory", reliable=True)
             for controller in embodiment.controllers

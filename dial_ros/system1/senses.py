@@ -4,6 +4,7 @@ A frame of the first camera is whole if a joint state and a frame of every furth
 before. Only whole frames count as fresh, nothing missing is ever filled in: what is not there makes the robot hold.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,13 +17,15 @@ from dial_core.control.arming import Input
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_check import missing_from_states
 from dial_core.observation.joint_agreement import JointAgreement
-from dial_core.observation.readings import JointHistory, JointOrder, UnreadableMessageError
+from dial_core.observation.readings import JointHistory, UnreadableMessageError
+from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
 from dial_ros.node.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.rates import Rate, StampedStream
 
+PARTS_ARRIVE_S = 1.0  # of wall time after the first joint state: by then every broadcaster has published
 REFUSED = ("image", "joint_states", "joints_of_frame", "cameras_of_frame")
 
 
@@ -48,8 +51,9 @@ class Senses:
         on_observation: Callable[[SensedFrame], None],
     ) -> None:
         self._node, self._on_joint_stamp, self._on_observation = node, on_joint_stamp, on_observation
-        self._embodiment, self._order = embodiment, JointOrder(embodiment.joint_names)
-        self._reported: list[str] | None = None  # the names in the newest joint state, active or not
+        self._embodiment, self._states = embodiment, SplitJointStates(embodiment.joint_names, node.value("joint_gap"))
+        self._reported: list[str] | None = None  # the names in the joint states of the last moment, active or not
+        self._first_heard_s: float | None = None  # wall time of the first joint state
         self.misfit = ""  # which joints of which controllers they lack
         transport = node.value("image_transport")
         self._cameras = [
@@ -64,7 +68,8 @@ class Senses:
             )
             for index, view in enumerate(contract.views)
         ]
-        self._joints_in = node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
+        self._joint_topics = list(embodiment.joint_states_topics)
+        self._joints_in = [node.create_subscription(JointState, t, self._on_joint_state, qos.SENSOR) for t in self._joint_topics]
         self.joint_stamps, self.joint_rate = StampedStream(), Rate()
         self._joints, self._whole = JointHistory(), StampedStream()
         self.newest_joints: tuple[int, np.ndarray] | None = None  # stamp [ns] and positions (J,) [rad]
@@ -75,8 +80,10 @@ class Senses:
 
     @property
     def listened(self) -> bool:
-        """Whether a joint state has come, active or not."""
-        return self._reported is not None
+        """Whether every joint was reported, active or not, or enough time for that has passed since the first joint state."""
+        if self._first_heard_s is None:
+            return False
+        return not self.misfit or time.monotonic() - self._first_heard_s > PARTS_ARRIVE_S
 
     @property
     def first_camera(self) -> CameraInput:
@@ -105,7 +112,7 @@ class Senses:
         """Forgets what was sensed (the clock jumped, a pause ended); the counters stay."""
         for camera in self._cameras:
             camera.clear()
-        for part in (self.joint_stamps, self.joint_rate, self._joints, self._whole, self._agreement):
+        for part in (self.joint_stamps, self.joint_rate, self._joints, self._states, self._whole, self._agreement):
             part.clear()
         self._refusals.clear()
         self.newest_joints = None
@@ -121,24 +128,28 @@ class Senses:
         """Ends the subscriptions."""
         for camera in self._cameras:
             camera.close()
-        self._node.destroy_subscription(self._joints_in)
+        for subscription in self._joints_in:
+            self._node.destroy_subscription(subscription)
 
     def _on_joint_state(self, message: JointState) -> None:
-        if message.name != self._reported:
-            self._reported = list(message.name)
-            self.misfit = missing_from_states(self._embodiment, self._reported)
         stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
         self._on_joint_stamp(stamp_ns)
+        self._first_heard_s = self._first_heard_s or time.monotonic()
+        unreadable, positions = "", None
+        try:
+            positions = self._states.take(stamp_ns, message)
+        except UnreadableMessageError as error:
+            unreadable = str(error)
+        if self._states.reported != self._reported:
+            self._reported = self._states.reported
+            self.misfit = missing_from_states(self._embodiment, self._reported)
         if not self._node.active:
             return
-        if self.misfit:
-            self._refuse("joint_states", "joint_states", self.misfit)
+        if unreadable or self.misfit:
+            self._refuse("joint_states", "joint_states", unreadable or self.misfit)
             return
-        try:
-            positions = self._order.positions(message)
-        except UnreadableMessageError as error:
-            self._refuse("joint_states", "joint_states", str(error))
-            return
+        if positions is None:
+            return  # of other joints
         ahead_s = (stamp_ns - now_ns) / NANOSECONDS
         if ahead_s > FUTURE_TOLERANCE_S:
             self._refuse("joint_states", "joint_states", f"joint state is stamped {ahead_s:.2f} s in the future; synchronise the clocks")
@@ -153,7 +164,7 @@ class Senses:
     def _joint_conflict(self, now_ns: int) -> str:
         """Which nodes publish joint states that cannot be of one robot; empty: none. Several that agree are fine."""
         why = self._agreement.disagreement(now_ns)
-        sources = self._node.publisher_names("joint_states") if why else []
+        sources = sorted({name for topic in self._joint_topics for name in self._node.publisher_names(topic)}) if why else []
         return f"{' and '.join(sources)} publish joint states that disagree: {why}" if len(sources) > 1 else ""
 
     def _on_first_frame(self, frame: Frame) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.mapping import NamedJoints
-from dial_core.observation.readings import JOINT_GAP_S, JointOrder, UnreadableMessageError
+from dial_core.observation.readings import UnreadableMessageError
+from dial_core.observation.split_joint_states import SplitJointStates
 
 
 class JointMerge:
@@ -17,10 +17,7 @@ class JointMerge:
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = tuple(names)
-        self._place = {name: i for i, name in enumerate(names)}
-        self._orders: dict[tuple[str, ...], JointOrder] = {}
-        self._positions = np.full(len(names), np.nan)
-        self._stamps_ns = np.full(len(names), -(2**62), dtype=np.int64)
+        self._states = SplitJointStates(names)
         self._recorded: set[str] = set()
 
     def add(self, stamp_ns: int, message: Any, source: NamedJoints) -> np.ndarray | None:
@@ -31,17 +28,9 @@ class JointMerge:
         """
         names = tuple(source.name(name) for name in message.name)
         self._recorded |= set(names)
-        own = [name for name in self._names if name in names]
-        if not own:
+        if not set(self._names) & set(names):
             raise UnreadableMessageError(f"joint state has none of the robot's joints; it has {', '.join(message.name) or 'no names'}")
-        order = self._orders.setdefault(tuple(own), JointOrder(own))
-        positions = order.positions(_Renamed(list(names), message.position))
-        if len(own) == len(self._names):
-            return positions
-        place = [self._place[name] for name in own]
-        self._positions[place], self._stamps_ns[place] = positions, stamp_ns
-        whole = (stamp_ns - self._stamps_ns <= JOINT_GAP_S * NANOSECONDS).all()
-        return self._positions.copy() if whole else None
+        return self._states.take(stamp_ns, _Renamed(list(names), message.position))
 
     @property
     def missing(self) -> list[str]:

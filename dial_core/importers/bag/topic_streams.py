@@ -77,7 +77,8 @@ def find_streams(bag: Bag, embodiment: Embodiment, cameras: Sequence[Camera], ma
         for source in joints:
             _named(bag, source.topic, (JOINT_STATE,))
     else:
-        joints = (NamedJoints(topic=_required(bag, ["joint_states", embodiment.joint_states_topic], (JOINT_STATE,))),)
+        known = embodiment.joint_states_topics.items()
+        joints = tuple(NamedJoints(topic=_required(bag, [ours, theirs], (JOINT_STATE,))) for ours, theirs in known)
     commands = _commands(bag, embodiment, mapping)
     instruction = _named(bag, mapping.instruction, TEXTS) if mapping.instruction else _instruction(bag)
     found = Streams(images, joints, commands, instruction)

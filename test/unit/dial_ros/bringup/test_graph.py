@@ -12,6 +12,7 @@ from dial_core.config import config_path
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup.graph import ARGUMENTS, environment, graph
+from dial_ros.recorder.recorded_topics import topics_of
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -37,6 +38,15 @@ def test_a_robots_own_topics_become_remappings(tmp_path):
             "image/ego/compressed": "/head/color/image_raw/compressed",
             "joint_states": "/arm_driver/joint_states",
         }
+
+
+def test_every_broadcaster_of_joint_states_is_remapped_and_recorded(tmp_path):
+    values = yaml.safe_load(config_path("embodiments", "gr1").read_text()) | {"further_joint_states_topics": ["/hands/joint_states"]}
+    path = tmp_path / "two.yaml"
+    path.write_text(yaml.safe_dump(values))
+    for kind in ("humanoid", "record"):
+        assert all(node.remappings["joint_states_2"] == "/hands/joint_states" for node in graph(kind, robot=str(path)))
+    assert {"joint_states", "joint_states_2"} <= {topic.name for topic in topics_of(load_embodiment(str(path)))}
 
 
 def test_topics_that_already_agree_are_not_remapped():

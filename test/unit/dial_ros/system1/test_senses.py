@@ -190,7 +190,7 @@ def test_joints_are_judged_before_the_node_is_active_and_again_when_their_names_
     assert not both.listened
     bench.active = False
     joints(bench, 100, 0.0, GR1.joint_names[1:])
-    assert both.listened
+    assert not both.listened, "another broadcaster may report the joint that is missing"
     assert both.misfit.startswith("joint_states lack left_arm_controller (l_shoulder_pitch)")
     joints(bench, 110, 0.0, GR1.joint_names)
     assert both.misfit == ""
@@ -255,3 +255,19 @@ def test_clearing_keeps_the_counters_and_a_reset_does_not():
     assert both.refused.total() == 0
     both.close()
     assert bench.callbacks == {}
+
+
+def test_two_broadcasters_make_whole_joint_states_and_one_that_falls_silent_is_named():
+    both, bench, _ = senses()
+    hands, others = GR1.joint_names[14:26], (*GR1.joint_names[:14], *GR1.joint_names[26:])
+    joints(bench, 90, 0.1, others)
+    joints(bench, 95, 0.2, hands)
+    joints(bench, 100, 0.3, others)
+    assert both.misfit == ""
+    assert both.newest_joints[0] == 100 * MS
+    assert (both.newest_joints[1][0], both.newest_joints[1][14]) == (0.3, 0.2)
+    joints(bench, 200, 0.4, others)
+    assert both.newest_joints[0] == 100 * MS, "nothing is filled in"
+    assert "joint_states lack left_hand_controller" in both.inputs(200 * MS)["joint_states"].refusal
+    joints(bench, 205, 0.4, hands)
+    assert both.inputs(205 * MS)["joint_states"].refusal == ""
