@@ -19,7 +19,7 @@ from dial_ros.node.messages import to_duration
 ARM = "right_arm_controller"
 ALL = tuple(controller.name for controller in EMBODIMENT.controllers)
 PATIENCE_S = 1.0  # of System-1 with a controller that executes nothing
-REPORT_LIMIT_S = 2.5  # patience, the chunk that is under way, and a busy machine
+REPORT_LIMIT_S = 2.5  # patience, the pending chunk, and a busy machine
 AFTERWARDS_S = 1.5  # the first motions that are accepted again are judged too
 LATE_S = 3.0
 STEP_RAD, STEP_S = 0.3, 0.01

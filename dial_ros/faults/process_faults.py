@@ -58,7 +58,7 @@ class EndedProcess:
         if self.node == "system2":
             graph.until(lambda: graph.in_state(System1Status.STATE_HOLDING), "System-1 to hold")
             outcome.stopping_after_s = (to_ns(graph.system1.last_change) - begin_ns) / NANOSECONDS
-            outcome.check_time("decelerates", outcome.stopping_after_s, HORIZON_S + 0.1)  # a foresight may be under way
+            outcome.check_time("decelerates", outcome.stopping_after_s, HORIZON_S + 0.1)  # a foresight may be in transit
             outcome.reported_after_s = reported_after_s(graph.monitor.statuses, before, "text:foresight", begin_ns)
             outcome.check_time("reports text:foresight", outcome.reported_after_s, REPORT_LIMIT_S)
 

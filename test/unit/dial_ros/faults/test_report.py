@@ -39,7 +39,7 @@ def test_outcomes_are_the_same_after_saving_and_loading(tmp_path):
 
 def test_a_time_that_never_came_fails():
     made = Outcome("x")
-    made.check_time("tells", None, 0.5)
+    made.check_time("reports", None, 0.5)
     assert not made.passed
 
 
