@@ -39,7 +39,7 @@ def page(outcomes: Sequence[Outcome], soaked: Soak | None, when: str, machine: s
             own = sorted((o for o in outcomes if o.scenario in names), key=lambda o: (names.index(o.scenario), o.busy_processes))
             if own:
                 parts += [f"## {group.title}", f"Injected by: {group.injected}", "\n".join([HEADER, *_rows(own)])]
-        parts.append(_failures(outcomes))
+        parts += [_failures(outcomes), _missing(outcomes, soaked)]
     if soaked is not None:
         parts.append(_soak_section(soaked))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -66,7 +66,7 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def _load_name(busy: int) -> str:
-    return f"{busy} busy processes" if busy else "nothing beside the campaign"
+    return f"{busy} busy processes" if busy else "no busy processes"
 
 
 def _rows(outcomes: Sequence[Outcome]) -> list[str]:
@@ -103,6 +103,17 @@ def _failures(outcomes: Sequence[Outcome]) -> str:
         if not outcome.passed
     ]
     return "\n".join(["## What failed", "", *lines]) if lines else ""
+
+
+def _missing(outcomes: Sequence[Outcome], soaked: Soak | None) -> str:
+    """What this page does not show, because it was not played."""
+    every = [scenario.name for group in GROUPS for scenario in group.scenarios]
+    lines = [] if soaked is not None else ["- continuous running (`--minutes 30`)"]
+    for busy in sorted({outcome.busy_processes for outcome in outcomes}):
+        played = {outcome.scenario for outcome in outcomes if outcome.busy_processes == busy}
+        if missing := [name for name in every if name not in played]:
+            lines.append(f"- {_load_name(busy)}, {len(missing)} of {len(every)}: {', '.join(missing)}")
+    return "\n".join(["## Not played", "", *lines]) if lines else ""
 
 
 def _soak_section(soaked: Soak) -> str:

@@ -30,6 +30,14 @@ def test_each_load_has_a_row_of_its_own():
     assert text.index("| camera frozen | 0 (1.5) | 1/1 | 0.20 |") < text.index("| camera frozen | 10 (1.5) | 1/1 | 0.30 |")
 
 
+def test_what_was_not_played_is_listed():
+    text = page([outcome("camera frozen", 0.3, busy=10)], None, "today", "machine")
+    missing = text.split("## Not played")[1]
+    assert "camera dropped" in missing
+    assert "camera frozen" not in missing
+    assert "continuous running" in missing
+
+
 def test_outcomes_are_the_same_after_saving_and_loading(tmp_path):
     outcomes = [outcome("camera frozen", 0.2), Outcome("never played")]
     save_outcomes(tmp_path / "outcomes.jsonl", outcomes)
