@@ -35,10 +35,12 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / MIB
 
 
-def measure(name: str, cycles: int, checkpoint: str) -> list[float]:
+def measure(name: str, cycles: int, checkpoint: str, runtime: str = "eager") -> list[float]:
     """Resident memory [MiB] after each of `cycles` configurations of a node. Raises DialError if it refuses one."""
     os.environ.setdefault("ROS_DOMAIN_ID", str(free_domain()))
-    rclpy.init(args=["--ros-args", "-p", f"checkpoint:={checkpoint_folder(checkpoint)}"], signal_handler_options=SignalHandlerOptions.NO)
+    values = {"checkpoint": checkpoint_folder(checkpoint), "runtime": runtime}
+    parameters = [word for key, value in values.items() for word in ("-p", f"{key}:={value}")]
+    rclpy.init(args=["--ros-args", *parameters], signal_handler_options=SignalHandlerOptions.NO)
     try:
         node: DialNode = getattr(import_module(f"dial_ros.{name}.{name}_node"), NODES[name])()
         occupied = []
@@ -64,10 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--node", choices=list(NODES), default="system2", help="which node (default: %(default)s)")
     parser.add_argument("--cycles", type=int, default=20, help="configurations, at least 6 (default: %(default)s)")
     parser.add_argument("--checkpoint", default=DEFAULT_CHECKPOINT, help="model: a folder or a name (default: %(default)s)")
+    parser.add_argument("--runtime", default="eager", help="of the node; auto keeps models until one is compiled (default: %(default)s)")
     parser.add_argument("--limit-mb", type=float, default=LIMIT_MB, help="growth that is tolerated [MiB] (default: %(default)s)")
     options = parser.parse_args(arguments)
     try:
-        occupied = measure(options.node, max(options.cycles, WARM_UP + 3), options.checkpoint)
+        occupied = measure(options.node, max(options.cycles, WARM_UP + 3), options.checkpoint, options.runtime)
     except DialError as error:
         print(f"[configure_cycles] {error}", file=sys.stderr)
         return 2
