@@ -11,9 +11,10 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 
@@ -96,13 +97,12 @@ class EagerUntilCompiled:
     def __init__(
         self, eager: Callable[..., Any], spec: ProgramSpec, checkpoint: Path, report: Report, compile_: Callable[..., str] | None = None
     ) -> None:
-        """Starts the compilation: `compile_(spec, checkpoint)` returns why it failed, or nothing."""
-        self._eager, self._spec, self._checkpoint, self._report = eager, spec, checkpoint, report
-        self._compile = compile_ or compile_in_background
+        """Starts the compilation if this process has none of that program at work: `compile_(spec, checkpoint)` returns why it
+        failed, or nothing."""
+        self._eager, self._spec, self.report = eager, spec, report
         self._program: Program | None = None
         self._inputs: tuple[torch.Tensor, ...] | None = None
-        self.waiting = threading.Thread(target=self._wait, name=f"compile-system{spec.system}", daemon=True)
-        self.waiting.start()
+        self.compilation = Compilation.of(spec, checkpoint, compile_ or compile_in_background, self)
 
     def __call__(self, *inputs: torch.Tensor) -> Any:
         """The outputs for these inputs."""
@@ -113,20 +113,56 @@ class EagerUntilCompiled:
         return program(*inputs)
 
     @torch.inference_mode()
-    def _wait(self) -> None:
-        spec = self._spec
-        try:
-            if why := self._compile(spec, self._checkpoint):
-                write_json(failure_file(spec), {"facts": spec.facts, "why": why})
-                raise DialError(f"{why}; it stays so until {failure_file(spec)} is deleted")
-            program = open_program(spec)
-        except (DialError, OSError) as error:
-            self._report(f"System-{spec.system} could not be compiled and runs eagerly: {error}")
-            return
+    def adopt(self, program: Program) -> None:
+        """Calls `program` from now on."""
         if self._inputs is not None:
             program(*self._inputs)  # the first call allocates, which a moving robot must not wait for
         self._program = program
-        self._report(f"System-{spec.system} now runs its compiled program, {spec.file}")
+        self.report(f"System-{self._spec.system} now runs its compiled program, {self._spec.file}")
+
+
+class Compilation:
+    """One program being compiled in the background, however many sessions of this process wait for it.
+
+    It keeps none of them alive: a node that was cleaned up meanwhile has freed its model.
+    """
+
+    _at_work: ClassVar[dict[Path, Compilation]] = {}
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, spec: ProgramSpec, checkpoint: Path, compile_: Callable[..., str]) -> None:
+        self._spec, self._checkpoint, self._compile = spec, checkpoint, compile_
+        self._sessions: list[weakref.ref[EagerUntilCompiled]] = []
+        self.thread = threading.Thread(target=self._run, name=f"compile-system{spec.system}", daemon=True)
+
+    @classmethod
+    def of(cls, spec: ProgramSpec, checkpoint: Path, compile_: Callable[..., str], session: EagerUntilCompiled) -> Compilation:
+        """The compilation that is at work on this program, or a new one; it will tell `session` of its end."""
+        with cls._lock:
+            found = cls._at_work.get(spec.file)
+            if found is None:
+                found = cls._at_work[spec.file] = cls(spec, checkpoint, compile_)
+                found.thread.start()
+            found._sessions.append(weakref.ref(session))
+        return found
+
+    def _run(self) -> None:
+        spec, failure = self._spec, ""
+        try:
+            if why := self._compile(spec, self._checkpoint):
+                failure = f"{why}; it stays so until {failure_file(spec)} is deleted"
+                write_json(failure_file(spec), {"facts": spec.facts, "why": why})
+        except (DialError, OSError) as error:
+            failure = str(error)
+        with self._lock:
+            del self._at_work[spec.file]
+        for session in [living for reference in self._sessions if (living := reference()) is not None]:
+            try:
+                if failure:
+                    raise DialError(failure)
+                session.adopt(open_program(spec))  # one each: a program keeps what its last call allocated
+            except (DialError, OSError) as error:
+                session.report(f"System-{spec.system} could not be compiled and runs eagerly: {error}")
 
 
 def compile_in_background(spec: ProgramSpec, checkpoint: Path) -> str:

@@ -5,6 +5,7 @@ pytest test/unit/inference/test_first_use.py
 
 import json
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -69,16 +70,36 @@ def test_calls_go_to_the_model_until_the_program_is_there_and_then_to_the_progra
     assert function(1, 2) == ("eager", 1, 2)
     assert reports == []
     compiling.set()
-    function.waiting.join(10)
+    function.compilation.thread.join(10)
     assert warmed == [(1, 2)]  # its first call, on the last inputs, is not the robot's
     assert function(3) == ("program", 3)
     assert reports == [f"System-1 now runs its compiled program, {SPEC.file}"]
 
 
+def test_sessions_of_one_program_wait_for_one_compilation_and_one_that_is_gone_is_not_kept(tmp_path, monkeypatch):
+    compiling, compiled, reports = threading.Event(), [], []
+
+    def compile_(spec, checkpoint):
+        compiled.append(spec)
+        assert compiling.wait(10)
+        return ""
+
+    monkeypatch.setattr(first_use, "open_program", lambda spec: lambda *inputs: ("program", *inputs))
+    first, second = (EagerUntilCompiled(eager, SPEC, tmp_path, reports.append, compile_) for _ in range(2))
+    gone = weakref.ref(first)
+    del first
+    assert gone() is None, "a cleaned up node's model stays in memory"
+    compiling.set()
+    second.compilation.thread.join(10)
+    assert compiled == [SPEC]
+    assert second(1) == ("program", 1)
+    assert len(reports) == 1
+
+
 def test_a_failed_compilation_is_recorded_and_the_model_continues(tmp_path):
     reports = []
     function = EagerUntilCompiled(eager, SPEC, tmp_path, reports.append, lambda spec, checkpoint: "g++: out of memory")
-    function.waiting.join(10)
+    function.compilation.thread.join(10)
     assert function(1) == ("eager", 1)
     assert json.loads(failure_file(SPEC).read_text()) == {"facts": SPEC.facts, "why": "g++: out of memory"}
     assert len(reports) == 1
@@ -88,7 +109,7 @@ def test_a_failed_compilation_is_recorded_and_the_model_continues(tmp_path):
 def test_a_session_compiles_its_own_program_once_and_after_a_failure_no_more(folder, compiled_with):
     reports = []
     first = System1Session.from_checkpoint(folder, flow_steps=2, runtime="auto", report=reports.append)
-    first._act.waiting.join(10)
+    first._act.compilation.thread.join(10)
     assert [(spec.flow_steps, checkpoint) for spec, checkpoint in compiled_with] == [(2, folder)]
     assert "is being compiled for this processor in the background" in reports[0]
     again = System1Session.from_checkpoint(folder, flow_steps=2, runtime="auto", report=reports.append)
