@@ -41,7 +41,7 @@ Arrays = dict[str, np.ndarray]
 
 
 class Server:
-    """Answers one client's calls: `describe`, `make`, `reset`, `step`, `look`."""
+    """Answers one client's calls: `describe`, `make`, `reset`, `step`, `look`, `poses`."""
 
     def __init__(self) -> None:
         self._env: Any = None
@@ -61,7 +61,9 @@ class Server:
             return self._step(arrays)
         if call == "look":
             return self._look()
-        raise ValueError(f"unknown call '{call}'; known: describe, make, reset, step, look")
+        if call == "poses":
+            return self._poses(**values)
+        raise ValueError(f"unknown call '{call}'; known: describe, make, reset, step, look, poses")
 
     def close(self) -> None:
         """Frees the simulator."""
@@ -107,6 +109,13 @@ class Server:
         self._render()
         return self._observation(False, {}), self._arrays(image=True)
 
+    def _poses(self, bodies: list[str], cameras: list[str]) -> tuple[dict[str, Any], Arrays]:
+        """Poses (4, 4) in the world of bodies and cameras of robosuite's model, and the cameras' vertical fields of view [deg]."""
+        model, data = self._inner().sim.model, self._inner().sim.data
+        poses = {name: _pose(data.get_body_xpos(name), data.get_body_xmat(name)) for name in bodies}
+        poses |= {name: _pose(data.get_camera_xpos(name), data.get_camera_xmat(name)) for name in cameras}
+        return {"fovy": {name: float(model.cam_fovy[model.camera_name2id(name)]) for name in cameras}}, poses
+
     def _advance(self, actions: dict[str, np.ndarray]) -> bool:
         sim: Any = getattr(self._inner(), "sim", None)
         render = getattr(sim, "render", None)
@@ -146,15 +155,18 @@ class Server:
             return np.asarray(inner.base_pose, np.float64)
         if not hasattr(inner, "sim"):
             return None
-        body = inner.sim.model.body_name2id(BASE_BODY)
-        pose = np.eye(4)
-        pose[:3, :3] = np.array(inner.sim.data.body_xmat[body]).reshape(3, 3)
-        pose[:3, 3] = inner.sim.data.body_xpos[body]
-        return pose
+        data = inner.sim.data
+        return _pose(data.get_body_xpos(BASE_BODY), data.get_body_xmat(BASE_BODY))
 
     def _inner(self) -> Any:
         """robosuite's environment inside the gymnasium one."""
         return self._env.unwrapped.env
+
+
+def _pose(position: Any, rotation: Any) -> np.ndarray:
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = np.array(rotation).reshape(3, 3), position
+    return pose
 
 
 def broken_start(sim: Any, limits: dict[str, float]) -> list[str]:
