@@ -13,6 +13,7 @@ from dial_core.errors import DialError
 from dial_core.robot.embodiment import EEF_DIM, Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_core.robot.rotations import matrices, rotation_to_6d
+from dial_core.robot.vector_layout import LayoutConverter, VectorLayout, load_layout
 
 FARTHEST_RAD = 2 * np.pi  # no joint of ours turns so far: beyond it, degrees are more likely
 
@@ -27,7 +28,7 @@ class PartRule(Config):
 
 
 class WristRule(Config):
-    """Parts that hold a wrist's pose in the robot's base frame."""
+    """Parts that hold a wrist's pose, in the frame of the mapping's layout."""
 
     position: str
     rotation: str
@@ -41,6 +42,7 @@ class SourceMapping(Config):
         camera: name in modality.json's `video` of the view to take; empty: the first one.
         annotation: name in modality.json's `annotation` of the instruction; empty: the first one, or the task.
         drop_prefix: left out of the beginning of an instruction.
+        layout: whose units its joints have and whose frame its wrists (`config/layouts/`); the order of groups is modality.json's.
         groups: rules of joint groups whose part has another name, order or unit; without a rule, the part of the same name.
         absent: groups that the data does not have; they stay at the home position.
         wrists: rules by `left` and `right`; without them, wrist poses are computed by forward kinematics.
@@ -51,6 +53,7 @@ class SourceMapping(Config):
     camera: str = ""
     annotation: str = ""
     drop_prefix: str = ""
+    layout: str = "ours"
     groups: dict[str, PartRule] = {}
     absent: tuple[str, ...] = ()
     wrists: dict[Literal["left", "right"], WristRule] = {}
@@ -75,7 +78,8 @@ class VectorReader:
             DialError: a joint group of the embodiment is not to be found, or has another width; the message lists the parts.
         """
         self.mapping, self.embodiment = mapping, embodiment
-        self._kinematics = ForwardKinematics(embodiment)
+        self._kinematics, self._layout = ForwardKinematics(embodiment), LayoutConverter(_units(mapping, embodiment), embodiment)
+        self._home = self._layout.joints_from_ours(embodiment.home_position)
         self._groups = list(dict.fromkeys(joint.group for joint in embodiment.joints))
         self.state_parts = {group: self._parts(group, modality.state, "state") for group in self._groups}
         self.action_parts = {group: self._parts(group, modality.action, "action") for group in self._groups}
@@ -108,6 +112,7 @@ class VectorReader:
                 f"joint '{self.embodiment.joint_names[worst]}' reaches {reach[worst]:.1f} rad: are these degrees? "
                 "then give its group `scale: 0.0174533` in the mapping"
             )
+        joints = self._layout.joints_to_ours(joints)
         wrists = [self._wrist(side, columns, first) for side in ("left", "right")]
         if any(wrist is None for wrist in wrists):
             computed = self._kinematics.wrist_poses(joints)
@@ -121,12 +126,12 @@ class VectorReader:
         if not (position.absolute and rotation.absolute):
             raise DialError(f"the {side} wrist's action is relative, which is only understood of joints; leave `wrists` out of the mapping")
         turned = matrices(rotation.of(columns), rotation.rotation or "rotation_6d", self.mapping.quaternion_order)
-        return np.concatenate([position.of(columns), rotation_to_6d(turned)], 1)
+        return self._layout.wrist_to_ours(np.concatenate([position.of(columns), rotation_to_6d(turned)], 1))
 
     def _joints(self, group: str, parts: tuple[VectorPart, ...], columns: Mapping[str, np.ndarray]) -> np.ndarray:
         place = self.embodiment.group_slice(group)
         if not parts:
-            home = self.embodiment.home_position[place.start - EEF_DIM : place.stop - EEF_DIM]
+            home = self._home[place.start - EEF_DIM : place.stop - EEF_DIM]
             return np.tile(home, (len(next(iter(columns.values()))), 1))
         rule = self.mapping.groups.get(group, PartRule(part=group))
         values = np.concatenate([part.of(columns) for part in parts], 1).astype(np.float64)
@@ -163,6 +168,13 @@ class VectorReader:
                 "Name it in a mapping (config/sources/), or list the group as `absent`"
             )
         return parts[name]
+
+
+def _units(mapping: SourceMapping, embodiment: Embodiment) -> VectorLayout:
+    """The mapping's layout without its order, which modality.json gives, for the joints that this embodiment has."""
+    layout = load_layout(mapping.layout)
+    hinges = {joint: limits for joint, limits in layout.hinges.items() if joint in embodiment.joint_names}
+    return layout.model_copy(update={"groups": (), "hinges": hinges})
 
 
 def _both(modality: Modality) -> tuple[tuple[str, Mapping[str, VectorPart]], tuple[str, Mapping[str, VectorPart]]]:

@@ -147,6 +147,14 @@ class LayoutConverter:
         """Joints (..., J) in this layout's units as ours [rad]; their order stays."""
         return self._scaled(joints, _sum_of)
 
+    def wrist_to_ours(self, poses: np.ndarray, base: np.ndarray | None = None) -> np.ndarray:
+        """Poses (..., 9) of one wrist, in this layout's frame, in the robot's base frame; arguments and errors as `from_ours`."""
+        if self.layout.frame == "base":
+            return poses
+        moved = np.array(poses, np.float64)
+        _move_wrist(moved, np.linalg.inv(self._base(base)))
+        return moved
+
     def _scaled(self, joints: np.ndarray, conversion: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> np.ndarray:
         converted = np.array(joints, np.float64)
         places = self._coupled - EEF_DIM
@@ -167,9 +175,13 @@ class LayoutConverter:
     def _move_wrists(vectors: np.ndarray, pose: np.ndarray) -> None:
         """Expresses both wrists of our layout in another frame, in place: p <- R p + t, R_wrist <- R R_wrist."""
         for place in _PLACE.values():
-            position, rotation = slice(place, place + 3), slice(place + 3, place + WRIST_DIM)
-            vectors[..., position] = vectors[..., position] @ pose[:3, :3].T + pose[:3, 3]
-            vectors[..., rotation] = rotation_to_6d(pose[:3, :3] @ rotation_from_6d(vectors[..., rotation]))
+            _move_wrist(vectors[..., place : place + WRIST_DIM], pose)
+
+
+def _move_wrist(wrist: np.ndarray, pose: np.ndarray) -> None:
+    """Expresses one wrist (..., 9) in another frame, in place."""
+    wrist[..., :3] = wrist[..., :3] @ pose[:3, :3].T + pose[:3, 3]
+    wrist[..., 3:] = rotation_to_6d(pose[:3, :3] @ rotation_from_6d(wrist[..., 3:]))
 
 
 def _sum_of(target: np.ndarray, limits: np.ndarray) -> np.ndarray:

@@ -19,6 +19,13 @@ ROBOCASA = LeRobotConversion("robocasa_gr1")
 PLACES = [*range(0, 7), *range(22, 29), *range(7, 13), *range(29, 35), *range(41, 44)]
 
 
+def in_our_units(joints: np.ndarray) -> np.ndarray:
+    """Fingers and thumb pitch as the sum of two hinges that turn alike: the numbers of the test stay below every hinge's limit."""
+    ours = joints.astype(float)
+    ours[[14, 15, 16, 17, 18, 20, 21, 22, 23, 24]] *= 2
+    return ours
+
+
 @pytest.mark.parametrize("version", ["v2.0", "v2.1"])
 def test_a_robocasa_set_becomes_our_vectors_by_its_modality(tmp_path, version):
     write_gr00t_set(tmp_path / "robocasa", version=version)
@@ -30,8 +37,8 @@ def test_a_robocasa_set_becomes_our_vectors_by_its_modality(tmp_path, version):
     # by hand: right wrist pitch of frame 2 is number 28, the waist's last is number 43
     assert dataset.states[2, 18 + 13] == pytest.approx(0.28 + 0.002)
     assert dataset.states[2, 46] == pytest.approx(0.43 + 0.002)
-    np.testing.assert_allclose(dataset.states[2, 18:], vector_of(2)[PLACES], atol=1e-6)
-    np.testing.assert_allclose(dataset.actions[:, 18:], dataset.states[:, 18:] + 0.5, atol=1e-6)
+    np.testing.assert_allclose(dataset.states[2, 18:], in_our_units(vector_of(2)[PLACES]), atol=1e-6)
+    np.testing.assert_allclose(dataset.actions[2, 18:], in_our_units(vector_of(2)[PLACES] + 0.5), atol=1e-6)
     wrists = ForwardKinematics(load_embodiment()).wrist_poses(vector_of(2)[PLACES])
     np.testing.assert_allclose(dataset.states[2, :18], wrists, atol=1e-6)
 
@@ -83,6 +90,16 @@ def test_relative_actions_are_added_to_the_state(tmp_path):
     dataset = LeRobotDataset(tmp_path / "out")
     # state 0.43, action 0.43 + 0.5 as a step: target 1.36
     assert dataset.actions[0, 46] == pytest.approx(1.36)
+
+
+def test_a_finger_past_its_hinges_limit_is_closed_and_no_more(tmp_path):
+    folder = write_gr00t_set(tmp_path / "robocasa", lengths=(3,))
+    states = np.stack([vector_of(frame) for frame in range(3)])
+    actions = states.copy()
+    actions[:, 7] = [1.0, 1.6, 3.0]  # left pinky: hinges end at 1.57 and 1.74 rad
+    write_gr00t_episode(folder, 0, states, actions)
+    convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+    assert LeRobotDataset(tmp_path / "out").actions[:, 18 + 14] == pytest.approx([2.0, 1.57 + 1.6, 1.57 + 1.74])
 
 
 def test_broken_episodes_are_named_and_the_others_are_converted(tmp_path):

@@ -71,6 +71,17 @@ def test_every_reachable_vector_comes_back_from_either_direction():
     np.testing.assert_allclose(released.to_ours(released.from_ours(states, BASE), BASE), states, atol=1e-9)
 
 
+def test_joints_and_single_wrists_are_converted_as_in_whole_vectors():
+    draw = np.random.default_rng(2)
+    joints = draw.uniform(GR1.lower, GR1.upper, (20, len(GR1.joints)))
+    states = np.concatenate([ForwardKinematics(GR1).wrist_poses(joints), joints], 1)
+    theirs, released = converter().from_ours(states, BASE), converter()
+    np.testing.assert_allclose(released.joints_to_ours(released.joints_from_ours(joints)), joints, atol=1e-9)
+    np.testing.assert_allclose(released.joints_from_ours(joints)[:, 20:26], theirs[:, 25:31], atol=1e-6)
+    np.testing.assert_allclose(released.wrist_to_ours(theirs[:, 9:18], BASE), states[:, :9], atol=1e-9)
+    np.testing.assert_array_equal(converter("ours").wrist_to_ours(states[:, :9]), states[:, :9])
+
+
 def test_without_the_pose_of_the_base_the_next_step_is_named():
     with pytest.raises(DialError, match=r"layout 'released' has its wrists in the world frame.*--base"):
         converter().from_ours(np.ones(47))
