@@ -11,7 +11,7 @@ from dial_core.cli.options import console, results
 
 robocasa_app = typer.Typer(no_args_is_help=True, help="The original benchmark, in a Python environment of its own (docs/robocasa.md).")
 RobosuiteOnly = Annotated[
-    bool, typer.Option("--robosuite-only", help="Only robosuite's GR1, all from PyPI: suite `robosuite_gr1`, no assets (1.2 GB).")
+    bool, typer.Option("--robosuite-only", help="Only robosuite's GR1, all from PyPI: suite `robosuite_gr1`, no assets (1.3 GB).")
 ]
 
 
