@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
-from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import to_ns
 from dial_ros.msg import System1Status, System2Status
@@ -212,14 +212,14 @@ def test_when_system1_is_killed_the_controllers_stop_at_the_end_of_the_last_chun
     loop.until(lambda: to_ns(loop.joints.header.stamp) > end_ns + 1_500_000_000, "the tail to be over")
     # Judged by what the controllers command: where the arm lies against the table, it cannot get there.
     loop.set_points = None
-    loop.keep(JointState, "mujoco_robot/set_points", "set_points", qos.EVENTS)
+    loop.keep(JointTrajectory, "mujoco_robot/set_points", "set_points", qos.EVENTS)
     stands = loop.until(lambda: loop.set_points, "a set-point")
-    commanded = [stands.position[stands.name.index(name)] for name in last.joint_names]
+    commanded = [stands.points[-1].positions[stands.joint_names.index(name)] for name in last.joint_names]
     ends = [list(trajectory.points[-1].positions) for trajectory in loop.trajectories[-2:]]  # the very last may die in the dead one's hands
     assert any(np.allclose(commanded, end, atol=1e-6) for end in ends)
     stamp_ns = to_ns(stands.header.stamp)
     later = loop.until(lambda: to_ns(loop.set_points.header.stamp) > stamp_ns + 100_000_000 and loop.set_points, "later set-points")
-    assert later.position == stands.position, "the arm stands with nobody alive"
+    assert later.points[-1].positions == stands.points[-1].positions, "the arm stands with nobody alive"
 
 
 def test_a_terminated_robot_and_system2_end_in_order(loop, nodes):

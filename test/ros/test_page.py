@@ -8,8 +8,9 @@ from collections import deque
 
 import numpy as np
 import pytest
-from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
 
+from dial_core.control.motion import to_ns
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.operator.operator_node import free_port
@@ -34,7 +35,7 @@ def page(browser, nodes, probe, checkpoint, tmp_path_factory):
     nodes.start("recorder", autostart=True, use_sim_time=True, directory=tmp_path_factory.mktemp("recordings"))
     nodes.start("operator", port=port, checkpoint=checkpoint, action_log=log)
     probe.set_points, probe.moved_s, probe.history = None, 0.0, deque(maxlen=600)
-    probe.create_subscription(JointState, "mujoco_robot/set_points", lambda message: note_set_points(probe, message), qos.EVENTS)
+    probe.create_subscription(JointTrajectory, "mujoco_robot/set_points", lambda message: note_set_points(probe, message), qos.EVENTS)
 
     def active():
         status = probe.system1, probe.system2
@@ -49,13 +50,14 @@ def page(browser, nodes, probe, checkpoint, tmp_path_factory):
         pytest.fail(nodes.log("operator"))
 
 
-def note_set_points(probe, message: JointState) -> None:
-    """Keeps the set-points, and the wall time [s] at which they last changed."""
-    positions = np.array(message.position)
-    if probe.set_points is None or not np.array_equal(positions, np.array(probe.set_points.position)):
+def note_set_points(probe, message: JointTrajectory) -> None:
+    """Keeps the newest set-points (J,) [rad], and the wall time [s] at which they last changed."""
+    point = message.points[-1]
+    positions = np.array(point.positions)
+    if probe.set_points is None or not np.array_equal(positions, probe.set_points):
         probe.moved_s = time.time()
-    probe.set_points = message
-    probe.history.append((time.time(), message.header.stamp.sec + message.header.stamp.nanosec * 1e-9, positions))
+    probe.set_points = positions
+    probe.history.append((time.time(), (to_ns(message.header.stamp) + to_ns(point.time_from_start)) * 1e-9, positions))
 
 
 def last_speed_up_s(history) -> float:
@@ -176,20 +178,20 @@ def test_the_set_points_decelerate_within_300_ms_of_the_key_until_they_stand(pag
 def test_while_stopped_the_page_says_that_nothing_will_move_before_and_after_an_instruction(page):
     browser, probe, _ = page
     probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "stopped")
-    before = np.array(probe.set_points.position)
+    before = probe.set_points
     see(page, "Nothing will move: the emergency stop is latched. Press “Reset stop”, then send an instruction")
     instruct(page)
     message = browser.find_element("css selector", ".note.w-full").text
     assert "Nothing will move: the emergency stop is latched" in message
-    np.testing.assert_array_equal(before, np.array(probe.set_points.position))
+    np.testing.assert_array_equal(before, probe.set_points)
 
 
 def test_after_a_reload_the_page_shows_the_stop_and_the_robot_has_not_moved(page):
     browser, probe, _ = page
-    before = np.array(probe.set_points.position)
+    before = probe.set_points
     browser.refresh()
     see(page, "stopped: emergency stop")
-    np.testing.assert_array_equal(before, np.array(probe.set_points.position))
+    np.testing.assert_array_equal(before, probe.set_points)
 
 
 def test_only_a_reset_and_a_new_instruction_move_it_again(page):
@@ -215,7 +217,7 @@ def test_what_the_foresight_was_worth_and_what_the_chunk_uses_are_shown(page):
     see(page, "foresight error", "expecting no change", "velocity", "acceleration")
     browser, probe, _ = page
     probe.until(lambda: browser.find_elements("css selector", "[title*='of its velocity limit']"), "shares by joint")
-    assert len(browser.find_elements("css selector", "[title*='of its velocity limit']")) == len(probe.set_points.name)
+    assert len(browser.find_elements("css selector", "[title*='of its velocity limit']")) == len(probe.set_points)
 
 
 def test_an_episode_is_recorded_judged_and_listed_with_its_image(page):
