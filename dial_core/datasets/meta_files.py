@@ -65,7 +65,10 @@ def read_table(file: Path, columns: list[str] | None = None) -> pyarrow.Table:
         DialError: it is missing, cut off, a Git LFS pointer, or not parquet.
     """
     try:
-        return parquet.ParquetFile(file).read(columns)
+        table = parquet.ParquetFile(file).read(columns)
+        table.validate(full=True)  # bytes that are no UTF-8 would only fail where a text is read
+        _ = table.column_names
+        return table
     except FileNotFoundError as error:
         raise DialError(f"{file} is missing") from error
     except (OSError, pyarrow.ArrowException, ValueError) as error:

@@ -12,6 +12,7 @@ from dial_core.datasets.normalisation import fit_normaliser
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
 from dial_core.robot.embodiment import load_embodiment
+from dial_core.robot.vector_layout import OURS
 from dial_core.training.recipe import Recipe
 
 
@@ -22,7 +23,7 @@ def choose_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], s
     With `statistics: reused` the robot's own sources keep those of the checkpoint it starts from: what its weights learned to read.
 
     Raises:
-        DialError: statistics to be reused are those of another robot.
+        DialError: statistics to be reused are those of another robot, or of vectors in another layout.
     """
     kinds: dict[tuple, list[str]] = {}
     for name in datasets:
@@ -42,6 +43,11 @@ def choose_normalisers(recipe: Recipe, datasets: Mapping[str, LeRobotDataset], s
             raise DialError(
                 f"`statistics: reused`, but the start is of '{start.contract.embodiment}' and the recipe of '{robot}'; "
                 "recompute them (`statistics: recomputed`)"
+            )
+        if start.contract.layout != OURS:
+            raise DialError(
+                f"`statistics: reused`, but the start's are of vectors in the layout '{start.contract.layout.name}', and training takes "
+                "the embodiment's own; recompute them (`statistics: recomputed`)"
             )
         fitted[recipe.robot_statistics] = start.normaliser
     return {name: fitted[kind] for kind, names in kinds.items() for name in names}

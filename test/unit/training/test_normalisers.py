@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow
@@ -11,6 +12,7 @@ from dial_core.datasets.drift import drift_of
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser, rotation_dimensions
+from dial_core.robot.vector_layout import load_layout
 from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
 from dial_core.training.recipe import DataSource, Recipe
 from dial_core.training.stages import open_sources, train
@@ -72,6 +74,13 @@ def test_drift_is_reported_in_spreads_of_the_checkpoint_and_rotations_are_left_o
     assert (first.what, first.name, round(first.shift, 3), round(first.widening, 3)) == ("state", "20", 4.0, 0.2)
     assert first.far
     assert len(drift_of(normaliser, states, states, [str(index) for index in range(47)])) == 2 * (47 - 12)
+
+
+def test_reused_statistics_of_vectors_in_another_layout_are_refused(fake_dataset, recipe, start, tmp_path):
+    found = load_checkpoint(start)
+    contract = found.contract.model_copy(update={"layout": load_layout("released")})
+    with pytest.raises(DialError, match=r"layout 'released'.*`statistics: recomputed`"):
+        choose_normalisers(recipe, {"robot": fake_dataset(tmp_path / "dataset")}, replace(found, contract=contract))
 
 
 def test_reused_statistics_of_another_robot_are_refused(fake_dataset, recipe, start, tmp_path):
