@@ -32,6 +32,7 @@ LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hicc
 HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
+SERVO_RAD = 0.005  # so far beyond a limit a servo may leave a joint that was commanded to it
 MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
 LEAD_MARGIN_S, LEAD_MARGIN_SHARE = 0.01, 0.5  # a lead that follows the measured latency is so much longer: the larger of the two
 LONGEST_LEAD_S = 0.3  # where trajectories take longer, nothing is spliced in motion: the robot comes to rest first
@@ -158,7 +159,7 @@ class MotionPlan:
         if self.execution is not None and self.execution.unconfirmed(begun_ns):
             raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)
-        running = _start(commanded, stamp_ns, measured)
+        running = _start(commanded, stamp_ns, _at_the_limit(measured, self.guard))
         moves = running is commanded and begun_ns < commanded.end_ns
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
         overlap = copy(self._overlap)
@@ -279,6 +280,12 @@ def _start(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray) -
         return commanded
     moved = np.abs(measured - commanded.positions[-1]) > MOVED_RAD
     return commanded.relocated(moved, measured) if moved.any() else commanded
+
+
+def _at_the_limit(measured: np.ndarray, guard: Guard) -> np.ndarray:
+    """The measured joints, without the servos' error beyond a position limit: a set-point there would be outside too."""
+    inside = np.clip(measured, guard.lower, guard.upper)
+    return np.where(np.abs(measured - inside) <= SERVO_RAD, inside, measured)
 
 
 def _known(now_ns: int | None) -> int:

@@ -203,3 +203,13 @@ def test_after_the_motion_is_dropped_the_next_starts_from_the_measured_joints():
     elsewhere = EMBODIMENT.home_position + 0.05
     moving.follow(wandering(rng, 3.0), ns(3.0), elsewhere, At(3.1))
     np.testing.assert_allclose(moving.running.sample(ns(3.05))[0], elsewhere)
+
+
+def test_a_joint_that_the_servo_left_just_beyond_its_limit_starts_at_the_limit_and_one_that_was_moved_there_where_it_is():
+    """As System-1 found it after a restart in mid-motion: the first set-point was 1.7 mrad outside."""
+    for beyond_rad, starts_beyond_rad in ((0.0017, 0.0), (0.02, 0.02)):
+        measured = EMBODIMENT.home_position.copy()
+        measured[3] = GUARD.upper[3] + beyond_rad
+        moving = plan()
+        moving.follow(wandering(np.random.default_rng(0), 0.0), ns(0.0), measured, At(0.05))
+        assert moving.running.positions[0, 3] - GUARD.upper[3] == pytest.approx(starts_beyond_rad)
