@@ -57,7 +57,7 @@ def connect(address: str, workers: int = 0) -> Any:
         try:
             if address == "local":
                 here = {"env_vars": ENVIRONMENT | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}}
-                ray.init(num_cpus=workers or None, include_dashboard=False, log_to_driver=False, runtime_env=here)
+                ray.init("local", num_cpus=workers or None, include_dashboard=False, log_to_driver=False, runtime_env=here)
             else:
                 ray.init(address=address, log_to_driver=False, runtime_env={"env_vars": ENVIRONMENT})
         except ConnectionError as error:

@@ -1,13 +1,19 @@
 """Jobs over a real Ray cluster on this machine. Needs the extra: pip install -e ".[ray]". pytest test/unit/jobs/test_ray_engine.py"""
 
 import importlib
+import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from dial_core.errors import DialError
 from dial_core.jobs import ray_engine, workers
 from dial_core.jobs.workers import run_jobs, use_ray
+from dial_core.training import mapped_dataset
+from dial_core.training.mapped_dataset import MappedDataset
 
 JOBS = """
 import os
@@ -79,6 +85,48 @@ def test_jobs_are_drawn_only_when_a_worker_is_free(on_cluster, square):
     for result in run_jobs(square, until_enough(), workers=1):
         seen.append(result.value)
     assert seen[:2] == [400, 900]
+
+
+@pytest.fixture
+def started_cluster(square, monkeypatch):
+    """A cluster as `ray start --head` makes it: processes of its own, which `auto` finds. It ends with the process that started it."""
+    ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    ray.shutdown()
+    folders = [str(Path(square.__code__.co_filename).parent), *(path for path in sys.path if path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(folders)}
+    start = "import sys; from ray.scripts.scripts import main; sys.exit(main())"
+    options = ["--head", "--block", "--num-cpus", "2", "--port", "0", "--include-dashboard", "false", "--disable-usage-stats"]
+    with subprocess.Popen(
+        [sys.executable, "-c", start, "start", *options], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as head:
+        printed = []
+        for line in head.stdout:
+            printed.append(line)
+            if "Ray runtime started" in line:
+                break
+        assert head.poll() is None, "".join(printed)
+        use_ray("auto")
+        yield
+        use_ray("")
+        ray.shutdown()
+        head.terminate()
+        head.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_a_started_cluster_is_found_retries_dead_workers_and_writes_the_same_bytes(
+    started_cluster, square, tmp_path, fake_dataset, monkeypatch
+):
+    results = {result.job: result for result in run_jobs(square, [2, tmp_path / "seen", 4], workers=2)}
+    assert (results[2].value, results[tmp_path / "seen"].value) == (4, "second time")
+    assert "died 4 times" in (results[4].error or "")
+
+    monkeypatch.setattr(mapped_dataset, "_EPISODES_PER_JOB", 1)
+    folder = fake_dataset(tmp_path / "dataset").folder
+    spread = MappedDataset(folder, workers=2).actions.tobytes()
+    shutil.rmtree(folder / "features")
+    use_ray("")
+    assert spread == MappedDataset(folder).actions.tobytes()
 
 
 def test_without_ray_the_error_says_what_to_install(monkeypatch, square):
