@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 from dial_core.errors import DialError
 
 SCHEMES = ("ws://", "wss://")
-TIMEOUT_S = 60.0
+TIMEOUT_S = 300.0  # a first answer may wait for the server to compile its model
 MAX_BYTES = 1 << 26  # of an answer
 _KINDS = "biuf"  # of numpy's dtypes: what may be read
 
@@ -29,7 +29,8 @@ class WebsocketPolicy:
         """Connects to `address` (`ws://HOST:PORT`). Raises DialError if nobody answers there as such a server does."""
         self.address = address
         try:
-            self._socket = connect(address, open_timeout=TIMEOUT_S, compression=None, max_size=MAX_BYTES)
+            # Such servers compute in the loop that would answer pings, and are reached directly.
+            self._socket = connect(address, open_timeout=TIMEOUT_S, compression=None, max_size=MAX_BYTES, ping_interval=None, proxy=None)
             self.metadata = self._unpacked(self._socket.recv(TIMEOUT_S))
         except (OSError, WebSocketException, ValueError) as error:
             raise DialError(f"no policy server of openpi's protocol at {address}: {error}") from error
@@ -38,8 +39,16 @@ class WebsocketPolicy:
         """The chunk (H, A) that the server answers an observation with, under the key `actions`.
 
         Raises:
-            DialError: the server refused (its last line is named), is gone, or answered with something else.
+            DialError: the server refused (its last line is named), is gone, or answered with something else. The connection is
+                closed then: a late answer must not be taken for that to the next observation.
         """
+        try:
+            return self._chunk(observation)
+        except DialError:
+            self.close()
+            raise
+
+    def _chunk(self, observation: dict[str, Any]) -> np.ndarray:
         try:
             self._socket.send(msgpack.packb(observation, default=_packable))
             answer = self._unpacked(self._socket.recv(TIMEOUT_S))
@@ -47,7 +56,7 @@ class WebsocketPolicy:
             raise DialError(f"the policy server at {self.address} is gone: {error}") from error
         actions = answer.get("actions") if isinstance(answer, dict) else None
         if not isinstance(actions, np.ndarray) or actions.ndim != 2 or actions.dtype.kind != "f":
-            keys = ", ".join(map(str, answer)) if isinstance(answer, dict) else type(answer).__name__
+            keys = ", ".join(f"{key} {_kind(value)}" for key, value in answer.items()) if isinstance(answer, dict) else _kind(answer)
             raise DialError(f"the policy server at {self.address} answered without a chunk `actions` (H, A); it sent {keys}")
         return actions
 
@@ -61,8 +70,12 @@ class WebsocketPolicy:
             raise DialError(f"the policy server at {self.address} refused: {reason[0]}")
         try:
             return msgpack.unpackb(message, object_hook=_array_of, strict_map_key=False)
-        except (ValueError, msgpack.UnpackException) as error:
+        except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
             raise DialError(f"the policy server at {self.address} sent what is no msgpack message: {error}") from error
+
+
+def _kind(value: Any) -> str:
+    return f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _packable(value: Any) -> Any:

@@ -63,7 +63,8 @@ class PeerPolicy:
     def __init__(self, address: PeerAddress, protocol: Protocol) -> None:
         """Connects. Raises DialError if nobody answers."""
         self._address, self._execute_steps = address, protocol.execute_steps
-        self._server = WebsocketPolicy(address.server)
+        self._server: WebsocketPolicy | None = WebsocketPolicy(address.server)
+        self._metadata = self._server.metadata
         self._view = CameraView(name=protocol.camera, height=address.size, width=address.size)
         self.received_instruction = ""
         self._rows: list[np.ndarray] = []
@@ -71,7 +72,9 @@ class PeerPolicy:
     @property
     def model_id(self) -> str:
         """16 hex digits of what the server says of itself and of what it is told to see."""
-        told = repr((self._server.metadata, self._address.layout, self._address.size, self._address.image, self._address.state))
+        told = repr(
+            (self._metadata, self._address.layout, self._address.size, self._address.image, self._address.state, self._address.prompt)
+        )
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @property
@@ -82,10 +85,18 @@ class PeerPolicy:
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """A new episode; what is left of the last one's chunk is dropped."""
         self.received_instruction, self._rows = instruction, []
+        if self._server is None:  # the last episode ended with an error
+            self._server = WebsocketPolicy(self._address.server)
         self._robot: Embodiment = arena.embodiment
         self._kinematics = ForwardKinematics(self._robot)
         layout = load_layout(self._address.layout)
         self._converter = None if layout == OURS else LayoutConverter(layout, self._robot)
+
+    def close(self) -> None:
+        """Ends the connection; the next episode makes a new one."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
     def targets(self, observation: StepObservation) -> np.ndarray:
         """The next row's joint targets (J,) [rad]; asks the server first when a new chunk is due.
@@ -103,7 +114,10 @@ class PeerPolicy:
             state = self._converter.from_ours(state, observation.base)
         image = fit_view(observation.image, self._view)
         values = {self._address.image: image, self._address.state: state, self._address.prompt: self.received_instruction}
-        chunk = self._server.infer(values)
+        server, self._server = self._server, None
+        assert server is not None  # begin connects
+        chunk = server.infer(values)
+        self._server = server
         if len(chunk) < self._execute_steps or chunk.shape[1] != len(state):
             raise DialError(
                 f"the policy server at {self._address.server} answered with actions {chunk.shape}; expected at least "

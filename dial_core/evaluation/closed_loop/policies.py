@@ -168,8 +168,9 @@ class PolicySource:
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
         if self.kind == "peer":
             address = PeerAddress.parse(self.location)
-            model_id = PeerPolicy(address, protocol).model_id
-            return {"policy": self.kind, "model_id": model_id, "image_px": address.size, "execution": "direct"}
+            peer = PeerPolicy(address, protocol)
+            peer.close()
+            return {"policy": self.kind, "model_id": peer.model_id, "image_px": address.size, "execution": "direct"}
         if self.kind == "replay":
             model_id = hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
             seeds = self.seeds(protocol)

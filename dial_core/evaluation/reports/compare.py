@@ -10,6 +10,8 @@ from dial_core.errors import DialError
 from dial_core.evaluation.reports.intervals import Paired, compare_paired
 
 SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct")  # what must agree
+# What must agree too, and what results of before it could be chosen have.
+JUDGING = {"judged": "every_step", "settle_steps": 0, "environment": ""}
 
 
 def load_summary(path: Path) -> dict:
@@ -36,14 +38,11 @@ def compare(first: dict, second: dict) -> dict:
     Raises:
         DialError: the scenes, or how success was judged on them, are not the same.
     """
-    differing = [
-        f"{key} {first['protocol'][key]} and {second['protocol'][key]}"
-        for key in SCENES
-        if first["protocol"][key] != second["protocol"][key]
-    ]
+    ours, theirs = (JUDGING | summary["protocol"] for summary in (first, second))
+    differing = [f"{key} {ours[key]} and {theirs[key]}" for key in (*SCENES, *JUDGING) if ours[key] != theirs[key]]
     if differing:
         raise DialError(
-            f"these two results are not of the same scenes: {'; '.join(differing)}. Run both with the same suite, tasks and seeds"
+            f"these two results are not of the same scenes: {'; '.join(differing)}. Run both with the same suite, tasks, seeds and protocol"
         )
     outcomes = [{(e["task"], e["seed"]): e["success"] for e in summary["episodes"]} for summary in (first, second)]
     if outcomes[0].keys() != outcomes[1].keys():

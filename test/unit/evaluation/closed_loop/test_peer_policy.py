@@ -87,6 +87,19 @@ def test_what_it_cannot_be_used_for_is_said(arena, answer, message):
             policy.targets(arena.observe())
 
 
+def test_an_episode_that_ended_with_an_error_does_not_spoil_the_next(arena):
+    answers = iter(["Traceback\nRuntimeError: out of memory", b"\xc1", {"actions": np.zeros((4, 47), np.float32)}])
+    with peer(lambda seen: next(answers)) as (address, asked):
+        policy = PeerPolicy(PeerAddress.parse(address), PROTOCOL)
+        for reason in ("out of memory", "no msgpack message"):
+            policy.begin(arena, 100_000, "put the can on the plate")
+            with pytest.raises(DialError, match=reason):
+                policy.targets(arena.observe())
+        policy.begin(arena, 100_000, "put the can on the plate")
+        assert not policy.targets(arena.observe()).any()
+    assert len(asked) == 3
+
+
 def test_nobody_there_is_said():
     with pytest.raises(DialError, match=r"no policy server of openpi's protocol at ws://127\.0\.0\.1:9"):
         PeerPolicy(PeerAddress.parse("ws://127.0.0.1:9"), PROTOCOL)

@@ -5,7 +5,7 @@ import pytest
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
-from dial_core.evaluation.reports.compare import compare, comparison_markdown, load_summary
+from dial_core.evaluation.reports.compare import JUDGING, compare, comparison_markdown, load_summary
 from dial_core.evaluation.reports.result_page import summarise
 
 
@@ -34,6 +34,16 @@ def test_results_of_other_scenes_or_of_a_shard_are_not_compared():
     shard = {**first, "episodes": first["episodes"][:1]}
     with pytest.raises(DialError, match="dial merge"):
         compare(first, shard)
+
+
+def test_results_judged_in_different_ways_are_not_compared_and_those_of_before_it_could_be_chosen_are():
+    first = summary_of([True, False], "aaa")
+    with pytest.raises(
+        DialError, match="hold_steps 10 and 1; judged every_step and chunk_end; settle_steps 0 and 100; environment  and 6949c44950b0"
+    ):
+        compare(first, summary_of([True, False], "bbb", judged="chunk_end", hold_steps=1, settle_steps=100, environment="6949c44950b0"))
+    before = {**first, "protocol": {key: value for key, value in first["protocol"].items() if key not in JUDGING}}
+    assert compare(first, before)["all"]["only_second"] == 0
 
 
 def test_a_result_is_found_by_its_folder(tmp_path):
