@@ -15,6 +15,7 @@ from dial_core.control.executed_motion import measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.motion_plan import HOLD_HISTORY_S, MOVED_RAD
 from dial_core.control.splice import hold
 from dial_core.control.trajectory_checks import (
     BreachError,
@@ -40,9 +41,7 @@ PASSING_BY_ITSELF = frozenset(
 JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
-MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else, or stands where it was before the guard began
 HOLD_LEAD_S = 0.03  # from publishing a hold to its taking over: transport and one period
-HOLD_HISTORY_S = 0.6  # as of System-1's holds
 
 
 @dataclass

@@ -6,15 +6,16 @@ from rclpy.node import Node
 from rosgraph_msgs.msg import Clock
 
 from dial_core.control.motion import NANOSECONDS
+from dial_ros.faults.checks import REPORT_LIMIT_S, REST_LIMIT_S, check_recovery, check_report, check_stays, rest_after_s
 from dial_ros.faults.corruptions import shifted_clock
 from dial_ros.faults.fault_injector import PREFIX
 from dial_ros.faults.graph_under_test import SETTLED_S, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stream_faults import REPORT_LIMIT_S, REST_LIMIT_S, check_recovery
 from dial_ros.msg import System1Status
 from dial_ros.node import qos
 from dial_ros.node.messages import to_time
 
+WATCHED_S = 1.0
 DISARMED, PAUSED, STOPPED = System1Status.STATE_DISARMED, System1Status.STATE_PAUSED, System1Status.STATE_STOPPED
 
 
@@ -49,11 +50,8 @@ class ClockStep:
         elif self.request == "pause":
             graph.pause(True)
         expected = {"estop": STOPPED, "pause": PAUSED}.get(self.request, DISARMED)
-        graph.until(lambda: graph.in_state(expected), "System-1 to stop")
-        outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
-        outcome.check_time("reports", outcome.reported_after_s, REPORT_LIMIT_S)
-        graph.until_resting()
-        outcome.resting_after_s = max((graph.monitor.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
+        check_report(graph, outcome, begin_ns, expected, REPORT_LIMIT_S)
+        outcome.resting_after_s = rest_after_s(graph, begin_ns)
         outcome.check_time("rests", outcome.resting_after_s, REST_LIMIT_S)
         self._check_stays(graph, outcome)
         relay.recover()
@@ -68,9 +66,7 @@ class ClockStep:
     def _check_stays(self, graph: GraphUnderTest, outcome: Outcome) -> None:
         """While the clocks are apart, not even a new instruction moves the robot, and System-1 reports why."""
         graph.instruct()
-        moved_ns = graph.monitor.last_moved_ns
-        graph.during(1.0)
-        outcome.check("stays at rest", graph.monitor.last_moved_ns == moved_ns)
+        check_stays(graph, outcome, WATCHED_S)
         if not self.request:
             outcome.check("reports clocks apart", "synchronise" in graph.system1.reason, graph.system1.reason)
 
@@ -94,12 +90,9 @@ class SecondClock:
         timer = graph.node.create_timer(0.02, publish)
         try:
             graph.until(lambda: not graph.in_state(System1Status.STATE_RUNNING), "System-1 to stop")
-            graph.until_resting()
-            outcome.resting_after_s = max((graph.monitor.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
+            outcome.resting_after_s = rest_after_s(graph, begin_ns)
             graph.instruct()
-            moved_ns = graph.monitor.last_moved_ns
-            graph.during(1.0)
-            outcome.check("stays at rest", graph.monitor.last_moved_ns == moved_ns)
+            check_stays(graph, outcome, WATCHED_S)
             report = f"{graph.system1.reason}; {graph.system1.warning}"
             outcome.check("names the node", "second_clock" in report, report)
         finally:

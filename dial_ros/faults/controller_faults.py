@@ -7,11 +7,10 @@ import numpy as np
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-from dial_core.control.motion import NANOSECONDS
+from dial_ros.faults.checks import REST_LIMIT_S, check_recovery, check_report, rest_after_s
 from dial_ros.faults.corruptions import Corruption, delayed, dropped, ending_in_motion
 from dial_ros.faults.graph_under_test import EMBODIMENT, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stream_faults import REST_LIMIT_S, check_recovery
 from dial_ros.msg import System1Status
 from dial_ros.node import qos
 from dial_ros.node.messages import to_duration
@@ -47,11 +46,7 @@ class LostTrajectories:
         begin_ns = graph.monitor.now_ns
         for name in self.controllers:
             graph.injector.relays[name].corrupt(self.corruption())
-        if self.duration_s > PATIENCE_S:
-            check_divergence(graph, outcome, begin_ns, self.controllers)
-            graph.until_resting()
-        else:
-            graph.during(self.duration_s)
+        last(graph, outcome, begin_ns, self.duration_s, self.controllers)
         if self.rejections:
             outcome.check("the controllers reject", bool(graph.monitor.rejected))
         resume(graph, outcome)
@@ -69,11 +64,7 @@ class InactiveController:
         """Deactivates, checks what System-1 reports, activates, and instructs if that is needed."""
         begin_ns = graph.monitor.now_ns
         graph.set_controller_active(ARM, False)
-        if self.duration_s > PATIENCE_S:
-            check_divergence(graph, outcome, begin_ns, (ARM,))
-            graph.until_resting()
-        else:
-            graph.during(self.duration_s)
+        last(graph, outcome, begin_ns, self.duration_s, (ARM,))
         graph.set_controller_active(ARM, True)
         resume(graph, outcome)
 
@@ -108,12 +99,13 @@ class LateTrajectories:
         check_recovery(graph, outcome, graph.monitor.now_ns)
 
 
-def check_divergence(graph: GraphUnderTest, outcome: Outcome, begin_ns: int, controllers: tuple[str, ...]) -> None:
-    """Waits until System-1 disarms, records when, and checks that it names the controllers."""
-    graph.until(lambda: graph.in_state(System1Status.STATE_DISARMED), "System-1 to disarm")
-    outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
-    outcome.check_time("reports the divergence", outcome.reported_after_s, REPORT_LIMIT_S)
-    outcome.check("names the controllers", all(name in graph.system1.reason for name in controllers), graph.system1.reason)
+def last(graph: GraphUnderTest, outcome: Outcome, begin_ns: int, duration_s: float, controllers: tuple[str, ...]) -> None:
+    """Lets a fault of controllers last; beyond PATIENCE_S System-1 must disarm, name them, and come to rest."""
+    if duration_s > PATIENCE_S:
+        check_report(graph, outcome, begin_ns, System1Status.STATE_DISARMED, REPORT_LIMIT_S, *controllers)
+        graph.until_resting()
+    else:
+        graph.during(duration_s)
 
 
 def resume(graph: GraphUnderTest, outcome: Outcome) -> None:
@@ -160,8 +152,7 @@ class StepBeforeGuard:
             graph.until(lambda: publisher.get_subscription_count(), "the guard to subscribe")
             publisher.publish(rest_to_rest(graph.monitor.set_points, STEP_RAD, STEP_S))
             begin_ns = graph.monitor.now_ns
-            graph.until_resting()
-            outcome.resting_after_s = max((graph.monitor.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
+            outcome.resting_after_s = rest_after_s(graph, begin_ns)
             outcome.check_time("the guard stops the robot", outcome.resting_after_s, REST_LIMIT_S)
         finally:
             node.destroy_node()

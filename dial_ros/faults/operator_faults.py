@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from lifecycle_msgs.msg import Transition
 
+from dial_ros.faults.checks import check_recovery, check_stays
 from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stream_faults import check_recovery
 from dial_ros.msg import System1Status
 
 DISARMED, PAUSED, STOPPED = System1Status.STATE_DISARMED, System1Status.STATE_PAUSED, System1Status.STATE_STOPPED
@@ -30,7 +30,7 @@ class OldInstruction:
             graph.during(0.3)
         graph.change_system1(Transition.TRANSITION_ACTIVATE)
         graph.until(lambda: graph.in_state(DISARMED), "System-1 to report itself disarmed")
-        check_rests(graph, outcome)
+        check_stays(graph, outcome, WATCHED_S)
         graph.run_freely()
         check_recovery(graph, outcome, graph.monitor.now_ns)
 
@@ -50,7 +50,7 @@ class InstructedStopped:
         graph.until(lambda: "will not move" in graph.system1.warning, "a warning that nothing will move")
         graph.reset_estop()
         graph.until(lambda: graph.in_state(DISARMED), "System-1 to report itself disarmed")
-        check_rests(graph, outcome)
+        check_stays(graph, outcome, WATCHED_S)
         graph.run_freely()
         check_recovery(graph, outcome, graph.monitor.now_ns)
 
@@ -68,19 +68,11 @@ class InstructedPaused:
         graph.until_resting()
         instruction_id = graph.instruct().instruction_id
         graph.until(lambda: "only after the pause" in graph.system1.warning, "a warning that nothing will move")
-        check_rests(graph, outcome)
+        check_stays(graph, outcome, WATCHED_S)
         graph.pause(False)
         graph.until_chunks(2)
         outcome.check("works on the new instruction", graph.system1.instruction_id == instruction_id)
         check_recovery(graph, outcome, graph.monitor.now_ns)
-
-
-def check_rests(graph: GraphUnderTest, outcome: Outcome) -> None:
-    """Checks that the set-points stand still for WATCHED_S."""
-    moved_ns, chunks = graph.monitor.last_moved_ns, graph.system1.published_chunks
-    graph.during(WATCHED_S)
-    outcome.check("stays at rest", graph.monitor.last_moved_ns == moved_ns)
-    outcome.check("publishes no chunk", graph.system1.published_chunks == chunks)
 
 
 OPERATOR_FAULTS: tuple[OldInstruction | InstructedStopped | InstructedPaused, ...] = (

@@ -5,9 +5,9 @@ import time
 from dataclasses import dataclass
 
 from dial_core.control.motion import NANOSECONDS, to_ns
+from dial_ros.faults.checks import HORIZON_S, REPORT_LIMIT_S, REST_LIMIT_S, check_recovery, reported_after_s, rest_after_s
 from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stream_faults import HORIZON_S, REPORT_LIMIT_S, REST_LIMIT_S, check_recovery, reported_after_s
 from dial_ros.msg import System1Status
 
 EXIT_LIMIT_S = 10.0
@@ -52,8 +52,7 @@ class EndedProcess:
 
     def _check_rest(self, graph: GraphUnderTest, outcome: Outcome, begin_ns: int, before: System1Status) -> None:
         """Without System-1 the last motion must end at rest; without System-2 System-1 must hold and report why."""
-        graph.until_resting(0.5)
-        outcome.resting_after_s = max((graph.monitor.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
+        outcome.resting_after_s = rest_after_s(graph, begin_ns, still_s=0.5)
         outcome.check_time("rests", outcome.resting_after_s, REST_LIMIT_S)
         if self.node == "system2":
             graph.until(lambda: graph.in_state(System1Status.STATE_HOLDING), "System-1 to hold")

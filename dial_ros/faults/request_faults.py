@@ -6,9 +6,10 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
+from dial_ros.faults.checks import check_recovery
 from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stream_faults import FAULT_S, check_recovery
+from dial_ros.faults.stream_faults import FAULT_S
 
 
 @dataclass(frozen=True)

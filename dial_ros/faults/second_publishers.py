@@ -7,13 +7,12 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from dial_core.control.motion import NANOSECONDS
+from dial_ros.faults.checks import check_recovery, check_report
 from dial_ros.faults.controller_faults import ARM, rest_to_rest
 from dial_ros.faults.corruptions import Corruption
 from dial_ros.faults.fault_injector import PREFIX
 from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
-from dial_ros.faults.stream_faults import check_recovery
 from dial_ros.msg import System1Status
 from dial_ros.node import qos
 
@@ -62,10 +61,7 @@ class SecondCommander:
         node, begin_ns = Node("second_commander"), graph.monitor.now_ns
         publisher = node.create_publisher(JointTrajectory, f"{ARM}/joint_trajectory", qos.LATEST)
         try:
-            graph.until(lambda: graph.in_state(HOLDING), "System-1 to hold")
-            outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
-            outcome.check_time("holds", outcome.reported_after_s, REPORT_LIMIT_S)
-            outcome.check("names the node", "/second_commander" in graph.system1.reason, graph.system1.reason)
+            check_report(graph, outcome, begin_ns, HOLDING, REPORT_LIMIT_S, "/second_commander")
             graph.until_resting()
             before, chunks = graph.monitor.set_points, graph.system1.published_chunks
             publisher.publish(rest_to_rest(before, OTHER_MOTION_RAD, OTHER_MOTION_S))
@@ -101,10 +97,7 @@ class DisagreeingJointStates:
 
         graph.injector.relays["joints"].corrupt(both())
         try:
-            graph.until(lambda: graph.in_state(HOLDING), "System-1 to hold")
-            outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
-            outcome.check_time("holds", outcome.reported_after_s, REPORT_LIMIT_S)
-            outcome.check("names the nodes", "second_driver" in graph.system1.reason, graph.system1.reason)
+            check_report(graph, outcome, begin_ns, HOLDING, REPORT_LIMIT_S, "second_driver")
             graph.until_resting()
         finally:
             graph.injector.recover()

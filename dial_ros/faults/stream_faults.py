@@ -3,18 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults import corruptions
+from dial_ros.faults.checks import REPORT_LIMIT_S, check_hold, check_recovery, reported_after_s
 from dial_ros.faults.corruptions import Corruption
 from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
-from dial_ros.msg import System1Status
-from dial_ros.tools.client import NotInTimeError
 
-REPORT_LIMIT_S = 0.5
-HORIZON_S = 0.8
-REST_LIMIT_S = 1.6  # the horizon, and as long again for the slowest joint to brake
-RECOVERY_LIMIT_S = 3.0
 FAULT_S = 2.0  # duration of a fault during which the robot continues
 LONG_AGO_S, FAR_AHEAD_S = -2.0, 2.0
 
@@ -56,51 +50,6 @@ class StreamFault:
             outcome.check_time(f"reports {self.reports}", outcome.reported_after_s, REPORT_LIMIT_S)
         graph.injector.recover()
         check_recovery(graph, outcome, graph.monitor.now_ns)
-
-
-def reported_after_s(statuses: list[System1Status], before: System1Status, diagnostic: str, begin_ns: int) -> float | None:
-    """When a status first carried `diagnostic` [s after `begin_ns`]; None: none did. `before`: the counters before the fault."""
-    kind, what = diagnostic.split(":", 1)
-    for status in statuses:
-        stamp_ns = to_ns(status.stamp)
-        if stamp_ns >= begin_ns and _carries(status, before, kind, what):
-            return (stamp_ns - begin_ns) / NANOSECONDS
-    return None
-
-
-def _carries(status: System1Status, before: System1Status, kind: str, what: str) -> bool:
-    if kind == "text":
-        return what in status.reason or what in status.warning
-    names, counts = {
-        "foresight": ("rejection_names", "rejection_counts"),
-        "input": ("refused_input_names", "refused_input_counts"),
-    }[kind]
-    index = list(getattr(status, names)).index(what)
-    return getattr(status, counts)[index] > getattr(before, counts)[index]
-
-
-def check_hold(graph: GraphUnderTest, outcome: Outcome, begin_ns: int) -> None:
-    """Waits for the hold and the rest after it; records and checks their times."""
-    try:
-        graph.until(lambda: graph.in_state(System1Status.STATE_HOLDING), "System-1 to hold")
-        outcome.stopping_after_s = (to_ns(graph.system1.last_change) - begin_ns) / NANOSECONDS
-        graph.until_resting(limit_s=10.0)
-        outcome.resting_after_s = max((graph.monitor.last_moved_ns - begin_ns) / NANOSECONDS, 0.0)
-    except NotInTimeError as error:
-        outcome.check("stops", False, str(error))
-    outcome.check_time("decelerates", outcome.stopping_after_s, HORIZON_S)
-    outcome.check_time("rests", outcome.resting_after_s, REST_LIMIT_S)
-
-
-def check_recovery(graph: GraphUnderTest, outcome: Outcome, begin_ns: int) -> None:
-    """Waits until System-1 publishes chunks again; records and checks how long that took since `begin_ns`."""
-    try:
-        graph.until_chunks(1)
-        running = graph.system1
-        outcome.recovered_after_s = max((to_ns(running.stamp) - begin_ns) / NANOSECONDS, 0.0)
-    except NotInTimeError as error:
-        outcome.check("recovers", False, str(error))
-    outcome.check_time("recovers", outcome.recovered_after_s, RECOVERY_LIMIT_S)
 
 
 def _foresight(name: str, corruption: Callable[[], Corruption], reason: str, holds: bool = True) -> StreamFault:

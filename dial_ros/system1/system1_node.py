@@ -10,9 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -84,15 +84,17 @@ class System1Node(DialNode):
             raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
         self._warm_up(session, ForwardKinematics(embodiment).state(embodiment.home_position))
         with ExitStack() as connections:  # undone if one of them cannot be made
-            robot_time = _closed_by(connections, RobotTime(self))
-            limits = _closed_by(connections, Limits(self, embodiment, self._on_limits, margins_of(self)))
+            robot_time = connections.enter_context(closing(RobotTime(self)))
+            limits = connections.enter_context(closing(Limits(self, embodiment, self._on_limits, margins_of(self))))
             step_s = 1.0 / embodiment.rate_hz
             execution = execution_of(embodiment, self.value("max_divergence"))
             plan = MotionPlan(embodiment.joint_slice, step_s, limits.guard, self.value("splice_lead"), self.value("strategy"), execution)
-            _closed_by(connections, ExecutionFeedback(self, embodiment.controllers, execution, self._lock))
-            commander = _closed_by(connections, Commander(self, embodiment, plan, robot_time))
-            senses = _closed_by(connections, Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
-            _closed_by(connections, OperatorServices(self, self._arming, self._lock, self._carry_out))
+            connections.enter_context(closing(ExecutionFeedback(self, embodiment.controllers, execution, self._lock)))
+            commander = connections.enter_context(closing(Commander(self, embodiment, plan, robot_time)))
+            senses = connections.enter_context(
+                closing(Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
+            )
+            connections.enter_context(closing(OperatorServices(self, self._arming, self._lock, self._carry_out)))
             status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
             connections.callback(self.destroy_publisher, status_out)
             foresight_in = self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)
@@ -293,19 +295,6 @@ class System1Node(DialNode):
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         parts = self.parts
         return self._report.diagnostics(self.now_ns(), self._arming, self._gate, parts.senses, parts.commander.unsubscribed)
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
-
-
-C = TypeVar("C", bound=_Closable)
-
-
-def _closed_by(connections: ExitStack, part: C) -> C:
-    """`part`, which is closed with `connections`."""
-    connections.callback(part.close)
-    return part
 
 
 def main() -> int:

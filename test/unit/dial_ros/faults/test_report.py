@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from dial_ros.faults.checks import reported_after_s
 from dial_ros.faults.limits import LimitUse
 from dial_ros.faults.outcome import Outcome, load_outcomes, save_outcomes
 from dial_ros.faults.report import page
 from dial_ros.faults.soak import Soak
-from dial_ros.faults.stream_faults import reported_after_s
 from dial_ros.msg import System1Status
 from dial_ros.node.messages import to_time
 
