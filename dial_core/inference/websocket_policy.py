@@ -39,16 +39,9 @@ class WebsocketPolicy:
         """The chunk (H, A) that the server answers an observation with, under the key `actions`.
 
         Raises:
-            DialError: the server refused (its last line is named), is gone, or answered with something else. The connection is
-                closed then: a late answer must not be taken for that to the next observation.
+            DialError: the server refused (its last line is named), is gone, or answered with something else. Make a new connection
+                then: a late answer would be taken for that to the next observation.
         """
-        try:
-            return self._chunk(observation)
-        except DialError:
-            self.close()
-            raise
-
-    def _chunk(self, observation: dict[str, Any]) -> np.ndarray:
         try:
             self._socket.send(msgpack.packb(observation, default=_packable))
             answer = self._unpacked(self._socket.recv(TIMEOUT_S))

@@ -69,7 +69,6 @@ class Rules(Config):
         execute_steps, strategy: of chunks.
         system2_period_steps, system2_delay_steps: of foresights; the authors make one from the very image of each chunk.
         episodes: of each environment.
-        n_envs: environments beside each other in one process; every one of ours has a process of its own.
     """
 
     judged: Judged
@@ -81,7 +80,6 @@ class Rules(Config):
     system2_period_steps: int
     system2_delay_steps: int
     episodes: int
-    n_envs: int = 1
 
     @model_validator(mode="after")
     def _judged_where_it_can_last(self) -> Self:
@@ -142,7 +140,7 @@ class Benchmark(Config):
         name = name or next(iter(self.protocols))
         if name not in self.protocols:
             raise DialError(f"no protocol '{name}' for this suite; protocols: {', '.join(self.protocols)}")
-        return {"rules": name, **self.protocols[name].model_dump(exclude={"n_envs"})}
+        return {"rules": name, **self.protocols[name].model_dump()}
 
     def start(self) -> EnvironmentProcess:
         """An environment server, nothing made in it yet. Raises DialError if the environment is not installed."""
@@ -175,7 +173,7 @@ def benchmark_suites() -> list[str]:
 
 
 def environment_facts(benchmark: Benchmark) -> dict[str, Any]:
-    """Versions, asset hash and settings of the installed environment, as its own interpreter reports them.
+    """Versions, asset hash and settings of the installed environment, as its own interpreter reports them, and what its YAML fixes.
 
     Raises:
         DialError: it is not installed, or assets or packages are missing.
@@ -189,7 +187,8 @@ def environment_facts(benchmark: Benchmark) -> dict[str, Any]:
     missing += ["its assets"] if facts["assets"] == "missing" else []
     if missing:
         raise DialError(f"environment '{benchmark.installation.name}' lacks {', '.join(missing)}; `dial robocasa setup` completes it")
-    return {**facts, "n_envs": 1}
+    fixed = benchmark.model_dump(mode="json", exclude={"protocols", "suites"})  # a result's own rules and tasks are in its protocol
+    return {**facts, "n_envs": 1, "benchmark": fixed}  # every environment has a process of its own
 
 
 def environment_id(facts: dict[str, Any]) -> str:

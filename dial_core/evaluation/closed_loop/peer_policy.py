@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
@@ -52,6 +52,13 @@ class PeerAddress:
         return cls(f"{parts.scheme}://{parts.netloc}{parts.path}", size=size, **chosen)
 
 
+def peer_model_id(address: PeerAddress) -> str:
+    """16 hex digits of what the server says of itself and of what it is told to see. Raises DialError if nobody answers."""
+    server = WebsocketPolicy(address.server)
+    server.close()
+    return hashlib.sha256(repr((server.metadata, replace(address, server=""))).encode()).hexdigest()[:16]
+
+
 class PeerPolicy:
     """Asks for a chunk every `execute_steps` and commands its rows as they are, one a control step, as such projects run theirs.
 
@@ -61,21 +68,11 @@ class PeerPolicy:
     foresight_age_s: float | None = None
 
     def __init__(self, address: PeerAddress, protocol: Protocol) -> None:
-        """Connects. Raises DialError if nobody answers."""
         self._address, self._execute_steps = address, protocol.execute_steps
-        self._server: WebsocketPolicy | None = WebsocketPolicy(address.server)
-        self._metadata = self._server.metadata
+        self._server: WebsocketPolicy | None = None  # a connection an episode: after an error the old one may be out of step
         self._view = CameraView(name=protocol.camera, height=address.size, width=address.size)
         self.received_instruction = ""
         self._rows: list[np.ndarray] = []
-
-    @property
-    def model_id(self) -> str:
-        """16 hex digits of what the server says of itself and of what it is told to see."""
-        told = repr(
-            (self._metadata, self._address.layout, self._address.size, self._address.image, self._address.state, self._address.prompt)
-        )
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
     @property
     def needs_image(self) -> bool:
@@ -83,20 +80,15 @@ class PeerPolicy:
         return not self._rows
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
-        """A new episode; what is left of the last one's chunk is dropped."""
+        """Connects for a new episode. Raises DialError if nobody answers."""
+        if self._server is not None:
+            self._server.close()
+        self._server = WebsocketPolicy(self._address.server)
         self.received_instruction, self._rows = instruction, []
-        if self._server is None:  # the last episode ended with an error
-            self._server = WebsocketPolicy(self._address.server)
         self._robot: Embodiment = arena.embodiment
         self._kinematics = ForwardKinematics(self._robot)
         layout = load_layout(self._address.layout)
         self._converter = None if layout == OURS else LayoutConverter(layout, self._robot)
-
-    def close(self) -> None:
-        """Ends the connection; the next episode makes a new one."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
 
     def targets(self, observation: StepObservation) -> np.ndarray:
         """The next row's joint targets (J,) [rad]; asks the server first when a new chunk is due.
@@ -114,10 +106,8 @@ class PeerPolicy:
             state = self._converter.from_ours(state, observation.base)
         image = fit_view(observation.image, self._view)
         values = {self._address.image: image, self._address.state: state, self._address.prompt: self.received_instruction}
-        server, self._server = self._server, None
-        assert server is not None  # begin connects
-        chunk = server.infer(values)
-        self._server = server
+        assert self._server is not None  # begin connects
+        chunk = self._server.infer(values)
         if len(chunk) < self._execute_steps or chunk.shape[1] != len(state):
             raise DialError(
                 f"the policy server at {self._address.server} answered with actions {chunk.shape}; expected at least "

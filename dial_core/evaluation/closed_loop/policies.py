@@ -15,7 +15,7 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
-from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy
+from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy, peer_model_id
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
 from dial_core.inference.websocket_policy import SCHEMES
 from dial_core.inference.wire import SCHEME
@@ -168,9 +168,7 @@ class PolicySource:
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
         if self.kind == "peer":
             address = PeerAddress.parse(self.location)
-            peer = PeerPolicy(address, protocol)
-            peer.close()
-            return {"policy": self.kind, "model_id": peer.model_id, "image_px": address.size, "execution": "direct"}
+            return {"policy": self.kind, "model_id": peer_model_id(address), "image_px": address.size, "execution": "direct"}
         if self.kind == "replay":
             model_id = hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
             seeds = self.seeds(protocol)

@@ -106,8 +106,19 @@ def run_cases(
 
 
 def run_episode(job: EpisodeJob) -> EpisodeResult:
-    """Runs one episode until success has lasted, or the task's last step."""
-    arena, policy = _arena(job), _policy(job)
+    """Runs one episode until success has lasted, or the task's last step.
+
+    After an error the simulation is made anew for the next episode: it may be dead, or out of step.
+    """
+    try:
+        return _play(job, _arena(job), _policy(job))
+    except Exception:
+        if arena := _arenas.pop(_arena_key(job), None):
+            arena.close()
+        raise
+
+
+def _play(job: EpisodeJob, arena: Arena, policy: Policy) -> EpisodeResult:
     arena.reset(job.case.seed, other=job.protocol.instruct == "other")
     instruction, scene = arena.instruction, arena.scene_id()
     policy.begin(arena, job.case.seed, instruction)
@@ -166,8 +177,12 @@ class Verdicts:
         self._last = (step, done)
 
 
+def _arena_key(job: EpisodeJob) -> str:
+    return f"{job.protocol.suite} {job.case.task} {job.protocol.camera} {job.protocol.image_px} {job.protocol.settle_steps}"
+
+
 def _arena(job: EpisodeJob) -> Arena:
-    key = f"{job.protocol.suite} {job.case.task} {job.protocol.camera} {job.protocol.image_px} {job.protocol.settle_steps}"
+    key = _arena_key(job)
     if key not in _arenas:
         while len(_arenas) >= ARENAS_KEPT:
             _arenas.pop(next(iter(_arenas))).close()

@@ -3,18 +3,14 @@
 pytest test/unit/release/test_on_the_benchmark.py
 """
 
-import sys
 import threading
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
-import yaml
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
-from dial_core.config import config_root
 from dial_core.evaluation.closed_loop import rollout
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.benchmark import load_benchmark
@@ -28,9 +24,9 @@ from dial_core.inference.sessions import System2Session
 from dial_core.release.importing import import_release
 from dial_core.robot.kinematics import ForwardKinematics
 
+from ..stand_in_benchmark import stand_in_benchmark
 from .test_importing import BASE, GR1, WIDTHS, block, release  # noqa: F401  # a fixture
 
-STAND_IN = Path(__file__).parents[1] / "evaluation" / "closed_loop" / "stand_in_environment.py"
 CHUNK = 5  # the tiny release's horizon
 GROUPS = ("right_arm", "right_hand", "left_arm", "left_hand", "waist")
 
@@ -38,30 +34,14 @@ GROUPS = ("right_arm", "right_hand", "left_arm", "left_hand", "waist")
 @pytest.fixture
 def suite(tmp_path, monkeypatch):
     """A suite whose environment is the stand-in, in a server of this interpreter, under the authors' protocol with chunks of 5 steps."""
-    root, original = tmp_path / "config", config_root()
-    (root / "benchmarks").mkdir(parents=True)
-    for kind in original.iterdir():
-        if kind.name != "benchmarks":
-            (root / kind.name).symlink_to(kind)
-    values = yaml.safe_load((original / "benchmarks" / "robocasa_gr1.yaml").read_text())
-    authors = values["protocols"]["authors"] | {"execute_steps": CHUNK, "system2_period_steps": CHUNK}
-    values |= {"modules": [str(STAND_IN)], "id": "stand_in/{task}", "max_steps": 2 * CHUNK, "protocols": {"authors": authors}}
-    values |= {"installation": {"name": "stand_in", "packages": [], "reported": ["numpy"]}}
-    values |= {"suites": {"stand_in": [{"pattern": "{}", "of": ["AtEight"]}]}}
-    (root / "benchmarks" / "stand_in.yaml").write_text(yaml.safe_dump(values))
-    python = tmp_path / "environments" / "stand_in" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setenv("DIAL_CONFIG_ROOT", str(root))
-    monkeypatch.setenv("DIAL_ENVIRONMENTS", str(tmp_path / "environments"))
-    load_benchmark.cache_clear()
-    yield "stand_in"
+    original = load_benchmark("robocasa_gr1").protocols["authors"].model_dump()
+    authors = original | {"execute_steps": CHUNK, "system2_period_steps": CHUNK}
+    with stand_in_benchmark(tmp_path, monkeypatch, ["AtEight"], max_steps=2 * CHUNK, protocols={"authors": authors}):
+        yield "stand_in"
     for arena in rollout._arenas.values():
         arena.close()
     rollout._arenas.clear()
     rollout._policies.clear()
-    load_benchmark.cache_clear()
 
 
 @pytest.fixture

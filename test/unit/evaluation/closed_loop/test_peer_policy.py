@@ -102,7 +102,7 @@ def test_an_episode_that_ended_with_an_error_does_not_spoil_the_next(arena):
 
 def test_nobody_there_is_said():
     with pytest.raises(DialError, match=r"no policy server of openpi's protocol at ws://127\.0\.0\.1:9"):
-        PeerPolicy(PeerAddress.parse("ws://127.0.0.1:9"), PROTOCOL)
+        PolicySource.parse("ws://127.0.0.1:9").facts(PROTOCOL)
 
 
 @pytest.mark.parametrize("text", ["ws://host:1?sise=3", "ws://host:1?size=big", "ws://"])

@@ -4,15 +4,11 @@ pytest test/unit/evaluation/closed_loop/test_robocasa.py
 """
 
 import os
-import sys
 from itertools import groupby
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
-from dial_core.config import config_root
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.benchmark import environment_facts, environment_id, load_benchmark
 from dial_core.evaluation.closed_loop.environment_client import EnvironmentProcess
@@ -23,35 +19,17 @@ from dial_core.evaluation.closed_loop.robocasa import RobocasaArena
 from dial_core.evaluation.closed_loop.suites import suite_names, suite_protocol, suite_tasks
 from dial_core.evaluation.reports.result_page import markdown
 
+from ...stand_in_benchmark import stand_in_benchmark
 from .openpi_server import peer
 
-STAND_IN = Path(__file__).with_name("stand_in_environment.py")
 FIRST_ID = "gr1_unified/PnPCupToDrawerClose_GR1ArmsAndWaistFourierHands_Env"
 
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    """A configuration with one more benchmark, `stand_in`: the original's, with the stand-in as its environments."""
-    root, original = tmp_path / "config", config_root()
-    (root / "benchmarks").mkdir(parents=True)
-    for kind in original.iterdir():
-        if kind.name != "benchmarks":
-            (root / kind.name).symlink_to(kind)
-    values = yaml.safe_load((original / "benchmarks" / "robocasa_gr1.yaml").read_text())
-    values |= {"modules": [str(STAND_IN)], "id": "stand_in/{task}", "max_steps": 48}
-    values["installation"] = {"name": "stand_in", "packages": [], "reported": ["gymnasium", "numpy"]}
-    values["suites"] = {"stand_in": [{"pattern": "{}", "of": ["AtEight", "AtSixteen", "FromTwenty", "FromHundredAndFive", "Broken"]}]}
-    (root / "benchmarks" / "stand_in.yaml").write_text(yaml.safe_dump(values))
-    # A symbolic link to a venv's python would not find the venv's packages.
-    python = tmp_path / "environments" / "stand_in" / "bin" / "python"
-    python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    python.chmod(0o755)
-    monkeypatch.setenv("DIAL_CONFIG_ROOT", str(root))
-    monkeypatch.setenv("DIAL_ENVIRONMENTS", str(tmp_path / "environments"))
-    load_benchmark.cache_clear()
-    yield load_benchmark("stand_in")
-    load_benchmark.cache_clear()
+    tasks = ["AtEight", "AtSixteen", "FromTwenty", "FromHundredAndFive", "Broken"]
+    with stand_in_benchmark(tmp_path, monkeypatch, tasks, max_steps=48) as benchmark:
+        yield benchmark
 
 
 @pytest.fixture
@@ -225,6 +203,23 @@ def test_a_failing_simulator_is_reported_and_a_dead_one_with_its_last_words(inst
     with pytest.raises(DialError, match=r"the server of environment 'stand_in' stopped at 'look'"):
         arena._server.call("look")
     arena.close()
+
+
+def test_a_simulator_that_died_is_started_anew_for_the_next_episode(installed, monkeypatch, tmp_path, fresh_worker):
+    plain, killed = EnvironmentProcess.call, []
+
+    def call(self, name, arrays=None, **values):
+        if name == "step" and not killed:
+            killed.append(self)
+            self._process.kill()
+        return plain(self, name, arrays, **values)
+
+    monkeypatch.setattr(EnvironmentProcess, "call", call)
+    values = suite_protocol("stand_in") | {"policy": "random", "suite": "stand_in", "tasks": ("AtSixteen",), "episodes": 2}
+    source = PolicySource("random")
+    first, second = evaluate(prepare(Protocol(**values), source), source, tmp_path / "out", workers=0)["episodes"]
+    assert "stopped at 'step'" in first["error"]
+    assert (second["error"], second["success"]) == (None, True)
 
 
 def test_the_server_ends_when_its_client_does(installed):
