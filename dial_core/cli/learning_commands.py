@@ -32,11 +32,15 @@ def pretrain(
     from dial_core.config import load_config
     from dial_core.training.pretrain.pretraining import PretrainRecipe
     from dial_core.training.pretrain.pretraining import pretrain as run
+    from dial_core.training.processes import leave_processes
 
     plan = load_config(PretrainRecipe, "training", recipe, changes or ())
     execution = distribute(processes, precision, compiled, plan.workload, plan.optimisation.steps, out)
-    if execution and (report := run(plan, out, workers, command_line(), execution)):
+    if not execution:
+        return
+    if report := run(plan, out, workers, command_line(), execution):
         console.print_json(json.dumps(report))
+    leave_processes()
 
 
 def pretrain_encoder(

@@ -54,6 +54,7 @@ def train(
     """
     from dial_core.config import load_config
     from dial_core.training.optimisation import Hardware
+    from dial_core.training.processes import leave_processes
     from dial_core.training.recipe import Recipe
     from dial_core.training.stages import train as run
     from dial_core.training.starting import workload_of
@@ -69,3 +70,4 @@ def train(
     if execution:
         hardware = execution.hardware(micro_batch, loader_workers, wandb)
         console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
+        leave_processes()

@@ -17,3 +17,8 @@ def process_state() -> PartialState:
         return PartialState()
     # Without `cpu`, accelerate takes each process of a launch on CPUs for the only one.
     return PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
+
+
+def leave_processes() -> None:
+    """Ends the connections to the other processes; a program calls it last. gloo's threads may abort one that exits without (status -6)."""
+    process_state().destroy_process_group()

@@ -24,6 +24,7 @@ from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.optimisation import Optimisation
+from dial_core.training.processes import leave_processes
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
 from dial_core.training.streams import CachedTokens, SourceVectors, Stream
 from dial_core.training.trainer import run_training
@@ -83,6 +84,8 @@ def main(folder: Path, steps: int = 4, **changes) -> None:
     weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
     if weights:
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / "trained.safetensors")
+    leave_processes()
+    assert not torch.distributed.is_initialized()
 
 
 def launched(folder: Path, launch: list[str], **environment: str) -> tuple[list[dict], dict]:
