@@ -8,6 +8,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
+from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS, to_ns
@@ -30,7 +31,7 @@ class PlayedWorld:
         self.clock_ahead_s = 0.0  # of what System-1 gets as /clock, before the robot's time
         self.on = {"camera", "joints", "foresight"}
         self.instruction_id = ""
-        self._arrivals: dict[int, int] = {}  # identity of a trajectory -> the world's time [ns]
+        self._last_arrival: tuple[JointTrajectory | None, int] = (None, 0)  # and the world's time then [ns]
         self.joints = JointState(name=list(embodiment.joint_names), position=embodiment.home_position.tolist())
         self._camera = embodiment.cameras[0]
         self._clock_out = probe.create_publisher(Clock, "/clock", qos.SENSOR)
@@ -59,8 +60,11 @@ class PlayedWorld:
         # A spin ends with the first message: without the loop the world would run ahead of a System-1 that talks much.
         while time.monotonic() - self._advanced_s < STEP_NS / NANOSECONDS:
             self.probe.spin_once(0.01)
-        for trajectory in self.probe.trajectories[-1:]:
-            self._arrivals.setdefault(id(trajectory), self.now_ns)
+        self._note_arrival()
+
+    def _note_arrival(self) -> None:
+        if self.probe.trajectories and self.probe.trajectories[-1] is not self._last_arrival[0]:
+            self._last_arrival = self.probe.trajectories[-1], self.now_ns
 
     def _owes_a_chunk(self) -> bool:
         running = self.probe.system1 is not None and self.probe.system1.state == System1Status.STATE_RUNNING
@@ -110,8 +114,8 @@ class PlayedWorld:
         def stops() -> bool:
             if not self.probe.trajectories:
                 return False
-            last = self.probe.trajectories[-1]
-            arrived_ns = self._arrivals.setdefault(id(last), self.now_ns)
+            self._note_arrival()
+            last, arrived_ns = self._last_arrival
             rests_ns = to_ns(last.header.stamp) + to_ns(last.points[-1].time_from_start)
             return rests_ns - arrived_ns < 500_000_000 and all(velocity == 0.0 for velocity in last.points[-1].velocities)
 
