@@ -63,6 +63,7 @@ class ExecutedMotion:
         self._sent: deque[_SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
         self._latencies_s: deque[float] = deque(maxlen=REMEMBERED_LATENCIES * len(self._controllers))
         self._renewed = False  # a new request was made, and no motion has been sent since
+        self._requested_ns: int | None = None  # when the last request was made
         self.lost = 0  # motions that a controller did not execute although it reports
 
     @property
@@ -83,16 +84,18 @@ class ExecutedMotion:
         self._renewed = False
         self._sent.append(_SentMotion(motion, sent_ns, takes_over_ns))
 
-    def renew_patience(self) -> None:
-        """After a new request no controller has diverged before it had PATIENCE_S to execute what is sent from now on.
+    def renew_patience(self, now_ns: int | None) -> None:
+        """After a new request no controller has diverged before it had PATIENCE_S to report, and to execute what is sent from now on.
 
-        While nothing is sent, as after a divergence, a controller that is back again cannot show it.
+        While nothing is sent, as after a divergence, a controller that is back again cannot show it; one that was activated a moment
+        ago is about to report. `now_ns`: None if the robot's time is unknown.
         """
-        self._renewed = True
+        self._renewed, self._requested_ns = True, now_ns
 
     def forget(self) -> None:
         """Drops what was sent (the robot's time began again)."""
         self._sent.clear()
+        self._requested_ns = None
         for controller in self._controllers.values():
             controller.reported_ns = controller.plays = controller.wrong_since_ns = None
 
@@ -105,6 +108,8 @@ class ExecutedMotion:
 
         renewed = {id(sent): moved(sent) for sent in self._sent}
         self._sent = deque(renewed.values(), maxlen=REMEMBERED_MOTIONS)
+        if self._requested_ns is not None:
+            self._requested_ns += step_ns
         for controller in self._controllers.values():
             controller.plays = renewed.get(id(controller.plays))
             if controller.reported_ns is not None:
@@ -205,6 +210,8 @@ class ExecutedMotion:
     def diverged(self, running: JointMotion | None, now_ns: int) -> dict[str, str]:
         """Controllers that have been silent, or executed nothing of what was sent, for PATIENCE_S, with what is wrong."""
         silent_s = {name: controller.silent_for_s(now_ns) for name, controller in self._controllers.items()}
+        if self._requested_ns is not None and now_ns - self._requested_ns <= PATIENCE_S * NANOSECONDS:
+            silent_s = {}
         found = {name: f"{name} has not reported for {s:.1f} s what it executes" for name, s in silent_s.items() if s > PATIENCE_S}
         if self._renewed:
             return found

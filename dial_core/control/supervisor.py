@@ -22,7 +22,7 @@ class MotionSupervisor:
     def instruct(self, instruction_id: str, now_ns: int, from_before: bool = False) -> Effect:
         """Arms for a new instruction, as `Arming.instruct`, and gives the controllers new time to execute what is sent."""
         if instruction_id != self.arming.instruction_id and self.plan.execution is not None:
-            self.plan.execution.renew_patience()
+            self.plan.execution.renew_patience(self._outlet.now_ns())
         return self.arming.instruct(instruction_id, now_ns, from_before)
 
     def carry_out(self, effect: Effect) -> None:

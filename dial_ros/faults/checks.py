@@ -35,12 +35,11 @@ def _carries(status: System1Status, before: System1Status, kind: str, what: str)
 
 
 def check_report(graph: GraphUnderTest, outcome: Outcome, begin_ns: int, state: int, limit_s: float, *named: str) -> None:
-    """Waits until System-1 is in `state`; records and checks how long that took, and that its reason names what is at fault."""
-    graph.until(lambda: graph.in_state(state), f"System-1 to be {SYSTEM1_STATES[state]}")
+    """Waits until System-1 is in `state` for a reason that names what is at fault; records and checks how long that took."""
+    what = " ".join([f"System-1 to be {SYSTEM1_STATES[state]}", *(f"and to name {name}" for name in named)])
+    graph.until(lambda: graph.reports(state, *named), what)
     outcome.reported_after_s = (graph.monitor.now_ns - begin_ns) / NANOSECONDS
     outcome.check_time("reports", outcome.reported_after_s, limit_s)
-    for name in named:
-        outcome.check(f"names {name}", name in graph.system1.reason, graph.system1.reason)
 
 
 def rest_after_s(graph: GraphUnderTest, begin_ns: int, still_s: float = 0.3, limit_s: float = 20.0) -> float:

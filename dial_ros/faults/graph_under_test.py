@@ -94,6 +94,10 @@ class GraphUnderTest:
         """Whether System-1's newest status has one of these states."""
         return self.monitor.system1 is not None and self.monitor.system1.state in states
 
+    def reports(self, state: int, *named: str) -> bool:
+        """Whether System-1's newest status has this state and a reason with all these names."""
+        return self.in_state(state) and all(name in self.system1.reason for name in named)
+
     def wait_active(self) -> None:
         """Waits until all three nodes report and System-1 and System-2 are active."""
 

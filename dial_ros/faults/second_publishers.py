@@ -37,14 +37,15 @@ class SecondSystem:
     def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
         """Starts it; the robot must hold, the second must give up, and the first resume."""
         with graph.another(graph.specs[self.node]) as second:
-            graph.until(lambda: graph.in_state(HOLDING), "System-1 to hold", START_LIMIT_S)
-            outcome.check("names the second node", f"/{self.node}" in graph.system1.reason, graph.system1.reason)
+            # While it imports torch, a busy machine may starve System-1 of pictures: that hold is another one.
+            graph.until(lambda: graph.reports(HOLDING, f"/{self.node}"), f"System-1 to hold because of two {self.node}", START_LIMIT_S)
+            chunks = graph.system1.published_chunks
             graph.until_resting()
             process = second.process(self.node)
             graph.until(lambda: process.poll() is not None, "the second process to give up", START_LIMIT_S)
             outcome.check("the second ends with status 1", process.returncode == 1, str(process.returncode))
-            held = {status.published_chunks for status in graph.monitor.statuses if status.state == HOLDING}
-            outcome.check("publishes no chunk meanwhile", len(held) == 1, f"{len(held) - 1}")
+            held = {status.published_chunks for status in graph.monitor.statuses if f"/{self.node}" in status.reason}
+            outcome.check("publishes no chunk meanwhile", held == {chunks}, f"{len(held) - 1}")
         graph.until(lambda: graph.in_state(RUNNING), "System-1 to run again", 30)
         check_recovery(graph, outcome, graph.monitor.now_ns)
 

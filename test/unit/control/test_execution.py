@@ -83,7 +83,7 @@ def test_after_a_new_request_a_controller_has_the_whole_patience_from_the_next_m
     report(execution, "hand", 4.0, lost)
     report(execution, "arm", 4.0, None)
     assert execution.diverged(lost, round(4.0 * S))
-    execution.renew_patience()
+    execution.renew_patience(round(4.0 * S))
     report(execution, "arm", 4.5, None)
     assert execution.diverged(lost, round(4.5 * S)) == {}, "nothing was sent that it could have executed"
     send(execution, new, 5.1)
@@ -132,8 +132,17 @@ def test_a_controller_that_has_stopped_reporting_is_not_taken_to_execute_what_is
     assert execution.silent(round(1.75 * S)) == []
     assert execution.silent(round(1.9 * S)) == ["arm"]
     assert execution.diverged(motion, round(2.4 * S)) == {}
-    execution.renew_patience()
     assert execution.diverged(motion, round(2.7 * S)) == {"arm": "arm has not reported for 1.1 s what it executes"}
+
+
+def test_after_a_new_request_a_silent_controller_has_time_to_report(execution):
+    motion = moving(1.0)
+    send(execution, motion, 1.1)
+    report(execution, "arm", 1.2, motion)
+    execution.renew_patience(round(3.0 * S))
+    assert execution.diverged(motion, round(4.0 * S)) == {}
+    assert execution.silent(round(4.0 * S)) == ["arm"], "nothing is sent meanwhile"
+    assert list(execution.diverged(motion, round(4.1 * S))) == ["arm"]
 
 
 def test_a_controller_that_reports_rarely_is_given_three_of_its_periods(execution):
