@@ -15,7 +15,7 @@ from dial_core.bags.storage import STORAGE_ENDINGS, recordings_in, storage_files
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.errors import DialError
 from dial_core.files.folders import folders_below
-from dial_core.importers.bag.checks import BagReport, examine, not_used, remarks_on
+from dial_core.importers.bag.bag_report import BagReport, examine, not_used, remarks_on
 from dial_core.importers.bag.film import Film, require_images
 from dial_core.importers.bag.mapping import BagMapping
 from dial_core.importers.bag.recorded_scene import scene_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.files.atomic import write_json, write_text
-from dial_core.importers.bag.checks import BagReport
+from dial_core.importers.bag.bag_report import BagReport
 from dial_core.robot.embodiment import Embodiment
 
 SHOWN_EPISODES = 24
