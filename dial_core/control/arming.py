@@ -44,7 +44,7 @@ class Effect(Flag):
     NOTHING = 0
     HOLD = auto()  # publish one decelerating motion
     RESET_BUFFERS = auto()  # drop frames, joint states, foresight and chunks
-    FORGET_MOTION = auto()  # the time base of the commanded motion is gone: start from the measured joints
+    RESET_MOTION = auto()  # the time base of the commanded motion is gone: start from the measured joints
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Arming:
         self._disarm(f"{what}; send a new instruction")
         self._settle(now_ns)
         if restarted:
-            return Effect.RESET_BUFFERS | Effect.FORGET_MOTION
+            return Effect.RESET_BUFFERS | Effect.RESET_MOTION
         return Effect.RESET_BUFFERS | (Effect.HOLD if self._active else Effect.NOTHING)
 
     def diverged(self, what: str, now_ns: int) -> Effect:

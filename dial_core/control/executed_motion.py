@@ -71,7 +71,7 @@ class ExecutedMotion:
         """Longest of the last times from publishing to execution [s]; None while no controller reports."""
         return max(self._latencies_s, default=None)
 
-    def forget_latencies(self) -> None:
+    def reset_latencies(self) -> None:
         """Drops the latencies: the machine was too slow, and the robot has come to rest."""
         self._latencies_s.clear()
 
@@ -92,7 +92,7 @@ class ExecutedMotion:
         """
         self._renewed, self._requested_ns = True, now_ns
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drops what was sent (the robot's time began again)."""
         self._sent.clear()
         self._requested_ns = None

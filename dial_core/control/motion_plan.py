@@ -9,7 +9,6 @@ All times are the robot's (see `robot_clock`). While its clock is unknown nothin
 owed until the clock is known again. What the controllers play meanwhile ends at rest by itself.
 """
 
-from collections import deque
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,12 +20,12 @@ from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.overlap import Committed, make_overlap
+from dial_core.control.recent_durations import RecentDurations
 from dial_core.control.robot_clock import STEP_S
 from dial_core.control.splice import hold, splice
 from dial_core.errors import DialError
 
 SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter says otherwise
-REMEMBERED = 10
 ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hiccup must not put off the next chunks beyond their horizon
 HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
@@ -66,23 +65,6 @@ class Sent:
     clamps: Clamps
 
 
-class Longest:
-    """The longest of the last ten durations [s], because a motion that arrives late makes the set-points jump."""
-
-    def __init__(self) -> None:
-        self._durations_s: deque[float] = deque(maxlen=REMEMBERED)
-
-    def note(self, begin_ns: int, end_ns: int) -> None:
-        """Adds a duration; one that a clock step made negative is left out."""
-        if end_ns >= begin_ns:
-            self._durations_s.append((end_ns - begin_ns) / NANOSECONDS)
-
-    @property
-    def seconds(self) -> float | None:
-        """None before the first."""
-        return max(self._durations_s, default=None)
-
-
 class MotionPlan:
     """What the controllers play, and what follows it. Callers keep to one thread at a time."""
 
@@ -104,7 +86,7 @@ class MotionPlan:
         self._starts_ns = 0  # before this time no point is sent: controllers come from what they were commanded, which is not known
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
-        self._latencies, self._preparations = Longest(), Longest()
+        self._latencies, self._preparations = RecentDurations(), RecentDurations()
 
     @property
     def lead_s(self) -> float:
@@ -116,19 +98,19 @@ class MotionPlan:
         return min(max(self._least_lead_s, measured_s + margin_s), LONGEST_LEAD_S)
 
     @property
-    def reckoned_delay_s(self) -> float:
+    def estimated_delay_s(self) -> float:
         """Estimated time from an observation to the moment its chunk takes over [s]; one step before the first chunk."""
-        latency_s = self._latencies.seconds
+        latency_s = self._latencies.longest_s
         return self._step_s if latency_s is None else latency_s + self.lead_s
 
     def takes_over_ns(self, now_ns: int) -> int:
         """When a motion takes over whose preparation begins now: after preparation and lead."""
-        preparation_s = min(self._preparations.seconds or 0.0, LONGEST_PREPARATION_S)
+        preparation_s = min(self._preparations.longest_s or 0.0, LONGEST_PREPARATION_S)
         return now_ns + round((preparation_s + self.lead_s) * NANOSECONDS)
 
     def committed(self, stamp_ns: int) -> Committed | None:
         """What the chunk of the observation at `stamp_ns` must agree with, if the strategy asks for it."""
-        return self._overlap.committed(stamp_ns, self.reckoned_delay_s)
+        return self._overlap.committed(stamp_ns, self.estimated_delay_s)
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
         """Splices a chunk (H, A) into the running motion and publishes the result.
@@ -188,7 +170,7 @@ class MotionPlan:
         None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown or a controller
         that missed trajectories has not reported what it executes now. Then a hold is owed (`hold_owed`): call again soon.
         """
-        self._overlap.forget()
+        self._overlap.reset()
         self.hold_owed = False
         if self.running is None:
             return None
@@ -224,18 +206,18 @@ class MotionPlan:
 
     def drop_chunks(self) -> None:
         """Drops what earlier chunks intended; the next one continues the commanded motion, at rest or not."""
-        self._overlap.forget()
+        self._overlap.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drops the commanded motion too: the next chunk starts from the measured joints (the robot's time began again)."""
-        self._overlap.forget()
+        self._overlap.reset()
         self.running, self.hold_owed, self._starts_ns = None, False, 0
         if self.execution is not None:
-            self.execution.forget()
+            self.execution.reset()
 
     def shift(self, step_ns: int) -> None:
         """Moves the commanded motion in time by `step_ns`: the robot's clock was set, and the controllers play on."""
-        self._overlap.forget()
+        self._overlap.reset()
         if self.running is not None:
             self.running = replace(self.running, origin_ns=self.running.origin_ns + step_ns)
             self._starts_ns += step_ns
@@ -262,7 +244,7 @@ class MotionPlan:
             raise SpliceMissedError(
                 f"a trajectory was executed {late_s:.2f} s after it was sent, at most {LONGEST_LEAD_S} s; coming to rest"
             )
-        self.execution.forget_latencies()
+        self.execution.reset_latencies()
 
     def _leaves_the_lead(self, ready_ns: int, takes_over_ns: int) -> bool:
         return ready_ns + round(self.lead_s * NANOSECONDS) <= takes_over_ns

@@ -49,7 +49,7 @@ class Overlap(Protocol):
             (H, A) for the same moments.
         """
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Drops earlier chunks (another instruction, a stop, a clock step)."""
 
 
@@ -62,7 +62,7 @@ class Replace:
     def targets(self, stamp_ns: int, chunk: np.ndarray, takes_over_ns: int) -> np.ndarray:
         return chunk
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         pass
 
 
@@ -83,7 +83,7 @@ class Blend(Replace):
         self._before = (stamp_ns, faded)
         return faded
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._before = None
 
 
@@ -106,7 +106,7 @@ class Ensemble(Replace):
         self._chunks = [*alive, (stamp_ns, chunk)]
         return total / voices[:, None]
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._chunks = []  # not cleared: a plan that tries something out keeps a shallow copy
 
 
@@ -131,7 +131,7 @@ class RealTimeChunking(Replace):
         self._before = (stamp_ns, chunk)
         return chunk
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self._before = None
 
 

@@ -19,7 +19,7 @@ def missing_from_states(embodiment: Embodiment, reported: Sequence[str]) -> str:
     there = set(reported)
     lacking = _by_controller(embodiment, {name: "" for name in embodiment.joint_names if name not in there})
     others = [name for name in reported if name not in set(embodiment.joint_names)]
-    return lacking and f"joint_states lack {lacking}; they have besides: {', '.join(others) or 'nothing'}; check the names in the YAML"
+    return lacking and f"joint_states lack {lacking}; their other joints: {', '.join(others) or 'none'}; check the names in the YAML"
 
 
 def missing_from_description(embodiment: Embodiment, robot: RobotDescription) -> str:
@@ -29,7 +29,7 @@ def missing_from_description(embodiment: Embodiment, robot: RobotDescription) ->
     found = []
     if lacking:
         others = [name for name in robot.limits if name not in set(embodiment.joint_names)]
-        found.append(f"robot_description lacks {_by_controller(embodiment, lacking)}; it has besides: {', '.join(others) or 'nothing'}")
+        found.append(f"robot_description lacks {_by_controller(embodiment, lacking)}; its other joints: {', '.join(others) or 'none'}")
     if unmoved:
         found.append(f"robot_description has joints that no controller can move: {_by_controller(embodiment, unmoved)}")
     return "; ".join(found)

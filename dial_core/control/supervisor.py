@@ -29,8 +29,8 @@ class MotionSupervisor:
         """Carries out the effects of an event."""
         if Effect.HOLD in effect:
             self.plan.hold(self._outlet)
-        if Effect.FORGET_MOTION in effect:
-            self.plan.forget()
+        if Effect.RESET_MOTION in effect:
+            self.plan.reset()
         if Effect.RESET_BUFFERS in effect:
             self.plan.drop_chunks()
             self._reset_buffers()
@@ -49,6 +49,6 @@ class MotionSupervisor:
                 self.carry_out(self.arming.clock_stepped("; ".join(filter(None, (str(step), cause))), now_ns, restarted))
             elif restarted:
                 # The own clock's step has disarmed before; an instruction given since is valid.
-                self.carry_out(Effect.FORGET_MOTION)
+                self.carry_out(Effect.RESET_MOTION)
         if self.plan.hold_owed or self.plan.hold_missed(self._outlet):
             self.plan.hold(self._outlet)

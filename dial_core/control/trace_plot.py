@@ -110,7 +110,7 @@ def _draw_latency(axes, rows: Sequence[TraceRow], origin_ns: int) -> None:
         height = [1000 * row.stage_s(stage) for row in sent]
         axes.bar(times_s, height, bottom=bottom, width=0.03, color=colour, zorder=2)
         bottom = [low + more for low, more in zip(bottom, height, strict=True)]
-    axes.plot(times_s, [1000 * row.reckoned_delay_s for row in sent], color="black", lw=0.8, drawstyle="steps-post", label="delay used")
+    axes.plot(times_s, [1000 * row.estimated_delay_s for row in sent], color="black", lw=0.8, drawstyle="steps-post", label="delay used")
     axes.set_ylabel("exposure to command [ms]")
     axes.grid(axis="y", alpha=0.3)
     if sent:

@@ -44,7 +44,7 @@ class TraceRow:
         exposed_ns .. takes_over_ns: the stages above; of a foresight only exposed (its observation), sent and received.
         foresight_ns, foresight_seq: of the foresight that a chunk was made with, or of this foresight.
         inference_s, stitching_s: of the stages on the wall clock [s]; they advance while simulated time stands.
-        reckoned_delay_s: delay that the strategy assumed [s].
+        estimated_delay_s: delay that the strategy assumed [s].
         clamped: targets that a limit moved [1].
     """
 
@@ -61,7 +61,7 @@ class TraceRow:
     foresight_seq: int = 0
     inference_s: float = 0.0
     stitching_s: float = 0.0
-    reckoned_delay_s: float = 0.0
+    estimated_delay_s: float = 0.0
     clamped: int = 0
 
     def stage_s(self, stage: str) -> float:

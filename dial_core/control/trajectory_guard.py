@@ -131,7 +131,7 @@ class TrajectoryGuard:
         """Ends a stop; the next trajectory is judged again."""
         self.breach = None
 
-    def forget(self) -> None:
+    def reset_motion(self) -> None:
         """Drops what is executed and measured: the robot's time began again, or somebody else commands it."""
         self._measured.clear()
         self._refused_stamp_ns = 0

@@ -79,7 +79,7 @@ class PlannedPlaying:
 
     def hold(self, set_points: np.ndarray) -> None:
         """Starts a new episode with the robot at `set_points` (J,) [rad]."""
-        self.plan.forget()
+        self.plan.reset()
         self._controllers.hold(set_points)
         self._now_ns = START_NS
         self._controllers.sample(START_NS)
@@ -117,7 +117,7 @@ class DirectPlaying:
 
     def hold(self, set_points: np.ndarray) -> None:
         """A new episode: `set_points` (J,) [rad] are commanded until the first chunk."""
-        self._overlap.forget()
+        self._overlap.reset()
         self._rows, self._stamp_ns, self._now_ns = set_points[None], START_NS, START_NS
 
     def now_ns(self) -> int:

@@ -188,7 +188,7 @@ class GraphUnderTest:
         if name == "mujoco_robot":
             self.monitor.restart_clock()
         else:
-            self.monitor.forget_nodes(name)
+            self.monitor.clear_status(name)
         with normal_priority():
             self.runner.start_again(name)
         self.wait_active()

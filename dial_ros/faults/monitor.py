@@ -63,7 +63,7 @@ class Monitor:
         """Does not judge the acceleration with which one controller's set-points first stand still in this time: the fault stops it."""
         self._excluded.append((controller, begin_ns, end_ns))
 
-    def forget_nodes(self, *names: str) -> None:
+    def clear_status(self, *names: str) -> None:
         """Drops the last status of the named nodes (`system1`, `system2`): they were stopped, and their successors must report."""
         for name in names:
             setattr(self, name, None)

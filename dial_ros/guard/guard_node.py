@@ -136,7 +136,7 @@ class GuardNode(DialNode):
                 self.get_logger().info(f"passing again, after: {before}")
                 self.publish_diagnostics()
         elif before is None:
-            self._tell_stop()
+            self._report_stop()
 
     def _on_joint_state(self, message: JointState) -> None:
         stamp_ns = to_ns(message.header.stamp)
@@ -169,7 +169,7 @@ class GuardNode(DialNode):
             self.get_logger().warning(str(step))
             restarted = step.which is Which.ROBOT and step.seconds < 0
             if self._robot_time.simulated or restarted:
-                self._guard.forget()
+                self._guard.reset_motion()
             elif step.which is Which.ROBOT:
                 self._guard.shift(round(step.seconds * NANOSECONDS))
 
@@ -181,15 +181,15 @@ class GuardNode(DialNode):
         return None
 
     def _supervise(self) -> None:
-        """Looks for what no trajectory brings, a second publisher or a URDF that does not fit, and stops a robot that may move."""
+        """Checks for a second publisher and a URDF that does not fit, and stops a robot that may move."""
         if not self.active:
             return
         self._obstacle = self._obstacle_to_motion()
         if self._obstacle is not None and self._guard.breach is None and self._guard.passed:
             self._guard.stop(*self._obstacle)
-            self._tell_stop()
+            self._report_stop()
 
-    def _tell_stop(self) -> None:
+    def _report_stop(self) -> None:
         """Logs and reports the stop that just began, after a hold to every controller."""
         breach = self._guard.breach
         assert breach is not None
@@ -199,7 +199,7 @@ class GuardNode(DialNode):
 
     def _publish_holds(self) -> None:
         if self._intruders.conflict():
-            self._guard.forget()  # somebody else moves the controllers: a hold from where they were sent would be a step
+            self._guard.reset_motion()  # somebody else moves the controllers: a hold from where they were sent would be a step
         for name, motion in self._guard.holds(self._robot_time.now_ns()).items():
             self._outputs[name].publish(trajectory_bytes(motion_to_message(motion, self._joints[name])))
 

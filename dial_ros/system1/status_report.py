@@ -45,7 +45,7 @@ class Report:
     late_chunks: int = 0  # not ready in time to take over smoothly, so not sent
     clamps: Clamps = field(default_factory=Counter)
     last_chunk: TraceRow | None = None  # the newest that was sent
-    reckoned_delay_s: float = -1.0
+    estimated_delay_s: float = -1.0
     last_refusal: str = ""
     noted_state: State | None = None
     chunk_rate: Rate = field(default_factory=Rate)
@@ -55,7 +55,7 @@ class Report:
         """A chunk went out."""
         self.published_chunks += 1
         self.clamps += clamps
-        self.last_chunk, self.reckoned_delay_s = row, row.reckoned_delay_s
+        self.last_chunk, self.estimated_delay_s = row, row.estimated_delay_s
         self.chunk_rate.tick(row.sent_ns)
         self.note(row)
 
@@ -119,7 +119,7 @@ class Report:
         return message
 
     def _fill_latencies(self, message: System1Status) -> None:
-        message.reckoned_delay = self.reckoned_delay_s
+        message.reckoned_delay = self.estimated_delay_s
         row = self.last_chunk
         if row is None:
             for name in ("transport", "waiting", "inference", "stitching", "camera_to_command"):

@@ -110,7 +110,7 @@ def test_a_new_instruction_stops_the_motion_of_the_old_one_and_the_same_again_ch
 def test_after_a_clock_step_only_a_new_instruction_arms(restarted):
     arming = running()
     effect = arming.clock_stepped("the robot's clock stepped back by 9.0 s", 0, restarted)
-    assert effect == (Effect.RESET_BUFFERS | (Effect.FORGET_MOTION if restarted else Effect.HOLD))
+    assert effect == (Effect.RESET_BUFFERS | (Effect.RESET_MOTION if restarted else Effect.HOLD))
     arming.update(FRESH, 1)
     arming.instruct("a", 2)
     assert arming.state is State.DISARMED

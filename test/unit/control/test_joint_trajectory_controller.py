@@ -177,7 +177,7 @@ def test_rule_4_without_velocities_it_goes_straight():
 def test_rule_4_with_accelerations_too_it_is_a_quintic():
     arm = controller()
     arm.accept(replace(GOOD, accelerations=((3.0, 0.0), (-5.0, 0.0), (0.0, 0.0))), NOW_NS)
-    # The polynomial of degree 5 through both ends' position, velocity and acceleration, solved anew.
+    # The polynomial of degree 5 through both ends' position, velocity and acceleration, solved independently.
     h = 0.05
     powers = [[x**k for k in range(6)] for x in (0, h)]
     slopes = [[k * x ** max(k - 1, 0) for k in range(6)] for x in (0, h)]
@@ -208,7 +208,7 @@ def test_rule_6_one_that_begins_with_the_running_motion_is_not_felt():
     for arm in (whole, cut):
         arm.accept(GOOD, NOW_NS)
         arm.sample(1060 * MS)
-    # The rest of GOOD, said anew from the observation at 1060 ms on: its first point lies on the running line.
+    # The rest of GOOD, sent again from the observation at 1060 ms on: its first point lies on the running line.
     rest = replace(
         GOOD,
         stamp_ns=1060 * MS,

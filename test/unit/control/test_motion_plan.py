@@ -5,7 +5,7 @@ import pytest
 
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SOFT_START_S, Longest, MotionPlan, MotionStartingError, SpliceMissedError
+from dial_core.control.motion_plan import SOFT_START_S, MotionPlan, MotionStartingError, SpliceMissedError
 from dial_core.control.overlap import STRATEGIES
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.robot.embodiment import load_embodiment
@@ -76,31 +76,15 @@ def test_over_a_thousand_splices_position_and_velocity_are_continuous_and_no_lim
     assert worst_acceleration <= 1 + 1e-5
 
 
-def test_the_longest_of_the_last_ten_durations_is_used():
-    longest = Longest()
-    assert longest.seconds is None
-    for duration_s in (0.3, *[0.1] * 9):
-        longest.note(ns(1.0), ns(1.0 + duration_s))
-    assert longest.seconds == pytest.approx(0.3)
-    longest.note(ns(1.0), ns(1.05))
-    assert longest.seconds == pytest.approx(0.1), "the slow one is forgotten after ten more"
-
-
-def test_a_negative_duration_after_a_clock_jump_is_left_out():
-    longest = Longest()
-    longest.note(ns(9.0), ns(0.1))
-    assert longest.seconds is None
-
-
 def test_one_step_is_assumed_before_the_first_chunk_and_only_sent_chunks_count():
     moving, rng = plan("rtc"), np.random.default_rng(0)
-    assert moving.reckoned_delay_s == STEP_S
+    assert moving.estimated_delay_s == STEP_S
     assert moving.committed(ns(1.0)) is None
     with pytest.raises(ChunkTooLateError):
         moving.follow(wandering(rng, 0.0), 0, EMBODIMENT.home_position, At(0.9))
-    assert moving.reckoned_delay_s == STEP_S, "what was never sent tells no delay"
+    assert moving.estimated_delay_s == STEP_S, "a chunk that was never sent says nothing about the delay"
     moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.11))
-    assert moving.reckoned_delay_s == pytest.approx(0.13)
+    assert moving.estimated_delay_s == pytest.approx(0.13)
 
 
 def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_time():
@@ -199,7 +183,7 @@ def test_a_hold_before_the_first_chunk_is_nothing_and_after_it_ends_at_rest():
 def test_after_the_motion_is_dropped_the_next_starts_from_the_measured_joints():
     moving, rng = plan("blend"), np.random.default_rng(0)
     moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
-    moving.forget()
+    moving.reset()
     elsewhere = EMBODIMENT.home_position + 0.05
     moving.follow(wandering(rng, 3.0), ns(3.0), elsewhere, At(3.1))
     np.testing.assert_allclose(moving.running.sample(ns(3.05))[0], elsewhere)

@@ -64,7 +64,7 @@ def test_no_target_lies_outside_of_what_the_chunks_asked_for(chunks):
 def test_what_was_forgotten_speaks_no_more():
     overlap = make_overlap("ensemble", STEP_S)
     overlap.targets(0, constant(1.0), 0)
-    overlap.forget()
+    overlap.reset()
     assert (overlap.targets(STEP_NS, constant(3.0), STEP_NS) == 3.0).all()
 
 
@@ -91,7 +91,7 @@ def test_a_blend_fades_from_the_old_chunk_to_the_new_one_after_it_takes_over():
 def test_a_blend_is_cleared_and_then_only_the_new_chunk_counts():
     overlap = make_overlap("blend", STEP_S)
     overlap.targets(0, constant(1.0), 0)
-    overlap.forget()
+    overlap.reset()
     assert (overlap.targets(STEP_NS, constant(3.0), STEP_NS) == 3.0).all()
 
 
@@ -111,7 +111,7 @@ def test_real_time_chunking_commits_to_what_is_executed_meanwhile():
     np.testing.assert_allclose(committed.actions[:13], ramp(stamp_ns)[:13], atol=1e-6)
     assert (committed.weights[:3] == 1).all()
     assert overlap.committed(ORIGIN_NS + 16 * STEP_NS, 0.1) is None, "its horizon has passed"
-    overlap.forget()
+    overlap.reset()
     assert overlap.committed(stamp_ns, 0.12) is None
 
 

@@ -1,4 +1,4 @@
-"""A robot that is not the embodiment's is told by controller and joint, whether its joint states or its URDF give it away."""
+"""A robot that does not match its embodiment is reported by controller and joint, from its joint states or its URDF."""
 
 import numpy as np
 import pytest
@@ -28,18 +28,18 @@ def test_all_joints_in_any_order_beside_others_fit():
 
 def test_what_joint_states_lack_is_reported_by_controller_beside_the_surplus_names():
     renamed = [name.replace("l_elbow_pitch", "left_elbow") for name in GR1.joint_names if name != "torso_waist_yaw"]
-    told = missing_from_states(GR1, renamed)
-    assert told.startswith("joint_states lack left_arm_controller (l_elbow_pitch), waist_controller (torso_waist_yaw); ")
-    assert "they have besides: left_elbow;" in told
+    misfit = missing_from_states(GR1, renamed)
+    assert misfit.startswith("joint_states lack left_arm_controller (l_elbow_pitch), waist_controller (torso_waist_yaw); ")
+    assert "their other joints: left_elbow;" in misfit
     everything = missing_from_states(GR1, [])
-    assert all(name in everything for name in (*GR1.joint_names, *(controller.name for controller in GR1.controllers), "nothing"))
+    assert all(name in everything for name in (*GR1.joint_names, *(controller.name for controller in GR1.controllers), "none"))
 
 
 def test_a_joint_that_the_description_lacks_or_does_not_let_move_is_reported_with_the_reason():
     assert missing_from_description(GR1, described(left_knee=JointLimits(-1, 1, 1))) == ""
     robot = described(l_elbow_pitch=None, left_elbow=JointLimits(-1, 1, 1), r_elbow_pitch="fixed", torso_waist_yaw="follows left_hip")
     assert missing_from_description(GR1, robot) == (
-        "robot_description lacks left_arm_controller (l_elbow_pitch); it has besides: left_elbow; robot_description has joints that no "
+        "robot_description lacks left_arm_controller (l_elbow_pitch); its other joints: left_elbow; robot_description has joints that no "
         "controller can move: right_arm_controller (r_elbow_pitch: fixed), waist_controller (torso_waist_yaw: follows left_hip)"
     )
 
@@ -55,10 +55,10 @@ def test_a_joint_that_the_description_lacks_or_does_not_let_move_is_reported_wit
 def test_limits_in_use_that_are_wider_than_the_robots_are_reported(change, words):
     joint = GR1.joints[GR1.joint_names.index("l_elbow_pitch")]
     own = {"lower": joint.lower, "upper": joint.upper, "velocity": joint.velocity} | change
-    told = limits_beyond(GR1, GUARD, described(l_elbow_pitch=JointLimits(**own)))
-    assert told.startswith("limits wider than robot_description's: left_arm_controller (l_elbow_pitch: ")
-    assert words in told
-    assert "set limits_from to robot_description" in told
+    misfit = limits_beyond(GR1, GUARD, described(l_elbow_pitch=JointLimits(**own)))
+    assert misfit.startswith("limits wider than robot_description's: left_arm_controller (l_elbow_pitch: ")
+    assert words in misfit
+    assert "set limits_from to robot_description" in misfit
 
 
 def test_limits_that_margins_draw_inside_the_robots_fit():

@@ -16,7 +16,7 @@ MS = 1_000_000
 def chunk(stamp_ms, **changes):
     times = {"exposed_ns": 0, "received_ns": 4, "started_ns": 10, "inferred_ns": 40, "sent_ns": 45, "takes_over_ns": 65}
     row = TraceRow("chunk", (stamp_ms + 45) * MS, **{name: (stamp_ms + ms) * MS for name, ms in times.items()})
-    return replace(row, inference_s=0.03, stitching_s=0.005, reckoned_delay_s=0.065, clamped=2, foresight_seq=7, **changes)
+    return replace(row, inference_s=0.03, stitching_s=0.005, estimated_delay_s=0.065, clamped=2, foresight_seq=7, **changes)
 
 
 ROWS = [
@@ -97,9 +97,9 @@ def test_stages_are_summed_up_over_the_chunks_that_were_sent():
 
 def test_the_timeline_is_drawn(tmp_path):
     draw_timeline(ROWS, tmp_path / "run.png", 0.0, 2.0)
-    with Image.open(tmp_path / "run.png") as picture:
-        assert picture.width > 1000
-        assert len(picture.convert("RGB").getcolors(1_000_000)) > 30
+    with Image.open(tmp_path / "run.png") as image:
+        assert image.width > 1000
+        assert len(image.convert("RGB").getcolors(1_000_000)) > 30
 
 
 def test_a_stretch_in_which_nothing_happened_is_refused_with_the_traces_length(tmp_path):
