@@ -33,6 +33,7 @@ class CollectJob:
     task: Task
     seed: int
     disturbed: bool
+    changed: bool
     image_size: int
     folder: Path
 
@@ -95,7 +96,7 @@ def _note(result: JobResult, tally: Tally, attempts: Attempts) -> bool:
 def attempt(job: CollectJob) -> str | None:
     """Runs one attempt and stores it if it succeeds; returns what ended it otherwise."""
     world, attempts = _world(job.task, job.image_size), Attempts(job.folder)
-    episode, reason = demonstrate(world, job.seed, job.disturbed)
+    episode, reason = demonstrate(world, job.seed, job.disturbed, job.changed)
     if episode is None:
         attempts.note_failure(job.task.name, job.seed, reason)
         return reason
@@ -112,7 +113,8 @@ def _jobs(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tal
             seed = next(seeds)
             if seed not in tried:
                 disturbed = bool(np.random.default_rng([seed, 3]).random() < plan.disturbed)
-                yield CollectJob(task, seed, disturbed, plan.image_size, attempts.folder)
+                changed = bool(np.random.default_rng([seed, 9]).random() < plan.changed)
+                yield CollectJob(task, seed, disturbed, changed, plan.image_size, attempts.folder)
 
 
 def _world(task: Task, image_size: int) -> World:

@@ -96,6 +96,10 @@ class World:
         mujoco.mj_step(self.model, self.data, nstep=SETTLE_STEPS)
         self.data.time = 0.0
 
+    def name_target(self, target: int) -> None:
+        """Makes the scene's instruction name the object of this index; nothing on the table or of the robot moves."""
+        self.scene = sample_scene(self.task, self.types, self.scene.seed, target)
+
     def lay_out(self, things: tuple[ObjectSpec, ...], table_colour: tuple[float, float, float] | None) -> None:
         """Shows exactly `things` on the table, standing, everything at rest and time zero. No colour: the appearance's texture."""
         mujoco.mj_resetData(self.model, self.data)

@@ -193,7 +193,8 @@ def _collected(dataset: MappedDataset) -> dict:
 def _card(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset], command: str) -> str:
     lines = []
     for name, dataset in datasets.items():
-        kept = {key: value for key, value in _collected(dataset).items() if key in ("task", "seed", "episodes", "disturbed", "failed")}
+        noted = ("task", "seed", "episodes", "disturbed", "changed", "failed")
+        kept = {key: value for key, value in _collected(dataset).items() if key in noted}
         counts = f"{len(dataset.episodes)} episodes, {dataset.frame_count} frames at {dataset.rate_hz:g} Hz"
         lines.append(f"- Data `{name}`: {counts}; `{json.dumps(kept)}`")
     earlier = start / "README.md"

@@ -31,6 +31,11 @@ class RobotTime:
         side = "ahead of" if offset_s > 0 else "behind"
         return f"System-1's clock is {abs(offset_s):.1f} s {side} the stamps of the joint states; synchronise the clocks"
 
+    def own_ns(self) -> int:
+        """What the node's own clock shows [ns], by the newest tick: the executor may be some ticks behind."""
+        with self._lock:
+            return self._fresh.now_ns()
+
     def now_ns(self) -> int | None:
         """What the robot's clock shows [ns]; None from a clock step until the next joint state."""
         with self._lock:

@@ -195,7 +195,8 @@ class System1Node(DialNode):
         """Reacts to clock steps, and publishes a hold that is owed because the robot's clock was unknown."""
         with self._lock:
             steps = self.parts.robot_time.take_steps()
-            self.parts.supervisor.react(steps, self.now_ns(), self.conflict() if steps else "")
+            # Not `now_ns`: a restarted time is seen here before the executor has taken its first tick.
+            self.parts.supervisor.react(steps, self.parts.robot_time.own_ns(), self.conflict() if steps else "")
             if not all(step.followed for step in steps):
                 self._instruction = None
         if steps:

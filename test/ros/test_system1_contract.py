@@ -136,6 +136,7 @@ def test_only_foresight_of_the_current_instruction_moves_the_robot(running):
 def test_a_clock_jump_back_disarms_until_a_new_instruction(running):
     running.now_ns = 0
     running.until_state(System1Status.STATE_DISARMED, "disarmed")
+    assert to_ns(running.probe.system1.last_change) < NANOSECONDS, "of the time that began"
     running.probe.trajectories.clear()
     running.until(lambda: running.now_ns > NANOSECONDS, "a second")
     assert running.probe.trajectories == []

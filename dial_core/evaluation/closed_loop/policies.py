@@ -96,14 +96,14 @@ class RandomPolicy(_WithoutForesight):
 class ReplayPolicy(_WithoutForesight):
     """A dataset's recorded actions on the scenes they were recorded in, open loop: does the simulation do the same again?
 
-    Episodes in which the robot was pushed off the expert's path hold what the expert meant and not what was done, so they
-    cannot be replayed.
+    Episodes in which the robot was pushed off the expert's path hold what the expert meant and not what was done, and those whose
+    instruction had just changed begin elsewhere than their scene: neither can be replayed.
     """
 
     def __init__(self, folder: Path) -> None:
         """Raises DialError if `folder` is no LeRobot v3 dataset."""
         self._dataset = LeRobotDataset(folder)
-        spans = [span for span in self._dataset.episodes if not span.facts.get("disturbed")]
+        spans = [span for span in self._dataset.episodes if not (span.facts.get("disturbed") or span.facts.get("changed"))]
         self._spans = {(span.facts.get("task"), span.seed): span for span in spans}
 
     def seeds(self, task: str) -> list[int]:

@@ -45,6 +45,12 @@ def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
     assert "--videos 1" in words["eval/dial/seen"]  # the filmed one
 
 
+def test_a_share_of_changed_instructions_is_collected(values, tmp_path):
+    values["demonstrations"]["few"]["changed"] = 0.25
+    pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
+    assert "--disturbed 0.5 --changed 0.25 --image-size" in " ".join(pipeline.steps["demonstrations/few"].words)
+
+
 def test_a_method_with_a_second_tower_waits_for_one_trained_on_the_same_views(values, tmp_path):
     values["methods"]["flare"]["model"] = "dial_tiny_dino"
     pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
