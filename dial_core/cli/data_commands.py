@@ -30,6 +30,11 @@ FitOption = Annotated[
     str,
     typer.Option("--fit", help="For other aspect ratios. crop: the centre; pad: all, with black bars; stretch."),
 ]
+CropOption = Annotated[
+    tuple[float, float, float, float],
+    typer.Option("--crop", metavar="TOP LEFT HEIGHT WIDTH", help="The part of the images that is kept, as shares of them."),
+]
+WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 
 
 @convert_app.command("lerobot")
@@ -41,6 +46,7 @@ def convert_lerobot(
     fit: FitOption = "crop",
     instruction: Annotated[str, typer.Option(help="For all episodes; empty: their own.")] = "",
     image_size: ImageSize = 0,
+    crop: CropOption = WHOLE_IMAGE,
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
@@ -55,7 +61,7 @@ def convert_lerobot(
     from dial_core.importers.lerobot.lerobot_survey import find_in_datasets
 
     folders, out = _sources_and_out(sources)
-    settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size)  # type: ignore[arg-type]
+    settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size, _kept(crop))  # type: ignore[arg-type]
     if not out.exists():
         print_found(find_in_datasets(folders, settings))
     print_import(run(folders, out, settings, workers), out, "episodes")
@@ -68,22 +74,30 @@ def convert_egodex(
     min_confidence: Annotated[float, typer.Option(min=0.0, max=1.0, help="Wrist poses below it are masked.")] = 0.5,
     fit: FitOption = "pad",
     image_size: ImageSize = 0,
+    crop: CropOption = WHOLE_IMAGE,
+    rate_hz: Annotated[float, typer.Option(min=0.0, help="Of the dataset [Hz]: 30 keeps every frame; 0: 20 Hz, the robots' rate.")] = 0.0,
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
-    """Convert EgoDex recordings (N.hdf5 beside N.mp4) of people: wrist poses as state, the next state as action, 30 to 20 Hz.
+    """Convert EgoDex recordings (N.hdf5 beside N.mp4) of people: wrist poses as state, the next state as action, at 20 or 30 Hz.
 
-    The result is of the embodiment `human`: 18 numbers, no joints. docs/data.md shows the frames in a figure.
+    The result is of the embodiment `human`: 18 numbers, no joints. docs/data.md shows the frames in a figure. As the release has
+    them: `--rate-hz 30 --crop 0.3 0 0.7 1 --fit stretch --image-size 224`.
     """
     from dial_core.importers.egodex.egodex_conversion import EgoDexConversion
     from dial_core.importers.egodex.egodex_conversion import convert_egodex as run
     from dial_core.importers.egodex.egodex_survey import find_in_recordings
 
     folders, out = _sources_and_out(sources)
-    settings = EgoDexConversion(frame, min_confidence, fit, image_size)  # type: ignore[arg-type]
+    settings = EgoDexConversion(frame, min_confidence, fit, image_size, rate_hz=rate_hz, crop=_kept(crop))  # type: ignore[arg-type]
     if not out.exists():
         print_found(find_in_recordings(folders, settings))
     print_import(run(folders, out, settings, workers), out, "recordings")
+
+
+def _kept(crop: tuple[float, float, float, float]) -> tuple[float, float, float, float] | None:
+    """The crop of a view; None where it is the whole image."""
+    return None if crop == WHOLE_IMAGE else crop
 
 
 @data_app.command()

@@ -79,6 +79,9 @@ def _of_the_whole(dataset: LeRobotDataset, wanted: str) -> Iterator[Finding]:
         yield Finding("warning", "dataset", f"robot '{robot_type}' has no file in config/embodiments: limits are not checked")
     elif state_names(dataset) != vector_names(robot):
         yield Finding("error", "dataset", f"the state's dimensions are not named as those of embodiment '{robot.name}'")
+    elif dataset.rate_hz != robot.rate_hz and not robot.joints:
+        advice = f"a recipe draws from it with `rate_hz: {dataset.rate_hz:g}`"
+        yield Finding("warning", "dataset", f"is at {dataset.rate_hz:g} Hz instead of the robots' {robot.rate_hz:g} Hz: {advice}")
     elif dataset.rate_hz != robot.rate_hz:
         yield Finding("error", "dataset", f"is at {dataset.rate_hz:g} Hz, '{robot.name}' is controlled at {robot.rate_hz:g} Hz")
     yield from _of_statistics(dataset.folder / "meta/stats.json")

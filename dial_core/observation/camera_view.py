@@ -94,9 +94,9 @@ def fit_stored(view: CameraView, stored: StoredView | None) -> CameraView:
     same_shape = stored.height * view.width == stored.width * view.height
     if not same_shape or any(_region(*size, stored) != _region(*size, view) for size in stored.source_sizes):
         raise DialError(
-            f"camera '{view.name}': the dataset's frames were stored as {_in_words(stored)} of "
-            f"{' and '.join(f'{height}x{width}' for height, width in stored.source_sizes)} images, the model sees {_in_words(view)}; "
-            "convert the data again with that --fit, or set `cameras` in the recipe"
+            f"camera '{view.name}': the dataset's frames were stored as {in_words(stored)} of "
+            f"{' and '.join(f'{height}x{width}' for height, width in stored.source_sizes)} images, the model sees {in_words(view)}; "
+            "convert the data again with that --fit and --crop, or set `cameras` in the recipe"
         )
     return CameraView(name=view.name, height=view.height, width=view.width, fit="stretch")
 
@@ -109,9 +109,15 @@ def central(crop: Box | None, side: float) -> Box | None:
     return top + height * (1 - side) / 2, left + width * (1 - side) / 2, height * side, width * side
 
 
-def _in_words(view: CameraView) -> str:
-    crop = f", crop {view.crop}" if view.crop else ""
-    return f"{view.height}x{view.width} ({view.fit}{crop})"
+def in_words(view: CameraView) -> str:
+    """`96x96 (pad, rows 30% to 100%, columns 0% to 100%)`: resolution, fit and what is kept."""
+    return f"{view.height}x{view.width} ({view.fit}{', ' + part_in_words(view.crop) if view.crop else ''})"
+
+
+def part_in_words(crop: Box | None) -> str:
+    """`rows 30% to 100%, columns 0% to 100%`."""
+    top, left, height, width = crop or WHOLE
+    return f"rows {top:.0%} to {top + height:.0%}, columns {left:.0%} to {left + width:.0%}"
 
 
 def _shown(pixels: np.ndarray, view: CameraView) -> np.ndarray:

@@ -12,7 +12,7 @@ from rich.table import Table
 from dial_core.datasets.normalisation import warnings_about
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
-from dial_core.observation.camera_view import WHOLE, Box
+from dial_core.observation.camera_view import Box, part_in_words
 from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.memory import memory_of, require_room
 from dial_core.training.optimisation import Hardware
@@ -116,6 +116,7 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
         f"crop {look.crop}{' (always; the central one at run time)' if look.always_crops else ''}, "
         f"brightness {look.brightness}, contrast {look.contrast}, saturation {look.saturation}, hue {look.hue}",
         **_cameras(recipe),
+        **_sources(recipe, arch.horizon),
         "optimiser": "AdamW, eps 1e-8; norms and biases do not decay",
     }.items():
         table.add_row(name, value)
@@ -123,11 +124,17 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
 
 
 def _cameras(recipe: Recipe) -> dict[str, str]:
-    """What is seen of each camera, and what is peculiar to each source."""
-    rows = {f"camera {camera.name}": _view(camera.crop, camera.fit) for camera in recipe.cameras}
-    for name, source in recipe.sources.items():
+    """What is seen of each of the robot's cameras."""
+    return {f"camera {camera.name}": _view(camera.crop, camera.fit) for camera in recipe.cameras}
+
+
+def _sources(recipe: Recipe, horizon: int) -> dict[str, str]:
+    """Slot, dimensions, rate and view of each source that a stage draws from."""
+    rows = {}
+    for name in dict.fromkeys(name for stage in recipe.effective_stages() for name in stage.mixture):
+        source, rate_hz = recipe.source(name), recipe.rate_of(name)
         parts = [f"slot {source.slot}", "wrists only" if source.dimensions == "eef" else "all dimensions"]
-        parts += [f"{source.rate_hz:g} Hz"] if source.rate_hz else []
+        parts += [f"{rate_hz:g} Hz, {horizon} steps are {horizon / rate_hz:.2f} s"]
         parts += [f"wrist axes {', '.join(source.wrist_axes)}"] if source.wrist_axes != AS_RECORDED else []
         parts += [_view(source.crop, source.fit)] if source.crop else []
         rows[f"source {name}"] = "; ".join(parts)
@@ -135,8 +142,7 @@ def _cameras(recipe: Recipe) -> dict[str, str]:
 
 
 def _view(crop: Box | None, fit: str) -> str:
-    top, left, height, width = crop or WHOLE
-    return f"rows {top:.0%} to {top + height:.0%}, columns {left:.0%} to {left + width:.0%}; fit {fit}"
+    return f"{part_in_words(crop)}; fit {fit}"
 
 
 def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:

@@ -89,7 +89,7 @@ def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
     Raises:
         DialError: a source's frames come at another rate than the recipe says, so that its chunks would last another time.
     """
-    expected = recipe.source(name).rate_hz or load_embodiment(recipe.embodiment).rate_hz
+    expected = recipe.rate_of(name)
     if abs(dataset.rate_hz - expected) > 0.01 * expected:
         raise DialError(
             f"source '{name}': {dataset.folder} has {dataset.rate_hz:g} frames a second, the recipe expects {expected:g}; "

@@ -143,6 +143,10 @@ class Recipe(Config):
         """A source by name; the robot's own is there without being listed."""
         return self.sources.get(name) or DataSource(slot=self.slot)
 
+    def rate_of(self, name: str) -> float:
+        """Frames a second of a source's data [Hz]: its own, or the robot's control rate."""
+        return self.source(name).rate_hz or load_embodiment(self.embodiment).rate_hz
+
     @property
     def robot_statistics(self) -> tuple[str, bool, str]:
         """The kind of sources (`DataSource.statistics`) whose normaliser the checkpoint gets."""

@@ -16,7 +16,7 @@ from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
 from dial_core.importers.retiming import Retiming, retime
-from dial_core.observation.camera_view import FITS, CameraView, Fit, fit_view
+from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
 
 SHORTEST_STEPS = 2
@@ -30,9 +30,11 @@ class EgoDexConversion:
     Attributes:
         frame: in which wrist poses are expressed (`human_frames`).
         min_confidence: a wrist pose below it is masked in the loss and held in the state.
-        fit: how the 16:9 view becomes the model's image.
+        fit: how the 16:9 view, or its `crop`, becomes the model's image.
         image_size: height and width [pixel] of the images; 0: those of the embodiment `human`.
         eye_in_base: where the robot's head camera stands in its base frame [m], for the frame `robot`.
+        rate_hz: of the dataset [Hz]; 0: that of the embodiment `human`. RATE_HZ keeps every frame, as the release does.
+        crop: the part of the view that is kept (`SeenCamera`).
     """
 
     frame: Frame = "robot"
@@ -40,15 +42,18 @@ class EgoDexConversion:
     fit: Fit = "pad"
     image_size: int = 0
     eye_in_base: tuple[float, float, float] = EYE_IN_BASE_M
+    rate_hz: float = 0.0
+    crop: Box | None = None
 
     def body(self) -> Embodiment:
-        """The embodiment `human`, with cameras of the wanted size."""
-        return sized(load_embodiment(HUMAN), self.image_size)
+        """The embodiment `human`, with cameras of the wanted size and at the wanted rate."""
+        body = sized(load_embodiment(HUMAN), self.image_size)
+        return body.model_copy(update={"rate_hz": self.rate_hz or body.rate_hz})
 
     def view(self) -> CameraView:
         """How frames are stored."""
         camera = self.body().cameras[0]
-        return CameraView(name=camera.name, height=camera.height, width=camera.width, fit=self.fit)
+        return CameraView(name=camera.name, height=camera.height, width=camera.width, crop=self.crop, fit=self.fit)
 
 
 def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversion, workers: int) -> ImportReport:
@@ -60,6 +65,8 @@ def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversio
     for name, value, choices in (("frame", settings.frame, FRAMES), ("fit", settings.fit, FITS)):
         if value not in choices:
             raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
+    if not 0 <= settings.rate_hz <= RATE_HZ:
+        raise DialError(f"rate_hz is {settings.rate_hz:g}; recordings have {RATE_HZ:g} frames a second: choose a rate up to that")
     files = find_recordings(sources)
     jobs = [
         ImportJob(f"{file.parent.name}/{file.stem}", str(file), number, str(work_folder(out)), f"{number:06d}", settings)

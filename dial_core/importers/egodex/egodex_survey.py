@@ -12,6 +12,7 @@ from dial_core.errors import DialError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, video_beside
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
 from dial_core.importers.found import Found, FoundGroup, grouped
+from dial_core.observation.camera_view import in_words
 
 
 def find_in_recordings(sources: Sequence[Path], settings: EgoDexConversion) -> Found:
@@ -45,10 +46,11 @@ def _look_at(files: Sequence[Path], settings: EgoDexConversion) -> FoundGroup:
         with h5py.File(file, "r", locking=False) as opened:
             joints = len(opened["transforms"]) - 3
             sure = "confidences/leftHand" in opened
+        same_rate = body.rate_hz == RATE_HZ
         uses = [
-            ("head camera", f"N.mp4, {settings.fit} to {body.cameras[0].height}x{body.cameras[0].width}"),
+            ("head camera", f"N.mp4, stored {in_words(settings.view())}"),
             ("state", f"wrists of transforms/leftHand and rightHand in the frame '{settings.frame}'"),
-            ("action", f"the next state; {RATE_HZ:g} Hz, brought to {body.rate_hz:g} Hz"),
+            ("action", f"the next state; {RATE_HZ:g} Hz, " + ("every frame" if same_rate else f"brought to {body.rate_hz:g} Hz")),
             ("mask", f"confidences below {settings.min_confidence:g}" if sure else "none: there are no confidences"),
             ("instruction", f"e.g. {recording.instruction!r}"),
         ]

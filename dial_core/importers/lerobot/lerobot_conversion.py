@@ -20,7 +20,7 @@ from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
-from dial_core.observation.camera_view import FITS, CameraView, Fit, fit_view
+from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 ACTIONS = ("recorded", "next")
@@ -38,6 +38,7 @@ class LeRobotConversion:
         fit: how frames of another aspect ratio become the model's (`CameraView`).
         instruction: for all episodes; empty: their own.
         image_size: height and width [px] of the images; 0: those of the embodiment's camera.
+        crop: the part of the camera's image that is kept (`SeenCamera`).
     """
 
     mapping: str = "by_name"
@@ -46,6 +47,7 @@ class LeRobotConversion:
     fit: Fit = "crop"
     instruction: str = ""
     image_size: int = 0
+    crop: Box | None = None
 
     def robot(self) -> Embodiment:
         """The embodiment that the data is of, with cameras of the wanted size."""
@@ -54,7 +56,7 @@ class LeRobotConversion:
     def view(self) -> CameraView:
         """How frames are stored."""
         camera = self.robot().cameras[0]
-        return CameraView(name=camera.name, height=camera.height, width=camera.width, fit=self.fit)
+        return CameraView(name=camera.name, height=camera.height, width=camera.width, crop=self.crop, fit=self.fit)
 
 
 def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConversion, workers: int) -> ImportReport:

@@ -11,6 +11,7 @@ from dial_core.errors import DialError
 from dial_core.importers.found import Found, FoundGroup, grouped
 from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, camera_of
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
+from dial_core.observation.camera_view import in_words
 from dial_core.robot.embodiment import Embodiment
 
 SHOWN = 4
@@ -32,7 +33,7 @@ def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
         return FoundGroup([folder.name], problem=str(error).replace(f"{folder}/", "").replace(f"{folder}: ", ""))
     view, size = settings.view(), source.features[source.video_keys[camera]].height_width
     rate = f"{source.rate_hz:g} Hz" + (f", brought to {robot.rate_hz:g} Hz" if source.rate_hz != robot.rate_hz else "")
-    fitted = f" {size[0]}x{size[1]}" + (f", {settings.fit} to {view.height}x{view.width}" if size != (view.height, view.width) else "")
+    fitted = f" {size[0]}x{size[1]}" + (f", stored {in_words(view)}" if size != (view.height, view.width) or view.crop else "")
     uses = [
         ("episodes", f"LeRobot {source.version}, {rate}"),
         (f"camera {view.name}", source.video_keys[camera] + fitted),

@@ -272,3 +272,18 @@ def test_recordings_behind_a_link_to_another_disk_are_found(tmp_path):
     (tmp_path / "part1").mkdir()
     (tmp_path / "part1/pour").symlink_to(tmp_path / "disk/pour")
     assert [file.parent.name for file in find_recordings([tmp_path / "part1"])] == ["pour"]
+
+
+def test_at_30_hz_every_frame_is_kept(tmp_path):
+    write_egodex(tmp_path / "part1/pour", 0, person(), llm_description="Pour.")
+    dataset = convert(tmp_path, "camera", rate_hz=30.0)
+    assert dataset.rate_hz == 30
+    np.testing.assert_allclose(dataset.states[:, 11], [0.4, 0.41, 0.42, 0.43, 0.44, 0.45], atol=1e-6)
+    np.testing.assert_allclose(dataset.actions[:, 11], [0.41, 0.42, 0.43, 0.44, 0.45, 0.46], atol=1e-6)
+
+
+@pytest.mark.parametrize("rate_hz", [-1.0, 60.0])
+def test_a_rate_that_the_recordings_do_not_have_is_refused(tmp_path, rate_hz):
+    write_egodex(tmp_path / "part1/pour", 0, person(), llm_description="Pour.")
+    with pytest.raises(DialError, match="recordings have 30 frames a second"):
+        convert(tmp_path, rate_hz=rate_hz)

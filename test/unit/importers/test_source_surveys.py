@@ -25,7 +25,7 @@ def test_datasets_say_which_of_their_parts_become_what(tmp_path, capsys):
     plain, deep, wrong = sorted(found.groups, key=lambda group: (bool(group.problem), len(group.unused)))
     assert plain.sources == ["first"]
     assert ("episodes", "LeRobot v2.0, 30 Hz, brought to 20 Hz") in plain.uses
-    assert ("camera ego", "observation.images.ego_view 16x16, crop to 96x96") in plain.uses
+    assert ("camera ego", "observation.images.ego_view 16x16, stored 96x96 (crop)") in plain.uses
     assert ("joints of left_arm", "observation.state: left_arm") in plain.uses
     assert ("actions of waist", "action: waist") in plain.uses
     assert ("wrist poses", "forward kinematics of gr1") in plain.uses
@@ -45,8 +45,12 @@ def test_recordings_say_what_of_them_is_used_and_which_lack_their_video(tmp_path
     (tmp_path / "pour/2.mp4").unlink()
     whole, blind = find_in_recordings([tmp_path], EgoDexConversion()).groups
     assert whole.sources == ["pour/0", "pour/1"]
-    assert ("head camera", "N.mp4, pad to 96x96") in whole.uses
+    assert ("head camera", "N.mp4, stored 96x96 (pad)") in whole.uses
     assert ("mask", "confidences below 0.5") in whole.uses
     assert ("instruction", "e.g. 'Pour the water.'") in whole.uses
     assert whole.unused == {"transforms of other joints": "the embodiment 'human' has wrists only"}
+    as_released = EgoDexConversion(rate_hz=30.0, crop=(0.3, 0.0, 0.7, 1.0), fit="stretch")
+    uses = find_in_recordings([tmp_path], as_released).groups[0].uses
+    assert ("head camera", "N.mp4, stored 96x96 (stretch, rows 30% to 100%, columns 0% to 100%)") in uses
+    assert ("action", "the next state; 30 Hz, every frame") in uses
     assert (blind.sources, blind.problem) == (["pour/2"], "N.mp4 is missing beside N.hdf5")

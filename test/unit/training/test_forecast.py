@@ -69,6 +69,7 @@ def test_the_authors_run_is_described_number_by_number():
         "stage 2 of 2: end_to_end",
         "by frames",
         "224x224 px, N = 64",
+        "source robot │ slot gr1; all dimensions; 20 Hz, 16 steps are 0.80 s",
     ):
         assert line in text, line
     assert text.count("steps │ 20,000 │") == 2
@@ -76,7 +77,7 @@ def test_the_authors_run_is_described_number_by_number():
 
 def test_people_in_the_authors_run_keep_their_rate_and_their_view():
     text = " ".join(told("released_human", hardware=Hardware(micro_batch=32), gpus=8).split())
-    assert "slot gr1; wrists only; 30 Hz; rows 30% to 100%, columns 0% to 100%; fit stretch" in text
+    assert "slot gr1; wrists only; 30 Hz, 16 steps are 0.53 s; rows 30% to 100%, columns 0% to 100%; fit stretch" in text
 
 
 def test_a_dry_run_on_data_counts_it_and_warns(fake_dataset, tmp_path):
