@@ -53,7 +53,7 @@ class ControllerStub(ClientNode):
         for name in self._names:
             for topic in (f"direct/{name}/joint_trajectory", f"{name}/joint_trajectory"):
                 self.create_subscription(JointTrajectory, topic, partial(self._on_trajectory, name), qos.LATEST, raw=True)
-        self.said = None
+        self.state = None
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
 
     def send(self, way: str) -> float:
@@ -65,7 +65,7 @@ class ControllerStub(ClientNode):
         started_ns = time.perf_counter_ns()
         for name, message in messages.items():
             self._outputs[way][name].publish(message)
-        self.wait_until(lambda: len(self._arrived) == len(self._names), LONGEST_S, f"a motion sent {way}; the guard says: {self.said}")
+        self.wait_until(lambda: len(self._arrived) == len(self._names), LONGEST_S, f"a motion sent {way}; the guard reports: {self.state}")
         return (max(self._arrived.values()) - started_ns) / 1e6
 
     def rest(self, seconds: float) -> None:
@@ -83,7 +83,7 @@ class ControllerStub(ClientNode):
         self._arrived[name] = time.perf_counter_ns()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
-        self.said = next((status.message for status in message.status if status.name.endswith("/guard")), self.said)
+        self.state = next((status.message for status in message.status if status.name.endswith("/guard")), self.state)
 
 
 def measure(rounds: int, robot: str, log_dir: Path) -> dict[str, list[float]]:
@@ -92,7 +92,7 @@ def measure(rounds: int, robot: str, log_dir: Path) -> dict[str, list[float]]:
     latencies: dict[str, list[float]] = {"direct": [], "guarded": []}
     with running([guard], "sim", log_dir) as graph:
         stub = ControllerStub(load_embodiment(robot), graph)
-        stub.wait_until(lambda: (stub.said or "").startswith("passing"), 60.0, "the guard to be active")
+        stub.wait_until(lambda: (stub.state or "").startswith("passing"), 60.0, "the guard to be active")
         stub.rest(1.0)
         for k in range(rounds + 1):
             for way in latencies:

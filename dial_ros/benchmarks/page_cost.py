@@ -3,7 +3,7 @@
 python -m dial_ros.benchmarks.page_cost --pairs 4 --seconds 20
 
 The viewer is a websocket client that takes everything the page sends, as a browser on another machine would; it draws nothing. The
-robot is instructed anew in every phase, so that it moves and everything on the page changes. The last line is JSON.
+robot gets a new instruction in every phase, so that it moves and everything on the page changes. The last line is JSON.
 """
 
 import argparse

@@ -37,7 +37,7 @@ class SecondSystem:
     def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
         """Starts it; the robot must hold, the second must give up, and the first resume."""
         with graph.another(graph.specs[self.node]) as second:
-            # While it imports torch, a busy machine may starve System-1 of pictures: that hold is another one.
+            # While it imports torch, a busy machine may starve System-1 of images: that hold has another cause.
             graph.until(lambda: graph.reports(HOLDING, f"/{self.node}"), f"System-1 to hold because of two {self.node}", START_LIMIT_S)
             chunks = graph.system1.published_chunks
             graph.until_resting()

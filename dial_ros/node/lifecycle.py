@@ -139,8 +139,8 @@ class DialNode(LifecycleNode):
 
     def complain(self, kind: str, why: str, grave: bool = False) -> None:
         """Logs a fault that may repeat: a single one as info, a rate of them as a warning, a `grave` one as an error (see FaultLog)."""
-        if (said := self._fault_log.note(kind, why, time.monotonic(), grave)) is not None:
-            severity, text = said
+        if (entry := self._fault_log.note(kind, why, time.monotonic(), grave)) is not None:
+            severity, text = entry
             # One line a severity: rclpy raises where one line of code logs with two severities.
             if severity == "info":
                 self.get_logger().info(text)

@@ -16,7 +16,7 @@ from rclpy.signals import SignalHandlerOptions
 from dial_ros.node.lifecycle import DialNode
 
 LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
-DEPARTED_S = 22.0  # an autostart waits so long for other publishers to leave: one that was killed is forgotten after its lease
+DEPARTED_S = 22.0  # an autostart waits so long for other publishers to leave: one that was killed leaves when its lease ends
 GOODBYE_S = 3.0  # for the whole end, DDS included: `ros2 launch` sends SIGTERM 5 s after SIGINT
 END_WITH_PARENT = "DIAL_END_WITH_PARENT"  # environment variable: set to 1 by whoever starts a graph
 

@@ -47,27 +47,27 @@ class Limits:
         self._margins = margins or Margins()
         self.guard = Guard.for_embodiment(embodiment, self._margins)
         self.misfit = ""  # why the newest URDF does not fit
-        self._waits, self._heard = source == "robot_description", False
+        self._waits, self._received = source == "robot_description", False
         self._narrows = self._waits or always_narrows
         self._subscription = node.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED)
 
     @property
     def input(self) -> Input:
         """For the state machine: missing while limits are waited for or the URDF does not fit."""
-        missing = self.misfit or (self._waits and not self._heard)
+        missing = self.misfit or (self._waits and not self._received)
         return Input(None if missing else 0.0, 1.0, self.misfit)
 
     @property
     def listened(self) -> bool:
         """Whether the URDF has come, or nobody publishes one."""
-        return self._heard or not self._node.count_publishers(self._subscription.topic_name)
+        return self._received or not self._node.count_publishers(self._subscription.topic_name)
 
     def close(self) -> None:
         """Ends the subscription."""
         self._node.destroy_subscription(self._subscription)
 
     def _on_robot_description(self, message: String) -> None:
-        self._heard = True
+        self._received = True
         try:
             self._take(read_description(message.data))
         except DialError as error:

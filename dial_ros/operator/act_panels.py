@@ -13,7 +13,7 @@ from dial_ros.operator.actions import Answer, Scene
 from dial_ros.operator.episode_list import MOST_EPISODES, RecordedEpisode, recent_episodes
 from dial_ros.operator.lights import nothing_moves_because, replaced_instruction, simulation_paused
 from dial_ros.operator.scene_suggestions import suggestions_of
-from dial_ros.operator.visit import OperatorVisit, card, heading, show, tell
+from dial_ros.operator.visit import OperatorVisit, card, heading, set_text, show
 from dial_ros.srv import StopEpisode
 
 STEPS = 20  # controller periods of 10 ms a click
@@ -53,7 +53,7 @@ class InstructionPanel:
 
         visit.actions.instruct(visit.who, text, on_answer)
 
-    def look_for_nodes(self) -> None:
+    def find_nodes(self) -> None:
         """Hides the panel where keys move the robot, not instructions."""
         self._card.set_visibility(not self._visit.actions.teleoperated)
 
@@ -62,10 +62,10 @@ class InstructionPanel:
         visit, text = self._visit, self._text.value or ""
         status = visit.view.seen.system1
         if status is not None:
-            tell(self._current, f"“{status.instruction}”" if status.instruction else "none yet")
-        tell(self._warning, warning_of(visit.trained_on, visit.words.unknown(text), text) if text else "")
+            set_text(self._current, f"“{status.instruction}”" if status.instruction else "none yet")
+        set_text(self._warning, warning_of(visit.trained_on, visit.words.unknown(text), text) if text else "")
         why = nothing_moves_because(visit.view.seen)
-        tell(self._still, why)
+        set_text(self._still, why)
         self._still.set_visibility(bool(why))
         if self._offered != visit.shared.suggestions:
             self._offered = list(visit.shared.suggestions)
@@ -116,7 +116,7 @@ class SimulationPanel:
     def _advance(self) -> None:
         self._visit.actions.step_world(self._visit.who, STEPS, self._visit.reporting("Step"))
 
-    def look_for_nodes(self) -> None:
+    def find_nodes(self) -> None:
         """Shows the panel only where there is a simulation."""
         self._card.set_visibility(self._visit.actions.available("mujoco_robot/reset"))
         reported, shared = self._visit.reported, self._visit.shared
@@ -129,11 +129,11 @@ class SimulationPanel:
     def refresh(self) -> None:
         """Shows whether the task is done, and what the chosen one means for this checkpoint."""
         seen = self._visit.view.seen
-        tell(self._done, {True: "✔ task done", False: "not done yet", None: ""}[seen.success])
+        set_text(self._done, {True: "✔ task done", False: "not done yet", None: ""}[seen.success])
         paused = simulation_paused(seen)
         self._pause.set_text("Run" if paused else "Halt time")
         self._step.set_enabled(paused)
-        tell(self._warning, self._visit.trained_on.task_warning(self._task.value or "", ""))
+        set_text(self._warning, self._visit.trained_on.task_warning(self._task.value or "", ""))
 
 
 class RecorderPanel:
@@ -170,7 +170,7 @@ class RecorderPanel:
     def _ended(self, _: Answer) -> None:
         self._folder = ""  # read again
 
-    async def look_for_nodes(self) -> None:
+    async def find_nodes(self) -> None:
         """Shows the panel only where there is a recorder, and reads its folder if that is on this machine."""
         self._card.set_visibility(self._visit.actions.available("recorder/start_episode"))
         folder = str(self._visit.reported.get("recorder/directory", ""))
@@ -184,12 +184,12 @@ class RecorderPanel:
         seen = self._visit.view.seen
         status = seen.diagnostics.get("recorder")
         if status is None or seen.silent("diagnostics/recorder"):
-            tell(self._state, "no report yet")
+            set_text(self._state, "no report yet")
         elif status.message.startswith("recording"):
             episode, messages, size = (seen.diagnosed("recorder", key) for key in ("episode", "messages", "mb"))
-            tell(self._state, f"● recording {episode}: {messages} messages, {size} MB")
+            set_text(self._state, f"● recording {episode}: {messages} messages, {size} MB")
         else:
-            tell(self._state, "ready" if status.message == "idle" else status.message)
+            set_text(self._state, "ready" if status.message == "idle" else status.message)
 
 
 def episode_rows(episodes: list[RecordedEpisode]) -> str:

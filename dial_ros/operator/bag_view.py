@@ -1,4 +1,4 @@
-"""A recorded bag as the page looks at a robot: everything as it stood at one moment, and what happened after it."""
+"""A recorded bag in the form in which the page shows a robot: its state at one moment, and what happened after it."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class BagView:
         times_s = sorted({(at_ns - self._begin_ns) / NANOSECONDS for track in self._sent.values() for at_ns in track.times_ns})
         return [at_s for k, at_s in enumerate(times_s) if k == 0 or at_s - times_s[k - 1] > 0.02]
 
-    def look(self, wanted: bool) -> None:
-        """Nobody looks: playing stops."""
+    def watch(self, wanted: bool) -> None:
+        """Stops playing when no visitor watches any more."""
         self.playing = self.playing and wanted
 
     def poll(self, period_s: float) -> None:

@@ -87,7 +87,7 @@ class CommandedMotion:
             self._past.popleft()
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Drops the trajectories and the past."""
         self._sent = {name: _Sent() for name in self._controllers}
         self._past.clear()
 

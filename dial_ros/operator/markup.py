@@ -35,11 +35,11 @@ body { background: #f4f5f7; }
 h2 { font-size: 15px; font-weight: 600; color: #5f6368; margin: 0 0 6px 0; line-height: 1.4; }
 h2 { text-transform: uppercase; letter-spacing: .06em; }
 .columns { display: grid; gap: 14px; margin-top: 14px; align-items: start;
-  grid-template-columns: minmax(0,3fr) minmax(0,2fr); grid-template-areas: "look act" "plan act"; grid-template-rows: auto 1fr; }
+  grid-template-columns: minmax(0,3fr) minmax(0,2fr); grid-template-areas: "view act" "plan act"; grid-template-rows: auto 1fr; }
 .column { display: flex; flex-direction: column; gap: 14px; min-width: 0; }
 @media (min-width: 1600px) { .columns { grid-template-columns: minmax(0,5fr) minmax(0,5fr) minmax(0,4fr);
-  grid-template-areas: "look plan act"; grid-template-rows: auto; } }
-@media (max-width: 900px) { .columns { grid-template-columns: minmax(0,1fr); grid-template-areas: "look" "act" "plan"; } }
+  grid-template-areas: "view plan act"; grid-template-rows: auto; } }
+@media (max-width: 900px) { .columns { grid-template-columns: minmax(0,1fr); grid-template-areas: "view" "act" "plan"; } }
 .shares { display: grid; grid-template-columns: 110px 1fr; gap: 2px 8px; align-items: end; font-size: 15px; }
 .shares > div:nth-child(even) { display: flex; align-items: end; height: 34px; border-bottom: 1px solid #999; gap: 1px; }
 .episode { display: flex; gap: 10px; align-items: center; font-size: 16px; padding: 3px 0; }

@@ -16,7 +16,7 @@ from dial_ros.operator.markup import STOP_KEYS, STYLE
 from dial_ros.operator.robot_panel import RobotPanel
 from dial_ros.operator.teleoperation_panel import TeleoperationPanel
 from dial_ros.operator.view_panels import CameraPanel, ErrorPanel, LimitPanel, MotionPanel, StatusPanel
-from dial_ros.operator.visit import OperatorVisit, tell
+from dial_ros.operator.visit import OperatorVisit, set_text
 
 WELCOME = (
     "In simulation, pick a task and press Reset. Type what the robot is to do, or take a suggestion, and press Send. "
@@ -27,7 +27,7 @@ UNSTOPPED = "Use the robot's own emergency stop."
 
 
 class OperatorPage:
-    """Builds one document for every visitor, and looks at the robot only while there is one."""
+    """Builds one document for every visitor, and subscribes to the robot's topics only while there is one."""
 
     def __init__(self, visit: OperatorVisit, rate_hz: float) -> None:
         """`visit`: what every visitor's is a copy of, without `who`."""
@@ -41,12 +41,12 @@ class OperatorPage:
 
     def _leave(self, client_id: str) -> None:
         self._viewers.discard(client_id)
-        self._visit.view.look(bool(self._viewers))
+        self._visit.view.watch(bool(self._viewers))
 
     def _build(self) -> None:
         client = ui.context.client
         self._viewers.add(client.id)
-        self._visit.view.look(True)
+        self._visit.view.watch(True)
         Document(replace(self._visit, who=client.ip or "?"), self._period_s)
 
 
@@ -63,7 +63,7 @@ class Document:
         with ui.element("div").classes("w-full").style("max-width: 1880px; margin: 0 auto; padding: 14px;"):
             self._message = ui.label(WELCOME).classes("calm w-full").mark("message")
             with ui.element("div").classes("columns"):
-                with ui.element("div").classes("column").style("grid-area: look"):
+                with ui.element("div").classes("column").style("grid-area: view"):
                     camera, error, limits = CameraPanel(visit), ErrorPanel(visit), LimitPanel(visit)
                 with ui.element("div").classes("column").style("grid-area: plan"):
                     motion, robot = MotionPanel(visit), RobotPanel(visit)
@@ -81,7 +81,7 @@ class Document:
         ui.add_head_html(STOP_KEYS)
         ui.on("operator_stop", self._stop)
         ui.timer(period_s, self._refresh)
-        ui.timer(1.0, self._look_for_nodes)
+        ui.timer(1.0, self._find_nodes)
 
     def _header(self) -> None:
         with ui.header().classes("items-center justify-between").style("background: #202124; padding: 8px 20px;"):
@@ -126,10 +126,10 @@ class Document:
 
     # -- showing -------------------------------------------------------------------------------------------------
 
-    async def _look_for_nodes(self) -> None:
+    async def _find_nodes(self) -> None:
         for panel in (self._simulation, self._instruction, self._teleoperation):
-            panel.look_for_nodes()
-        await self._recorder.look_for_nodes()
+            panel.find_nodes()
+        await self._recorder.find_nodes()
 
     def _refresh(self) -> None:
         visit = self._visit
@@ -141,7 +141,7 @@ class Document:
             self._say(Answer(False, "NOT ACKNOWLEDGED: the page has lost ROS", 2 * STOP_ACKNOWLEDGED_S), "Emergency stop")
         seen = visit.view.seen
         system1 = system_lights(seen)[0]
-        tell(self._state, f"{SYMBOL[system1.level]} {system1.text}")
+        set_text(self._state, f"{SYMBOL[system1.level]} {system1.text}")
         if seen.system1 is not None:
             self._pause.set_text("Resume" if seen.system1.state == System1Status.STATE_PAUSED else "Pause")
         latched = seen.system1 is not None and seen.system1.state == System1Status.STATE_STOPPED

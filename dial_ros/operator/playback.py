@@ -20,7 +20,7 @@ from dial_ros.operator.markup import STYLE
 from dial_ros.operator.robot_panel import RobotPanel
 from dial_ros.operator.token_gate import LoopbackGate
 from dial_ros.operator.view_panels import CameraPanel, ErrorPanel, LimitPanel, MotionPanel, StatusPanel
-from dial_ros.operator.visit import Visit, card, heading, tell
+from dial_ros.operator.visit import Visit, card, heading, set_text
 
 PERIOD_S = 0.1
 SPEEDS = {0.1: "0.1 x", 0.25: "0.25 x", 0.5: "0.5 x", 1.0: "1 x", 2.0: "2 x"}
@@ -68,14 +68,14 @@ class PlaybackPanel:
         self._slider.set_value(round(view.position_s, 2))
         self._play.set_text("Pause" if view.playing else "Play")
         status = view.seen.system1
-        tell(self._instruction, f"“{(status.instruction if status else '') or view.facts.get('instruction', '')}”")
-        tell(self._time, f"{view.position_s:.2f} / {view.duration_s:.2f} s")
+        set_text(self._instruction, f"“{(status.instruction if status else '') or view.facts.get('instruction', '')}”")
+        set_text(self._time, f"{view.position_s:.2f} / {view.duration_s:.2f} s")
         error = view.chunk_error()
         text = "no chunk here, or nothing followed it"
         if error is not None:
             mean, joint, largest = error
             text = f"chunk against what happened: {mean:.3f} rad on average; {joint} {largest:.3f} rad"
-        tell(self._error, text)
+        set_text(self._error, text)
 
 
 class PlaybackDocument:
@@ -90,7 +90,7 @@ class PlaybackDocument:
             ui.element("div").classes("w-full").style("max-width: 1880px; margin: 0 auto; padding: 14px;"),
             ui.element("div").classes("columns"),
         ):
-            with ui.element("div").classes("column").style("grid-area: look"):
+            with ui.element("div").classes("column").style("grid-area: view"):
                 parts = [CameraPanel(visit).refresh, ErrorPanel(visit).refresh, LimitPanel(visit).refresh]
             with ui.element("div").classes("column").style("grid-area: plan"):
                 parts += [MotionPanel(visit).refresh, RobotPanel(visit).refresh]

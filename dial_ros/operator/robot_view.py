@@ -1,4 +1,4 @@
-"""What the robot shows of itself: newest images, states, joints and commands. Subscribed to only while somebody looks."""
+"""What the robot shows of itself: newest images, states, joints and commands. Subscribed to only while somebody watches."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from dial_ros.operator.commanded_motion import HISTORY_S, CommandedMotion
 
 SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not received for so long is gone
 LARGEST_LOSSLESS_PX = 40_000  # larger images are sent as JPEG
-ERRORS_S = 60.0  # of the foresight's error that are kept
 FEW = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)  # samples of a fast topic between two refreshes
 ALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
@@ -82,7 +81,7 @@ class Seen:
 
 
 class RobotView:
-    """Polled subscriptions of the page: nothing is received while nobody looks, and no executor wakes for a message.
+    """Polled subscriptions of the page: nothing is received while nobody watches, and no executor wakes for a message.
 
     Everything is called from the page's thread.
     """
@@ -95,8 +94,8 @@ class RobotView:
         self._subscribed: list[tuple[PolledSubscription, Callable[[Any], None]]] = []
         self._polled_s, self._unchanged = 0.0, 0.0
 
-    def look(self, wanted: bool) -> None:
-        """Whether anybody looks: subscribes, or ends all subscriptions."""
+    def watch(self, wanted: bool) -> None:
+        """Subscribes if somebody watches (`wanted`); otherwise ends all subscriptions."""
         if wanted and not self._subscribed:
             self._subscribe()
         elif not wanted:

@@ -7,7 +7,7 @@ from typing import Any
 from nicegui import ui
 
 from dial_ros.operator.jog_keys import AXES, GRIPS, LEGEND, TURNS, JogKeys
-from dial_ros.operator.visit import OperatorVisit, card, heading, tell
+from dial_ros.operator.visit import OperatorVisit, card, heading, set_text
 
 # The browser reports while keys are down: one that is closed, loses its network or its focus moves nothing any more.
 JOG_SCRIPT = """<script>
@@ -47,7 +47,7 @@ class TeleoperationPanel:
         keys = event.args if isinstance(event.args, list) else [event.args]
         self._visit.actions.jog(self._visit.who, JogKeys.of(keys))
 
-    def look_for_nodes(self) -> None:
+    def find_nodes(self) -> None:
         """Shows the panel only where keys move something."""
         self._card.set_visibility(self._visit.actions.teleoperated)
 
@@ -55,4 +55,4 @@ class TeleoperationPanel:
         """Shows what the node reports."""
         status = self._visit.view.seen.diagnostics.get("teleoperation")
         hand, closure = (self._visit.view.seen.diagnosed("teleoperation", key) for key in ("hand", "closure"))
-        tell(self._state, f"{hand} hand, {status.message}, closure {closure}" if status else "no report yet")
+        set_text(self._state, f"{hand} hand, {status.message}, closure {closure}" if status else "no report yet")

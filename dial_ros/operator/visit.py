@@ -26,14 +26,14 @@ class Shared:
     suggestions: list[str] = field(default_factory=list)
 
 
-class Looked(Protocol):
-    """What panels look at: a robot, or a bag."""
+class ViewSource(Protocol):
+    """Source of what panels show: a robot, or a bag."""
 
     seen: Seen
     commanded: CommandedMotion
 
-    def look(self, wanted: bool) -> None:
-        """Whether anybody looks."""
+    def watch(self, wanted: bool) -> None:
+        """Begins or ends updating; `wanted`: whether somebody watches."""
 
     def poll(self, period_s: float) -> None:
         """Brings `seen` and `commanded` up to date."""
@@ -41,12 +41,12 @@ class Looked(Protocol):
 
 @dataclass
 class Visit:
-    """What one visitor looks at.
+    """What one visitor is shown.
 
     `reported`: parameters of the nodes, as node/parameter -> value; filled once each node has answered.
     """
 
-    view: Looked
+    view: ViewSource
     embodiment: Embodiment
     reported: dict[str, Any]
 
@@ -96,7 +96,7 @@ def show(element: ui.html, content: str) -> None:
         element.set_content(content)
 
 
-def tell(element: ui.label, text: str) -> None:
+def set_text(element: ui.label, text: str) -> None:
     """Sets a label's text; what has not changed is not sent."""
     if element.text != text:
         element.set_text(text)

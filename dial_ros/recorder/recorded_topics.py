@@ -103,5 +103,5 @@ def definitions(topics: Sequence[RecordedTopic]) -> dict[str, str]:
 def _qos(profile: QoSProfile) -> Qos:
     latched = profile.durability is DurabilityPolicy.TRANSIENT_LOCAL
     reliable = profile.reliability is ReliabilityPolicy.RELIABLE
-    # DDS does not tell a publisher's history; what replay needs is a queue that holds a burst.
+    # DDS does not announce a publisher's history depth; replay needs a queue that holds a burst.
     return Qos("reliable" if reliable else "best_effort", "transient_local" if latched else "volatile", "keep_last", profile.depth or 10)

@@ -212,9 +212,9 @@ class RecorderNode(DialNode):
         return folder
 
     def _facts(self, label: str, instruction: str) -> dict[str, str]:
-        said = self._arrived["instruction"].latched
-        if not instruction and said is not None:
-            instruction = deserialize_message(said, Instruction).text[:LONGEST_NOTE]
+        latched = self._arrived["instruction"].latched
+        if not instruction and latched is not None:
+            instruction = deserialize_message(latched, Instruction).text[:LONGEST_NOTE]
         return {
             "label": label,
             "instruction": instruction,

@@ -16,7 +16,7 @@ from dial_core.finiteness import NotFiniteError
 from dial_core.inference.policy_loop import PolicyLoop
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.worker import Worker
-from dial_ros.system1.configured import Configured
+from dial_ros.system1.configured_system1 import ConfiguredSystem1
 from dial_ros.system1.senses import SensedFrame
 from dial_ros.system1.status_report import Report
 
@@ -24,13 +24,13 @@ from dial_ros.system1.status_report import Report
 class ChunkWorker:
     """One thread from activation to deactivation. `lock` guards arming, gate and commander, which it shares with the executor."""
 
-    def __init__(self, node: DialNode, parts: Configured, arming: Arming, gate: ForesightGate, report: Report, lock: RLock) -> None:
+    def __init__(self, node: DialNode, parts: ConfiguredSystem1, arming: Arming, gate: ForesightGate, report: Report, lock: RLock) -> None:
         self._node, self._parts, self._arming, self._report, self._lock = node, parts, arming, report, lock
         self._loop = PolicyLoop(parts.session, parts.embodiment, gate, parts.commander.plan)
         # Half a millisecond of grace: stamps of a 20 Hz camera are no exact multiples.
         self._period_ns = NANOSECONDS / node.value("chunk_rate_hz") - 500_000
         self._timeout_s = max(node.value("chunk_timeout"), 2.0 / node.value("chunk_rate_hz"))
-        self._epoch = 0  # counts resets: a chunk begun before one is not sent after it
+        self._epoch = 0  # counts resets: a chunk whose inference started before one is not sent after it
         self._last_used_ns: int | None = None
         self._usable_ns = node.now_ns()
         self._worker: Worker[SensedFrame] = Worker("system1", self._compute, node.fail_with)

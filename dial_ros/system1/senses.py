@@ -53,7 +53,7 @@ class Senses:
         self._node, self._on_joint_stamp, self._on_observation = node, on_joint_stamp, on_observation
         self._embodiment, self._states = embodiment, SplitJointStates(embodiment.joint_names, node.value("joint_gap"))
         self._reported: list[str] | None = None  # the names in the joint states of the last moment, active or not
-        self._first_heard_s: float | None = None  # wall time of the first joint state
+        self._first_received_s: float | None = None  # wall time of the first joint state
         self.misfit = ""  # which joints of which controllers they lack
         transport = node.value("image_transport")
         self._cameras = [
@@ -81,9 +81,9 @@ class Senses:
     @property
     def listened(self) -> bool:
         """Whether every joint was reported, active or not, or enough time for that has passed since the first joint state."""
-        if self._first_heard_s is None:
+        if self._first_received_s is None:
             return False
-        return not self.misfit or time.monotonic() - self._first_heard_s > PARTS_ARRIVE_S
+        return not self.misfit or time.monotonic() - self._first_received_s > PARTS_ARRIVE_S
 
     @property
     def first_camera(self) -> CameraInput:
@@ -109,7 +109,7 @@ class Senses:
             return None
 
     def clear(self) -> None:
-        """Forgets what was sensed (the clock jumped, a pause ended); the counters stay."""
+        """Drops what was received (the clock jumped, a pause ended); the counters stay."""
         for camera in self._cameras:
             camera.clear()
         for part in (self.joint_stamps, self.joint_rate, self._joints, self._states, self._whole, self._agreement):
@@ -134,7 +134,7 @@ class Senses:
     def _on_joint_state(self, message: JointState) -> None:
         stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
         self._on_joint_stamp(stamp_ns)
-        self._first_heard_s = self._first_heard_s or time.monotonic()
+        self._first_received_s = self._first_received_s or time.monotonic()
         unreadable, positions = "", None
         try:
             positions = self._states.take(stamp_ns, message)

@@ -82,7 +82,7 @@ class Report:
             self.note(TraceRow("state", now_ns, f"{arming.state.value}: {arming.reason}" if arming.reason else arming.state.value))
 
     def clear_rates(self) -> None:
-        """Forgets what happened before the clock jumped; counters stay."""
+        """Drops what was measured before the clock jumped; counters stay."""
         self.chunk_rate.clear()
         self.foresight_rate.clear()
 

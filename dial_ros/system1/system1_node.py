@@ -36,7 +36,7 @@ from dial_ros.node.robot_limits import Limits, margins_of
 from dial_ros.node.robot_time import RobotTime
 from dial_ros.system1.chunk_worker import ChunkWorker
 from dial_ros.system1.commander import Commander
-from dial_ros.system1.configured import Configured
+from dial_ros.system1.configured_system1 import ConfiguredSystem1
 from dial_ros.system1.execution_feedback import ExecutionFeedback, divergence, execution_of
 from dial_ros.system1.operator_services import OperatorServices
 from dial_ros.system1.senses import SensedFrame, Senses
@@ -56,7 +56,7 @@ class System1Node(DialNode):
 
     def __init__(self) -> None:
         super().__init__("system1")
-        self._configured: Configured | None = None
+        self._configured: ConfiguredSystem1 | None = None
         self._chunks: ChunkWorker | None = None  # while active
         self._lock = threading.RLock()
         self._arming = Arming()  # for the life of the process: an emergency stop outlives every transition
@@ -64,7 +64,7 @@ class System1Node(DialNode):
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
     @property
-    def parts(self) -> Configured:
+    def parts(self) -> ConfiguredSystem1:
         """Model, robot and connections. Raises DialError unless configured."""
         if self._configured is None:
             raise DialError("system1 is not configured; call its lifecycle transition `configure` first")
@@ -81,7 +81,7 @@ class System1Node(DialNode):
         self._contract.require(embodiment, self.value("camera"))
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
         if timeout_s > horizon_s + 1e-9:
-            raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint looks only {horizon_s} s ahead; give at most that")
+            raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint predicts only {horizon_s} s ahead; give at most that")
         self._warm_up(session, ForwardKinematics(embodiment).state(embodiment.home_position))
         with ExitStack() as connections:  # undone if one of them cannot be made
             robot_time = connections.enter_context(closing(RobotTime(self)))
@@ -104,7 +104,7 @@ class System1Node(DialNode):
             for period_s, callback in ((0.05, self._supervise), (0.2, self._publish_status)):
                 connections.callback(self.destroy_timer, self.every(period_s, callback))
             supervisor = MotionSupervisor(self._arming, plan, commander, robot_time.simulated, self._reset_buffers)
-            self._configured = Configured(
+            self._configured = ConfiguredSystem1(
                 session, embodiment, robot_time, limits, commander, supervisor, senses, status_out, connections.pop_all()
             )
 
@@ -250,7 +250,7 @@ class System1Node(DialNode):
     def _supervise(self) -> None:
         if not self.active or self._chunks is None:
             return
-        self.parts.robot_time.now_ns()  # looks at the clocks
+        self.parts.robot_time.now_ns()  # notes clock steps
         self._follow_clocks()
         now_ns = self.now_ns()
         with self._lock:

@@ -35,8 +35,9 @@ from dial_ros.node.process import one_thread, return_memory, run
 from dial_ros.node.rates import Rate
 from dial_ros.node.worker import Worker
 from dial_ros.srv import SetInstruction
+from dial_ros.system2.configured_system2 import ConfiguredSystem2
 from dial_ros.system2.foresight_check import ForesightCheck, ForesightError
-from dial_ros.system2.foresight_picture import ForesightPicture
+from dial_ros.system2.foresight_image import ForesightImage
 from dial_ros.system2.system1_watch import System1Watch
 from dial_ros.system2.system2_parameters import PARAMETERS
 
@@ -50,22 +51,6 @@ class InstructedFrame:
 
     frame: Frame
     instruction: Instruction
-
-
-@dataclass(frozen=True)
-class ConfiguredSystem2:
-    """Model and connections of a configured System-2. `connections` destroys every connection when closed."""
-
-    session: "System2Session"
-    trained_on: TrainedOn
-    camera: CameraInput
-    system1: System1Watch
-    foresight_out: Publisher
-    instruction_out: Publisher
-    status_out: Publisher
-    picture_out: Publisher | None  # with parameter foresight_image
-    errors_out: tuple[Publisher, Publisher]  # of the foresight, and of the expectation that nothing changes
-    connections: ExitStack
 
 
 class System2Node(DialNode):
@@ -114,7 +99,7 @@ class System2Node(DialNode):
             foresight_out = publisher(LatentForesight, "foresight", qos.LATEST)
             instruction_out = publisher(Instruction, "instruction", qos.LATCHED)
             status_out = publisher(System2Status, "~/status", qos.LATCHED)
-            picture_out = publisher(Image, "foresight/image", qos.SENSOR) if self.value("foresight_image") else None
+            image_out = publisher(Image, "foresight/image", qos.SENSOR) if self.value("foresight_image") else None
             transport, on_refusal = self.value("image_transport"), lambda why: self._refuse("image", why)
             camera_in = CameraInput(self, self._contract.views[0], camera, transport, self._on_frame, on_refusal)
             connections.callback(camera_in.close)
@@ -124,7 +109,7 @@ class System2Node(DialNode):
             connections.callback(self.destroy_timer, self.every(0.2, self._publish_status))
             self.require_sole_publishers(published=["foresight", "instruction"])
             errors_out = publisher(Float32, "foresight/error", qos.SENSOR), publisher(Float32, "foresight/unchanged_error", qos.SENSOR)
-            publishers = foresight_out, instruction_out, status_out, picture_out, errors_out
+            publishers = foresight_out, instruction_out, status_out, image_out, errors_out
             return ConfiguredSystem2(session, trained_on, camera_in, system1, *publishers, connections.pop_all())
 
     @property
@@ -137,7 +122,7 @@ class System2Node(DialNode):
     def activate(self) -> None:
         self.parts.camera.clear()
         self.parts.camera.arrivals.lost = 0
-        self._rate, self._picture = Rate(), ForesightPicture()
+        self._rate, self._image = Rate(), ForesightImage()
         self._check = ForesightCheck(self._horizon_s, 0.6 / self.value("rate_hz"))
         self._error: ForesightError | None = None
         self._last_used_ns: int | None = None
@@ -242,9 +227,9 @@ class System2Node(DialNode):
         if self._error is not None:
             for out, value in zip(self.parts.errors_out, (self._error.error, self._error.unchanged), strict=True):
                 out.publish(Float32(data=value))
-        if self.parts.picture_out is not None:
-            drawn = self._picture.draw(tokens, view_tokens, foresight.instruction_id)
-            self.parts.picture_out.publish(image_to_message(drawn, stamp_ns, frame_id))
+        if self.parts.image_out is not None:
+            drawn = self._image.draw(tokens, view_tokens, foresight.instruction_id)
+            self.parts.image_out.publish(image_to_message(drawn, stamp_ns, frame_id))
 
     def _refuse(self, kind: str, why: str) -> None:
         self._refusal = why

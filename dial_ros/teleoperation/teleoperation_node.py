@@ -81,7 +81,7 @@ class TeleoperationNode(DialNode):
     def activate(self) -> None:
         if why := self.obstacle():
             raise DialError(why)
-        self._twist, self._grip, self._heard_s = Twist(), 0.0, -1e9
+        self._twist, self._grip, self._received_s = Twist(), 0.0, -1e9
         self._begin()
         self._stepping = self.every(self._period_s / 2, self._step)
 
@@ -112,7 +112,7 @@ class TeleoperationNode(DialNode):
     def _on_twist(self, message: Twist) -> None:
         values = (message.linear.x, message.linear.y, message.linear.z, message.angular.z)
         if np.isfinite(values).all():
-            self._twist, self._heard_s = message, time.monotonic()
+            self._twist, self._received_s = message, time.monotonic()
 
     def _on_grip(self, message: Float32) -> None:
         if np.isfinite(message.data):
@@ -124,7 +124,7 @@ class TeleoperationNode(DialNode):
         return response
 
     def _on_reset_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        self._stopped, self._heard_s = False, -1e9
+        self._stopped, self._received_s = False, -1e9
         response.success, response.message = True, "velocities move the hand again"
         return response
 
@@ -138,7 +138,7 @@ class TeleoperationNode(DialNode):
         self._due_ns = self._joints[0]
 
     def _jog(self) -> Jog:
-        if self._stopped or time.monotonic() - self._heard_s > self.value("deadman"):
+        if self._stopped or time.monotonic() - self._received_s > self.value("deadman"):
             return Jog()
         linear = self._twist.linear
         return Jog((linear.x, linear.y, linear.z), self._twist.angular.z, self._grip)

@@ -25,7 +25,7 @@ ENCODE_BATCH = 32
 class Vision:
     """The frozen vision tower, and one PCA basis of what the robot saw for all images: equal colours mean equal content.
 
-    `full_scale` is the change map's value of the brightest colour; `horizon_s` [s] how far a foresight looks ahead.
+    `full_scale` is the change map's value of the brightest colour; `horizon_s` [s] how far ahead a foresight predicts.
     """
 
     loaded: Checkpoint

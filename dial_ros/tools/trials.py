@@ -137,7 +137,7 @@ class TrialOperator(ClientNode):
         self._trial, self._judged = Trial(seed=seed), None
         request = ResetWorld.Request(task=task, seed=seed, target=target)
         instruction = self.command(ResetWorld, "mujoco_robot/reset", request).instruction
-        # System-1 disarms on the jump. An instruction sent before it noticed would be forgotten with the old buffers.
+        # System-1 disarms on the jump. An instruction sent before it noticed would be dropped with the old buffers.
         self._trial = Trial(seed=seed)
 
         def noticed() -> bool:

@@ -1,4 +1,4 @@
-"""The world of a System-1 that is tested alone: all that it hears is played, and can be switched off or spoilt."""
+"""The world of a System-1 that is tested alone: all its inputs are played, and each can be switched off or corrupted."""
 
 import time
 import uuid
@@ -23,7 +23,7 @@ CHUNK_PATIENCE_S = 3.0  # of wall time that the world stands still for a chunk w
 
 
 class PlayedWorld:
-    """Clock, camera, joints, instruction and foresight, each of which can be switched off or spoilt."""
+    """Clock, camera, joints, instruction and foresight, each of which can be switched off or corrupted."""
 
     def __init__(self, probe, model_id: str, shape: tuple[int, int], embodiment) -> None:
         self.probe, self.model_id, self.shape = probe, model_id, shape
@@ -91,7 +91,7 @@ class PlayedWorld:
         return self.probe.until(condition, what, deadline_s, self.step)
 
     def call(self, kind, name: str, request):
-        """Response of a service of System-1, while the world goes on."""
+        """Response of a service of System-1, while the world continues."""
         return self.probe.call(kind, f"system1/{name}", request, step=self.step)
 
     def gets_nothing(self, seconds: float = 0.6) -> bool:

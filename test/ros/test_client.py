@@ -1,4 +1,4 @@
-"""Programs around the nodes wait for a bounded time, tell what they waited for, and end when the graph does."""
+"""Programs around the nodes wait for a bounded time, report what they waited for, and end when the graph does."""
 
 import os
 import signal

@@ -164,7 +164,7 @@ def test_a_reset_disarms_until_a_new_instruction(loop):
     assert response.instruction
     loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "disarmed by the clock's jump")
     assert "clock stepped back" in loop.system1.reason
-    loop.until(lambda: loop.system2.state == System2Status.STATE_IDLE, "System-2 forgot the instruction")
+    loop.until(lambda: loop.system2.state == System2Status.STATE_IDLE, "System-2 to drop the instruction")
     loop.trajectories.clear()
     start_ns = to_ns(loop.joints.header.stamp)
     loop.until(lambda: to_ns(loop.joints.header.stamp) > start_ns + 500_000_000, "half a simulated second")
@@ -201,7 +201,7 @@ def test_when_the_robot_is_killed_system1_holds_and_a_new_robot_needs_a_new_inst
     nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
     loop.until(lambda: state1(loop) == System1Status.STATE_DISARMED, "disarmed by the new clock", 60)
     loop.until(lambda: loop.joints, "joints of the new robot")
-    loop.until(lambda: loop.spare.state == System2Status.STATE_IDLE, "System-2 forgot the instruction")
+    loop.until(lambda: loop.spare.state == System2Status.STATE_IDLE, "System-2 to drop the instruction")
 
 
 def test_when_system1_is_killed_the_controllers_stop_at_the_end_of_the_last_chunk(loop, nodes):

@@ -34,7 +34,7 @@ def test_the_demo_measures_a_trial_and_makes_its_files(tmp_path):
     assert (trial["rejected_chunks"], trial["rejected_trajectories"]) == (0, 0)
     with av.open(str(tmp_path / "out" / "demo.mp4")) as video:
         frames = sum(1 for _ in video.decode(video=0))
-    assert frames > 20, "a second of film at least, however many pictures a busy machine lost"
+    assert frames > 20, "a second of film at least, however many frames a busy machine lost"
     with Image.open(tmp_path / "out" / "demo.gif") as moving:
         assert moving.n_frames > (frames - 25) / 4, "every third frame, and the held last one once"
     assert (tmp_path / "out" / "foresight.png").stat().st_size > 10_000

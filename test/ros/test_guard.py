@@ -27,15 +27,15 @@ class Commander:
     """Stands for System-1: sends trajectories of the right arm through the guard."""
 
     def __init__(self, probe):
-        self.probe, self.said = probe, None
+        self.probe, self.report = probe, None
         self._out = probe.create_publisher(JointTrajectory, TOPIC, qos.LATEST)
         probe.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
 
     def _on_diagnostics(self, message):
-        self.said = next((status for status in message.status if status.name == "/guard"), self.said)
+        self.report = next((status for status in message.status if status.name == "/guard"), self.report)
 
     def values(self):
-        return {value.key: value.value for value in self.said.values}
+        return {value.key: value.value for value in self.report.values}
 
     def send(self, delta, over_s=1.0, stamp_offset_s=0.0):
         """Sends a motion of all joints of the arm by `delta` [rad] from where they are measured, to rest."""
@@ -52,9 +52,9 @@ class Commander:
         self._out.publish(motion_to_message(motion, ARM.joints))
 
     def until_stopped(self, check):
-        self.probe.until(lambda: self.said and self.said.level == DiagnosticStatus.ERROR, "the guard reports a stop")
+        self.probe.until(lambda: self.report and self.report.level == DiagnosticStatus.ERROR, "the guard reports a stop")
         assert self.values()["check"] == check
-        assert ARM.name in self.said.message
+        assert ARM.name in self.report.message
 
     def until_rest(self):
         self.probe.until(lambda: not moving(self.probe.joints), "the robot rests")
@@ -65,7 +65,7 @@ def commander(nodes, probe):
     nodes.start("mujoco_robot", autostart=True)
     nodes.start("guard", autostart=True, use_sim_time=True)
     commander = Commander(probe)
-    probe.until(lambda: probe.joints and commander.said and commander.said.message.startswith("passing"), "robot and guard up", START_S)
+    probe.until(lambda: probe.joints and commander.report and commander.report.message.startswith("passing"), "robot and guard up", START_S)
     start_ns = to_ns(probe.joints.header.stamp)
     probe.until(lambda: to_ns(probe.joints.header.stamp) > start_ns + NANOSECONDS, "a second of joint states")
     return commander
@@ -75,7 +75,7 @@ def commander(nodes, probe):
 def passing(commander):
     commander.probe.call(Trigger, "guard/reset", Trigger.Request())
     commander.until_rest()
-    commander.probe.until(lambda: commander.said.level != DiagnosticStatus.ERROR, "the reset in the diagnostics")
+    commander.probe.until(lambda: commander.report.level != DiagnosticStatus.ERROR, "the reset in the diagnostics")
     commander.probe.trajectories.clear()
     return commander
 
@@ -133,8 +133,8 @@ def test_a_second_publisher_stops_the_robot_and_is_named(passing):
     stranger = Node("stranger", context=passing.probe.context)
     try:
         stranger.create_publisher(JointTrajectory, TOPIC, qos.LATEST)
-        passing.probe.until(lambda: passing.said.level == DiagnosticStatus.ERROR and passing.values()["check"] == "source", "a stop")
-        assert "/stranger" in passing.said.message
+        passing.probe.until(lambda: passing.report.level == DiagnosticStatus.ERROR and passing.values()["check"] == "source", "a stop")
+        assert "/stranger" in passing.report.message
     finally:
         stranger.destroy_node()
     passing.probe.until(lambda: "only one may" not in passing.values().get("conflict", ""), "the stranger is gone")
@@ -143,7 +143,7 @@ def test_a_second_publisher_stops_the_robot_and_is_named(passing):
         passing.probe.spin_once()
         if not passing.probe.trajectories:
             passing.send(0.0)
-        return passing.probe.trajectories and passing.said.level != DiagnosticStatus.ERROR
+        return passing.probe.trajectories and passing.report.level != DiagnosticStatus.ERROR
 
     passing.until_rest()
     passing.probe.trajectories.clear()

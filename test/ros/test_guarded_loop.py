@@ -22,22 +22,24 @@ TEXT = "pick the can from the placemat and place it on the plate"
 @pytest.fixture(scope="module")
 def guarded(nodes, probe, checkpoint):
     """All nodes of the graph, as launch starts them with guard:=true; the probe keeps the guard's diagnostics and rejections."""
-    probe.rejections, probe.said = [], None
+    probe.rejections, probe.report = [], None
     probe.create_subscription(String, "mujoco_robot/rejected", lambda m: probe.rejections.append(m.data), qos.EVENTS)
     probe.create_subscription(DiagnosticArray, "/diagnostics", lambda message: keep_of_guard(probe, message), qos.EVENTS)
     for node in graph("sim", guard=True, checkpoint=str(checkpoint), real_time_factor=0.5):
         nodes.start(node.name, remappings=node.remappings, **node.parameters)
-    probe.until(lambda: probe.system1 and probe.system2 and probe.joints and probe.said, "all nodes up", START_S)
-    probe.until(lambda: probe.system1.state == System1Status.STATE_DISARMED and probe.said.message.startswith("passing"), "active", START_S)
+    probe.until(lambda: probe.system1 and probe.system2 and probe.joints and probe.report, "all nodes up", START_S)
+    probe.until(
+        lambda: probe.system1.state == System1Status.STATE_DISARMED and probe.report.message.startswith("passing"), "active", START_S
+    )
     return probe
 
 
 def keep_of_guard(probe, message):
-    probe.said = next((status for status in message.status if status.name == "/guard"), probe.said)
+    probe.report = next((status for status in message.status if status.name == "/guard"), probe.report)
 
 
 def values(probe):
-    return {value.key: value.value for value in probe.said.values}
+    return {value.key: value.value for value in probe.report.values}
 
 
 def run(probe):
@@ -54,7 +56,7 @@ def test_what_system1_sends_passes_and_the_controllers_execute_it(guarded):
     guarded.until(lambda: to_ns(guarded.joints.header.stamp) > start_ns + 4_000_000_000, "four simulated seconds")
     guarded.until(lambda: int(values(guarded)["passed"]) >= 5 * (guarded.system1.published_chunks - before) - 5, "chunks pass")
     assert sum(int(value) for key, value in values(guarded).items() if key.startswith("refused/")) == 0
-    assert guarded.said.level == DiagnosticStatus.OK
+    assert guarded.report.level == DiagnosticStatus.OK
     assert guarded.rejections == []
     assert guarded.system1.state == System1Status.STATE_RUNNING
     assert guarded.system1.published_chunks > before + 10
@@ -69,16 +71,16 @@ def test_a_pause_and_an_emergency_stop_reach_the_controllers_through_the_guard(g
     assert guarded.call(Trigger, "system1/estop", Trigger.Request()).success
     guarded.until(lambda: not moving(guarded.joints), "the robot rests")
     assert guarded.call(Trigger, "system1/reset_estop", Trigger.Request()).success
-    assert guarded.said.level == DiagnosticStatus.OK
+    assert guarded.report.level == DiagnosticStatus.OK
 
 
 def test_a_stop_of_the_guard_disarms_system1_and_a_reset_and_an_instruction_move_the_robot_again(guarded):
     run(guarded)
     intruder = guarded.create_publisher(JointTrajectory, "guarded/waist_controller/joint_trajectory", qos.LATEST)
-    guarded.until(lambda: guarded.said.level == DiagnosticStatus.ERROR, "the guard stops")
+    guarded.until(lambda: guarded.report.level == DiagnosticStatus.ERROR, "the guard stops")
     guarded.until(lambda: not moving(guarded.joints), "the robot rests")
     guarded.destroy_publisher(intruder)
-    guarded.until(lambda: guarded.system1.state != System1Status.STATE_RUNNING or not guarded.said.level, "System-1 notices, or resumes")
+    guarded.until(lambda: guarded.system1.state != System1Status.STATE_RUNNING or not guarded.report.level, "System-1 notices, or resumes")
     guarded.call(Trigger, "guard/reset", Trigger.Request())
     run(guarded)
     guarded.until(lambda: moving(guarded.joints), "the robot moves again")

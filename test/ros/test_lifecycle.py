@@ -22,7 +22,7 @@ pytestmark = pytest.mark.ros
 
 
 class Stubborn(DialNode):
-    """Refuses to deactivate until it is told that it may."""
+    """Refuses to deactivate until it is allowed to."""
 
     may = False
 

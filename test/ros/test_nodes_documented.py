@@ -98,9 +98,9 @@ def test_every_service_stands_in_the_table_with_its_type(live, node):
 
 
 def test_every_node_publishes_diagnostics_of_its_own(live):
-    heard = set()
-    live.create_subscription(DiagnosticArray, "/diagnostics", lambda m: heard.update(status.name for status in m.status), qos.EVENTS)
-    live.until(lambda: heard == {"/system1", "/system2", "/mujoco_robot"}, "diagnostics of all nodes")
+    reporting = set()
+    live.create_subscription(DiagnosticArray, "/diagnostics", lambda m: reporting.update(status.name for status in m.status), qos.EVENTS)
+    live.until(lambda: reporting == {"/system1", "/system2", "/mujoco_robot"}, "diagnostics of all nodes")
 
 
 def test_system1_waits_for_the_robot_description_that_its_limits_are_to_come_from(live):
@@ -123,7 +123,7 @@ def test_system1_waits_for_the_robot_description_that_its_limits_are_to_come_fro
 
 
 def test_the_foresight_is_drawn_as_three_panels(live):
-    live.picture = None
-    live.keep(Image, "foresight/image", "picture", qos.SENSOR)
-    live.until(lambda: live.picture, "a picture")
-    assert (live.picture.height, live.picture.width, live.picture.encoding) == (96, 3 * 96, "rgb8")
+    live.image = None
+    live.keep(Image, "foresight/image", "image", qos.SENSOR)
+    live.until(lambda: live.image, "an image")
+    assert (live.image.height, live.image.width, live.image.encoding) == (96, 3 * 96, "rgb8")

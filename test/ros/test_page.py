@@ -208,7 +208,7 @@ def test_a_reload_in_mid_motion_changes_nothing_about_the_robot(page):
     chunks = probe.system1.published_chunks
     browser.refresh()
     see(page, "running", "Latency of the last chunk".upper())
-    probe.until(lambda: probe.system1.published_chunks > chunks + 3, "chunks go on")
+    probe.until(lambda: probe.system1.published_chunks > chunks + 3, "chunks to continue")
     assert probe.system1.state == System1Status.STATE_RUNNING
     assert probe.system1.instruction == TEXT
 

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 def page(browser, tmp_path_factory):
     """Browser on the page of a bag of 4 s."""
     bag, port = record(tmp_path_factory.mktemp("bag") / "episode", 4.0), free_port("127.0.0.1")
-    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # the page's library looks for it
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}  # the page's library reads it
     process = subprocess.Popen([sys.executable, "-m", "dial_ros.operator.playback", str(bag), "--port", str(port)], env=environment)
     wait(lambda: listens(port), START_S)
     browser.get(f"http://127.0.0.1:{port}/")

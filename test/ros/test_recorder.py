@@ -28,7 +28,7 @@ NAMES = ["a", "b"]
 
 
 class Robot:
-    """Publishes pictures and joints when asked, and knows what it has sent."""
+    """Publishes images and joints when asked, and knows what it has sent."""
 
     def __init__(self, probe) -> None:
         self._probe = probe
@@ -43,15 +43,15 @@ class Robot:
         self._instruction.publish(Instruction(instruction_id="1", text=text))
 
     def step(self) -> None:
-        """10 ms of a robot: joints, and every third time a picture."""
+        """10 ms of a robot: joints, and every third time an image."""
         self.steps += 1
         joints = JointState(name=NAMES, position=[float(self.steps), 0.0])
         joints.header.stamp = to_time(self.steps * 10_000_000)
-        heard = len(self.wire)
+        received = len(self.wire)
         self._joints.publish(joints)
         if self.steps % 3 == 0:
             self._images.publish(image_to_message(np.full((96, 96, 3), self.steps % 256, np.uint8), self.steps * 10_000_000, "ego"))
-        self._probe.until(lambda: len(self.wire) > heard, "its own joints on the wire")
+        self._probe.until(lambda: len(self.wire) > received, "its own joints on the wire")
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +106,9 @@ def test_a_bag_holds_the_bytes_of_the_wire_and_what_the_operator_said(recorder, 
 
 
 def test_the_recorder_publishes_diagnostics_of_its_own(recorder, probe):
-    heard = set()
-    probe.create_subscription(DiagnosticArray, "/diagnostics", lambda m: heard.update(status.name for status in m.status), qos.EVENTS)
-    probe.until(lambda: "/recorder" in heard, "diagnostics of the recorder")
+    reporting = set()
+    probe.create_subscription(DiagnosticArray, "/diagnostics", lambda m: reporting.update(status.name for status in m.status), qos.EVENTS)
+    probe.until(lambda: "/recorder" in reporting, "diagnostics of the recorder")
 
 
 def test_an_episode_that_is_there_is_not_overwritten(recorder, probe, robot):

@@ -98,8 +98,8 @@ def test_a_trajectory_from_before_a_reset_is_neither_played_nor_rejected_but_cou
     robot.arm.publish(bend(robot, stands - 0.5, before_ns))
 
     def outdated():
-        told = [s for array in robot.diagnostics for s in array.status if s.name == "/mujoco_robot"]
-        return any(value.key == "outdated_trajectories" and int(value.value) >= 1 for status in told for value in status.values)
+        reports = [s for array in robot.diagnostics for s in array.status if s.name == "/mujoco_robot"]
+        return any(value.key == "outdated_trajectories" and int(value.value) >= 1 for status in reports for value in status.values)
 
     robot.until(outdated, "the count in the diagnostics")
     assert abs(elbow(robot) - stands) < 0.05
@@ -111,7 +111,7 @@ def test_a_reset_to_a_negative_seed_is_refused_and_the_robot_continues(robot):
     assert not response.success
     assert "seed -1" in response.message
     now_ns = to_ns(robot.joints.header.stamp)
-    robot.until(lambda: to_ns(robot.joints.header.stamp) > now_ns + 100_000_000, "the clock goes on")
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > now_ns + 100_000_000, "the clock to advance")
 
 
 def test_a_paused_world_advances_by_whole_steps_only(robot):
@@ -126,7 +126,7 @@ def test_a_paused_world_advances_by_whole_steps_only(robot):
     robot.until(lambda: to_ns(robot.joints.header.stamp) == to_ns(end.stamp), "the joints of the last step")
     assert "steps is 0; give 1 to 1000" in robot.call(StepWorld, "mujoco_robot/step", StepWorld.Request(steps=0)).message
     assert robot.call(SetBool, "mujoco_robot/set_pause", SetBool.Request(data=False)).success
-    robot.until(lambda: to_ns(robot.joints.header.stamp) > to_ns(end.stamp), "the clock goes on")
+    robot.until(lambda: to_ns(robot.joints.header.stamp) > to_ns(end.stamp), "the clock to advance")
 
 
 def test_it_can_be_deactivated_and_cleaned_up(robot, nodes):
@@ -166,7 +166,7 @@ def test_a_robot_that_the_checkpoint_was_not_made_for_ends_the_start_with_the_re
 def test_a_foresight_timeout_beyond_the_horizon_ends_the_start_with_both_values(nodes, checkpoint):
     process = nodes.start("system1", autostart=True, checkpoint=checkpoint, foresight_timeout=2.5)
     assert process.wait(timeout=START_S) == 1
-    assert "foresight_timeout is 2.5 s, but this checkpoint looks only 0.8 s ahead" in nodes.log("system1")
+    assert "foresight_timeout is 2.5 s, but this checkpoint predicts only 0.8 s ahead" in nodes.log("system1")
 
 
 def test_a_checkpoint_that_is_not_there_ends_the_start_with_the_reason(nodes, tmp_path):

@@ -25,14 +25,14 @@ def world(nodes, probe, checkpoint):
     contract = Contract.model_validate_json((checkpoint / "contract.json").read_text())
     nodes.start("system1", autostart=True, use_sim_time=True, checkpoint=checkpoint, clock_timeout=10.0)
     played = PlayedWorld(probe, contract.model_id, contract.foresight_shape, load_embodiment("gr1"))
-    probe.said = DiagnosticStatus()
+    probe.report = DiagnosticStatus()
     probe.create_subscription(DiagnosticArray, "/diagnostics", lambda message: keep_of_system1(probe, message), qos.EVENTS)
     played.until(lambda: probe.system1 is not None, "System-1 up", START_S)
     return played
 
 
 def keep_of_system1(probe, message: DiagnosticArray) -> None:
-    probe.said = next((status for status in message.status if status.name == "/system1"), probe.said)
+    probe.report = next((status for status in message.status if status.name == "/system1"), probe.report)
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_a_second_publisher_makes_a_running_robot_hold_and_is_named(running, str
     running.until_state(System1Status.STATE_HOLDING, "a hold")
     assert "/stranger" in running.probe.system1.reason
     assert topic in running.probe.system1.reason
-    running.until(lambda: running.probe.said.level == DiagnosticStatus.ERROR, "an error in the diagnostics")
-    assert "/stranger" in running.probe.said.message
+    running.until(lambda: running.probe.report.level == DiagnosticStatus.ERROR, "an error in the diagnostics")
+    assert "/stranger" in running.probe.report.message
     running.until_stopping()
     assert running.gets_nothing()
     stranger.destroy_publisher(publisher)

@@ -97,7 +97,7 @@ def test_a_foresight_that_breaks_the_contract_is_refused_by_name(running, reason
     running.until(refused, f"a refusal named {reason}")
     assert {k: v for k, v in running.refusals().items() if k != reason} == {k: v for k, v in before.items() if k != reason}
     assert running.probe.system1.foresight_seq not in bad
-    running.until_state(System1Status.STATE_RUNNING, "System-1 goes on")
+    running.until_state(System1Status.STATE_RUNNING, "System-1 to resume")
 
 
 @pytest.mark.parametrize(("stream", "name"), [("camera", "camera"), ("joints", "joint_states"), ("foresight", "foresight")])
@@ -184,7 +184,7 @@ def test_a_pause_decelerates_and_its_end_continues_with_the_same_instruction(run
     running.until_stopping()
     assert running.gets_nothing()
     assert running.call(SetBool, "pause", SetBool.Request(data=False)).success
-    running.until_state(System1Status.STATE_RUNNING, "System-1 goes on")
+    running.until_state(System1Status.STATE_RUNNING, "System-1 to resume")
     # It starts where the joints were measured, not where the old motion was.
     running.probe.trajectories.clear()
     running.until(lambda: running.probe.trajectories, "a chunk")

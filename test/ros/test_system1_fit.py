@@ -1,4 +1,4 @@
-"""System-1 meets a robot that is not its embodiment's: refused at activation, told in status and diagnostics, mended without restart."""
+"""A robot that does not match the embodiment: refused at activation, reported in status and diagnostics, accepted without restart."""
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -20,11 +20,11 @@ BY_CONTROLLER = "joint_states lack left_arm_controller (l_elbow_pitch), waist_co
 
 
 class Robot:
-    """A robot's joint states and description as they are seen from outside, and what System-1 says of them."""
+    """A robot's joint states and description as they are seen from outside, and what System-1 reports of them."""
 
     def __init__(self, probe) -> None:
         self.probe, self.names = probe, list(EMBODIMENT.joint_names)
-        self.said = DiagnosticStatus()
+        self.report = DiagnosticStatus()
         self._joints = probe.create_publisher(JointState, "joint_states", qos.SENSOR)
         self._description = probe.create_publisher(String, "robot_description", qos.LATCHED)
         probe.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
@@ -45,19 +45,19 @@ class Robot:
         self._description.publish(String(data=f"<robot>{''.join((joints | changed).values())}</robot>"))
 
     def until(self, condition, what: str, deadline_s: float = START_S):
-        return self.probe.until(condition, f"{what}; diagnostics: {self.said.message}", deadline_s, self.step)
+        return self.probe.until(condition, f"{what}; diagnostics: {self.report.message}", deadline_s, self.step)
 
     def request(self, transition: int) -> bool:
         request = ChangeState.Request(transition=Transition(id=transition))
         return self.probe.call(ChangeState, "system1/change_state", request, START_S, self.step).success
 
     def values(self) -> dict[str, str]:
-        return {each.key: each.value for each in self.said.values}
+        return {each.key: each.value for each in self.report.values}
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         for status in message.status:
             if status.name == "/system1":
-                self.said = status
+                self.report = status
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +74,20 @@ def robot(nodes, probe, checkpoint, full_disk):
     robot.names = [name for name in robot.names if name not in MISSING]
     nodes.start("system1", checkpoint=checkpoint, trace_file=full_disk)
     assert robot.request(Transition.TRANSITION_CONFIGURE)
-    robot.until(lambda: robot.said.message.startswith("not active, and activation would fail"), "joint states to be received")
+    robot.until(lambda: robot.report.message.startswith("not active, and activation would fail"), "joint states to be received")
     return robot
 
 
 def test_activation_is_refused_with_the_missing_joints_by_controller(robot, nodes):
-    assert BY_CONTROLLER in robot.said.message
-    assert robot.said.level == DiagnosticStatus.WARN
+    assert BY_CONTROLLER in robot.report.message
+    assert robot.report.level == DiagnosticStatus.WARN
     assert not robot.request(Transition.TRANSITION_ACTIVATE)
     assert f"activate failed: {BY_CONTROLLER}" in nodes.log("system1")
 
 
 def test_the_right_joints_let_it_activate_without_a_restart(robot):
     robot.names = list(EMBODIMENT.joint_names)
-    robot.until(lambda: robot.said.message == "not active", "the right joints heard")
+    robot.until(lambda: robot.report.message == "not active", "the right joints to be received")
     assert robot.request(Transition.TRANSITION_ACTIVATE)
     robot.until(lambda: robot.probe.system1 and robot.probe.system1.state == System1Status.STATE_DISARMED, "active")
     assert robot.probe.system1.warning == ""
@@ -106,18 +106,18 @@ def test_the_right_joints_let_it_activate_without_a_restart(robot):
 )
 def test_a_description_that_comes_later_and_does_not_fit_is_reported_in_status_and_diagnostics(robot, element, words):
     robot.describe(l_elbow_pitch=element)
-    robot.until(lambda: words in robot.probe.system1.warning and words in robot.said.message, "the misfit told")
+    robot.until(lambda: words in robot.probe.system1.warning and words in robot.report.message, "the misfit to be reported")
     assert robot.probe.system1.warning.startswith("an instruction would not move the robot: robot_description refused")
-    assert robot.said.level == DiagnosticStatus.WARN
+    assert robot.report.level == DiagnosticStatus.WARN
     robot.describe()
-    robot.until(lambda: robot.probe.system1.warning == "" and words not in robot.said.message, "the misfit mended")
+    robot.until(lambda: robot.probe.system1.warning == "" and words not in robot.report.message, "the misfit to end")
 
 
 def test_a_publisher_whose_messages_cannot_arrive_is_named_while_it_is_there(robot):
     deaf = robot.probe.create_publisher(LatentForesight, "foresight", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT))
     robot.until(lambda: "qos//foresight" in robot.values(), "the publisher named")
     assert "no messages between this node and /probe on /foresight" in robot.values()["qos//foresight"]
-    assert "est effort publisher and reliable subscription" in robot.said.message
+    assert "est effort publisher and reliable subscription" in robot.report.message
     robot.probe.destroy_publisher(deaf)
     robot.until(lambda: "qos//foresight" not in robot.values(), "the publisher gone")
 

@@ -1,4 +1,4 @@
-"""Two simulated robots in one DDS domain, apart by their namespaces: what one is told, the other does not hear."""
+"""Two simulated robots in one DDS domain, separated by their namespaces: what is sent to one does not reach the other."""
 
 import pytest
 from rosgraph_msgs.msg import Clock

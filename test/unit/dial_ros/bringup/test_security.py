@@ -58,7 +58,7 @@ def test_nobody_may_set_a_parameter_of_system1_but_the_operator():
     assert holders("request", "system1/set_parameters") == {"operator"}
 
 
-def test_the_recorder_hears_all_that_it_records_and_says_nothing():
+def test_the_recorder_may_subscribe_to_all_that_it_records_and_publish_none_of_it():
     allowed = rights(GR1)["recorder"]
     recorded = [topic.name for transport in TRANSPORTS for topic in topics_of(GR1, transport=transport)]
     assert {topic.replace("image/ego", GR1.cameras[0].topic) for topic in recorded} <= set(allowed.subscribe)
@@ -100,7 +100,7 @@ def test_discovery_in_simulation_stays_on_this_machine():
 
 
 def unpickles(node: ast.AST) -> bool:
-    """An import of something that unpickles, or a loader told or left to do so."""
+    """An import of something that unpickles, or a loader that is asked, or by default allowed, to do so."""
     if isinstance(node, ast.Import):
         return any(alias.name.split(".")[0] in UNPICKLERS for alias in node.names)
     if isinstance(node, ast.ImportFrom):

@@ -22,4 +22,4 @@ def test_a_middleware_that_does_not_come_down_does_not_keep_the_process():
     ended = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=50)
     assert ended.returncode == 1
     assert ended.stdout == "released\n"
-    assert "destroy_node" in ended.stderr, "where it hung is told"
+    assert "destroy_node" in ended.stderr, "where it hung is reported"

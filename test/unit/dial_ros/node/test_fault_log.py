@@ -3,13 +3,13 @@ from dial_ros.node.fault_log import FaultLog
 
 def test_a_single_fault_is_an_info_and_a_rate_of_them_a_warning():
     log = FaultLog()
-    said = [log.note("image", "no frame", now_s) for now_s in (10.0, 10.1, 10.2, 10.3)]
-    assert said == [("info", "no frame"), None, ("warning", "no frame (2 times since the last such line)"), None]
+    logged = [log.note("image", "no frame", now_s) for now_s in (10.0, 10.1, 10.2, 10.3)]
+    assert logged == [("info", "no frame"), None, ("warning", "no frame (2 times since the last such line)"), None]
 
 
 def test_faults_that_are_far_apart_never_become_a_warning():
     log = FaultLog()
-    severities = {said[0] for now_s in range(0, 100, 6) if (said := log.note("image", "no frame", float(now_s))) is not None}
+    severities = {logged[0] for now_s in range(0, 100, 6) if (logged := log.note("image", "no frame", float(now_s))) is not None}
     assert severities == {"info"}
 
 
@@ -20,9 +20,9 @@ def test_kinds_are_counted_apart():
 
 def test_a_lasting_fault_is_repeated_every_five_seconds_with_its_count():
     log = FaultLog()
-    said = [line for step in range(110) if (line := log.note("image", "no frame", 0.1 * step))]
-    assert [severity for severity, _ in said] == ["info", "warning", "warning", "warning"][: len(said)]
-    assert sum(1 if "times" not in text else int(text.split("(")[1].split()[0]) for _, text in said) > 90
+    logged = [line for step in range(110) if (line := log.note("image", "no frame", 0.1 * step))]
+    assert [severity for severity, _ in logged] == ["info", "warning", "warning", "warning"][: len(logged)]
+    assert sum(1 if "times" not in text else int(text.split("(")[1].split()[0]) for _, text in logged) > 90
 
 
 def test_a_grave_fault_is_an_error_at_once():

@@ -74,7 +74,7 @@ def test_playing_moves_on_with_the_wall_clock_and_ends_with_the_bag(view, monkey
     view.poll(0.1)
     assert not view.playing
     view.playing = True
-    view.look(False)
+    view.watch(False)
     assert not view.playing
 
 

@@ -84,16 +84,16 @@ def test_shares_of_limits_count_what_is_still_ahead(motion):
     assert CommandedMotion(ROBOT).shares(ROBOT, 0) == {}
 
 
-@pytest.mark.parametrize("spoil", ["no points", "foreign joints", "short", "not finite", "backwards"])
-def test_what_is_no_motion_of_the_controllers_joints_is_ignored(motion, spoil):
+@pytest.mark.parametrize("flaw", ["no points", "foreign joints", "short", "not finite", "backwards"])
+def test_what_is_no_motion_of_the_controllers_joints_is_ignored(motion, flaw):
     message = trajectory(0.0, [(0.1, 0.1), (0.2, 0.2)])
-    if spoil == "no points":
+    if flaw == "no points":
         message.points = []
-    elif spoil == "foreign joints":
+    elif flaw == "foreign joints":
         message.joint_names = [f"x{name}" for name in message.joint_names]
-    elif spoil == "short":
+    elif flaw == "short":
         message.points[1].positions = [0.0]
-    elif spoil == "not finite":
+    elif flaw == "not finite":
         message.points[1].positions = [float("nan")] * len(ARM.joints)
     else:
         message.points[1].time_from_start = to_duration(0.0)

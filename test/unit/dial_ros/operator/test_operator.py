@@ -83,7 +83,7 @@ def test_the_waterfall_adds_up_and_is_empty_before_the_first_chunk():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "words"),
     [
         ({"state": System1Status.STATE_STOPPED}, "Reset stop"),
         ({"state": System1Status.STATE_PAUSED}, "Resume"),
@@ -93,9 +93,9 @@ def test_the_waterfall_adds_up_and_is_empty_before_the_first_chunk():
         ({"state": System1Status.STATE_RUNNING}, None),
     ],
 )
-def test_that_nothing_would_move_is_said_before_an_instruction_is_sent(change, said):
+def test_that_nothing_would_move_is_shown_before_an_instruction_is_sent(change, words):
     why = nothing_moves_because(seen(**change))
-    assert (said in why) if said else why == ""
+    assert (words in why) if words else why == ""
 
 
 def test_a_change_of_instruction_in_mid_motion_is_known_as_one():

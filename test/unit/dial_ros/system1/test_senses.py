@@ -77,7 +77,7 @@ def senses(*further, **values):
     return Senses(bench, contract(*further), TWO_CAMERAS, bench.joint_stamps.append, seen.append), bench, seen
 
 
-def picture(bench, stamp_ms, camera="ego", size=(96, 96), value=7, **changes):
+def send_image(bench, stamp_ms, camera="ego", size=(96, 96), value=7, **changes):
     message = image_to_message(np.full((*size, 3), value, np.uint8), stamp_ms * MS, camera)
     for field, content in changes.items():
         setattr(message, field, content)
@@ -95,7 +95,7 @@ def test_a_frame_is_joined_by_the_joints_of_its_moment():
     joints(bench, 90, 0.1)
     joints(bench, 100, 0.2)
     bench.time_ns = 103 * MS
-    picture(bench, 100)
+    send_image(bench, 100)
     joints(bench, 110, 0.3)
     assert [(o.stamp_ns, o.received_ns, o.joints[0]) for o in seen] == [(100 * MS, 103 * MS, 0.2)]
     assert both.inputs(150 * MS)["camera"].age_s == pytest.approx(0.05)
@@ -104,7 +104,7 @@ def test_a_frame_is_joined_by_the_joints_of_its_moment():
 def test_a_frame_without_joints_of_its_moment_is_not_fresh_and_says_why():
     both, bench, seen = senses()
     joints(bench, 40)
-    picture(bench, 100)
+    send_image(bench, 100)
     assert seen == []
     camera = both.inputs(100 * MS)["camera"]
     assert camera.age_s is None
@@ -115,8 +115,8 @@ def test_a_frame_without_joints_of_its_moment_is_not_fresh_and_says_why():
 def test_frames_of_all_cameras_come_together_in_the_contracts_order_and_resolution():
     both, bench, seen = senses(CameraView(name="wrist", height=32, width=32))
     joints(bench, 95)
-    picture(bench, 80, "wrist", (48, 64), value=9)
-    picture(bench, 100)
+    send_image(bench, 80, "wrist", (48, 64), value=9)
+    send_image(bench, 100)
     assert [frame.stamp_ns for frame in seen[0].frames] == [100 * MS, 80 * MS]
     pixels = both.pixels(seen[0])
     assert [(p.shape, int(p[0, 0, 0])) for p in pixels] == [((96, 96, 3), 7), ((32, 32, 3), 9)]
@@ -127,8 +127,8 @@ def test_without_a_frame_of_a_further_camera_at_its_moment_nothing_is_observed(w
     both, bench, seen = senses(CameraView(name="wrist", height=32, width=32))
     joints(bench, 95)
     if wrist_ms is not None:
-        picture(bench, wrist_ms, "wrist", (48, 64))
-    picture(bench, 100)
+        send_image(bench, wrist_ms, "wrist", (48, 64))
+    send_image(bench, 100)
     assert seen == []
     assert "no frame of camera 'wrist' within 0.03 s before" in both.inputs(100 * MS)["camera"].refusal
     assert both.refused["cameras_of_frame"] == 1
@@ -145,11 +145,11 @@ def test_without_a_frame_of_a_further_camera_at_its_moment_nothing_is_observed(w
 def test_a_frame_that_cannot_be_used_is_named_and_the_next_good_one_heals(changes, words):
     both, bench, seen = senses()
     joints(bench, 100)
-    picture(bench, 100, **changes)
+    send_image(bench, 100, **changes)
     assert seen == []
     assert words in both.inputs(100 * MS)["camera"].refusal
     assert both.refused["image"] == 1
-    picture(bench, 140)
+    send_image(bench, 140)
     assert len(seen) == 1
     assert both.inputs(150 * MS)["camera"].refusal == ""
 
@@ -158,7 +158,7 @@ def test_a_repeated_frame_of_a_frozen_camera_is_not_fresh():
     both, bench, seen = senses()
     joints(bench, 100)
     for _ in range(3):
-        picture(bench, 100)
+        send_image(bench, 100)
     assert len(seen) == 1
     assert both.inputs(700 * MS)["camera"].stale
 
@@ -169,9 +169,9 @@ def test_one_image_with_new_stamps_again_and_again_is_a_frozen_camera_if_that_is
     for stamp_ms in range(100, 500, 50):
         bench.time_ns = stamp_ms * MS
         joints(bench, stamp_ms)
-        picture(bench, stamp_ms)
+        send_image(bench, stamp_ms)
     assert len(seen) == (5 if frozen_timeout else 8)
-    picture(bench, 500, value=8)
+    send_image(bench, 500, value=8)
     assert len(seen) == (6 if frozen_timeout else 9)
     assert both.refused["image"] == (3 if frozen_timeout else 0)
 
@@ -179,7 +179,7 @@ def test_one_image_with_new_stamps_again_and_again_is_a_frozen_camera_if_that_is
 def test_stamps_of_a_clock_that_is_ahead_are_refused():
     both, bench, seen = senses()
     joints(bench, 9000)
-    picture(bench, 9000)
+    send_image(bench, 9000)
     assert seen == []
     assert both.refused == {"joint_states": 1, "image": 1}
     assert "9.00 s in the future; synchronise the clocks" in both.inputs(0)["camera"].refusal
@@ -213,7 +213,7 @@ def test_extra_joints_and_any_order_are_read_by_name():
     message = JointState(name=["wheel", *reversed(GR1.joint_names)], position=[9.0, *map(float, reversed(range(29)))])
     message.header.stamp = to_time(100 * MS)
     bench.callbacks["joint_states"](message)
-    picture(bench, 100)
+    send_image(bench, 100)
     np.testing.assert_array_equal(seen[0].joints, np.arange(29.0))
 
 
@@ -246,7 +246,7 @@ def test_an_unknown_transport_is_refused_with_the_known_ones():
 
 def test_clearing_keeps_the_counters_and_a_reset_does_not():
     both, bench, _ = senses()
-    picture(bench, 100)
+    send_image(bench, 100)
     joints(bench, 100)
     both.clear()
     assert both.inputs(100 * MS)["joint_states"].age_s is None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 PATCH_PX = 16
 
 
-class ForesightPicture:
+class ForesightImage:
     """Draws all foresights of one instruction in one colour basis, so that successive images can be compared."""
 
     def __init__(self) -> None:

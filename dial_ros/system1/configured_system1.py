@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Configured:
+class ConfiguredSystem1:
     """Model, robot and connections of a configured System-1. `connections` destroys every connection when closed."""
 
     session: System1Session
