@@ -58,14 +58,21 @@ class Tolerances:
     Fields:
         max_age_s: of a trajectory's stamp [s].
         max_lead_s: from now to its first point [s].
-        period_s: of the controllers' updates [s]; they execute a new trajectory up to so long after it was passed on.
+        period_s: of the controllers' updates [s].
+        transport_s: longest from passing a trajectory on to its arrival at a controller [s], which executes it up to a period later.
         max_divergence_rad: from what is executed to what is measured [rad].
     """
 
     max_age_s: float = 1.0
     max_lead_s: float = 0.5
     period_s: float = 0.01
+    transport_s: float = 0.02
     max_divergence_rad: float = 0.3
+
+    @property
+    def forward_s(self) -> float:
+        """Longest from passing a trajectory on to its execution [s]."""
+        return self.transport_s + self.period_s
 
 
 def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, tolerances: Tolerances) -> JointMotion:
@@ -108,20 +115,23 @@ def _require_age(request: TrajectoryRequest, now_ns: int, tolerances: Tolerances
             raise BreachError(TrajectoryCheck.AGE, f"its first point lies {lead_s:.2f} s ahead (limit {tolerances.max_lead_s:.2f} s)")
 
 
-def require_continuity(running: JointMotion, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str], period_s: float) -> None:
+def require_continuity(
+    running: JointMotion, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str], tolerances: Tolerances
+) -> None:
     """Raises BreachError (LATE or CONTINUITY) if a controller's set-points would step when it changes from `running` to `new`.
 
-    A controller changes at its next update, up to one period from now, so both moments are judged. What the acceleration limit gives
+    A controller changes at some update from now until `forward_s` later, so both moments are judged. What the acceleration limit gives
     in one period is no step. A trajectory whose first point is still ahead is led to from `running`, which `require_limits` judges.
     """
+    period_s = tolerances.period_s
     first_ns = new.origin_ns + round(new.times_s[0] * NANOSECONDS)
-    for moment_ns in (now_ns, now_ns + round(period_s * NANOSECONDS)):
+    for moment_ns in (now_ns, now_ns + round(tolerances.forward_s * NANOSECONDS)):
         if moment_ns < first_ns:
             continue
         if why := _step(running, new, moment_ns, limits, names, period_s):
             began_together = now_ns - first_ns < HISTORY_S * NANOSECONDS and not _step(running, new, first_ns, limits, names, period_s)
-            if began_together and first_ns < now_ns:
-                raise BreachError(TrajectoryCheck.LATE, f"it arrived after it left what is executed: {why}")
+            if began_together and first_ns < moment_ns:
+                raise BreachError(TrajectoryCheck.LATE, f"it may reach the controller after it left what is executed: {why}")
             raise BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
 
 

@@ -41,7 +41,6 @@ PASSING_BY_ITSELF = frozenset(
 JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
-HOLD_LEAD_S = 0.03  # from publishing a hold to its taking over: transport and one period
 
 
 @dataclass
@@ -122,7 +121,7 @@ class TrajectoryGuard:
         for name, controlled in self._controlled.items():
             if controlled.running is not None:
                 origin_ns = max(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)
-                takes_over_ns = now_ns + round(HOLD_LEAD_S * NANOSECONDS)
+                takes_over_ns = now_ns + round(self._tolerances.forward_s * NANOSECONDS)
                 found[name] = hold(controlled.running, origin_ns, takes_over_ns, self.limits.of(controlled.columns))
                 controlled.running = continued(controlled.running, found[name], now_ns)
         return found
@@ -156,7 +155,7 @@ class TrajectoryGuard:
         new = motion_of(request, controlled.controller, now_ns, self._tolerances)
         limits, names = self.limits.of(controlled.columns), controlled.controller.joints
         running = self._executed(controlled, now_ns)
-        require_continuity(running, new, now_ns, limits, names, self._tolerances.period_s)
+        require_continuity(running, new, now_ns, limits, names, self._tolerances)
         require_limits(running, new, now_ns, limits, names)
         controlled.running = continued(running, new, now_ns)
 

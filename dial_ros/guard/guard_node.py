@@ -112,6 +112,7 @@ class GuardNode(DialNode):
             max_age_s=self.value("max_age"),
             max_lead_s=self.value("max_lead"),
             period_s=self.value("controller_period"),
+            transport_s=self.value("transport"),
             max_divergence_rad=self.value("max_divergence"),
         )
         return TrajectoryGuard(self._embodiment, self._limits.guard, tolerances)

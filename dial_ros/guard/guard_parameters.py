@@ -11,6 +11,9 @@ PARAMETERS = {
     "controller_period": Parameter(
         Tolerances.period_s, "period of the controllers' updates: what a limit gives in one period is no step [s]", 0.001, 0.1
     ),
+    "transport": Parameter(
+        Tolerances.transport_s, "longest from the guard to a controller: what could arrive after its splice point is late [s]", 0.0, 0.2
+    ),
     "max_age": Parameter(Tolerances.max_age_s, "oldest stamp of a trajectory that passes [s]", 0.05, 10.0),
     "max_lead": Parameter(Tolerances.max_lead_s, "farthest that a trajectory's first point may lie ahead [s]", 0.0, 5.0),
     "max_divergence": Parameter(

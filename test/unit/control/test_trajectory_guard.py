@@ -15,6 +15,7 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import MotionPlan
+from dial_core.control.splice import hold
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
 from dial_core.robot.embodiment import load_embodiment
@@ -60,10 +61,7 @@ class Rig:
             self.controllers.accept_one(name, request, self.now_ns)
         elif not stopped_before:
             for controller, motion in self.guard.holds(self.now_ns).items():
-                times_ns = tuple(round(t * NANOSECONDS) for t in motion.times_s)
-                rows = [tuple(map(tuple, part.tolist())) for part in (motion.positions, motion.velocities)]
-                joints = next(c.joints for c in GR1.controllers if c.name == controller)
-                self.controllers.accept_one(controller, TrajectoryRequest(joints, motion.origin_ns, times_ns, *rows), self.now_ns)
+                self.controllers.accept_one(controller, request_of(controller, motion), self.now_ns)
         return passed
 
     def swing(self, delta=0.3, over_s=1.0, begins_s=0.1, **changes):
@@ -79,6 +77,14 @@ class Rig:
             tuple(tuple(v.tolist()) for v in (0 * middle, middle, 0 * middle)),
         )
         return replace(request, **changes)
+
+
+def request_of(name, motion):
+    joints = next(c.joints for c in GR1.controllers if c.name == name)
+    times_ns = tuple(round(t * NANOSECONDS) for t in motion.times_s)
+    return TrajectoryRequest(
+        joints, motion.origin_ns, times_ns, *(tuple(map(tuple, p.tolist())) for p in (motion.positions, motion.velocities))
+    )
 
 
 @pytest.fixture
@@ -104,7 +110,7 @@ def test_a_trajectory_within_limits_passes_and_is_executed(rig):
 
 BAD = {
     TrajectoryCheck.POSITION: lambda r, t: replace(
-        t, positions=changed(changed(t.positions, 1, 3, 0.5), 2, 3, 0.9), times_ns=(0, 10**9, 2 * 10**9)
+        t, positions=changed(changed(t.positions, 1, 3, 0.5), 2, 3, 0.9), times_ns=(10**8, 10**9, 2 * 10**9)
     ),
     TrajectoryCheck.VELOCITY: lambda r, t: r.swing(0.9, over_s=0.42),
     TrajectoryCheck.ACCELERATION: lambda r, t: r.swing(0.3, over_s=0.21),
@@ -120,6 +126,29 @@ def test_a_bad_trajectory_is_stopped_and_the_failed_check_named(rig, check):
     assert rig.guard.breach.check is check
     assert ARM.name in str(rig.guard.breach)
     assert rig.guard.refused == {check: 1}
+
+
+@pytest.mark.parametrize("transport_ms", [0, 10, 20])
+def test_whatever_passes_keeps_the_limits_when_the_controller_has_it_only_after_the_longest_transport(transport_ms):
+    """A swing that turns back 50 ms after it was sent, offered ever later."""
+    passed = []
+    for late_ms in range(0, 90, 10):
+        rig = Rig()
+        assert rig.offer(ARM.name, rig.swing(0.5))
+        rig.run(0.4)
+        running, sent_ns = rig.guard._controlled[ARM.name].running, rig.now_ns
+        turned = hold(running, sent_ns, sent_ns + 50 * MS, LIMITS.of(ARM_COLUMNS))
+        rig.run(late_ms / 1000)
+        request = request_of(ARM.name, turned)
+        if rig.guard.offer(ARM.name, request, rig.now_ns):
+            passed.append(late_ms)
+            rig.run(transport_ms / 1000)
+            rig.controllers.accept_one(ARM.name, request, rig.now_ns)
+        else:
+            assert rig.guard.breach.check is TrajectoryCheck.LATE
+        rig.run(1.0)
+        assert rig.worst <= 1 + 1e-6
+    assert passed == [0, 10, 20]
 
 
 MALFORMED = {
