@@ -31,6 +31,8 @@ _ENCODINGS = ("ros2msg", "ros2idl")
 _NOT_FOUND = ("", "unknown")  # encodings of the schema of a type whose definition rosbag2 did not find
 _FOOTER = struct.Struct("<BQQQI")  # opcode, length, start of the summary, start of its offsets, checksum
 _CHECKSUM = 4
+_CHUNK_CHECKSUM_AT = 9 + 24  # in a chunk's record: after opcode and length, its two times and its size
+_CHUNKS_ASKED = 8
 
 
 class McapStorage:
@@ -48,6 +50,7 @@ class McapStorage:
         self._schemas: dict[int, Schema] = {}
         self._names: dict[int, str] = {}  # of channels, by id
         self._chunks: list[ChunkIndex] | None = None
+        self._has_checksums = False  # of chunks; a writer gives all of them one, or none
         try:
             with path.open("rb") as file:
                 if file.read(len(_MAGIC)) != _MAGIC:
@@ -93,6 +96,9 @@ class McapStorage:
         for channel, count in statistics.channel_message_counts.items():
             self._count(channel, count)
         self._chunks = chunks if chunks else None  # a file without chunks is read from its beginning
+        for index in chunks[:_CHUNKS_ASKED]:
+            file.seek(index.chunk_start_offset + _CHUNK_CHECKSUM_AT)
+            self._has_checksums |= any(file.read(_CHECKSUM))
         return True
 
     def _summary_is_sound(self, file: IO[bytes]) -> bool:
@@ -179,7 +185,7 @@ class McapStorage:
             file.seek(index.chunk_start_offset)
             limit = self.path.stat().st_size
             chunk = next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=limit).records)
-            records = breakup_chunk(chunk, validate_crc=True) if isinstance(chunk, Chunk) else []
+            records = self._checked(chunk) if isinstance(chunk, Chunk) else []
             if not isinstance(chunk, Chunk):
                 self._note("the index points to something else than a chunk")
         except _DAMAGED as error:
@@ -194,6 +200,7 @@ class McapStorage:
         try:
             for record in reader.records:
                 if isinstance(record, Chunk):
+                    self._has_checksums |= record.uncompressed_crc != 0
                     yield from self._opened(record)
                 elif isinstance(record, Message):
                     yield record
@@ -206,13 +213,19 @@ class McapStorage:
 
     def _opened(self, chunk: Chunk) -> list[Message]:
         try:
-            records = breakup_chunk(chunk, validate_crc=True)
+            records = self._checked(chunk)
         except _DAMAGED as error:
             self._note(f"a chunk of {chunk.uncompressed_size / 2**20:.1f} MB from {chunk.message_start_time / 1e9:.3f} s on: {error}")
             return []
         for record in records:
             self._take(record)
         return sorted((record for record in records if isinstance(record, Message)), key=lambda message: message.log_time)
+
+    def _checked(self, chunk: Chunk) -> list[McapRecord]:
+        """The records in a chunk whose checksum fits; raises one of `_DAMAGED` otherwise."""
+        if self._has_checksums and not chunk.uncompressed_crc:
+            raise ValueError("it has no checksum, though others of the file have one")
+        return breakup_chunk(chunk, validate_crc=True)
 
     def _note(self, what: str) -> None:
         if what not in self.damage:
