@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow
 
 from dial_core.datasets.columns import matrix_of
+from dial_core.datasets.image_column import holds_images
+from dial_core.datasets.meta_files import read_table
 from dial_core.errors import DialError
 from dial_core.finiteness import require_finite
 
 _UNITS = {"s": 1.0, "ms": 1e3, "us": 1e6, "ns": 1e9}  # in which writers store `timestamp`
 
 
-class EpisodeTable:
-    """A file's rows by episode, in whatever order they lie."""
+PLACE = "row of the file"  # a column that `EpisodeTable` adds
 
-    def __init__(self, table: pyarrow.Table) -> None:
-        self._table = table
+
+class EpisodeTable:
+    """A file's rows by episode, in whatever order they lie, without its images. Column `PLACE` numbers them as they lie in the file.
+
+    Attributes:
+        file: the parquet file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Raises DialError if the file is missing or broken."""
+        self.file = file
+        table = read_table(file, lambda field: not holds_images(field.type))
+        self._table = table.append_column(PLACE, pyarrow.array(np.arange(len(table))))
         self._rows: dict[int, np.ndarray] = {}
         if "episode_index" in table.column_names:
             indices = matrix_of(table["episode_index"], "episode_index")[:, 0].astype(np.int64)

@@ -71,6 +71,8 @@ def robot_of(dataset: LeRobotDataset) -> Embodiment | None:
 def _of_the_whole(dataset: LeRobotDataset, wanted: str) -> Iterator[Finding]:
     if dataset.version != "v3.0":
         yield Finding("error", "dataset", f"LeRobot version {dataset.version}: import it with `dial convert lerobot`")
+    for key in set(dataset.camera_keys.values()) - set(dataset.video_keys.values()):
+        yield Finding("error", "dataset", f"{key} holds single images, training reads videos: import it with `dial convert lerobot`")
     robot_type = str(dataset.info.get("robot_type"))
     if wanted and robot_type != load_embodiment(wanted).name:
         yield Finding("error", "dataset", f"is of '{robot_type}', wanted is '{load_embodiment(wanted).name}'")

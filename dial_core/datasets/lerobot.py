@@ -14,8 +14,9 @@ import numpy as np
 import pyarrow
 
 from dial_core.datasets.columns import Columns
-from dial_core.datasets.episode_rows import EpisodeTable, ordered_rows
+from dial_core.datasets.episode_rows import PLACE, EpisodeTable, ordered_rows
 from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
+from dial_core.datasets.image_column import RowImages
 from dial_core.datasets.meta_files import parquet_files, read_table
 from dial_core.datasets.metadata import EpisodeRecord, Feature, load_episode_records, load_info, load_tasks
 from dial_core.datasets.modality import Modality, load_modality
@@ -44,7 +45,7 @@ class LeRobotDataset:
         self._meta, self.info = load_info(self.folder)
         self.version, self.rate_hz = self._meta.codebase_version, self._meta.fps
         self.features: dict[str, Feature] = self._meta.features
-        self._newest_table: tuple[Path, EpisodeTable] | None = None
+        self._newest_table: EpisodeTable | None = None
 
     @cached_property
     def modality(self) -> Modality:
@@ -65,7 +66,12 @@ class LeRobotDataset:
     @cached_property
     def video_keys(self) -> dict[str, str]:
         """Features that are videos by camera name, in the order of `info.json`."""
-        return {camera_name(key): key for key, feature in self.features.items() if feature.dtype == "video"}
+        return {name: key for name, key in self.camera_keys.items() if self.features[key].dtype == "video"}
+
+    @cached_property
+    def camera_keys(self) -> dict[str, str]:
+        """Features that are videos or single images by camera name, in the order of `info.json`."""
+        return {camera_name(key): key for key, feature in self.features.items() if feature.dtype in ("video", "image")}
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -92,19 +98,18 @@ class LeRobotDataset:
         Raises:
             DialError: the file is missing or broken, has another number of rows than the metadata say, or rows are missing.
         """
-        where = f"{self.folder}, {span.name}"
-        table = self._rows_of(span)
-        if len(table) != span.length:
-            raise DialError(f"{where}: {len(table)} rows, its metadata say {span.length}; convert or copy the dataset again")
-        return Columns(ordered_rows(table, self.rate_hz, where), where)
+        return Columns(self._ordered(span)[1].drop_columns([PLACE]), self._where(span))
 
-    def row_frames(self, span: EpisodeSpan, camera: str = "") -> RowFrames:
-        """Which frame of a camera (by default the first one) each row of an episode sees, judged by the video's own clock.
+    def row_frames(self, span: EpisodeSpan, camera: str = "") -> RowFrames | RowImages:
+        """Which frame of a camera (by default the first one) each row of an episode sees, of videos judged by their own clock.
 
         Raises:
-            DialError: there is no such video, it is broken, or video and rows do not belong together.
+            DialError: there is no such camera, its video is broken, or video and rows do not belong together.
         """
         camera = camera or self._first_camera
+        if camera in self.camera_keys and camera not in self.video_keys:
+            file, rows = self._ordered(span)
+            return RowImages(self.folder, file, self.camera_keys[camera], rows[PLACE].to_numpy(), self._where(span))
         video = self._video(span, camera)
         if self.version != "v3.0":
             return one_video(video.path, span.length, self.rate_hz)
@@ -177,15 +182,15 @@ class LeRobotDataset:
 
     @property
     def _first_camera(self) -> str:
-        if not self.cameras:
-            raise DialError(f"{self.folder} has no camera stored as video; features: {', '.join(self.features)}")
-        return self.cameras[0]
+        if not self.camera_keys:
+            raise DialError(f"{self.folder} has no camera; features: {', '.join(self.features)}")
+        return next(iter(self.camera_keys))
 
     def _video(self, span: EpisodeSpan, camera: str) -> VideoSpan:
         if camera in span.videos:
             return span.videos[camera]
         if camera not in self.video_keys:
-            raise DialError(f"{self.folder} has no camera '{camera}' stored as video; cameras: {', '.join(self.cameras) or 'none'}")
+            raise DialError(f"{self.folder} has no camera '{camera}'; cameras: {', '.join(self.camera_keys) or 'none'}")
         column = f"videos/{self.video_keys[camera]}"
         raise DialError(
             f"{self.folder}/meta/episodes: {span.name} lacks '{column}/chunk_index', '{column}/file_index' or its from_timestamp"
@@ -200,22 +205,33 @@ class LeRobotDataset:
                 found.setdefault((camera, video.path), []).append(span)
         return {place: sorted(spans, key=lambda span: span.videos[place[0]].start_s) for place, spans in found.items()}
 
-    def _rows_of(self, span: EpisodeSpan) -> pyarrow.Table:
-        """The rows of an episode: of its file, or of whichever file has them if its metadata name the wrong one."""
-        found = self._tables(span.table).of(span.index, alone=self.version != "v3.0")
-        if len(found) or self.version != "v3.0":
-            return found
-        for path in parquet_files(self.folder / "data"):
-            indices = read_table(path, ["episode_index"])["episode_index"].to_numpy()
-            if (indices == span.index).any():
-                return self._tables(path).of(span.index)
-        return found
+    def _ordered(self, span: EpisodeSpan) -> tuple[Path, pyarrow.Table]:
+        """The file of an episode's rows, and the rows in order of time. Raises DialError as `columns`."""
+        table, where = self._table_of(span), self._where(span)
+        rows = table.of(span.index, alone=self.version != "v3.0")
+        if len(rows) != span.length:
+            raise DialError(f"{where}: {len(rows)} rows, its metadata say {span.length}; convert or copy the dataset again")
+        return table.file, ordered_rows(rows, self.rate_hz, where)
 
-    def _tables(self, path: Path) -> EpisodeTable:
+    def _table_of(self, span: EpisodeSpan) -> EpisodeTable:
+        """The table of an episode: of its file, or of whichever file has its rows if its metadata name the wrong one."""
+        named = self._table(span.table)
+        if self.version != "v3.0" or len(named.of(span.index)):
+            return named
+        for path in parquet_files(self.folder / "data"):
+            indices = read_table(path, lambda field: field.name == "episode_index")["episode_index"].to_numpy()
+            if (indices == span.index).any():
+                return self._table(path)
+        return named
+
+    def _table(self, path: Path) -> EpisodeTable:
         # Hundreds of episodes of v3.0 share a file: the newest one is kept.
-        if self._newest_table is None or self._newest_table[0] != path:
-            self._newest_table = path, EpisodeTable(read_table(path))
-        return self._newest_table[1]
+        if self._newest_table is None or self._newest_table.file != path:
+            self._newest_table = EpisodeTable(path)
+        return self._newest_table
+
+    def _where(self, span: EpisodeSpan) -> str:
+        return f"{self.folder}, {span.name}"
 
 
 def camera_key(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,16 @@ def parquet_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*.parquet") if not path.name.startswith("."))
 
 
-def read_table(file: Path, columns: list[str] | None = None) -> pyarrow.Table:
-    """A parquet file, or some of its columns.
+def read_table(file: Path, keep: Callable[[pyarrow.Field], bool] | None = None) -> pyarrow.Table:
+    """A parquet file, or the columns that `keep` accepts.
 
     Raises:
         DialError: it is missing, cut off, a Git LFS pointer, or not parquet.
     """
     try:
-        table = parquet.ParquetFile(file).read(columns)
+        stored = parquet.ParquetFile(file)
+        kept = [field.name for field in stored.schema_arrow if keep is None or keep(field)]
+        table = stored.read(None if keep is None else kept)
         table.validate(full=True)  # bytes that are no UTF-8 would only fail where a text is read
         _ = table.column_names
         return table

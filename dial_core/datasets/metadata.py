@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import pyarrow
-from pyarrow import parquet
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from dial_core.datasets.meta_files import parquet_files, read_json, read_json_lines, read_table
@@ -214,12 +213,7 @@ def _task_rows(file: Path) -> list[dict]:
 
 
 def _episode_rows(file: Path) -> list[dict]:
-    try:
-        names = parquet.read_schema(file).names
-    except (OSError, pyarrow.ArrowException, ValueError):
-        names = []  # read_table says what is wrong
-    kept = [name for name in names if not name.startswith("stats/")]
-    return read_table(file, kept or None).to_pylist()
+    return read_table(file, lambda field: not field.name.startswith("stats/")).to_pylist()
 
 
 def _is_text(kind: pyarrow.DataType) -> bool:

@@ -32,6 +32,11 @@ class RowFrames:
     video: Path
     numbers: np.ndarray
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width [px] of the frames. Raises DialError if the video cannot be opened."""
+        return video_size(self.video)
+
     def frames(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
         """The frames of `rows` (not decreasing), uint8 (H, W, 3); one frame in memory at a time.
 

@@ -14,7 +14,6 @@ from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.lerobot import LeRobotDataset, camera_name
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.video import encode
-from dial_core.datasets.video_rows import video_size
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
@@ -119,7 +118,7 @@ def _converted(job: ImportJob) -> JobReport:
     facts = {"source": job.name, **episode.facts}
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
-    return JobReport(job.name, [job.episode().name], source_sizes={view.name: video_size(seen.video)})
+    return JobReport(job.name, [job.episode().name], source_sizes={view.name: seen.size})
 
 
 def next_states(states: np.ndarray) -> np.ndarray:
@@ -128,10 +127,10 @@ def next_states(states: np.ndarray) -> np.ndarray:
 
 
 def camera_of(source: LeRobotDataset, mapping: SourceMapping) -> str:
-    """The camera that the mapping asks for, as `LeRobotDataset.cameras` names it.
+    """The camera that the mapping asks for, as `LeRobotDataset.camera_keys` names it.
 
     Raises:
-        DialError: there is none, or it is not a video; the message lists them.
+        DialError: there is none with colours; the message lists them.
     """
     videos = source.modality.videos
     colours = [name for name, key in videos.items() if not source.features[key].is_depth]
@@ -142,10 +141,6 @@ def camera_of(source: LeRobotDataset, mapping: SourceMapping) -> str:
         raise DialError(f"{source.folder} has no camera '{name}'; cameras: {', '.join(videos) or 'none'}. Name one in the mapping")
     if name not in colours:
         raise DialError(f"{source.folder}: camera '{name}' holds depth maps; name one with colours in the mapping: {', '.join(colours)}")
-    if camera_name(videos[name]) not in source.cameras:
-        raise DialError(
-            f"{source.folder}: camera '{name}' is stored as single images; only mp4 videos are read, convert it with LeRobot first"
-        )
     return camera_name(videos[name])
 
 

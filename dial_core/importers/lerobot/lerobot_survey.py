@@ -31,12 +31,13 @@ def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
         episodes = source.episodes
     except DialError as error:
         return FoundGroup([folder.name], problem=str(error).replace(f"{folder}/", "").replace(f"{folder}: ", ""))
-    view, size = settings.view(), source.features[source.video_keys[camera]].height_width
+    view, size = settings.view(), source.features[source.camera_keys[camera]].height_width
     rate = f"{source.rate_hz:g} Hz" + (f", brought to {robot.rate_hz:g} Hz" if source.rate_hz != robot.rate_hz else "")
     fitted = f" {size[0]}x{size[1]}" + (f", stored {in_words(view)}" if size != (view.height, view.width) or view.crop else "")
+    stored = "" if camera in source.video_keys else ", single images"
     uses = [
         ("episodes", f"LeRobot {source.version}, {rate}"),
-        (f"camera {view.name}", source.video_keys[camera] + fitted),
+        (f"camera {view.name}", source.camera_keys[camera] + fitted + stored),
         *((f"joints of {group}", _named(parts)) for group, parts in reader.state_parts.items()),
         *_actions(reader, settings),
         ("wrist poses", _wrists(mapping, robot)),
@@ -84,7 +85,7 @@ def _unused(source: LeRobotDataset, reader: VectorReader, camera: str) -> dict[s
     """Cameras and parts that no rule takes, with the reason."""
     unused: dict[str, str] = {}
     for key, feature in source.features.items():
-        if feature.dtype in ("video", "image", "depth") and key != source.video_keys[camera]:
+        if feature.dtype in ("video", "image", "depth") and key != source.camera_keys[camera]:
             unused[key] = "depth maps" if feature.is_depth else "one camera is converted; `camera` of a mapping names another"
         elif key.startswith(CAMERA_PREFIX) and feature.dtype not in ("video", "image", "depth"):
             unused[key] = f"'{feature.dtype}' is no camera"

@@ -21,6 +21,7 @@ from dial_core.importers.source_mapping import VectorReader, load_mapping
 from dial_core.robot.embodiment import load_embodiment
 
 from ..mutations import both, changes, json_changes, mutated, mutated_json
+from .image_sets import png, rewrite, write_image_set
 from .source_files import write_egodex, write_gr00t_set
 
 GR1, MAPPING = load_embodiment("gr1"), load_mapping("robocasa_gr1")
@@ -98,6 +99,28 @@ def _version_3(v3, tmp_path, name, edits):
 
 test_version_3_with_any_bytes_is_read_or_refused, test_version_3_with_any_bytes_is_read_or_refused_nightly = both(
     _version_3, name=st.sampled_from(V3_FILES), edits=changes
+)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A v2 set of single images."""
+    return write_image_set(tmp_path_factory.mktemp("images") / "v2")
+
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (24, 24, 3)).astype(np.uint8)
+
+
+def _image(images, kind, edits):
+    encoded = mutated(png(PIXELS, kind), edits)
+    rewrite(images, [{"bytes": encoded, "path": "0.png"}] * 4)
+    source = LeRobotDataset(images)
+    with suppress(DialError):
+        assert source.frames(source.episodes[0]).shape[3] == 3
+
+
+test_an_image_of_any_bytes_is_read_or_refused, test_an_image_of_any_bytes_is_read_or_refused_nightly = both(
+    _image, kind=st.sampled_from(["PNG", "JPEG", "WEBP", "BMP", "TIFF"]), edits=changes
 )
 
 cells = st.none() | st.integers(-(2**40), 2**40) | st.floats() | st.text(max_size=3) | st.lists(st.floats(width=32), max_size=50)
