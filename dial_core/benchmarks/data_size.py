@@ -20,6 +20,7 @@ from pyarrow import parquet
 from rich.table import Table
 
 from dial_core.config import load_config
+from dial_core.datasets.layout_rows import DatasetVectors
 from dial_core.datasets.normalisation import fit_normaliser
 from dial_core.datasets.video import write_video
 from dial_core.errors import DialError
@@ -167,7 +168,7 @@ def _measure(folder: str) -> dict[str, float]:
     sources: dict[int, TrainingViews] = {_DRAWS: CachedTokens(tokens), _DECODED: Pixels(dataset, ImageAugmentation(), CAMERA, view)}
     prompter, rates = Prompter(tiny_tokenizer(), arch.foresight_tokens), []
     for count, views in sources.items():
-        stream = make_stream("robot", dataset, [views], normaliser, arch, arch.embodiments[0], slice(None))
+        stream = make_stream("robot", dataset, DatasetVectors(states, actions, None), [views], normaliser, arch, arch.embodiments[0])
         samples = ChunkSamples([stream], {"robot": 1.0}, prompter, "warmup", arch, Variety(), seed=0)
         begun_s = time.perf_counter()
         for number in range(count):

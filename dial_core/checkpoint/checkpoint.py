@@ -87,7 +87,7 @@ def make_contract(
         action_dim=embodiment.state_dim,
         foresight_shape=arch.intent_shape,
         layout=layout,
-        slot=layout.slot,
+        slot=arch.embodiments.index(embodiment.name) if embodiment.name in arch.embodiments else layout.slot,
         instruction_prefix=instruction_prefix,
         model_id=model_id,
     )
@@ -119,7 +119,7 @@ def save_checkpoint(
         card: text of the model card.
         dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
         weights: the model's state dict, where training has left the model itself in pieces.
-        layout: of the model's own vectors, with its slot.
+        layout: of the model's own vectors; its slot is the robot's where the model has none of the robot's name.
         instruction_prefix: text that the model expects before every instruction.
         trained_on: what it was asked to do in training.
 

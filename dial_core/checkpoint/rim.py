@@ -1,4 +1,7 @@
-"""Between a robot's vectors and a model's: layout, statistics and padding, applied in one place for sessions and training."""
+"""Between a robot's vectors and a model's: layout, statistics and padding, applied in one place for sessions.
+
+Training converts a dataset's vectors with the same `LayoutConverter` and `Normaliser` (`datasets/layout_rows.py`, `training/streams.py`).
+"""
 
 from __future__ import annotations
 

@@ -249,13 +249,17 @@ def _described(source: LeRobotDataset) -> Table:
 def _tell_drift(dataset: Path, checkpoint: Path) -> None:
     from dial_core.checkpoint.checkpoint import load_checkpoint
     from dial_core.datasets.drift import drift_of
+    from dial_core.datasets.layout_rows import names_in, vectors_in
     from dial_core.datasets.lerobot import LeRobotDataset
+    from dial_core.robot.embodiment import load_embodiment
 
     loaded = load_checkpoint(checkpoint)
     data = LeRobotDataset(dataset)
     if data.states.shape[1] != loaded.contract.state_dim:
         raise DialError(f"{dataset} has {data.states.shape[1]} dimensions, {checkpoint} was made for {loaded.contract.state_dim}")
-    drifts = drift_of(loaded.normaliser, data.states, data.actions, data.info["features"]["action"]["names"])
+    layout, robot = loaded.contract.layout, load_embodiment(loaded.contract.embodiment)
+    vectors = vectors_in(layout, data, robot)
+    drifts = drift_of(loaded.normaliser, [vectors.states], [vectors.actions], names_in(layout, robot))
     table = Table("", "dimension", "mean moved [spreads]", "spread, times", title=f"{dataset} against the statistics of {checkpoint.name}")
     for drift in drifts[:12]:
         table.add_row(drift.what, drift.name, f"{drift.shift:+.2f}", f"{drift.widening:.2f}", style="yellow" if drift.far else "")

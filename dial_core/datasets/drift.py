@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dial_core.datasets.normalisation import mean_and_spread
+from dial_core.datasets.normalisation import Rows, mean_and_spread
 from dial_core.model.normalise import SPREAD_FLOOR, Normaliser
 
 FAR_SPREADS = 3.0  # a mean so many of the checkpoint's spreads away is a motion it never learned
@@ -29,20 +29,23 @@ class Drift:
         return abs(self.shift) > FAR_SPREADS or self.widening > WIDE
 
 
-def drift_of(
-    normaliser: Normaliser, states: np.ndarray | Sequence[np.ndarray], actions: np.ndarray | Sequence[np.ndarray], names: Sequence[str]
-) -> list[Drift]:
-    """Each normalised dimension of states and actions, (F, D) or several of these, the farthest first.
+def drift_of(normaliser: Normaliser, states: Sequence[Rows], actions: Sequence[Rows], names: Sequence[str]) -> list[Drift]:
+    """Each normalised dimension of the states and actions (F, D) of one or more datasets, the farthest first.
 
-    6D rotations are not normalised and left out.
+    What is not normalised is left out: 6D rotations, and the joints of a state that enters as sines and cosines. A spread of 0, which an
+    imported release may have, counts as the floor.
     """
     drifts = []
     for what, values, mean, std in (
         ("state", states, normaliser.state_mean, normaliser.state_std),
         ("action", actions, normaliser.action_mean, normaliser.action_std),
     ):
-        centre, spread = mean_and_spread(*([values] if isinstance(values, np.ndarray) else values))
-        shift = (centre - mean) / std
-        widening = np.maximum(spread, SPREAD_FLOOR) / std
-        drifts += [Drift(what, names[i], float(shift[i]), float(widening[i])) for i in np.flatnonzero(~normaliser.raw)]
+        centre, spread = mean_and_spread(*values)
+        unit = np.where(std == 0, SPREAD_FLOOR, std)
+        shift = (centre - mean) / unit
+        widening = np.maximum(spread, SPREAD_FLOOR) / unit
+        counted = ~normaliser.raw
+        if what == "state" and normaliser.state_encoding == "sin_cos":
+            counted = counted & (np.arange(len(counted)) < normaliser.joints)
+        drifts += [Drift(what, names[i], float(shift[i]), float(widening[i])) for i in np.flatnonzero(counted)]
     return sorted(drifts, key=lambda drift: -max(abs(drift.shift) / FAR_SPREADS, drift.widening / WIDE))

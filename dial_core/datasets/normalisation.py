@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -15,6 +15,14 @@ QUANTILE_ROWS = 500_000
 _LOW, _HIGH = 0.01, 0.99
 _PIECE = 50_000  # rows in memory at a time
 _FAR = 20.0  # spreads from the middle at which a value is more likely a fault than a motion
+
+
+class Rows(Protocol):
+    """Vectors (F, D) of which a slice of rows is an array: an array, a memory map, or what is converted as it is read."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -32,12 +40,12 @@ class Scaling:
         return self.spread < SPREAD_FLOOR
 
 
-def scaling_of(*vectors: np.ndarray, kind: Kind = "mean_std") -> Scaling:
+def scaling_of(*vectors: Rows, kind: Kind = "mean_std") -> Scaling:
     """Centre, spread and usual range of (F, D) values, of several arrays together. Arrays may be memory maps of any length."""
     return Scaling(*centre_and_spread(*vectors, kind=kind), *usual_range(*vectors))
 
 
-def centre_and_spread(*vectors: np.ndarray, kind: Kind = "mean_std") -> tuple[np.ndarray, np.ndarray]:
+def centre_and_spread(*vectors: Rows, kind: Kind = "mean_std") -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (D,), or with `quantiles` the middle and half the width of the usual range.
 
     Quantiles ignore what a few wild frames do to a spread; mean and deviation are what the release uses.
@@ -48,14 +56,14 @@ def centre_and_spread(*vectors: np.ndarray, kind: Kind = "mean_std") -> tuple[np
     return (low + high) / 2, (high - low) / 2
 
 
-def usual_range(*vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def usual_range(*vectors: Rows) -> tuple[np.ndarray, np.ndarray]:
     """The 1 % and 99 % quantiles (D,), of at most `QUANTILE_ROWS` evenly spaced rows."""
     step = -(-sum(map(len, vectors)) // QUANTILE_ROWS)
     low, high = np.quantile(np.concatenate([rows[::step] for rows in vectors]), [_LOW, _HIGH], axis=0)
     return low, high
 
 
-def mean_and_spread(*vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_spread(*vectors: Rows) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation (D,) of (F, D) values, of several arrays together, in float64, one piece in memory at a time."""
     count = sum(map(len, vectors))
     mean = sum(piece.sum(0, dtype=np.float64) for piece in _pieces(vectors)) / count
@@ -63,19 +71,26 @@ def mean_and_spread(*vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.sqrt(squares / count)
 
 
-def _pieces(vectors: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+def _pieces(vectors: Sequence[Rows]) -> Iterator[np.ndarray]:
     for rows in vectors:
         for start in range(0, len(rows), _PIECE):
             yield rows[start : start + _PIECE]
 
 
 def fit_normaliser(
-    states: Sequence[np.ndarray], actions: Sequence[np.ndarray], kind: Kind = "mean_std", state_encoding: StateEncoding = "raw"
+    states: Sequence[Rows],
+    actions: Sequence[Rows],
+    kind: Kind = "mean_std",
+    state_encoding: StateEncoding = "raw",
+    parts: tuple[int, ...] = (),
 ) -> Normaliser:
-    """The normaliser of one embodiment from the vectors (F, D) of all its datasets; 6D rotations stay as they are."""
+    """The normaliser of one embodiment from the vectors (F, D) of all its datasets; 6D rotations stay as they are.
+
+    `parts`: of its joints, whose sines stand before their cosines; see `Normaliser`.
+    """
     (state_centre, state_spread), (action_centre, action_spread) = (centre_and_spread(*all_of, kind=kind) for all_of in (states, actions))
     raw = rotation_dimensions(len(state_centre))
-    return Normaliser(state_centre, state_spread, action_centre, action_spread, raw, state_encoding=state_encoding)
+    return Normaliser(state_centre, state_spread, action_centre, action_spread, raw, state_encoding=state_encoding, parts=parts)
 
 
 def warnings_about(vectors: np.ndarray, what: str, names: Sequence[str]) -> list[str]:

@@ -51,8 +51,7 @@ class System2Session:
         self.device = torch.device(device)
         self.runtime = runtime_for(runtime, self.device)
         self.model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
-        self._prefix = checkpoint.contract.instruction_prefix
-        self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens)
+        self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens, self.contract.instruction_prefix)
         self._prompt: tuple[str, Prompt] | None = None
         self.captures = self.runtime == "eager" and capture and self.device.type == "cuda"
         function = self.padded_function if self.captures else self.function
@@ -149,7 +148,7 @@ class System2Session:
     def _encoded(self, instruction: str) -> Prompt:
         """The prompt; the last one is kept, as an instruction stays for many images."""
         if self._prompt is None or self._prompt[0] != instruction:
-            input_ids, attention_mask = self._prompter.encode([self._prefix + instruction if instruction.strip() else instruction])
+            input_ids, attention_mask = self._prompter.encode([instruction])
             self._prompt = instruction, self._placed(input_ids, attention_mask)
         return self._prompt[1]
 

@@ -12,8 +12,9 @@ IGNORED = -100  # label of positions without a target
 class Prompter:
     """Builds left-padded prompts of one image (N placeholder tokens) and one instruction each."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int):
-        self.tokenizer = tokenizer
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int, prefix: str = ""):
+        """`prefix`: text before every instruction, as the contract says."""
+        self.tokenizer, self.prefix = tokenizer, prefix
         self.image_tokens = image_tokens
         self.image_id = tokenizer.convert_tokens_to_ids(IMAGE)
         if self.image_id is None or tokenizer.convert_ids_to_tokens(self.image_id) != IMAGE:
@@ -27,7 +28,7 @@ class Prompter:
         """
         if not instruction.strip():
             raise DialError("the instruction is empty")
-        content = [{"type": "image"}, {"type": "text", "text": instruction}]
+        content = [{"type": "image"}, {"type": "text", "text": self.prefix + instruction}]
         messages: list = [{"role": "user", "content": content}]
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         ids = self.tokenizer.encode(text, add_special_tokens=False)

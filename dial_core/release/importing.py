@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
@@ -11,7 +11,7 @@ from dial_core.checkpoint.checkpoint import save_checkpoint, view_of
 from dial_core.checkpoint.contract import Contract
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder
-from dial_core.release.folder import import_model, read_release, vlm_of
+from dial_core.release.folder import Release, import_model, read_release, vlm_of
 from dial_core.release.released_statistics import METADATA, read_normaliser
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.vector_layout import BasePose, load_layout
@@ -57,7 +57,8 @@ def import_release(
     source, target, robot = Path(source), Path(target), robot or Target()
     if target.exists() and any(target.iterdir()):
         raise DialError(f"{target} is there already; choose another folder")
-    release = read_release(source, vlm, image)
+    embodiment, layout = load_embodiment(robot.embodiment), load_layout(robot.layout)
+    release = _with_named_slot(read_release(source, vlm, image), layout.slot, embodiment.name)
     model = import_model(release)
     count = sum(parameter.numel() for parameter in model.parameters())
     statistics = robot.statistics or source / METADATA
@@ -65,7 +66,6 @@ def import_release(
         with atomic_folder(target, replace=True) as folder:
             model.save_pretrained(folder)
         return count, None
-    embodiment, layout = load_embodiment(robot.embodiment), load_layout(robot.layout)
     contract = save_checkpoint(
         target,
         model,
@@ -79,6 +79,12 @@ def import_release(
         instruction_prefix="" if release.ignores_prefix else layout.instruction_prefix,
     )
     return count, contract
+
+
+def _with_named_slot(release: Release, slot: int, robot: str) -> Release:
+    """The release with the robot's slot under the robot's name, by which training finds it; a model too small for it stays as it is."""
+    names = tuple(robot if place == slot else name for place, name in enumerate(release.arch.embodiments))
+    return replace(release, arch=release.arch.model_copy(update={"embodiments": names}))
 
 
 def _tokenizer(source: str | Path) -> PreTrainedTokenizerBase:

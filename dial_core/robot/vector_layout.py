@@ -15,7 +15,7 @@ from pydantic import model_validator
 
 from dial_core.config import Config, load_config
 from dial_core.errors import DialError
-from dial_core.robot.embodiment import EEF_DIM, Embodiment
+from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
 from dial_core.robot.rotations import from_quaternion, rotation_from_6d, rotation_to_6d
 
 Side = Literal["left", "right"]
@@ -75,6 +75,11 @@ class VectorLayout(Config):
             raise ValueError(f"hinges of {', '.join(wrong)}: upper limits must be above 0 rad")
         return self
 
+    def same_vectors(self, other: VectorLayout) -> bool:
+        """Whether a number means the same in both: order, frame and units. Where the base stands belongs to the scene."""
+        fields = ("wrists", "groups", "frame", "hinges")
+        return all(getattr(self, name) == getattr(other, name) for name in fields)
+
 
 OURS = VectorLayout()
 
@@ -82,6 +87,11 @@ OURS = VectorLayout()
 def load_layout(name: str) -> VectorLayout:
     """The layout `name` from `config/layouts/`, or from a path to a YAML file."""
     return load_config(VectorLayout, "layouts", name)
+
+
+def wrist_converter(layout: VectorLayout) -> LayoutConverter:
+    """The converter of vectors that hold the two wrist poses alone (18 numbers), as those of people."""
+    return LayoutConverter(layout.model_copy(update={"groups": (), "hinges": {}}), load_embodiment("human"))
 
 
 class LayoutConverter:
@@ -92,7 +102,7 @@ class LayoutConverter:
         self.layout, self._embodiment = layout, embodiment
         groups = layout.groups or tuple(dict.fromkeys(joint.group for joint in embodiment.joints))
         members = [np.arange(*embodiment.group_slice(group).indices(embodiment.state_dim)) for group in groups]
-        joints = np.concatenate(members)
+        joints = np.concatenate([np.empty(0, np.intp), *members])
         if sorted(joints) != list(range(EEF_DIM, embodiment.state_dim)):
             raise DialError(
                 f"layout '{layout.name}' lists groups {', '.join(groups)}, which do not hold every joint of embodiment "
@@ -116,7 +126,7 @@ class LayoutConverter:
 
         Args:
             vectors: wrists in the base frame [m], joints [rad].
-            base: pose of the base in the world (4, 4); without it the layout's own.
+            base: pose of the base in the world, (4, 4) or one for each vector (..., 4, 4); without it the layout's own.
 
         Raises:
             DialError: the layout's wrists stand in the world, and nothing says where the base is.
@@ -138,6 +148,10 @@ class LayoutConverter:
             self._move_wrists(converted, np.linalg.inv(self._base(base)))
         converted[..., self._coupled] = _sum_of(converted[..., self._coupled], self._hinges)
         return converted.astype(vectors.dtype)
+
+    def reordered(self, values: np.ndarray) -> np.ndarray:
+        """One value for each of our dimensions (..., D), such as masks and names, in this layout's order."""
+        return values[..., self._order]
 
     def joints_from_ours(self, joints: np.ndarray) -> np.ndarray:
         """Our joints (..., J) [rad] in this layout's units; their order stays."""
@@ -167,7 +181,8 @@ class LayoutConverter:
         if self.layout.base is None:
             raise DialError(
                 f"layout '{self.layout.name}' has its wrists in the world frame, and the pose of the robot's base in it is not known; "
-                "a simulation reports it, for a robot give it at import (`dial import-release --base X,Y,Z,YAW`)"
+                "a simulation reports it; for a robot give it at import (`dial import-release --base X,Y,Z,YAW`), for training in the "
+                "recipe (`base`)"
             )
         return self.layout.base.matrix
 
@@ -179,9 +194,10 @@ class LayoutConverter:
 
 
 def _move_wrist(wrist: np.ndarray, pose: np.ndarray) -> None:
-    """Expresses one wrist (..., 9) in another frame, in place."""
-    wrist[..., :3] = wrist[..., :3] @ pose[:3, :3].T + pose[:3, 3]
-    wrist[..., 3:] = rotation_to_6d(pose[:3, :3] @ rotation_from_6d(wrist[..., 3:]))
+    """Expresses one wrist (..., 9) in another frame, in place. `pose`: (4, 4), or one for each wrist (..., 4, 4)."""
+    rotation = pose[..., :3, :3]
+    wrist[..., :3] = (rotation @ wrist[..., :3, None])[..., 0] + pose[..., :3, 3]
+    wrist[..., 3:] = rotation_to_6d(rotation @ rotation_from_6d(wrist[..., 3:]))
 
 
 def _sum_of(target: np.ndarray, limits: np.ndarray) -> np.ndarray:

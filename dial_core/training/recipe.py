@@ -12,6 +12,7 @@ from dial_core.datasets.normalisation import Kind
 from dial_core.model.normalise import StateEncoding
 from dial_core.observation.camera_view import Box, Fit, SeenCamera
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
+from dial_core.robot.vector_layout import BasePose
 from dial_core.training.augmentation import ImageAugmentation
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import Variety
@@ -101,6 +102,9 @@ class Recipe(Config):
             in every step.
         augmentation: of pixels; one random appearance for all frames of a sample and camera.
         normalisation: how vectors become unit-free (`datasets/normalisation.py`).
+        layout: order, frame and units of the model's own vectors, a name of `config/layouts/` or a path; data are converted before
+            statistics are computed. None: as the checkpoint that training starts from, which is `ours` unless it was imported.
+        base: pose of the robot's base in the world, for a layout whose wrists stand there; an episode's own (its fact `base`) comes first.
         state_encoding: `raw`, or `sin_cos`: the joints of the state enter as sine and cosine, as in the release.
         statistics: `recomputed` from this run's data, or `reused`: the robot's slot keeps those of the start, as fine-tuning wants.
         warmup: off trains the warmup stages end to end too, for the same number of steps (the paper's ablation).
@@ -113,6 +117,8 @@ class Recipe(Config):
     cameras: tuple[SeenCamera, ...] = ()
     images: Literal["cached", "pixels"] = "cached"
     augmentation: ImageAugmentation = ImageAugmentation()
+    layout: str | None = None
+    base: BasePose | None = None
     normalisation: Kind = "mean_std"
     state_encoding: StateEncoding = "raw"
     statistics: Literal["recomputed", "reused"] = "recomputed"

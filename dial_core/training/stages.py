@@ -31,6 +31,7 @@ from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
 from dial_core.training.starting import starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
+from dial_core.training.trained_vectors import trained_layout, trained_vectors
 from dial_core.training.trainer import run_training
 
 
@@ -114,8 +115,9 @@ def make_streams(
     recipe: Recipe, stage: TrainingStage, datasets: Mapping[str, MappedDataset], checkpoint: Checkpoint, start: Path, workers: int
 ) -> tuple[list[Stream], Normaliser]:
     """The stage's sources as the model sees them, and the normaliser of the robot's own slot."""
-    arch = checkpoint.model.arch
-    normalisers = choose_normalisers(recipe, datasets, checkpoint)
+    arch, layout = checkpoint.model.arch, trained_layout(recipe, checkpoint.contract)
+    vectors = trained_vectors(recipe, datasets, layout)
+    normalisers = choose_normalisers(recipe, vectors, checkpoint, layout)
     streams = []
     for name in stage.mixture:
         dataset, source = datasets[name], recipe.source(name)
@@ -125,7 +127,7 @@ def make_streams(
         else:
             with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
-        streams.append(make_stream(name, dataset, views, normalisers[name], arch, source.slot, source.vector, source.wrist_axes))
+        streams.append(make_stream(name, dataset, vectors[name], views, normalisers[name], arch, source.slot, source.wrist_axes))
     own = [name for name in normalisers if recipe.source(name).statistics == recipe.robot_statistics]
     if not own:
         raise DialError(f"no stage draws from a source of the robot '{recipe.slot}', so its vectors cannot be normalised; add `{ROBOT}`")
@@ -141,7 +143,7 @@ def _train_stage(
     model.train()
     room = (plan.keep_checkpoints + 1 - len(published(folder))) * checkpoint_bytes(model, plan)
     require_free(folder, room, f"training with {plan.keep_checkpoints} checkpoints")
-    prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens)
+    prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens, checkpoint.contract.instruction_prefix)
     weights = stage.weights({stream.name: len(stream) for stream in streams})
     samples = ChunkSamples(streams, weights, prompter, stage.stage, model.arch, stage.variety, plan.seed)
     return run_training(model, samples, ChunkCollator(model.arch), plan, folder, stage.name or stage.stage, hardware)
@@ -169,9 +171,20 @@ def _save(
     weights: dict[str, torch.Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> None:
-    robot = load_embodiment(recipe.embodiment)
-    views = trained_views(recipe, trained.contract)
-    save_checkpoint(path, trained.model, trained.tokenizer, normaliser, robot, views, card, dtype, weights, trained_on=asked)
+    save_checkpoint(
+        path,
+        trained.model,
+        trained.tokenizer,
+        normaliser,
+        load_embodiment(recipe.embodiment),
+        trained_views(recipe, trained.contract),
+        card,
+        dtype,
+        weights,
+        trained_layout(recipe, trained.contract),
+        trained.contract.instruction_prefix,
+        asked,
+    )
 
 
 def _source(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) -> dict:
@@ -212,5 +225,9 @@ Made by `{command}`.
 
 
 def _statistics_line(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) -> str:
-    report = reused_statistics_report(recipe, datasets, load_checkpoint(start)) if recipe.statistics == "reused" else ""
+    if recipe.statistics != "reused":
+        return ""
+    begun = load_checkpoint(start)
+    vectors = trained_vectors(recipe, datasets, trained_layout(recipe, begun.contract))
+    report = reused_statistics_report(recipe, vectors, begun)
     return f"- {report}\n" if report else ""

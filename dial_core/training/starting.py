@@ -58,9 +58,18 @@ def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
     checkpoint = load_checkpoint(there)
     card = there / "README.md"
     grown = grow_slots(checkpoint.model, recipe.slots(slots))
-    robot, views = load_embodiment(recipe.embodiment), checkpoint.contract.views
-    text = card.read_text() if card.exists() else ""
-    save_checkpoint(made, grown, checkpoint.tokenizer, checkpoint.normaliser, robot, views, text)
+    robot, contract = load_embodiment(recipe.embodiment), checkpoint.contract
+    save_checkpoint(
+        made,
+        grown,
+        checkpoint.tokenizer,
+        checkpoint.normaliser,
+        robot,
+        contract.views,
+        card.read_text() if card.exists() else "",
+        layout=contract.layout,
+        instruction_prefix=contract.instruction_prefix,
+    )
     return made
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dial_core.datasets.frame_reader import FrameReader
+from dial_core.datasets.layout_rows import DatasetVectors, LayoutRows, MaskRows
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files.array_file import ArrayFile
@@ -64,21 +65,21 @@ class SourceVectors:
     """A dataset's vectors, normalised and padded to the model's widths as they are drawn: the dataset itself may stay on disk.
 
     Attributes:
-        states, actions: float32 (F, D), physical units, finite; perhaps memory maps.
-        normaliser: of the dimensions that count.
+        states, actions: float32 (F, D) of the dimensions that count, physical units, finite, in the layout of the model's vectors; perhaps
+            memory maps, or converted as they are read (`datasets/layout_rows.py`).
+        normaliser: of these dimensions.
         state_dim, action_dim: widths of the model, S and A.
-        dimensions: of the dataset's vectors, those that count.
-        wrist_axes: of the wrist frames, in terms of the recorded ones; 6D rotations are not normalised, so the statistics stay.
         sure: float32 (F, D), 1 where a frame's action counts (people's hands are not always seen); None: everywhere.
+        wrist_axes: of the wrist frames, in terms of the recorded ones; 6D rotations are not normalised, so the statistics stay, and turning
+            a wrist's own axes commutes with moving it into another frame.
     """
 
-    states: np.ndarray
-    actions: np.ndarray
+    states: np.ndarray | LayoutRows
+    actions: np.ndarray | LayoutRows
     normaliser: Normaliser
     state_dim: int
     action_dim: int
-    dimensions: slice = field(default_factory=lambda: slice(None))
-    sure: np.ndarray | None = None
+    sure: np.ndarray | MaskRows | None = None
     wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED
 
     def __len__(self) -> int:
@@ -94,14 +95,11 @@ class SourceVectors:
 
     def action_mask(self, rows: np.ndarray) -> np.ndarray:
         """1 where the actions of frames `rows` count, float32 (..., A)."""
-        if self.sure is None:
-            counts = np.ones((*rows.shape, self.normaliser.action_dim), np.float32)
-        else:
-            counts = self.sure[rows][..., self.dimensions]
+        counts = np.ones((*rows.shape, self.normaliser.action_dim), np.float32) if self.sure is None else self.sure[rows]
         return _padded(counts, self.action_dim)
 
     def _physical(self, vectors: np.ndarray) -> np.ndarray:
-        return with_wrist_axes(vectors[..., self.dimensions], self.wrist_axes)
+        return with_wrist_axes(vectors, self.wrist_axes)
 
     @cached_property
     def state_mask(self) -> np.ndarray:
@@ -146,20 +144,20 @@ class Stream:
 def make_stream(
     name: str,
     dataset: LeRobotDataset,
+    vectors: DatasetVectors,
     views: Sequence[TrainingViews],
     normaliser: Normaliser,
     arch: Architecture,
     slot: str,
-    dimensions: slice,
     wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED,
 ) -> Stream:
     """A dataset in the model's terms.
 
     Args:
+        vectors: its vectors in the layout of the model's.
         views: its images by camera, in the contract's order.
-        normaliser: of this embodiment's own dimensions.
+        normaliser: of these vectors.
         slot: name of the embodiment's slot.
-        dimensions: which of the dataset's vectors count; the first ones, as all embodiments begin with the wrists.
         wrist_axes: of the wrist frames, in terms of the recorded ones.
 
     Raises:
@@ -177,13 +175,12 @@ def make_stream(
         views=views[0],
         further_views=tuple(views[1:]),
         vectors=SourceVectors(
-            dataset.states,
-            dataset.actions,
+            vectors.states,
+            vectors.actions,
             normaliser,
             arch.state_dim,
             arch.action_dim,
-            dimensions,
-            dataset.action_mask,
+            vectors.action_mask,
             wrist_axes,
         ),
         starts=np.array([span.first for span in dataset.episodes]),

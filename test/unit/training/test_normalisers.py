@@ -12,10 +12,11 @@ from dial_core.datasets.drift import drift_of
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser, rotation_dimensions
-from dial_core.robot.vector_layout import load_layout
+from dial_core.robot.vector_layout import OURS, load_layout
 from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
 from dial_core.training.recipe import DataSource, Recipe
 from dial_core.training.stages import open_sources, train
+from dial_core.training.trained_vectors import trained_vectors
 
 FINETUNE = """
 embodiment: gr1
@@ -52,7 +53,8 @@ def test_a_fine_tuned_checkpoint_keeps_the_statistics_of_its_start_and_says_so(f
     assert before.to_dict() == after.to_dict()
     assert "Statistics are the start's" in (trained / "README.md").read_text()
     again = recipe.model_copy(update={"statistics": "recomputed"})
-    fitted = choose_normalisers(again, open_sources(again, {"robot": folder}), load_checkpoint(start))["robot"]
+    vectors = trained_vectors(again, open_sources(again, {"robot": folder}), OURS)
+    fitted = choose_normalisers(again, vectors, load_checkpoint(start), OURS)["robot"]
     assert not np.allclose(fitted.state_mean, before.state_mean)
 
 
@@ -61,7 +63,8 @@ def test_what_lies_far_from_reused_statistics_is_named(fake_dataset, recipe, sta
     states = dataset.states.copy()
     states[:, 18 + 7] += 2.0  # r_shoulder_pitch, two radians away
     replace_column(dataset, "observation.state", states)
-    report = reused_statistics_report(recipe, {"robot": LeRobotDataset(dataset.folder)}, load_checkpoint(start))
+    vectors = trained_vectors(recipe, {"robot": LeRobotDataset(dataset.folder)}, OURS)
+    report = reused_statistics_report(recipe, vectors, load_checkpoint(start))
     assert "state r_shoulder_pitch (mean +" in report
     assert "`statistics: recomputed`" in report
 
@@ -70,25 +73,37 @@ def test_drift_is_reported_in_spreads_of_the_checkpoint_and_rotations_are_left_o
     normaliser = Normaliser(np.zeros(47), np.full(47, 0.5), np.zeros(47), np.full(47, 0.5), rotation_dimensions(47))
     states = np.zeros((4, 47))
     states[:, 20] = [1.9, 2.1, 1.9, 2.1]
-    first = drift_of(normaliser, states, states * 0, [str(index) for index in range(47)])[0]
+    first = drift_of(normaliser, [states], [states * 0], [str(index) for index in range(47)])[0]
     assert (first.what, first.name, round(first.shift, 3), round(first.widening, 3)) == ("state", "20", 4.0, 0.2)
     assert first.far
-    assert len(drift_of(normaliser, states, states, [str(index) for index in range(47)])) == 2 * (47 - 12)
+    assert len(drift_of(normaliser, [states], [states], [str(index) for index in range(47)])) == 2 * (47 - 12)
+
+
+def test_drift_leaves_out_sines_and_counts_in_floors_where_an_imported_spread_is_zero():
+    spread = np.full(47, 0.5)
+    spread[20] = 0.0
+    normaliser = Normaliser(np.zeros(47), spread, np.zeros(47), spread, rotation_dimensions(47), state_encoding="sin_cos", spread_floor=0.0)
+    values = np.full((4, 47), 0.02)
+    drifts = {(drift.what, drift.name): drift for drift in drift_of(normaliser, [values], [values], [str(index) for index in range(47)])}
+    assert len(drifts) == 6 + 47 - 12, "of the state the positions alone"
+    assert drifts["action", "20"].shift == pytest.approx(2.0)
 
 
 def test_reused_statistics_of_vectors_in_another_layout_are_refused(fake_dataset, recipe, start, tmp_path):
-    found = load_checkpoint(start)
-    contract = found.contract.model_copy(update={"layout": load_layout("released")})
-    with pytest.raises(DialError, match=r"layout 'released'.*`statistics: recomputed`"):
-        choose_normalisers(recipe, {"robot": fake_dataset(tmp_path / "dataset")}, replace(found, contract=contract))
+    found, released = load_checkpoint(start), load_layout("released")
+    vectors = trained_vectors(recipe, {"robot": fake_dataset(tmp_path / "dataset")}, OURS)
+    begun = replace(found, contract=found.contract.model_copy(update={"layout": released}))
+    with pytest.raises(DialError, match=r"layout 'released', and the recipe trains in 'ours'; leave `layout` out.*recomputed"):
+        choose_normalisers(recipe, vectors, begun, OURS)
+    assert choose_normalisers(recipe, vectors, begun, released)["robot"] is begun.normaliser
 
 
 def test_reused_statistics_of_another_robot_are_refused(fake_dataset, recipe, start, tmp_path):
     contract = json.loads((start / "contract.json").read_text())
     (start / "contract.json").write_text(json.dumps(contract | {"embodiment": "iron"}))
-    datasets = {"robot": fake_dataset(tmp_path / "dataset")}
+    vectors = trained_vectors(recipe, {"robot": fake_dataset(tmp_path / "dataset")}, OURS)
     with pytest.raises(DialError, match="the start is of 'iron' and the recipe of 'gr1'"):
-        choose_normalisers(recipe, datasets, load_checkpoint(start))
+        choose_normalisers(recipe, vectors, load_checkpoint(start), OURS)
 
 
 def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, tmp_path):

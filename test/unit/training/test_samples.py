@@ -20,8 +20,8 @@ def numbered_stream(name: str = "robot", width: int = 47, slot: int = 0, offset:
     """Two episodes of 30 and 20 frames; the tokens and the vectors of frame t hold the number offset + t."""
     rows = np.arange(50)
     tokens = np.broadcast_to((offset + rows)[:, None, None], (50, 36, 4)).astype(np.float16)
-    numbers = np.broadcast_to((offset + rows)[:, None], (50, 47)).astype(np.float32)
-    vectors = SourceVectors(numbers, numbers, Normaliser.identity(width), 47, 47, slice(0, width), sure)
+    numbers = np.broadcast_to((offset + rows)[:, None], (50, width)).astype(np.float32)
+    vectors = SourceVectors(numbers, numbers, Normaliser.identity(width), 47, 47, sure)
     return Stream(name, CachedTokens(tokens), vectors, np.array([0, 30]), np.array([0, 1]), ["put the can", "put the cup"], slot)
 
 
@@ -123,7 +123,7 @@ def test_a_batch_of_one_embodiment_keeps_the_faster_single_slot():
 
 
 def test_a_frame_that_was_not_seen_surely_does_not_count_in_any_chunk_that_reaches_it():
-    sure = np.ones((50, 47), np.float32)
+    sure = np.ones((50, 18), np.float32)
     sure[12, 9:18] = 0.0
     stream = numbered_stream(width=18, sure=sure)
     mask = at(make_samples([stream]), 10)["action_mask"]

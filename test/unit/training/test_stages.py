@@ -13,11 +13,13 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.robot.embodiment import load_embodiment
+from dial_core.robot.vector_layout import OURS
 from dial_core.training.normalisers import choose_normalisers
 from dial_core.training.pretrain.pretraining import PretrainRecipe
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import open_sources, stage_seed, train
 from dial_core.training.starting import architecture_of, grow_slots, starting_point
+from dial_core.training.trained_vectors import trained_vectors
 
 RECIPE = """
 embodiment: gr1
@@ -114,7 +116,8 @@ def test_people_and_robots_may_share_a_slot_and_keep_statistics_of_their_own(fak
     trained = load_checkpoint(train(recipe, tmp_path / "start", folders, tmp_path / "out", 0, "dial train"))
     assert trained.model.arch.embodiments == ("gr1",)
     assert trained.normaliser.action_dim == 47
-    normalisers = choose_normalisers(recipe, open_sources(recipe, folders), trained)
+    vectors = trained_vectors(recipe, open_sources(recipe, folders), OURS)
+    normalisers = choose_normalisers(recipe, vectors, trained, OURS)
     assert (normalisers["human"].action_dim, normalisers["robot"].action_dim) == (18, 47)
     begun, last = (load_checkpoint(tmp_path / "out" / name).model.state_dict() for name in ("../start", "1-warmup/checkpoint"))
     assert not begun["system1.action_head.layer2.weight"].equal(last["system1.action_head.layer2.weight"])
