@@ -117,7 +117,7 @@ def check(
     from dial_core.datasets.inspection import check_dataset
     from dial_core.datasets.lerobot import LeRobotDataset
 
-    source = LeRobotDataset(dataset)
+    source = LeRobotDataset(dataset, accept_cut=True)
     results.print(_described(source), highlight=False)
     findings = check_dataset(source, embodiment)
     for finding in findings:

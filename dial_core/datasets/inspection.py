@@ -87,7 +87,9 @@ def _of_the_whole(dataset: LeRobotDataset, wanted: str) -> Iterator[Finding]:
     elif dataset.rate_hz != robot.rate_hz:
         yield Finding("error", "dataset", f"is at {dataset.rate_hz:g} Hz, '{robot.name}' is controlled at {robot.rate_hz:g} Hz")
     yield from _of_statistics(dataset.folder / "meta/stats.json")
-    if len(dataset.episodes) != dataset.info.get("total_episodes"):
+    for name, reason in dataset.lost.items():
+        yield Finding("error", name, reason)
+    if not dataset.lost and len(dataset.episodes) != dataset.info.get("total_episodes"):
         yield Finding("error", "dataset", f"{len(dataset.episodes)} episodes, info.json says {dataset.info.get('total_episodes')}")
 
 

@@ -14,11 +14,12 @@ import numpy as np
 import pyarrow
 
 from dial_core.datasets.columns import Columns
+from dial_core.datasets.episode_list import EpisodeList, load_episode_list
 from dial_core.datasets.episode_rows import PLACE, EpisodeTable, ordered_rows
 from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
 from dial_core.datasets.image_column import RowImages
 from dial_core.datasets.meta_files import parquet_files, read_table
-from dial_core.datasets.metadata import EpisodeRecord, Feature, load_episode_records, load_info, load_tasks
+from dial_core.datasets.metadata import EpisodeRecord, Feature, load_info, load_tasks
 from dial_core.datasets.modality import Modality, load_modality
 from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video_rows import RowFrames, one_video, shared_video
@@ -39,9 +40,16 @@ class LeRobotDataset:
         rate_hz: rows for each second [Hz].
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Raises DialError if `folder` is no LeRobot dataset of a version that is read, or its `info.json` is broken."""
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, accept_cut: bool = False) -> None:
+        """Opens `folder`.
+
+        Args:
+            accept_cut: read a list of episodes that a killed recorder left incomplete as far as it goes; `lost` reports the rest.
+
+        Raises:
+            DialError: it is no LeRobot dataset of a version that is read, or its `info.json` is broken.
+        """
+        self.folder, self._accept_cut = Path(folder), accept_cut
         self._meta, self.info = load_info(self.folder)
         self.version, self.rate_hz = self._meta.codebase_version, self._meta.fps
         self.features: dict[str, Feature] = self._meta.features
@@ -83,9 +91,18 @@ class LeRobotDataset:
         """How frames were fitted when they were stored, by camera; no entry: the camera's own images."""
         return read_stored_views(self.folder)
 
+    @property
+    def lost(self) -> dict[str, str]:
+        """Reason by name of the episodes that a cut list of episodes no longer names."""
+        return self._list.lost
+
     @cached_property
+    def _list(self) -> EpisodeList:
+        return load_episode_list(self.folder, self._meta, self._accept_cut)
+
+    @property
     def _records(self) -> list[EpisodeRecord]:
-        return load_episode_records(self.folder, self.version)
+        return self._list.records
 
     @cached_property
     def episodes(self) -> list[EpisodeSpan]:

@@ -28,16 +28,31 @@ def read_json(file: Path) -> Any:
 
 def read_json_lines(file: Path) -> list[Any]:
     """The JSON values of a `.jsonl` file: one a line, over several lines each, or all in one list."""
-    text = read_meta_text(file)
+    return _read_lines(file, accept_cut=False)[0]
+
+
+def read_json_lines_to_cut(file: Path) -> tuple[list[Any], int]:
+    """The whole values of a `.jsonl` file, and the number of its last line if a killed program left that incomplete; 0 if not."""
+    return _read_lines(file, accept_cut=True)
+
+
+def _read_lines(file: Path, accept_cut: bool) -> tuple[list[Any], int]:
+    text = read_meta_text(file, accept_cut)
+    values, place = [], 0
     try:
-        values = list(_json_values(text))
+        for value, end in _json_values(text):
+            values.append(value)
+            place = end
     except ValueError as error:
-        raise DialError(f"{file} is not valid JSON lines: {error}; is it complete?") from error
-    return values[0] if len(values) == 1 and isinstance(values[0], list) else values
+        rest = text[place:].lstrip()
+        if not accept_cut or not values or "\n" in rest:  # more than the last line is wrong
+            raise DialError(f"{file} is not valid JSON lines: {error}; is it complete?") from error
+        return values, text[: len(text) - len(rest)].count("\n") + 1
+    return values[0] if len(values) == 1 and isinstance(values[0], list) else values, 0
 
 
-def read_meta_text(file: Path) -> str:
-    """The text of a metadata file.
+def read_meta_text(file: Path, accept_cut: bool = False) -> str:
+    """The text of a metadata file; `accept_cut`: it may end within a character.
 
     Raises:
         DialError: it cannot be read, is a Git LFS pointer, or is not UTF-8.
@@ -50,6 +65,8 @@ def read_meta_text(file: Path) -> str:
     try:
         return data.decode("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
+        if accept_cut and error.reason == "unexpected end of data":
+            return data[: error.start].decode("utf-8-sig")
         raise DialError(f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
 
 
@@ -79,11 +96,12 @@ def read_table(file: Path, keep: Callable[[pyarrow.Field], bool] | None = None) 
         raise DialError(f"{file} cannot be read: {reason.rstrip('.')}; is it complete?") from error
 
 
-def _json_values(text: str) -> Iterator[Any]:
+def _json_values(text: str) -> Iterator[tuple[Any, int]]:
+    """The values in a text, each with the place after it."""
     decoder, place = json.JSONDecoder(), 0
     while place < len(text):
         if text[place].isspace():
             place += 1
             continue
         value, place = decoder.raw_decode(text, place)
-        yield value
+        yield value, place

@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 import pyarrow
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from dial_core.datasets.meta_files import parquet_files, read_json, read_json_lines, read_table
+from dial_core.datasets.meta_files import read_json, read_json_lines, read_table
 from dial_core.errors import DialError
 
 VERSIONS = ("v2.0", "v2.1", "v3.0")
@@ -150,34 +150,6 @@ def load_tasks(folder: Path) -> dict[int, str]:
     return {task.task_index: task.task for task in tasks}
 
 
-def load_episode_records(folder: Path, version: str) -> list[EpisodeRecord]:
-    """All rows of `meta/episodes.jsonl` (v2) or `meta/episodes/` (v3), statistics left out, in order of their index.
-
-    Raises:
-        DialError: they are missing or broken, or an index comes twice.
-    """
-    file = folder / ("meta/episodes" if version == "v3.0" else "meta/episodes.jsonl")
-    if version == "v3.0":
-        files = parquet_files(file)
-        rows = [(path, row) for path in files for row in _episode_rows(path)]
-    else:
-        files = [file] if file.is_file() else []
-        rows = [(path, row) for path in files for row in read_json_lines(path)]
-    if not files:
-        other = next((name for name in ("meta/episodes.jsonl", "meta/episodes") if (folder / name).exists()), None)
-        hint = "copy the dataset again"
-        if other:
-            hint = f"{folder}/{other} is there: key 'codebase_version' of info.json ({version}) does not fit"
-        raise DialError(f"{file} is missing, which says where each episode lies; {hint}")
-    records = [validated(EpisodeRecord, row, f"{path}, row {number}") for number, (path, row) in enumerate(rows)]
-    if not records:
-        raise DialError(f"{file} lists no episode")
-    indices = [record.episode_index for record in records]
-    if len(set(indices)) < len(indices):
-        raise DialError(f"{file} lists episode {next(index for index in indices if indices.count(index) > 1)} twice")
-    return sorted(records, key=lambda record: record.episode_index)
-
-
 def validated(schema: type[R], values: Any, source: str) -> R:
     """`values` as a `schema`, or a DialError in one line that names `source` and the key."""
     if not isinstance(values, Mapping):
@@ -210,10 +182,6 @@ def _task_rows(file: Path) -> list[dict]:
     if chosen is None or "task_index" not in table.column_names:
         raise DialError(f"{file} must have columns 'task_index' and 'task'; it has {', '.join(table.column_names) or 'none'}")
     return [{"task_index": row["task_index"], "task": row[chosen]} for row in table.select(["task_index", chosen]).to_pylist()]
-
-
-def _episode_rows(file: Path) -> list[dict]:
-    return read_table(file, lambda field: not field.name.startswith("stats/")).to_pylist()
 
 
 def _is_text(kind: pyarrow.DataType) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -143,6 +143,7 @@ def import_jobs(
     fingerprint: dict,
     workers: int,
     finish: Callable[[Path, list[JobReport]], None] = lambda folder, reports: None,
+    lost: Mapping[str, str] | None = None,
 ) -> ImportReport:
     """Runs all jobs and packs their episodes into a dataset at `out`, with `meta/conversion.json`.
 
@@ -155,6 +156,7 @@ def import_jobs(
         views: how the stored frames were fitted, the first camera first.
         fingerprint: settings that an interrupted import must share with this one.
         finish: called with the work folder and all reports when the dataset is written, before the folder goes.
+        lost: reason by name of what the sources once held and no job can read.
 
     Raises:
         DialError: `out` exists, not one episode could be imported, or the disk is full.
@@ -163,7 +165,7 @@ def import_jobs(
         raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
     folder = work_folder(out)
     require_same(folder, fingerprint)
-    reports = _run(work, jobs, workers)
+    reports = _run(work, jobs, workers) + [JobReport(name, reason=reason) for name, reason in (lost or {}).items()]
     paths = [folder / name for report in reports for name in report.episodes]
     if not paths:
         shutil.rmtree(folder)  # nothing to resume: the next call may have other settings

@@ -69,8 +69,10 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
             raise DialError(f"{name} is '{value}'; choose one of: {', '.join(choices)}")
     embodiment = settings.robot()
     jobs: list[ImportJob] = []
+    lost: dict[str, str] = {}
     for folder in sources:
-        source = LeRobotDataset(folder)
+        source = LeRobotDataset(folder, accept_cut=True)
+        lost |= {f"{folder.name}, {name}": reason for name, reason in source.lost.items()}
         # Faults of all episodes are reported once, before any work.
         VectorReader(load_mapping(settings.mapping), source.modality, embodiment)
         camera_of(source, load_mapping(settings.mapping))
@@ -79,7 +81,7 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
             for place, episode in enumerate(source.episodes)
         ]
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
-    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers)
+    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost)
 
 
 def convert_episode(job: ImportJob) -> JobReport:
@@ -151,7 +153,7 @@ def opened(folder: Path) -> LeRobotDataset:
 
 @lru_cache(maxsize=4)
 def _opened(folder: Path, changed_ns: tuple[int, ...]) -> LeRobotDataset:
-    return LeRobotDataset(folder)
+    return LeRobotDataset(folder, accept_cut=True)
 
 
 def _float32(values: np.ndarray) -> np.ndarray:

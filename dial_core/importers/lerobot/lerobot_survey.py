@@ -25,7 +25,7 @@ def find_in_datasets(folders: Sequence[Path], settings: LeRobotConversion) -> Fo
 def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
     mapping, robot = load_mapping(settings.mapping), settings.robot()
     try:
-        source = LeRobotDataset(folder)
+        source = LeRobotDataset(folder, accept_cut=True)
         reader = VectorReader(mapping, source.modality, robot)
         camera = camera_of(source, mapping)
         episodes = source.episodes
@@ -44,7 +44,7 @@ def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
         ("instruction", _words(source, mapping, settings)),
     ]
     rows = sum(episode.length for episode in episodes)
-    return FoundGroup([folder.name], uses, _unused(source, reader, camera), {uses[0][1]: rows})
+    return FoundGroup([folder.name], uses, source.lost | _unused(source, reader, camera), {uses[0][1]: rows})
 
 
 def _actions(reader: VectorReader, settings: LeRobotConversion) -> list[tuple[str, str]]:

@@ -36,7 +36,7 @@ V3_FILES = [
 
 def read_everything(folder) -> None:
     """All that a conversion reads of a dataset; raises DialError, or what it gives is usable."""
-    source = LeRobotDataset(folder)
+    source = LeRobotDataset(folder, accept_cut=True)
     mapping = MAPPING if "left_leg" in source.modality.state else load_mapping("by_name")
     reader, camera = VectorReader(mapping, source.modality, GR1), camera_of(source, mapping)
     for span in source.episodes[:2]:
