@@ -69,6 +69,10 @@ class RowImages:
         """The column's values at rows of the file, a few rows in memory at a time while `places` do not decrease."""
         try:
             with parquet.ParquetFile(self.table, buffer_size=_READ_BYTES) as file:
+                if self.column not in file.schema_arrow.names:
+                    raise DialError(
+                        f"{self.where}: column '{self.column}' is missing in {self.table.name}, info.json says that it holds images"
+                    )
                 starts = np.cumsum([0, *(file.metadata.row_group(group).num_rows for group in range(file.num_row_groups))])
                 first, end, held = 0, 0, pyarrow.array([])
                 batches: Iterator[pyarrow.RecordBatch] = iter(())

@@ -14,10 +14,10 @@ import numpy as np
 import pyarrow
 
 from dial_core.datasets.columns import Columns
-from dial_core.datasets.episode_list import EpisodeList, load_episode_list
 from dial_core.datasets.episode_rows import PLACE, EpisodeTable, ordered_rows
 from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
 from dial_core.datasets.image_column import RowImages
+from dial_core.datasets.listed_episodes import ListedEpisodes, load_listed_episodes
 from dial_core.datasets.meta_files import parquet_files, read_table
 from dial_core.datasets.metadata import EpisodeRecord, Feature, load_info, load_tasks
 from dial_core.datasets.modality import Modality, load_modality
@@ -97,8 +97,8 @@ class LeRobotDataset:
         return self._list.lost
 
     @cached_property
-    def _list(self) -> EpisodeList:
-        return load_episode_list(self.folder, self._meta, self._accept_cut)
+    def _list(self) -> ListedEpisodes:
+        return load_listed_episodes(self.folder, self._meta, self._accept_cut)
 
     @property
     def _records(self) -> list[EpisodeRecord]:

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"(\d+)\.parquet$")
 
 
 @dataclass(frozen=True)
-class EpisodeList:
+class ListedEpisodes:
     """The episodes that a dataset lists.
 
     Attributes:
@@ -28,7 +28,7 @@ class EpisodeList:
     lost: dict[str, str]
 
 
-def load_episode_list(folder: Path, info: Info, accept_cut: bool = False) -> EpisodeList:
+def load_listed_episodes(folder: Path, info: Info, accept_cut: bool = False) -> ListedEpisodes:
     """All rows of the list, statistics left out.
 
     Args:
@@ -48,7 +48,7 @@ def load_episode_list(folder: Path, info: Info, accept_cut: bool = False) -> Epi
     if not fault and (info.total_episodes or 0) > len(records):
         fault = f"info.json says {info.total_episodes} episodes, {file.relative_to(folder)} lists {len(records)}"
     lost = _lost(folder, info, set(indices), fault) if accept_cut and fault else {}
-    return EpisodeList(sorted(records, key=lambda record: record.episode_index), lost)
+    return ListedEpisodes(sorted(records, key=lambda record: record.episode_index), lost)
 
 
 Rows = list[tuple[Path, Any]]
