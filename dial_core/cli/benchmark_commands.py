@@ -49,9 +49,24 @@ def _show(robosuite_only: bool, facts: dict) -> None:
 
     benchmark = _benchmark(robosuite_only)
     table = Table("", "", title=str(benchmark.installation.python.parent.parent))
-    for name, value in {"python": facts["python"], **facts["packages"], "assets": facts["assets"] or "none of its own"}.items():
+    rows = {"python": facts["python"], **facts["packages"], **_source_rows(benchmark, facts.get("source"))}
+    for name, value in {**rows, "assets": facts["assets"] or "none of its own"}.items():
         table.add_row(name, value)
     table.add_row("environment", environment_id(facts))
     results.print(table)
     suites = ", ".join(benchmark.suites)
     results.print(f"Suites: {suites}. Protocols: {', '.join(benchmark.protocols)}.")
+
+
+def _source_rows(benchmark, source: dict | None) -> dict[str, str]:
+    """The rows of the table on the clone; none for an environment that is all from PyPI."""
+    if source is None:
+        return {}
+    pinned = benchmark.installation.source.commit
+    commit = source["commit"][:12] + ("" if source["commit"] == pinned else f" [yellow](pinned is {pinned[:12]})[/]")
+    changed = ", ".join(source["changed"])
+    return {
+        "commit": commit,
+        "patches": ", ".join(source["patches"]) or "none",
+        "other changes": f"[yellow]{changed}[/]" if changed else "none",
+    }

@@ -17,6 +17,7 @@ from dial_core.errors import DialError
 from dial_core.evaluation import environments
 from dial_core.evaluation.closed_loop.environment_client import EnvironmentProcess
 from dial_core.evaluation.closed_loop.protocol import Execution, Judged
+from dial_core.evaluation.closed_loop.source_state import source_state
 
 
 class Names(Config):
@@ -56,6 +57,11 @@ class Installation(Config):
     def python(self) -> Path:
         """The environment's interpreter."""
         return environments_folder() / self.name / "bin" / "python"
+
+    @property
+    def clone(self) -> Path:
+        """Where its `source` lies."""
+        return environments_folder() / self.name / "source"
 
 
 class Rules(Config):
@@ -173,22 +179,36 @@ def benchmark_suites() -> list[str]:
 
 
 def environment_facts(benchmark: Benchmark) -> dict[str, Any]:
-    """Versions, asset hash and settings of the installed environment, as its own interpreter reports them, and what its YAML fixes.
+    """Versions, source, asset hash and settings of the installed environment, and what its YAML fixes.
+
+    Versions are those that its own interpreter reports; of a source: commit, patches, and what else was changed in it.
 
     Raises:
-        DialError: it is not installed, or assets or packages are missing.
+        DialError: it is not installed, assets, packages or patches are missing, or it does not run from its clone.
     """
+    wanted = benchmark.installation
     server = benchmark.start()
     try:
-        facts, _ = server.call("describe", packages=list(benchmark.installation.reported), assets=benchmark.installation.assets)
+        facts, _ = server.call("describe", packages=list(wanted.reported), assets=wanted.assets)
     finally:
         server.close()
     missing = [package for package, version in facts["packages"].items() if version == "missing"]
     missing += ["its assets"] if facts["assets"] == "missing" else []
+    folder = facts.pop("folder")  # where on this machine: no part of the hash
+    source = {}
+    if wanted.source and wanted.reported[0] not in missing:
+        _require_run_from(wanted.clone, folder, wanted.reported[0])
+        source = {"source": source_state(wanted.clone, wanted.source.patches)}
+        missing += [f"patch {name}" for name, applied in source["source"]["patches"].items() if not applied]
     if missing:
-        raise DialError(f"environment '{benchmark.installation.name}' lacks {', '.join(missing)}; `dial robocasa setup` completes it")
+        raise DialError(f"environment '{wanted.name}' lacks {', '.join(missing)}; `dial robocasa setup` completes it")
     fixed = benchmark.model_dump(mode="json", exclude={"protocols", "suites"})  # a result's own rules and tasks are in its protocol
-    return {**facts, "n_envs": 1, "benchmark": fixed}  # every environment has a process of its own
+    return {**facts, **source, "n_envs": 1, "benchmark": fixed}  # every environment has a process of its own
+
+
+def _require_run_from(clone: Path, folder: str, package: str) -> None:
+    if not Path(folder).resolve().is_relative_to(clone.resolve()):
+        raise DialError(f"package {package} is imported from {folder}, not from its clone {clone}; `dial robocasa setup` installs that one")
 
 
 def environment_id(facts: dict[str, Any]) -> str:

@@ -11,16 +11,11 @@ from pathlib import Path
 
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.benchmark import Benchmark, Source, environment_facts
-from dial_core.files.atomic import write_json, write_text
+from dial_core.evaluation.closed_loop.source_state import apply_patch
+from dial_core.files.atomic import write_json
 
 FACTS = "environment.json"
 PYTHONS = ((3, 10), (3, 12))  # numpy 1.26.4 has wheels for these
-# DIAL's README requires that split B draws no `basket_4`: where the list of a category's models is cut for split B, that one is
-# left out. Ours is one line after the cut.
-BASKET_CUT = "                    reg_choices = reg_choices[split_th:]\n"
-BASKET_LINE = "                    reg_choices = [path for path in reg_choices if not path.endswith('basket_4/model.xml')]\n"
-BASKET_FILE = "robocasa/models/objects/kitchen_object_utils.py"
-
 Report = Callable[[str], None]
 
 
@@ -47,35 +42,14 @@ def install(benchmark: Benchmark, report: Report, assets: bool = True) -> dict:
     report(f"installing {', '.join(wanted.packages)}")
     _pip(wanted.python, *wanted.packages)
     if wanted.source:
-        _install_source(wanted.source, wanted.python, wanted.packages, folder / "source", report)
+        _install_source(wanted.source, wanted.python, wanted.packages, wanted.clone, report)
         if assets:
             report("fetching assets; many gigabytes the first time")
-            script = folder / "source" / wanted.source.download
+            script = wanted.clone / wanted.source.download
             _run([str(wanted.python), script.name, "-y"], cwd=script.parent)
     facts = environment_facts(benchmark)
     write_json(folder / FACTS, facts)
     return facts
-
-
-def patch_basket(source: Path) -> bool:
-    """Leaves `basket_4` out of split B in the benchmark's source; whether anything had to be changed.
-
-    Raises:
-        DialError: the source is another one than the patch was made for.
-    """
-    path = source / BASKET_FILE
-    text = path.read_text()
-    if BASKET_LINE in text:
-        return False
-    if text.count(BASKET_CUT) != 1:
-        raise DialError(
-            f"{path}: expected one line '{BASKET_CUT.strip()}' to patch, found {text.count(BASKET_CUT)}; is it another version?"
-        )
-    write_text(path, text.replace(BASKET_CUT, BASKET_CUT + BASKET_LINE))
-    return True
-
-
-PATCHES: dict[str, Callable[[Path], bool]] = {"basket_4": patch_basket}
 
 
 def _install_source(source: Source, python: Path, packages: Sequence[str], folder: Path, report: Report) -> None:
@@ -89,7 +63,7 @@ def _install_source(source: Source, python: Path, packages: Sequence[str], folde
         partial.rename(folder)
     _run(["git", "checkout", "--quiet", source.commit], cwd=folder)
     for name in source.patches:
-        report(f"patch {name}: {'applied' if PATCHES[name](folder) else 'was there'}")
+        report(f"patch {name}: {'applied' if apply_patch(name, folder) else 'was there'}")
     report(f"installing {folder}")
     _pip(python, "--editable", str(folder), *packages)
 

@@ -192,7 +192,10 @@ def broken_start(sim: Any, limits: dict[str, float]) -> list[str]:
 
 
 def describe(packages: list[str], assets: str) -> dict[str, Any]:
-    """Versions and settings that scenes depend on. `assets`: a folder in the first package, hashed by names and sizes."""
+    """Versions and settings that scenes depend on, and the folder of the first package.
+
+    `assets`: a folder in it, hashed by names and sizes.
+    """
     versions = {}
     for package in packages:
         try:
@@ -204,15 +207,22 @@ def describe(packages: list[str], assets: str) -> dict[str, Any]:
         "hash_seed": os.environ.get("PYTHONHASHSEED", "random"),
         "packages": versions,
         "assets": assets_hash(packages[0], assets) if assets else "",
+        "folder": str(package_folder(packages[0]) or ""),
     }
+
+
+def package_folder(package: str) -> Path | None:
+    """Where a package is imported from, without importing it; None where it is not installed."""
+    found = importlib.util.find_spec(package)
+    return Path(found.submodule_search_locations[0]) if found and found.submodule_search_locations else None
 
 
 def assets_hash(package: str, folder: str) -> str:
     """12 hex digits over the names and sizes of all files in a package's folder, and the content of its XML; "missing" without it."""
-    found = importlib.util.find_spec(package)
-    root = Path(found.submodule_search_locations[0], folder) if found and found.submodule_search_locations else None
-    if root is None or not root.is_dir():
+    package_root = package_folder(package)
+    if package_root is None or not (package_root / folder).is_dir():
         return "missing"
+    root = package_root / folder
     digest = hashlib.sha256()
     for path in sorted(path for path in root.rglob("*") if path.is_file()):
         digest.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())

@@ -8,23 +8,33 @@ import pytest
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop import installation
 from dial_core.evaluation.closed_loop.benchmark import Source, load_benchmark
-from dial_core.evaluation.closed_loop.installation import BASKET_CUT, BASKET_FILE, BASKET_LINE, install, patch_basket
+from dial_core.evaluation.closed_loop.installation import install
+from dial_core.evaluation.closed_loop.source_state import BASKET_CUT, BASKET_FILE, BASKET_LINE, apply_patch, source_state
 
 AROUND = ("            if split == 'B':\n", "            choices.append(reg_choices)\n")
 
 
-def source_with(tmp_path, lines: str):
-    path = tmp_path / BASKET_FILE
+def git(folder, *words: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def clone_with(folder, lines: str):
+    """A clone whose file to patch has these lines, committed; returns the file."""
+    path = folder / BASKET_FILE
     path.parent.mkdir(parents=True)
     path.write_text(AROUND[0] + lines + AROUND[1])
+    (folder / "robocasa/__init__.py").write_text("")
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
+        git(folder, *words)
     return path
 
 
 def test_the_patch_adds_one_line_after_the_cut_and_nothing_the_second_time(tmp_path):
-    path = source_with(tmp_path, BASKET_CUT)
-    assert patch_basket(tmp_path) is True
+    path = clone_with(tmp_path, BASKET_CUT)
+    assert apply_patch("basket_4", tmp_path) is True
     assert path.read_text() == AROUND[0] + BASKET_CUT + BASKET_LINE + AROUND[1]
-    assert patch_basket(tmp_path) is False
+    assert apply_patch("basket_4", tmp_path) is False
     assert path.read_text().count(BASKET_LINE) == 1
 
 
@@ -36,28 +46,58 @@ def test_the_added_line_leaves_out_basket_4_alone():
 
 @pytest.mark.parametrize("lines", ["", BASKET_CUT * 2])
 def test_another_version_of_the_source_is_refused_and_left_alone(tmp_path, lines):
-    path = source_with(tmp_path, lines)
+    path = clone_with(tmp_path, lines)
     before = path.read_text()
     with pytest.raises(DialError, match="another version"):
-        patch_basket(tmp_path)
+        apply_patch("basket_4", tmp_path)
     assert path.read_text() == before
+
+
+def test_a_file_that_somebody_changed_is_not_patched_over(tmp_path):
+    path = clone_with(tmp_path, BASKET_CUT)
+    path.write_text(path.read_text() + "# mine\n")
+    with pytest.raises(DialError, match=r"was changed by hand; `git -C .* checkout .* undoes it"):
+        apply_patch("basket_4", tmp_path)
+    assert path.read_text().endswith("# mine\n")
+
+
+def test_the_state_of_a_clone_is_its_commit_its_patches_and_every_other_change(tmp_path):
+    clone_with(tmp_path, BASKET_CUT)
+    commit = git(tmp_path, "rev-parse", "HEAD")
+    assert source_state(tmp_path, ["basket_4"]) == {"commit": commit, "patches": {"basket_4": False}, "changed": {}}
+    apply_patch("basket_4", tmp_path)
+    assert source_state(tmp_path, ["basket_4"]) == {"commit": commit, "patches": {"basket_4": True}, "changed": {}}
+    assert list(source_state(tmp_path, [])["changed"]) == [BASKET_FILE], "without its name the patch is a change like any other"
+    (tmp_path / "robocasa/__init__.py").write_text("import os\n")
+    (tmp_path / "robocasa/mine.py").write_text("")
+    (tmp_path / "robocasa/picture.png").write_text("assets are hashed on their own")
+    one = source_state(tmp_path, ["basket_4"])["changed"]
+    assert list(one) == ["robocasa/__init__.py", "robocasa/mine.py"]
+    (tmp_path / "robocasa/mine.py").write_text("x = 1\n")
+    assert source_state(tmp_path, ["basket_4"])["changed"] != one
+    (tmp_path / BASKET_FILE).write_text(BASKET_CUT + BASKET_LINE + "more\n")
+    edited = source_state(tmp_path, ["basket_4"])
+    assert edited["patches"] == {"basket_4": False}
+    assert BASKET_FILE in edited["changed"]
+
+
+def test_what_is_no_clone_is_named(tmp_path):
+    with pytest.raises(DialError, match="is no git clone"):
+        source_state(tmp_path, [])
 
 
 def test_the_source_is_cloned_at_its_commit_and_patched(tmp_path, monkeypatch):
     upstream = tmp_path / "upstream"
-    source_with(upstream, BASKET_CUT)
-    git = ["git", "-C", str(upstream), "-c", "user.name=t", "-c", "user.email=t@t"]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "one"]):
-        subprocess.run(git + words, check=True)
-    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    clone_with(upstream, BASKET_CUT)
+    commit = git(upstream, "rev-parse", "HEAD")
     (upstream / BASKET_FILE).write_text("later\n")
-    subprocess.run([*git, "commit", "-qam", "two"], check=True)
+    git(upstream, "commit", "-qam", "two")
     installed = []
     monkeypatch.setattr(installation, "_pip", lambda python, *what: installed.append(what))
     source = Source(repository=str(upstream), commit=commit, patches=("basket_4",))
     for _ in range(2):  # called again it completes what is missing
         installation._install_source(source, tmp_path / "python", ("numpy==1.26.4",), tmp_path / "source", lambda line: None)
-    assert BASKET_LINE in (tmp_path / "source" / BASKET_FILE).read_text()
+    assert source_state(tmp_path / "source", source.patches) == {"commit": commit, "patches": {"basket_4": True}, "changed": {}}
     assert installed[0] == ("--editable", str(tmp_path / "source"), "numpy==1.26.4")
 
 

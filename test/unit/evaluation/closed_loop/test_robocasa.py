@@ -3,6 +3,7 @@
 pytest test/unit/evaluation/closed_loop/test_robocasa.py
 """
 
+import json
 import os
 from itertools import groupby
 
@@ -10,17 +11,19 @@ import numpy as np
 import pytest
 
 from dial_core.errors import DialError
-from dial_core.evaluation.closed_loop.benchmark import environment_facts, environment_id, load_benchmark
+from dial_core.evaluation.closed_loop.benchmark import Source, environment_facts, environment_id, load_benchmark
 from dial_core.evaluation.closed_loop.environment_client import EnvironmentProcess
 from dial_core.evaluation.closed_loop.evaluate import evaluate, prepare
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.robocasa import RobocasaArena
+from dial_core.evaluation.closed_loop.source_state import BASKET_CUT, apply_patch
 from dial_core.evaluation.closed_loop.suites import suite_names, suite_protocol, suite_tasks
 from dial_core.evaluation.reports.result_page import markdown
 
 from ...stand_in_benchmark import stand_in_benchmark
 from .openpi_server import peer
+from .test_installation import clone_with, git
 
 FIRST_ID = "gr1_unified/PnPCupToDrawerClose_GR1ArmsAndWaistFourierHands_Env"
 
@@ -174,6 +177,33 @@ def test_the_server_runs_with_a_fixed_hash_seed_and_its_facts_have_a_hash(instal
     assert facts["hash_seed"] == "0", "task seeds of the original are hash(str)"
     assert facts["packages"]["numpy"] == np.__version__
     assert environment_id(facts) != environment_id(facts | {"assets": "0123456789ab"})
+
+
+def test_the_commit_and_every_change_of_the_source_go_into_the_hash(installed, monkeypatch):
+    """The stand-in's first package is a clone beside its environment, as `dial robocasa setup` leaves the original."""
+    clone = installed.installation.clone
+    clone_with(clone, BASKET_CUT)
+    source = Source(repository="", commit="", patches=("basket_4",))
+    cloned = installed.installation.model_copy(update={"source": source, "reported": ("robocasa", "numpy")})
+    benchmark = installed.model_copy(update={"installation": cloned})
+    python = installed.installation.python
+    script = python.read_text()
+    with pytest.raises(DialError, match="lacks robocasa"):
+        environment_facts(benchmark)
+    (clone / "robocasa-1.0.dist-info").mkdir()
+    (clone / "robocasa-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: robocasa\nVersion: 1.0\n")
+    python.write_text(script.replace("exec ", f'PYTHONPATH="{clone}" exec '))
+    with pytest.raises(DialError, match=r"lacks patch basket_4; `dial robocasa setup` completes it"):
+        environment_facts(benchmark)
+    apply_patch("basket_4", clone)
+    facts = environment_facts(benchmark)
+    assert facts["source"] == {"commit": git(clone, "rev-parse", "HEAD"), "patches": {"basket_4": True}, "changed": {}}
+    assert str(clone) not in json.dumps(facts), "where it lies on this machine is no part of the hash"
+    (clone / "robocasa/__init__.py").write_text("SUCCESS_DISTANCE = 1.0\n")
+    assert environment_id(environment_facts(benchmark)) != environment_id(facts)
+    monkeypatch.setattr(type(cloned), "clone", property(lambda self: python.parent))
+    with pytest.raises(DialError, match=r"package robocasa is imported from .*, not from its clone .*bin; `dial robocasa setup`"):
+        environment_facts(benchmark)
 
 
 def test_missing_packages_are_named(installed):
