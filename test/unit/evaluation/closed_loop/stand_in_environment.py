@@ -8,12 +8,16 @@ import numpy as np
 WIDTHS = {"left_arm": 7, "right_arm": 7, "left_hand": 6, "right_hand": 6, "waist": 3}
 IMAGES = ("video.ego_view_pad_res256_freq20", "video.ego_view_bg_crop_pad_res256_freq20")
 INSTRUCTION = "annotation.human.coarse_action"
-# Task -> control steps since the reset at whose end its check succeeds.
+# Task -> control steps since the reset at whose end its check succeeds; 0 is the reset itself.
 SUCCESSES = {
     "AtEight": {8},
     "AtSixteen": {16},
     "FromTwenty": range(20, 1000),
     "FromHundredAndFive": range(105, 1000),
+    "NineInARow": range(20, 29),
+    "DoneAtStart": range(1000),
+    "DoneAtStartOnly": range(4),
+    "StillMoves": set(),
     "Broken": {16},
     "OneWaist": set(),
     "Crashes": set(),
@@ -29,6 +33,7 @@ class StandIn(gymnasium.Env):
         faults = ["something has fallen"] if task == "Broken" else []
         base = np.array([[0, -1, 0, 2.0], [1, 0, 0, -1.0], [0, 0, 1, 0.93], [0, 0, 0, 1]])
         self.env = SimpleNamespace(rng=np.random.default_rng(), timestep=0, faults=faults, base_pose=base)  # robosuite's, inside
+        self.env._check_success = self._done
         widths = WIDTHS | ({"waist": 1} if task == "OneWaist" else {})
         box = gymnasium.spaces.Box
         states = {f"state.{name}": box(-10, 10, (width,), np.float32) for name, width in widths.items()}
@@ -50,12 +55,17 @@ class StandIn(gymnasium.Env):
             raise RuntimeError("mj_step: unstable")
         self.state = {key.removeprefix("action."): value for key, value in action.items()}
         self.env.timestep += 1
-        return self._observation(), 0.0, False, False, {"success": self.env.timestep in SUCCESSES[self._task]}
+        if self._task == "StillMoves":  # at the first image of a protocol that waits for a hundred steps, not at the reset
+            self.env.faults = ["something still moves"] if self.env.timestep >= 100 else []
+        return self._observation(), 0.0, False, False, {"success": self._done()}
 
     def look(self):
         """The observation with a new image."""
         self.looks += 1
         return self._observation()
+
+    def _done(self):
+        return self.env.timestep in SUCCESSES[self._task]
 
     def _observation(self):
         image = np.full((256, 256, 3), self.looks, np.uint8)

@@ -30,7 +30,8 @@ FIRST_ID = "gr1_unified/PnPCupToDrawerClose_GR1ArmsAndWaistFourierHands_Env"
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
-    tasks = ["AtEight", "AtSixteen", "FromTwenty", "FromHundredAndFive", "Broken"]
+    tasks = ["AtEight", "AtSixteen", "FromTwenty", "FromHundredAndFive", "NineInARow", "Broken"]
+    tasks += ["DoneAtStart", "DoneAtStartOnly", "StillMoves"]
     with stand_in_benchmark(tmp_path, monkeypatch, tasks, max_steps=48) as benchmark:
         yield benchmark
 
@@ -93,33 +94,65 @@ def test_without_the_environment_the_next_step_is_named(tmp_path, monkeypatch):
         RobocasaArena(load_benchmark("robocasa_gr1"), "PnPCupToDrawerClose")
 
 
-AUTHORS_FIRST = ["make", "reset seed=100000 settle_steps=0 image", "step x16"]
-CONVERSATIONS = {
-    # task, protocol -> success, stretches judged done, and what was said after the facts were asked for
-    ("AtEight", "authors"): (
+AUTHORS_FIRST = ["make", "reset seed=100000 settle_steps=0 image"]
+SETTLED_FIRST = ["make", "reset seed=100000 settle_steps=100 image"]
+CHUNK = ["step x16", "look image"]
+# Task and protocol -> success, stretches judged done, faults of the start, and what was said after the facts were asked for.
+SUCCESSES = {
+    ("AtSixteen", "authors"): (True, [[16, 16]], [], [*AUTHORS_FIRST, "step x15", "step success", "look image"]),
+    ("FromTwenty", "authors"): (True, [[32, 32]], [], [*AUTHORS_FIRST, *CHUNK, "step x3", "step success x13", "look image"]),
+    ("FromTwenty", "strict"): (True, [[20, 29]], [], [*AUTHORS_FIRST, *CHUNK, "step x3", "step success x10", "look image"]),
+    ("FromHundredAndFive", "authors_settled"): (True, [[16, 16]], [], [*SETTLED_FIRST, "step x4", "step success x12", "look image"]),
+    # Done before the robot moved: a success as the authors count, and reported apart.
+    ("DoneAtStart", "authors"): (True, [[16, 16]], ["already done"], [*AUTHORS_FIRST, "step success x16", "look image"]),
+    ("DoneAtStart", "authors_settled"): (True, [[16, 16]], ["already done"], [*SETTLED_FIRST, "step success x16", "look image"]),
+    ("DoneAtStart", "strict"): (True, [[1, 10]], ["already done"], [*AUTHORS_FIRST, "step success x10", "look image"]),
+}
+FAILURES = {
+    ("AtEight", "authors"): (False, [], [], [*AUTHORS_FIRST, "step x7", "step success", "step x8", "look image", *CHUNK, *CHUNK]),
+    ("AtEight", "strict"): (False, [[8, 8]], [], [*AUTHORS_FIRST, "step x7", "step success", "step x8", "look image", *CHUNK, *CHUNK]),
+    # Nine steps in a row are one too few; the authors, who look at steps 16, 32 and 48, see nothing of them.
+    ("NineInARow", "strict"): (
+        False,
+        [[20, 28]],
+        [],
+        [*AUTHORS_FIRST, *CHUNK, "step x3", "step success x9", "step x4", "look image", *CHUNK],
+    ),
+    ("NineInARow", "authors"): (
         False,
         [],
-        [*AUTHORS_FIRST[:2], "step x7", "step success", "step x8", "look image", "step x16", "look image", "step x16", "look image"],
+        [],
+        [*AUTHORS_FIRST, *CHUNK, "step x3", "step success x9", "step x4", "look image", *CHUNK],
     ),
-    ("AtSixteen", "authors"): (True, [[16, 16]], [*AUTHORS_FIRST[:2], "step x15", "step success", "look image"]),
-    ("FromTwenty", "authors"): (True, [[32, 32]], [*AUTHORS_FIRST, "look image", "step x3", "step success x13", "look image"]),
-    ("FromTwenty", "strict"): (True, [[20, 29]], [*AUTHORS_FIRST, "look image", "step x3", "step success x10", "look image"]),
-    ("FromHundredAndFive", "authors_settled"): (
-        True,
+    ("DoneAtStartOnly", "strict"): (
+        False,
+        [[1, 3]],
+        ["already done"],
+        [*AUTHORS_FIRST, "step success x3", "step x13", "look image", *CHUNK, *CHUNK],
+    ),
+    # What was done and undone while things came to rest is neither a success nor a fault.
+    ("DoneAtStartOnly", "authors_settled"): (False, [], [], [*SETTLED_FIRST, *CHUNK, *CHUNK, *CHUNK]),
+    ("AtSixteen", "authors_settled"): (False, [], [], [*SETTLED_FIRST, *CHUNK, *CHUNK, *CHUNK]),
+    ("StillMoves", "authors_settled"): (False, [], ["something still moves"], [*SETTLED_FIRST, *CHUNK, *CHUNK, *CHUNK]),
+    ("StillMoves", "strict"): (False, [], [], [*AUTHORS_FIRST, *CHUNK, *CHUNK, *CHUNK]),
+    ("Broken", "strict"): (
+        False,
         [[16, 16]],
-        ["make", "reset seed=100000 settle_steps=100 image", "step x4", "step success x12", "look image"],
+        ["something has fallen"],
+        [*AUTHORS_FIRST, "step x15", "step success", "look image", *CHUNK, *CHUNK],
     ),
 }
+CONVERSATIONS = SUCCESSES | FAILURES
 
 
 @pytest.mark.parametrize(("task", "rules"), CONVERSATIONS, ids=[" ".join(key) for key in CONVERSATIONS])
 def test_each_protocol_talks_and_judges_as_recorded(installed, conversation, checkpoint, tmp_path, fresh_worker, task, rules):
-    success, done, said = CONVERSATIONS[task, rules]
+    success, done, faults, said = CONVERSATIONS[task, rules]
     source = PolicySource("checkpoint", str(checkpoint))
     values = suite_protocol("stand_in", rules) | {"suite": "stand_in", "tasks": (task,), "episodes": 1}
     summary = evaluate(prepare(Protocol(**values), source), source, tmp_path / "out", workers=0)
     (episode,) = summary["episodes"]
-    assert (episode["success"], episode["done"]) == (success, done)
+    assert (episode["success"], episode["done"], episode["faults"]) == (success, done, faults)
     assert episode["foresight_age_s"] == 0.0
     assert episode["instruction"] == "pick the cup and place it in the drawer"
     assert conversation() == ["describe", *said]
@@ -133,18 +166,29 @@ def test_a_peer_behind_openpis_protocol_meets_the_same_environments_and_judges(i
     (episode,) = summary["episodes"]
     assert (episode["success"], episode["instruction"]) == (True, "pick the cup and place it in the drawer")
     assert len(asked) == 1  # success where its first chunk ends
-    assert conversation() == ["describe", *CONVERSATIONS["AtSixteen", "authors"][2]]
+    assert conversation() == ["describe", *CONVERSATIONS["AtSixteen", "authors"][-1]]
 
 
-def test_broken_starts_count_and_are_reported_apart(installed, tmp_path, fresh_worker):
-    source = PolicySource("random")
-    values = suite_protocol("stand_in") | {"policy": "random", "suite": "stand_in", "tasks": ("AtEight", "Broken"), "episodes": 2}
+BROKEN_STARTS = {
+    # protocol -> successes of the sound scenes and of all, of 2 and 8; faults counted
+    "authors": (0, 4, {"something has fallen": 2, "already done": 2}),
+    "authors_settled": (0, 2, {"something has fallen": 2, "already done": 2, "something still moves": 2}),
+    "strict": (0, 2, {"something has fallen": 2, "already done": 2}),
+}
+
+
+@pytest.mark.parametrize("rules", BROKEN_STARTS)
+def test_broken_starts_count_and_are_reported_apart(installed, tmp_path, fresh_worker, rules):
+    source, (sound, successes, faults) = PolicySource("random"), BROKEN_STARTS[rules]
+    tasks = ("AtEight", "Broken", "DoneAtStart", "StillMoves")
+    values = suite_protocol("stand_in", rules) | {"policy": "random", "suite": "stand_in", "tasks": tasks, "episodes": 2}
     summary = evaluate(prepare(Protocol(**values), source), source, tmp_path / "out", workers=0)
-    assert (summary["success"]["successes"], summary["success"]["trials"]) == (2, 4)
-    broken = summary["broken_starts"]
-    assert (broken["scenes"]["successes"], broken["success_without"]["successes"], broken["success_without"]["trials"]) == (2, 0, 2)
-    assert broken["faults"] == {"something has fallen": 2}
-    assert "Broken before the robot moved: 50.0 (2/4) of the scenes (something has fallen (2))" in markdown(summary, "stand_in")
+    assert (summary["success"]["successes"], summary["success"]["trials"]) == (successes, 8)
+    broken, count = summary["broken_starts"], sum(faults.values())
+    assert (broken["scenes"]["successes"], broken["faults"]) == (count, faults)
+    assert (broken["success_without"]["successes"], broken["success_without"]["trials"]) == (sound, 8 - count)
+    listed = ", ".join(f"{fault} ({number})" for fault, number in sorted(faults.items()))
+    assert f"Broken before the robot moved: {12.5 * count:.1f} ({count}/8) of the scenes ({listed})." in markdown(summary, "stand_in")
 
 
 def test_joints_have_our_order_and_units_and_images_are_rendered_only_when_looked_at(arena):
