@@ -193,6 +193,10 @@ class ExecutedMotion:
         """Controllers that reported what they execute and have stopped: inactive, restarted or out of reach, so nothing is known."""
         return [name for name, controller in self._controllers.items() if controller.silent_for_s(now_ns)]
 
+    def unknown(self, now_ns: int) -> list[str]:
+        """Controllers that have been silent for so long that whatever they were sent has ended (while one is silent no chunk is sent)."""
+        return [name for name, controller in self._controllers.items() if controller.silent_for_s(now_ns) > REPORTS_S]
+
     def note_measured(self, running: JointMotion | None, time_ns: int, positions: np.ndarray) -> None:
         """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
         if running is None or time_ns < running.origin_ns:

@@ -9,7 +9,7 @@ All times are the robot's (see `robot_clock`). While its clock is unknown nothin
 owed until the clock is known again. What the controllers play meanwhile ends at rest by itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from copy import copy
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -52,8 +52,8 @@ class Outlet(Protocol):
     def now_ns(self) -> int | None:
         """What the controllers' clock shows now [ns], as fresh as can be; None while that is not known."""
 
-    def prepare(self, motion: JointMotion) -> Callable[[], None]:
-        """Does everything that takes time; the returned function only publishes."""
+    def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]:
+        """Does everything that takes time; the returned function only publishes. Controllers in `without` are sent nothing."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,8 @@ class MotionPlan:
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
-            publish = outlet.prepare(starts)
+            # What rests and is not known to be where it was commanded to be would step there: a controller that is just activated.
+            publish = outlet.prepare(starts, self.execution.unknown(begun_ns) if self.execution else ())
             ready_ns = outlet.now_ns()
             if ready_ns is None or ready_ns < begun_ns - JUMP_S * NANOSECONDS:
                 break

@@ -6,7 +6,7 @@ plan splices and limits; emulated trajectory controllers play what was sent, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,7 +64,7 @@ class Playing(Protocol):
 
     def now_ns(self) -> int: ...
 
-    def prepare(self, motion: JointMotion) -> Callable[[], None]: ...
+    def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]: ...
 
     def sample(self, time_ns: int) -> np.ndarray:
         """Set-points (J,) [rad] at `time_ns`, which is the controllers' time from then on."""
@@ -88,9 +88,9 @@ class PlannedPlaying:
         """The simulated clock [ns]."""
         return self._now_ns
 
-    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+    def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]:
         """Makes the controllers' trajectories; the returned function sends them."""
-        requests = self._controllers.requests(motion)
+        requests = {name: request for name, request in self._controllers.requests(motion).items() if name not in without}
         return lambda: self._controllers.accept(requests, self._now_ns)
 
     def sample(self, time_ns: int) -> np.ndarray:
@@ -124,7 +124,7 @@ class DirectPlaying:
         """The simulated clock [ns]."""
         return self._now_ns
 
-    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+    def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]:
         """Nothing: chunks are commanded as they are."""
         return lambda: None
 

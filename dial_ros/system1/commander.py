@@ -1,6 +1,6 @@
 """Publishes the commanded motion of the whole robot, one trajectory a controller."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from rclpy.duration import Duration
 from rclpy.publisher import Publisher
@@ -41,9 +41,9 @@ class Commander:
         """What the robot's clock shows [ns]; None while that is not known."""
         return self._robot_time.now_ns()
 
-    def prepare(self, motion: JointMotion) -> Callable[[], None]:
-        """Serialises the messages, so that publishing takes microseconds."""
-        messages = {name: trajectory_bytes(message) for name, message in self._splitter.messages(motion).items()}
+    def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]:
+        """Serialises the messages, so that publishing takes microseconds. Controllers in `without` are sent nothing."""
+        messages = {name: trajectory_bytes(each) for name, each in self._splitter.messages(motion).items() if name not in without}
 
         def publish() -> None:
             for name, message in messages.items():

@@ -6,7 +6,7 @@ yardstick: each chunk is played as it arrives, in straight lines from target to 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -138,7 +138,7 @@ class PlainReplacing:
         """The simulated clock [ns]."""
         return self._now_ns
 
-    def prepare(self, motion: JointMotion) -> Callable[[], None]:
+    def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]:
         """Nothing: there is no motion to send."""
         return lambda: None
 

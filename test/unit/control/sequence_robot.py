@@ -55,11 +55,11 @@ class Robot:
         self.history = [*self.history[-2:], positions]
         self._judge()
 
-    def receive(self, motion):
+    def receive(self, motion, without):
         first_ns = motion.origin_ns + round(motion.times_s[0] * NANOSECONDS)
         assert first_ns <= self.now_ns + self.ahead_ns, f"begins {(first_ns - self.now_ns) / MS:.0f} ms ahead of the robot's clock"
         for k, controller in enumerate(CONTROLLERS):
-            if self.deaf_ticks[k]:
+            if self.deaf_ticks[k] or controller.name in without:
                 continue
             index = self.columns(controller)
             request = TrajectoryRequest(
@@ -136,9 +136,9 @@ class System1:
     def now_ns(self):
         return self.clock.robot_ns(self.own_ns, self.steady_ns)
 
-    def prepare(self, motion):
+    def prepare(self, motion, without=()):
         delay_ns = int(self.rng.integers(1, TRANSPORT_MS)) * MS
-        return lambda: self.under_way.append((max(self.steady_ns + delay_ns, *(due for due, _ in self.under_way), 0), motion))
+        return lambda: self.under_way.append((max(self.steady_ns + delay_ns, *(sent[0] for sent in self.under_way), 0), motion, without))
 
     # The node.
 
@@ -150,7 +150,7 @@ class System1:
         self.steady_ns += PERIOD_NS
         for due in [item for item in self.under_way if item[0] <= self.steady_ns]:
             self.under_way.remove(due)
-            self.robot.receive(due[1])
+            self.robot.receive(*due[1:])
         self.robot.tick()
         if self.steady_ns % JOINTS_NS == 0 and "joint_states" not in self.lost:
             self.stamps["joint_states"] = self.robot.now_ns - 2 * MS

@@ -48,11 +48,13 @@ class World:
     def now_ns(self):
         return self.time_ns
 
-    def prepare(self, motion):
+    def prepare(self, motion, without=()):
         self.go_on(self.time_ns + self.preparing_ms() * MS)
 
         def publish():
             self.published += 1
+            if "arm" in without:
+                return
             request = TrajectoryRequest(
                 GR1.joint_names,
                 motion.origin_ns,

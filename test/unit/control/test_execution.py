@@ -244,6 +244,21 @@ def test_the_lead_grows_with_the_measured_latency_until_limits_are_kept():
     assert world.use().acceleration > 0.9
 
 
+def test_a_controller_that_is_activated_just_after_a_hold_does_not_step_by_it():
+    world, plan = reporting(transport_ms=60)
+    follow_chunks(world, plan, 6)
+    accept, tell, world.arm.accept = world.arm.accept, world.execution, lambda request, now_ns: None
+    world.arm.hold(world.arm.command[0])  # inactive: it stands where it was, and neither listens nor reports
+    world.execution = None
+    world.stamps_ns, world.set_points = [], []
+    world.go_on(world.time_ns + 1100 * MS)
+    assert tell.unknown(world.time_ns) == ["arm"]
+    plan.hold(world)
+    world.arm.accept, world.execution = accept, tell  # active again, before the hold arrives
+    world.go_on(world.time_ns + 500 * MS)
+    assert np.ptp(world.set_points, axis=0).max() == 0.0
+
+
 def test_from_rest_a_latency_that_has_grown_meanwhile_is_measured_before_it_can_make_a_step():
     world, plan = reporting(transport_ms=10)
     follow_chunks(world, plan, 4)

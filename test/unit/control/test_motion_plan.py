@@ -29,7 +29,7 @@ class At:
     def now_ns(self):
         return ns(self.time_s)
 
-    def prepare(self, motion):
+    def prepare(self, motion, without=()):
         self.time_s += self.preparing_s
         return lambda: None
 

@@ -206,7 +206,7 @@ def test_all_that_system1_sends_passes(strategy):
         def now_ns(self):
             return rig.now_ns
 
-        def prepare(self, motion):
+        def prepare(self, motion, without=()):
             def publish():
                 for name, request in rig.controllers.requests(motion).items():
                     assert rig.offer(name, request), rig.guard.breach
