@@ -15,7 +15,9 @@ from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 if TYPE_CHECKING:
     from dial_core.checkpoint.contract import Contract
-    from dial_core.inference.export import RecordedObservation
+    from dial_core.inference.program_parity import RecordedObservation
+
+PRECISIONS = {"aoti": ("float32",), "onnx": ("float32", "int8"), "tensorrt": ("bf16", "fp16", "fp8")}  # the default first
 
 
 def export(
@@ -24,10 +26,12 @@ def export(
     format_: Annotated[
         str,
         typer.Option(
-            "--format", help="aoti: compiled for this processor (needs a C++ compiler); onnx: a graph; tensorrt: its build script."
+            "--format", help="aoti: compiled for this processor (needs a C++ compiler); onnx: a graph; tensorrt: an engine for this GPU."
         ),
     ] = "",
-    precision: Annotated[str, typer.Option(help="float32; int8 (onnx); bf16, fp8 (tensorrt).")] = "float32",
+    precision: Annotated[
+        str, typer.Option(help="aoti: float32; onnx: float32 or int8; tensorrt: bf16, fp16 or fp8. By default the first of these.")
+    ] = "",
     flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps in System-1's program.")] = 4,
     noise_seed: Annotated[int, typer.Option(help="Seed of the noise in System-1's program.")] = 0,
     observations: Annotated[int, typer.Option(min=1, help="Tabletop scenes on which program and model are compared.")] = 8,
@@ -40,7 +44,10 @@ def export(
     """Export each system of a checkpoint as one program: System-2's prefill; System-1's fusion with its whole Euler loop.
 
     Programs go to the user's cache (`DIAL_PROGRAMS` names another folder), under the checkpoint's id, where sessions and nodes
-    (parameter `runtime`) find them. Each has a card (.json): what it depends on, its inputs, its error and its speed.
+    (parameter `runtime`) find them. Each has a card (.json): what it depends on, its inputs, its error and its speed; and an
+    interface (.yaml, as LEAPP's): name, shape, type, units and scale of every input and output.
+
+    An engine of TensorRT runs only on the GPU and TensorRT version that built it. Without a GPU only its graph is written.
     """
     import torch
 
@@ -49,14 +56,48 @@ def export(
     torch.set_num_threads(1)
     loaded = load_checkpoint(checkpoint)
     seen = _observed(loaded.contract, observations)
-    if precision == "int8" and format_ in ("", "onnx"):
+    chosen = _chosen_format(format_, precision)
+    if chosen == "int8":
         if sorted(set(system)) != [1, 2]:
             raise DialError("int8 programs are evaluated together: leave --system out")
         _export_int8(loaded, seen, flow_steps, noise_seed, scenes, task, out, workers, force)
-        return
-    if precision != "float32" or format_ not in ("", "aoti", "onnx"):
-        raise DialError(f"no format '{format_ or 'aoti'}' in precision {precision}; choose aoti or onnx in float32, or onnx in int8")
-    _export_float32(loaded, system, format_ or "aoti", seen, flow_steps, noise_seed, checkpoint.name)
+    elif chosen in ("aoti", "onnx"):
+        _export_float32(loaded, system, chosen, seen, flow_steps, noise_seed, checkpoint.name)
+    else:
+        _export_engines(loaded, system, chosen, seen, flow_steps, noise_seed, checkpoint.name)
+
+
+def _chosen_format(format_: str, precision: str) -> str:
+    """aoti, onnx or int8; or bf16, fp16 or fp8, an engine's precision."""
+    if not format_:
+        format_ = next((name for name, offered in PRECISIONS.items() if precision in offered), "aoti")
+    if format_ not in PRECISIONS:
+        raise DialError(f"unknown format '{format_}'; formats: {', '.join(PRECISIONS)}")
+    offered = PRECISIONS[format_]
+    precision = precision or offered[0]
+    if precision not in offered:
+        raise DialError(f"no format '{format_}' in precision '{precision}'; choose {' or '.join(offered)}")
+    return format_ if precision == "float32" else precision
+
+
+def _export_engines(loaded, systems: list[int], precision: str, seen, flow_steps: int, noise_seed: int, name: str) -> None:
+    from dial_core.inference.tensorrt_export import export_engine
+
+    table = Table("program", "rms error", "cosine", "model ms", "program ms", title=f"{name}: tensorrt, {precision}")
+    for number in systems:
+        console.print(f"System-{number}: exporting", highlight=False)
+        made = export_engine(loaded, number, precision, seen, flow_steps, noise_seed)
+        rounding, parity = made.rounding, made.parity
+        table.add_row(f"System-{number}, graph, emulated", f"{rounding.rms_error:.1e}", f"{rounding.cosine:.6f}", "", "")
+        if parity is None:
+            console.print(f"  {made.graph}", highlight=False, soft_wrap=True)
+            console.print(f"  No engine: {made.reason}. Run the same command on the machine that will run it, or without Python:")
+            console.print(f"  {made.command}", highlight=False, soft_wrap=True)
+            continue
+        console.print(f"  {made.engine}", highlight=False, soft_wrap=True)
+        times = f"{parity.eager_ms:.1f}", f"{parity.program_ms:.1f}"
+        table.add_row(f"System-{number}, engine", f"{parity.rms_error:.1e}", f"{parity.cosine:.6f}", *times)
+    results.print(table)
 
 
 def _export_float32(loaded, systems: list[int], format_: str, seen, flow_steps: int, noise_seed: int, name: str) -> None:
@@ -87,7 +128,7 @@ def _observed(contract: Contract, count: int) -> list[RecordedObservation]:
     """Images and states at the start of `count` tabletop scenes; random ones for a robot that the tabletop does not have."""
     import numpy as np
 
-    from dial_core.inference.export import RecordedObservation
+    from dial_core.inference.program_parity import RecordedObservation
     from dial_core.observation.camera_view import fit_view
     from dial_core.sim.env import TabletopEnv
 

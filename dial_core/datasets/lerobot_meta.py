@@ -14,8 +14,7 @@ SCALARS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int
 
 def vector_names(embodiment: Embodiment) -> list[str]:
     """Names of the state's and action's dimensions, in vector order."""
-    wrist = ["x", "y", "z", *(f"r{row}{column}" for column in (1, 2) for row in (1, 2, 3))]
-    return [f"{side}_wrist_{part}" for side in ("left", "right") for part in wrist] + list(embodiment.joint_names)
+    return list(embodiment.vector_names)
 
 
 def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes: int, frames: int, tasks: int) -> dict:

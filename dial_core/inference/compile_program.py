@@ -13,7 +13,8 @@ import torch
 from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.checkpoint.contract import Contract
 from dial_core.errors import DialError
-from dial_core.inference.export import RecordedObservation, export_system
+from dial_core.inference.export import export_system
+from dial_core.inference.program_parity import RecordedObservation
 from dial_core.inference.programs import ProgramSpec, open_program, programs_folder
 
 OBSERVATIONS = 4

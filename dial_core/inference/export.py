@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -20,44 +18,35 @@ from torch.nn import functional
 from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_write, write_json
+from dial_core.inference.interface_file import write_interface
+from dial_core.inference.program_parity import ProgramParity, RecordedObservation, compare
 from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, int8_weight_bits
 from dial_core.inference.sessions import System1Session, System2Session
 
 TOLERANCE = 1e-3  # largest error over the outputs' standard deviation; float32 programs are at 1e-6
 INT8_COSINE = 0.98  # smallest cosine similarity; below that quantisation itself failed, and there is nothing to evaluate
-TIMED_CALLS = 20
 
 
 @dataclass(frozen=True)
-class RecordedObservation:
-    """Inputs of both systems at one time: images uint8 (H, W, 3) of every camera, the instruction, the state (S,)."""
-
-    images: tuple[np.ndarray, ...]
-    instruction: str
-    state: np.ndarray
-
-
-@dataclass(frozen=True)
-class ProgramParity:
-    """A program compared with the eager model on the same observations.
+class TracedSystem:
+    """A session's computation, traced.
 
     Attributes:
-        observations: their number.
-        largest_error: of any output value, over the standard deviation of the model's outputs.
-        rms_error: root mean square of all output values' errors, over the same.
-        cosine: smallest cosine similarity of an output with the model's.
-        eager_ms, program_ms: median time of a call, measured in turns.
+        session: the eager session.
+        spec: of the program to be.
+        inputs: example tensors, as the computation takes them.
+        program: what torch.export made.
+        call: (session, observation) -> the system's output for it.
     """
 
-    observations: int
-    largest_error: float
-    rms_error: float
-    cosine: float
-    eager_ms: float
-    program_ms: float
+    session: System1Session | System2Session
+    spec: ProgramSpec
+    inputs: tuple[torch.Tensor, ...]
+    program: torch.export.ExportedProgram
+    call: Callable[..., np.ndarray]
 
 
-class _Traced(nn.Module):
+class _Module(nn.Module):
     """A session's computation as a module, in which the exporter finds its weights."""
 
     def __init__(self, model: nn.Module, function: Callable[..., Any]) -> None:
@@ -84,10 +73,36 @@ def export_system(
     Raises:
         DialError: unknown system or format, a missing package, or outputs that differ by more than the precision explains.
     """
-    if system not in (1, 2):
-        raise DialError(f"there is no System-{system}; choose --system 1 or 2")
     if runtime not in FORMATS:
         raise DialError(f"unknown format '{runtime}'; formats: {', '.join(FORMATS)}")
+    traced = trace_system(checkpoint, system, runtime, observations, flow_steps, noise_seed)
+    session, spec = traced.session, traced.spec
+    with atomic_write(spec.file) as partial:
+        _write(traced.program, spec, partial)
+    write_json(spec.file.with_suffix(".json"), {"facts": spec.facts})
+    parity = compare(session, _opened(checkpoint, spec), observations, traced.call)
+    if not (parity.cosine >= INT8_COSINE if runtime == "int8" else parity.largest_error <= TOLERANCE):
+        spec.file.unlink()
+        raise DialError(f"the {runtime} program of System-{system} differs from the model: {asdict(parity)}; it was not kept")
+    write_card(traced, checkpoint, spec.file, parity)
+    return spec.file, parity
+
+
+def trace_system(
+    checkpoint: Checkpoint,
+    system: int,
+    runtime: Runtime,
+    observations: Sequence[RecordedObservation],
+    flow_steps: int = 4,
+    noise_seed: int = 0,
+) -> TracedSystem:
+    """Traces a system on the first observation.
+
+    Raises:
+        DialError: unknown system.
+    """
+    if system not in (1, 2):
+        raise DialError(f"there is no System-{system}; choose --system 1 or 2")
     system2 = System2Session(checkpoint)
     if system == 2:
         session: System1Session | System2Session = system2
@@ -95,17 +110,15 @@ def export_system(
         session = System1Session(checkpoint, flow_steps=flow_steps, noise_seed=noise_seed)
     call = _caller(system, observations, system2)
     call(session, observations[0])  # fills what modules cache between calls with real tensors, not with the exporter's
-    spec, inputs = session.spec(runtime), session.example(observations[0].images, observations[0].instruction)
-    traced = _trace(session, inputs, system)
-    with atomic_write(spec.file) as partial:
-        _write(traced, spec, partial)
-    write_json(spec.file.with_suffix(".json"), {"facts": spec.facts})
-    parity = _compare(session, _opened(checkpoint, spec), observations, call)
-    if not (parity.cosine >= INT8_COSINE if runtime == "int8" else parity.largest_error <= TOLERANCE):
-        spec.file.unlink()
-        raise DialError(f"the {runtime} program of System-{system} differs from the model: {asdict(parity)}; it was not kept")
-    write_json(spec.file.with_suffix(".json"), {"facts": spec.facts, "inputs": _shapes(spec, inputs), "parity": asdict(parity)})
-    return spec.file, parity
+    inputs = session.example(observations[0].images, observations[0].instruction)
+    return TracedSystem(session, session.spec(runtime), inputs, _trace(session, inputs, system), call)
+
+
+def write_card(traced: TracedSystem, checkpoint: Checkpoint, file: Path, parity: ProgramParity, **further: Any) -> None:
+    """Writes a program's card and its interface (`interface_file`) beside it."""
+    spec, inputs = traced.spec, traced.inputs
+    write_json(file.with_suffix(".json"), {"facts": spec.facts, "inputs": _shapes(spec, inputs), "parity": asdict(parity), **further})
+    write_interface(file, checkpoint, spec, dict(zip(spec.inputs, inputs, strict=True)))
 
 
 def _caller(system: int, observations: Sequence[RecordedObservation], system2: System2Session) -> Callable[..., np.ndarray]:
@@ -126,12 +139,12 @@ def _trace(session: System1Session | System2Session, inputs: tuple[torch.Tensor,
     shapes: tuple = (None,) * len(inputs)
     if system == 2:  # the number of words varies, and with it the positions of the queries after them
         length = inputs[1].shape[1]
-        words = torch.export.Dim("words", min=min(length, 16), max=_longest(session))
-        shapes = (None, {1: words}, {1: words}, {2: words + (inputs[3].shape[2] - length)})
+        words = torch.export.Dim("words", min=min(length, 16), max=longest_prompt(session))
+        shapes = (None, {1: words}, {1: words}, {2: words + session.model.arch.foresight_tokens})
     with torch.no_grad(), _products_apart_from_biases(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.export.export(
-            _Traced(session.model, session.function).eval(),
+            _Module(session.model, session.function).eval(),
             inputs,
             dynamic_shapes=(shapes,),
             strict=False,
@@ -157,7 +170,8 @@ def _products_apart_from_biases() -> Iterator[None]:
         functional.linear = original
 
 
-def _longest(session: System1Session | System2Session) -> int:
+def longest_prompt(session: System1Session | System2Session) -> int:
+    """Largest number of tokens before the foresight queries."""
     arch = session.model.arch
     return arch.text.max_positions - arch.foresight_tokens
 
@@ -170,24 +184,29 @@ def _write(traced, spec: ProgramSpec, file: Path) -> None:
             torch._inductor.aoti_compile_and_package(traced, package_path=str(package))
         package.replace(file)
     elif spec.runtime == "onnx":
-        _write_onnx(traced, spec.inputs, file)
+        write_onnx(traced, spec, file)
     else:
         graph = file.with_name(f"{file.name}.float32")
         try:
-            _write_onnx(traced, spec.inputs, graph)
+            write_onnx(traced, spec, graph)
             _quantise(graph, file)
         finally:
             graph.unlink(missing_ok=True)
 
 
-def _write_onnx(traced, inputs: list[str], file: Path) -> None:
+def write_onnx(traced: torch.export.ExportedProgram, spec: ProgramSpec, file: Path) -> None:
+    """Writes a traced system as a graph in float32.
+
+    Raises:
+        DialError: the exporter's packages are missing.
+    """
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DialError("ONNX graphs need the exporter's packages: `pip install onnx onnxscript onnxruntime`") from error
     with warnings.catch_warnings(), _quiet("torch.onnx"):
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(traced, input_names=inputs, dynamo=True, verbose=False)
+        program = torch.onnx.export(traced, input_names=spec.inputs, output_names=spec.outputs, dynamo=True, verbose=False)
         assert program is not None
         program.save(str(file))
 
@@ -229,27 +248,6 @@ def _quiet(logger: str) -> Iterator[None]:
         yield
     finally:
         log.setLevel(level)
-
-
-def _compare(
-    eager: System1Session | System2Session,
-    program: System1Session | System2Session,
-    observations: Sequence[RecordedObservation],
-    call: Callable[..., np.ndarray],
-) -> ProgramParity:
-    pairs = [(call(eager, seen), call(program, seen)) for seen in observations]
-    spread = float(np.std(np.stack([ours for ours, _ in pairs])))
-    errors = np.stack([theirs - ours for ours, theirs in pairs]) / spread
-    cosines = [float((a * b).sum() / (np.linalg.norm(a) * np.linalg.norm(b))) for a, b in pairs]
-    times_s: tuple[list[float], list[float]] = ([], [])
-    for turn in range(TIMED_CALLS):
-        for session, taken in zip((eager, program), times_s, strict=True):
-            started = time.perf_counter()
-            call(session, observations[turn % len(observations)])
-            taken.append(time.perf_counter() - started)
-    eager_ms, program_ms = (round(1e3 * median(taken), 2) for taken in times_s)
-    largest, rms = float(np.abs(errors).max()), float(np.sqrt(np.square(errors).mean()))
-    return ProgramParity(len(pairs), largest, rms, min(cosines), eager_ms, program_ms)
 
 
 def _shapes(spec: ProgramSpec, inputs: tuple[torch.Tensor, ...]) -> dict[str, str]:

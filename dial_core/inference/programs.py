@@ -1,8 +1,8 @@
 """Exported programs of both systems: where they are stored, what they depend on, and how a session opens them.
 
-A program is one frozen computation: compiled (`aoti`, by AOTInductor for this processor) or a graph for ONNX Runtime (`onnx` in
-float32, `int8` with quantised weights). `dial export` makes them; a session refuses a program of other weights, settings, code or
-processor.
+A program is one frozen computation: compiled for this processor (`aoti`, by AOTInductor), a graph for ONNX Runtime (`onnx` in
+float32, `int8` with quantised weights), or an engine for this GPU (`tensorrt-bf16` and so on). `dial export` makes them; a session
+refuses a program of other weights, settings, code, processor or GPU.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ import torch
 
 import dial_core
 from dial_core.errors import DialError
+from dial_core.inference.tensorrt_engine import engine_machine, open_engine
 
-Runtime = Literal["auto", "eager", "aoti", "onnx", "int8"]
-"""How a session computes: by the model itself (`eager`), by a program of AOTInductor or of ONNX Runtime (`onnx`, `int8`).
+Runtime = Literal["auto", "eager", "aoti", "onnx", "int8", "tensorrt-bf16", "tensorrt-fp16", "tensorrt-fp8"]
+"""How a session computes: by the model itself (`eager`), or by a program of AOTInductor, ONNX Runtime (`onnx`, `int8`) or TensorRT.
 
 `auto` on a CPU is `aoti` if that program exists; if not, `eager` while it is compiled in the background (`first_use`).
 """
@@ -31,8 +32,11 @@ Runtime = Literal["auto", "eager", "aoti", "onnx", "int8"]
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
 FORMATS: tuple[str, ...] = ("aoti", "onnx", "int8")
 SUFFIX = {"aoti": ".pt2", "onnx": ".onnx", "int8": ".onnx"}
-ALIASES = {"exported": "aoti"}
+TENSORRT = "tensorrt-"  # begins the runtimes of engines; their precision follows
+ALIASES = {"exported": "aoti", "tensorrt": "tensorrt-bf16"}
 INPUTS = {1: ("foresight", "state"), 2: ("pixels", "input_ids", "attention_mask", "positions")}  # System-1: and every camera's view
+OUTPUTS = {1: ("chunk",), 2: ("foresight", "view_tokens")}  # `view` would be the name of an operation inside
+TRACED_BY = ("sessions.py", "export.py", "typed_graph.py")  # what else in this package determines a program
 Program = Callable[..., tuple[torch.Tensor, ...]]
 
 
@@ -42,7 +46,7 @@ class ProgramSpec:
 
     Attributes:
         system: 1 or 2.
-        runtime: `aoti`, `onnx` or `int8`.
+        runtime: that of the program, neither `auto` nor `eager`.
         model_id: of the checkpoint.
         cameras: number of images that the program takes.
         flow_steps, noise_seed, slot: of System-1, whose program contains the whole Euler loop; 0 for System-2.
@@ -58,19 +62,56 @@ class ProgramSpec:
 
     @property
     def file(self) -> Path:
-        """Path of the program; its card is the `.json` file beside it."""
+        """Path of the program; beside it lie its card (`.json`) and its interface (`.yaml`).
+
+        Raises:
+            DialError: of an engine, whose name holds GPU and TensorRT version: there is no GPU or no TensorRT here.
+        """
+        if self.precision:
+            return self.folder / f"{self._name}-{engine_machine()}.engine"
+        return self.folder / f"{self._name}{SUFFIX[self.runtime]}"
+
+    @property
+    def graph(self) -> Path:
+        """Path of the graph that an engine is built from, on any machine."""
+        return self.folder / f"{self._name}.onnx"
+
+    @property
+    def engines(self) -> list[Path]:
+        """Engines of this program for any GPU and TensorRT version."""
+        return sorted(self.folder.glob(f"{self._name}-*.engine"))
+
+    @property
+    def folder(self) -> Path:
+        """Folder of all programs of the checkpoint."""
+        return programs_folder() / self.model_id
+
+    @property
+    def precision(self) -> str:
+        """Precision of an engine's products: bf16, fp16 or fp8; empty for other programs."""
+        return self.runtime.removeprefix(TENSORRT) if self.runtime.startswith(TENSORRT) else ""
+
+    @property
+    def _name(self) -> str:
         part = f"-flow{self.flow_steps}-noise{self.noise_seed}-slot{self.slot}" if self.system == 1 else ""
-        return programs_folder() / self.model_id / f"system{self.system}-{self.runtime}{part}{SUFFIX[self.runtime]}"
+        return f"system{self.system}-{self.runtime}{part}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the program depends on wherever it is made: the attributes and the model's code."""
+        settings: dict[str, Any] = {"system": self.system, "runtime": self.runtime, "model_id": self.model_id, "cameras": self.cameras}
+        return settings | {"flow_steps": self.flow_steps, "noise_seed": self.noise_seed, "slot": self.slot, "code": model_code()}
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the program depends on: the attributes, the model's code, and, where it was made for one machine, torch and processor."""
-        facts: dict[str, Any] = {"system": self.system, "runtime": self.runtime, "model_id": self.model_id, "cameras": self.cameras}
-        facts |= {"flow_steps": self.flow_steps, "noise_seed": self.noise_seed, "slot": self.slot, "code": model_code()}
+        """What the program depends on: its settings and, where it was made for one machine, torch, processor or GPU."""
+        facts = self.settings
         if self.runtime == "aoti":
             facts |= {"torch": torch.__version__, "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
         if self.runtime == "int8":
             facts |= {"weight_bits": int8_weight_bits()}
+        if self.precision:
+            facts |= {"machine": engine_machine()}
         return facts
 
     @property
@@ -78,6 +119,11 @@ class ProgramSpec:
         """Names of the program's inputs, in order."""
         views = [f"view{place}" for place in range(self.cameras)] if self.system == 1 else []
         return [*INPUTS[self.system], *views]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the program's outputs, in order."""
+        return [*OUTPUTS[self.system]]
 
 
 def int8_weight_bits() -> int:
@@ -101,6 +147,10 @@ def runtime_for(name: str, device: torch.device) -> Runtime:
     name = ALIASES.get(name, name)
     if name not in RUNTIMES:
         raise DialError(f"unknown runtime '{name}'; runtimes: {', '.join([*RUNTIMES, *ALIASES])}")
+    if name.startswith(TENSORRT):
+        if device.type != "cuda":
+            raise DialError(f"runtime {name} runs on an NVIDIA GPU only, not on {device}; set device cuda, or use runtime aoti on a CPU")
+        return cast("Runtime", name)
     if device.type != "cpu":
         if name not in ("auto", "eager"):
             raise DialError(f"runtime {name} runs on the CPU only, not on {device}; use runtime eager there, which captures CUDA graphs")
@@ -117,7 +167,9 @@ def open_program(spec: ProgramSpec) -> Program:
     card = spec.file.with_suffix(".json")
     remedy = f"make it with `{_command(spec)}`"
     if not (spec.file.is_file() and card.is_file()):
-        raise DialError(f"no exported program {spec.file}; {remedy}")
+        elsewhere = ", ".join(path.name for path in spec.engines) if spec.precision else ""
+        reason = f" (an engine runs only on the GPU and TensorRT version in its name; there are {elsewhere})" if elsewhere else ""
+        raise DialError(f"no exported program {spec.file}{reason}; {remedy}")
     try:
         made_for = json.loads(card.read_text())["facts"]
     except (ValueError, KeyError, TypeError) as error:
@@ -125,12 +177,16 @@ def open_program(spec: ProgramSpec) -> Program:
     differing = [f"{key} is {made_for.get(key)}, expected {value}" for key, value in spec.facts.items() if made_for.get(key) != value]
     if differing:
         raise DialError(f"{spec.file} was made for something else: {'; '.join(differing)}; {remedy}")
-    return _open_aoti(spec.file) if spec.runtime == "aoti" else _open_onnx(spec)
+    if spec.precision:
+        return open_engine(spec.file, spec.inputs, spec.outputs)
+    return _open_aoti(spec.file) if spec.runtime == "aoti" else open_onnx(spec.file, spec.inputs)
 
 
 def _command(spec: ProgramSpec) -> str:
     """The `dial export` command that makes a program; int8 programs come in pairs, as their gate runs both."""
     what = "--precision int8" if spec.runtime == "int8" else f"--system {spec.system} --format {spec.runtime}"
+    if spec.precision:
+        what = f"--system {spec.system} --format tensorrt --precision {spec.precision}"
     flow = f" --flow-steps {spec.flow_steps} --noise-seed {spec.noise_seed}" if spec.system == 1 else ""
     return f"dial export CHECKPOINT {what}{flow}"
 
@@ -140,19 +196,29 @@ def _open_aoti(file: Path) -> Program:
     return lambda *inputs: _as_tuple(loaded(*inputs))
 
 
-def _open_onnx(spec: ProgramSpec) -> Program:
+def open_onnx(file: Path, inputs: Sequence[str], exactly: bool = False) -> Program:
+    """Loads a graph into ONNX Runtime, to be called with the tensors that `inputs` names.
+
+    Args:
+        exactly: without ONNX Runtime's rewriting, which removes casts there and back, and the ReLU before a conversion to fp8.
+
+    Raises:
+        DialError: ONNX Runtime is not installed.
+    """
     try:
         import onnxruntime
     except ImportError as error:
-        raise DialError(f"runtime {spec.runtime} needs ONNX Runtime: `pip install onnxruntime`") from error
+        raise DialError(f"{file.name} needs ONNX Runtime: `pip install onnxruntime`") from error
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(spec.file), options, providers=["CPUExecutionProvider"])
+    if exactly:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     read = {node.name for node in session.get_inputs()}  # inputs that no output depends on were removed
 
-    def program(*inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        named = dict(zip(spec.inputs, inputs, strict=True))
+    def program(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        named = dict(zip(inputs, tensors, strict=True))
         outputs = session.run(None, {name: tensor.numpy() for name, tensor in named.items() if name in read})
         return tuple(torch.from_numpy(output) for output in outputs)
 
@@ -168,6 +234,6 @@ def model_code() -> str:
     """12 hex digits of the hash of the source files that programs are traced from, and by."""
     digest = hashlib.sha256()
     package = Path(dial_core.__file__).parent
-    for path in [*sorted((package / "model").glob("*.py")), *(package / "inference" / name for name in ("sessions.py", "export.py"))]:
+    for path in [*sorted((package / "model").glob("*.py")), *(package / "inference" / name for name in TRACED_BY)]:
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

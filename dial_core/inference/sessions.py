@@ -7,6 +7,7 @@ the other core busy two threads are many times slower than one. On CUDA a call i
 
 import logging
 from collections.abc import Callable
+from copy import copy
 from pathlib import Path
 from typing import Any, Self
 
@@ -96,6 +97,12 @@ class System2Session:
     def example(self, images: tuple[np.ndarray, ...], instruction: str) -> tuple[torch.Tensor, ...]:
         """Inputs of `function`."""
         return _image_tensor(images[0], self.contract.views[0], self.device), *self._encoded(instruction)
+
+    def computing_with(self, program: Callable[..., Any]) -> Self:
+        """Returns this session with another program in place of its own; both share the model."""
+        other = copy(self)
+        other._think = program
+        return other
 
     def unknown_words(self, instruction: str) -> list[str]:
         """Words of an instruction that the model has never seen."""
@@ -225,6 +232,12 @@ class System1Session:
         """Inputs of `function`; foresight and state are zeros."""
         shapes = self.contract.foresight_shape, (self.model.arch.state_dim,)
         return *(self._vector(np.zeros(shape, np.float32)) for shape in shapes), *self._views(images)
+
+    def computing_with(self, program: Callable[..., Any]) -> Self:
+        """Returns this session with another program in place of its own; both share the model."""
+        other = copy(self)
+        other._act = program
+        return other
 
     def chunk(
         self,

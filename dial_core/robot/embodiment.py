@@ -128,6 +128,12 @@ class Embodiment(Config):
         """Names in vector order."""
         return tuple(joint.name for joint in self.joints)
 
+    @cached_property
+    def vector_names(self) -> tuple[str, ...]:
+        """Names of the state's and action's dimensions, in vector order."""
+        wrist = ("x", "y", "z", *(f"r{row}{column}" for column in (1, 2) for row in (1, 2, 3)))
+        return (*(f"{side}_wrist_{part}" for side in ("left", "right") for part in wrist), *self.joint_names)
+
     def camera(self, name: str) -> Camera:
         """Returns the camera of that name.
 

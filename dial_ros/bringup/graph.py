@@ -49,7 +49,7 @@ _POLICY_ARGUMENTS = (
     Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
     Argument("cameras", "", "other topics of the robot's cameras, CAMERA=TOPIC and commas between; empty: as the embodiment says"),
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
-    Argument("runtime", "auto", "what it computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8"),
+    Argument("runtime", "auto", "what it computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8, tensorrt-bf16"),
     Argument("namespace", "", "ROS namespace of every node and topic, for several robots in one network"),
     Argument("controllers", "", "other names of the robot's controllers, OURS=THEIRS and commas between; empty: as the embodiment says"),
     Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller receives them"),

@@ -164,6 +164,8 @@ class PolicySource:
             remote = self.location.startswith(SCHEME)
             contract = open_sessions(self.location, protocol)[0].contract if remote else read_contract(self.location)
             require_fitting(protocol, contract)
+            if protocol.runtime != "eager" and not remote:
+                open_sessions(self.location, protocol)  # a program that does not open would be a crash in every episode
             view = contract.views[0]
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
         if self.kind == "peer":

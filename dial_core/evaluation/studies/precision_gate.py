@@ -16,7 +16,8 @@ from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.reports.compare import compare
 from dial_core.files.atomic import atomic_write, write_json, write_text
-from dial_core.inference.export import ProgramParity, RecordedObservation, export_system
+from dial_core.inference.export import export_system
+from dial_core.inference.program_parity import ProgramParity, RecordedObservation
 from dial_core.inference.programs import Runtime, programs_folder
 
 QUANTISED: Runtime = "int8"

@@ -14,9 +14,11 @@ from dial_core.benchmarks.runtimes import bench_runtimes
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.errors import DialError
 from dial_core.inference import export as exporting
-from dial_core.inference.export import RecordedObservation, export_system
+from dial_core.inference.export import export_system
+from dial_core.inference.program_parity import RecordedObservation
 from dial_core.inference.programs import ProgramSpec, open_program
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.tensorrt_export import export_engine
 
 RNG = np.random.default_rng(0)
 INSTRUCTIONS = ("put the can on the plate", "please take the red cup from the cutting board and put it in the basket")
@@ -58,6 +60,7 @@ def test_a_compiled_system1_gives_the_chunks_of_the_model(checkpoint, compiled):
     assert parity.largest_error < 1e-4
     assert parity.cosine > 0.9999
     card = json.loads(file.with_suffix(".json").read_text())
+    assert file.with_suffix(".yaml").is_file()
     assert card["inputs"] == {"foresight": "float32 (1, 36, 192)", "state": "float32 (1, 47)", "view0": "uint8 (1, 96, 96, 3)"}
     foresight = RNG.normal(0.0, 1.0, (36, 192)).astype(np.float32)
     fresh = observation("unused")
@@ -118,8 +121,8 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
     ("make", "said"),
     [
         (
-            lambda checkpoint: System2Session(checkpoint, runtime="tensorrt"),
-            "unknown runtime 'tensorrt'; runtimes: auto, eager, aoti, onnx, int8, exported",
+            lambda checkpoint: System2Session(checkpoint, runtime="openvino"),
+            "unknown runtime 'openvino'; runtimes: auto, eager, aoti, onnx, int8, tensorrt-bf16, .*, exported, tensorrt",
         ),
         (lambda checkpoint: export_system(checkpoint, 3, "aoti", SEEN), "there is no System-3"),
         (lambda checkpoint: export_system(checkpoint, 1, "tflite", SEEN), "unknown format 'tflite'; formats: aoti, onnx, int8"),
@@ -129,6 +132,23 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
 def test_what_cannot_be_exported_or_opened_is_refused(checkpoint, programs, make, said):
     with pytest.raises(DialError, match=said):
         make(checkpoint)
+
+
+@pytest.mark.slow
+def test_a_typed_graph_is_written_without_a_gpu_with_its_rounding_and_what_builds_its_engine(checkpoint, programs):
+    pytest.importorskip("onnxscript")
+    made = export_engine(checkpoint, 2, "fp8", SEEN)
+    assert made.engine is None
+    assert made.reason == "there is no NVIDIA GPU"
+    assert made.graph == System2Session(checkpoint).spec("tensorrt-fp8").graph
+    assert made.graph.with_suffix(".yaml").is_file()
+    assert [path.name for path in made.graph.parent.iterdir() if path.name.startswith(".")] == []
+    assert 0.005 < made.rounding.rms_error < 0.3
+    assert "--stronglyTyped" in made.command
+    longest = max(len(observed.instruction.split()) for observed in SEEN)
+    for option in ("min", "opt", "max"):
+        assert f"--{option}Shapes=input_ids:1x" in made.command
+    assert longest < int(made.command.rpartition("positions:3x1x")[2])
 
 
 @pytest.mark.slow

@@ -41,6 +41,12 @@ def test_more_steps_than_a_chunk_has_are_refused(checkpoint):
         PolicySource("checkpoint", str(checkpoint)).facts(Protocol(execute_steps=17))
 
 
+def test_a_program_that_cannot_be_opened_is_refused_before_the_first_episode(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAL_PROGRAMS", str(tmp_path))
+    with pytest.raises(DialError, match=r"no exported program .*; make it with `dial export"):
+        PolicySource("checkpoint", str(checkpoint)).facts(Protocol(runtime="onnx"))
+
+
 def test_system2_looks_every_period_and_system1_waits_for_its_delay(arena, checkpoint):
     policy = policy_of(checkpoint, execute_steps=4, system2_period_steps=8, system2_delay_steps=3)
     seen = begin(policy, arena)

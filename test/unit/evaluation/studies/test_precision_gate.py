@@ -13,7 +13,7 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies import precision_gate
 from dial_core.evaluation.studies.precision_gate import export_quantised, judge
-from dial_core.inference.export import ProgramParity
+from dial_core.inference.program_parity import ProgramParity
 from dial_core.inference.programs import ProgramSpec
 
 SCENES = 40
@@ -45,6 +45,7 @@ def gate(tmp_path, monkeypatch):
             return summary(failed if protocol.runtime == "int8" else {0, 1}, protocol)
 
         monkeypatch.setattr(precision_gate, "export_system", export_system)
+        monkeypatch.setattr(precision_gate, "prepare", lambda protocol, source: protocol)  # it opens the programs
         monkeypatch.setattr(precision_gate, "evaluate", evaluate)
         return export_quantised(checkpoint, [], Protocol(episodes=SCENES), tmp_path / "out", force)
 

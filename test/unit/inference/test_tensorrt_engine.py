@@ -1,0 +1,157 @@
+"""Engines by their names, and what is asked of TensorRT, with a stand-in for the package: there is no GPU where tests run.
+
+pytest test/unit/inference/test_tensorrt_engine.py
+"""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.errors import DialError
+from dial_core.inference import tensorrt_engine
+from dial_core.inference.programs import ProgramSpec, open_program, runtime_for
+from dial_core.inference.sessions import System2Session
+from dial_core.inference.tensorrt_engine import build_engine, engine_machine, trtexec_command, why_no_engine
+
+SPEC = ProgramSpec(1, "tensorrt-bf16", "0123456789abcdef", 1, 4, 0)
+SHAPES = {"input_ids": ((1, 16), (1, 50), (1, 178))}
+
+
+class StandIn(SimpleNamespace):
+    """The part of the package `tensorrt` that builds; it records what it was asked."""
+
+    def __init__(self, version="10.13.3.9", typed_flag=True, parses=True, builds=True):
+        asked = {}
+        network_flags = SimpleNamespace(EXPLICIT_BATCH=0, **({"STRONGLY_TYPED": 1} if typed_flag else {}))
+        config = SimpleNamespace(
+            set_memory_pool_limit=lambda pool, size: asked.update(workspace=size),
+            add_optimization_profile=lambda profile: asked.update(profiles=1),
+        )
+        profile = SimpleNamespace(set_shape=lambda name, *shapes: asked.update({name: shapes}))
+        builder = SimpleNamespace(
+            create_network=lambda flags: asked.update(flags=flags) or "network",
+            create_builder_config=lambda: config,
+            create_optimization_profile=lambda: profile,
+            build_serialized_network=lambda network, config: b"plan" if builds else None,
+        )
+        parser = SimpleNamespace(
+            parse_from_file=lambda path: asked.update(graph=path) or parses,
+            num_errors=1,
+            get_error=lambda place: SimpleNamespace(desc=lambda: "no importer for Foo"),
+        )
+        super().__init__(
+            __version__=version,
+            asked=asked,
+            Logger=type("Logger", (), {"ERROR": 1, "__init__": lambda self, level: None}),
+            Builder=lambda logger: builder,
+            OnnxParser=lambda network, logger: parser,
+            NetworkDefinitionCreationFlag=network_flags,
+            MemoryPoolType=SimpleNamespace(WORKSPACE=0),
+        )
+
+
+@pytest.fixture(autouse=True)
+def programs(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIAL_PROGRAMS", str(tmp_path / "programs"))
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """A machine with a GPU and TensorRT, as far as names go."""
+
+    def present(name="NVIDIA H100 80GB HBM3", **options):
+        package = StandIn(**options)
+        monkeypatch.setitem(sys.modules, "tensorrt", package)
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)
+        return package
+
+    return present
+
+
+def made_here(spec):
+    """Writes an engine and its card as an export on this machine does."""
+    spec.file.parent.mkdir(parents=True, exist_ok=True)
+    spec.file.write_bytes(b"plan")
+    spec.file.with_suffix(".json").write_text(json.dumps({"facts": spec.facts}))
+    return spec.file
+
+
+def test_an_engine_is_named_after_its_gpu_and_its_tensorrt(gpu):
+    gpu()
+    assert engine_machine() == "NVIDIA-H100-80GB-HBM3-trt10.13.3.9"
+    assert SPEC.file.name == "system1-tensorrt-bf16-flow4-noise0-slot0-NVIDIA-H100-80GB-HBM3-trt10.13.3.9.engine"
+    assert SPEC.graph.name == "system1-tensorrt-bf16-flow4-noise0-slot0.onnx"
+
+
+@pytest.mark.parametrize("other", [{"name": "Orin"}, {"version": "11.4.0.106"}])
+def test_an_engine_of_another_gpu_or_version_is_refused_with_the_reason_and_the_remedy(gpu, other):
+    gpu()
+    file = made_here(SPEC)
+    gpu(**other)
+    with pytest.raises(DialError, match=r"runs only on the GPU and TensorRT version in its name; there are (.*)\); make it") as refused:
+        open_program(SPEC)
+    assert file.name in str(refused.value)
+    assert "dial export CHECKPOINT --system 1 --format tensorrt --precision bf16 --flow-steps 4 --noise-seed 0" in str(refused.value)
+
+
+def test_a_renamed_engine_is_refused_by_its_card(gpu):
+    gpu()
+    card = made_here(SPEC).with_suffix(".json").read_text()
+    gpu(name="Orin")
+    made_here(SPEC).with_suffix(".json").write_text(card)
+    with pytest.raises(DialError, match=r"was made for something else: machine is NVIDIA-H100.*, expected Orin-trt"):
+        open_program(SPEC)
+
+
+def test_without_a_gpu_or_without_the_package_the_reason_is_given(gpu, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert why_no_engine() == "there is no NVIDIA GPU"
+    with pytest.raises(DialError, match="cannot be built or run here: there is no NVIDIA GPU"):
+        open_program(SPEC)
+    gpu()
+    assert why_no_engine() == ""
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # an import of it fails
+    assert "the package tensorrt is missing; `pip install tensorrt`" in why_no_engine()
+
+
+def test_a_session_on_a_cpu_refuses_an_engine(tmp_path):
+    make_random_checkpoint(tmp_path / "checkpoint")
+    with pytest.raises(
+        DialError, match="runtime tensorrt-bf16 runs on an NVIDIA GPU only, not on cpu; set device cuda, or use runtime aoti"
+    ):
+        System2Session(load_checkpoint(tmp_path / "checkpoint"), runtime="tensorrt")
+    assert runtime_for("tensorrt", torch.device("cuda")) == "tensorrt-bf16"
+
+
+@pytest.mark.parametrize(("typed_flag", "flags"), [(True, 2), (False, 0)])
+def test_the_network_is_strongly_typed_in_every_version(gpu, tmp_path, typed_flag, flags):
+    asked = gpu(typed_flag=typed_flag).asked
+    build_engine(tmp_path / "graph.onnx", SHAPES, tmp_path / "engine")
+    assert (tmp_path / "engine").read_bytes() == b"plan"
+    assert asked["flags"] == flags
+    assert asked["graph"] == str(tmp_path / "graph.onnx")
+    assert asked["input_ids"] == SHAPES["input_ids"]
+    assert asked["workspace"] == tensorrt_engine.WORKSPACE_BYTES
+    assert asked["profiles"] == 1
+
+
+@pytest.mark.parametrize(("failing", "said"), [("parses", "cannot parse .*: no importer for Foo"), ("builds", "cannot build an engine of")])
+def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(gpu, tmp_path, failing, said):
+    gpu(**{failing: False})
+    with pytest.raises(DialError, match=said):
+        build_engine(tmp_path / "graph.onnx", {}, tmp_path / "engine")
+    assert not (tmp_path / "engine").exists()
+
+
+def test_the_command_without_python_gives_the_same_shapes():
+    assert trtexec_command(Path("system2.onnx"), SHAPES) == (
+        "trtexec --onnx=system2.onnx --stronglyTyped --saveEngine=system2.engine "
+        "--minShapes=input_ids:1x16 --optShapes=input_ids:1x50 --maxShapes=input_ids:1x178"
+    )
+    assert "Shapes" not in trtexec_command(Path("system1.onnx"), {})
