@@ -5,7 +5,7 @@ The graph is made on any machine. The engine is made by the same command on the 
 
 from __future__ import annotations
 
-import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -116,7 +116,8 @@ def _write_typed_graph(traced: TracedSystem, precision: str, observations: Seque
         final = staging / spec.graph.name
         save_graph(typed(graph, precision, largest), final)
         for file in sorted(staging.glob(f"{final.name}*"), reverse=True):  # the weights before the graph that names them
-            os.replace(file, spec.folder / file.name)
+            with atomic_write(spec.folder / file.name) as partial:
+                shutil.copyfile(file, partial)
     return rounding
 
 

@@ -9,7 +9,7 @@ PARAMETERS = {
     "device": Parameter("cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
     "runtime": Parameter(
         "auto",
-        "what the model computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8, tensorrt-bf16; see docs/export.md",
+        "what computes: auto, eager, or a program of `dial export`: aoti, onnx, int8, tensorrt-bf16; see docs/export.md",
     ),
     "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
     "camera": Parameter("ego", "name of the embodiment's camera that both systems see"),
