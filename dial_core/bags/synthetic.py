@@ -40,16 +40,16 @@ def cdr(kind: str, message: Any) -> bytes:
     return bytes(STORE.serialize_cdr(message, kind))
 
 
-def picture(stamp_ns: int, height: int = 96, width: int = 96) -> np.ndarray:
-    """An image (height, width, 3) uint8 that tells its own time by a white bar."""
+def dated_image(stamp_ns: int, height: int = 96, width: int = 96) -> np.ndarray:
+    """An image (height, width, 3) uint8 that shows its own time as a white bar."""
     pixels = np.full((height, width, 3), 40, np.uint8)
     pixels[height // 3 : height // 2, stamp_ns // (50 * MS) % width] = 255
     return pixels
 
 
 def image_bytes(stamp_ns: int, pixels: np.ndarray | None = None) -> bytes:
-    """An rgb8 Image of `pixels` (H, W, 3), or of `picture`."""
-    pixels = picture(stamp_ns) if pixels is None else pixels
+    """An rgb8 Image of `pixels` (H, W, 3), or of `dated_image`."""
+    pixels = dated_image(stamp_ns) if pixels is None else pixels
     height, width = pixels.shape[:2]
     message = TYPES[KINDS[IMAGE]](header(stamp_ns), height, width, "rgb8", 0, 3 * width, pixels.reshape(-1))
     return cdr(KINDS[IMAGE], message)
@@ -95,12 +95,12 @@ def record(
     """Writes a bag of `seconds` [s] that begins at 1 s: joints at 100 Hz, commands at 20 Hz, a frame every `frame_ms` [ms].
 
     Args:
-        cameras: stamp [ns] -> pixels by topic, instead of `picture` on IMAGE.
+        cameras: stamp [ns] -> pixels by topic, instead of `dated_image` on IMAGE.
         drop: (topic, time since the begin [ns]) -> whether a message is left out.
         change: (topic, time since the begin [ns], bytes) -> the bytes that are written.
         facts: instead of those of a successful episode.
     """
-    cameras = {IMAGE: picture} if cameras is None else cameras
+    cameras = {IMAGE: dated_image} if cameras is None else cameras
     topics = [*cameras, *(name for name in topics if name != IMAGE)] if IMAGE in topics else list(topics)
     kinds = KINDS | dict.fromkeys(cameras.keys() - {IMAGE}, KINDS[IMAGE])
     described = [Topic(name, kinds[name], STORE.generate_msgdef(kinds[name], ros_version=2)[0]) for name in topics]

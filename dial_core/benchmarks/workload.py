@@ -15,7 +15,7 @@ from dial_core.model.dial import DialModel
 from dial_core.model.system2 import Layout
 
 Call = Callable[..., torch.Tensor]
-INSTRUCTION_TOKENS = 30  # chat template and instruction, besides the image's tokens
+INSTRUCTION_TOKENS = 30  # chat template and instruction, without the image's tokens
 
 
 @dataclass(frozen=True)

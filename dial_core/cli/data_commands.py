@@ -187,7 +187,7 @@ def stats(
     if write:
         console.print(f"wrote {write_statistics(dataset, found)}", highlight=False)
     if against is not None:
-        _tell_drift(dataset, against)
+        _print_drift(dataset, against)
         return
     names = opened.features["action"].flat_names
     table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=str(dataset), box=None)
@@ -246,7 +246,7 @@ def _described(source: LeRobotDataset) -> Table:
     return table
 
 
-def _tell_drift(dataset: Path, checkpoint: Path) -> None:
+def _print_drift(dataset: Path, checkpoint: Path) -> None:
     from dial_core.checkpoint.checkpoint import load_checkpoint
     from dial_core.datasets.drift import drift_of
     from dial_core.datasets.layout_rows import names_in, vectors_in

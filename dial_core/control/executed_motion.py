@@ -132,9 +132,14 @@ class ExecutedMotion:
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
             return
-        begun = controller.plays
-        if begun is not None and begun is not before and begun.sent_ns <= time_ns and (before is None or begun.sent_ns > before.sent_ns):
-            self._latencies_s.append((time_ns - begun.sent_ns) / NANOSECONDS)
+        started = controller.plays
+        if (
+            started is not None
+            and started is not before
+            and started.sent_ns <= time_ns
+            and (before is None or started.sent_ns > before.sent_ns)
+        ):
+            self._latencies_s.append((time_ns - started.sent_ns) / NANOSECONDS)
         if controller.plays is newest:
             controller.wrong_since_ns = None
         elif time_ns > newest.takes_over_ns + GRACE_S * NANOSECONDS and controller.wrong_since_ns is None:

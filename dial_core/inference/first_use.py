@@ -71,7 +71,7 @@ def _compiled_or_eager(session: Traceable, eager: Captured, checkpoint: Path | N
 
 
 def _no_use(spec: ProgramSpec) -> str:
-    """Why compiling would be in vain; empty if it may succeed."""
+    """Why compiling cannot succeed; empty if it may."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -137,7 +137,7 @@ class Compilation:
 
     @classmethod
     def of(cls, spec: ProgramSpec, checkpoint: Path, compile_: Callable[..., str], session: EagerUntilCompiled) -> Compilation:
-        """The compilation that is at work on this program, or a new one; it will tell `session` of its end."""
+        """The compilation that is at work on this program, or a new one; `session` is notified of its end."""
         with cls._lock:
             found = cls._at_work.get(spec.file)
             if found is None:

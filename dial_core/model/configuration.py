@@ -22,7 +22,7 @@ class VisionTower(Config):
     """The backbone's vision tower, with its patch merger.
 
     In Qwen2.5-VL a block whose index is not in `full_attention_blocks` attends inside windows. In Qwen3-VL all attend to all,
-    positions are learned besides, and the features after `deepstack_layers` go to the first language layers.
+    positions are learned in addition, and the features after `deepstack_layers` go to the first language layers.
     """
 
     layers: int

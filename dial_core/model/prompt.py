@@ -35,9 +35,9 @@ class Prompter:
         place = ids.index(self.image_id)
         return ids[:place] + [self.image_id] * self.image_tokens + ids[place + 1 :]
 
-    def encode(self, instructions: list[str], begun: list[str] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Instructions to input_ids_BT, attention_mask_BT (long), left padded. `begun`: how each answer begins."""
-        starts = [self.tokenizer.encode(text, add_special_tokens=False) for text in begun or [""] * len(instructions)]
+    def encode(self, instructions: list[str], answer_starts: list[str] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Instructions to input_ids_BT, attention_mask_BT (long), left padded. `answer_starts`: the first words of each answer."""
+        starts = [self.tokenizer.encode(text, add_special_tokens=False) for text in answer_starts or [""] * len(instructions)]
         return self._pad([self.prompt_ids(text) + start for text, start in zip(instructions, starts, strict=True)])
 
     def encode_answers(self, questions: list[str], answers: list[str]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

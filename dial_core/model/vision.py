@@ -152,7 +152,7 @@ def _equal_runs(window_L: torch.Tensor) -> tuple[torch.Tensor, int]:
 
 
 class DeepstackVisionEncoder(VisionEncoder):
-    """Runs Qwen3-VL's vision tower: learned positions besides the rotary ones, and features from its depth.
+    """Runs Qwen3-VL's vision tower: learned positions beside the rotary ones, and features from its depth.
 
     Tokens are (B, N, (1 + deepstack layers) D): the merged tokens, then each deeper feature.
     """

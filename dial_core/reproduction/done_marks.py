@@ -16,7 +16,7 @@ from dial_core.reproduction.pipeline import PipelineStep
 
 @dataclass(frozen=True)
 class Mark:
-    """What is known of a step that was begun.
+    """What is known of a step that was started.
 
     Attributes:
         command: as a user would type it.
@@ -42,10 +42,10 @@ class DoneMarks:
         self._folder = out / "steps"
 
     def read(self, step: PipelineStep) -> Mark | None:
-        """The mark of a step; None if it was never begun.
+        """The mark of a step; None if it was never started.
 
         Raises:
-            DialError: it was begun with another command or inputs, or its mark cannot be read.
+            DialError: it was started with another command or inputs, or its mark cannot be read.
         """
         file = self._file(step)
         if not file.is_file():
@@ -67,7 +67,7 @@ class DoneMarks:
         return mark is not None and (mark.wall_s is not None or (step.product is not None and step.product.exists()))
 
     def begin(self, step: PipelineStep, expected_s: float) -> None:
-        """Notes that the step is about to run; a step that was begun before keeps its mark."""
+        """Notes that the step is about to run; a step that was started before keeps its mark."""
         if self.read(step) is None:
             self._write(step, Mark(command_of(step), step.fingerprint, None, expected_s, machine(), dial_core.__version__))
 

@@ -62,6 +62,6 @@ def status_rows(steps: Sequence[PipelineStep], durations_s: Mapping[str, float],
         if step.name not in durations_s:
             state, hours = "done", readable_hours(mark.wall_s) if mark and mark.wall_s is not None else "-"
         else:
-            state, hours = "to do" if mark is None else "begun", f"about {readable_hours(durations_s[step.name])}"
+            state, hours = "to do" if mark is None else "started", f"about {readable_hours(durations_s[step.name])}"
         rows.append((step.name, state, hours))
     return rows

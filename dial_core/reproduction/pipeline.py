@@ -150,7 +150,7 @@ class Pipeline:
         cost_s = data.episodes * self.plan.costs.demonstration
         if data.body == "robot":
             chosen = [word for task in data.tasks for word in ("--task", task)] or ["--suite", data.suite]
-            amount = ("--episodes", str(data.episodes), "--seed", str(data.seed), "--disturbed", f"{data.disturbed:g}")
+            amount: tuple[str, ...] = ("--episodes", str(data.episodes), "--seed", str(data.seed), "--disturbed", f"{data.disturbed:g}")
             amount += ("--changed", f"{data.changed:g}") if data.changed else ()
             words = ("collect", *chosen, *amount, "--image-size", str(data.image_px), "--out", str(folder))
             return [PipelineStep(f"demonstrations/{name}", words, (), {}, len(tasks) * cost_s, parallel=True, product=folder)]

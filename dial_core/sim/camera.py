@@ -8,7 +8,7 @@ Vector = tuple[float, float, float]
 
 
 class CameraMount(Config):
-    """Where the head camera sits on its body and where it looks."""
+    """Pose of the head camera: its place on the body and its direction of view."""
 
     name: str
     body: str

@@ -36,7 +36,7 @@ class ImageAugmentation(Config):
         """Side of the part of the camera's view that the robot sees at run time."""
         return self.crop if self.always_crops else 1.0
 
-    def draw(self, rng: np.random.Generator) -> Look:
+    def draw(self, rng: np.random.Generator) -> DrawnAugmentation:
         """A random appearance."""
         side = self.crop if self.always_crops else rng.uniform(self.crop, 1.0)
         left, top = rng.uniform(0.0, 1.0 - side, 2)
@@ -44,11 +44,11 @@ class ImageAugmentation(Config):
             1.0 + reach * rng.uniform(-1.0, 1.0) for reach in (self.brightness, self.contrast, self.saturation)
         )
         turn = rng.uniform(-self.hue, self.hue) if self.hue else 0.0
-        return Look((top, left, side, side), brightness, contrast, saturation, turn)
+        return DrawnAugmentation((top, left, side, side), brightness, contrast, saturation, turn)
 
 
 @dataclass(frozen=True)
-class Look:
+class DrawnAugmentation:
     """One appearance: the part of the view that fills the image, and three colour factors, and a turn of all hues [turns]."""
 
     zoom: Box = WHOLE

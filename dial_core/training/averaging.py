@@ -15,7 +15,7 @@ from dial_core.training.health import local
 class WeightAverage:
     """average <- d * average + (1 - d) * weights over what learns, with d = min(decay, (1 + step) / (10 + step)).
 
-    The smaller d of the first steps lets the average forget the random weights that it starts at.
+    The smaller d of the first steps removes the random weights that it starts at from the average.
     Sharded weights (FSDP2) are averaged shard by shard: each process keeps and stores its own part.
     """
 

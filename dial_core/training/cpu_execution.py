@@ -75,7 +75,7 @@ class Wish:
 
 
 def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, console: Console) -> CpuExecution:
-    """How a run in `out` is computed: as it was begun, or as asked for, or the fastest by a measurement that is printed.
+    """How a run in `out` is computed: as it was started, or as asked for, or the fastest by a measurement that is printed.
 
     The choice is kept in `out/execution.json`: a resumed run rounds as the interrupted one did.
 

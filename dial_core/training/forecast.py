@@ -92,7 +92,7 @@ def _parameters(counts: Mapping[str, tuple[int, int]]) -> Table:
 
 def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
     """What decides the losses and shows in no tensor's shape."""
-    flow, look = arch.flow, recipe.augmentation
+    flow, drawn = arch.flow, recipe.augmentation
     tau = "uniform on [0, 1]"
     if flow.tau == "released":
         beta = f"s ~ Beta({flow.beta_alpha}, {flow.beta_beta})"
@@ -113,8 +113,8 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
         "vectors": f"state {arch.state_dim} wide, {recipe.state_encoding}; action {arch.action_dim} wide; {recipe.normalisation}",
         "slots": f"{places} of {len(arch.embodiments)}",
         "images": f"{arch.image.height}x{arch.image.width} px, N = {arch.foresight_tokens}; {recipe.images}; "
-        f"crop {look.crop}{' (always; the central one at run time)' if look.always_crops else ''}, "
-        f"brightness {look.brightness}, contrast {look.contrast}, saturation {look.saturation}, hue {look.hue}",
+        f"crop {drawn.crop}{' (always; the central one at run time)' if drawn.always_crops else ''}, "
+        f"brightness {drawn.brightness}, contrast {drawn.contrast}, saturation {drawn.saturation}, hue {drawn.hue}",
         **_cameras(recipe),
         **_sources(recipe, arch.horizon),
         "optimiser": "AdamW, eps 1e-8; norms and biases do not decay",

@@ -139,10 +139,10 @@ def test_every_path_and_link_in_the_documents_leads_somewhere(document):
 
 @pytest.mark.parametrize("package", ["dial_core", "dial_ros"])
 def test_every_room_stands_in_the_diagram_of_the_architecture(package):
-    picture = (ROOT / "docs/architecture.md").read_text().split("```")[1]
+    diagram = (ROOT / "docs/architecture.md").read_text().split("```")[1]
     rooms = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()} - {"msg", "srv"}
     assert rooms
-    assert not [room for room in sorted(rooms) if f"{room}/" not in picture]
+    assert not [room for room in sorted(rooms) if f"{room}/" not in diagram]
 
 
 def test_the_core_knows_nothing_of_ros():

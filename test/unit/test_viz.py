@@ -35,6 +35,6 @@ def test_tokens_that_form_no_square_are_refused():
 
 
 def test_heat_is_dark_at_zero_and_bright_at_full_scale():
-    picture = heat(np.array([[0.0, 0.5]]), full_scale=0.5)
-    assert picture[0, 0].mean() < 10
-    assert picture[0, 1].mean() > 180
+    heat_map = heat(np.array([[0.0, 0.5]]), full_scale=0.5)
+    assert heat_map[0, 0].mean() < 10
+    assert heat_map[0, 1].mean() > 180

@@ -31,7 +31,7 @@ class StepObservation:
 
     `base`: pose of the robot's base in the world (4, 4), where the simulation reports it.
 
-    For a policy that does not look, `image` is NOT_SEEN: images are most of a step's time.
+    Where no image was asked for, `image` is NOT_SEEN: images are most of a step's time.
     """
 
     image: np.ndarray
@@ -71,7 +71,7 @@ class Arena(Interface):
         """Puts up the scene of `seed`; with `other` another object is named, if there is one."""
 
     def observe(self, look: bool = True) -> StepObservation:
-        """What the policy measures now, and sees, if it looks."""
+        """What the policy observes now; `look`: with an image."""
 
     @property
     def set_points(self) -> np.ndarray:
@@ -126,7 +126,7 @@ class TabletopArena:
             self.world.reset(seed, target=(self.world.scene.target + 1) % count)
 
     def observe(self, look: bool = True) -> StepObservation:
-        """The camera's image, rendered only for a policy that looks, and the measured joints."""
+        """The camera's image, rendered only if asked for (`look`), and the measured joints."""
         return StepObservation(self.world.render(self.camera) if look else NOT_SEEN, self.world.joint_positions(), self.world.instruction)
 
     @property

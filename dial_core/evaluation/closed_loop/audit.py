@@ -2,7 +2,7 @@
 
 Every check holds what the harness did against something it did not produce itself: the list of scenes that were asked for,
 the scene that the simulation put up and what its seed asks for, the simulation's clock, the instruction that the policy
-says it heard.
+says it received.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class DialPolicy:
         return self._simulated.chunk_due or self._foresight_wanted
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
-        """Forgets the last episode and reads the instruction."""
+        """Starts an episode: resets what the last one left, and reads the instruction."""
         self._system1.contract.require(arena.embodiment, self._protocol.camera)
         self.received_instruction = instruction
         wrong = self._protocol.foresight == "wrong_instruction"

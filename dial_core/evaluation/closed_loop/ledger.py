@@ -46,13 +46,13 @@ def all_cases(protocol: Protocol) -> list[Case]:
 
 
 class Ledger:
-    """`<folder>/ledger/`: what was begun, and one line of JSON an episode that ended."""
+    """`<folder>/ledger/`: the settings of an evaluation, and one line of JSON for every finished episode."""
 
     def __init__(self, folder: Path, protocol: Protocol, shard: Shard) -> None:
-        """Opens it, or begins it.
+        """Opens the ledger, or creates it.
 
         Raises:
-            DialError: it was begun with another protocol, code or shard; the message names every difference.
+            DialError: it was created with another protocol, code or shard; the message names every difference.
         """
         self._file = folder / FOLDER / EPISODES
         settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}

@@ -53,7 +53,7 @@ class PeerAddress:
 
 
 def peer_model_id(address: PeerAddress) -> str:
-    """16 hex digits of what the server says of itself and of what it is told to see. Raises DialError if nobody answers."""
+    """16 hex digits of what the server reports of itself and of the view it is given. Raises DialError if nobody answers."""
     server = WebsocketPolicy(address.server)
     server.close()
     return hashlib.sha256(repr((server.metadata, replace(address, server=""))).encode()).hexdigest()[:16]

@@ -121,7 +121,7 @@ def sources_hash() -> str:
     """12 hex digits of the code and the data files that an evaluation's outcome depends on.
 
     The version alone does not change with every edit; this does, so that an evaluation is not resumed with other code than
-    it was begun with. Comments and docstrings do not count.
+    it was started with. Comments and docstrings do not count.
     """
     digest = hashlib.sha256()
     for name, path in sorted((code_of(_ENTRY) | _served()).items()):

@@ -75,7 +75,7 @@ class RobocasaArena:
         self._begun, self._faults = int(self._seen["steps"]), tuple(self._seen["faults"])
 
     def observe(self, look: bool = True) -> StepObservation:
-        """The measured joints, the pose of the base, and, for a policy that looks, the image as the simulation stands now."""
+        """The measured joints, the pose of the base, and, if asked for (`look`), the image as the simulation stands now."""
         if look and "image" not in self._arrays:
             self._keep(self._server.call("look"))
         joints = np.zeros(len(self.embodiment.joints))
@@ -112,7 +112,7 @@ class RobocasaArena:
         return self.observe().image
 
     def outcome(self) -> EndState:
-        """Whether the last step ended in success, and what was wrong with the scene before the first; other objects are not told apart."""
+        """Whether the last step ended in success, and what was wrong with the scene before the first; other objects are not identified."""
         return EndState(1, bool(self._seen["success"]), False, self._faults)
 
     def close(self) -> None:

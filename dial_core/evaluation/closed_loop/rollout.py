@@ -108,7 +108,7 @@ def run_cases(
 def run_episode(job: EpisodeJob) -> EpisodeResult:
     """Runs one episode until success has lasted, or the task's last step.
 
-    After an error the simulation is made anew for the next episode: it may be dead, or out of step.
+    After an error the simulation is created again for the next episode: it may be dead, or out of step.
     """
     try:
         return _play(job, _arena(job), _policy(job))

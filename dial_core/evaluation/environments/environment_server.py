@@ -283,7 +283,7 @@ def _import(module: str) -> None:
 
 
 def _nothing(*_: Any, width: int = 0, height: int = 0, **__: Any) -> np.ndarray:
-    """Stands in for `sim.render` while nobody looks."""
+    """Replaces `sim.render` where no image is asked for."""
     return np.zeros((height, width, 3), np.uint8)
 
 

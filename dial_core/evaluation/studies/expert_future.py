@@ -21,7 +21,7 @@ class ExpertFuture:
     Attributes:
         frames: uint8 (T, H, W, 3).
         joints: (T, J) [rad], measured.
-        horizon: control steps that a foresight looks ahead.
+        horizon: control steps that a foresight predicts ahead.
     """
 
     frames: np.ndarray

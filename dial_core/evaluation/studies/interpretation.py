@@ -33,7 +33,7 @@ class Watched:
         frames: uint8 (T, H, W, 3), one a control step.
         tokens: Enc_ViT of every frame, float32 (T, N, d).
         foresights: control step of the observation -> (N, d).
-        horizon: control steps that a foresight looks ahead.
+        horizon: control steps that a foresight predicts ahead.
         rate_hz: of the control steps.
         success: how the episode ended.
     """

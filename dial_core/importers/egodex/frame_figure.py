@@ -20,7 +20,7 @@ EYE_M = (0.15, 1.25, 0.1)  # in the world
 
 
 def example_camera() -> np.ndarray:
-    """T_world_camera (4, 4) of someone who looks down at a table and a little to the left."""
+    """T_world_camera (4, 4) of a person looking down at a table and a little to the left."""
     level = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])
     turn, bow = (from_axis_angle(np.array([axis]))[0] for axis in ([0, TURN_RAD, 0], [-BOW_RAD, 0, 0]))
     pose = np.eye(4)
@@ -70,7 +70,7 @@ def draw(path: Path) -> Path:
     table.auto_set_font_size(False)
     table.set_fontsize(9)
     table.scale(1, 1.8)
-    note = f"The same two wrists as `dial convert egodex` tells them.\nIn `robot`, the eye stands at {EYE_IN_BASE_M} m, the GR1's own."
+    note = f"The same two wrists as `dial convert egodex` stores them.\nIn `robot`, the eye stands at {EYE_IN_BASE_M} m, the GR1's own."
     numbers.text(0.5, 0.27, note, ha="center", fontsize=9, transform=numbers.transAxes)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ FRAMES = ("robot", "camera")
 EYE_IN_BASE_M = (0.071, -0.1001, 0.5475)
 REST_M = {"left": (0.25, 0.2, 0.1), "right": (0.25, -0.2, 0.1)}  # in the frame `robot` [m]
 _UP = np.array([0.0, 1.0, 0.0])
-_LEVEL_ENOUGH = 0.1  # a view whose level part is shorter looks straight down or up: then the image's top says where ahead is
+_LEVEL_ENOUGH = 0.1  # a view whose level part is shorter points straight down or up: then the image's top says where ahead is
 
 
 def frame_from_world(first_camera: np.ndarray, frame: Frame, eye_in_base: tuple[float, float, float] = EYE_IN_BASE_M) -> np.ndarray:

@@ -67,7 +67,7 @@ def _median(errors: list[float] | np.ndarray) -> float:
 
 @torch.inference_mode()
 def point(model: DialModel, prompter: Prompter, images: np.ndarray, prompts: list[str], nouns: list[str]) -> np.ndarray:
-    """Where the model says that each noun is: (x, y) [px], float (V, 2). The answer is begun with the noun.
+    """Where the model says that each noun is: (x, y) [px], float (V, 2). The answer starts with the noun.
 
     An answer that is not two location words counts as the corner (0, 0), a miss.
     """
@@ -75,7 +75,7 @@ def point(model: DialModel, prompter: Prompter, images: np.ndarray, prompts: lis
     places = np.zeros((len(prompts), 2))
     for first in range(0, len(prompts), _BATCH):
         part = slice(first, first + _BATCH)
-        ids_BT, mask_BT = prompter.encode(prompts[part], begun=nouns[part])
+        ids_BT, mask_BT = prompter.encode(prompts[part], answer_starts=nouns[part])
         image_tokens_BND = model.encode_image(torch.from_numpy(images[part]))
         answers = greedy_answer(model, image_tokens_BND, ids_BT, mask_BT, tokens=2).tolist()
         places[part] = [[bin_of.get(x, -0.5), bin_of.get(y, -0.5)] for x, y in answers]

@@ -2,7 +2,7 @@
 
 Two parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
 tower is frozen, its tokens are computed once, and the language model continues alone at a third of the cost: it learns
-which word means which thing long after the tower can tell them apart.
+which word means which thing long after the tower can distinguish them.
 
 It is a stand-in for Qwen's pretraining, at a size at which no pretrained model exists: afterwards the vision tower and
 the text embedding are frozen, as in the paper (Sec. 4.1), and the language model is System-2's starting point.
@@ -106,11 +106,11 @@ class TokenQuestions:
 
     def __init__(self, tokens: np.ndarray, views: Views, vocabularies: dict[str, Vocabulary], seed: int) -> None:
         self.tokens, self.views, self.vocabularies = tokens, views, vocabularies
-        self.telling = [index for index in range(len(views)) if names_objects(views.visible(index), vocabularies[views.tasks[index]])]
-        self.seed, self.mixture = seed, Mixture({"views": len(self.telling)}, {"views": 1.0}, seed)
+        self.naming = [index for index in range(len(views)) if names_objects(views.visible(index), vocabularies[views.tasks[index]])]
+        self.seed, self.mixture = seed, Mixture({"views": len(self.naming)}, {"views": 1.0}, seed)
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, str, str]:
-        view, size_px = self.telling[self.mixture.draw(number)[1]], self.views.images.shape[2]
+        view, size_px = self.naming[self.mixture.draw(number)[1]], self.views.images.shape[2]
         rng = draw_stream(self.seed, number)
         return self.tokens[view], *object_question(self.views.visible(view), size_px, rng, self.vocabularies[self.views.tasks[view]])
 

@@ -1,4 +1,4 @@
-"""Bags with joint states and pictures, made without ROS: CDR bytes by rosbags."""
+"""Bags with joint states and images, made without ROS: CDR bytes by rosbags."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -82,11 +82,11 @@ MESSAGES = {JOINTS: joint_bytes(10**9), COMMANDS: command_bytes(10**9), IMAGE: i
 
 
 def _conversion(tmp_path_factory, topic, edits, every):
-    def spoil(name, at_ns, data):
+    def corrupt(name, at_ns, data):
         return mutated(data, edits) if name == topic and at_ns // 50_000_000 % every == 0 else data
 
-    folder = tmp_path_factory.mktemp("spoilt") / "bag"
-    bag = Bag(record(folder, seconds=0.6, change=spoil))
+    folder = tmp_path_factory.mktemp("corrupted") / "bag"
+    bag = Bag(record(folder, seconds=0.6, change=corrupt))
     try:
         streams = find_streams(bag, ROBOT, ROBOT.cameras)
         require_images(bag, streams.images, ROBOT.cameras)

@@ -46,8 +46,8 @@ def test_what_asks_for_something_is_one(text):
 
 def test_one_sentence_says_what_was_never_seen():
     trained = TrainedOn.of(["put the can on the plate"])
-    said = warning_of(trained, ["zorgle"], "open the zorgle")
-    assert said == "not in the model's vocabulary: zorgle; in no training instruction: open; the robot may do something else"
+    warning = warning_of(trained, ["zorgle"], "open the zorgle")
+    assert warning == "not in the model's vocabulary: zorgle; in no training instruction: open; the robot may do something else"
     assert warning_of(trained, [], "put the can on the plate") == ""
 
 
@@ -92,7 +92,7 @@ TRAINED = TrainedOn.of(["put the can on the plate", "put the cup in the bowl", "
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "roles"),
     [
         ("put the plate on the can", ["moving the plate", "placing at the can"]),
         ("take the cup off the plate and put it in the bowl", ["taking from the plate"]),
@@ -101,9 +101,9 @@ TRAINED = TrainedOn.of(["put the can on the plate", "put the cup in the bowl", "
         ("put the zorgle on the plate", []),  # its words are named instead
     ],
 )
-def test_what_was_never_asked_for_is_named_although_every_word_is_known(text, said):
-    assert TRAINED.untrained_roles(text) == said
-    assert all(part in warning_of(TRAINED, [], text) for part in said)
+def test_what_was_never_asked_for_is_named_although_every_word_is_known(text, roles):
+    assert TRAINED.untrained_roles(text) == roles
+    assert all(part in warning_of(TRAINED, [], text) for part in roles)
 
 
 def test_a_task_that_was_never_trained_is_named_with_those_that_were():

@@ -21,8 +21,8 @@ def test_the_help_shows_the_path_from_nothing_to_a_measured_policy():
     assert output.index("dial pretrain") < output.index("dial collect") < output.index("dial train") < output.index("dial eval")
 
 
-@pytest.mark.parametrize(("command", "news"), [("collect", "resumes from here"), ("eval", "resumes from here"), ("viz", "starts over")])
-def test_an_interrupted_command_says_whether_it_resumes(command, news, monkeypatch, capsys):
+@pytest.mark.parametrize(("command", "notice"), [("collect", "resumes from here"), ("eval", "resumes from here"), ("viz", "starts over")])
+def test_an_interrupted_command_says_whether_it_resumes(command, notice, monkeypatch, capsys):
     def interrupted():
         raise KeyboardInterrupt
 
@@ -31,7 +31,7 @@ def test_an_interrupted_command_says_whether_it_resumes(command, news, monkeypat
     with pytest.raises(SystemExit) as end:
         cli.main()
     assert end.value.code == 130
-    assert news in " ".join(capsys.readouterr().err.split())
+    assert notice in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_command_imports_no_renderer_before_it_has_chosen_one():

@@ -207,9 +207,9 @@ def test_an_instruction_given_in_a_pause_is_carried_out_after_it():
 def test_an_emergency_stop_latches_whatever_comes():
     arming = running()
     assert arming.estop("requested by a test", 3) is Effect.HOLD
-    instruct_again, look_again = (lambda now: arming.instruct("b", now)), (lambda now: arming.update(FRESH, now))
+    instruct_again, update_again = (lambda now: arming.instruct("b", now)), (lambda now: arming.update(FRESH, now))
     step = lambda now: arming.clock_stepped("a clock stepped", now, restarted=False)  # noqa: E731
-    for event in (arming.resume, arming.pause, step, instruct_again, look_again):
+    for event in (arming.resume, arming.pause, step, instruct_again, update_again):
         event(4)
         assert (arming.state, arming.reason) == (State.STOPPED, "emergency stop: requested by a test")
     arming.deactivate(5)

@@ -1,4 +1,4 @@
-"""Where chunks overlap, the ensemble speaks for all that reach a moment, and only for those."""
+"""Where chunks overlap, the ensemble averages all that reach a moment, and only those."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def constant(value):
     return np.full((HORIZON, 2), value)
 
 
-def test_replace_lets_the_newest_chunk_speak_alone():
+def test_replace_follows_the_newest_chunk_alone():
     overlap = make_overlap("replace", STEP_S)
     overlap.targets(0, constant(1.0), 0)
     assert (overlap.targets(STEP_NS, constant(5.0), STEP_NS) == 5.0).all()
@@ -61,7 +61,7 @@ def test_no_target_lies_outside_of_what_the_chunks_asked_for(chunks):
         assert result.max() <= max(asked) + 1e-9
 
 
-def test_what_was_forgotten_speaks_no_more():
+def test_after_a_reset_earlier_chunks_count_no_more():
     overlap = make_overlap("ensemble", STEP_S)
     overlap.targets(0, constant(1.0), 0)
     overlap.reset()

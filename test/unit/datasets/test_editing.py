@@ -103,11 +103,11 @@ def test_faults_are_found_and_named_by_episode(fake_episode, tmp_path):
         paths.append(tmp_path / "attempts" / f"{name}.npz")
         save_episode(paths[-1], episode, 20.0)
     write_dataset(tmp_path / "dataset", paths, load_embodiment(), (96, 96))
-    told = {(finding.where, finding.kind): finding.text for finding in reversed(check_dataset(LeRobotDataset(tmp_path / "dataset")))}
-    assert "action: 1 values are not finite, first in frame 4, dimension 20 (l_shoulder_yaw)" in told["episode 1", "error"]
-    assert "every action equals the state" in told["episode 0", "warning"]
-    assert "'r_shoulder_pitch' goes 0.50 rad beyond" in told["episode 2", "warning"]
-    assert "instruction is empty" in told["episode 3", "error"]
+    findings = {(finding.where, finding.kind): finding.text for finding in reversed(check_dataset(LeRobotDataset(tmp_path / "dataset")))}
+    assert "action: 1 values are not finite, first in frame 4, dimension 20 (l_shoulder_yaw)" in findings["episode 1", "error"]
+    assert "every action equals the state" in findings["episode 0", "warning"]
+    assert "'r_shoulder_pitch' goes 0.50 rad beyond" in findings["episode 2", "warning"]
+    assert "instruction is empty" in findings["episode 3", "error"]
     (tmp_path / "dataset/videos/observation.images.ego/chunk-000/file-000.mp4").write_bytes(b"no video")
     videos = [finding for finding in check_dataset(LeRobotDataset(tmp_path / "dataset")) if "cannot be read" in finding.text]
     assert len(videos) == len(kinds)

@@ -63,9 +63,9 @@ def test_every_value_is_the_simulations(reader):
         np.testing.assert_allclose(values["timestamp"], np.arange(len(truth)) / reader.info["fps"], atol=1e-6)
         np.testing.assert_array_equal(values["frame_index"], np.arange(len(truth)))
         assert {reader.tasks[index] for index in values["task_index"]} == {truth.instruction} == set(row["tasks"])
-        pictures = reader.frames(row)
-        assert pictures.shape == truth.frames.shape
-        assert np.abs(pictures.astype(float) - truth.frames).mean() < 3.0
+        images = reader.frames(row)
+        assert images.shape == truth.frames.shape
+        assert np.abs(images.astype(float) - truth.frames).mean() < 3.0
 
 
 def test_modality_and_statistics_describe_what_is_there(reader):

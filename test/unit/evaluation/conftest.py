@@ -60,7 +60,7 @@ class StandInArena:
 
 
 class ListeningPolicy:
-    """Stands still and remembers what it was told."""
+    """Stands still and keeps the instruction it was given."""
 
     received_instruction = ""
     needs_image = True

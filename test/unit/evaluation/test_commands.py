@@ -78,7 +78,7 @@ def test_the_expert_is_measured_into_a_json_file(dial, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "error"),
     [
         (("--sweep", "execute_steps=1", "--against", "expert"), "--sweep does not go with --against"),
         (("--shard", "1/2", "--against", "expert"), "--shard goes neither"),
@@ -88,6 +88,6 @@ def test_the_expert_is_measured_into_a_json_file(dial, tmp_path):
         (("--seed", "3"), "seed 3 is for training"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_the_choices(dial, words, said):
-    with pytest.raises(DialError, match=said):
+def test_what_makes_no_sense_is_refused_with_the_choices(dial, words, error):
+    with pytest.raises(DialError, match=error):
         dial("eval", "random", *SCENES, *words)

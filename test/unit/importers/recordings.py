@@ -11,7 +11,7 @@ from dial_core.bags.synthetic import CONTROLLER, IMAGE, JOINTS, MS, ROBOT, STORE
 
 START_NS = 1000 * MS
 JOINT_STATE, TRAJECTORY, STRING = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory", "std_msgs/msg/String"
-ARRAY, PICTURE = "std_msgs/msg/Float64MultiArray", "sensor_msgs/msg/Image"
+ARRAY, IMAGE_TYPE = "std_msgs/msg/Float64MultiArray", "sensor_msgs/msg/Image"
 Message = tuple[str, str, int, bytes]
 
 
@@ -41,7 +41,7 @@ def camera_and_joints(seconds: float = 5.0, joints: bool = True, camera: bool = 
         if joints and step % 10 == 0:
             made.append((JOINTS, JOINT_STATE, stamp_ns + 2 * MS, joint_bytes(stamp_ns)))
         if camera and step % 50 == 0:
-            made.append((IMAGE, PICTURE, stamp_ns + 3 * MS, image_bytes(stamp_ns)))
+            made.append((IMAGE, IMAGE_TYPE, stamp_ns + 3 * MS, image_bytes(stamp_ns)))
     return made
 
 

@@ -72,7 +72,7 @@ def test_a_trajectory_of_any_form_gives_the_action_that_the_robot_followed(tmp_p
     require_right(resampled(record(tmp_path / "bag", FORMS[form]))[2])
 
 
-def test_settings_that_were_found_by_the_motion_are_said(tmp_path):
+def test_settings_that_were_found_by_the_motion_are_reported(tmp_path):
     bag, timeline, found = resampled(record(tmp_path / "bag", FORMS["moving last point"]))
     assert f"{NAME} moved as commanded although its default settings reject that" in remarks_on(timeline, found)[0]
     assert not_used(bag, timeline, found) == []

@@ -1,4 +1,4 @@
-"""Bags become episodes: resampled, cut, labelled; what is wrong with one is said with its name, and the others go on."""
+"""Bags become episodes: resampled, cut, labelled; what is wrong with one is reported by its name, and the others are converted."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dial_core.bags.reader import Bag
-from dial_core.bags.synthetic import COMMANDS, ELBOW, IMAGE, JOINTS, KINDS, MS, ROBOT, elbow, image_bytes, joint_bytes, picture, record
+from dial_core.bags.synthetic import COMMANDS, ELBOW, IMAGE, JOINTS, KINDS, MS, ROBOT, dated_image, elbow, image_bytes, joint_bytes, record
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.importers.bag.conversion import BagConversion, convert_bag, convert_bags
@@ -70,7 +70,7 @@ def test_a_gap_cuts_the_episode_in_two_or_is_kept_and_reported(tmp_path):
     assert kept.gaps[0][1] == pytest.approx(0.25, abs=0.051)
 
 
-def test_a_dataset_holds_frames_vectors_instruction_and_what_the_operator_said(tmp_path):
+def test_a_dataset_holds_frames_vectors_instruction_and_the_operators_note(tmp_path):
     record(tmp_path / "bags" / "one", note="slowly")
     record(tmp_path / "bags" / "two", instruction="put the cup on the plate")
     reports = convert_bags([tmp_path / "bags"], tmp_path / "out", BagConversion(), workers=0).jobs
@@ -80,7 +80,7 @@ def test_a_dataset_holds_frames_vectors_instruction_and_what_the_operator_said(t
     assert [span.instruction for span in dataset.episodes] == ["put the can on the plate", "put the cup on the plate"]
     assert first.facts["note"] == "slowly"
     frames = dataset.frames(first)
-    assert np.abs(frames[0].astype(int) - picture(1000 * MS)).mean() < 3
+    assert np.abs(frames[0].astype(int) - dated_image(1000 * MS)).mean() < 3
     assert dataset.states.shape[1] == 47
     joints = dataset.states[0, 18:].astype(np.float64)
     np.testing.assert_allclose(dataset.states[0], ForwardKinematics(ROBOT).state(joints), atol=1e-6)
@@ -101,7 +101,7 @@ def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_
     record(bags / "good")
     corrupt(record(bags / "corrupt"))
     record(bags / "blind", topics=(JOINTS, COMMANDS))
-    monkeypatch.setitem(KINDS, IMAGE, "my_robot/msg/Picture")
+    monkeypatch.setitem(KINDS, IMAGE, "my_robot/msg/Photo")
     monkeypatch.setattr("dial_core.bags.synthetic.STORE.generate_msgdef", lambda *_, **__: ("uint8 x\n", None))
     record(bags / "unknown", topics=(JOINTS, IMAGE), drop=lambda topic, _: topic == IMAGE)
     monkeypatch.undo()
@@ -116,7 +116,7 @@ def test_bags_that_cannot_be_converted_are_named_with_the_reason_and_the_others_
     assert "damaged: corrupt_0.mcap: a chunk of" in reports["corrupt"].rejected[0]
     expected = {
         "blind": "no topic /image/ego or /image/ego/compressed; the bag has",
-        "unknown": "has type my_robot/msg/Picture, expected sensor_msgs/msg/Image",
+        "unknown": "has type my_robot/msg/Photo, expected sensor_msgs/msg/Image",
         "other_robot": "recorded with embodiment 'r2d2'",
         "half_robot": "joint state lacks l_shoulder_pitch",
         "failed": "the operator called it a failure",
@@ -138,12 +138,12 @@ def half(topic, at_ns, data):
     return joint_bytes(1000 * MS + at_ns, ROBOT.joint_names[3:]) if topic == JOINTS else data
 
 
-def frozen_picture(topic, at_ns, data):
-    return image_bytes(at_ns + 1000 * MS, picture(0)) if topic == IMAGE else data
+def frozen_image(topic, at_ns, data):
+    return image_bytes(at_ns + 1000 * MS, dated_image(0)) if topic == IMAGE else data
 
 
 def test_what_would_hurt_training_is_warned_of(tmp_path):
-    frozen = record(tmp_path / "frozen", change=frozen_picture)
+    frozen = record(tmp_path / "frozen", change=frozen_image)
     (tmp_path / "work").mkdir()
     warnings = convert_bag(ImportJob("frozen", str(frozen), 0, str(tmp_path / "work"), "frozen", BagConversion())).details["warnings"]
     assert any("frozen camera" in warning for warning in warnings), warnings
@@ -175,7 +175,7 @@ def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatc
     assert len(json.loads((tmp_path / "out/report/report.json").read_text())) == 2
 
 
-def test_when_not_one_bag_can_be_converted_every_reason_is_said(tmp_path):
+def test_when_not_one_bag_can_be_converted_every_reason_is_reported(tmp_path):
     record(tmp_path / "bags" / "mute", instruction="")
     with pytest.raises(DialError, match="mute: it carries no instruction"):
         convert_bags([tmp_path / "bags"], tmp_path / "out", BagConversion(), workers=0)

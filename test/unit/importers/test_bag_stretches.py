@@ -89,7 +89,7 @@ def test_images_that_cannot_be_decoded_are_left_out(tmp_path):
 
     report, dataset = convert(tmp_path, record(tmp_path / "bag", change=change), resampling=Resampling(min_length_s=0.5))
     assert len(dataset.episodes) == 2  # a gap
-    assert any("messages of /image/ego: its image cannot be decoded" in said for said in report.rejected)
+    assert any("messages of /image/ego: its image cannot be decoded" in reason for reason in report.rejected)
 
 
 def test_joint_states_that_are_not_finite_are_left_out(tmp_path):
@@ -101,7 +101,7 @@ def test_joint_states_that_are_not_finite_are_left_out(tmp_path):
 
     report, dataset = convert(tmp_path, record(tmp_path / "bag", change=change))
     assert np.isfinite(dataset.states).all()
-    assert any("positions of the joint state: 29 of 29 values are not finite" in said for said in report.rejected)
+    assert any("positions of the joint state: 29 of 29 values are not finite" in reason for reason in report.rejected)
 
 
 def test_an_instruction_that_changes_cuts_the_episode(tmp_path):
@@ -158,7 +158,7 @@ def test_joint_states_of_two_publishers_on_one_topic_are_brought_together(tmp_pa
     assert len(dataset.episodes) == 1
 
 
-def test_what_is_not_used_is_said_with_the_reason(tmp_path):
+def test_what_is_not_used_is_reported_with_the_reason(tmp_path):
     extra = [
         text("/log", 0.0, "hello"),
         ("/other_arm/joint_trajectory", "trajectory_msgs/msg/JointTrajectory", START_NS, command_bytes(START_NS)),

@@ -1,6 +1,6 @@
 """EgoDex recordings with poses chosen so that every number can be worked out by hand.
 
-The person looks along the world's -z (ARKit's forward), level, from 1.5 m above the floor; the camera's axes in the world
+The camera faces the world's -z (ARKit's forward), level, from 1.5 m above the floor; the camera's axes in the world
 are then: right +x, down -y, forward -z.
 """
 
@@ -75,7 +75,7 @@ def test_the_robots_frame_stays_level_when_the_head_is_bowed_and_turned():
     assert np.linalg.det(transform[:3, :3]) == pytest.approx(1.0)
 
 
-def test_someone_who_looks_straight_down_faces_where_the_images_top_points():
+def test_a_camera_that_points_straight_down_faces_where_the_images_top_points():
     # forward is -y; the image's top (-down) points to -z, so ahead is -z
     down = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
     transform = frame_from_world(poses(down, 0.0)[0], "robot")

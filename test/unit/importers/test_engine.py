@@ -83,7 +83,7 @@ def test_a_disk_without_room_for_the_dataset_is_found_before_it_is_written(tmp_p
     assert run(store_one, tmp_path / "out").converted == 3
 
 
-def test_when_nothing_could_be_imported_every_reason_is_said_once(tmp_path):
+def test_when_nothing_could_be_imported_every_reason_is_reported_once(tmp_path):
     def fails(job):
         raise DialError("it carries no instruction")
 
@@ -100,7 +100,7 @@ def ended_with(report, capsys) -> tuple[int, str]:
     return status, capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_the_last_line_and_the_exit_status_tell_what_is_missing(capsys):
+def test_the_last_line_and_the_exit_status_report_what_is_missing(capsys):
     good, bad = JobReport("a", ["a.npz", "b.npz"]), JobReport("b", reason="damaged")
     failure, partly = JobReport("c", reason="a failure", excluded=True), JobReport("d", ["d.npz"], rejected=["3 of 80 commands"])
     assert ended_with(ImportReport((good,)), capsys) == (0, "2 episodes of 1 of 1 bags in dataset")

@@ -118,7 +118,7 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "error"),
     [
         (
             lambda checkpoint: System2Session(checkpoint, runtime="openvino"),
@@ -129,8 +129,8 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
         (lambda checkpoint: open_program(ProgramSpec(2, "onnx", "no_such_model")), "no exported program"),
     ],
 )
-def test_what_cannot_be_exported_or_opened_is_refused(checkpoint, programs, make, said):
-    with pytest.raises(DialError, match=said):
+def test_what_cannot_be_exported_or_opened_is_refused(checkpoint, programs, make, error):
+    with pytest.raises(DialError, match=error):
         make(checkpoint)
 
 

@@ -113,11 +113,11 @@ def test_a_captured_session_gives_what_an_uncaptured_one_gives(checkpoint, image
     plain2, plain1 = System2Session(checkpoint), System1Session(checkpoint)
     captured2, captured1 = System2Session(checkpoint), System1Session(checkpoint)
     captured2._think.recorder = captured1._act.recorder = record
-    for picture, words in ((image, INSTRUCTION), (255 - image, INSTRUCTION), (image, "open the drawer")):
-        foresight, view = captured2.look(picture, words)
-        for found, expected in zip((foresight, view), plain2.look(picture, words), strict=True):
+    for pixels, words in ((image, INSTRUCTION), (255 - image, INSTRUCTION), (image, "open the drawer")):
+        foresight, view = captured2.look(pixels, words)
+        for found, expected in zip((foresight, view), plain2.look(pixels, words), strict=True):
             np.testing.assert_allclose(found, expected, atol=1e-5)
-        np.testing.assert_allclose(captured1.chunk(picture, foresight, state), plain1.chunk(picture, foresight, state), atol=1e-5)
+        np.testing.assert_allclose(captured1.chunk(pixels, foresight, state), plain1.chunk(pixels, foresight, state), atol=1e-5)
 
 
 @pytest.mark.parametrize("preset", ["dial_tiny", "dial_tiny_seer_ev", "dial_tiny_frozen"])
@@ -138,9 +138,9 @@ def test_a_chunk_that_agrees_with_committed_actions_sees_through_a_recording(che
     committed = Committed(np.tile(state, (16, 1)), np.linspace(1, 0, 16, dtype=np.float32))
     plain, captured = System1Session(checkpoint), System1Session(checkpoint)
     captured._see.recorder = record
-    for picture in (image, 255 - image):
-        expected = plain.chunk(picture, foresight, state, committed)
-        np.testing.assert_allclose(captured.chunk(picture, foresight, state, committed), expected, atol=1e-5)
+    for pixels in (image, 255 - image):
+        expected = plain.chunk(pixels, foresight, state, committed)
+        np.testing.assert_allclose(captured.chunk(pixels, foresight, state, committed), expected, atol=1e-5)
     assert len(captured._see) == 1
 
 

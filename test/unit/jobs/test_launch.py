@@ -24,9 +24,9 @@ def test_every_process_knows_its_rank_and_the_others(tmp_path):
 
 def test_the_first_process_reports_its_own_failure_and_the_others_end(tmp_path):
     program = "import os, sys, time; sys.exit(3) if os.environ['RANK'] == '0' else time.sleep(60)"
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     assert launch(["-c", program], 2, tmp_path) == 3
-    assert time.monotonic() - begun_s < 30
+    assert time.monotonic() - started_s < 30
 
 
 def test_the_failure_of_another_process_is_reported_with_what_it_printed(tmp_path):

@@ -67,12 +67,12 @@ import sys
 from dial_core.files.disk_space import DiskFullError
 from dial_core.jobs.workers import run_jobs
 
-def tell_and_wait(folder):
+def report_and_wait(folder):
     open(folder + "/started", "w").close()
     open(folder + "/go").close()
 
 if __name__ == "__main__":
-    list(run_jobs(tell_and_wait, [sys.argv[1]], workers=1))
+    list(run_jobs(report_and_wait, [sys.argv[1]], workers=1))
 """
 
 

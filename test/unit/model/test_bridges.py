@@ -30,7 +30,7 @@ PARTS = {
     "system1": "system1.",
     "dino": "view_encoder.",
 }
-ACTION_LEARNERS = {  # end to end, besides System-1
+ACTION_LEARNERS = {  # end to end, in addition to System-1
     "dial": {"language", "queries", "head"},
     "dino": {"language", "queries", "head"},
     "frozen": set(),
@@ -45,7 +45,7 @@ every_bridge = pytest.mark.parametrize("bridge", BRIDGES)
 
 @pytest.fixture
 def make_model(make_architecture):
-    """The small model of a bridge, its foresight loud enough to be heard."""
+    """The small model of a bridge, its foresight scaled up so that it has an effect."""
 
     def make(bridge: str) -> DialModel:
         torch.manual_seed(0)

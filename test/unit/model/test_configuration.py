@@ -27,7 +27,7 @@ def test_paper_and_release_differ_in_tau_and_loss(make_architecture):
     assert DialConfig(released).arch == released
 
 
-def test_the_tiny_language_model_can_tell_columns_apart():
+def test_the_tiny_language_model_distinguishes_columns():
     """Qwen's own base and blocks leave the width axis below 2e-4 rad a column at this head width: blind to x."""
     text = DialConfig.from_preset("dial_tiny").arch.text
     head = text.width // text.heads

@@ -1,4 +1,4 @@
-"""From a camera's picture to the model's view."""
+"""From a camera's image to the model's view."""
 
 import numpy as np
 import pytest

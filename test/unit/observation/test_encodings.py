@@ -13,7 +13,7 @@ COLOUR = (200, 60, 20)
 PATTERN = ("rggb", "bggr", "gbrg", "grbg")
 
 
-def picture(height=32, width=48):
+def gradient(height=32, width=48):
     pixels = np.full((height, width, 3), COLOUR, np.uint8)
     pixels[height // 4 : height // 2] = (20, 220, 240)
     return pixels
@@ -62,7 +62,7 @@ def message(encoding, rows, height, width):
 @pytest.mark.parametrize("padding", [0, 16])
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_encoding_gives_the_colours_of_the_image(encoding, padding):
-    pixels = picture()
+    pixels = gradient()
     rows = np.pad(memory(encoding, pixels), ((0, 0), (0, padding)), constant_values=99)
     seen = image_from_message(message(encoding, rows, *pixels.shape[:2]), (32, 48))
     right = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[..., None].repeat(3, 2) if encoding.startswith("mono") else pixels
@@ -94,17 +94,17 @@ def compressed(form, pixels, ending=".png"):
 
 @pytest.mark.parametrize("form", ["rgb8; png compressed bgr8", "bgr8; png compressed bgr8", "png", "", "bgra8; png compressed bgr8"])
 def test_a_compressed_image_has_its_colours(form):
-    np.testing.assert_array_equal(image_from_message(compressed(form, picture()[..., ::-1])), picture())
+    np.testing.assert_array_equal(image_from_message(compressed(form, gradient()[..., ::-1])), gradient())
 
 
 def test_a_compressed_image_that_says_rgb_is_rgb():
-    np.testing.assert_array_equal(image_from_message(compressed("rgb8; png compressed rgb8", picture())), picture())
+    np.testing.assert_array_equal(image_from_message(compressed("rgb8; png compressed rgb8", gradient())), gradient())
 
 
 @pytest.mark.parametrize("pattern", PATTERN)
 @pytest.mark.parametrize("bits", [8, 16])
 def test_a_compressed_mosaic_is_taken_apart_by_its_pattern(pattern, bits):
-    raw = mosaic(picture(), pattern)
+    raw = mosaic(gradient(), pattern)
     raw = raw.astype(np.uint16) * 257 if bits == 16 else raw
     seen = image_from_message(compressed(f"bayer_{pattern}{bits}; png compressed ", raw))
     assert np.abs(seen[20:30, 4:44].astype(int) - COLOUR).max() <= 12

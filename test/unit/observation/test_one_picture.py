@@ -36,7 +36,7 @@ STEP_NS = 50_000_000
 
 
 def numbered(number: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """An image in which every pixel tells its place, and the blue channel the image's number."""
+    """An image in which every pixel encodes its place, and the blue channel the image's number."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[..., 0] = np.arange(width) * 255 // (width - 1)
     pixels[..., 1] = (np.arange(height) * 255 // (height - 1))[:, None]

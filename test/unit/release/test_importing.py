@@ -120,14 +120,14 @@ def test_actions_equal_arithmetic_by_hand_through_crop_layout_units_and_statisti
     import_release(folder, tmp_path / "imported")
     loaded = load_checkpoint(tmp_path / "imported")
     system1, system2 = System1Session(loaded), System2Session(loaded)
-    picture = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    frame = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     joints = GR1.home_position + 0.1 * np.arange(29) / 29
     joints[14:20] = [0.4, 3.3, 0.0, 2.0, 1.2, 1.6]  # left hand: sums of two hinges
     joints[20:26] = [0.8, 0.2, 3.2, 0.0, 2.44, 0.3]  # right hand
 
     # The image: rows 47..205 and columns 6..248 of 256, stretched.
-    seen = fit_view(picture, loaded.contract.views[0])
-    np.testing.assert_array_equal(seen, cv2.resize(np.ascontiguousarray(picture[47:206, 6:249]), (56, 56), interpolation=cv2.INTER_AREA))
+    seen = fit_view(frame, loaded.contract.views[0])
+    np.testing.assert_array_equal(seen, cv2.resize(np.ascontiguousarray(frame[47:206, 6:249]), (56, 56), interpolation=cv2.INTER_AREA))
 
     # The state: right before left, in the world, fingers by their outer hinge, sine and cosine by group, 4 zeros.
     wrists = ForwardKinematics(GR1).wrist_poses(joints)

@@ -106,12 +106,12 @@ def test_the_simulator_receives_what_arithmetic_by_hand_says(served, release, su
     assert (result.steps, result.judged, result.success) == (2 * CHUNK, 2, False)
 
     steps = [arrays for name, arrays, _ in conversation if name == "step"]
-    looks = [answer for name, _, answer in conversation if name in ("reset", "look")]
+    observed = [answer for name, _, answer in conversation if name in ("reset", "look")]
     assert len(steps) == 2 * CHUNK
     system2 = System2Session(load_checkpoint(tmp_path / "imported"))
     for chunk in range(2):
-        np.testing.assert_array_equal(looks[chunk]["base"], BASE)
-        expected = expected_actions(model, system2, looks[chunk])
+        np.testing.assert_array_equal(observed[chunk]["base"], BASE)
+        expected = expected_actions(model, system2, observed[chunk])
         for group in GROUPS:
             received = [step[f"action.{group}"] for step in steps[chunk * CHUNK : (chunk + 1) * CHUNK]]
             np.testing.assert_allclose(received, expected[group], atol=5e-5, err_msg=f"{group} of chunk {chunk}")

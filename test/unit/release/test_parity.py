@@ -135,31 +135,31 @@ def test_sharded_folders_are_read_whole(tmp_path):
 
 
 def test_unknown_missing_and_misshapen_tensors_are_all_listed(tmp_path):
-    def spoil(tensors):
+    def corrupt(tensors):
         tensors["model.surprise.weight"] = torch.zeros(2)
         del tensors["model.action_head.vlln.bias"]
         tensors["model.bridge_projector.0.bias"] = torch.zeros(3)
 
     with pytest.raises(DialError) as caught:
-        import_model(read_release(rewritten(tmp_path, spoil)))
+        import_model(read_release(rewritten(tmp_path, corrupt)))
     for words in ("unknown: surprise.weight", "missing: action_head.vlln.bias", "shape: bridge_projector.0.bias is (3,), expected (64,)"):
         assert words in str(caught.value)
 
 
 def test_vision_towers_that_differ_are_refused(tmp_path):
-    def spoil(tensors):
+    def corrupt(tensors):
         tensors["model.bridge_goal_model.merger.mlp.0.bias"] += 1e-3
 
     with pytest.raises(DialError, match=r"differs .*bridge_goal_model\.merger\.mlp\.0\.bias"):
-        import_model(read_release(rewritten(tmp_path, spoil)))
+        import_model(read_release(rewritten(tmp_path, corrupt)))
 
 
 def test_the_command_ends_with_1_when_a_weight_is_off(tmp_path):
-    def spoil(tensors):
+    def corrupt(tensors):
         tensors["model.action_head.action_decoder.layer2.b"] += 1e-3
 
     assert CliRunner().invoke(app, ["parity", str(CASE)]).exit_code == 0
-    result = CliRunner().invoke(app, ["parity", str(rewritten(tmp_path, spoil))])
+    result = CliRunner().invoke(app, ["parity", str(rewritten(tmp_path, corrupt))])
     assert result.exit_code == 1
     assert "not equal" in result.output
     assert "actions" in result.output

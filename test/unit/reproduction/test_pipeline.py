@@ -101,7 +101,7 @@ def test_a_changed_recipe_changes_the_fingerprint_of_its_training_alone(pipeline
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "error"),
     [
         (("methods", "dial", "data", "robot"), "many", "method dial: data names many; there are few, unused"),
         (("sections", 0, "methods"), ["dial", "gr00t"], "section 'The comparison' names gr00t; there are dial, flare, unshown"),
@@ -110,10 +110,10 @@ def test_a_changed_recipe_changes_the_fingerprint_of_its_training_alone(pipeline
         (("film",), "flair", "film names flair"),
     ],
 )
-def test_names_that_do_not_exist_are_refused_with_those_that_do(values, path, value, said):
+def test_names_that_do_not_exist_are_refused_with_those_that_do(values, path, value, error):
     place = values
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    with pytest.raises(DialError, match=said):
+    with pytest.raises(DialError, match=error):
         validate(ReproductionPlan, values, source="test")

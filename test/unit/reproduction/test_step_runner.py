@@ -92,7 +92,7 @@ def test_an_interrupt_ends_the_commands_that_run(tmp_path):
     assert recorder.ran == ["a"]
 
 
-def test_an_interrupted_step_is_begun_and_not_done(tmp_path):
+def test_an_interrupted_step_is_started_and_not_done(tmp_path):
     with pytest.raises(DialError, match="b: "):
         run(tmp_path, Recorder("b"), STEPS[:2])
     marks = DoneMarks(tmp_path)

@@ -142,7 +142,7 @@ def test_kinematics_equal_an_independent_computation_lifts_and_mimic_joints_incl
             np.testing.assert_allclose(wrist, np.concatenate([truth[:3, 3], truth[:3, 0], truth[:3, 1]]), atol=1e-7)
 
 
-def test_what_is_not_commanded_is_said():
+def test_what_is_not_commanded_is_reported():
     urdf = parse_urdf(HUMANOID, "test")
     values = embodiment_from_urdf(urdf, "tall", "pelvis", ("left_wrist", "right_wrist"), {"arms": ".*_twist"})
     assert remarks(urdf, values) == [

@@ -51,7 +51,7 @@ def test_a_scene_is_the_same_whatever_was_shown_before_it():
     world.close()
 
 
-def test_a_look_changes_the_table_and_a_scene_says_which():
+def test_an_appearance_changes_the_table_and_a_scene_names_it():
     suite = load_suite("unseen_appearance")
     task = suite.task("PlacematToPlate/hazard" if "PlacematToPlate/hazard" in suite.task_names else suite.task_names[7])
     world = World(task, image_size=64)

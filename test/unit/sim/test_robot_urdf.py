@@ -54,7 +54,7 @@ def test_bodies_stand_where_they_stand_in_our_model_whatever_the_pose(models, se
     np.testing.assert_allclose(theirs.body(EMBODIMENT.wrists.right).xpos, wrists[9:12], atol=1e-5)
 
 
-def test_the_camera_looks_where_ours_looks(models):
+def test_the_camera_points_where_ours_points(models):
     urdf, ours = models
     theirs, mine = mujoco.MjData(urdf), mujoco.MjData(ours)
     mujoco.mj_kinematics(urdf, theirs)

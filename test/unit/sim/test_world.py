@@ -141,7 +141,7 @@ def test_half_of_the_scenes_have_a_second_object_of_another_type(world):
         assert first.type != second.type
         assert np.linalg.norm(first.xy - second.xy) > 0.14
     assert {scene.objects[scene.target].type for scene in scenes} == set(world.task.objects)
-    # Neither the place nor the order tells which object is named.
+    # Neither the place nor the order gives away which object is named.
     left = [scene.objects[scene.target].y > scene.objects[1 - scene.target].y for scene in pairs]
     assert 0.2 < np.mean(left) < 0.8
 

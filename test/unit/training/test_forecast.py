@@ -23,7 +23,7 @@ def full_size() -> DialModel:
     return model
 
 
-def told(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp") -> str:
+def forecast_of(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp") -> str:
     out = io.StringIO()
     console = Console(file=out, width=160, force_terminal=False)
     forecast(load_config(Recipe, "training", recipe), None, folders or {}, hardware or Hardware(), gpus, strategy, console)
@@ -31,7 +31,7 @@ def told(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp") -> st
 
 
 def test_a_dry_run_of_the_full_size_needs_neither_weights_nor_data():
-    text = told("human", gpus=8, strategy="fsdp2")
+    text = forecast_of("human", gpus=8, strategy="fsdp2")
     for line in (
         "system2.backbone.visual",
         "668.7 M",
@@ -44,14 +44,14 @@ def test_a_dry_run_of_the_full_size_needs_neither_weights_nor_data():
 
 
 def test_a_dry_run_of_the_real_robot_counts_the_wider_vectors_of_iron():
-    text = told("real_robot", gpus=8, strategy="fsdp2")
+    text = forecast_of("real_robot", gpus=8, strategy="fsdp2")
     for line in ("4,526.4 M", "80,000", "51.6%", "stage 3 of 3: task"):
         assert line in text
 
 
 def test_the_authors_run_is_described_number_by_number():
     """Every line that their code and configuration decide: see "The release at training time" in docs/model.md."""
-    text = " ".join(told("released_few_shot", hardware=Hardware(micro_batch=32), gpus=8).split())
+    text = " ".join(forecast_of("released_few_shot", hardware=Hardware(micro_batch=32), gpus=8).split())
     for line in (
         "(L_world + L_fm) / 2",
         "(0.999 - s) / 0.999, s ~ Beta(1.5, 1.0), embedded in 1000 buckets",
@@ -76,13 +76,13 @@ def test_the_authors_run_is_described_number_by_number():
 
 
 def test_people_in_the_authors_run_keep_their_rate_and_their_view():
-    text = " ".join(told("released_human", hardware=Hardware(micro_batch=32), gpus=8).split())
+    text = " ".join(forecast_of("released_human", hardware=Hardware(micro_batch=32), gpus=8).split())
     assert "slot gr1; wrists only; 30 Hz, 16 steps are 0.53 s; rows 30% to 100%, columns 0% to 100%; fit stretch" in text
 
 
 def test_a_dry_run_on_data_counts_it_and_warns(fake_dataset, tmp_path):
     dataset = fake_dataset(tmp_path / "dataset")
-    text = told("few_shot", {"robot": dataset.folder}, Hardware(micro_batch=16), gpus=2)
+    text = forecast_of("few_shot", {"robot": dataset.folder}, Hardware(micro_batch=16), gpus=2)
     assert "256 = 2 GPUs x 8 micro-batches x 16" in text
     assert "74" in text  # frames
     assert "hardly move" in text  # the idle left arm

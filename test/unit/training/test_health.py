@@ -39,8 +39,8 @@ def test_a_gradient_that_is_not_finite_is_never_applied(tmp_path, norm):
 
 
 @pytest.mark.parametrize(
-    ("taken", "said"), [(False, "Stopped before step 0.*not touched"), (True, "Stopped after step 0.*was taken already")]
+    ("taken", "error"), [(False, "Stopped before step 0.*not touched"), (True, "Stopped after step 0.*was taken already")]
 )
-def test_a_step_that_was_taken_already_is_said_to_be(tmp_path, taken, said):
-    with pytest.raises(DialError, match=said):
+def test_a_step_that_was_taken_already_is_reported(tmp_path, taken, error):
+    with pytest.raises(DialError, match=error):
         watched(tmp_path, []).judge(facts(0, math.nan), nn.Linear(1, 1), None, taken)

@@ -1,4 +1,4 @@
-"""A computed order is a permutation at every size, and looks random.
+"""A computed order is a permutation at every size, and passes for random.
 
 pytest test/unit/training/test_permutation.py
 """

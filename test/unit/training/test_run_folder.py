@@ -22,8 +22,8 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(run, capsys):
     file = run / "checkpoint-40/model.safetensors"
     file.write_bytes(file.read_bytes()[:500])
     assert [step for step, _ in checkpoints(run)] == [20]
-    assert "checkpoint-40 is damaged (model.safetensors: 500 of " in (said := capsys.readouterr().err)
-    assert said.rstrip().endswith("not used; resuming from step 20")
+    assert "checkpoint-40 is damaged (model.safetensors: 500 of " in (printed := capsys.readouterr().err)
+    assert printed.rstrip().endswith("not used; resuming from step 20")
 
 
 def test_a_new_checkpoint_replaces_a_damaged_one_of_its_step(run):

@@ -94,15 +94,15 @@ def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_da
     trained = load_checkpoint(train(recipe, tmp_path / "start", folders, tmp_path / "out", 0, "dial train"))
     assert trained.model.arch.embodiments == ("gr1", "human")
     assert trained.normaliser.action_dim == 47
-    begun = load_checkpoint(tmp_path / "out/0-start").model.state_dict()
+    initial = load_checkpoint(tmp_path / "out/0-start").model.state_dict()
     first = load_checkpoint(tmp_path / "out/1-warmup/checkpoint").model.state_dict()
     last = load_checkpoint(tmp_path / "out/2-robot_only/checkpoint").model.state_dict()
     head = "system1.action_head.layer2.weight"
-    assert not begun[head][1].equal(first[head][1])
+    assert not initial[head][1].equal(first[head][1])
     assert first[head][1].equal(last[head][1])  # without people no gradient reaches their slot
     assert not first[head][0].equal(last[head][0])
     # The joints that people do not have taught their slot's head nothing.
-    assert begun[head][1][:, 18:].equal(first[head][1][:, 18:])
+    assert initial[head][1][:, 18:].equal(first[head][1][:, 18:])
 
 
 SHARED = CO_TRAINING.replace("slot: human", "slot: gr1")
@@ -119,8 +119,8 @@ def test_people_and_robots_may_share_a_slot_and_keep_statistics_of_their_own(fak
     vectors = trained_vectors(recipe, open_sources(recipe, folders), OURS)
     normalisers = choose_normalisers(recipe, vectors, trained, OURS)
     assert (normalisers["human"].action_dim, normalisers["robot"].action_dim) == (18, 47)
-    begun, last = (load_checkpoint(tmp_path / "out" / name).model.state_dict() for name in ("../start", "1-warmup/checkpoint"))
-    assert not begun["system1.action_head.layer2.weight"].equal(last["system1.action_head.layer2.weight"])
+    initial, last = (load_checkpoint(tmp_path / "out" / name).model.state_dict() for name in ("../start", "1-warmup/checkpoint"))
+    assert not initial["system1.action_head.layer2.weight"].equal(last["system1.action_head.layer2.weight"])
 
 
 RELEASED = """

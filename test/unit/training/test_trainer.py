@@ -138,7 +138,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_are_touched(
     assert "checkpoint-5" in str(stopped.value)
     assert json.loads((tmp_path / "stopped.json").read_text())["step"] == 6
     assert torch.isfinite(model.layer.weight).all()
-    # With mended data the run goes on from there.
+    # With corrected data the run resumes from there.
     train(Line(), tmp_path, steps=8)
     assert rows(tmp_path)[-1]["step"] == 8
 
@@ -173,7 +173,7 @@ def averaged_weights(decay: float, steps: int, folder: Path) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("decay", [0.999, 0.3])
-def test_a_run_with_an_average_ends_with_it_and_soon_forgets_the_random_weights(tmp_path, decay):
+def test_a_run_with_an_average_ends_with_it_and_soon_drops_the_random_weights(tmp_path, decay):
     model = Line()
     train(model, tmp_path / "averaged", steps=6, ema_decay=decay)
     torch.testing.assert_close(model.layer.weight.detach(), averaged_weights(decay, 6, tmp_path / "plain"))

@@ -29,9 +29,9 @@ def peer(answer, metadata={"model": "pi0"}):  # noqa: B006
         connection.send(pack(metadata))
         for message in connection:
             asked.append(unpack(message))
-            said = answer(asked[-1])
-            connection.send(said if isinstance(said, str | bytes) else pack(said))
-            if isinstance(said, str):  # a traceback: openpi's server hangs up after it
+            reply = answer(asked[-1])
+            connection.send(reply if isinstance(reply, str | bytes) else pack(reply))
+            if isinstance(reply, str):  # a traceback: openpi's server hangs up after it
                 return
 
     server = serve(talk, "127.0.0.1", 0, compression=None, max_size=None)

@@ -40,11 +40,11 @@ class StandIn(gymnasium.Env):
         images = {key: box(0, 255, (256, 256, 3), np.uint8) for key in IMAGES}
         self.observation_space = gymnasium.spaces.Dict({**images, **states, INSTRUCTION: gymnasium.spaces.Text(256)})
         self.action_space = gymnasium.spaces.Dict({f"action.{name}": box(-10, 10, (width,), np.float32) for name, width in widths.items()})
-        self.looks = 0
+        self.renders = 0
 
     def reset(self, *, seed=None, options=None):
         """Joints that follow from robosuite's own generator, as the original's scenes do."""
-        self.env.timestep = self.looks = 0
+        self.env.timestep = self.renders = 0
         lowest = 0.01 * list(SUCCESSES).index(self._task)  # no two tasks share a scene
         self.state = {name: lowest + self.env.rng.uniform(0, 0.05, width).astype(np.float32) for name, width in WIDTHS.items()}
         return self.look(), {"success": False}
@@ -61,14 +61,14 @@ class StandIn(gymnasium.Env):
 
     def look(self):
         """The observation with a new image."""
-        self.looks += 1
+        self.renders += 1
         return self._observation()
 
     def _done(self):
         return self.env.timestep in SUCCESSES[self._task]
 
     def _observation(self):
-        image = np.full((256, 256, 3), self.looks, np.uint8)
+        image = np.full((256, 256, 3), self.renders, np.uint8)
         seen = {f"state.{name}": value for name, value in self.state.items()} | dict.fromkeys(IMAGES, image)
         return {**seen, INSTRUCTION: "unlocked_waist: pick the cup and place it in the drawer"}
 

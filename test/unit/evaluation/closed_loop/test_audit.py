@@ -72,12 +72,12 @@ def test_a_success_between_two_chunk_ends_counts(stand_in, monkeypatch):
 def test_a_crash_dropped_is_found(stand_in, protocol, tmp_path, monkeypatch):
     crash_in(stand_in, monkeypatch, seed=100_001)
 
-    class Forgetful(Ledger):
+    class Dropping(Ledger):
         def keep(self, result):
             if result.error is None:
                 super().keep(result)
 
-    monkeypatch.setattr(evaluation, "Ledger", Forgetful)
+    monkeypatch.setattr(evaluation, "Ledger", Dropping)
     with pytest.raises(DialError, match=r"scenes without a result .*PlacematToPlate 100001, TrayToPot 100001"):
         evaluate(protocol, RANDOM, tmp_path, workers=0)
 

@@ -43,10 +43,10 @@ def test_serial_parallel_and_resumed_runs_are_equal_to_the_last_bit(short_episod
 
     assert comparable(evaluate(protocol, source, tmp_path / "parallel", workers=2)) == comparable(serial)
 
-    begun = tmp_path / "resumed" / FOLDER
-    shutil.copytree(tmp_path / "serial" / FOLDER, begun)
-    lines = (begun / EPISODES).read_text().splitlines(keepends=True)
-    (begun / EPISODES).write_text(lines[0] + lines[1][:40])  # killed while it wrote the second one
+    interrupted = tmp_path / "resumed" / FOLDER
+    shutil.copytree(tmp_path / "serial" / FOLDER, interrupted)
+    lines = (interrupted / EPISODES).read_text().splitlines(keepends=True)
+    (interrupted / EPISODES).write_text(lines[0] + lines[1][:40])  # killed while it wrote the second one
     rollout._arenas.clear()
     assert comparable(evaluate(protocol, source, tmp_path / "resumed", workers=0)) == comparable(serial)
 

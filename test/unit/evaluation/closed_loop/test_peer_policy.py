@@ -79,7 +79,7 @@ def test_keys_and_layout_are_the_servers(arena):
         (b"\xc1", "no msgpack message"),
     ],
 )
-def test_what_it_cannot_be_used_for_is_said(arena, answer, message):
+def test_what_it_cannot_be_used_for_is_reported(arena, answer, message):
     with peer(lambda seen: answer) as (address, _):
         policy = PeerPolicy(PeerAddress.parse(address), PROTOCOL)
         policy.begin(arena, 100_000, "put the can on the plate")
@@ -87,7 +87,7 @@ def test_what_it_cannot_be_used_for_is_said(arena, answer, message):
             policy.targets(arena.observe())
 
 
-def test_an_episode_that_ended_with_an_error_does_not_spoil_the_next(arena):
+def test_an_episode_that_ended_with_an_error_leaves_the_next_one_intact(arena):
     answers = iter(["Traceback\nRuntimeError: out of memory", b"\xc1", {"actions": np.zeros((4, 47), np.float32)}])
     with peer(lambda seen: next(answers)) as (address, asked):
         policy = PeerPolicy(PeerAddress.parse(address), PROTOCOL)
@@ -100,7 +100,7 @@ def test_an_episode_that_ended_with_an_error_does_not_spoil_the_next(arena):
     assert len(asked) == 3
 
 
-def test_nobody_there_is_said():
+def test_a_server_that_does_not_answer_is_reported():
     with pytest.raises(DialError, match=r"no policy server of openpi's protocol at ws://127\.0\.0\.1:9"):
         PolicySource.parse("ws://127.0.0.1:9").facts(PROTOCOL)
 
@@ -111,7 +111,7 @@ def test_an_address_that_means_nothing_is_refused_at_once(text):
         PolicySource.parse(text)
 
 
-def test_what_the_server_says_of_itself_goes_into_the_protocol():
+def test_what_the_server_reports_of_itself_goes_into_the_protocol():
     with peer(lambda seen: {}, {"model": "pi0"}) as (first, _), peer(lambda seen: {}, {"model": "pi0.5"}) as (second, _):
         facts = [PolicySource.parse(address).facts(PROTOCOL) for address in (first, first, second, f"{first}?size=96")]
     assert facts[0] == facts[1]

@@ -47,7 +47,7 @@ def test_a_program_that_cannot_be_opened_is_refused_before_the_first_episode(che
         PolicySource("checkpoint", str(checkpoint)).facts(Protocol(runtime="onnx"))
 
 
-def test_system2_looks_every_period_and_system1_waits_for_its_delay(arena, checkpoint):
+def test_system2_runs_every_period_and_system1_waits_for_its_delay(arena, checkpoint):
     policy = policy_of(checkpoint, execute_steps=4, system2_period_steps=8, system2_delay_steps=3)
     seen = begin(policy, arena)
     for _ in range(17):

@@ -51,10 +51,10 @@ def conversation(monkeypatch):
 
     def call(self, name, arrays=None, **values):
         answer, result = plain(self, name, arrays, **values)
-        told = [name, *(f"{key}={values[key]}" for key in ("seed", "settle_steps") if key in values)]
-        told += ["image"] if "image" in result else []
-        told += ["success"] if answer.get("success") and name == "step" else []
-        lines.append(" ".join(told))
+        words = [name, *(f"{key}={values[key]}" for key in ("seed", "settle_steps") if key in values)]
+        words += ["image"] if "image" in result else []
+        words += ["success"] if answer.get("success") and name == "step" else []
+        lines.append(" ".join(words))
         return answer, result
 
     monkeypatch.setattr(EnvironmentProcess, "call", call)
@@ -97,7 +97,7 @@ def test_without_the_environment_the_next_step_is_named(tmp_path, monkeypatch):
 AUTHORS_FIRST = ["make", "reset seed=100000 settle_steps=0 image"]
 SETTLED_FIRST = ["make", "reset seed=100000 settle_steps=100 image"]
 CHUNK = ["step x16", "look image"]
-# Task and protocol -> success, stretches judged done, faults of the start, and what was said after the facts were asked for.
+# Task and protocol -> success, stretches judged done, faults of the start, and the calls after `describe`.
 SUCCESSES = {
     ("AtSixteen", "authors"): (True, [[16, 16]], [], [*AUTHORS_FIRST, "step x15", "step success", "look image"]),
     ("FromTwenty", "authors"): (True, [[32, 32]], [], [*AUTHORS_FIRST, *CHUNK, "step x3", "step success x13", "look image"]),
@@ -111,7 +111,7 @@ SUCCESSES = {
 FAILURES = {
     ("AtEight", "authors"): (False, [], [], [*AUTHORS_FIRST, "step x7", "step success", "step x8", "look image", *CHUNK, *CHUNK]),
     ("AtEight", "strict"): (False, [[8, 8]], [], [*AUTHORS_FIRST, "step x7", "step success", "step x8", "look image", *CHUNK, *CHUNK]),
-    # Nine steps in a row are one too few; the authors, who look at steps 16, 32 and 48, see nothing of them.
+    # Nine steps in a row are one too few; the authors, who judge steps 16, 32 and 48, see nothing of them.
     ("NineInARow", "strict"): (
         False,
         [[20, 28]],
@@ -256,7 +256,7 @@ def test_missing_packages_are_named(installed):
         environment_facts(incomplete)
 
 
-def test_what_the_environment_cannot_do_is_said(arena):
+def test_what_the_environment_cannot_do_is_reported(arena):
     with pytest.raises(DialError, match="named object only"):
         arena.reset(100_000, other=True)
     with pytest.raises(DialError, match="distractors"):
@@ -279,7 +279,7 @@ def test_a_failing_simulator_is_reported_and_a_dead_one_with_its_last_words(inst
     arena.close()
 
 
-def test_a_simulator_that_died_is_started_anew_for_the_next_episode(installed, monkeypatch, tmp_path, fresh_worker):
+def test_a_simulator_that_died_is_started_again_for_the_next_episode(installed, monkeypatch, tmp_path, fresh_worker):
     plain, killed = EnvironmentProcess.call, []
 
     def call(self, name, arrays=None, **values):

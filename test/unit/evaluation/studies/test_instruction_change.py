@@ -23,14 +23,14 @@ class StubbornExpert:
 
     def __init__(self, arena: TabletopArena, obedient: bool) -> None:
         self._arena, self._obedient = arena, obedient
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def begin(self, arena, seed, instruction):
-        self.heard = [instruction]
+        self.received = [instruction]
         self._expert = None if self._obedient else Expert(arena.world, seed)
 
     def change_instruction(self, instruction):
-        self.heard.append(instruction)
+        self.received.append(instruction)
         if self._obedient:
             world = self._arena.world
             world.scene = replace(world.scene, target=1 - world.scene.target)
@@ -57,7 +57,7 @@ def test_the_object_that_stands_in_the_target_says_which_instruction_was_obeyed(
     arena.reset(seed)
     first = arena.instruction
     arena.reset(seed, other=True)
-    assert policy.heard == [first, arena.instruction]
+    assert policy.received == [first, arena.instruction]
 
 
 def test_seeds_are_those_of_scenes_with_two_objects():

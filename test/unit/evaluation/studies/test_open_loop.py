@@ -82,7 +82,7 @@ def test_foresights_of_another_model_are_refused_with_the_reason(driven):
         open_loop(checkpoint, bag("another", "other"))
 
 
-def test_a_recording_without_foresight_is_said(driven, tmp_path):
+def test_a_recording_without_foresight_is_reported(driven, tmp_path):
     checkpoint, _, _ = driven
     with pytest.raises(BagError, match="no foresight was recorded"):
         open_loop(checkpoint, record(tmp_path / "bag", seconds=2))

@@ -72,7 +72,7 @@ def test_a_loss_beyond_chance_is_refused_and_nothing_is_kept(gate):
     assert "Gate: refused" in (gate.out / "README.md").read_text()
 
 
-def test_a_forced_loss_is_kept_and_said(gate):
+def test_a_forced_loss_is_kept_and_reported(gate):
     assert gate({0, 1, *range(10, 23)}, force=True).forced
     assert "kept with --force, despite the loss" in (gate.folder / "README.md").read_text()
 
