@@ -28,7 +28,7 @@ MEANT = {
         "arms and fingers that a task does not need stand still, open fingers rest at their limit"
     ),
     r"unusually large": "47 dimensions: wrist poses and joints of a humanoid",
-    r"ACTION_STATE_DIVERGENCE": "joints that stand still track nothing, and fingers are told to close further than an object lets them",
+    r"ACTION_STATE_DIVERGENCE": "joints that stand still track nothing, and fingers are commanded to close further than an object lets them",
     r"LOW_DIVERSITY|TOO_FEW|few episodes|very short|short episode|shorter than chunk_size|episode\(s\) flagged": (
         "the judged datasets are small on purpose"
     ),
@@ -161,7 +161,7 @@ def main(words: list[str]) -> int:
         for name, check in checks.items():
             try:
                 print(f"   {name}: {check()}", flush=True)
-            except Exception as error:  # each judge is heard
+            except Exception as error:  # every judge reports
                 failed.append(f"{folder.name} {name}")
                 print(f"   {name} FAILED: {type(error).__name__}: {str(error)[:1500]}", flush=True)
     print(json.dumps({"datasets": len(folders), "failed": failed}))

@@ -19,15 +19,14 @@ from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.finiteness import require_finite
 from dial_core.inference.cuda_graph import Captured, recorder_for
 from dial_core.inference.first_use import computation
 from dial_core.inference.programs import ProgramSpec, Runtime, runtime_for
 from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
+from dial_core.inference.session_inputs import finite_array, image_tensor
 from dial_core.model.inpainting import sample_chunk_onto
 from dial_core.model.prompt import Prompter
 from dial_core.model.system2 import Layout
-from dial_core.observation.camera_view import CameraView
 
 log = logging.getLogger(__name__)
 PROMPT_LENGTH_UNIT = 16  # captured prompts come in multiples of this many tokens
@@ -96,7 +95,7 @@ class System2Session:
 
     def example(self, images: tuple[np.ndarray, ...], instruction: str) -> tuple[torch.Tensor, ...]:
         """Inputs of `function`."""
-        return _image_tensor(images[0], self.contract.views[0], self.device), *self._encoded(instruction)
+        return image_tensor(images[0], self.contract.views[0], self.device), *self._encoded(instruction)
 
     def computing_with(self, program: Callable[..., Any]) -> Self:
         """Returns this session with another program in place of its own; both share the model."""
@@ -126,7 +125,7 @@ class System2Session:
         Raises:
             DialError: wrong image shape or dtype, or an empty instruction.
         """
-        foresight, view = self._think(_image_tensor(image, self.contract.views[0], self.device), *self._encoded(instruction))
+        foresight, view = self._think(image_tensor(image, self.contract.views[0], self.device), *self._encoded(instruction))
         return foresight[0].float().cpu().numpy(), view[0].float().cpu().numpy()
 
     def function(self, pixels_BHWC, input_ids_BT, attention_mask_BT, positions_3BT) -> tuple[torch.Tensor, torch.Tensor]:
@@ -149,7 +148,7 @@ class System2Session:
         Raises:
             DialError: wrong image shape or dtype.
         """
-        tokens = self.model.encode_image(_image_tensor(image, self.contract.views[0], self.device))
+        tokens = self.model.encode_image(image_tensor(image, self.contract.views[0], self.device))
         return tokens[0, :, self.model.arch.view_part].float().cpu().numpy()
 
     def _encoded(self, instruction: str) -> Prompt:
@@ -264,8 +263,8 @@ class System1Session:
             DialError: wrong shapes or dtypes, values that are not finite, or not as many images as the contract has cameras.
         """
         views = self._views(images if isinstance(images, tuple) else (images,))
-        encoded = self._rim.encode_state(_finite("state", state, (self.contract.state_dim,)), base)
-        foresight = _finite("foresight", foresight, self.contract.foresight_shape)
+        encoded = self._rim.encode_state(finite_array("state", state, (self.contract.state_dim,)), base)
+        foresight = finite_array("foresight", foresight, self.contract.foresight_shape)
         inputs = (self._vector(foresight), self._vector(encoded), *views)
         chunk = self._act(*inputs)[0] if committed is None else self._led_chunk(committed, base, *inputs)
         return self._rim.decode_action(chunk[0].cpu().numpy(), base)
@@ -297,23 +296,4 @@ class System1Session:
         if len(images) != len(cameras):
             names = ", ".join(view.name for view in cameras)
             raise DialError(f"checkpoint {self.contract.model_id} sees {len(cameras)} cameras ({names}), got {len(images)} images")
-        return [_image_tensor(image, view, self.device) for image, view in zip(images, cameras, strict=True)]
-
-
-def _image_tensor(image: np.ndarray, view: CameraView, device: torch.device) -> torch.Tensor:
-    """(1, H, W, 3) uint8 on the device."""
-    expected = (view.height, view.width, 3)
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
-        got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise DialError(f"image of camera '{view.name}': expected uint8 {expected}, got {got}")
-    # A copy: messages give read-only memory, which torch does not take.
-    return torch.tensor(image, device=device)[None]
-
-
-def _finite(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """float32 array of the expected shape."""
-    values = np.asarray(values, np.float32)
-    if values.shape != tuple(shape):
-        raise DialError(f"{name}: expected shape {tuple(shape)}, got {values.shape}")
-    require_finite(values, name)
-    return values
+        return [image_tensor(image, view, self.device) for image, view in zip(images, cameras, strict=True)]

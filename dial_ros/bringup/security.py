@@ -21,6 +21,11 @@ PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_paramet
 LIFECYCLE_SERVICES = ("change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph")
 NODE_SERVICES = (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")  # rclpy makes them
 NODES = ("system1", "system2", "mujoco_robot", "recorder")
+STATUS = ("system1/status", "system2/status")
+FORESIGHT_ERRORS = ("foresight/error", "foresight/unchanged_error")
+STOPS = ("system1/pause", "system1/estop", "system1/reset_estop")
+SIMULATION = ("mujoco_robot/reset", "mujoco_robot/set_pause", "mujoco_robot/step")
+EPISODES = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
 
 
 @dataclass(frozen=True)
@@ -33,74 +38,90 @@ class Rights:
     request: tuple[str, ...] = ()
 
 
+class _Topics:
+    """Topics and services of one robot, in the groups that permissions are given for."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        controllers = [controller.name for controller in embodiment.controllers]
+        self.trajectories = tuple(f"{name}/joint_trajectory" for name in controllers)
+        self.dry_run = tuple(f"dry_run/{topic}" for topic in self.trajectories)
+        self.guarded = tuple(f"guarded/{topic}" for topic in self.trajectories)
+        self.references = tuple(f"{name}/reference" for name in controllers)
+        self.controller_states = tuple(f"{name}/controller_state" for name in controllers)
+        self.switches = tuple(f"{name}/set_active" for name in controllers)
+        self.cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
+        self.joints = tuple(embodiment.joint_states_topics.values())
+
+
 def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
     """Returns the permissions of every node and person. `guarded`: System-1 reaches the controllers through the guard alone."""
-    trajectories = tuple(f"{controller.name}/joint_trajectory" for controller in embodiment.controllers)
-    dry = tuple(f"dry_run/{topic}" for topic in trajectories)
-    cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
-    joints = tuple(embodiment.joint_states_topics.values())
-    stops = ("system1/pause", "system1/estop", "system1/reset_estop")
-    world = ("mujoco_robot/reset", "mujoco_robot/set_pause", "mujoco_robot/step")
-    switches = tuple(f"{controller.name}/set_active" for controller in embodiment.controllers)
-    status = ("system1/status", "system2/status")
-    episodes = ("recorder/start_episode", "recorder/stop_episode", "recorder/discard_episode")
-    errors = ("foresight/error", "foresight/unchanged_error")
-    recorded = (*cameras, *joints, *trajectories, *dry, "foresight", *errors, "instruction", *status, "mujoco_robot/success")
-    references = tuple(f"{controller.name}/reference" for controller in embodiment.controllers)
-    states = tuple(f"{controller.name}/controller_state" for controller in embodiment.controllers)
-    system1_in = (*cameras, *joints, "foresight", "instruction", "robot_description", *references, *states)
-    jogs = ("teleoperation/twist", "teleoperation/grip")
-    hand_stops = ("teleoperation/stop", "teleoperation/reset_stop")
-    seen = ("foresight/image", *errors)
-    system2_out = (*seen, "foresight", "instruction", "system2/status")
-    nodes = (*NODES, "guard") if guarded else NODES
-    checked = tuple(f"guarded/{topic}" for topic in trajectories)
-    guard_out, guard_in = (*trajectories, *dry), (*checked, *joints, "robot_description")
-    guard = {"guard": _node("guard", Rights(guard_out, guard_in, ("guard/reset",)))} if guarded else {}
-    controlled = tuple(f"{node}/{service}" for node in nodes for service in LIFECYCLE_SERVICES)
-    read = tuple(f"{node}/{service}" for node in nodes for service in PARAMETER_SERVICES)
-    commands = checked if guarded else (*trajectories, *dry)
-    return guard | {
-        "system1": _node("system1", Rights((*commands, "system1/status"), system1_in, stops)),
-        "system2": _node("system2", Rights(system2_out, (*cameras, "system1/status"), ("system2/set_instruction",))),
-        "mujoco_robot": _node(
-            "mujoco_robot",
-            Rights(
-                (
-                    "/clock",
-                    *joints,
-                    *references,
-                    *cameras,
-                    "image/scene",
-                    "mujoco_robot/success",
-                    "mujoco_robot/rejected",
-                    "mujoco_robot/set_points",
-                    "mujoco_robot/target",
-                ),
-                trajectories,
-                (*world, *switches),
-            ),
-        ),
-        "recorder": _node("recorder", Rights((), recorded, episodes)),
-        "operator": Rights(
-            publish=("/rosout", "/parameter_events", *jogs),
-            subscribe=(
-                *("/clock", "/diagnostics", "/rosout", "/parameter_events", "instruction", *status, *joints, *cameras),
-                *(*seen, "mujoco_robot/success", *trajectories, *dry),
-            ),
-            reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
-            request=(
-                *stops,
-                *hand_stops,
-                *(["guard/reset"] if guarded else []),
-                "system2/set_instruction",
-                *world,
-                *episodes,
-                *controlled,
-                *read,
-            ),
-        ),
+    topics = _Topics(embodiment)
+    nodes = {
+        "system1": _system1(topics, guarded),
+        "system2": _system2(topics),
+        "mujoco_robot": _mujoco_robot(topics),
+        "recorder": _recorder(topics),
     }
+    if guarded:
+        nodes = {"guard": _guard(topics)} | nodes
+    return {name: _node(name, own) for name, own in nodes.items()} | {"operator": _operator(topics, guarded)}
+
+
+def _system1(topics: _Topics, guarded: bool) -> Rights:
+    commands = topics.guarded if guarded else (*topics.trajectories, *topics.dry_run)
+    reports = (*topics.references, *topics.controller_states)
+    return Rights(
+        publish=(*commands, "system1/status"),
+        subscribe=(*topics.cameras, *topics.joints, "foresight", "instruction", "robot_description", *reports),
+        reply=STOPS,
+    )
+
+
+def _system2(topics: _Topics) -> Rights:
+    return Rights(
+        publish=("foresight/image", *FORESIGHT_ERRORS, "foresight", "instruction", "system2/status"),
+        subscribe=(*topics.cameras, "system1/status"),
+        reply=("system2/set_instruction",),
+    )
+
+
+def _guard(topics: _Topics) -> Rights:
+    return Rights(
+        publish=(*topics.trajectories, *topics.dry_run),
+        subscribe=(*topics.guarded, *topics.joints, "robot_description"),
+        reply=("guard/reset",),
+    )
+
+
+def _mujoco_robot(topics: _Topics) -> Rights:
+    own = tuple(f"mujoco_robot/{topic}" for topic in ("success", "rejected", "set_points", "target"))
+    return Rights(
+        publish=("/clock", *topics.joints, *topics.references, *topics.cameras, "image/scene", *own),
+        subscribe=topics.trajectories,
+        reply=(*SIMULATION, *topics.switches),
+    )
+
+
+def _recorder(topics: _Topics) -> Rights:
+    motion = (*topics.joints, *topics.trajectories, *topics.dry_run)
+    decisions = ("foresight", *FORESIGHT_ERRORS, "instruction", *STATUS)
+    return Rights(subscribe=(*topics.cameras, *motion, *decisions, "mujoco_robot/success"), reply=EPISODES)
+
+
+def _operator(topics: _Topics, guarded: bool) -> Rights:
+    """A person or the page: whoever may stop, instruct and record the robot, and start its nodes."""
+    nodes = (*NODES, "guard") if guarded else NODES
+    managed = tuple(f"{node}/{service}" for node in nodes for service in (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES))
+    logs = ("/clock", "/diagnostics", "/rosout", "/parameter_events")
+    motion = (*topics.joints, *topics.trajectories, *topics.dry_run)
+    decisions = ("instruction", *STATUS, "foresight/image", *FORESIGHT_ERRORS)
+    stops = (*STOPS, "teleoperation/stop", "teleoperation/reset_stop", *(["guard/reset"] if guarded else []))
+    return Rights(
+        publish=("/rosout", "/parameter_events", "teleoperation/twist", "teleoperation/grip"),
+        subscribe=(*logs, *topics.cameras, *motion, *decisions, "mujoco_robot/success"),
+        reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
+        request=(*stops, "system2/set_instruction", *SIMULATION, *EPISODES, *managed),
+    )
 
 
 def policy(embodiment: Embodiment, namespace: str = "", guarded: bool = False) -> str:

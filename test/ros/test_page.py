@@ -111,6 +111,7 @@ def see(page, *texts: str) -> None:
 
 def instruct(page) -> None:
     browser, _, _ = page
+    see(page, "System-1")  # built: until then elements are replaced
     box = browser.find_element("css selector", 'input[placeholder="what the robot is to do"]')
     box.send_keys("\ue009a\ue000\ue003")  # Ctrl-A, Backspace
     box.send_keys(TEXT)
@@ -134,6 +135,7 @@ def test_an_instruction_arms_the_robot_and_its_foresight_is_shown(page):
 
 def test_unknown_words_are_named_before_sending(page):
     browser, _, _ = page
+    see(page, "System-1")  # built: until then elements are replaced
     box = browser.find_element("css selector", 'input[placeholder="what the robot is to do"]')
     box.send_keys("\ue009a\ue000\ue003zorgle")
     see(page, "not in the model's vocabulary: zorgle")
