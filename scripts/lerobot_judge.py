@@ -28,7 +28,7 @@ MEANT = {
         "arms and fingers that a task does not need stand still, open fingers rest at their limit"
     ),
     r"unusually large": "47 dimensions: wrist poses and joints of a humanoid",
-    r"ACTION_STATE_DIVERGENCE": "joints that stand still track nothing, and fingers are commanded to close further than an object lets them",
+    r"ACTION_STATE_DIVERGENCE": "joints that stand still track nothing, and fingers are commanded to close further than an object permits",
     r"LOW_DIVERSITY|TOO_FEW|few episodes|very short|short episode|shorter than chunk_size|episode\(s\) flagged": (
         "the judged datasets are small on purpose"
     ),
