@@ -8,7 +8,7 @@ README.md                                the model card
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.checkpoint.rim import VectorRim
-from dial_core.checkpoint.stored_weights import TensorFile, model_with_weights
+from dial_core.checkpoint.stored_weights import TensorFile, exact_dtype, model_with_weights
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.config import validate
 from dial_core.errors import DialError
@@ -106,6 +106,7 @@ def save_checkpoint(
     layout: VectorLayout = OURS,
     instruction_prefix: str = "",
     trained_on: TrainedOn = TrainedOn(),  # noqa: B008  # frozen
+    kept: Collection[str] = (),
 ) -> Contract:
     """Writes a checkpoint folder; a reader never sees half of one.
 
@@ -117,11 +118,12 @@ def save_checkpoint(
         embodiment: the robot it was trained for.
         views: how it sees the robot's cameras, that of both systems first; none: all of the embodiment's first camera.
         card: text of the model card.
-        dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway.
+        dtype: of the stored weights; float16 halves the file, sessions compute in float32 anyway. See `kept`.
         weights: the model's state dict, where training has left the model itself in pieces.
         layout: of the model's own vectors; its slot is the robot's where the model has none of the robot's name.
         instruction_prefix: text that the model expects before every instruction.
         trained_on: what it was asked to do in training.
+        kept: names of tensors that must not be rounded, such as those that never learned: they get another dtype where `dtype` would.
 
     Returns:
         The contract, with the model id of the stored weights.
@@ -134,7 +136,10 @@ def save_checkpoint(
     if path.exists() and not (path.is_dir() and (not any(path.iterdir()) or (path / CONFIG).is_file())):
         raise DialError(f"{path} is there and is no checkpoint; choose another folder or move it away")
     with atomic_folder(path, replace=True) as staging:
-        state = {name: tensor.detach().to("cpu", dtype) for name, tensor in (weights or model.state_dict()).items()}
+        state = {
+            name: tensor.detach().to("cpu", exact_dtype(tensor.detach(), dtype) if name in kept else dtype)
+            for name, tensor in (weights or model.state_dict()).items()
+        }
         with quiet_loading():
             model.save_pretrained(staging, state_dict=state)
         tokenizer.save_pretrained(staging)

@@ -126,6 +126,16 @@ def model_with_weights(folder: Path, part: Part = "whole", dtype: torch.dtype = 
     return model.eval()
 
 
+def exact_dtype(tensor: torch.Tensor, preferred: torch.dtype) -> torch.dtype:
+    """`preferred` if it represents every value of the tensor, else bfloat16 if that does, else the tensor's own."""
+    return next((dtype for dtype in (preferred, torch.bfloat16) if is_exact(tensor, dtype)), tensor.dtype)
+
+
+def is_exact(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
+    """Whether `dtype` represents every value of the tensor."""
+    return all(torch.equal(part.to(dtype).to(part.dtype), part) for part in tensor.reshape(-1).split(CHUNK))
+
+
 def _finite(parameter: nn.Parameter) -> bool:
     return all(bool(torch.isfinite(part).all()) for part in parameter.data.view(-1).split(CHUNK))
 

@@ -107,7 +107,8 @@ class System2(nn.Module):
             layout: of these prompts, if it is known.
         """
         layout = layout or self.layout(input_ids_BT, attention_mask_BT, 0 if appended_ND is None else len(appended_ND))
-        embeds_BTD = self.backbone.get_input_embeddings()(input_ids_BT)
+        # Hidden states add up in the dtype of the norms, also where the frozen table is kept in bfloat16.
+        embeds_BTD = self.backbone.get_input_embeddings()(input_ids_BT).to(self.backbone.language_model.norm.weight.dtype)
         is_image_BT = input_ids_BT == self.image_token
         embeds_BTD = _with_image(embeds_BTD, is_image_BT, image_tokens_BND[..., : embeds_BTD.shape[-1]].to(embeds_BTD.dtype))
         if appended_ND is not None:

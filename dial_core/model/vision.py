@@ -185,7 +185,7 @@ class DeepstackVisionEncoder(VisionEncoder):
         """The position table (L, width), resampled to the image's patches."""
         table = visual.pos_embed.weight
         indices, weights = self._resampling(visual, table.device)
-        return (table[indices] * weights.unsqueeze(-1).to(table.dtype)).sum(1)
+        return (table[indices].float() * weights.unsqueeze(-1)).sum(1)
 
     def _resampling(self, visual: Tower, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Which rows of the position table every patch takes (L, K), and their weights: found once a device."""

@@ -14,7 +14,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import Box, part_in_words
 from dial_core.training.mapped_dataset import MappedDataset
-from dial_core.training.memory import memory_of, require_room
+from dial_core.training.memory import frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, TrainingStage
 from dial_core.training.stages import open_sources
@@ -149,6 +149,7 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
     plan = stage.optimisation
     micro, accumulation = hardware.split(plan.batch_size, gpus)
     memory = memory_of(model, arch, plan, micro, gpus, strategy)
+    learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     table = Table(show_header=False)
     rates = ", ".join(f"{name} {rate:.1e}" for name, rate in {"all": plan.learning_rate, **plan.learning_rates}.items())
     rows = {
@@ -157,13 +158,13 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
         "samples in all": f"{plan.steps * plan.batch_size:,}",
         "learning rate": f"{rates}; warmup {plan.warmup_fraction:.0%}, then cosine",
         "betas, weight decay, clip": f"{plan.betas[0]}, {plan.betas[1]}; {plan.weight_decay:g}; {plan.clip_norm}",
-        "precision": ("bf16, float32 weights" if plan.bf16 else "float32")
+        "precision": ("bf16; float32 weights, frozen ones bf16 where exact" if plan.bf16 else "float32")
         + (", gradient checkpointing" if plan.gradient_checkpointing else ""),
         f"memory a GPU ({strategy}, estimate)": f"{memory.total / GIB:.1f} GiB: weights {memory.weights / GIB:.1f}, "
         f"gradients {memory.gradients / GIB:.1f}, moments {memory.moments / GIB:.1f}, average {memory.average / GIB:.1f}, "
         f"temporaries {memory.temporaries / GIB:.1f}, activations {memory.activations / GIB:.1f}",
-        "checkpoint": f"{4 * _parameter_total(model) / GIB:.1f} GiB of weights, "
-        f"{8 * _parameter_total(model, learning=True) / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
+        "checkpoint": f"{(4 * learning + frozen_bytes(model, arch, plan)) / GIB:.1f} GiB of weights, "
+        f"{8 * learning / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
     }
     for name, value in rows.items():
         table.add_row(name, value)
@@ -185,10 +186,6 @@ def _mixture(stage: TrainingStage, datasets: Mapping[str, MappedDataset]) -> Tab
         )
         table.add_row(name, f"{weight / total:.1%}" if weights else "by frames", *known)
     return table
-
-
-def _parameter_total(model: DialModel, learning: bool = False) -> int:
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not learning)
 
 
 def _count(value: int) -> str:

@@ -37,9 +37,10 @@ class Memory:
 def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str) -> Memory:
     """What one of `gpus` devices holds while it trains `samples` foresights at a time.
 
-    Weights and AdamW's two moments are float32; with bf16 each weight that is in use has a half-size copy. `ddp` keeps all of
-    it on every device; `zero2` shares gradients and moments, `fsdp2` and `zero3` the weights too. FSDP2 gathers float32 weights. The
-    fused AdamW needs no temporaries, and DDP's buckets are the gradients themselves.
+    Weights that learn and AdamW's two moments are float32; with bf16 each weight that learns has a half-size copy too, and frozen ones
+    are kept in bfloat16 (`frozen_weights.py`; published backbones allow it). `ddp` keeps all of it on every device; `zero2` shares
+    gradients, moments and float32 weights, `fsdp2` and `zero3` all weights. FSDP2 gathers float32 weights. The fused AdamW needs no
+    temporaries, and DDP's buckets are the gradients themselves.
 
     Raises:
         DialError: unknown strategy.
@@ -51,16 +52,40 @@ def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples:
     states = 1 if strategy == "ddp" else gpus  # over how many devices gradients and moments are spread
     shards = gpus if strategy in ("fsdp2", "zero3") else 1
     root = _gathered(arch, everything) if shards > 1 else 0
-    copies = _HALF * (root if strategy == "zero3" else everything) if plan.bf16 else 0  # autocast keeps them for the forward pass
-    whole = _FLOAT * max(0, root - (everything - learning)) if strategy == "fsdp2" else 0  # gradients of what is gathered as one
-    buckets = 2 * _HALF * _DEEPSPEED_BUCKET if strategy in ("zero2", "zero3") else 0
+    root_learning = max(0, root - (everything - learning))
+    if strategy in ("zero2", "zero3"):  # the engine computes with weights that are bfloat16 themselves, and has a float32 copy to step
+        size = _HALF if plan.bf16 else _FLOAT
+        weights = size * (everything / shards + root) + _FLOAT * learning / states
+        gradients = (size + (_FLOAT if plan.bf16 else 0)) * learning / states
+        temporaries: float = 2 * _HALF * _DEEPSPEED_BUCKET
+    else:
+        frozen = frozen_bytes(model, arch, plan)
+        gathered = _FLOAT * root_learning + frozen * (root > 0)
+        copies = _HALF * learning if plan.bf16 else 0  # autocast keeps them for the forward pass, of what learns
+        weights = (_FLOAT * learning + frozen) / shards + gathered + copies
+        gradients = _FLOAT * learning / states
+        temporaries = _FLOAT * root_learning  # gradients of what is gathered as one
     return Memory(
-        weights=_FLOAT * everything / shards + copies + (_FLOAT * root if strategy == "fsdp2" else 0),
-        gradients=_FLOAT * learning / states,
+        weights=weights,
+        gradients=gradients,
         moments=2 * _FLOAT * learning / states,
         average=_FLOAT * learning / shards if plan.ema_decay else 0,
-        temporaries=whole + buckets,
+        temporaries=temporaries,
         activations=samples * _activations(arch, plan),
+    )
+
+
+def frozen_bytes(model: nn.Module, arch: Architecture, plan: Optimisation) -> float:
+    """Bytes of the frozen weights while training.
+
+    Those of a published vision-language model are values of bfloat16; a tiny model's and DINOv2's are not.
+    """
+    half = plan.bf16 and arch.pretrained is not None
+    sizes = {False: _FLOAT, True: _HALF}
+    return sum(
+        sizes[half and not name.startswith("view_encoder.")] * parameter.numel()
+        for name, parameter in model.named_parameters()
+        if not parameter.requires_grad
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.errors import DialError
 from dial_core.files.disk_space import disk_errors, require_free
 from dial_core.files.fingerprint import require_same
+from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.robot.embodiment import load_embodiment
@@ -85,7 +86,8 @@ def train(
     if state.is_main_process:
         finished = load_checkpoint(current)
         card = _card(recipe, start, datasets, command)
-        _save(out / "checkpoint", finished, finished.normaliser, recipe, card, asked, None, torch.float16)
+        kept = never_trained(recipe, finished.model)
+        _save(out / "checkpoint", finished, finished.normaliser, recipe, card, asked, None, torch.float16, kept)
     state.wait_for_everyone()
     return out / "checkpoint"
 
@@ -156,6 +158,15 @@ def checkpoint_bytes(model: Module, plan: Optimisation) -> int:
     return sum(sizes.values()) + 2 * trained + (trained if plan.ema_decay else 0)
 
 
+def never_trained(recipe: Recipe, model: DialModel) -> set[str]:
+    """Names of the tensors that no stage trains."""
+    names = {name for name, _ in model.named_parameters()}
+    for stage in recipe.effective_stages():
+        model.set_trainable(stage.stage)
+        names -= {name for name, value in model.named_parameters() if value.requires_grad}
+    return names
+
+
 def stage_seed(seed: int, number: int) -> int:
     """The seed of stage `number`: of its own, so that no stage draws what an earlier one drew."""
     return int(np.random.SeedSequence((seed, number)).generate_state(1)[0])
@@ -170,6 +181,7 @@ def _save(
     asked: TrainedOn,
     weights: dict[str, torch.Tensor] | None = None,
     dtype: torch.dtype = torch.float32,
+    kept: Collection[str] = (),
 ) -> None:
     save_checkpoint(
         path,
@@ -184,6 +196,7 @@ def _save(
         trained_layout(recipe, trained.contract),
         trained.contract.instruction_prefix,
         asked,
+        kept,
     )
 
 

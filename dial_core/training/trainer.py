@@ -27,6 +27,7 @@ from dial_core.jobs.progress import progress_bar
 from dial_core.model.prompt import IGNORED
 from dial_core.training.averaging import WeightAverage
 from dial_core.training.compiling import prepare_compiler
+from dial_core.training.frozen_weights import FrozenWeights
 from dial_core.training.health import StepFacts, Watch
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.processes import TIMEOUT, process_state
@@ -90,11 +91,15 @@ def run_training(
         model.compile_blocks()  # type: ignore[operator]
     if state.is_main_process:
         rewind_log(folder / "log.jsonl", newest[0])
+    frozen = FrozenWeights(model) if arguments.bf16 else None
     trainer = DialTrainer(plan, folder, title, newest[1], model=model, args=arguments, data=data, collate=collate)
     trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
     if hardware.compiled:
         model.compile_blocks(False)  # type: ignore[operator]
-    return trainer.finish()
+    weights = trainer.finish()
+    if frozen:
+        frozen.release(model)
+    return frozen.restored(weights) if frozen else weights
 
 
 def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> TrainingArguments:

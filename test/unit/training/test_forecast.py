@@ -8,7 +8,7 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training.forecast import forecast, parameter_counts
-from dial_core.training.memory import memory_of, require_room
+from dial_core.training.memory import frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.recipe import Recipe
 
@@ -100,13 +100,22 @@ def test_memory_is_what_the_strategy_spreads(full_size):
     def gib(gpus: int, strategy: str) -> float:
         return memory_of(full_size, full_size.arch, PLAN, 8, gpus, strategy).total / GIB
 
-    # Weights, gradient and two moments in float32, and a bf16 copy of the weights: 6 bytes a parameter, 12 more where it learns.
-    assert gib(1, "ddp") == pytest.approx((6 * 4.526e9 + 12 * 3.547e9) / GIB, rel=0.02)
+    # What learns: weights, gradient and two moments in float32, and a bf16 copy. What is frozen: bf16.
+    assert gib(1, "ddp") == pytest.approx((18 * 3.547e9 + 2 * 0.980e9) / GIB, rel=0.02)
     assert gib(8, "ddp") == gib(1, "ddp")
-    assert gib(8, "fsdp2") < gib(8, "zero2") < gib(8, "ddp")
+    assert gib(8, "zero3") < gib(8, "zero2") < gib(8, "fsdp2") < gib(8, "ddp")
     assert gib(64, "fsdp2") < gib(8, "fsdp2") < 40
     with pytest.raises(DialError, match="unknown strategy 'magic'; strategies: ddp, fsdp2, zero2, zero3"):
         gib(8, "magic")
+
+
+def test_frozen_weights_count_half_where_they_are_published_in_bfloat16(full_size):
+    frozen = 979.8e6
+    assert frozen_bytes(full_size, full_size.arch, PLAN) == pytest.approx(2 * frozen, rel=1e-3)
+    assert frozen_bytes(full_size, full_size.arch, PLAN.model_copy(update={"bf16": False})) == pytest.approx(4 * frozen, rel=1e-3)
+    tiny = DialModel.without_weights(DialConfig.from_preset("dial_tiny").arch)
+    elements = sum(parameter.numel() for parameter in tiny.parameters() if not parameter.requires_grad)
+    assert frozen_bytes(tiny, tiny.arch, PLAN) == 4 * elements
 
 
 def test_a_step_that_does_not_fit_is_refused_with_the_next_way_that_does(full_size):

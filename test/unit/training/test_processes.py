@@ -1,7 +1,7 @@
 """Two processes are one: the same samples, the same losses, the same weights.
 
 pytest test/unit/training/test_processes.py
-Run as a program (FOLDER), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on
+Run as a program (FOLDER [bf16]), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on
 robot and human samples.
 """
 
@@ -64,6 +64,14 @@ def small_model() -> DialModel:
     return DialModel(DialConfig(Architecture.model_validate(values | {"embodiments": ("robot", "human")})))
 
 
+def as_published(model: DialModel) -> dict[str, torch.Tensor]:
+    """Rounds the frozen weights to what bfloat16 represents, as backbones are published, and returns a copy of them."""
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            parameter.data = parameter.data.bfloat16().float()
+    return {name: value.detach().clone() for name, value in model.named_parameters() if not value.requires_grad}
+
+
 def random_stream(name: str, width: int, slot: int) -> Stream:
     rng = np.random.default_rng(slot)
     values = rng.normal(0, 1, (40, width)).astype(np.float32)
@@ -80,18 +88,20 @@ def main(folder: Path, steps: int = 4, **changes) -> None:
     prompter = Prompter(tiny_tokenizer(), model.arch.foresight_tokens)
     samples = ChunkSamples(streams, {"robot": 1, "human": 1}, prompter, "end_to_end", model.arch, Variety(2, 3, 0.1), seed=0)
     model.set_trainable("end_to_end")
+    frozen = as_published(model)
     values = {"steps": steps, "batch_size": 8, "learning_rate": 1e-3, "log_period_steps": 1, "save_period_s": 1e-9}
     weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
     if weights:
+        assert all(weights[name].dtype == torch.float32 and weights[name].equal(value) for name, value in frozen.items())
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / "trained.safetensors")
     leave_processes()
     assert not torch.distributed.is_initialized()
 
 
-def launched(folder: Path, launch: list[str], **environment: str) -> tuple[list[dict], dict]:
+def launched(folder: Path, launch: list[str], *options: str, **environment: str) -> tuple[list[dict], dict]:
     """Log rows and weights of a run of this file."""
     environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, __file__, str(folder)]
+    command = [sys.executable, *launch, __file__, str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
     assert done.returncode == 0, done.stderr[-3000:]
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
@@ -130,5 +140,15 @@ def test_sharded_weights_give_the_losses_of_whole_ones_and_resume_from_their_che
     require_equal(alone, launched(tmp_path, LAUNCH, **FSDP2))  # its last step, once more
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sharding", [{}, FSDP2], ids=["whole", "sharded"])
+def test_frozen_weights_kept_in_bfloat16_end_as_they_began(alone, tmp_path, sharding):
+    rows, _ = launched(tmp_path, LAUNCH, "bf16", **sharding)  # the program compares them
+    np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in alone[0]], rtol=0.02)
+    if not sharding:
+        stored = load_file(tmp_path / "checkpoint-4/model.safetensors")
+        assert stored["system2.backbone.language_model.embed_tokens.weight"].dtype == torch.bfloat16
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), *(int(steps) for steps in sys.argv[2:]))
+    main(Path(sys.argv[1]), bf16="bf16" in sys.argv[2:])
