@@ -50,6 +50,7 @@ def evaluate(
     runtime: Annotated[str | None, typer.Option(help="What a checkpoint computes with: eager, aoti or onnx (`dial export`).")] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
     protocol: Annotated[str, typer.Option(help="Of a benchmark: authors, authors_settled or strict. Our own suites have one only.")] = "",
+    device: Annotated[str, typer.Option(help="Where a checkpoint computes: cpu, cuda, cuda:1; each worker loads its own.")] = "cpu",
 ) -> None:
     """Measure a policy in closed loop on scenes never trained on, with 95 % Wilson intervals.
 
@@ -78,11 +79,11 @@ def evaluate(
     if sweep and against:
         raise DialError("--sweep does not go with --against; sweep one policy after the other")
     if sweep:
-        _sweep(values, policy, out, workers, sweep)
+        _sweep(values, policy, out, workers, sweep, device)
         return
-    first, folder = _evaluate(values, policy, out, workers, videos, shard)
+    first, folder = _evaluate(values, policy, out, workers, videos, shard, device)
     if against:
-        second, other = _evaluate(values, against, out and out / "against", workers, videos, shard)
+        second, other = _evaluate(values, against, out and out / "against", workers, videos, shard, device)
         _compare(first, second, folder / f"against-{other.name}" if out is None else folder / "comparison")
 
 
@@ -202,13 +203,13 @@ def _protocol(values: dict):
     return validate(Protocol, values, source="dial eval")
 
 
-def _evaluate(values: dict, policy: str, out: Path | None, workers: int, videos: int, shard: str) -> tuple[dict, Path]:
+def _evaluate(values: dict, policy: str, out: Path | None, workers: int, videos: int, shard: str, device: str = "cpu") -> tuple[dict, Path]:
     from dial_core.evaluation.closed_loop.evaluate import evaluate as run
     from dial_core.evaluation.closed_loop.evaluate import prepare
     from dial_core.evaluation.closed_loop.ledger import Shard
     from dial_core.evaluation.closed_loop.policies import PolicySource
 
-    source = PolicySource.parse(policy)
+    source = PolicySource.parse(policy, device)
     protocol = prepare(_protocol(values | {"policy": source.kind}), source)
     part = Shard.parse(shard)
     name = f"{protocol.policy}-{protocol.suite}-{protocol.hash}" + (f"-{part.number}of{part.of}" if part.of > 1 else "")
@@ -225,7 +226,7 @@ def _report(summary: dict, folder: Path) -> None:
     console.print(f"[bold]{folder}[/]")
 
 
-def _sweep(values: dict, policy: str, out: Path | None, workers: int, sweeps: list[str]) -> None:
+def _sweep(values: dict, policy: str, out: Path | None, workers: int, sweeps: list[str], device: str) -> None:
     from dial_core.evaluation.closed_loop.evaluate import evaluate as run
     from dial_core.evaluation.closed_loop.evaluate import prepare
     from dial_core.evaluation.closed_loop.policies import PolicySource
@@ -234,7 +235,7 @@ def _sweep(values: dict, policy: str, out: Path | None, workers: int, sweeps: li
     from dial_core.evaluation.studies.sweep import expand
     from dial_core.robot.embodiment import load_embodiment
 
-    source = PolicySource.parse(policy)
+    source = PolicySource.parse(policy, device)
     base = _protocol(values | {"policy": source.kind})
     protocols = {name: prepare(protocol, source) for name, protocol in expand(base, sweeps, load_embodiment().rate_hz).items()}
     first = next(iter(protocols.values()))

@@ -150,7 +150,12 @@ class Benchmark(Config):
 
     def start(self) -> EnvironmentProcess:
         """An environment server, nothing made in it yet. Raises DialError if the environment is not installed."""
-        return EnvironmentProcess(self.installation.python, self.installation.name)
+        return EnvironmentProcess(self.installation.python, self.installation.name, self.setup)
+
+    @property
+    def setup(self) -> str:
+        """The command that installs its environment."""
+        return "dial robocasa setup" if self.installation.source else "dial robocasa setup --robosuite-only"
 
     def module_names(self) -> list[str]:
         """What the server imports: modules by name, our own files by path."""
@@ -201,7 +206,7 @@ def environment_facts(benchmark: Benchmark) -> dict[str, Any]:
         source = {"source": source_state(wanted.clone, wanted.source.patches)}
         missing += [f"patch {name}" for name, applied in source["source"]["patches"].items() if not applied]
     if missing:
-        raise DialError(f"environment '{wanted.name}' lacks {', '.join(missing)}; `dial robocasa setup` completes it")
+        raise DialError(f"environment '{wanted.name}' lacks {', '.join(missing)}; `{benchmark.setup}` completes it")
     fixed = benchmark.model_dump(mode="json", exclude={"protocols", "suites"})  # a result's own rules and tasks are in its protocol
     return {**facts, **source, "n_envs": 1, "benchmark": fixed}  # every environment has a process of its own
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.checkpoint.contract import Contract
@@ -14,6 +15,7 @@ from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, Table
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies.expert_future import ExpertFuture
 from dial_core.inference.policy_loop import ChunkSource, ForesightSource, PolicyLoop, gate_of
+from dial_core.inference.ready import dtype_of
 from dial_core.inference.remote import connect
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import DirectPlaying, PlannedPlaying, Playing, SimulatedLoop, Timing
@@ -143,11 +145,11 @@ def require_fitting(protocol: Protocol, contract: Contract) -> None:
         )
 
 
-def open_sessions(location: str, protocol: Protocol) -> tuple[ForesightSource, ChunkSource]:
-    """Both sessions of a checkpoint folder, or of the server at `tcp://host:port`.
+def open_sessions(location: str, protocol: Protocol, device: str = "cpu") -> tuple[ForesightSource, ChunkSource]:
+    """Both sessions of a checkpoint folder, on `device`, or of the server at `tcp://host:port`, which has its own.
 
     Raises:
-        DialError: no checkpoint there, or no server.
+        DialError: no checkpoint there, no server, or no such device.
     """
     if location.startswith(SCHEME):
         if protocol.runtime != "eager":
@@ -155,6 +157,23 @@ def open_sessions(location: str, protocol: Protocol) -> tuple[ForesightSource, C
                 f"runtime {protocol.runtime} is for checkpoints on this machine; {location} computes with what it was started with"
             )
         return connect(location, protocol.flow_steps, protocol.noise_seed)
-    loaded, runtime = load_checkpoint(location), protocol.runtime
-    system1 = System1Session(loaded, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed, runtime=runtime)
-    return System2Session(loaded, runtime=runtime), system1
+    require_device(device)
+    loaded, runtime = load_checkpoint(location, dtype=dtype_of("auto", torch.device(device))), protocol.runtime
+    system1 = System1Session(loaded, device, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed, runtime=runtime)
+    return System2Session(loaded, device, runtime=runtime), system1
+
+
+def require_device(device: str) -> None:
+    """Checks that a model can run there, before anything is loaded.
+
+    Raises:
+        DialError: it is no device, or this machine has none such.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise DialError(f"device '{device}' is none: choose cpu, cuda or cuda:N") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise DialError(
+            f"device '{device}': PyTorch finds {torch.cuda.device_count()} GPUs with CUDA on this machine; choose another, or cpu"
+        )

@@ -22,19 +22,20 @@ LOG_LINES = 8
 class EnvironmentProcess:
     """One environment server in a process of its own; the process ends when this is closed, or when this process ends."""
 
-    def __init__(self, python: Path, name: str) -> None:
+    def __init__(self, python: Path, name: str, setup: str = "dial robocasa setup") -> None:
         """Starts it.
 
         Args:
             python: interpreter of the server's environment.
             name: of the environment, for messages.
+            setup: the command that makes it.
 
         Raises:
             DialError: there is no such interpreter.
         """
         self._name = name
         if not python.is_file():
-            raise DialError(f"environment '{name}' is not installed ({python} does not exist); `dial robocasa setup` makes it")
+            raise DialError(f"environment '{name}' is not installed ({python} does not exist); `{setup}` makes it")
         self._wire, other = socket.socketpair()
         self._wire.settimeout(TIMEOUT_S)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process

@@ -14,7 +14,7 @@ from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
-from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
+from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_device, require_fitting
 from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy, peer_model_id
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
 from dial_core.inference.websocket_policy import SCHEMES
@@ -135,13 +135,14 @@ class ReplayPolicy(_WithoutForesight):
 
 @dataclass(frozen=True)
 class PolicySource:
-    """Where a policy comes from: its kind, and the folder or address of a checkpoint, dataset or server."""
+    """Where a policy comes from: its kind, and the folder or address of a checkpoint, dataset or server; where a checkpoint computes."""
 
     kind: PolicyKind
     location: str = ""
+    device: str = "cpu"
 
     @classmethod
-    def parse(cls, text: str) -> PolicySource:
+    def parse(cls, text: str, device: str = "cpu") -> PolicySource:
         """`expert`, `random`, `replay:DATASET`, `tcp://` or `ws://HOST:PORT`, or a checkpoint (folder or name), as on the command line."""
         if text == "expert":
             return cls("expert")
@@ -152,7 +153,7 @@ class PolicySource:
         if text.startswith(SCHEMES):
             PeerAddress.parse(text)
             return cls("peer", text)
-        return cls("checkpoint", text if "/" in text or Path(text).exists() else str(checkpoint_folder(text)))
+        return cls("checkpoint", text if "/" in text or Path(text).exists() else str(checkpoint_folder(text)), device)
 
     def facts(self, protocol: Protocol) -> dict:
         """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its image, seeds.
@@ -164,8 +165,9 @@ class PolicySource:
             remote = self.location.startswith(SCHEME)
             contract = open_sessions(self.location, protocol)[0].contract if remote else read_contract(self.location)
             require_fitting(protocol, contract)
+            require_device(self.device)
             if protocol.runtime != "eager" and not remote:
-                open_sessions(self.location, protocol)  # a program that does not open would be a crash in every episode
+                open_sessions(self.location, protocol, self.device)  # a program that does not open would be a crash in every episode
             view = contract.views[0]
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
         if self.kind == "peer":
@@ -202,4 +204,4 @@ def make_policy(protocol: Protocol, source: PolicySource) -> Policy:
         return ReplayPolicy(Path(source.location))
     if source.kind == "peer":
         return PeerPolicy(PeerAddress.parse(source.location), protocol)
-    return DialPolicy(*open_sessions(source.location, protocol), protocol)
+    return DialPolicy(*open_sessions(source.location, protocol, source.device), protocol)

@@ -11,10 +11,12 @@ from pathlib import Path
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_text
 
-# DIAL's README requires that split B draws no `basket_4`: where the list of a category's models is cut for split B, that one is
-# left out. Ours is one line after the cut.
+# DIAL's README requires that split B draws no `basket_4` of the category basket (a tiered_basket_4 stays): where the list of a
+# category's models is cut for split B, that one is left out. Ours is one line after the cut, which also stands an empty list.
 BASKET_CUT = "                    reg_choices = reg_choices[split_th:]\n"
-BASKET_LINE = "                    reg_choices = [path for path in reg_choices if not path.endswith('basket_4/model.xml')]\n"
+BASKET_LINE = (
+    "                    reg_choices = [path for path in reg_choices if not path.endswith('sketchfab/basket/basket_4/model.xml')]\n"
+)
 BASKET_FILE = "robocasa/models/objects/kitchen_object_utils.py"
 
 

@@ -38,10 +38,20 @@ def test_the_patch_adds_one_line_after_the_cut_and_nothing_the_second_time(tmp_p
     assert path.read_text().count(BASKET_LINE) == 1
 
 
-def test_the_added_line_leaves_out_basket_4_alone():
-    drawn = {"reg_choices": [f"objects/{name}/model.xml" for name in ("basket_3", "basket_4", "basket_14")]}
-    exec(BASKET_LINE.strip(), drawn)
-    assert drawn["reg_choices"] == ["objects/basket_3/model.xml", "objects/basket_14/model.xml"]
+def test_the_added_line_leaves_out_what_the_authors_patch_leaves_out():
+    authors = """
+if "assets/objects/sketchfab/basket/" in reg_choices[0]:
+    reg_choices = [c for c in reg_choices if not c.endswith('basket_4/model.xml')]
+"""  # from DIAL's README
+    for category in ("basket", "tiered_basket"):
+        paths = [f"/x/assets/objects/sketchfab/{category}/{category}_{number}/model.xml" for number in (3, 4, 14)]
+        ours, theirs = {"reg_choices": list(paths)}, {"reg_choices": list(paths)}
+        exec(BASKET_LINE.strip(), ours)
+        exec(authors, theirs)
+        assert ours["reg_choices"] == theirs["reg_choices"]
+    assert len(ours["reg_choices"]) == 3, "a tiered basket stays"
+    exec(BASKET_LINE.strip(), nothing := {"reg_choices": []})
+    assert nothing["reg_choices"] == []
 
 
 @pytest.mark.parametrize("lines", ["", BASKET_CUT * 2])

@@ -34,6 +34,16 @@ def test_a_policy_is_named_as_the_command_line_has_it():
     assert PolicySource.parse("out/checkpoint") == PolicySource("checkpoint", "out/checkpoint")
 
 
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(checkpoint, monkeypatch):
+    source = PolicySource.parse(str(checkpoint), "cuda:1")
+    assert source.device == "cuda:1"
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(DialError, match="device 'cuda:1': PyTorch finds 1 GPUs"):
+        source.facts(Protocol())
+    with pytest.raises(DialError, match="device 'gpu' is none: choose cpu, cuda or cuda:N"):
+        make_policy(Protocol(), replace(source, device="gpu"))
+
+
 def test_more_steps_than_a_chunk_has_are_refused(checkpoint):
     with pytest.raises(DialError, match=r"execute_steps 17 is more than the 16 .*choose 1\.\.16"):
         policy_of(checkpoint, execute_steps=17)

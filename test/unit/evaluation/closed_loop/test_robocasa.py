@@ -92,6 +92,8 @@ def test_without_the_environment_the_next_step_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("DIAL_ENVIRONMENTS", str(tmp_path))
     with pytest.raises(DialError, match=r"environment 'robocasa' is not installed \(.*dial robocasa setup"):
         RobocasaArena(load_benchmark("robocasa_gr1"), "PnPCupToDrawerClose")
+    with pytest.raises(DialError, match=r"environment 'robosuite' is not installed \(.*`dial robocasa setup --robosuite-only` makes it"):
+        environment_facts(load_benchmark("robosuite_gr1"))
 
 
 AUTHORS_FIRST = ["make", "reset seed=100000 settle_steps=0 image"]

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.nightly
 SEED = 100_000
 STEPS = 50
 CAMERA, CUBE = "robot0_robotview", "cube_main"
-WRISTS = {"left": "robot0_l_hand_pitch", "right": "robot0_r_hand_pitch"}
+# The bodies whose poses the release's vectors hold; they coincide with the last link of each arm, which our wrists are.
+WRISTS = {"left": "gripper0_left_l_palm", "right": "gripper0_right_r_palm"}
 # Body pairs whose relative rotation is one hinge: palm to finger, finger to its tip.
 INDEX = ("gripper0_right_r_palm", "gripper0_right_R_index_proximal_link", "gripper0_right_R_index_intermediate_link")
 # A different change for every joint [rad], away from its limits: a wrong order, sign or unit shows.
