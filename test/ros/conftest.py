@@ -32,7 +32,7 @@ ENVIRONMENT = environment("sim") | {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILES}
 os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = PROFILES  # for what the tests start by the runner or the demo
 
 
-class Probe(ClientNode):
+class GraphProbe(ClientNode):
     """The test's own node: keeps what arrives and waits for what should."""
 
     def __init__(self, context: Context) -> None:
@@ -121,7 +121,7 @@ def probe(domain):
     os.environ.update(ENVIRONMENT)
     context = Context()
     rclpy.init(context=context, domain_id=domain)
-    node = Probe(context)
+    node = GraphProbe(context)
     yield node
     node.destroy_node()
     rclpy.shutdown(context=context)

@@ -23,7 +23,7 @@ ARM = next(c for c in load_embodiment("gr1").controllers if c.name == "right_arm
 TOPIC = f"guarded/{ARM.name}/joint_trajectory"
 
 
-class Commander:
+class TrajectorySender:
     """Stands for System-1: sends trajectories of the right arm through the guard."""
 
     def __init__(self, probe):
@@ -64,7 +64,7 @@ class Commander:
 def commander(nodes, probe):
     nodes.start("mujoco_robot", autostart=True)
     nodes.start("guard", autostart=True, use_sim_time=True)
-    commander = Commander(probe)
+    commander = TrajectorySender(probe)
     probe.until(lambda: probe.joints and commander.report and commander.report.message.startswith("passing"), "robot and guard up", START_S)
     start_ns = to_ns(probe.joints.header.stamp)
     probe.until(lambda: to_ns(probe.joints.header.stamp) > start_ns + NANOSECONDS, "a second of joint states")

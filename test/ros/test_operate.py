@@ -20,7 +20,7 @@ from .conftest import ENVIRONMENT
 pytestmark = pytest.mark.ros
 
 
-class StandIn(Node):
+class StandInSystem1(Node):
     """Answers as both systems do, and remembers what it was asked."""
 
     def __init__(self, context: Context) -> None:
@@ -64,7 +64,7 @@ def robot(domain, monkeypatch):
         monkeypatch.setenv(name, value)
     context = Context()
     rclpy.init(context=context, domain_id=domain)
-    node, executor = StandIn(context), SingleThreadedExecutor(context=context)
+    node, executor = StandInSystem1(context), SingleThreadedExecutor(context=context)
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin)
     thread.start()

@@ -15,7 +15,7 @@ from dial_ros.srv import SetInstruction
 pytestmark = pytest.mark.ros
 
 
-class Robot(Node):
+class ServedRobot(Node):
     """Stands for both systems: notes what it is asked."""
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ def bench(domain, tmp_path):
 
     def make(with_robot=True, read_only=False):
         page = Node("page")
-        robot = Robot() if with_robot else None
+        robot = ServedRobot() if with_robot else None
         nodes.extend(node for node in (page, robot) if node)
         for node in (page, robot):
             if node:

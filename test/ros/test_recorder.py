@@ -27,7 +27,7 @@ pytestmark = pytest.mark.ros
 NAMES = ["a", "b"]
 
 
-class Robot:
+class PublishedRobot:
     """Publishes images and joints when asked, and knows what it has sent."""
 
     def __init__(self, probe) -> None:
@@ -61,7 +61,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def robot(probe):
-    return Robot(probe)
+    return PublishedRobot(probe)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ MISSING = ("l_elbow_pitch", "torso_waist_yaw")
 BY_CONTROLLER = "joint_states lack left_arm_controller (l_elbow_pitch), waist_controller (torso_waist_yaw)"
 
 
-class Robot:
+class ObservedRobot:
     """A robot's joint states and description as they are seen from outside, and what System-1 reports of them."""
 
     def __init__(self, probe) -> None:
@@ -70,7 +70,7 @@ def full_disk(tmp_path_factory):
 @pytest.fixture(scope="module")
 def robot(nodes, probe, checkpoint, full_disk):
     """A robot that lacks two joints, and a System-1 that has seen it, configured."""
-    robot = Robot(probe)
+    robot = ObservedRobot(probe)
     robot.names = [name for name in robot.names if name not in MISSING]
     nodes.start("system1", checkpoint=checkpoint, trace_file=full_disk)
     assert robot.request(Transition.TRANSITION_CONFIGURE)

@@ -192,8 +192,8 @@ def test_no_file_holds_what_a_merge_left_undecided():
 def test_no_two_files_and_no_two_public_classes_share_a_name():
     files: dict[str, list[str]] = {}
     classes: dict[str, list[str]] = {}
-    for path in python_files("dial_core", "dial_ros"):
-        if not path.stem.startswith("__"):
+    for path in python_files("dial_core", "dial_ros", "test"):
+        if not path.stem.startswith("__") and path.stem != "conftest":
             files.setdefault(path.stem, []).append(str(path.relative_to(ROOT)))
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):

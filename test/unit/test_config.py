@@ -6,7 +6,7 @@ from dial_core.config import Config, load_config
 from dial_core.errors import DialError
 
 
-class Recipe(Config):
+class StubRecipe(Config):
     steps: int
     learning_rate: float = 1e-4
 
@@ -18,7 +18,7 @@ def write(tmp_path, text):
 
 
 def test_a_valid_file_loads_and_cannot_be_changed(tmp_path):
-    recipe = load_config(Recipe, "training", write(tmp_path, "steps: 10\n"))
+    recipe = load_config(StubRecipe, "training", write(tmp_path, "steps: 10\n"))
     assert recipe.steps == 10
     with pytest.raises(ValueError):
         recipe.steps = 11
@@ -35,7 +35,7 @@ def test_a_valid_file_loads_and_cannot_be_changed(tmp_path):
 def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path, text, key):
     path = write(tmp_path, text)
     with pytest.raises(DialError) as caught:
-        load_config(Recipe, "training", path)
+        load_config(StubRecipe, "training", path)
     assert str(path) in str(caught.value)
     assert f"'{key}'" in str(caught.value)
 
@@ -44,14 +44,14 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path, text, key):
 def test_a_file_that_is_no_mapping_is_refused(tmp_path, text):
     path = write(tmp_path, text)
     with pytest.raises(DialError, match=str(path)):
-        load_config(Recipe, "training", path)
+        load_config(StubRecipe, "training", path)
 
 
 def test_a_missing_file_and_a_missing_name_are_named(tmp_path):
     with pytest.raises(DialError, match=r"nowhere\.yaml does not exist"):
-        load_config(Recipe, "training", tmp_path / "nowhere.yaml")
+        load_config(StubRecipe, "training", tmp_path / "nowhere.yaml")
     with pytest.raises(DialError, match=r"available: .*gr1"):
-        load_config(Recipe, "embodiments", "gr2")
+        load_config(StubRecipe, "embodiments", "gr2")
 
 
 def test_a_file_may_extend_another_mapping_by_mapping(tmp_path):

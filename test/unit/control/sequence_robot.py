@@ -26,7 +26,7 @@ GUARD = Guard(np.array([-1.0, -2.0, 0.0]), np.array([1.0, 0.5, 1.7]), np.array([
 HOME = np.array([0.0, -0.5, 0.3])
 
 
-class Robot:
+class SequenceRobot:
     """Clock and controllers. On the system's time a controller counts periods, whatever its clock shows meanwhile."""
 
     def __init__(self, simulated):
@@ -111,15 +111,15 @@ class Robot:
             self.worst = max(self.worst, float((np.abs(bend) / GUARD.acceleration).max()))
 
 
-class System1:
+class SequenceSystem1:
     """What the node does, without ROS: clocks, inputs, chunks after their inference, trajectories after their transport."""
 
     def __init__(self, strategy, simulated, seed):
-        self.robot, self.rng = Robot(simulated), np.random.default_rng(seed)
+        self.robot, self.rng = SequenceRobot(simulated), np.random.default_rng(seed)
         self.own_ahead_ns, self.steady_ns = 0, 77 * NANOSECONDS
         self.clock = RobotClock(simulated)
         self.arming = Arming()
-        execution = ExecutedMotion({c.name: Robot.columns(c) for c in CONTROLLERS}, JOINTS, max_divergence_rad=0.3)
+        execution = ExecutedMotion({c.name: SequenceRobot.columns(c) for c in CONTROLLERS}, JOINTS, max_divergence_rad=0.3)
         self.plan = MotionPlan(slice(0, len(JOINTS)), STEP_S, GUARD, LEAD_S, strategy, execution)
         self.supervisor = MotionSupervisor(self.arming, self.plan, self, simulated, self.reset_buffers)
         self.lost, self.epoch = set(), 0

@@ -22,7 +22,7 @@ PERIOD_NS = 10 * MS  # of the controllers
 LEAD_MS = round(SPLICE_LEAD_S * 1000)
 
 
-class World:
+class ArrivalWorld:
     """A controller of all joints that plays on while System-1 thinks, and a transport that takes its time."""
 
     def __init__(self, transport_ms, preparing_ms=lambda: 12):
@@ -95,7 +95,7 @@ def execute(world, strategy="replace", chunks=25, hold_every=8):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("transport_ms", [0, 10, LEAD_MS - 10])
 def test_with_a_transport_shorter_than_the_lead_no_limit_is_exceeded(transport_ms, strategy):
-    world = World(transport_ms)
+    world = ArrivalWorld(transport_ms)
     assert execute(world, strategy) == 0
     assert world.use().kept, world.use()
     assert world.use().acceleration > 0.9, "the chunks ask for all that the limits give"
@@ -104,7 +104,7 @@ def test_with_a_transport_shorter_than_the_lead_no_limit_is_exceeded(transport_m
 def test_a_transport_longer_than_the_lead_makes_the_controllers_jump_the_more_the_later():
     worst = []
     for late_ms in (0, 20, 50, 100):
-        world = World(LEAD_MS + late_ms)
+        world = ArrivalWorld(LEAD_MS + late_ms)
         execute(world)
         worst.append(world.use().acceleration)
     assert worst[0] <= 1.01
@@ -114,7 +114,7 @@ def test_a_transport_longer_than_the_lead_makes_the_controllers_jump_the_more_th
 @pytest.mark.parametrize("longest_ms", [30, 100, 200])
 def test_however_long_system1_takes_itself_no_limit_is_exceeded_because_what_is_late_is_not_sent(longest_ms):
     rng = np.random.default_rng(1)
-    world = World(LEAD_MS - 10, lambda: int(rng.choice([5, 12, longest_ms], p=[0.6, 0.3, 0.1])))
+    world = ArrivalWorld(LEAD_MS - 10, lambda: int(rng.choice([5, 12, longest_ms], p=[0.6, 0.3, 0.1])))
     missed = execute(world, chunks=60)
     assert world.use().kept, world.use()
     assert missed < 6
@@ -123,7 +123,7 @@ def test_however_long_system1_takes_itself_no_limit_is_exceeded_because_what_is_
 
 def test_after_one_long_hiccup_chunks_are_sent_again_at_once():
     durations = iter([900, *[12] * 100])
-    world = World(10, lambda: next(durations))
+    world = ArrivalWorld(10, lambda: next(durations))
     plan, rng = MotionPlan(GR1.joint_slice, 0.05, GUARD, SPLICE_LEAD_S, "replace"), np.random.default_rng(0)
     with pytest.raises(Exception, match="inference is too slow for the horizon"):
         plan.follow(restless(rng, 1.0), world.time_ns, GR1.home_position, world)
@@ -133,7 +133,7 @@ def test_after_one_long_hiccup_chunks_are_sent_again_at_once():
 
 
 def test_a_chunk_that_was_missed_leaves_plan_and_strategy_as_they_were():
-    world = World(10)
+    world = ArrivalWorld(10)
     plan, rng = MotionPlan(GR1.joint_slice, 0.05, GUARD, SPLICE_LEAD_S, "rtc"), np.random.default_rng(0)
     plan.follow(restless(rng, 1.0), world.time_ns, GR1.home_position, world)
     world.go_on(1150 * MS)
@@ -148,7 +148,7 @@ def test_a_chunk_that_was_missed_leaves_plan_and_strategy_as_they_were():
 
 
 def test_a_chunk_is_not_sent_once_the_clock_was_set_back():
-    world = World(10)
+    world = ArrivalWorld(10)
     plan, rng = MotionPlan(GR1.joint_slice, 0.05, GUARD, SPLICE_LEAD_S, "replace"), np.random.default_rng(0)
     with pytest.raises(SpliceMissedError, match="set back"):
         plan.follow(restless(rng, 9.0), 9000 * MS, GR1.home_position, world)

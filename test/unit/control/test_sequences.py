@@ -15,7 +15,7 @@ from dial_core.control.arming import State
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.overlap import STRATEGIES
 
-from .sequence_robot import GUARD, HORIZON, LEAD_S, STEP_S, TRANSPORT_MS, System1
+from .sequence_robot import GUARD, HORIZON, LEAD_S, STEP_S, TRANSPORT_MS, SequenceSystem1
 
 TOLERANCE = 0.02  # of a limit: second differences over 1 ms of numbers in float64
 # What a stop may take: a frame to notice, preparation and lead, and the slowest joint from full speed to rest.
@@ -26,7 +26,7 @@ END_S = HORIZON * STEP_S + 0.7  # by when a motion that nobody stops has come to
 class Sequences(RuleBasedStateMachine):
     @initialize(strategy=st.sampled_from(sorted(STRATEGIES)), simulated=st.booleans(), seed=st.integers(0, 1000))
     def begin(self, strategy, simulated, seed):
-        self.system1, self.simulated = System1(strategy, simulated, seed), simulated
+        self.system1, self.simulated = SequenceSystem1(strategy, simulated, seed), simulated
         self.count, self.active, self.stopped, self.valid = 0, False, False, None
         self.may_not_move_since, self.certain = 0, False  # ticks without motion allowed; whether a hold could be published
         self.ticks = 0

@@ -19,14 +19,14 @@ GR1 = load_embodiment("gr1")
 HOME = GR1.home_position
 
 
-class Contract:
+class StubContract:
     model_id, foresight_shape = "model", (2, 2)
 
 
-class Climbing:
+class ClimbingChunks:
     """Stands for System-1: every chunk asks all joints for a little more than the one before, and for `asks` in all."""
 
-    contract = Contract()
+    contract = StubContract()
 
     def __init__(self, asks: float = 0.02) -> None:
         self.asks, self.calls = asks, []
@@ -56,7 +56,7 @@ def play(system1, steps=40, strategy="ensemble", lead_s=0.05, **timing):
 @pytest.mark.parametrize("strategy", ["replace", "blend", "ensemble", "rtc"])
 def test_set_points_keep_velocity_and_acceleration_limits_across_splices(strategy):
     guard = Guard.for_embodiment(GR1)
-    rows, _ = play(Climbing(asks=0.3), strategy=strategy)
+    rows, _ = play(ClimbingChunks(asks=0.3), strategy=strategy)
     velocity = np.abs(np.diff(rows, axis=0)) / 0.01
     acceleration = np.abs(np.diff(rows, n=2, axis=0)) / 0.01**2
     assert velocity.max(axis=0).max() > 0.5, "it moves"
@@ -65,14 +65,14 @@ def test_set_points_keep_velocity_and_acceleration_limits_across_splices(strateg
 
 
 def test_a_chunk_moves_the_robot_only_after_its_delay_and_its_lead():
-    rows, simulated = play(Climbing(asks=0.2), chunk_delay_s=0.2, lead_s=0.05)
+    rows, simulated = play(ClimbingChunks(asks=0.2), chunk_delay_s=0.2, lead_s=0.05)
     np.testing.assert_array_equal(rows[:25], np.tile(HOME, (25, 1)))  # 0.20 s delay, 0.05 s lead
     assert np.abs(rows[40] - HOME).max() > 0
     assert simulated.dropped == 0
 
 
 def test_a_foresight_is_used_only_once_it_has_arrived_and_the_first_is_waited_for():
-    system1 = Climbing()
+    system1 = ClimbingChunks()
     _, simulated = play(system1, steps=17, chunk_steps=4, foresight_steps=8, foresight_delay_s=0.15)
     # Frames 0, 4, 8, 12, 16; foresights of the frames 0, 8 and 16 arrive with the frames 0, 11 and 19.
     assert [foresight for foresight, _ in system1.calls] == [0.0, 0.0, 0.0, 1.0, 1.0]
@@ -80,19 +80,19 @@ def test_a_foresight_is_used_only_once_it_has_arrived_and_the_first_is_waited_fo
 
 
 def test_real_time_chunking_commits_once_a_chunk_runs():
-    system1 = Climbing()
+    system1 = ClimbingChunks()
     play(system1, steps=12, strategy="rtc")
     assert [committed for _, committed in system1.calls][:2] == [False, True]
 
 
 def test_chunks_that_are_later_than_their_horizon_are_dropped_and_the_robot_stands():
-    rows, simulated = play(Climbing(), steps=60, chunk_delay_s=0.9)
+    rows, simulated = play(ClimbingChunks(), steps=60, chunk_delay_s=0.9)
     assert simulated.dropped > 0
     np.testing.assert_array_equal(rows, np.tile(HOME, (len(rows), 1)))
 
 
 def test_a_new_episode_drops_the_old_one():
-    system1 = Climbing()
+    system1 = ClimbingChunks()
     guard = Guard.for_embodiment(GR1)
     plan = MotionPlan(GR1.joint_slice, 0.05, guard, 0.05, "ensemble")
     loop = PolicyLoop(system1, GR1, gate_of(system1.contract, np.inf), plan)
@@ -110,7 +110,7 @@ def test_a_new_episode_drops_the_old_one():
 
 
 def test_a_value_that_is_not_finite_never_reaches_the_plan():
-    class Broken(Climbing):
+    class Broken(ClimbingChunks):
         def chunk(self, *arguments, **named):
             return np.full((16, 47), np.nan, np.float32)
 
@@ -119,7 +119,7 @@ def test_a_value_that_is_not_finite_never_reaches_the_plan():
 
 
 def test_a_foresight_older_than_its_limit_begins_no_chunk():
-    system1 = Climbing()
+    system1 = ClimbingChunks()
     loop = PolicyLoop(system1, GR1, gate_of(system1.contract, 0.8))
     assert loop.begin(0) is None
     simulated = SimulatedLoop(
@@ -135,12 +135,12 @@ def test_a_foresight_older_than_its_limit_begins_no_chunk():
 
 def test_controller_periods_must_fit_the_control_step():
     with pytest.raises(DialError, match="must divide the control step"):
-        play(Climbing(), controller_period_s=0.03)
+        play(ClimbingChunks(), controller_period_s=0.03)
 
 
 @pytest.mark.parametrize("strategy", ["replace", "ensemble"])
 def test_played_directly_row_k_is_the_command_of_the_kth_step_after_its_image(strategy):
-    class Numbered(Climbing):
+    class Numbered(ClimbingChunks):
         """Row k of chunk n asks every joint for n + k / 100 [rad]: no limit would let that pass."""
 
         def chunk(self, images, foresight, state, committed=None, base=None):
@@ -167,7 +167,7 @@ def test_played_directly_row_k_is_the_command_of_the_kth_step_after_its_image(st
 
 
 def test_after_a_change_of_instruction_no_chunk_is_made_of_an_earlier_foresight():
-    system1 = Climbing()
+    system1 = ClimbingChunks()
     plan = MotionPlan(GR1.joint_slice, 0.05, Guard.for_embodiment(GR1), 0.05, "ensemble")
     loop = PolicyLoop(system1, GR1, gate_of(system1.contract, np.inf), plan)
     simulated = SimulatedLoop(loop, PlannedPlaying(plan, EmulatedControllers(GR1)), Timing(foresight_steps=8, foresight_delay_s=0.15))

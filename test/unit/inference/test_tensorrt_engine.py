@@ -22,7 +22,7 @@ SPEC = ProgramSpec(1, "tensorrt-bf16", "0123456789abcdef", 1, 4, 0)
 SHAPES = {"input_ids": ((1, 16), (1, 50), (1, 178))}
 
 
-class StandIn(SimpleNamespace):
+class StandInPackage(SimpleNamespace):
     """The part of the package `tensorrt` that builds; it records what it was asked."""
 
     def __init__(self, version="10.13.3.9", typed_flag=True, parses=True, builds=True):
@@ -65,7 +65,7 @@ def gpu(monkeypatch):
     """A machine with a GPU and TensorRT, as far as names go."""
 
     def present(name="NVIDIA H100 80GB HBM3", **options):
-        package = StandIn(**options)
+        package = StandInPackage(**options)
         monkeypatch.setitem(sys.modules, "tensorrt", package)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)

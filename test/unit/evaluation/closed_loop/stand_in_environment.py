@@ -24,7 +24,7 @@ SUCCESSES = {
 }
 
 
-class StandIn(gymnasium.Env):
+class StandInEnvironment(gymnasium.Env):
     """Follows every action at once; renders an image whose brightness counts how often it was looked at."""
 
     def __init__(self, task: str, enable_render: bool = False) -> None:
@@ -74,4 +74,4 @@ class StandIn(gymnasium.Env):
 
 
 for _task in SUCCESSES:
-    gymnasium.register(f"stand_in/{_task}", entry_point=StandIn, kwargs={"task": _task}, disable_env_checker=True)
+    gymnasium.register(f"stand_in/{_task}", entry_point=StandInEnvironment, kwargs={"task": _task}, disable_env_checker=True)

@@ -26,7 +26,7 @@ from dial_core.robot.embodiment import load_embodiment
 GR1 = load_embodiment("gr1")
 
 
-class Climbing:
+class RampingChunks:
     """Stands for System-1: every chunk asks for a little more than the one before."""
 
     contract = type("Contract", (), {"model_id": "model", "foresight_shape": (2, 2)})
@@ -45,7 +45,8 @@ def play(strategy, steps=40, latency_s=0.1):
     job = SmoothnessJob(Path(), "PlacematToPlate", strategy, 100_000, latency_s)
     protocol = protocol_of(job, GR1)
     playing, watched = playing_of(job, protocol, GR1)
-    simulated = SimulatedLoop(PolicyLoop(Climbing(), GR1, gate_of(Climbing.contract, np.inf), watched), playing, timing_of(protocol, GR1))
+    loop = PolicyLoop(RampingChunks(), GR1, gate_of(RampingChunks.contract, np.inf), watched)
+    simulated = SimulatedLoop(loop, playing, timing_of(protocol, GR1))
     simulated.begin(GR1.home_position)
     rows = []
     for _ in range(steps):

@@ -8,7 +8,7 @@ from dial_core.control.motion import JointMotion, merged
 from dial_core.control.motion_plan import LEAD_MARGIN_SHARE, LONGEST_LEAD_S, SPLICE_LEAD_S, MotionPlan, SpliceMissedError
 from dial_core.robot.embodiment import load_embodiment
 
-from .test_arrival import GR1, GUARD, MS, World, restless
+from .test_arrival import GR1, GUARD, MS, ArrivalWorld, restless
 
 S = 1_000_000_000
 NAMES = ("a", "b", "c")
@@ -199,7 +199,7 @@ def test_merged_motions_keep_the_shape_of_both():
         assert position[1] == pytest.approx(other.sample(round(time_s * S))[0][1], abs=1e-9)
 
 
-class ReportingWorld(World):
+class ReportingWorld(ArrivalWorld):
     """The arm reports after every update which trajectory it plays."""
 
     execution = None

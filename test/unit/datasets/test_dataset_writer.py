@@ -1,6 +1,6 @@
 """What the writer leaves for LeRobot's own tools: rates, statistics of every feature, a dataset card.
 
-pytest test/unit/datasets/test_writer.py
+pytest test/unit/datasets/test_dataset_writer.py
 """
 
 import json

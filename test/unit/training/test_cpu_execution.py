@@ -1,6 +1,6 @@
 """How a run is computed is asked for, kept, or measured; and whatever it is, the losses are those of float32.
 
-pytest test/unit/training/test_execution.py
+pytest test/unit/training/test_cpu_execution.py
 """
 
 import numpy as np
