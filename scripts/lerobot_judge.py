@@ -5,9 +5,9 @@ Ends with status 1 if one of them finds what is not meant.
 """
 
 import json
-import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,30 +15,13 @@ import numpy as np
 from lerobot.datasets.compute_stats import aggregate_stats, compute_episode_stats
 from lerobot.datasets.dataset_tools import merge_datasets, split_dataset
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
+from meant_findings import ACTION, MASK, STATE, Vectors, reason_of
 
 CHUNK = 16
 TOLERANCE = 1e-4  # of an action against the row that its delta timestamp names
 QUANTILES_APART = 0.05  # of a dimension's range: LeRobot reads its quantiles off histograms
 MOMENTS_APART, ROUNDING = 1e-4, 1e-5  # of the range, and of float32 sums
 HISTOGRAM_BIN = 0.01  # of a dimension that hardly moves
-
-# What the doctor and the linter report although it is meant: the beginning of a doctor's message, or the name of a linter's check.
-MEANT = {
-    r"zero variance|zero std|constant dimension|stuck/static|values at m(in|ax)imum|consecutive identical|DEAD_JOINT|STUCK|FROZEN": (
-        "arms and fingers that a task does not need stand still, open fingers rest at their limit"
-    ),
-    r"unusually large": "47 dimensions: wrist poses and joints of a humanoid",
-    r"ACTION_STATE_DIVERGENCE": "joints that stand still track nothing, and fingers are commanded to close further than an object permits",
-    r"LOW_DIVERSITY|TOO_FEW|few episodes|very short|short episode|shorter than chunk_size|episode\(s\) flagged": (
-        "the judged datasets are small on purpose"
-    ),
-    r"UNITS_INFERRED": "radians, rightly inferred",
-    r"JERK|SPIKE|VELOCITY|DISCONTINU|SATURAT|CLIP|LIMIT|sudden large action jumps|extreme outlier": (
-        "fingers close at 6 rad/s; still joints have no spread"
-    ),
-    r"duplicate|identical episodes|NEAR_DUPLICATE": "a merged dataset holds the same episodes twice here",
-    r"NO_VIDEO|BLACK|DARK|LOW_CONTRAST|STATIC_CAMERA|FROZEN_CAMERA|IDLE|PAUSE": "synthetic images of the judged bag and recording",
-}
 
 
 def load(folder: Path, **options) -> LeRobotDataset:
@@ -109,15 +92,14 @@ def check_tools(folder: Path, scratch: Path) -> str:
 def check_doctor(folder: Path) -> str:
     """Findings of lerobot-doctor."""
     text = _output("lerobot-doctor", "check", str(folder), "--json")
-    report = json.loads(text[text.index("{") :])
-    return _judged(list(_messages(report)))
+    return _judged([{"message": message} for message in _messages(json.loads(text[text.index("{") :]))], folder)
 
 
 def check_lint(folder: Path, scratch: Path) -> str:
     """Findings of lerobot-lint."""
     file = scratch / f"{folder.name}-lint.json"
     _output("lelint", "check", str(folder.resolve()), "--json", str(file))
-    return _judged([f"{finding['check']}: {finding['message']}" for finding in json.loads(file.read_text())["findings"]])
+    return _judged(json.loads(file.read_text())["findings"], folder)
 
 
 def _output(name: str, *words: str) -> str:
@@ -139,11 +121,25 @@ def _messages(report) -> Iterator[str]:
             yield from _messages(value)
 
 
-def _judged(findings: list[str]) -> str:
-    reasons = {finding: next((why for pattern, why in MEANT.items() if re.search(pattern, finding)), None) for finding in findings}
-    if unmeant := sorted({finding for finding, why in reasons.items() if why is None}):
+def _judged(findings: list[dict], folder: Path) -> str:
+    vectors = _vectors(folder)
+    reasons = [reason_of(finding, vectors) for finding in findings]
+    if unmeant := sorted({_shown(finding) for finding, why in zip(findings, reasons, strict=True) if not why}):
         raise AssertionError(f"{len(unmeant)} of {len(findings)} findings are not meant:\n      " + "\n      ".join(unmeant[:12]))
-    return f"{len(findings)} findings, all meant: {'; '.join(sorted(set(filter(None, reasons.values())))) or 'none'}"
+    counts = Counter(reasons)
+    return f"{len(findings)} findings, all meant: {'; '.join(f'{why} ({counts[why]})' for why in sorted(counts)) or 'none'}"
+
+
+def _vectors(folder: Path) -> Vectors:
+    """State, action and their mask of a dataset, with the names of their dimensions."""
+    dataset = load(folder)
+    rows, names = dataset.hf_dataset, tuple(dataset.meta.features[STATE]["names"])
+    columns = {name: np.stack([np.asarray(row) for row in rows[name]]) for name in (STATE, ACTION, MASK) if name in rows.column_names}
+    return Vectors(columns, names, np.asarray([int(value) for value in rows["episode_index"]]))
+
+
+def _shown(finding: dict) -> str:
+    return ": ".join(filter(None, (finding.get("check"), finding["message"])))
 
 
 def main(words: list[str]) -> int:
