@@ -159,10 +159,21 @@ class LeRobotDataset:
                     f"its instruction changes in frame {frame} from '{said[0]}' to '{said[1]}'; split it there, or give one for all"
                 )
             if said and said[0]:
+                if column == "task_index":
+                    self._require_own_task(span, said[0])
                 return said[0]
         if not span.instruction:
             raise DialError(f"{self.folder}, {span.name}: no instruction, neither in column '{column}' nor among its tasks")
         return span.instruction
+
+    def _require_own_task(self, span: EpisodeSpan, said: str) -> None:
+        """Refuses an episode whose rows name another task of the dataset than its metadata: merged without counting its tasks again."""
+        own = [task.strip() for task in span.tasks]
+        if said.strip() not in own and any(task.strip() in own for task in self.tasks.values()):
+            raise DialError(
+                f"{self._where(span)}: task_index of its rows means '{said}', its metadata say '{span.instruction}'; "
+                "were datasets merged without counting their tasks again?"
+            )
 
     def invalid(self, columns: Columns) -> bool:
         """Whether GR00T's annotation `human.validity` calls the episode anything but valid."""

@@ -52,12 +52,16 @@ class VectorPart:
 
 @dataclass(frozen=True)
 class Modality:
-    """Parts of state and action, video keys and annotation columns, by the names that GR00T gives them."""
+    """Parts of state and action, video keys and annotation columns, by the names that GR00T gives them.
+
+    `fault`: why dimensions have no names though `info.json` lists some; empty otherwise.
+    """
 
     state: dict[str, VectorPart]
     action: dict[str, VectorPart]
     videos: dict[str, str]
     annotations: dict[str, str]
+    fault: str = ""
 
 
 class _PartRecord(ForeignRecord):
@@ -97,7 +101,8 @@ def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     cameras = [key for key, feature in features.items() if feature.dtype in ("video", "image")]
     if not file.exists():
         state, action = (_named_dimensions(features, column) for column in (STATE, ACTION))
-        return Modality(state, action, {key.split(".")[-1]: key for key in cameras}, {})
+        faults = filter(None, (_misnamed(folder, features, column) for column in (STATE, ACTION)))
+        return Modality(state, action, {key.split(".")[-1]: key for key in cameras}, {}, "; ".join(faults))
     record = validated(_ModalityRecord, read_json(file), str(file))
     state = {name: _part(file, name, entry, STATE, features) for name, entry in record.state.items()}
     action = {name: _part(file, name, entry, ACTION, features) for name, entry in record.action.items()}
@@ -121,6 +126,18 @@ def _part(file: Path, name: str, entry: _PartRecord, default_column: str, featur
 
 
 def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str, VectorPart]:
-    """Every dimension with a name of its own; LeRobot writes `elbow.pos` for the position of `elbow`."""
+    """Every dimension with a name of its own; LeRobot writes `elbow.pos` for the position of `elbow`.
+
+    Without a name for each dimension, none of them says which dimension it is of.
+    """
+    if column in features and len(features[column].flat_names) != features[column].width:
+        return {}
     names = [name.removesuffix(".pos") for name in features[column].flat_names] if column in features else []
     return {name: VectorPart(name, column, index, index + 1) for index, name in enumerate(names) if names.count(name) == 1}
+
+
+def _misnamed(folder: Path, features: Mapping[str, Feature], column: str) -> str:
+    names, width = (features[column].flat_names, features[column].width) if column in features else ((), 0)
+    if len(names) in (0, width):
+        return ""
+    return f"{folder}/meta/info.json: key 'features.{column}.names' has {len(names)} names for {width} dimensions; name each of them"

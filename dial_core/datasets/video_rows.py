@@ -129,12 +129,12 @@ def _evenly_spaced(times: np.ndarray) -> bool:
 
 
 def video_size(video: Path) -> tuple[int, int]:
-    """Height and width [px] of a video's frames. Raises DialError if it cannot be opened."""
+    """Height and width [px] of a video's frames as they are shown. Raises DialError if the first one cannot be decoded."""
     try:
         with av.open(str(video), "r") as container:
-            context = container.streams.video[0].codec_context
-            return context.height, context.width
-    except (av.FFmpegError, OSError, IndexError) as error:
+            height, width = _shown(next(container.decode(video=0)), video).shape[:2]
+            return height, width
+    except (av.FFmpegError, OSError, IndexError, StopIteration) as error:
         require_content(video)
         raise DialError(f"{video} cannot be read: {_reason(error)}; restore the file or drop the episode") from error
 
@@ -188,7 +188,7 @@ def _decoded(video: Path, numbers: Sequence[int]) -> Iterator[np.ndarray]:
                 place = int(np.searchsorted(times, float(decoded.time or 0.0) - half_s))
                 pixels = None
                 while number is not None and place >= number:
-                    pixels = decoded.to_ndarray(format="rgb24") if pixels is None else pixels
+                    pixels = _shown(decoded, video) if pixels is None else pixels
                     yield pixels
                     number = next(wanted, None)
                 if number is None:
@@ -196,6 +196,13 @@ def _decoded(video: Path, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     except (av.FFmpegError, OSError, IndexError, ValueError) as error:
         raise DialError(f"{video} cannot be decoded: {_reason(error)}; restore the file or drop the episode") from error
     raise DialError(f"{video} cannot be decoded up to frame {number}; restore the file or drop the episode")
+
+
+def _shown(frame: av.VideoFrame, video: Path) -> np.ndarray:
+    """Pixels of a frame, turned as its container says that it is to be shown: telephones film sideways."""
+    if frame.rotation % 90:
+        raise DialError(f"{video} is to be shown turned by {frame.rotation} degrees; only quarter turns are read")
+    return np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
 
 
 def _reason(error: Exception) -> str:

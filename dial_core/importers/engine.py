@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -187,6 +188,16 @@ def import_jobs(
         finish(folder, reports)
     shutil.rmtree(folder)
     return result
+
+
+def distinct_names(paths: Sequence[Path], parts: int = 1) -> list[str]:
+    """A name for each path: its last `parts` parts, more of them where several paths share those."""
+    names = ["/".join(path.parts[-parts:]) for path in paths]
+    shared = {name for name, count in Counter(names).items() if count > 1}
+    if not shared or parts >= max(len(path.parts) for path in paths):
+        return names
+    longer = distinct_names(paths, parts + 1)
+    return [more if name in shared else name for name, more in zip(names, longer, strict=True)]
 
 
 def sized(embodiment: Embodiment, image_size: int) -> Embodiment:

@@ -77,6 +77,8 @@ class VectorReader:
         Raises:
             DialError: a joint group of the embodiment is not to be found, or has another width; the message lists the parts.
         """
+        if modality.fault:
+            raise DialError(modality.fault)
         self.mapping, self.embodiment = mapping, embodiment
         self._kinematics, self._layout = ForwardKinematics(embodiment), LayoutConverter(_units(mapping, embodiment), embodiment)
         self._home = self._layout.joints_from_ours(embodiment.home_position)

@@ -23,7 +23,7 @@ from dial_core.importers.bag.report_page import write_report
 from dial_core.importers.bag.resampling import Resampled, Resampling, resample
 from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import TEXTS, find_streams
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, work_folder
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, work_folder
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
@@ -94,7 +94,11 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
     """
     embodiment, bags = load_embodiment(conversion.embodiment), find_bags(sources)
     cameras = chosen_cameras(embodiment, conversion.cameras)
-    jobs = [ImportJob(bag.name, str(bag), number, str(work_folder(out)), _key(str(bag)), conversion) for number, bag in enumerate(bags)]
+    names = distinct_names(bags)
+    jobs = [
+        ImportJob(name, str(bag), number, str(work_folder(out)), _key(str(bag)), conversion)
+        for number, (name, bag) in enumerate(zip(names, bags, strict=True))
+    ]
 
     def finish(folder: Path, reports: list[JobReport]) -> None:
         thumbnails = [_thumbnails(folder / name) for report in reports for name in report.episodes]

@@ -16,7 +16,7 @@ from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, sized, work_folder
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
@@ -24,6 +24,7 @@ from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 ACTIONS = ("recorded", "next")
 SHORTEST_STEPS = 2
+STEPS_NOT_TARGETS, FAR_RAD = 0.25, 0.1  # actions this much closer to the joints' steps than to the joints, which are this far away
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,14 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
     embodiment = settings.robot()
     jobs: list[ImportJob] = []
     lost: dict[str, str] = {}
-    for folder in sources:
+    for folder, title in zip(sources, distinct_names(sources), strict=True):
         source = LeRobotDataset(folder, accept_cut=True)
-        lost |= {f"{folder.name}, {name}": reason for name, reason in source.lost.items()}
+        lost |= {f"{title}, {name}": reason for name, reason in source.lost.items()}
         # Faults of all episodes are reported once, before any work.
         VectorReader(load_mapping(settings.mapping), source.modality, embodiment)
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
-            ImportJob(f"{folder.name}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
+            ImportJob(f"{title}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
             for place, episode in enumerate(source.episodes)
         ]
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
@@ -107,6 +108,7 @@ def _converted(job: ImportJob) -> JobReport:
     actions = reader.actions(columns) if settings.actions == "recorded" else next_states(states)
     for what, vectors in {"state": states, "action": actions}.items():
         require_finite(vectors, what, vector_names(embodiment), DROP_EPISODE)
+    _require_targets(states[:, embodiment.joint_slice], actions[:, embodiment.joint_slice])
     states, actions = timing.vectors(states), timing.vectors(actions)
     if settings.actions == "next":
         actions = next_states(states)
@@ -121,6 +123,19 @@ def _converted(job: ImportJob) -> JobReport:
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
     return JobReport(job.name, [job.episode().name], source_sizes={view.name: seen.size})
+
+
+def _require_targets(states: np.ndarray, actions: np.ndarray) -> None:
+    """Refuses actions (T, J) [rad] that are steps from the measured joints, where targets are expected."""
+    if len(states) < SHORTEST_STEPS or not states.shape[1]:
+        return
+    apart = np.abs(actions - states).max(1).mean()
+    as_steps = np.abs(actions - (next_states(states) - states)).max(1).mean()
+    if apart > FAR_RAD and as_steps < STEPS_NOT_TARGETS * apart:
+        raise DialError(
+            f"its actions look like steps, not like targets: they are {apart:.2f} rad from the joints and {as_steps:.2f} rad from "
+            "their steps; say so by `absolute: false` in meta/modality.json, or take the next states (--actions next)"
+        )
 
 
 def next_states(states: np.ndarray) -> np.ndarray:

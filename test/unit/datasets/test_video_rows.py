@@ -3,12 +3,14 @@
 Frames carry their number as seven black or white stripes. pytest test/unit/datasets/test_video_rows.py
 """
 
+import struct
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
 
+from dial_core.datasets.video import write_video
 from dial_core.datasets.video_rows import one_video, shared_video
 from dial_core.errors import DialError
 
@@ -137,3 +139,26 @@ def test_colours_are_those_that_the_file_says(tmp_path, pixel_format, colorspace
         container.mux(stream.encode())
     (frame,) = one_video(file, 4, 30.0).frames([2])
     np.testing.assert_allclose(frame.reshape(-1, 3).mean(0), colour, atol=3)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "turns"),
+    [((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1), ((1, 0, 0, 1), 0)],
+    ids=["right", "upside down", "left", "as it is"],
+)
+def test_a_video_that_a_telephone_filmed_sideways_is_upright(tmp_path, matrix, turns):
+    image = np.zeros((16, 32, 3), np.uint8)
+    image[:8, :16] = 255
+    file = tmp_path / "telephone.mp4"
+    write_video(file, [image] * 4, 20.0)
+    data = bytearray(file.read_bytes())
+    place = data.index(b"tkhd") + 4 + 40  # of the display matrix in the track's header
+    one = 1 << 16
+    a, b, c, d = (value * one for value in matrix)
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    file.write_bytes(data)
+    rows = one_video(file, 4, 20.0)
+    expected = np.rot90(image, turns)
+    assert rows.size == expected.shape[:2]
+    for frame in rows.frames([0, 3]):
+        assert np.abs(frame.astype(int) - expected).mean() < 10

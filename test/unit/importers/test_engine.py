@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from dial_core.datasets.episodes import Episode, StoredEpisode, save_episode, st
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files import disk_space
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, import_jobs, work_folder
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, work_folder
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import load_embodiment
 
@@ -137,3 +138,10 @@ def test_a_disk_that_is_really_full_says_how_much_the_rest_needs_there(small_dis
     assert sorted(path.name for path in work_folder(out).glob("*.npz")) == ["000000-00.npz", "000001-00.npz"], "whole ones only"
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
     assert import_jobs(store_one, jobs_for(out, 4)[2:], *settings, workers=0).converted == 2
+
+
+def test_names_are_as_short_as_they_can_be_and_tell_their_sources_apart():
+    paths = [Path("a/mon/x"), Path("a/tue/x"), Path("b/tue/x"), Path("y"), Path("c/d/z")]
+    assert distinct_names(paths) == ["mon/x", "a/tue/x", "b/tue/x", "y", "z"]
+    assert distinct_names([Path("k/0"), Path("l/0")], parts=2) == ["k/0", "l/0"]
+    assert distinct_names([Path("same"), Path("same")]) == ["same", "same"]

@@ -204,7 +204,7 @@ def test_joints_that_the_data_does_not_name_are_listed(tmp_path):
     info = json.loads((folder / "meta/info.json").read_text())
     names = list(load_embodiment("gr1").joint_names)
     for column in ("observation.state", "action"):
-        info["features"][column] |= {"names": [*names[:-1], names[0], *map(str, range(14))]}
+        info["features"][column] |= {"names": [*names[:-1], names[0], *map(str, range(15))]}
     (folder / "meta/info.json").write_text(json.dumps(info))
     with pytest.raises(DialError, match=rf"no dimension, or several, named {names[0]} of joint group 'left_arm'"):
         convert_lerobot([folder], tmp_path / "out", LeRobotConversion(), workers=0)
