@@ -142,7 +142,7 @@ class PageCost(OperatorShell):
 
 def report(phases: Sequence[Phase], console: Console) -> dict[str, float]:
     """Prints a table, and returns its last figures: means by viewer, and what the viewer changes [share], by paired medians."""
-    table = Table("", "page, share of a core", "chunks [Hz]", "camera to command [ms]", box=None)
+    table = Table("", "page, share of a core", "chunks [Hz]", "camera to command \\[ms]", box=None)
     for phase in phases:
         name = "one viewer" if phase.viewer else "no viewer"
         table.add_row(name, f"{100 * phase.page_cpu:.1f} %", f"{phase.chunk_hz:.2f}", f"{1000 * phase.latency_s:.0f}")
