@@ -117,7 +117,8 @@ def trace_system(
 def write_card(traced: TracedSystem, checkpoint: Checkpoint, file: Path, parity: ProgramParity, **further: Any) -> None:
     """Writes a program's card and its interface (`interface_file`) beside it."""
     spec, inputs = traced.spec, traced.inputs
-    write_json(file.with_suffix(".json"), {"facts": spec.facts, "inputs": _shapes(spec, inputs), "parity": asdict(parity), **further})
+    card = {"facts": spec.facts, "inputs": _shapes(spec, inputs), "parity": asdict(parity), **further}
+    write_json(file.with_suffix(".json"), card | {"contract": checkpoint.contract.model_dump(mode="json")})
     write_interface(file, checkpoint, spec, dict(zip(spec.inputs, inputs, strict=True)))
 
 

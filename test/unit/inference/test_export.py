@@ -61,6 +61,7 @@ def test_a_compiled_system1_gives_the_chunks_of_the_model(checkpoint, compiled):
     assert parity.cosine > 0.9999
     card = json.loads(file.with_suffix(".json").read_text())
     assert file.with_suffix(".yaml").is_file()
+    assert card["contract"] == checkpoint.contract.model_dump(mode="json")
     assert card["inputs"] == {"foresight": "float32 (1, 36, 192)", "state": "float32 (1, 47)", "view0": "uint8 (1, 96, 96, 3)"}
     foresight = RNG.normal(0.0, 1.0, (36, 192)).astype(np.float32)
     fresh = observation("unused")
