@@ -45,6 +45,7 @@ class Installation(Config):
         source: what is not on PyPI.
         reported: packages whose versions go into the protocol's hash, the one with the assets first.
         assets: folder of its assets inside the first package; empty: it has none of its own.
+        asset_folders: what must be in there: some of its files come with the source.
     """
 
     name: str
@@ -52,6 +53,11 @@ class Installation(Config):
     source: Source | None = None
     reported: tuple[str, ...] = Field(min_length=1)
     assets: str = ""
+    asset_folders: tuple[str, ...] = ()
+
+    def missing_assets(self, package: Path) -> list[str]:
+        """Which of `asset_folders` are missing or empty in the folder of the first package."""
+        return [name for name in self.asset_folders if not any((package / self.assets / name).glob("*"))]
 
     @property
     def python(self) -> Path:
@@ -198,8 +204,9 @@ def environment_facts(benchmark: Benchmark) -> dict[str, Any]:
     finally:
         server.close()
     missing = [package for package, version in facts["packages"].items() if version == "missing"]
-    missing += ["its assets"] if facts["assets"] == "missing" else []
-    folder = facts.pop("folder")  # where on this machine: no part of the hash
+    folder = Path(facts.pop("folder"))  # where on this machine: no part of the hash
+    if wanted.reported[0] not in missing:
+        missing += ["its assets"] if facts["assets"] == "missing" else [f"assets {name}" for name in wanted.missing_assets(folder)]
     source = {}
     if wanted.source and wanted.reported[0] not in missing:
         _require_run_from(wanted.clone, folder, wanted.reported[0])
@@ -211,8 +218,8 @@ def environment_facts(benchmark: Benchmark) -> dict[str, Any]:
     return {**facts, **source, "n_envs": 1, "benchmark": fixed}  # every environment has a process of its own
 
 
-def _require_run_from(clone: Path, folder: str, package: str) -> None:
-    if not Path(folder).resolve().is_relative_to(clone.resolve()):
+def _require_run_from(clone: Path, folder: Path, package: str) -> None:
+    if not folder.resolve().is_relative_to(clone.resolve()):
         raise DialError(f"package {package} is imported from {folder}, not from its clone {clone}; `dial robocasa setup` installs that one")
 
 

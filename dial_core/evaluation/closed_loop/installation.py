@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from dial_core.errors import DialError
@@ -15,7 +15,7 @@ from dial_core.evaluation.closed_loop.source_state import apply_patch
 from dial_core.files.atomic import write_json
 
 FACTS = "environment.json"
-PYTHONS = ((3, 10), (3, 12))  # numpy 1.26.4 has wheels for these
+PYTHONS = ((3, 11), (3, 12))  # numpy 1.26.4 and scipy 1.17.1 both have wheels for these
 Report = Callable[[str], None]
 
 
@@ -33,7 +33,7 @@ def install(benchmark: Benchmark, report: Report, assets: bool = True) -> dict:
     wanted = benchmark.installation
     if not PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1]:
         raise DialError(
-            f"environment '{wanted.name}' needs Python 3.10 to 3.12, this is {sys.version.split()[0]}; run `dial` with one of those"
+            f"environment '{wanted.name}' needs Python 3.11 or 3.12, this is {sys.version.split()[0]}; run `dial` with one of those"
         )
     folder = wanted.python.parent.parent
     if not wanted.python.is_file():
@@ -42,17 +42,17 @@ def install(benchmark: Benchmark, report: Report, assets: bool = True) -> dict:
     report(f"installing {', '.join(wanted.packages)}")
     _pip(wanted.python, *wanted.packages)
     if wanted.source:
-        _install_source(wanted.source, wanted.python, wanted.packages, wanted.clone, report)
-        if assets:
-            report("fetching assets; many gigabytes the first time")
+        _install_source(wanted.source, wanted.python, wanted.clone, report)
+        if assets and wanted.missing_assets(wanted.clone / wanted.reported[0]):
+            report("fetching assets; many gigabytes")
             script = wanted.clone / wanted.source.download
-            _run([str(wanted.python), script.name, "-y"], cwd=script.parent)
+            _run([str(wanted.python), script.name, "-y"], cwd=script.parent, shown=True)
     facts = environment_facts(benchmark)
     write_json(folder / FACTS, facts)
     return facts
 
 
-def _install_source(source: Source, python: Path, packages: Sequence[str], folder: Path, report: Report) -> None:
+def _install_source(source: Source, python: Path, folder: Path, report: Report) -> None:
     if not folder.is_dir():
         if shutil.which("git") is None:
             raise DialError("git is missing; install it, or clone the source by hand and run this again")
@@ -65,15 +65,17 @@ def _install_source(source: Source, python: Path, packages: Sequence[str], folde
     for name in source.patches:
         report(f"patch {name}: {'applied' if apply_patch(name, folder) else 'was there'}")
     report(f"installing {folder}")
-    _pip(python, "--editable", str(folder), *packages)
+    # Its setup.py also asks for tianshou, which it never imports and which brings torch with CUDA: gigabytes.
+    _pip(python, "--no-deps", "--editable", str(folder))
 
 
 def _pip(python: Path, *what: str) -> None:
     _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what])
 
 
-def _run(command: list[str], cwd: Path | None = None) -> None:
-    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def _run(command: list[str], cwd: Path | None = None, shown: bool = False) -> None:
+    """`shown`: its output goes to the terminal as it comes: a download takes hours."""
+    done = subprocess.run(command, cwd=cwd, stdin=subprocess.DEVNULL, capture_output=not shown, text=True, check=False)
     if done.returncode:
-        last = " | ".join((done.stderr or done.stdout).strip().splitlines()[-6:])
+        last = "see its output above" if shown else " | ".join((done.stderr or done.stdout).strip().splitlines()[-6:])
         raise DialError(f"`{' '.join(command)}` failed with {done.returncode}: {last}")

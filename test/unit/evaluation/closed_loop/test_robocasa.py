@@ -230,7 +230,7 @@ def test_the_commit_and_every_change_of_the_source_go_into_the_hash(installed, m
     clone = installed.installation.clone
     clone_with(clone, BASKET_CUT)
     source = Source(repository="", commit="", patches=("basket_4",))
-    cloned = installed.installation.model_copy(update={"source": source, "reported": ("robocasa", "numpy")})
+    cloned = installed.installation.model_copy(update={"source": source, "reported": ("robocasa", "numpy"), "asset_folders": ("textures",)})
     benchmark = installed.model_copy(update={"installation": cloned})
     python = installed.installation.python
     script = python.read_text()
@@ -239,8 +239,9 @@ def test_the_commit_and_every_change_of_the_source_go_into_the_hash(installed, m
     (clone / "robocasa-1.0.dist-info").mkdir()
     (clone / "robocasa-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: robocasa\nVersion: 1.0\n")
     python.write_text(script.replace("exec ", f'PYTHONPATH="{clone}" exec '))
-    with pytest.raises(DialError, match=r"lacks patch basket_4; `dial robocasa setup` completes it"):
+    with pytest.raises(DialError, match=r"lacks assets textures, patch basket_4; `dial robocasa setup` completes it"):
         environment_facts(benchmark)
+    (clone / "robocasa/textures/wood").mkdir(parents=True)
     apply_patch("basket_4", clone)
     facts = environment_facts(benchmark)
     assert facts["source"] == {"commit": git(clone, "rev-parse", "HEAD"), "patches": {"basket_4": True}, "changed": {}}
