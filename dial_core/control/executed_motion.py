@@ -146,13 +146,13 @@ class ExecutedMotion:
             controller.wrong_since_ns = newest.takes_over_ns
 
     def _matching(self, controller: _Controller, time_ns: int, origin_ns: int | None, position: np.ndarray) -> _SentMotion | None:
-        """The newest sent motion that has this origin and is there at this time."""
+        """The sent motion that has this origin and is there at this time: of several the nearest in origin, then the newest."""
         if origin_ns is None:
             return None
         early_ns = round(AGREES_S * NANOSECONDS)
-        for sent in reversed(self._sent):
+        for sent in sorted(self._sent, key=lambda sent: (abs(sent.motion.origin_ns - origin_ns), -sent.sent_ns)):
             if abs(sent.motion.origin_ns - origin_ns) > SAME_ORIGIN_S * NANOSECONDS:
-                continue
+                return None
             starts = time_ns < sent.motion.origin_ns + round(sent.motion.times_s[0] * NANOSECONDS)
             around = np.array([sent.motion.sample(time_ns + k * early_ns)[0][controller.columns] for k in (-1, 0, 1)])
             if starts or ((position >= around.min(0) - AGREES_RAD) & (position <= around.max(0) + AGREES_RAD)).all():

@@ -52,6 +52,20 @@ def test_a_controller_that_lost_the_newest_motion_is_continued_where_it_plays_th
     assert execution.lost == 1
 
 
+def test_of_two_motions_shortly_after_one_another_a_controller_plays_the_one_whose_origin_it_reports(execution):
+    """A stop that repeats another one comes to rest a fraction of a milliradian away: where it was lost, that would be a step."""
+    first, second = moving(1.0, slope=0.1), moving(1.02, slope=0.101)
+    send(execution, first, 1.05)
+    send(execution, second, 1.07)
+    report(execution, "arm", 1.4, first)
+    report(execution, "hand", 1.4, second)
+    executed = execution.executed(second, round(1.42 * S)).sample(round(1.42 * S))[0]
+    np.testing.assert_allclose(executed[:2], first.sample(round(1.42 * S))[0][:2], atol=1e-9)
+    np.testing.assert_allclose(executed[2], second.sample(round(1.42 * S))[0][2], atol=1e-9)
+    execution.sent(second, round(1.5 * S), round(1.55 * S))
+    assert execution.lost == 1
+
+
 def test_a_motion_that_may_still_be_on_its_way_is_not_lost(execution):
     old, new = moving(1.0), moving(1.2, slope=0.3)
     send(execution, old, 1.1)

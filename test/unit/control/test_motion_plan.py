@@ -104,7 +104,7 @@ def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_ti
 def test_from_the_measured_joints_the_first_point_lies_ahead_and_controllers_come_to_it_from_where_they_stand():
     moving, rng, sent = plan(), np.random.default_rng(0), []
     outlet = At(1.1)
-    outlet.prepare = lambda motion: lambda: sent.append(motion)
+    outlet.prepare = lambda motion, without=(): lambda: sent.append(motion)
     measured = EMBODIMENT.home_position + 0.02  # the servos' error: the controllers stand at home
     takes_over_ns = moving.follow(wandering(rng, 1.0), ns(1.0), measured, outlet).takes_over_ns
     assert takes_over_ns == ns(1.12 + SOFT_START_S)
