@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,14 +54,14 @@ class VectorPart:
 class Modality:
     """Parts of state and action, video keys and annotation columns, by the names that GR00T gives them.
 
-    `fault`: why dimensions have no names though `info.json` lists some; empty otherwise.
+    `faults`: by column, why its dimensions have no names though `info.json` lists some.
     """
 
     state: dict[str, VectorPart]
     action: dict[str, VectorPart]
     videos: dict[str, str]
     annotations: dict[str, str]
-    fault: str = ""
+    faults: dict[str, str] = field(default_factory=dict)
 
 
 class _PartRecord(ForeignRecord):
@@ -101,8 +101,9 @@ def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     cameras = [key for key, feature in features.items() if feature.dtype in ("video", "image")]
     if not file.exists():
         state, action = (_named_dimensions(features, column) for column in (STATE, ACTION))
-        faults = filter(None, (_misnamed(folder, features, column) for column in (STATE, ACTION)))
-        return Modality(state, action, {key.split(".")[-1]: key for key in cameras}, {}, "; ".join(faults))
+        faults = {column: _misnamed(folder, features[column], column) for column in (STATE, ACTION) if column in features}
+        found = {column: fault for column, fault in faults.items() if fault}
+        return Modality(state, action, {key.split(".")[-1]: key for key in cameras}, {}, found)
     record = validated(_ModalityRecord, read_json(file), str(file))
     state = {name: _part(file, name, entry, STATE, features) for name, entry in record.state.items()}
     action = {name: _part(file, name, entry, ACTION, features) for name, entry in record.action.items()}
@@ -136,8 +137,8 @@ def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str,
     return {name: VectorPart(name, column, index, index + 1) for index, name in enumerate(names) if names.count(name) == 1}
 
 
-def _misnamed(folder: Path, features: Mapping[str, Feature], column: str) -> str:
-    names, width = (features[column].flat_names, features[column].width) if column in features else ((), 0)
+def _misnamed(folder: Path, feature: Feature, column: str) -> str:
+    names, width = feature.flat_names, feature.width
     if len(names) in (0, width):
         return ""
     return f"{folder}/meta/info.json: key 'features.{column}.names' has {len(names)} names for {width} dimensions; name each of them"

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from dial_core.config import Config, load_config
-from dial_core.datasets.modality import Modality, VectorPart
+from dial_core.datasets.modality import ACTION, STATE, Modality, VectorPart
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import EEF_DIM, Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
@@ -72,21 +72,26 @@ class VectorReader:
         state_parts, action_parts: of each joint group, one part or one for each joint; none: the group stays at home.
     """
 
-    def __init__(self, mapping: SourceMapping, modality: Modality, embodiment: Embodiment) -> None:
+    def __init__(self, mapping: SourceMapping, modality: Modality, embodiment: Embodiment, with_actions: bool = True) -> None:
         """
+        Args:
+            with_actions: look for the parts of the actions too, which `actions` needs; a dataset may have none.
+
         Raises:
             DialError: a joint group of the embodiment is not to be found, or has another width; the message lists the parts.
         """
-        if modality.fault:
-            raise DialError(modality.fault)
+        wanted = _both(modality) if with_actions else _both(modality)[:1]
+        for column in (STATE, ACTION)[: len(wanted)]:
+            if column in modality.faults:
+                raise DialError(modality.faults[column])
         self.mapping, self.embodiment = mapping, embodiment
         self._kinematics, self._layout = ForwardKinematics(embodiment), LayoutConverter(_units(mapping, embodiment), embodiment)
         self._home = self._layout.joints_from_ours(embodiment.home_position)
         self._groups = list(dict.fromkeys(joint.group for joint in embodiment.joints))
         self.state_parts = {group: self._parts(group, modality.state, "state") for group in self._groups}
-        self.action_parts = {group: self._parts(group, modality.action, "action") for group in self._groups}
+        self.action_parts = {group: self._parts(group, modality.action, "action") for group in self._groups if with_actions}
         self._wrists = {
-            side: tuple(self._part(name, parts, what) for what, parts in _both(modality) for name in (rule.position, rule.rotation))
+            side: tuple(self._part(name, parts, what) for what, parts in wanted for name in (rule.position, rule.rotation))
             for side, rule in mapping.wrists.items()
         }
 

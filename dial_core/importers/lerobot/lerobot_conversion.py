@@ -53,6 +53,10 @@ class LeRobotConversion:
         """The embodiment that the data is of, with cameras of the wanted size."""
         return sized(load_embodiment(self.embodiment or load_mapping(self.mapping).embodiment), self.image_size)
 
+    def reader(self, source: LeRobotDataset) -> VectorReader:
+        """How the vectors of a dataset become the robot's. Raises DialError if its parts do not fit."""
+        return VectorReader(load_mapping(self.mapping), source.modality, self.robot(), with_actions=self.actions == "recorded")
+
     def view(self) -> CameraView:
         """How frames are stored."""
         camera = self.robot().cameras[0]
@@ -75,7 +79,7 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
         source = LeRobotDataset(folder, accept_cut=True)
         lost |= {f"{title}, {name}": reason for name, reason in source.lost.items()}
         # Faults of all episodes are reported once, before any work.
-        VectorReader(load_mapping(settings.mapping), source.modality, embodiment)
+        settings.reader(source)
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
             ImportJob(f"{title}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
@@ -102,7 +106,7 @@ def _converted(job: ImportJob) -> JobReport:
     columns = source.columns(episode)
     if source.invalid(columns):
         raise DialError("its annotation says that it is not valid")
-    reader = VectorReader(mapping, source.modality, embodiment)
+    reader = settings.reader(source)
     timing = retime(episode.length, source.rate_hz, embodiment.rate_hz)
     states = reader.states(columns)
     actions = reader.actions(columns) if settings.actions == "recorded" else next_states(states)

@@ -26,7 +26,7 @@ def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
     mapping, robot = load_mapping(settings.mapping), settings.robot()
     try:
         source = LeRobotDataset(folder, accept_cut=True)
-        reader = VectorReader(mapping, source.modality, robot)
+        reader = settings.reader(source)
         camera = camera_of(source, mapping)
         episodes = source.episodes
     except DialError as error:
@@ -91,8 +91,10 @@ def _unused(source: LeRobotDataset, reader: VectorReader, camera: str) -> dict[s
             unused[key] = f"'{feature.dtype}' is no camera"
     taken = {part.name for parts in (*reader.state_parts.values(), *reader.action_parts.values()) for part in parts}
     taken |= {name for rule in reader.mapping.wrists.values() for name in (rule.position, rule.rotation)}
-    unused |= _left(source.modality.state, taken, reader.embodiment) | _left(source.modality.action, taken, reader.embodiment)
-    return unused
+    unused |= _left(source.modality.state, taken, reader.embodiment)
+    if not reader.action_parts:
+        return unused | {f"{part.column}": "--actions next takes the states" for part in source.modality.action.values()}
+    return unused | _left(source.modality.action, taken, reader.embodiment)
 
 
 def _left(parts: Mapping[str, VectorPart], taken: set[str], robot: Embodiment) -> dict[str, str]:

@@ -278,7 +278,7 @@ def test_a_version_that_does_not_fit_the_files_is_named(v2, v3):
 def test_dimensions_are_found_by_names_that_are_theirs_alone(v2, names, found):
     (v2 / "meta/modality.json").unlink()
     features = json.loads((v2 / "meta/info.json").read_text())["features"]
-    features["observation.state"]["names"] = names
+    features["observation.state"] |= {"names": names, "shape": [len(names)]}
     change_json(v2 / "meta/info.json", features=features)
     assert {name: part.start for name, part in LeRobotDataset(v2).modality.state.items()} == found
 

@@ -87,6 +87,19 @@ def test_targets_far_ahead_of_the_joints_are_targets(folder, tmp_path):
     assert convert(folder, tmp_path).converted == 2
 
 
+def test_a_dataset_of_states_alone_is_converted_with_the_next_states_as_actions(folder, tmp_path):
+    info = json.loads((folder / "meta/info.json").read_text())
+    del info["features"]["action"]
+    (folder / "meta/info.json").write_text(json.dumps(info))
+    for file in (folder / "data").rglob("*.parquet"):
+        parquet.write_table(parquet.read_table(file).drop_columns(["action"]), file)
+    with pytest.raises(DialError, match="the action has no part 'left_arm'"):
+        convert(folder, tmp_path)
+    assert convert(folder, tmp_path, actions="next").converted == 2
+    dataset = LeRobotDataset(tmp_path / "out")
+    np.testing.assert_allclose(dataset.actions[0], dataset.states[1])
+
+
 def test_sources_with_one_name_are_told_apart(folder, tmp_path):
     other = write_image_set(tmp_path / "tuesday/set")
     rewrite(folder, [None] * 4)
