@@ -24,6 +24,7 @@ ROOTS = (
     "safetensors",
     "tokenizers",
     "numpy",
+    "scipy",
     "pydantic",
     "PyYAML",
     "typer",

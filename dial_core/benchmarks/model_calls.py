@@ -22,7 +22,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 @dataclass(frozen=True)
 class CallRow:
-    """One part. `median_s` and `p99_s` are None where nothing was measured (the meta device)."""
+    """One part. `median_s` and `p99_s` are None where nothing was measured (the meta device). `captured`: whether it was one graph."""
 
     part: str
     parameters: int
@@ -31,6 +31,7 @@ class CallRow:
     floor_s: float
     median_s: float | None = None
     p99_s: float | None = None
+    captured: bool = False
 
     @property
     def share_of_floor(self) -> float:
@@ -112,4 +113,4 @@ def _device(name: str) -> torch.device:
 def _measured(row: CallRow, part: TimedCall, device: torch.device, calls: int) -> CallRow:
     function = Captured(part.function, recorder_for(device))
     latency = latency_of(lambda: function(*part.inputs), device, calls)
-    return replace(row, median_s=latency.median_s, p99_s=latency.p99_s)
+    return replace(row, median_s=latency.median_s, p99_s=latency.p99_s, captured=len(function) > 0)

@@ -51,7 +51,7 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, TimedCall]:
     """
     device, dtype, arch = model.device, model.dtype, model.arch
     pixels = torch.zeros(1, arch.image.height, arch.image.width, 3, dtype=torch.uint8, device=device)
-    input_ids, attention_mask, layout = _prompt(model)
+    input_ids, attention_mask, layout = _prompt(model, model.system2.shown_queries)
     state = torch.zeros(1, arch.state_dim, dtype=dtype, device=device)
     noise = torch.zeros(1, arch.horizon, arch.action_dim, dtype=dtype, device=device)
     schedule = model.system1.schedule(flow_steps, slot=0)
@@ -95,7 +95,7 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, TimedCall]:
 def training_batch(model: DialModel, samples: int) -> dict[str, torch.Tensor]:
     """Random keywords of a training step (`DialModel.forward`) of `samples` samples, from pixels, on the model's device."""
     device, arch = model.device, model.arch
-    input_ids, attention_mask, _ = _prompt(model)
+    input_ids, attention_mask, layout = _prompt(model, model.system2.queries)
     shape = (samples, arch.image.height, arch.image.width, 3)
     return {
         "image_tokens": torch.randint(256, shape, dtype=torch.uint8, device=device),
@@ -105,16 +105,22 @@ def training_batch(model: DialModel, samples: int) -> dict[str, torch.Tensor]:
         "state": torch.randn(samples, arch.state_dim, device=device),
         "action": torch.randn(samples, arch.horizon, arch.action_dim, device=device),
         "action_mask": torch.ones(samples, arch.horizon, arch.action_dim, device=device),
+        # As the collator gives them, so that nothing waits for the device.
+        "positions": layout.positions.expand(-1, samples, -1),
+        "padded": False,
     }
 
 
-def _prompt(model: DialModel) -> tuple[torch.Tensor, torch.Tensor, Layout]:
-    """One prompt without padding: text, the image, text. Positions are found on the CPU: the meta device has no values."""
+def _prompt(model: DialModel, queries: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, Layout]:
+    """One prompt without padding: text, the image, text, and room for the queries.
+
+    Positions are found on the CPU: the meta device has no values.
+    """
     arch = model.arch
     image = [arch.tokens.vision_start, *[arch.tokens.image] * arch.foresight_tokens, arch.tokens.vision_end]
     text = [1] * (INSTRUCTION_TOKENS - 2)
     input_ids = torch.tensor([text[:3] + image + text[3:]])
-    layout = model.system2.run_time_layout(input_ids, torch.ones_like(input_ids))
+    layout = model.system2.layout(input_ids, torch.ones_like(input_ids), 0 if queries is None else len(queries))
     input_ids = input_ids.to(model.device)
     return input_ids, torch.ones_like(input_ids), Layout(layout.positions.to(model.device), None)
 

@@ -93,6 +93,7 @@ def cuda_graph(function: Function, inputs: tuple[torch.Tensor, ...]) -> Recordin
                 function(*inputs)
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # other threads may continue to use the device
+        # torch's own stream for captures is of the device of the process's first capture; other threads may continue to use the device.
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             result = function(*inputs)
     return Recording(inputs, graph.replay, result)

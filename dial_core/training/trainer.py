@@ -108,7 +108,7 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
     if hardware.wandb and not find_spec("wandb"):
         raise DialError("--wandb needs the package wandb: `pip install wandb`, then `wandb login`; TensorBoard works without")
     micro_batch, accumulation = hardware.split(plan.batch_size, int(os.environ.get("WORLD_SIZE", "1")))
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(folder),
         max_steps=plan.steps,
         per_device_train_batch_size=micro_batch,
@@ -131,6 +131,9 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
         ddp_timeout=int(TIMEOUT.total_seconds()),
         use_cpu=not torch.cuda.is_available(),
     )
+    # Trainer would wrap the model in DataParallel where one process sees several GPUs, and multiply the batch by their number.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 class _Numbered(Dataset):

@@ -11,6 +11,8 @@ from dial_core.benchmarks.gpu_report import CheckResult, answer_of, page, run_ch
 from dial_core.errors import DialError
 from dial_core.inference import sessions
 from dial_core.inference.cuda_graph import Recording
+from dial_core.model.dial import DialModel
+from dial_core.training.optimisation import Optimisation
 
 CPU = torch.device("cpu")
 
@@ -38,6 +40,32 @@ def test_a_training_step_is_timed_with_and_without_recomputation(monkeypatch):
     assert "MFU" in rows[0]
     assert "HFU" in rows[1]
     assert rows[1]["estimate_GB"] < rows[0]["estimate_GB"]
+
+
+def test_the_operations_of_a_step_are_counted_at_full_size_without_memory():
+    plan = Optimisation(steps=1, batch_size=8, learning_rate=1e-5)
+    plain = gpu_checks.training_flops("qwen2_5_vl_3b", plan)
+    recomputed = gpu_checks.training_flops("qwen2_5_vl_3b", plan.model_copy(update={"gradient_checkpointing": True}))
+    language = 2 * 2.775e9 * 158 * 8  # of the language model's weights, forward, 158 tokens
+    assert 3 * language < plain < 4.5 * language  # backward twice as much; vision, fusion and decoder on top
+    # Recomputing a layer stops before its last product, 29 % of the layer's weights.
+    assert recomputed - plain == pytest.approx(0.71 * language, rel=0.1)
+
+
+def test_a_step_is_measured_with_frozen_weights_as_training_keeps_them():
+    model = DialModel.from_preset("dial_tiny")
+    gpu_checks.keep_frozen_as_published(model)
+    assert model.get_input_embeddings().weight.dtype == torch.bfloat16
+
+
+def test_two_processes_on_one_device_train_as_one():
+    facts = gpu_checks.two_processes(CPU, "dial_tiny")
+    assert facts["backend"] == "gloo"
+    assert facts["relative_difference"] < 1e-5
+
+
+def test_the_checks_together_take_nine_minutes_at_most():
+    assert sum(check.limit_s for check in CHECKS.values()) <= 540
 
 
 def test_an_interrupted_run_ends_with_the_same_weights():
