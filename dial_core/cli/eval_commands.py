@@ -47,7 +47,12 @@ def evaluate(
     system1_delay_s: Annotated[float | None, typer.Option(min=0, help="From a frame to its chunk [s].")] = None,
     splice_lead_s: Annotated[float | None, typer.Option(min=0, help="From a chunk to the moment it takes over [s].")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps of the action decoder.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="What a checkpoint computes with: eager, aoti or onnx (`dial export`).")] = None,
+    runtime: Annotated[
+        str | None,
+        typer.Option(
+            help="What a checkpoint computes with (`dial export`): eager, aoti, onnx, int8; tensorrt-bf16 and so on with --device cuda."
+        ),
+    ] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
     protocol: Annotated[str, typer.Option(help="Of a benchmark: authors, authors_settled or strict. Our own suites have one only.")] = "",
     device: Annotated[str, typer.Option(help="Where a checkpoint computes: cpu, cuda, cuda:1; each worker loads its own.")] = "cpu",
