@@ -50,7 +50,7 @@ def evaluate(
     runtime: Annotated[
         str | None,
         typer.Option(
-            help="What a checkpoint computes with (`dial export`): eager, aoti, onnx, int8; tensorrt-bf16 and so on with --device cuda."
+            help="What a checkpoint computes with (`dial export`): eager, aoti, onnx, int8, or with --device cuda tensorrt-bf16 ..."
         ),
     ] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
