@@ -62,7 +62,8 @@ def _exchange(rank: int, folder: str, backend: str, device_name: str) -> None:
 
 
 def _model(device: torch.device) -> DialModel:
-    model = DialModel.from_preset("dial_tiny", 0).to(device)
+    model = DialModel.from_preset("dial_tiny", 0)
+    nn.Module.to(model, device)
     model.set_trainable("end_to_end")
     return model.eval()  # without dropout
 

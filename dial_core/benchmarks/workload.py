@@ -92,7 +92,7 @@ def parts_of(model: DialModel, flow_steps: int) -> dict[str, TimedCall]:
     return {part.name: part for part in parts}
 
 
-def training_batch(model: DialModel, samples: int) -> dict[str, torch.Tensor]:
+def training_batch(model: DialModel, samples: int) -> dict[str, torch.Tensor | bool]:
     """Random keywords of a training step (`DialModel.forward`) of `samples` samples, from pixels, on the model's device."""
     device, arch = model.device, model.arch
     input_ids, attention_mask, layout = _prompt(model, model.system2.queries)
