@@ -18,6 +18,8 @@ from dial_ros.srv import ResetWorld
 
 from .conftest import PATIENCE_S, START_S, listens
 
+exceptions = pytest.importorskip("selenium.common.exceptions", reason="selenium is not installed")
+
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 TEXT = "put the can on the plate"
 STOP_S = 0.3  # from the key to set-points that only decelerate
@@ -73,9 +75,13 @@ def press(page, label: str) -> None:
     browser, probe, _ = page
 
     def clicked() -> bool:
-        found = [each for each in browser.find_elements("tag name", "button") if each.text.strip().endswith(label) and each.is_enabled()]
-        if found:
-            browser.execute_script("arguments[0].click()", found[0])  # it may be below the fold
+        try:
+            buttons = browser.find_elements("tag name", "button")
+            found = [each for each in buttons if each.text.strip().endswith(label) and each.is_enabled()]
+            if found:
+                browser.execute_script("arguments[0].click()", found[0])  # it may be below the fold
+        except exceptions.StaleElementReferenceException:
+            return False
         return bool(found)
 
     probe.until(clicked, f"a button {label}")
@@ -100,7 +106,11 @@ def run_and_move(page) -> None:
 
 
 def shown(browser) -> str:
-    return browser.find_element("tag name", "body").text
+    """The text of the page; empty while it loads itself anew, as a page does whose server was out of reach for seconds."""
+    try:
+        return browser.find_element("tag name", "body").text
+    except exceptions.StaleElementReferenceException:
+        return ""
 
 
 def see(page, *texts: str) -> None:
