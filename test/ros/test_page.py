@@ -62,12 +62,12 @@ def note_set_points(probe, message: JointTrajectory) -> None:
     probe.history.append((time.time(), (to_ns(message.header.stamp) + to_ns(point.time_from_start)) * 1e-9, positions))
 
 
-def last_speed_up_s(history) -> float:
-    """Wall time [s] at which a set-point last became faster, of (wall time [s], simulated time [s], positions [rad])."""
+def last_speed_up_s(history) -> float | None:
+    """Wall time [s] at which a set-point last became faster, of (wall time [s], simulated time [s], positions [rad]); None: none did."""
     walls, times, positions = (np.array(values) for values in zip(*history, strict=True))
     speeds = np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]
     faster = (np.diff(speeds, axis=0) > FASTER_RAD_PER_S).any(axis=1)
-    return float(walls[2:][faster][-1])
+    return float(walls[2:][faster][-1]) if faster.any() else None
 
 
 def press(page, label: str) -> None:
@@ -176,9 +176,10 @@ def test_the_set_points_decelerate_within_300_ms_of_the_key_until_they_stand(pag
         probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "System-1 stopped")
         probe.until(lambda: time.time() - probe.moved_s > 0.5, "the set-points stand still")
         key_s = browser.execute_script("return window.dialStopKeyAt") / 1000
-        if probe.moved_s <= key_s:
-            continue  # the random policy had come to rest before the key: nothing was measured
-        took_s.append(last_speed_up_s(probe.history) - key_s)
+        faster_s = last_speed_up_s(probe.history)
+        if probe.moved_s <= key_s or faster_s is None:
+            continue  # the random policy had come to rest before the key, or was about to: nothing was measured
+        took_s.append(faster_s - key_s)
         rest_s.append(probe.moved_s - key_s)
         if took_s[-1] <= STOP_S:
             break

@@ -10,9 +10,11 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
 from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, convert_lerobot
+from dial_core.robot.vector_layout import OURS
 from dial_core.training.normalisers import choose_normalisers, require_rate
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import make_streams, open_sources, train
+from dial_core.training.trained_vectors import trained_vectors
 
 from ..importers.source_files import write_egodex, write_gr00t_set
 
@@ -53,7 +55,8 @@ def test_a_chunk_of_people_has_as_many_steps_in_less_time(folders, tmp_path):
     datasets = open_sources(recipe, folders)
     assert (datasets["robot"].rate_hz, datasets["human"].rate_hz) == (20, 30)
     (people,) = [s for s in make_streams(recipe, recipe.stages[0], datasets, start, tmp_path / "start", 0)[0] if s.name == "human"]
-    chunk = choose_normalisers(recipe, datasets, start)["human"].decode_action(people.vectors.action(np.arange(16))[:, :18])
+    vectors = trained_vectors(recipe, datasets, OURS)
+    chunk = choose_normalisers(recipe, vectors, start, OURS)["human"].decode_action(people.vectors.action(np.arange(16))[:, :18])
     # 15 frames of 1 cm, in half a second; at 20 Hz it would be 22.5 cm in three quarters.
     assert np.linalg.norm(chunk[-1, 9:12] - chunk[0, 9:12]) == pytest.approx(0.15, abs=1e-4)
 
