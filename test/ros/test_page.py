@@ -167,10 +167,10 @@ def test_escape_stops_the_robot_at_the_controllers_even_inside_the_box(page):
 
 def test_the_set_points_decelerate_within_300_ms_of_the_key_until_they_stand(page):
     """Wall time from the key, as the browser dates it, to the last moment at which any set-point became faster: from then on the
-    controllers decelerate as fast as the acceleration limits let them. The best of ten counts: the machine may be busy otherwise."""
+    controllers decelerate as fast as the acceleration limits let them. The best of five counts: the machine may be busy otherwise."""
     browser, probe, _ = page
     took_s, rest_s = [], []
-    for _ in range(10):
+    for _ in range(5):
         run_and_move(page)
         browser.find_element("tag name", "body").send_keys("\ue00c")
         probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "System-1 stopped")

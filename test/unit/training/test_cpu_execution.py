@@ -8,25 +8,19 @@ import pytest
 import torch
 from rich.console import Console
 
-from dial_core.config import load_config
 from dial_core.jobs.workers import JobResult
-from dial_core.model.configuration import Architecture
 from dial_core.training import cpu_execution as execution
 from dial_core.training.cpu_execution import CpuExecution, Wish, choose_execution, kept_execution
 from dial_core.training.probe import Workload, make_step, stepper
+
+from .test_processes import narrow_architecture
 
 LONG = 10_000  # [steps] of a run that is worth a measurement
 
 
 @pytest.fixture
 def workload() -> Workload:
-    values = load_config(Architecture, "models", "dial_tiny").model_dump()
-    values["image"] = {"height": 32, "width": 32}
-    values["vision"] |= {"layers": 1, "width": 32, "ffn_width": 48, "heads": 2, "full_attention_blocks": (0,)}
-    values["text"] |= {"layers": 2, "width": 32, "ffn_width": 48, "heads": 2, "kv_heads": 1, "rope_sections": (2, 3, 3)}
-    values["fusion"] |= {"layers": 1, "heads": 2, "head_width": 16}
-    values["decoder"] |= {"layers": 2, "heads": 2, "head_width": 12, "output_width": 16, "rim_width": 20}
-    return Workload(Architecture.model_validate(values), samples=4)
+    return Workload(narrow_architecture(), samples=4)
 
 
 @pytest.fixture

@@ -52,16 +52,21 @@ def let_accelerate_shard_on_a_cpu() -> None:
     AcceleratorState.__init__ = begin_sharded
 
 
-def small_model() -> DialModel:
-    """dial_tiny, narrow, with slots for robot and human; no dropout."""
+def narrow_architecture(**changes) -> Architecture:
+    """dial_tiny with few and narrow layers; no dropout."""
     values = load_config(Architecture, "models", "dial_tiny").model_dump()
     values["image"] = {"height": 32, "width": 32}
     values["vision"] |= {"layers": 1, "width": 32, "ffn_width": 48, "heads": 2, "full_attention_blocks": (0,)}
     values["text"] |= {"layers": 2, "width": 32, "ffn_width": 48, "heads": 2, "kv_heads": 1, "rope_sections": (2, 3, 3)}
     values["fusion"] |= {"layers": 1, "heads": 2, "head_width": 16}
     values["decoder"] |= {"layers": 2, "heads": 2, "head_width": 12, "output_width": 16, "rim_width": 20}
+    return Architecture.model_validate(values | changes)
+
+
+def small_model() -> DialModel:
+    """With slots for robot and human."""
     torch.manual_seed(0)
-    return DialModel(DialConfig(Architecture.model_validate(values | {"embodiments": ("robot", "human")})))
+    return DialModel(DialConfig(narrow_architecture(embodiments=("robot", "human"))))
 
 
 def as_published(model: DialModel) -> dict[str, torch.Tensor]:
