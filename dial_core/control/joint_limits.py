@@ -88,6 +88,7 @@ class Guard:
             lower=np.maximum(self.lower, [joint.lower for joint in own]),
             upper=np.minimum(self.upper, [joint.upper for joint in own]),
             velocity=np.minimum(self.velocity, [joint.velocity for joint in own]),
+            acceleration=np.minimum(self.acceleration, [joint.acceleration for joint in own]),
         )
 
     def _drawn_in(self, names: Sequence[str], margins: Margins) -> "Guard":

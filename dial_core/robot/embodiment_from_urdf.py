@@ -9,7 +9,6 @@ import yaml
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment
-from dial_core.robot.rotations import quaternion_from_rpy
 from dial_core.robot.urdf import Urdf, UrdfJoint
 
 # Limits for manipulation by kind of group; the motors' own, if lower, take precedence. A prismatic joint has [m] for [rad].
@@ -63,11 +62,15 @@ def remarks(urdf: Urdf, values: Mapping) -> list[str]:
     """Returns remarks on the joints that the embodiment `values` does not command, one line each."""
     commanded = {joint["name"] for joint in values["joints"]}
     kept = {link["body"]: link for link in values["links"]}
+    carried = kept.keys() - {values["base"]}
     followers = [joint.name for joint in urdf.joints.values() if joint.mimic and joint.mimic.joint in commanded]
-    still = [joint.name for joint in urdf.joints.values() if joint.child in kept and joint.commandable and joint.name not in commanded]
+    still = [joint.name for joint in urdf.joints.values() if joint.child in carried and joint.commandable and joint.name not in commanded]
     found = [f"not commanded, as they mimic another joint: {', '.join(followers)}"] if followers else []
     if still:
         found.append(f"between base and wrists, but in no group, so kinematics takes them at 0: {', '.join(still)}")
+    loose = [joint.name for joint in urdf.joints.values() if joint.child in carried and joint.kind in ("floating", "planar")]
+    if loose:
+        found.append(f"floating or planar between base and wrists, so kinematics takes them at 0: {', '.join(loose)}")
     return found
 
 
@@ -136,7 +139,8 @@ def _joints_of_groups(joints: Sequence[UrdfJoint], groups: Mapping[str, str]) ->
 
 
 def _joint(joint: UrdfJoint, group: str) -> dict:
-    lower, upper, motor = _range(joint)
+    lower, upper = _range(joint)
+    assert joint.limits is not None
     kind = next((kind for kind in VELOCITY_RAD_S if kind in group), "arm")
     slides = joint.kind == "prismatic"
     return {
@@ -144,14 +148,14 @@ def _joint(joint: UrdfJoint, group: str) -> dict:
         "group": group,
         "lower": lower,
         "upper": upper,
-        "velocity": min(PRISMATIC_VELOCITY_M_S if slides else VELOCITY_RAD_S[kind], motor),
-        "acceleration": PRISMATIC_ACCELERATION_M_S2 if slides else ACCELERATION_RAD_S2[kind],
+        "velocity": min(PRISMATIC_VELOCITY_M_S if slides else VELOCITY_RAD_S[kind], joint.limits.velocity),
+        "acceleration": min(PRISMATIC_ACCELERATION_M_S2 if slides else ACCELERATION_RAD_S2[kind], joint.limits.acceleration),
         "home": min(max(0.0, lower), upper),
     }
 
 
-def _range(joint: UrdfJoint) -> tuple[float, float, float]:
-    """Lower and upper limit, four decimals, rounded to the inside, and the motor's speed.
+def _range(joint: UrdfJoint) -> tuple[float, float]:
+    """Lower and upper limit, four decimals, rounded to the inside.
 
     Raises:
         DialError: the joint cannot move, has no end, or is given in degrees.
@@ -173,7 +177,7 @@ def _range(joint: UrdfJoint) -> tuple[float, float, float]:
     lower, upper = math.ceil(lower * 1e4 - 1e-6) / 1e4, math.floor(upper * 1e4 + 1e-6) / 1e4
     if not lower < upper:
         raise DialError(f"{where} has a range below 0.0001: it cannot be controlled; leave it out of the groups")
-    return lower, upper, joint.limits.velocity
+    return lower, upper
 
 
 def _link(link: str, base: str, by_child: Mapping[str, UrdfJoint], urdf: Urdf) -> dict:
@@ -183,7 +187,7 @@ def _link(link: str, base: str, by_child: Mapping[str, UrdfJoint], urdf: Urdf) -
     joint = by_child[link]
     entry["parent"] = joint.parent
     entry["position"] = [round(value, _DECIMALS) for value in joint.position]
-    entry["quaternion"] = [round(value, _DECIMALS) for value in quaternion_from_rpy(joint.rpy)]
+    entry["quaternion"] = [round(value, _DECIMALS) for value in joint.quaternion]
     if joint.limits is not None:
         leader, multiplier, offset = _leader(joint, urdf)
         entry["joint"] = leader

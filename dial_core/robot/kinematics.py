@@ -63,14 +63,9 @@ class LinkPositions:
         poses: list[np.ndarray] = []
         for parent, fixed, index, axis, link in zip(self.parents, self._fixed, self._joints, self._axes, self._links, strict=True):
             pose = fixed if parent < 0 else poses[parent] @ fixed
-            if index is not None:
-                value = (link.multiplier * joints[index] + link.offset) * axis
-                motion = np.eye(4)
-                if link.kind == "prismatic":
-                    motion[:3, 3] = value
-                else:
-                    motion[:3, :3] = from_axis_angle(value)
-                pose = pose @ motion
+            if link.joint is not None:
+                leader = 0.0 if index is None else joints[index]
+                pose = pose @ _motion(link, (link.multiplier * leader + link.offset) * axis)
             poses.append(pose)
         return np.array([pose[:3, 3] for pose in poses])
 
@@ -87,9 +82,11 @@ def _chain(embodiment: Embodiment, wrist: str) -> _Chain:
     fixed = np.eye(4)
     for link in reversed(path):
         fixed = fixed @ _transform(link)
-        # A joint that nobody commands (the head's) stays at zero and is part of the fixed transform.
+        axis = np.array(link.axis) / np.linalg.norm(link.axis)
+        # A joint that nobody commands (the head's) stays at zero, its followers at their offset: parts of the fixed transform.
+        if link.joint is not None and link.joint not in known:
+            fixed = fixed @ _motion(link, link.offset * axis)
         if link.joint in known:
-            axis = np.array(link.axis) / np.linalg.norm(link.axis)
             joints.append(_ChainJoint(fixed, known[link.joint], axis, link.kind == "prismatic", link.multiplier, link.offset))
             fixed = np.eye(4)
     return _Chain(tuple(joints), fixed)
@@ -100,6 +97,16 @@ def _transform(link: Link) -> np.ndarray:
     transform[:3, :3] = from_quaternion(np.array(link.quaternion))
     transform[:3, 3] = link.position
     return transform
+
+
+def _motion(link: Link, value: np.ndarray) -> np.ndarray:
+    """Transform (4, 4) of a link's joint that is turned about, or slid along, `value` (3,) [rad or m]."""
+    motion = np.eye(4)
+    if link.kind == "prismatic":
+        motion[:3, 3] = value
+    else:
+        motion[:3, :3] = from_axis_angle(value)
+    return motion
 
 
 def _pose(chain: _Chain, joints: np.ndarray) -> np.ndarray:

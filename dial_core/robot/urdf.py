@@ -9,11 +9,15 @@ from __future__ import annotations
 import codecs
 import math
 import re
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from dial_core.errors import DialError
+from dial_core.files.integrity import require_content
+from dial_core.robot.rotations import quaternion_from_rpy
 
 MAX_CHARACTERS = 20_000_000  # the URDFs of the largest humanoids have about one million
 MOVABLE = ("revolute", "continuous", "prismatic")  # along one axis
@@ -22,17 +26,20 @@ PROCESS = "process the xacro file first: `xacro robot.urdf.xacro > robot.urdf`"
 
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
 
 Vector = tuple[float, float, float]
+Quaternion = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class JointLimits:
-    """Range of one joint: positions [rad or m] and speed [rad/s or m/s]; infinite where the URDF sets none."""
+    """Range of one joint: positions [rad or m], speed [rad/s or m/s], acceleration; infinite where the URDF sets none."""
 
     lower: float
     upper: float
     velocity: float
+    acceleration: float = math.inf  # of URDF 1.2
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class UrdfJoint:
 
     Attributes:
         kind: its `type`: revolute, continuous, prismatic, fixed, floating or planar.
-        position, rpy: of the joint frame in the parent link's frame [m], [rad] (fixed axes x, y, z).
+        position, quaternion: of the joint frame in the parent link's frame [m], wxyz.
         axis: of rotation or translation in the joint frame, unit length.
         limits: hard limits narrowed by the `safety_controller`'s soft ones; None for joints that do not move along one axis.
         mimic: the joint that it follows, if any.
@@ -61,7 +68,7 @@ class UrdfJoint:
     parent: str
     child: str
     position: Vector
-    rpy: Vector
+    quaternion: Quaternion
     axis: Vector
     limits: JointLimits | None
     mimic: Mimic | None
@@ -118,6 +125,7 @@ def read_urdf(path: Path) -> Urdf:
         data = path.read_bytes()
     except OSError as error:
         raise DialError(f"{path} cannot be read: {error.strerror}") from error
+    require_content(path, data)
     declared = _ENCODING.search(data[:200])
     encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), declared[1].decode() if declared else "utf-8")
     try:
@@ -138,31 +146,41 @@ def parse_urdf(text: str, source: str) -> Urdf:
         DialError: too long, with XML entities, not XML, unprocessed xacro, or joints that the specification does not allow.
     """
     robot = _robot_element(text, source)
-    joints: dict[str, UrdfJoint] = {}
-    for element in robot.findall("joint"):
-        joint = _joint(element, source)
-        if joint.name in joints:
-            raise DialError(f"{source} has two joints named '{joint.name}'")
-        joints[joint.name] = joint
-    children = [joint.child for joint in joints.values() if joint.child]
-    if repeated := sorted({child for child in children if children.count(child) > 1}):
-        raise DialError(f"{source}: link '{repeated[0]}' is the child of several joints; a URDF is a tree")
+    elements, links = robot.findall("joint"), robot.findall("link")
+    for what, named in (("joint", elements), ("link", links)):
+        _require_own_names(what, [element.get("name", "") for element in named], source)
+    joints = {joint.name: joint for joint in (_joint(element, source) for element in elements)}
+    if repeated := _repeated(joint.child for joint in joints.values() if joint.child):
+        raise DialError(f"{source}: link '{repeated}' is the child of several joints; a URDF is a tree")
     for joint in joints.values():
         if joint.mimic and joint.mimic.joint not in joints:
             raise DialError(f"{source}, joint '{joint.name}': it mimics '{joint.mimic.joint}', which is not a joint of this URDF")
-    return Urdf(robot.get("name", ""), {link.get("name", ""): _mass(link, source) for link in robot.findall("link")}, joints)
+    return Urdf(robot.get("name", ""), {link.get("name", ""): _mass(link, source) for link in links}, joints)
+
+
+def _require_own_names(what: str, names: list[str], source: str) -> None:
+    if not all(names):
+        raise DialError(f"{source}: {what} {names.index('') + 1} of {len(names)} has no name")
+    if repeated := _repeated(names):
+        raise DialError(f"{source} has two {what}s named '{repeated}'")
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    return next((name for name, count in Counter(names).items() if count > 1), None)
 
 
 def _robot_element(text: str, source: str) -> ElementTree.Element:
     if len(text) > MAX_CHARACTERS:
         raise DialError(f"{source} has {len(text)} characters, at most {MAX_CHARACTERS} are read; is it a URDF?")
+    # What ROS's parser accepts and XML does not: whitespace before the first line, `--` in a comment.
+    text = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text.removeprefix("\ufeff").lstrip())
     # A bare <!DOCTYPE robot> is harmless and common; an internal subset is where entities are declared.
     if "<!ENTITY" in text or re.search(r"<!DOCTYPE[^>]*\[", text):
         raise DialError(f"{source} declares XML entities, which a URDF does not need and which are not read; remove them")
     try:
-        robot = ElementTree.fromstring(text.removeprefix("\ufeff"))
+        robot = ElementTree.fromstring(text)
     except (ElementTree.ParseError, ValueError) as error:
-        hint = PROCESS if "unbound prefix" in str(error) else "give the processed URDF, not the xacro"
+        hint = PROCESS if "unbound prefix" in str(error) else "is it a URDF, and complete?"
         raise DialError(f"{source} is not XML: {error}; {hint}") from error
     if robot.tag.endswith("}robot"):  # a default namespace (`xmlns="..."`), which urdfdom passes over
         _without_namespace(robot)
@@ -197,7 +215,7 @@ def _joint(element: ElementTree.Element, source: str) -> UrdfJoint:
         parent=_link(element.find("parent")),
         child=_link(element.find("child")),
         position=_vector(where, origin, "xyz", "0 0 0"),
-        rpy=_vector(where, origin, "rpy", "0 0 0"),
+        quaternion=_rotation(where, origin),
         axis=_axis(where, element) if kind in MOVABLE else (1.0, 0.0, 0.0),
         limits=_limits(where, element, kind) if kind in MOVABLE else None,
         mimic=None
@@ -215,8 +233,27 @@ def _limits(where: str, element: ElementTree.Element, kind: str) -> JointLimits:
     upper = math.inf if endless else _number(where, hard, "upper", 0.0)
     lower = max(lower, _number(where, soft, "soft_lower_limit", -math.inf))
     upper = min(upper, _number(where, soft, "soft_upper_limit", math.inf))
-    velocity = _number(where, hard, "velocity", math.inf)
-    return JointLimits(lower, upper, velocity or math.inf)  # exporters write 0 where they know none
+    fastest = [_number(where, hard, key, math.inf) for key in ("velocity", "acceleration")]
+    for key, value in zip(("velocity", "acceleration"), fastest, strict=True):
+        if value < 0:
+            raise DialError(f"{where}: {key} is {value:g}; a limit is positive")
+    velocity, acceleration = (value or math.inf for value in fastest)  # exporters write 0 where they know none
+    return JointLimits(lower, upper, velocity, acceleration)
+
+
+def _rotation(where: str, origin: ElementTree.Element | None) -> Quaternion:
+    """Quaternion wxyz of an origin: its `rpy` (fixed axes x, y, z), or the `quat_xyzw` of URDF 1.1."""
+    if origin is None or origin.get("quat_xyzw") is None:
+        rpy = _vector(where, origin, "rpy", "0 0 0")
+        return quaternion_from_rpy(rpy) if any(rpy) else (1.0, 0.0, 0.0, 0.0)
+    if origin.get("rpy") is not None:
+        raise DialError(f"{where}: its origin has both rpy and quat_xyzw; keep one of them")
+    text = origin.get("quat_xyzw", "")
+    x, y, z, w = _numbers(where, "quat_xyzw", text, 4)
+    length = math.hypot(x, y, z, w)
+    if length < 1e-9:
+        raise DialError(f"{where}: quat_xyzw is '{text}', which is no rotation")
+    return (w / length, x / length, y / length, z / length)
 
 
 def _axis(where: str, element: ElementTree.Element) -> Vector:
@@ -229,13 +266,26 @@ def _axis(where: str, element: ElementTree.Element) -> Vector:
 
 def _vector(where: str, element: ElementTree.Element | None, key: str, absent: str) -> Vector:
     text = absent if element is None else element.get(key) or absent
-    try:
-        x, y, z = (float(word) for word in text.split())
-    except ValueError as error:
-        raise DialError(f"{where}: {key} is '{text}', not three numbers") from error
-    if not all(map(math.isfinite, (x, y, z))):
-        raise DialError(f"{where}: {key} is '{text}', which is not finite")
+    x, y, z = _numbers(where, key, text, 3)
     return (x, y, z)
+
+
+def _numbers(where: str, key: str, text: str, count: int) -> list[float]:
+    try:
+        values = [_float(word) for word in text.split()]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise DialError(f"{where}: {key} is '{text}', not {'three' if count == 3 else 'four'} numbers")
+    if not all(map(math.isfinite, values)):
+        raise DialError(f"{where}: {key} is '{text}', which is not finite")
+    return values
+
+
+def _float(text: str) -> float:
+    if "_" in text:  # Python's spelling of 10_000
+        raise ValueError(text)
+    return float(text)
 
 
 def _number(where: str, element: ElementTree.Element | None, key: str, absent: float) -> float:
@@ -243,7 +293,7 @@ def _number(where: str, element: ElementTree.Element | None, key: str, absent: f
         return absent
     text = element.get(key, "")
     try:
-        value = float(text)
+        value = _float(text)
     except ValueError as error:
         raise DialError(f"{where}: {key} is '{text}', not a number") from error
     if math.isnan(value):

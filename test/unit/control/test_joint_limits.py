@@ -42,10 +42,10 @@ def test_margins_that_leave_no_room_are_refused_with_the_joint():
 
 def test_the_urdf_narrows_the_embodiments_limits_and_never_widens_them():
     urdf = {name: JointLimits(-9.0, 9.0, 99.0) for name in EMBODIMENT.joint_names}
-    urdf["r_elbow_pitch"] = JointLimits(-2.0, -0.1, 1.0)
+    urdf["r_elbow_pitch"] = JointLimits(-2.0, -0.1, 1.0, 5.0)
     guard = Guard.for_embodiment(EMBODIMENT, urdf=urdf)
     elbow = EMBODIMENT.joint_names.index("r_elbow_pitch")
-    assert (guard.lower[elbow], guard.upper[elbow], guard.velocity[elbow]) == (-2.0, -0.1, 1.0)
+    assert (guard.lower[elbow], guard.upper[elbow], guard.velocity[elbow], guard.acceleration[elbow]) == (-2.0, -0.1, 1.0, 5.0)
     others = np.arange(len(EMBODIMENT.joints)) != elbow
     np.testing.assert_array_equal(guard.lower[others], EMBODIMENT.lower[others])
     np.testing.assert_array_equal(guard.velocity[others], EMBODIMENT.velocity[others])

@@ -15,7 +15,7 @@ from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.robot.embodiment_from_urdf import embodiment_from_urdf, remarks, to_yaml
-from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.robot.kinematics import ForwardKinematics, LinkPositions
 from dial_core.robot.urdf import parse_urdf
 
 
@@ -149,6 +149,32 @@ def test_what_is_not_commanded_is_reported():
         "not commanded, as they mimic another joint: right_finger",
         "between base and wrists, but in no group, so kinematics takes them at 0: lift, swing",
     ]
+
+
+def test_followers_of_joints_that_nobody_commands_stand_at_their_offset():
+    text = HUMANOID.replace('multiplier="-0.5" offset="0.2"', 'offset="0.2"')
+    groups = {"left_arm": "left_.*", "right_arm": "right_.*"}
+    robot = validate(Embodiment, made(text=text, groups=groups), "test")
+    turned = validate(Embodiment, made(text=text, groups={"waist": "swing"} | groups), "test")
+    # `counter` follows `swing`: with `swing` at 0 both ways must give the same poses.
+    expected = ForwardKinematics(turned).wrist_poses(np.array([0.0, 0.3, -0.4]))
+    np.testing.assert_allclose(ForwardKinematics(robot).wrist_poses(np.array([0.3, -0.4])), expected, atol=1e-12)
+    place = {link.body: number for number, link in enumerate(robot.links)}["left_wrist"]
+    np.testing.assert_allclose(LinkPositions(robot)(np.array([0.3, -0.4]))[place], expected[:3], atol=1e-12)
+
+
+def test_floating_and_planar_joints_between_base_and_wrists_are_reported():
+    text = HUMANOID.replace('name="lift" type="prismatic"', 'name="lift" type="planar"')
+    urdf = parse_urdf(text, "test")
+    values = embodiment_from_urdf(urdf, "tall", "pelvis", ("left_wrist", "right_wrist"), {"all": "swing|.*_twist"})
+    assert "floating or planar between base and wrists, so kinematics takes them at 0: lift" in remarks(urdf, values)
+    hung = parse_urdf(URDF, "test")
+    assert remarks(hung, made()) == [], "a joint above the base is not between base and wrists"
+
+
+def test_the_urdfs_own_acceleration_counts_where_it_is_lower():
+    values = made(text=URDF.replace('velocity="2.0"', 'velocity="2.0" acceleration="4"'))
+    assert [joint["acceleration"] for joint in values["joints"]] == [4.0, 4.0]
 
 
 def test_the_command_writes_a_file_that_loads_and_never_overwrites(tmp_path):

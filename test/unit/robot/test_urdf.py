@@ -4,6 +4,7 @@ pytest test/unit/robot/test_urdf.py
 """
 
 import math
+import time
 
 import pytest
 
@@ -73,6 +74,11 @@ def test_axes_are_of_unit_length_and_have_a_direction():
         (robot(joint() + joint()), "two joints named 'elbow'"),
         (robot(joint() + joint().replace("elbow", "second")), "link 'b' is the child of several joints"),
         ('<!DOCTYPE r [<!ENTITY a "b">]>' + robot("", ""), "XML entities"),
+        (robot(joint('<limit lower="-2" upper="1_0"/>')), "upper is '1_0', not a number"),
+        (robot(joint('<limit lower="-2" upper="2" velocity="-3"/>')), "joint 'elbow': velocity is -3; a limit is positive"),
+        (robot(joint().replace("elbow", "")), "joint 1 of 1 has no name"),
+        (robot('<link name="a"/>'), "two links named 'a'"),
+        (robot(joint())[:-30], "is it a URDF, and complete?"),
     ],
 )
 def test_what_is_wrong_is_refused_with_joint_and_value(text, words):
@@ -85,6 +91,46 @@ def test_a_bare_doctype_and_a_processed_xacro_namespace_are_accepted():
         "<robot", '<robot xmlns:xacro="http://www.ros.org/wiki/xacro"'
     )
     assert list(parse_urdf(text, "test").joints) == ["elbow"]
+
+
+def test_what_ros_accepts_and_xml_does_not_is_read():
+    text = "\n  " + robot(f"<!-- ---- arm ---- <joint/> -->{joint()}", '<?xml version="1.0"?>\n<!-- by hand -- 2024 -->\n')
+    assert list(parse_urdf(text, "test").joints) == ["elbow"]
+
+
+def test_rotations_of_urdf_1_1_are_quaternions():
+    half = math.sqrt(0.5)
+    for origin in ('<origin quat_xyzw="0 0 2 2"/>', f'<origin rpy="0 0 {math.pi / 2}"/>'):
+        found = parse_urdf(robot(joint(more=origin)), "test").joints["elbow"].quaternion
+        assert found == pytest.approx((half, 0, 0, half))
+    for quaternion, words in (("0 0 0 0", "is no rotation"), ("0 0 1", "not four numbers")):
+        with pytest.raises(DialError, match=words):
+            parse_urdf(robot(joint(more=f'<origin quat_xyzw="{quaternion}"/>')), "test")
+    with pytest.raises(DialError, match="both rpy and quat_xyzw"):
+        parse_urdf(robot(joint(more='<origin rpy="0 0 0" quat_xyzw="0 0 0 1"/>')), "test")
+
+
+def test_accelerations_of_urdf_1_2_are_limits():
+    limit = '<limit lower="-2" upper="2" velocity="5" effort="9" acceleration="{}"/>'
+    for value, expected in (("4", 4.0), ("0", math.inf)):
+        assert parse_urdf(robot(joint(limit.format(value))), "test").joints["elbow"].limits == JointLimits(-2, 2, 5, expected)
+
+
+def test_a_description_of_many_joints_is_read_in_linear_time():
+    # It arrives over a topic: a robot's node must not be kept busy for minutes.
+    count = 20_000
+    links = "".join(f'<link name="l{k}"/>' for k in range(count + 1))
+    joints = "".join(f'<joint name="j{k}" type="fixed"><parent link="l{k}"/><child link="l{k + 1}"/></joint>' for k in range(count))
+    began_s = time.process_time()
+    assert len(parse_urdf(f'<robot name="r">{links}{joints}</robot>', "test").joints) == count
+    assert time.process_time() - began_s < 4
+
+
+def test_a_pointer_or_an_empty_file_is_named(tmp_path):
+    for content, words in ((b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"), (b"", "is empty")):
+        (tmp_path / "r.urdf").write_bytes(content)
+        with pytest.raises(DialError, match=words):
+            read_urdf(tmp_path / "r.urdf")
 
 
 @pytest.mark.parametrize(
