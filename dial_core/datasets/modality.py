@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -54,7 +54,7 @@ class VectorPart:
 class Modality:
     """Parts of state and action, video keys and annotation columns, by the names that GR00T gives them.
 
-    `faults`: by column, why its dimensions have no names though `info.json` lists some.
+    `faults`: by column, why its dimensions have no names: the column is missing, or `info.json` does not name each of them.
     """
 
     state: dict[str, VectorPart]
@@ -101,9 +101,9 @@ def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     cameras = [key for key, feature in features.items() if feature.dtype in ("video", "image")]
     if not file.exists():
         state, action = (_named_dimensions(features, column) for column in (STATE, ACTION))
-        faults = {column: _misnamed(folder, features[column], column) for column in (STATE, ACTION) if column in features}
+        faults = {column: _unnamed(folder, features, column) for column in (STATE, ACTION)}
         found = {column: fault for column, fault in faults.items() if fault}
-        return Modality(state, action, {key.split(".")[-1]: key for key in cameras}, {}, found)
+        return Modality(state, action, _camera_names(cameras), {}, found)
     record = validated(_ModalityRecord, read_json(file), str(file))
     state = {name: _part(file, name, entry, STATE, features) for name, entry in record.state.items()}
     action = {name: _part(file, name, entry, ACTION, features) for name, entry in record.action.items()}
@@ -111,6 +111,12 @@ def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     if missing := sorted(set(videos.values()) - set(cameras)):
         raise DialError(f"{file}: video {', '.join(missing)} is not among the features; there are {', '.join(cameras) or 'none'}")
     return Modality(state, action, videos, {name: entry.original_key or f"annotation.{name}" for name, entry in record.annotation.items()})
+
+
+def _camera_names(keys: Sequence[str]) -> dict[str, str]:
+    """Keys of cameras by their last word (`observation.images.top`), or by more of the key where several end alike."""
+    last = [key.split(".")[-1] for key in keys]
+    return {key.removeprefix("observation.images.") if last.count(word) > 1 else word: key for word, key in zip(last, keys, strict=True)}
 
 
 def _part(file: Path, name: str, entry: _PartRecord, default_column: str, features: Mapping[str, Feature]) -> VectorPart:
@@ -137,8 +143,14 @@ def _named_dimensions(features: Mapping[str, Feature], column: str) -> dict[str,
     return {name: VectorPart(name, column, index, index + 1) for index, name in enumerate(names) if names.count(name) == 1}
 
 
-def _misnamed(folder: Path, feature: Feature, column: str) -> str:
-    names, width = feature.flat_names, feature.width
+def _unnamed(folder: Path, features: Mapping[str, Feature], column: str) -> str:
+    """Why a column's dimensions are not known by name; empty if they are, or if it has no names at all."""
+    if column not in features:
+        word = column.split(".")[-1]
+        alike = [name for name in features if word in name]
+        there = f"; there are {', '.join(alike)}, which meta/modality.json can put together (`original_key`)" if alike else ""
+        return f"{folder} has no column '{column}'" + there + ("; --actions next takes the next states" if column == ACTION else "")
+    names, width = features[column].flat_names, features[column].width
     if len(names) in (0, width):
         return ""
     return f"{folder}/meta/info.json: key 'features.{column}.names' has {len(names)} names for {width} dimensions; name each of them"

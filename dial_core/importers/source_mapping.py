@@ -104,10 +104,9 @@ class VectorReader:
         """Action vectors, absolute targets, float32 (T, S); parts that modality.json calls relative are added to the state."""
         joints = []
         for group in self._groups:
-            targets = self._joints(group, self.action_parts[group], columns)
-            parts = self.action_parts[group]
-            if parts and not all(part.absolute for part in parts):
-                targets = targets + self._joints(group, self.state_parts[group], columns)
+            targets, parts = self._joints(group, self.action_parts[group], columns), self.action_parts[group]
+            if relative := _relative(parts):
+                targets = targets + np.where(relative, self._joints(group, self.state_parts[group], columns), 0.0)
             joints.append(targets)
         return self._vectors(np.concatenate(joints, 1), columns, 2)
 
@@ -143,8 +142,7 @@ class VectorReader:
         rule = self.mapping.groups.get(group, PartRule(part=group))
         values = np.concatenate([part.of(columns) for part in parts], 1).astype(np.float64)
         values = values[:, rule.order] if rule.order else values
-        relative = not parts[0].absolute
-        return values * rule.scale + (0.0 if relative else rule.offset)
+        return values * rule.scale + np.where(_relative(parts), 0.0, rule.offset)
 
     def _parts(self, group: str, parts: Mapping[str, VectorPart], what: str) -> tuple[VectorPart, ...]:
         """The part of a group, or one of each of its joints, where the data names single joints."""
@@ -153,6 +151,8 @@ class VectorReader:
         members = [joint.name for joint in self.embodiment.joints if joint.group == group]
         rule = self.mapping.groups.get(group)
         if rule is None and group not in parts and all(name in parts for name in members):
+            if wide := next((name for name in members if parts[name].end - parts[name].start != 1), None):
+                raise DialError(f"part '{wide}' of the {what} has {parts[wide].end - parts[wide].start} numbers, a joint has one")
             return tuple(parts[name] for name in members)
         if rule is None and group not in parts and (lacking := [name for name in members if name not in parts]) != members:
             raise DialError(
@@ -175,6 +175,12 @@ class VectorReader:
                 "Name it in a mapping (config/sources/), or list the group as `absent`"
             )
         return parts[name]
+
+
+def _relative(parts: tuple[VectorPart, ...]) -> list[bool] | bool:
+    """Whether actions are steps to add to the state: of one part, or of each of several joints; False if none is."""
+    flags = [not part.absolute for part in parts]
+    return flags if len(flags) > 1 and any(flags) else any(flags)
 
 
 def _units(mapping: SourceMapping, embodiment: Embodiment) -> VectorLayout:

@@ -12,9 +12,10 @@ from pyarrow import parquet
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, convert_lerobot
+from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, camera_of, convert_lerobot
+from dial_core.importers.source_mapping import load_mapping
 
-from .image_sets import NAMES, rewrite, write_image_set
+from .image_sets import KEY, NAMES, rewrite, write_image_set
 
 
 @pytest.fixture
@@ -93,11 +94,59 @@ def test_a_dataset_of_states_alone_is_converted_with_the_next_states_as_actions(
     (folder / "meta/info.json").write_text(json.dumps(info))
     for file in (folder / "data").rglob("*.parquet"):
         parquet.write_table(parquet.read_table(file).drop_columns(["action"]), file)
-    with pytest.raises(DialError, match="the action has no part 'left_arm'"):
+    with pytest.raises(DialError, match="no column 'action'; --actions next takes the next states"):
         convert(folder, tmp_path)
     assert convert(folder, tmp_path, actions="next").converted == 2
     dataset = LeRobotDataset(tmp_path / "out")
     np.testing.assert_allclose(dataset.actions[0], dataset.states[1])
+
+
+def change_info(folder, change) -> None:
+    info = json.loads((folder / "meta/info.json").read_text())
+    change(info["features"])
+    (folder / "meta/info.json").write_text(json.dumps(info))
+
+
+def test_cameras_whose_keys_end_alike_are_told_apart(folder):
+    # By their last word alone both would be `rgb`, and the wrist's frames would stand for the head's.
+    def change(features):
+        camera = features.pop(KEY)
+        features |= {"observation.images.head.rgb": camera, "observation.images.wrist.rgb": camera, "observation.images.top": camera}
+
+    change_info(folder, change)
+    source = LeRobotDataset(folder)
+    assert list(source.modality.videos) == ["head.rgb", "wrist.rgb", "top"]
+    assert camera_of(source, load_mapping("by_name")) == "head.rgb"
+
+
+def test_a_vector_in_several_columns_is_named_with_what_puts_it_together(folder, tmp_path):
+    change_info(folder, lambda features: features.update({"observation.state.left_arm": features.pop("observation.state")}))
+    with pytest.raises(DialError, match=r"no column 'observation\.state'; there are observation\.state\.left_arm, which meta/modality\.json"):
+        convert(folder, tmp_path)
+
+
+def write_joint_parts(folder, steps: list[str], width: int = 1) -> None:
+    """A modality.json with a part for each joint, whose actions are steps for some."""
+    places = {name: {"start": place, "end": place + 1} for place, name in enumerate(NAMES)}
+    places[NAMES[0]]["end"] = width
+    actions = {name: place | {"absolute": name not in steps} for name, place in places.items()}
+    parts = {"state": places, "action": actions, "video": {"top": {"original_key": KEY}}}
+    (folder / "meta/modality.json").write_text(json.dumps(parts))
+
+
+def test_each_joint_has_its_own_kind_of_action(folder, tmp_path):
+    states = 0.1 * np.ones((4, len(NAMES)))
+    set_vectors(folder, states, np.tile(np.where(np.arange(len(NAMES)) == 1, 0.02, 0.3), (4, 1)))
+    write_joint_parts(folder, steps=[NAMES[1]])
+    assert convert(folder, tmp_path).converted == 2
+    actions = LeRobotDataset(tmp_path / "out").actions[0, 18:]
+    assert actions[:3] == pytest.approx([0.3, 0.12, 0.3]), "the second is a step from 0.1, its neighbours are targets"
+
+
+def test_a_part_with_a_joints_name_and_several_numbers_is_refused(folder, tmp_path):
+    write_joint_parts(folder, steps=[], width=2)
+    with pytest.raises(DialError, match=f"part '{NAMES[0]}' of the state has 2 numbers, a joint has one"):
+        convert(folder, tmp_path)
 
 
 def test_sources_with_one_name_are_told_apart(folder, tmp_path):
