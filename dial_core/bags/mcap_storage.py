@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
@@ -18,7 +19,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import EPISODE_RECORD, ROSBAG2_RECORD, BagError, Topic, facts_of_metadata, parse_qos
-from dial_core.bags.storage import Record
+from dial_core.bags.storage import Record, one_type_each, other_type
 from dial_core.files.integrity import require_content
 
 # What half-written or overwritten records make of the readers of `mcap`, lz4 and zstd.
@@ -48,6 +49,8 @@ class McapStorage:
         self.damage: list[str] = []
         self.compressed = False
         self._schemas: dict[int, Schema] = {}
+        self._channels: dict[int, Channel] = {}
+        self._counts: Counter[int] = Counter()  # of messages, by channel
         self._names: dict[int, str] = {}  # of channels, by id
         self._chunks: list[ChunkIndex] | None = None
         self._has_checksums = False  # of chunks; a writer gives all of them one, or none
@@ -57,6 +60,7 @@ class McapStorage:
                     require_content(path)
                     raise BagError(f"{path} is no MCAP file: it does not begin like one")
                 self.whole = self._read_summary(file) or self._scan(file)
+                self._settle()
         except OSError as error:
             raise BagError(f"{path} cannot be read: {error}") from error
 
@@ -93,8 +97,7 @@ class McapStorage:
             return False
         for record in (*summary.schemas.values(), *summary.channels.values(), *records):
             self._take(record)
-        for channel, count in statistics.channel_message_counts.items():
-            self._count(channel, count)
+        self._counts.update(statistics.channel_message_counts)
         self._chunks = chunks if chunks else None  # a file without chunks is read from its beginning
         for index in chunks[:_CHUNKS_ASKED]:
             file.seek(index.chunk_start_offset + _CHUNK_CHECKSUM_AT)
@@ -116,44 +119,53 @@ class McapStorage:
     def _scan(self, file: IO[bytes]) -> bool:
         """Takes them from the whole file instead, as channels may stand anywhere before their first message; it is not whole."""
         for message in self._in_file_order(file):
-            self._count(message.channel_id, 1)
+            self._counts[message.channel_id] += 1
         return False
-
-    def _count(self, channel: int, count: int) -> None:
-        if name := self._names.get(channel):
-            self.counts[name] = self.counts.get(name, 0) + count
 
     def _take(self, record: McapRecord) -> None:
         if isinstance(record, Schema):
             self._schemas.setdefault(record.id, record)
         elif isinstance(record, Channel):
-            self._take_channel(record)
+            self._channels.setdefault(record.id, record)
         elif isinstance(record, Metadata):
             if record.name == EPISODE_RECORD:
                 self.facts |= record.metadata
             elif record.name == ROSBAG2_RECORD:
                 self.facts = facts_of_metadata(record.metadata.get("serialized_metadata", "")) | self.facts
 
-    def _take_channel(self, channel: Channel) -> None:
-        if channel.id in self._names:
-            return
-        self._names[channel.id] = channel.topic
-        schema = self._schemas.get(channel.schema_id)
-        self._add(channel, schema)
-        if channel.message_encoding != "cdr":
-            self.foreign[channel.topic] = f"its messages are '{channel.message_encoding}', not CDR"
-        elif schema is None or not _is_ros2(schema):
-            self.foreign[channel.topic] = f"it has no ROS 2 definition (schema encoding '{schema.encoding if schema else 'none'}')"
+    def _settle(self) -> None:
+        """Makes topics of the channels; several may have one name."""
+        kinds = {number: self._kind(channel) for number, channel in self._channels.items()}
+        readable = {number: self._why_foreign(channel) == "" for number, channel in self._channels.items()}
+        kept = one_type_each(
+            (channel.topic, kinds[number], (readable[number], self._counts[number])) for number, channel in self._channels.items()
+        )
+        for number, channel in self._channels.items():
+            if kinds[number] != kept[channel.topic]:
+                self.foreign.update([other_type(channel.topic, kinds[number], kept[channel.topic])])
+                continue
+            self._names[number] = channel.topic
+            self._add(channel, kinds[number])
+            if count := self._counts[number]:
+                self.counts[channel.topic] = self.counts.get(channel.topic, 0) + count
+            if why := self._why_foreign(channel):
+                self.foreign[channel.topic] = why
 
-    def _add(self, channel: Channel, schema: Schema | None) -> None:
+    def _why_foreign(self, channel: Channel) -> str:
+        schema = self._schemas.get(channel.schema_id)
+        if channel.message_encoding != "cdr":
+            return f"its messages are '{channel.message_encoding}', not CDR"
+        if schema is None or not _is_ros2(schema):
+            return f"it has no ROS 2 definition (schema encoding '{schema.encoding if schema else 'none'}')"
+        return ""
+
+    def _kind(self, channel: Channel) -> str:
+        schema = self._schemas.get(channel.schema_id)
         kind = schema.name if schema else ""
-        if schema and _is_ros2(schema) and kind.count("/") == 1:
-            kind = kind.replace("/", "/msg/")
-        known = self.topics.get(channel.topic)
-        if known and known.type != kind:
-            self._names[channel.id] = ""  # the first type keeps the name
-            self.foreign[f"{channel.topic} ({kind})"] = f"the topic has another type too, {known.type}"
-            return
+        return kind.replace("/", "/msg/") if schema and _is_ros2(schema) and kind.count("/") == 1 else kind
+
+    def _add(self, channel: Channel, kind: str) -> None:
+        schema, known = self._schemas.get(channel.schema_id), self.topics.get(channel.topic)
         text = known.qos_text if known else channel.metadata.get("offered_qos_profiles", "")
         qos = parse_qos(text)
         type_hash = channel.metadata.get("topic_type_hash", "")

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from dial_core.bags.layout import METADATA_FILE, BagError, Topic, read_metadata
 from dial_core.bags.message_types import MessageTypes
 from dial_core.bags.opening import open_storage
-from dial_core.bags.storage import Record, Storage, is_part_with, require_storage_file, storage_files
+from dial_core.bags.storage import Record, Storage, is_part_with, one_type_each, other_type, require_storage_file, storage_files
 
 
 class Bag:
@@ -48,13 +48,18 @@ class Bag:
         self.foreign: dict[str, str] = {}
         self.facts: dict[str, str] = {}
         counts: Counter[str] = Counter()
+        kept = self._types_by_topic()
         for storage in self._storages:
-            self.all_topics = storage.topics | self.all_topics
-            self.foreign |= storage.foreign
             self.facts |= storage.facts
-            counts.update(storage.counts)
+            self.foreign |= storage.foreign
+            for name, topic in storage.topics.items():
+                if topic.type != kept[name]:
+                    self.foreign.update([other_type(name, topic.type, kept[name])])
+                    continue
+                self.all_topics.setdefault(name, topic)
+                counts[name] += storage.counts.get(name, 0)
         self.topics = {name: topic for name, topic in self.all_topics.items() if name not in self.foreign}
-        self.counts = dict(counts)
+        self.counts = {name: count for name, count in counts.items() if count}
         self.facts |= metadata.facts if metadata else {}
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
@@ -68,7 +73,8 @@ class Bag:
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """As `messages`, with the publish time [ns] after the log time."""
         for storage in self._storages:
-            yield from storage.records(topics)
+            own = {name for name in topics if name in storage.topics and storage.topics[name].type == self.all_topics[name].type}
+            yield from storage.records(own)
             self.damage += [note for note in (f"{storage.path.name}: {text}" for text in storage.damage) if note not in self.damage]
 
     def decode(self, topic: str, data: bytes) -> Any:
@@ -86,6 +92,14 @@ class Bag:
     def _types(self) -> MessageTypes:
         return MessageTypes(self.topics.values())
 
+    def _types_by_topic(self) -> dict[str, str]:
+        """The type that each topic keeps, should the parts of the recording name several."""
+        totals: Counter[tuple[str, str]] = Counter()
+        for storage in self._storages:
+            for name, topic in storage.topics.items():
+                totals[name, topic.type] += storage.counts.get(name, 0)
+        return one_type_each((name, kind, (count,)) for (name, kind), count in totals.items())
+
     def _find_files(self, named: list[str]) -> list[Path]:
         if self.folder.is_file():
             require_storage_file(self.folder)
@@ -93,13 +107,15 @@ class Bag:
         if not self.folder.is_dir():
             raise BagError(f"{self.folder} does not exist")
         there = storage_files(self.folder)
+        named = [PureWindowsPath(name).name for name in named]  # wherever it was recorded: separators of both kinds
         if not there:
-            raise BagError(f"{self.folder} is no bag: neither an .mcap nor a .db3 file in it")
-        listed = [path for path in (self.folder / Path(name).name for name in named) if path in there]
+            gone = f" ({METADATA_FILE} lists {', '.join(named)})" if named else ""
+            raise BagError(f"{self.folder} is no bag: neither an .mcap nor a .db3 file in it{gone}")
+        listed = [path for path in (self.folder / name for name in named) if path in there]
         if not listed:  # renamed since, or no metadata
             return there
         parts = [path for path in there if path in listed or any(is_part_with(path, other) for other in listed)]
-        self.missing = [f"{Path(name).name}, which {METADATA_FILE} lists, is missing" for name in named if not _is_there(self.folder, name)]
+        self.missing = [f"{name}, which {METADATA_FILE} lists, is missing" for name in named if not _is_there(self.folder, name)]
         self.missing += [f"{path.name} is not of this recording by {METADATA_FILE} and was not read" for path in there if path not in parts]
         return parts if len(parts) > len(listed) else listed
 
@@ -120,5 +136,5 @@ class Bag:
 
 def _is_there(folder: Path, name: str) -> bool:
     """Whether a storage file is there, compressed or decompressed by hand since."""
-    path = folder / Path(name).name
+    path = folder / name
     return path.exists() or path.with_suffix("").exists() or path.with_name(f"{path.name}.zstd").exists()

@@ -17,7 +17,7 @@ from dial_core.files.disk_space import require_free
 _WORK = ".repair"
 _DAMAGED = ".damaged"
 _NOTE, _ALL_MOVED = "damage.txt", "all-moved"
-_SQLITE_LOGS = ("-wal", "-shm")
+_SQLITE_LOGS = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ def repair(folder: Path) -> Repair:
         return Repair(messages, "metadata.yaml written")
     require_free(folder, sum(path.stat().st_size for path in bag.files), f"repairing {folder.name}")
     _rewrite(bag, work)
-    return _take_over(folder, tuple(bag.damage))
+    other_types = (f"{name}: {why}" for name, why in bag.foreign.items() if name not in bag.all_topics)
+    return _take_over(folder, (*bag.damage, *other_types))
 
 
 def _rewrite(bag: Bag, work: Path) -> None:

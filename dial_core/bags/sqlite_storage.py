@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import BagError, Topic, facts_of_metadata, parse_qos
-from dial_core.bags.storage import Record
+from dial_core.bags.storage import Record, one_type_each, other_type
 from dial_core.files.integrity import require_content
 
 _ENCODINGS = {"ros2msg": "ros2msg", "ros2idl": "ros2idl"}
@@ -76,11 +76,11 @@ class SqliteStorage:
         yield self._ids[topic], log_ns, log_ns, plain
 
     def _open(self) -> sqlite3.Connection:
-        """Read only. What a killed recorder left in its log (`-wal`) is taken in, on a copy, as that writes to the file."""
-        log = self.path.with_name(self.path.name + "-wal")
-        if log.is_file() and log.stat().st_size and self._copy is None:
+        """Read only. What a killed recorder left in its log (`-wal`, `-journal`) is taken in, on a copy, as that writes to the file."""
+        logs = [self.path.with_name(self.path.name + ending) for ending in ("-wal", "-journal")]
+        if self._copy is None and any(log.is_file() and log.stat().st_size for log in logs):
             self._copy = tempfile.TemporaryDirectory(prefix="dial-bag-")
-            for source in (self.path, log):
+            for source in (self.path, *(log for log in logs if log.is_file())):
                 shutil.copy(source, self._copy.name)
         if self._copy:
             return _plain(sqlite3.connect(Path(self._copy.name) / self.path.name))
@@ -97,8 +97,17 @@ class SqliteStorage:
             definitions = {kind: (encoding, text) for kind, encoding, text in database.execute(query)}
         optional = [name if name in columns else "''" for name in ("offered_qos_profiles", "type_description_hash")]
         query = f"SELECT id, name, type, serialization_format, {', '.join(optional)} FROM topics"
-        for number, name, kind, encoding, qos, type_hash in database.execute(query).fetchall():
+        rows = database.execute(query).fetchall()
+        counts = self._count(database)
+        # Two rows may have one name: with other QoS, or, in merged recordings, with other types.
+        kept = one_type_each((name, kind, (encoding == "cdr", counts.get(number, 0))) for number, name, kind, encoding, _, _ in rows)
+        for number, name, kind, encoding, qos, type_hash in rows:
+            if kind != kept[name]:
+                self.foreign.update([other_type(name, kind, kept[name])])
+                continue
             self._ids[number] = name
+            if number in counts:
+                self.counts[name] = self.counts.get(name, 0) + counts[number]
             if encoding != "cdr":
                 self.foreign[name] = f"its messages are '{encoding}', not CDR"
             schema, text = definitions.get(kind, ("ros2msg", ""))
@@ -109,17 +118,17 @@ class SqliteStorage:
         if "metadata" in tables:
             for row in database.execute("SELECT metadata FROM metadata").fetchall():
                 self.facts |= facts_of_metadata(str(row[0]))
-        self._count(database)
 
-    def _count(self, database: sqlite3.Connection) -> None:
+    def _count(self, database: sqlite3.Connection) -> dict[int, int]:
+        """Messages by row of `topics`, as far as the file can be read."""
+        counts: dict[int, int] = {}
         try:
             for topic, count in database.execute("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"):
-                if topic in self._ids:
-                    name = self._ids[topic]  # two rows of `topics` may have one name, with other QoS
-                    self.counts[name] = self.counts.get(name, 0) + count
+                counts[topic] = count
         except sqlite3.Error as error:
             self.whole = False
             self._note(str(error))
+        return counts
 
     def _note(self, what: str) -> None:
         if what not in self.damage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,23 @@ class Storage(Protocol):
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """All messages of `topics`, in order of log time as far as the file's own order allows. Damaged parts are left out."""
         ...
+
+
+def one_type_each(kinds: Iterable[tuple[str, str, tuple]]) -> dict[str, str]:
+    """The type that each topic keeps, of (topic, type, weight): the one that weighs most, the first of equals.
+
+    Merged recordings may hold two types under one name; messages of the other one would be taken for those of the first.
+    """
+    kept: dict[str, tuple[str, tuple]] = {}
+    for topic, kind, weight in kinds:
+        if topic not in kept or weight > kept[topic][1]:
+            kept[topic] = (kind, weight)
+    return {topic: kind for topic, (kind, _) in kept.items()}
+
+
+def other_type(topic: str, kind: str, kept: str) -> tuple[str, str]:
+    """The entry of `Storage.foreign` for messages of `kind` on a topic that keeps another type."""
+    return f"{topic} ({kind})", f"the topic has another type too, {kept}"
 
 
 def storage_files(folder: Path) -> list[Path]:

@@ -121,7 +121,9 @@ def test_cameras_whose_keys_end_alike_are_told_apart(folder):
 
 def test_a_vector_in_several_columns_is_named_with_what_puts_it_together(folder, tmp_path):
     change_info(folder, lambda features: features.update({"observation.state.left_arm": features.pop("observation.state")}))
-    with pytest.raises(DialError, match=r"no column 'observation\.state'; there are observation\.state\.left_arm, which meta/modality\.json"):
+    with pytest.raises(
+        DialError, match=r"no column 'observation\.state'; there are observation\.state\.left_arm, which meta/modality\.json"
+    ):
         convert(folder, tmp_path)
 
 
