@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset, camera_key
+from dial_core.datasets.lerobot import LeRobotDataset, camera_key
 from dial_core.errors import DialError
 from dial_core.files.array_file import ArrayFile
 from dial_core.files.atomic import atomic_write
@@ -18,17 +17,17 @@ from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView, fit_view
+from dial_core.training.image_encoding import COMPILED_FROM_IMAGES, ImageEncoder
 from dial_core.training.mapped_dataset import alone, features_folder
 
-_BATCH = 64
 _EPISODES_PER_JOB = 10
 
-_opened: dict[tuple[str, str], tuple[DialModel, LeRobotDataset]] = {}
+_opened: dict[tuple[str, str, bool], tuple[ImageEncoder, LeRobotDataset]] = {}
 
 
 @dataclass(frozen=True)
 class FeatureJob:
-    """Encode the frames of some episodes of a dataset into the rows of `file`."""
+    """Encode the frames of some episodes of a dataset into the rows of `file`; `compiled`: see `ImageEncoder`."""
 
     model: str
     dataset: str
@@ -37,6 +36,7 @@ class FeatureJob:
     last_episode: int
     camera: str
     view: CameraView
+    compiled: bool = False
 
 
 def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, camera: str, view: CameraView) -> ArrayFile:
@@ -55,7 +55,10 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, c
     with alone(file.with_name("lock")):
         last = dataset.episodes[-1]
         _allocate(file, (last.first + last.length, model.config.arch.foresight_tokens, model.config.arch.feature_width))
-        _encode_missing(dataset, list(_missing_jobs(model_folder, dataset, file, camera, view)), file, workers)
+        jobs = list(_missing_jobs(model_folder, dataset, file, camera, view))
+        images = sum(span.length for job in jobs for span in dataset.episodes[job.first_episode : job.last_episode])
+        compiled = images >= COMPILED_FROM_IMAGES * max(1, workers)
+        _encode_missing(dataset, [replace(job, compiled=compiled) for job in jobs], file, workers)
     return ArrayFile(file)
 
 
@@ -72,15 +75,23 @@ def _encode_missing(dataset: LeRobotDataset, jobs: list[FeatureJob], file: Path,
 
 
 def encode_episodes(job: FeatureJob) -> None:
-    """Decodes and encodes the frames of one job's episodes, and writes their rows."""
-    key = (job.model, job.dataset)
+    """Decodes the frames of one job's episodes, each once and in order, and writes the rows of their tokens."""
+    key = (job.model, job.dataset, job.compiled)
     if key not in _opened:
-        _opened[key] = (DialModel.from_pretrained(job.model).eval(), LeRobotDataset(Path(job.dataset)))
-    model, dataset = _opened[key]
+        _opened[key] = (ImageEncoder(DialModel.from_pretrained(job.model).eval(), job.compiled), LeRobotDataset(Path(job.dataset)))
+    encoder, dataset = _opened[key]
     rows = np.load(job.file, mmap_mode="r+")
-    for span in dataset.episodes[job.first_episode : job.last_episode]:
-        rows[span.first : span.first + span.length] = _encode(model, dataset, span, job)
+    row = dataset.episodes[job.first_episode].first
+    for tokens in encoder(_frames(dataset, job)):
+        rows[row : row + len(tokens)] = tokens
+        row += len(tokens)
     rows.flush()
+
+
+def _frames(dataset: LeRobotDataset, job: FeatureJob) -> Iterator[np.ndarray]:
+    for span in dataset.episodes[job.first_episode : job.last_episode]:
+        for frame in dataset.row_frames(span, job.camera).frames(range(span.length)):
+            yield fit_view(frame, job.view)
 
 
 def vision_hash(model: DialModel) -> str:
@@ -100,12 +111,6 @@ def _view_folder(dataset: LeRobotDataset, camera: str, view: CameraView) -> str:
     if untouched and camera == dataset.cameras[0]:
         return ""
     return f"{camera}-" + hashlib.sha256(view.model_dump_json(exclude={"name"}).encode()).hexdigest()[:8]
-
-
-def _encode(model: DialModel, dataset: LeRobotDataset, span: EpisodeSpan, job: FeatureJob) -> np.ndarray:
-    fitted = np.stack([fit_view(frame, job.view) for frame in dataset.frames(span, job.camera)])
-    frames = torch.from_numpy(fitted).to(model.device)
-    return np.concatenate([model.encode_image(part).half().cpu().numpy() for part in frames.split(_BATCH)])
 
 
 def _allocate(file: Path, shape: tuple[int, int, int]) -> None:

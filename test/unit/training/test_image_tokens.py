@@ -1,12 +1,16 @@
 import fcntl
+import shutil
 import threading
 
 import numpy as np
+import pytest
 import torch
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
+from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView
+from dial_core.training import image_tokens
 from dial_core.training.image_tokens import cached_features, vision_hash
 
 
@@ -45,3 +49,37 @@ def test_a_training_waits_while_another_one_computes_the_same_tokens(fake_datase
         assert not (file.parent / "tokens.npy").exists()
     waiting.join(timeout=60.0)
     assert (file.parent / "tokens.npy").exists()
+
+
+@pytest.mark.slow  # two processes import torch
+def test_tokens_do_not_depend_on_the_number_of_workers_and_jobs(fake_dataset, tmp_path, monkeypatch):
+    make_random_checkpoint(tmp_path / "model")
+    dataset, view = fake_dataset(tmp_path / "dataset", (20, 21, 22)), CameraView(name="ego", height=96, width=96)
+    alone = cached_features(tmp_path / "model", dataset, 0, "ego", view)[np.arange(63)]
+    shutil.rmtree(tmp_path / "dataset/features")
+    monkeypatch.setattr(image_tokens, "_EPISODES_PER_JOB", 2)
+    shared = cached_features(tmp_path / "model", dataset, 2, "ego", view)[np.arange(63)]
+    np.testing.assert_allclose(shared, alone, rtol=1e-3, atol=1e-5)
+
+
+def test_only_missing_episodes_are_encoded_and_compiled_only_if_they_are_many(fake_dataset, tmp_path, monkeypatch):
+    make_random_checkpoint(tmp_path / "model")
+    dataset, view = fake_dataset(tmp_path / "dataset", (20, 21, 22)), CameraView(name="ego", height=96, width=96)
+    monkeypatch.setattr(image_tokens, "_EPISODES_PER_JOB", 1)
+    monkeypatch.setattr(image_tokens, "COMPILED_FROM_IMAGES", 43)
+    done = []
+
+    def encode(job):
+        done.append((job.first_episode, job.compiled))
+        if job.first_episode == 1 and len(done) == 2:
+            raise RuntimeError("interrupted")
+
+    monkeypatch.setattr(image_tokens, "encode_episodes", encode)
+    with pytest.raises(DialError, match="interrupted"):
+        cached_features(tmp_path / "model", dataset, 0, "ego", view)
+    cached_features(tmp_path / "model", dataset, 0, "ego", view)
+    assert done == [(0, True), (1, True), (1, True), (2, True)]
+    monkeypatch.setattr(image_tokens, "COMPILED_FROM_IMAGES", 64)
+    shutil.rmtree(tmp_path / "dataset/features")
+    cached_features(tmp_path / "model", dataset, 0, "ego", view)
+    assert done[-1] == (2, False)
