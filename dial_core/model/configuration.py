@@ -128,6 +128,8 @@ class Architecture(Config):
     # A foresight head of its own for L_world, a copy of the other: never (False), made when a recipe's last stage begins, as in the
     # release (`last_stage`), or there already (True).
     separate_world_head: Literal[False, "last_stage", True] = False
+    # Rotary positions of the foresight queries: after the text, as in the release, or query i at the image's token i (docs/model.md).
+    query_positions: Literal["text", "image"] = "text"
     image_types: int = 3  # rows of the image-type table: foresight, then one a camera
     horizon: int
     state_dim: int

@@ -28,6 +28,7 @@ class System2(nn.Module):
         super().__init__()
         self.image_token, self.token_grid = arch.tokens.image, arch.token_grid
         self.bridge, self.prompt_tokens = arch.bridge_rules, arch.prompt_tokens
+        self.queries_at_image = arch.query_positions == "image"
         self.backbone = build_backbone(arch)
         predicts = self.bridge.predicts
         self.queries = nn.Parameter(torch.empty(arch.foresight_tokens, arch.width)) if predicts else None
@@ -125,7 +126,7 @@ class System2(nn.Module):
         Raises:
             DialError: a prompt does not hold exactly one image.
         """
-        positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra)
+        positions = image_text_positions(input_ids_BT, attention_mask_BT, self.image_token, self.token_grid, extra, self.queries_at_image)
         return self.layout_at(positions, attention_mask_BT, not bool(attention_mask_BT.all()))
 
     @staticmethod

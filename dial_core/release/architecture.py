@@ -121,10 +121,14 @@ def release_config(arch: Architecture) -> dict[str, Any]:
     """Returns the inverse of `architecture_of`: {vlm, head, num_queries, vocab} as in the parity file's metadata.
 
     Raises:
-        DialError: another backbone or bridge than the release's.
+        DialError: another backbone, bridge or place of the queries than the release's.
     """
     if (arch.backbone, arch.bridge) != ("qwen2_5_vl", "dial"):
         raise DialError(f"the release has backbone 'qwen2_5_vl' and bridge 'dial'; this model has '{arch.backbone}' and '{arch.bridge}'")
+    if arch.query_positions != "text":
+        raise DialError(
+            "the release's queries follow the text; this model was trained with `query_positions: image` and would compute wrongly there"
+        )
     rows = arch.text.vocabulary + (arch.foresight_tokens if arch.tokens.query is None else 0)
     config: dict[str, Any] = {"vlm": {"model_type": "qwen2_5_vl"}, "num_queries": arch.foresight_tokens, "vocab": rows}
     for path, value in THEIRS_FIXED.items():

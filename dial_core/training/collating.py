@@ -29,8 +29,13 @@ class ChunkCollator:
         batch = join_samples(samples)
         require_shapes(batch, self.arch)
         ids, mask = trimmed(batch["input_ids"], batch["attention_mask"])
-        positions = image_text_positions(ids, mask, self.arch.tokens.image, self.arch.token_grid, self.queries)
+        positions = self.positions(ids, mask)
         return {**batch, "input_ids": ids, "attention_mask": mask, "positions": positions, "padded": not bool(mask.all())}
+
+    def positions(self, ids_BT: Tensor, mask_BT: Tensor) -> Tensor:
+        """Rotary positions (3, B, T + N) of prompts and the queries after them."""
+        at_image = self.arch.query_positions == "image"
+        return image_text_positions(ids_BT, mask_BT, self.arch.tokens.image, self.arch.token_grid, self.queries, at_image)
 
 
 def trimmed(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -24,14 +24,21 @@ class Batch:
 
 
 def small_architecture(**changes) -> Architecture:
-    """dial_tiny with 32 px images (N = 4), narrow towers and two layers each."""
+    """dial_tiny with 32 px images (N = 4), narrow towers and two layers each, and the queries where the release has them."""
     values = load_config(Architecture, "models", "dial_tiny").model_dump()
     values["image"] = {"height": 32, "width": 32}
     values["vision"] |= {"layers": 2, "width": 32, "ffn_width": 48, "heads": 2, "full_attention_blocks": (0, 1)}
     values["text"] |= {"layers": 2, "width": 32, "ffn_width": 48, "heads": 2, "kv_heads": 1, "rope_sections": (2, 3, 3)}
     values["fusion"] |= {"layers": 1, "heads": 2, "head_width": 16}
     values["decoder"] |= {"layers": 4, "heads": 2, "head_width": 12, "output_width": 16, "rim_width": 20}
-    values |= {"horizon": 5, "state_dim": 7, "action_dim": 6, "embodiments": ("first", "second"), "decoder": values["decoder"]}
+    values |= {
+        "query_positions": "text",
+        "horizon": 5,
+        "state_dim": 7,
+        "action_dim": 6,
+        "embodiments": ("first", "second"),
+        "decoder": values["decoder"],
+    }
     return Architecture.model_validate(values | changes)
 
 

@@ -30,6 +30,21 @@ def test_positions_of_a_wide_image_follow_rows_and_columns():
     assert positions[2, 0].tolist() == [0, 0, 1, 2, 3, 1, 2, 3, 4]
 
 
+def test_queries_at_the_image_stand_where_its_tokens_stand_whatever_the_prompt_is_long():
+    ids = torch.tensor([[0, 0, 5, 9, 9, 9, 9, 9, 9, 5], [5, 5, 9, 9, 9, 9, 9, 9, 5, 5]])
+    positions = image_text_positions(ids, (ids != 0).long(), 9, (2, 3), extra=6, extra_at_image=True)
+    assert positions.shape == (3, 2, 16)
+    assert torch.equal(positions[:, 0, 10:], positions[:, 0, 3:9])
+    assert torch.equal(positions[:, 1, 10:], positions[:, 1, 2:8])
+    assert torch.equal(positions[..., :10], image_text_positions(ids, (ids != 0).long(), 9, (2, 3)))
+
+
+def test_queries_at_the_image_need_one_token_each():
+    ids = torch.tensor([[5, 9, 9, 9, 9, 5]])
+    with pytest.raises(DialError, match="3 appended tokens cannot stand at the 4 tokens"):
+        image_text_positions(ids, torch.ones_like(ids), 9, (2, 2), extra=3, extra_at_image=True)
+
+
 @pytest.mark.parametrize("ids", [[5, 9, 9, 9, 5, 5], [5, 9, 9, 5, 9, 9], [5, 5, 5, 5, 5, 5]], ids=["short", "split", "none"])
 def test_a_prompt_without_exactly_one_whole_image_is_refused(ids):
     ids = torch.tensor([ids])

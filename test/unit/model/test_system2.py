@@ -1,6 +1,10 @@
 import torch
 from torch.nn import functional as F
 
+from dial_core.model.configuration import DialConfig
+from dial_core.model.dial import DialModel
+from dial_core.training.collating import ChunkCollator, trimmed
+
 
 def test_query_states_equal_a_plain_forward_of_the_qwen_model(small_model, batch):
     """The reference puts the queries into the vocabulary, as the release does, and lets Qwen2_5_VLModel do the rest."""
@@ -39,3 +43,18 @@ def test_foresight_depends_on_instruction_and_image(small_model, batch):
     assert base.shape == (2, 4, 32)
     assert (foresight(batch.image_tokens, other_words) - base).abs().max() > 1e-4
     assert (foresight(batch.image_tokens + 0.5, batch.input_ids) - base).abs().max() > 1e-4
+
+
+def test_queries_at_the_image_stand_alike_in_training_and_at_run_time(make_architecture, batch):
+    """The collator computes positions on the host, System-2 where it runs: both have to place the queries by the architecture."""
+    torch.manual_seed(0)
+    model = DialModel(DialConfig(make_architecture(query_positions="image"))).eval()
+    behind_text = DialModel(DialConfig(make_architecture())).eval()
+    behind_text.load_state_dict(model.state_dict())
+    ids, mask = trimmed(batch.input_ids, batch.attention_mask)
+    placed = ChunkCollator(model.arch).positions(ids, mask)
+    assert torch.equal(placed, model.system2.run_time_layout(ids, mask).positions)
+    images_BND = batch.image_tokens
+    ours = model.system2(images_BND, ids, mask, model.system2.layout_at(placed, mask, padded=True))
+    torch.testing.assert_close(ours, model.system2(images_BND, ids, mask))
+    assert (ours - behind_text.system2(images_BND, ids, mask)).abs().max() > 1e-4

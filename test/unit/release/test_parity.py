@@ -94,6 +94,12 @@ def test_a_model_of_other_sizes_survives_export_and_import_bit_for_bit(tmp_path,
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_a_model_whose_queries_stand_at_the_image_is_no_release(tmp_path):
+    with pytest.raises(DialError, match="query_positions: image"):
+        export_release(small_model(query_positions="image"), tmp_path / "out.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_given_weights_leave_as_they_came(tmp_path):
     release = read_release(CASE)
     export_release(import_model(release), tmp_path / "out.safetensors")
