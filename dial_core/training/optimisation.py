@@ -50,21 +50,19 @@ class Optimisation(Config):
         Norms and biases do not decay.
 
         Raises:
-            DialError: a prefix in `learning_rates` names nothing that learns.
+            DialError: a prefix in `learning_rates` names no parameter.
         """
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         unused = set(self.learning_rates)
         for name, parameter in model.named_parameters():
+            prefix = self._prefix_of(name)
+            unused.discard(prefix)  # what is frozen may be named: one recipe serves models that freeze different parts
             if parameter.requires_grad:
-                prefix = self._prefix_of(name)
-                unused.discard(prefix)
                 decay = 0.0 if _is_norm_or_bias(name, parameter) else self.weight_decay
                 groups.setdefault((self.learning_rates.get(prefix, self.learning_rate), decay), []).append(parameter)
         if unused:
-            parts = sorted({".".join(name.split(".")[:2]) for name, p in model.named_parameters() if p.requires_grad})
-            raise DialError(
-                f"`learning_rates` names {', '.join(sorted(unused))}, but no trainable parameter begins so; there are {', '.join(parts)}"
-            )
+            parts = sorted({".".join(name.split(".")[:2]) for name, _ in model.named_parameters()})
+            raise DialError(f"`learning_rates` names {', '.join(sorted(unused))}, but no parameter begins so; there are {', '.join(parts)}")
         return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
 
     def _prefix_of(self, name: str) -> str:

@@ -2,17 +2,33 @@ import pytest
 
 from dial_core.config import config_root, load_config, validate
 from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
+from dial_core.model.dial import DialModel
 from dial_core.reproduction.pipeline import Pipeline
 from dial_core.reproduction.plan import ReproductionPlan
+from dial_core.training.recipe import Recipe
+
+PLANS = sorted(path.stem for path in (config_root() / "reproduction").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (config_root() / "reproduction").glob("*.yaml")))
+@pytest.mark.parametrize("name", PLANS)
 def test_every_plan_that_ships_has_its_steps_in_an_order_in_which_needs_come_first(name, tmp_path):
     pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", name), tmp_path)
     seen: set[str] = set()
     for step in pipeline.steps.values():
         assert set(step.needs) <= seen
         seen.add(step.name)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_method_learns_something_in_every_stage_of_its_recipe(name):
+    """A recipe may name what one of its models freezes: `frozen` met that after hours of demonstrations."""
+    plan = load_config(ReproductionPlan, "reproduction", name)
+    for preset, recipe in sorted({(method.model, method.recipe) for method in plan.methods.values()}):
+        model = DialModel.without_weights(load_config(Architecture, "models", preset))
+        for stage in load_config(Recipe, "training", recipe).effective_stages():
+            model.set_trainable(stage.stage)
+            assert stage.optimisation.parameter_groups(model), (preset, recipe, stage.stage)
 
 
 def test_only_what_a_section_shows_is_collected_trained_and_evaluated(pipeline):
