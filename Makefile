@@ -11,6 +11,8 @@ export LP_NUM_THREADS  ?= 1
 # The venv is a complete ROS 2 of its own: one that is sourced from apt in this shell must not mix in.
 unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION \
     LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE
+# .venv comes without bytecode (scripts/setup.sh): a process that may not keep it compiles 8 s of torch and transformers at every start.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup demo play test nightly lerobot faults gpu lint clean clean-all
 
@@ -19,7 +21,7 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
 	@echo; echo "Every target makes .venv first if it is missing. Then also: .venv/bin/dial --help"
 
-setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (a few minutes once, then nothing)
+setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (two minutes once, then nothing)
 
 demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 nodes; results in out/demo/
 	$(PYTHON_IN_VENV) -m dial_ros.tools.demo $(ARGS)
