@@ -52,6 +52,15 @@ class JointMotion:
             np.concatenate([velocity[None], self.velocities[later]]),
         )
 
+    def shifted(self, step_ns: int) -> "JointMotion":
+        """The same motion `step_ns` later."""
+        return replace(self, origin_ns=self.origin_ns + step_ns)
+
+    @property
+    def begin_ns(self) -> int:
+        """Time of the first knot [ns]."""
+        return self.origin_ns + round(self.times_s[0] * NANOSECONDS)
+
     @property
     def end_ns(self) -> int:
         """Time of the last knot [ns]."""
@@ -79,6 +88,18 @@ class JointMotion:
             (self.positions[before], self.velocities[before]),
             (self.positions[after], self.velocities[after]),
         )
+
+    def sample_offsets(self, times_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (M, J) [rad] and velocities (M, J) [rad/s] at `times_s` (M,) [s] after the origin."""
+        last = len(self.times_s) - 1
+        before = np.clip(np.searchsorted(self.times_s, times_s, side="right") - 1, 0, max(last - 1, 0))
+        after = np.minimum(before + 1, last)
+        elapsed_s = np.clip(times_s, self.times_s[0], self.times_s[-1]) - self.times_s[before]
+        duration_s = self.times_s[after] - self.times_s[before] if last else np.ones(len(times_s))
+        start, end = ((self.positions[k], self.velocities[k]) for k in (before, after))
+        positions, velocities = cubic(elapsed_s[:, None], duration_s[:, None], start, end)
+        velocities[(times_s < self.times_s[0]) | (times_s > self.times_s[-1])] = 0.0
+        return positions, velocities
 
 
 def merged(motion: JointMotion, other: JointMotion, columns: np.ndarray) -> JointMotion:

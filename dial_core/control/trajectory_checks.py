@@ -1,7 +1,8 @@
-"""Checks of one controller's trajectory before it is passed on: form, age, limits, and continuity with what is executed.
+"""Checks of one controller's trajectory by itself before it is passed on: form, age and limits.
 
 Independent of the code that makes trajectories: nothing here is used by System-1. Limits are judged on the cubics that a
-joint_trajectory_controller plays between the points, by their exact extremes, not only at the points.
+joint_trajectory_controller plays between the points, by their exact extremes, not only at the points. Whether a trajectory
+continues what is executed is for `possible_motions` to judge.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 
 from dial_core.control.joint_limits import Guard
-from dial_core.control.joint_trajectory_controller import AT_REST, JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
+from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.limit_tracking import Knots
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.errors import DialError
@@ -21,10 +22,9 @@ POSITION_TOLERANCE_RAD = 1e-3
 RATE_TOLERANCE = 0.02  # share of a velocity or acceleration limit that may be exceeded: rounding of times, and of limits in a YAML
 CLOCK_TOLERANCE_S = 0.01  # a stamp may lie so far ahead of the clock
 TIME_ERROR_S = 2e-9  # of the distance between two points, whose times are whole nanoseconds
-SHORT_S = 1e-3  # pieces shorter than this are judged by the velocities at their ends, over at least this time
-SERVO_ERROR_RAD = 0.05  # a joint at rest may be led to a first point so near with APPROACH_SHARE of its acceleration limit
-APPROACH_SHARE = 1.5
-HISTORY_S = 1.0  # of the executed motion that is kept
+ROUNDING_RAD = 1e-12  # of a position
+SHORT_S = 1e-3  # pieces shorter than this are judged by the velocities and positions at their ends
+MOST_POINTS_IN_SHORT = 20  # points within SHORT_S: the rounding of each must not add up
 
 
 class TrajectoryCheck(StrEnum):
@@ -71,8 +71,13 @@ class Tolerances:
 
     @property
     def forward_s(self) -> float:
-        """Longest from passing a trajectory on to its execution [s]."""
+        """Longest from passing a trajectory on to the last set-point of the one before [s]."""
         return self.transport_s + self.period_s
+
+    @property
+    def window_s(self) -> float:
+        """Over which a trajectory must agree with what it replaces [s]: `forward_s`, and the set-points of a change at once."""
+        return max(self.forward_s, 2 * self.period_s)
 
 
 def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, tolerances: Tolerances) -> JointMotion:
@@ -92,11 +97,14 @@ def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, t
         raise BreachError(TrajectoryCheck.FORM, "points without velocities: the controller would interpolate with steps of velocity")
     if any(request.accelerations):
         raise BreachError(TrajectoryCheck.FORM, "points with accelerations are not checked; send positions and velocities")
+    times_ns = np.array(request.times_ns)
+    if (np.diff(times_ns[::MOST_POINTS_IN_SHORT]) < SHORT_S * NANOSECONDS).any():
+        raise BreachError(TrajectoryCheck.FORM, f"more than {MOST_POINTS_IN_SHORT} points within {SHORT_S} s: they cannot be judged")
     columns = [request.joint_names.index(name) for name in controller.joints]
     positions, velocities = (np.array(rows, dtype=np.float64)[:, columns] for rows in (request.positions, request.velocities))
     if not (np.isfinite(positions).all() and np.isfinite(velocities).all()):
         raise BreachError(TrajectoryCheck.FORM, "positions or velocities are not finite")
-    return JointMotion(request.stamp_ns, np.array(request.times_ns) / NANOSECONDS, positions, velocities)
+    return JointMotion(request.stamp_ns, times_ns / NANOSECONDS, positions, velocities)
 
 
 def _require_age(request: TrajectoryRequest, now_ns: int, tolerances: Tolerances) -> None:
@@ -115,51 +123,14 @@ def _require_age(request: TrajectoryRequest, now_ns: int, tolerances: Tolerances
             raise BreachError(TrajectoryCheck.AGE, f"its first point lies {lead_s:.2f} s ahead (limit {tolerances.max_lead_s:.2f} s)")
 
 
-def require_continuity(
-    running: JointMotion, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str], tolerances: Tolerances
-) -> None:
-    """Raises BreachError (LATE or CONTINUITY) if a controller's set-points would step when it changes from `running` to `new`.
+def require_limits(place: np.ndarray, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str]) -> None:
+    """Raises BreachError (POSITION, VELOCITY or ACCELERATION) if what a controller plays of `new` from now on breaks a limit.
 
-    A controller changes at some update from now until `forward_s` later, so both moments are judged. What the acceleration limit gives
-    in one period is no step. A trajectory whose first point is still ahead is led to from `running`, which `require_limits` judges.
+    A joint whose `place` (J,) [rad] is outside its position limits may come back, and not go further out.
     """
-    period_s = tolerances.period_s
-    first_ns = new.origin_ns + round(new.times_s[0] * NANOSECONDS)
-    for moment_ns in (now_ns, now_ns + round(tolerances.forward_s * NANOSECONDS)):
-        if moment_ns < first_ns:
-            continue
-        if why := _step(running, new, moment_ns, limits, names, period_s):
-            began_together = now_ns - first_ns < HISTORY_S * NANOSECONDS and not _step(running, new, first_ns, limits, names, period_s)
-            if began_together and first_ns < moment_ns:
-                raise BreachError(TrajectoryCheck.LATE, f"it may reach the controller after it left what is executed: {why}")
-            raise BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
-
-
-def _step(running: JointMotion, new: JointMotion, moment_ns: int, limits: Guard, names: Sequence[str], period_s: float) -> str:
-    """The joint that steps most at a moment, with the step; empty: none does."""
-    (old_p, old_v), (new_p, new_v) = running.sample(moment_ns), new.sample(moment_ns)
-    position, velocity = np.abs(new_p - old_p), np.abs(new_v - old_v)
-    excess = np.maximum(position / (limits.acceleration * period_s**2), velocity / (limits.acceleration * period_s))
-    worst = int(excess.argmax())
-    return "" if excess[worst] <= 1 + RATE_TOLERANCE else f"{names[worst]} steps by {position[worst]:.4f} rad, {velocity[worst]:.3f} rad/s"
-
-
-def require_limits(running: JointMotion, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str]) -> None:
-    """Raises BreachError (POSITION, VELOCITY or ACCELERATION) if what a controller plays from now on breaks a limit.
-
-    A joint that is found outside its position limits may come back, and not go further out.
-    """
-    now_s = new.offset_s(now_ns)
-    position, velocity = running.sample(now_ns)
-    reach = replace(limits, lower=np.minimum(limits.lower, position), upper=np.maximum(limits.upper, position))
-    begin = max(int(np.searchsorted(new.times_s, now_s, side="right")) - 1, 0)
-    knots = Knots(new.times_s[begin:], new.positions[begin:], new.velocities[begin:])
-    if now_s < new.times_s[0]:
-        approach = Knots(np.array([now_s, new.times_s[0]]), np.stack([position, new.positions[0]]), np.stack([velocity, new.velocities[0]]))
-        rests = (np.abs(velocity) < AT_REST) & (np.abs(new.velocities[0]) < AT_REST)
-        servo_error = rests & (np.abs(new.positions[0] - position) <= SERVO_ERROR_RAD)
-        _require_inside(approach, replace(reach, acceleration=limits.acceleration * np.where(servo_error, APPROACH_SHARE, 1.0)), names)
-    _require_inside(knots, reach, names)
+    reach = replace(limits, lower=np.minimum(limits.lower, place), upper=np.maximum(limits.upper, place))
+    begin = max(int(np.searchsorted(new.times_s, new.offset_s(now_ns), side="right")) - 1, 0)
+    _require_inside(Knots(new.times_s[begin:], new.positions[begin:], new.velocities[begin:]), reach, names)
 
 
 def _require_inside(knots: Knots, limits: Guard, names: Sequence[str]) -> None:
@@ -215,7 +186,10 @@ def _fastest(knots: Knots) -> np.ndarray:
 
 
 def _hardest(knots: Knots) -> np.ndarray:
-    """Highest acceleration (J,) [rad/s^2]; of pieces shorter than SHORT_S the mean over at least that time."""
+    """Highest acceleration (J,) [rad/s^2], between the knots too.
+
+    The peaks of a short piece say little: its duration is rounded. It is judged by its ends, and all pieces within SHORT_S together.
+    """
     hardest = np.zeros(knots.positions.shape[1])
     if len(knots.times_s) < 2:
         return hardest
@@ -223,27 +197,25 @@ def _hardest(knots: Knots) -> np.ndarray:
     rounding = 6 * np.maximum(np.abs(c1), np.abs(knots.velocities[1:])) * TIME_ERROR_S / h**2
     peaks = np.maximum(np.maximum(np.abs(2 * c2), np.abs(2 * c2 + 6 * c3 * h)) - rounding, 0.0)
     long = h[:, 0] >= SHORT_S
-    if long.any():
-        hardest = peaks[long].max(axis=0)
-    for k in np.flatnonzero(~long):
-        end = min(int(np.searchsorted(knots.times_s, knots.times_s[k] + SHORT_S)), len(knots.times_s) - 1)
-        over_s = max(knots.times_s[end] - knots.times_s[k], SHORT_S)
-        hardest = np.maximum(hardest, np.abs(knots.velocities[end] - knots.velocities[k]) / over_s)
-        moved = np.abs(knots.positions[end] - knots.positions[k]) - np.abs(knots.velocities[k : end + 1]).max(axis=0) * over_s
-        hardest = np.maximum(hardest, np.maximum(moved - 1e-9, 0.0) / SHORT_S**2)
-    return hardest
+    if long.all():
+        return peaks.max(axis=0)
+    ends = _judged_by_ends(knots, 6.0)
+    hardest = np.where(long[:, None], peaks, ends).max(axis=0)
+    apart = [0]
+    for k, time_s in enumerate(knots.times_s):
+        if time_s - knots.times_s[apart[-1]] >= SHORT_S:
+            apart.append(k)
+    coarse = Knots(*(part[apart] for part in knots))
+    return np.maximum(hardest, _judged_by_ends(coarse, 4.0).max(axis=0, initial=0.0))
 
 
-def continued(running: JointMotion, new: JointMotion, now_ns: int) -> JointMotion:
-    """What a controller executes that changes from `running` to `new` now: the past of the one, the future of the other."""
-    shift_s, now_s = (running.origin_ns - new.origin_ns) / NANOSECONDS, new.offset_s(now_ns)
-    past_s = running.times_s + shift_s
-    past = (past_s > now_s - HISTORY_S) & (past_s < now_s - SHORT_S)
-    future = new.times_s > now_s + SHORT_S
-    state = running.sample(now_ns) if now_s < new.times_s[0] else new.sample(now_ns)
-    return JointMotion(
-        new.origin_ns,
-        np.concatenate([past_s[past], [now_s], new.times_s[future]]),
-        np.concatenate([running.positions[past], state[0][None], new.positions[future]]),
-        np.concatenate([running.velocities[past], state[1][None], new.velocities[future]]),
-    )
+def _judged_by_ends(knots: Knots, share: float) -> np.ndarray:
+    """Least acceleration (K-1, J) [rad/s^2] that the velocities and positions at the ends of every piece need.
+
+    Under an acceleration a the distance differs from that at the mean velocity by no more than a h^2 / `share`: 6 for a cubic, 4 for
+    any motion in between.
+    """
+    h, before, after = np.diff(knots.times_s)[:, None], knots.velocities[:-1], knots.velocities[1:]
+    off = np.abs(np.diff(knots.positions, axis=0) - h * (before + after) / 2)
+    rounding = TIME_ERROR_S * np.maximum(np.abs(before), np.abs(after)) + ROUNDING_RAD
+    return np.maximum(np.abs(after - before) / (h + TIME_ERROR_S), share * np.maximum(off - rounding, 0.0) / h**2)

@@ -15,17 +15,9 @@ from dial_core.control.executed_motion import measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import HOLD_HISTORY_S, MOVED_RAD
-from dial_core.control.splice import hold
-from dial_core.control.trajectory_checks import (
-    BreachError,
-    Tolerances,
-    TrajectoryCheck,
-    continued,
-    motion_of,
-    require_continuity,
-    require_limits,
-)
+from dial_core.control.motion_plan import MOVED_RAD
+from dial_core.control.possible_motions import PossibleMotions
+from dial_core.control.trajectory_checks import BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
 from dial_core.robot.embodiment import Controller, Embodiment
 
 PASSING_BY_ITSELF = frozenset(
@@ -45,11 +37,12 @@ RESTING_RAD_S = 0.2
 
 @dataclass
 class _Controlled:
-    """One controller: its columns in the robot's vectors, and what it executes, as far as that is known."""
+    """One controller: its columns in the robot's vectors, what it may execute (None: unknown), and whether it is owed a hold."""
 
     controller: Controller
     columns: np.ndarray
-    running: JointMotion | None = None
+    motions: PossibleMotions | None = None
+    owes_hold: bool = False
 
 
 class TrajectoryGuard:
@@ -114,16 +107,23 @@ class TrajectoryGuard:
         """Controller -> the motion (J',) that decelerates what it executes, which is taken to be executed from now on.
 
         A controller of which that is not known gets none: it comes to rest by itself, since each trajectory that passes ends at rest.
+        One that is on its way to a first point cannot leave it within its limits: it is owed its hold (`owed_holds`) until it is there.
         """
+        for controlled in self._controlled.values():
+            controlled.owes_hold = controlled.motions is not None
+        return self.owed_holds(now_ns)
+
+    def owed_holds(self, now_ns: int | None) -> dict[str, JointMotion]:
+        """The holds, as of `holds`, that a controller was owed until now. Call it every few milliseconds."""
         if now_ns is None:
             return {}
         found = {}
         for name, controlled in self._controlled.items():
-            if controlled.running is not None:
-                origin_ns = max(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)
-                takes_over_ns = now_ns + round(self._tolerances.forward_s * NANOSECONDS)
-                found[name] = hold(controlled.running, origin_ns, takes_over_ns, self.limits.of(controlled.columns))
-                controlled.running = continued(controlled.running, found[name], now_ns)
+            if controlled.owes_hold and controlled.motions is not None:
+                motion = controlled.motions.decelerate(now_ns, self.limits.of(controlled.columns))
+                if motion is not None:
+                    found[name] = motion
+                controlled.owes_hold = motion is None
         return found
 
     def reset(self) -> None:
@@ -135,14 +135,14 @@ class TrajectoryGuard:
         self._measured.clear()
         self._refused_stamp_ns = 0
         for controlled in self._controlled.values():
-            controlled.running = None
+            controlled.motions, controlled.owes_hold = None, False
 
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
         self._measured.clear()
         for controlled in self._controlled.values():
-            if (running := controlled.running) is not None:
-                controlled.running = JointMotion(running.origin_ns + step_ns, running.times_s, running.positions, running.velocities)
+            if controlled.motions is not None:
+                controlled.motions.shift(step_ns)
 
     def _judge(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int | None) -> None:
         if self.latched:
@@ -153,14 +153,14 @@ class TrajectoryGuard:
         if self.breach is not None and request.stamp_ns <= self._refused_stamp_ns:
             raise BreachError(self.breach.check, "part of a motion that was refused")
         new = motion_of(request, controlled.controller, now_ns, self._tolerances)
-        limits, names = self.limits.of(controlled.columns), controlled.controller.joints
-        running = self._executed(controlled, now_ns)
-        require_continuity(running, new, now_ns, limits, names, self._tolerances)
-        require_limits(running, new, now_ns, limits, names)
-        controlled.running = continued(running, new, now_ns)
+        limits = self.limits.of(controlled.columns)
+        motions = self._executed(controlled, now_ns)
+        require_limits(motions.newest.sample(now_ns)[0], new, now_ns, limits, controlled.controller.joints)
+        motions.pass_on(new, now_ns, limits)
+        controlled.motions, controlled.owes_hold = motions, False
 
-    def _executed(self, controlled: _Controlled, now_ns: int) -> JointMotion:
-        """What the controller executes, which the measured joints must not contradict.
+    def _executed(self, controlled: _Controlled, now_ns: int) -> PossibleMotions:
+        """What the controller may execute, which the measured joints must not contradict.
 
         Raises:
             BreachError: MEASURED.
@@ -169,15 +169,15 @@ class TrajectoryGuard:
             raise BreachError(TrajectoryCheck.MEASURED, f"no joint state within the last {JOINTS_TIMEOUT_S} s")
         stamp_ns, positions = self._measured[-1]
         measured, names = positions[controlled.columns], controlled.controller.joints
-        running = controlled.running
-        if running is None:
+        if (motions := controlled.motions) is None:
             self._require_rest(controlled)
-            return JointMotion.standing(now_ns, measured)
+            return PossibleMotions(JointMotion.standing(now_ns, measured), names, self._tolerances)
+        running = motions.newest
         if stamp_ns >= running.end_ns:
             moved = np.abs(measured - running.positions[-1]) > MOVED_RAD
             if moved.any():
                 self._require_rest(controlled)
-                return running.relocated(moved, measured)
+                return PossibleMotions(running.relocated(moved, measured), names, self._tolerances)
         error = measured_error(running, stamp_ns, measured)
         j = int(error.argmax())
         if error[j] > self._tolerances.max_divergence_rad:
@@ -185,7 +185,7 @@ class TrajectoryGuard:
                 TrajectoryCheck.MEASURED,
                 f"{names[j]} is measured {error[j]:.2f} rad off what is executed (limit {self._tolerances.max_divergence_rad:.2f} rad)",
             )
-        return running
+        return motions
 
     def _require_rest(self, controlled: _Controlled) -> None:
         """Raises BreachError (MEASURED) if a joint moves that was sent nothing from here."""

@@ -8,6 +8,8 @@ keys on the page, with the recorder. `record`: the recorder, beside one of these
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import yaml
+
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.config import config_path, config_root
 from dial_core.errors import DialError
@@ -42,6 +44,8 @@ class NodeSpec:
         """Name for `ros2 run dial_ros <executable>`."""
         return self.name
 
+
+GUARDED_LEAD_S = 0.08  # least splice_lead with a guard: 30 ms of it are the guard's, the rest the way to it
 
 _POLICY_ARGUMENTS = (
     Argument("robot", "gr1", "embodiment: a name in config/embodiments/, or a path to a YAML file"),
@@ -128,7 +132,8 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     foresight_image = {"foresight_image": True} if values["page"] else {}
     commanded = {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in embodiment.controllers}
     to_controllers = trajectories | commanded if values["guard"] else trajectories
-    nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy, remappings | to_controllers)]
+    lead: dict[str, Value] = {"splice_lead": _guarded_lead_s()} if values["guard"] else {}
+    nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy | lead, remappings | to_controllers)]
     if values["guard"]:
         checked = {name: value for name, value in everywhere.items() if name != "camera"}
         nodes.insert(0, _node("guard", checked, remappings | trajectories))
@@ -164,6 +169,12 @@ def environment(kind: str) -> dict[str, str]:
             "MUJOCO_GL": "egl",
         }
     return variables
+
+
+def _guarded_lead_s() -> float:
+    """System-1's `splice_lead` [s] with a guard, which must have a trajectory `transport` and one period before it takes over."""
+    own = yaml.safe_load(config_path("nodes", "system1").read_text(encoding="utf-8"))["/**"]["ros__parameters"]["splice_lead"]
+    return max(float(own), GUARDED_LEAD_S)
 
 
 def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:

@@ -224,7 +224,7 @@ def relayed_graph(relayed: Relayed, checkpoint: str = "", splice_lead_s: float |
         "system1": policy | {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s}),
         "system2": policy,
         "mujoco_robot": {"controller_rate_hz": CONTROLLER_HZ},
-        # What may step is a limit's share of one period; the emulated controllers take what has arrived every 10 ms.
+        # Continuity is judged over one period of theirs; the emulated controllers take what has arrived every 10 ms.
         "guard": {"controller_period": 1 / CONTROLLER_HZ, "transport": 0.03},
     }
     if relayed in (Relayed.CLOCK, *COMMANDED):

@@ -20,7 +20,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
-from dial_core.control.motion import NANOSECONDS, to_ns
+from dial_core.control.motion import NANOSECONDS, JointMotion, to_ns
 from dial_core.control.robot_clock import Which
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
@@ -150,6 +150,8 @@ class GuardNode(DialNode):
             return
         if positions is not None:
             self._guard.note_joints(stamp_ns, positions)
+        if self.active:
+            self._publish(self._guard.owed_holds(self._robot_time.now_ns()))
 
     def _on_limits(self, limits: Guard) -> None:
         self._guard.limits = limits
@@ -189,6 +191,7 @@ class GuardNode(DialNode):
         if self._obstacle is not None and self._guard.breach is None and self._guard.passed:
             self._guard.stop(*self._obstacle)
             self._report_stop()
+        self._publish(self._guard.owed_holds(self._robot_time.now_ns()))
 
     def _report_stop(self) -> None:
         """Logs and reports the stop that just began, after a hold to every controller."""
@@ -201,7 +204,10 @@ class GuardNode(DialNode):
     def _publish_holds(self) -> None:
         if self._intruders.conflict():
             self._guard.reset_motion()  # somebody else moves the controllers: a hold from where they were sent would be a step
-        for name, motion in self._guard.holds(self._robot_time.now_ns()).items():
+        self._publish(self._guard.holds(self._robot_time.now_ns()))
+
+    def _publish(self, motions: Mapping[str, JointMotion]) -> None:
+        for name, motion in motions.items():
             self._outputs[name].publish(trajectory_bytes(motion_to_message(motion, self._joints[name])))
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:

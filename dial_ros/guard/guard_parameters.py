@@ -9,7 +9,7 @@ PARAMETERS = {
         "embodiment", "embodiment: its YAML, narrowed to a URDF if one is published; robot_description: nothing passes before it is"
     ),
     "controller_period": Parameter(
-        Tolerances.period_s, "period of the controllers' updates: what a limit gives in one period is no step [s]", 0.001, 0.1
+        Tolerances.period_s, "period of the controllers' updates, over which limits and continuity are judged [s]", 0.001, 0.1
     ),
     "transport": Parameter(
         Tolerances.transport_s, "longest from the guard to a controller: what could arrive after its splice point is late [s]", 0.0, 0.2

@@ -27,7 +27,7 @@ class TrajectorySender:
     """Stands for System-1: sends trajectories of the right arm through the guard."""
 
     def __init__(self, probe):
-        self.probe, self.report = probe, None
+        self.probe, self.report, self._ends_ns = probe, None, 0
         self._out = probe.create_publisher(JointTrajectory, TOPIC, qos.LATEST)
         probe.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
 
@@ -49,6 +49,7 @@ class TrajectorySender:
             np.stack([start, start + delta / 2, start + delta]),
             np.stack([0 * middle, middle, 0 * middle]),
         )
+        self._ends_ns = motion.end_ns
         self._out.publish(motion_to_message(motion, ARM.joints))
 
     def until_stopped(self, check):
@@ -57,7 +58,9 @@ class TrajectorySender:
         assert ARM.name in self.report.message
 
     def until_rest(self):
-        self.probe.until(lambda: not moving(self.probe.joints), "the robot rests")
+        """Until what was sent last has ended, and the robot rests."""
+        ended_ns = min(self._ends_ns, to_ns(self.probe.joints.header.stamp) + 3 * NANOSECONDS)  # one of the stamps is hours ahead
+        self.probe.until(lambda: to_ns(self.probe.joints.header.stamp) > ended_ns and not moving(self.probe.joints), "the robot rests")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Random changes to files as they come from outside, for the fuzz tests of the readers.
 
-`both` makes two tests of one body: 200 examples, always the same ones, in the normal run; 10,000 random ones with `make nightly`
+`both` makes two tests of one body: few examples, always the same ones, in the normal run; 10,000 random ones with `make nightly`
 (`DIAL_EXAMPLES=1000 make nightly` for fewer).
 """
 
@@ -64,17 +64,17 @@ def mutated_json(text: str, edits) -> str:
     return json.dumps(content)
 
 
-def both(body, **strategies):
-    """The test with few examples, and under the marker `nightly` with many."""
+def both(body, quick=QUICK, **strategies):
+    """The test with `quick` examples, and under the marker `nightly` with many."""
     quiet = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 
     def with_examples(count):
         copy = FunctionType(body.__code__, body.__globals__, body.__name__, body.__defaults__, body.__closure__)
-        return settings(max_examples=count, deadline=None, suppress_health_check=quiet, derandomize=count == QUICK)(
+        return settings(max_examples=count, deadline=None, suppress_health_check=quiet, derandomize=count == quick)(
             given(**strategies)(copy)
         )
 
-    return with_examples(QUICK), pytest.mark.nightly(with_examples(NIGHTLY))
+    return with_examples(quick), pytest.mark.nightly(with_examples(NIGHTLY))
 
 
 def _places(value):

@@ -1,12 +1,13 @@
 """A guard with emulated controllers behind it, for the tests of the guard."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 
 from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.joint_limits import Guard
-from dial_core.control.joint_trajectory_controller import TrajectoryRequest
+from dial_core.control.joint_trajectory_controller import TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.trajectory_checks import Tolerances
 from dial_core.control.trajectory_guard import TrajectoryGuard
@@ -19,6 +20,7 @@ ARM_COLUMNS = GR1.indices(ARM.joints)
 MS = 1_000_000
 START_NS = 100 * NANOSECONDS
 PERIOD_NS = 10 * MS
+PERIOD_S = PERIOD_NS / NANOSECONDS
 
 
 class Rig:
@@ -30,31 +32,59 @@ class Rig:
         self.controllers = EmulatedControllers(GR1, PERIOD_NS)
         self.controllers.hold(np.array(home, dtype=float))
         self.set_points = [np.array(home, dtype=float)] * 3
-        self.worst = 0.0  # share of a velocity or acceleration limit
-        self.run(0.3)
+        self._under_way, self._arrived_ns = [], {}
+        self.run(0.15)
 
     def run(self, seconds):
         for _ in range(round(seconds * NANOSECONDS / PERIOD_NS)):
             self.now_ns += PERIOD_NS
             set_point = self.controllers.sample(self.now_ns)
-            self.set_points = [*self.set_points[-2:], set_point]
-            velocity = np.diff(self.set_points, axis=0) * NANOSECONDS / PERIOD_NS
-            acceleration = np.diff(velocity, axis=0) * NANOSECONDS / PERIOD_NS
-            self.worst = max(self.worst, (np.abs(velocity) / LIMITS.velocity).max(), (np.abs(acceleration) / LIMITS.acceleration).max())
-            assert (set_point >= LIMITS.lower - 2e-3).all()
-            assert (set_point <= LIMITS.upper + 2e-3).all()
+            self.set_points.append(set_point)
+            self._deliver()
             self.guard.note_joints(self.now_ns, set_point)
+            self._publish_holds(self.guard.owed_holds(self.now_ns), 0, 0)
 
-    def offer(self, name, request, obstacle=None):
-        """Offers a trajectory as the node does: one that fails stops all controllers."""
+    @property
+    def worst(self):
+        """The largest share of a velocity or acceleration limit in all set-points, none of which may be outside the position limits."""
+        set_points = np.array(self.set_points)
+        assert (set_points >= LIMITS.lower - 2e-3).all()
+        assert (set_points <= LIMITS.upper + 2e-3).all()
+        velocity = np.diff(set_points, axis=0) / PERIOD_S
+        acceleration = np.diff(velocity, axis=0) / PERIOD_S
+        return max(np.abs(velocity / LIMITS.velocity).max(), np.abs(acceleration / LIMITS.acceleration).max())
+
+    def offer(self, name, request, obstacle=None, phase_ns=0, transport_ns=0):
+        """Offers a trajectory as the node does: one that fails stops all controllers.
+
+        `phase_ns`: after the controllers' last update; `transport_ns`: of what the guard publishes, which arrives in order.
+        """
         stopped_before = self.guard.breach is not None
-        passed = self.guard.offer(name, request, self.now_ns, obstacle)
+        passed = self.guard.offer(name, request, self.now_ns + phase_ns, obstacle)
         if passed:
-            self.controllers.accept_one(name, request, self.now_ns)
+            self._publish(name, request, phase_ns + transport_ns)
         elif not stopped_before:
-            for controller, motion in self.guard.holds(self.now_ns).items():
-                self.controllers.accept_one(controller, request_of(controller, motion), self.now_ns)
+            self._publish_holds(self.guard.holds(self.now_ns + phase_ns), phase_ns, transport_ns)
+        self._deliver()
         return passed
+
+    def _publish_holds(self, holds, phase_ns, transport_ns):
+        for controller, motion in holds.items():
+            self._publish(controller, request_of(controller, motion), phase_ns + transport_ns)
+
+    def _publish(self, name, request, delay_ns):
+        self._under_way.append((max(self.now_ns + delay_ns, self._arrived_ns.get(name, 0)), name, request))
+        self._arrived_ns[name] = self._under_way[-1][0]
+
+    def _deliver(self):
+        """Gives controllers what has arrived; they take it at their update, after the set-point for now was computed."""
+        if not self._under_way:
+            return
+        arrived = [message for message in self._under_way if message[0] <= self.now_ns]
+        self._under_way = [message for message in self._under_way if message[0] > self.now_ns]
+        for _, name, request in arrived:
+            with suppress(TrajectoryRejectedError):  # what has ended on the way
+                self.controllers.accept_one(name, request, self.now_ns)
 
     def swing(self, delta=0.3, over_s=1.0, begins_s=0.1, **changes):
         """A trajectory of the arm from where it is commanded, first point ahead, to `delta` [rad] further and to rest."""

@@ -85,7 +85,10 @@ def test_the_guard_stands_between_system1_and_the_robots_own_controllers():
     assert sent == {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in load_embodiment("gr1").controllers}
     assert nodes["system1"].remappings["waist_controller/controller_state"] == "/torso/jtc/controller_state"
     assert nodes["guard"].remappings["waist_controller/joint_trajectory"] == "/torso/jtc/joint_trajectory"
-    assert "guard" not in {node.name for node in graph("humanoid")}
+    assert nodes["system1"].parameters["splice_lead"] == 0.08, "the guard must have a trajectory well before it takes over"
+    unguarded = {node.name: node for node in graph("humanoid")}
+    assert "guard" not in unguarded
+    assert "splice_lead" not in unguarded["system1"].parameters
 
 
 def test_in_a_dry_run_the_guard_sends_what_passes_aside():

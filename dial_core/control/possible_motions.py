@@ -1,0 +1,200 @@
+"""What a controller may execute at a time, and whether a new trajectory continues all of it.
+
+A trajectory that is passed on takes over at some update until `Tolerances.window_s` later; until then the one before may still be
+executed. So a new trajectory is compared with every motion that may be executed at its arrival, for as long as it may be, not
+only with the newest: the differences of a sequence of trajectories cannot add up. docs/guard.md derives what follows for the set-points.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dial_core.control.joint_limits import Guard
+from dial_core.control.joint_trajectory_controller import AT_REST
+from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.motion_plan import HOLD_HISTORY_S
+from dial_core.control.splice import FIRST_KNOT_S, hold
+from dial_core.control.trajectory_checks import RATE_TOLERANCE, BreachError, Tolerances, TrajectoryCheck
+
+STEP_SHARE = 0.005  # of what the acceleration limit gives in one period: a smaller difference is rounding, and no step
+AGREED_SHARE = 0.05  # the same where it is only asked whether a trajectory comes late or was never right
+LATE_S = 0.2  # a trajectory that agreed with what is executed so long ago, or less, comes late
+APPROACH_RAD = 0.05  # from where a controller rests to a first point ahead: a servo's error
+LEAST_APPROACH_PERIODS = 3
+HISTORY_S = 1.0  # of the executed motion that is kept
+CUT_S = 1e-7  # knots closer than this to a cut are left out
+
+
+@dataclass(frozen=True)
+class _Approach:
+    """A controller is on its way from rest to a trajectory's first point, where it is at `ends_ns`.
+
+    Where it is before is not known, since nobody knows at which update it began. `repeatable`: a trajectory with the same first point
+    may replace it. The controller then jumps ahead by one period on its way, which is within the acceleration limit.
+    """
+
+    ends_ns: int
+    position: np.ndarray
+    repeatable: bool
+
+
+class PossibleMotions:
+    """All motions that one controller may execute."""
+
+    def __init__(self, standing: JointMotion, names: Sequence[str], tolerances: Tolerances) -> None:
+        """The controller, whose joints have the `names`, rests at the end of `standing`."""
+        self.newest = standing
+        self._names, self._tolerances = names, tolerances
+        self._superseded: list[tuple[int, JointMotion]] = []  # until when each may be executed [ns]
+        self._approach: _Approach | None = None
+
+    def approaching(self, now_ns: int) -> bool:
+        """Whether the controller is led to a first point ahead, so that only a trajectory with the same first point can replace it."""
+        return self._approach is not None and now_ns < self._approach.ends_ns
+
+    def shift(self, step_ns: int) -> None:
+        """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
+        self.newest = self.newest.shifted(step_ns)
+        self._superseded = [(until_ns + step_ns, motion.shifted(step_ns)) for until_ns, motion in self._superseded]
+        if (approach := self._approach) is not None:
+            self._approach = _Approach(approach.ends_ns + step_ns, approach.position, approach.repeatable)
+
+    def pass_on(self, new: JointMotion, now_ns: int, limits: Guard) -> None:
+        """Takes `new` to be executed from now on, or at some update within the window.
+
+        Raises:
+            BreachError: LATE or CONTINUITY: the set-points would step. Nothing has changed then.
+        """
+        if self.approaching(now_ns):
+            self._require_same_first_point(new, now_ns, limits)
+        elif why := self._step(new, now_ns, limits):
+            if not self._leads(new, now_ns):
+                raise self._discontinuity(new, now_ns, limits, why)
+            self._approach = self._begun_approach(new, now_ns, limits)
+        elif self._leads(new, now_ns) and (np.abs(new.velocities[0]) > AT_REST).any():
+            raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests until then")
+        self._replace(new, now_ns)
+
+    def decelerate(self, now_ns: int, limits: Guard) -> JointMotion | None:
+        """The motion that continues what is executed and decelerates it as soon as the controller has it; it is passed on.
+
+        None: the controller is led to a first point and must arrive there first.
+        """
+        window_ns = round((self._tolerances.window_s + FIRST_KNOT_S) * NANOSECONDS)  # `hold` may leave so much earlier, at a knot
+        origin_ns = max(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)
+        if (approach := self._approach) is None or now_ns >= approach.ends_ns:
+            stop = hold(self.newest, origin_ns, now_ns + window_ns, limits)
+        elif not approach.repeatable:
+            return None
+        else:
+            stop = hold(self.newest, origin_ns, max(now_ns + window_ns, approach.ends_ns), limits)
+            stop = stop.beginning_at(stop.offset_s(approach.ends_ns))
+        self._replace(stop, now_ns)
+        return stop
+
+    def _replace(self, new: JointMotion, now_ns: int) -> None:
+        until_ns = now_ns + round(self._tolerances.window_s * NANOSECONDS)
+        self._superseded = [older for older in self._superseded if older[0] > now_ns] + [(until_ns, self.newest)]
+        self.newest = _continued(self.newest, new, now_ns)
+
+    def _leads(self, new: JointMotion, now_ns: int) -> bool:
+        """Whether a controller may have a set-point before the first point of `new`, which it interpolates from where it is."""
+        return new.begin_ns > now_ns + round(self._tolerances.period_s * NANOSECONDS)
+
+    def _step(self, new: JointMotion, now_ns: int, limits: Guard) -> str:
+        """The largest step to `new` from any motion that may be executed when it takes over; empty: none."""
+        until_ns = now_ns + round(self._tolerances.window_s * NANOSECONDS)
+        if new.end_ns < until_ns:  # a controller rejects what has ended when it arrives, and executes the one before to its end
+            until_ns = max(until_ns, self.newest.end_ns)
+        begin_ns = now_ns if self._leads(new, now_ns) else max(now_ns, new.begin_ns)
+        for end_ns, motion in (*self._superseded, (until_ns, self.newest)):
+            if end_ns >= begin_ns and (why := self._difference(motion, new, (begin_ns, end_ns), limits, STEP_SHARE)):
+                return why
+        return ""
+
+    def _difference(self, old: JointMotion, new: JointMotion, span_ns: tuple[int, int], limits: Guard, share: float) -> str:
+        """The joint that differs most between two motions at any moment of a span, with the difference; empty: they agree.
+
+        They agree if they differ by no more than `share` of what the acceleration limit gives in one period.
+        """
+        period_s = self._tolerances.period_s
+        begin_s, end_s = (new.offset_s(time_ns) for time_ns in span_ns)
+        shift_s = (new.origin_ns - old.origin_ns) / NANOSECONDS
+        grid_s = np.linspace(begin_s, end_s, 1 + int(np.ceil(2 * (end_s - begin_s) / period_s)))
+        knots_s = np.concatenate([new.times_s, old.times_s - shift_s])
+        moments_s = np.concatenate([grid_s, knots_s[(knots_s > begin_s) & (knots_s < end_s)]])
+        (new_p, new_v), (old_p, old_v) = new.sample_offsets(moments_s), old.sample_offsets(moments_s + shift_s)
+        position, velocity = np.abs(new_p - old_p), np.abs(new_v - old_v)
+        excess = np.maximum(position / period_s, velocity) / (limits.acceleration * period_s)
+        moment, joint = np.unravel_index(excess.argmax(), excess.shape)
+        if excess[moment, joint] <= share:
+            return ""
+        return f"{self._names[joint]} steps by {position[moment, joint]:.4f} rad, {velocity[moment, joint]:.3f} rad/s"
+
+    def _discontinuity(self, new: JointMotion, now_ns: int, limits: Guard, why: str) -> BreachError:
+        """LATE for a trajectory that agreed with what was executed a short time ago, else CONTINUITY."""
+        begin_ns = max(new.begin_ns, now_ns - round(LATE_S * NANOSECONDS))
+        for agreed_ns in range(now_ns, begin_ns - 1, -round(self._tolerances.period_s / 2 * NANOSECONDS)):
+            if not self._difference(self.newest, new, (agreed_ns, agreed_ns), limits, AGREED_SHARE):
+                return BreachError(TrajectoryCheck.LATE, f"it may reach the controller after it left what is executed: {why}")
+        return BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
+
+    def _require_same_first_point(self, new: JointMotion, now_ns: int, limits: Guard) -> None:
+        """Raises BreachError (LATE) if `new` does not lead a controller to the first point that it is being led to."""
+        approach = self._approach
+        assert approach is not None
+        late_ns = max(now_ns + round(self._tolerances.window_s * NANOSECONDS), approach.ends_ns)
+        least = STEP_SHARE * limits.acceleration * self._tolerances.period_s**2
+        same = (
+            abs(new.begin_ns - approach.ends_ns) < CUT_S * NANOSECONDS
+            and (np.abs(new.positions[0] - approach.position) <= least).all()
+            and not self._difference(self.newest, new, (approach.ends_ns, late_ns), limits, STEP_SHARE)
+        )
+        if not (same and approach.repeatable):
+            in_s = (approach.ends_ns - now_ns) / NANOSECONDS
+            raise BreachError(
+                TrajectoryCheck.LATE, f"the controller is still on its way to the first point of another one, for {in_s:.3f} s"
+            )
+
+    def _begun_approach(self, new: JointMotion, now_ns: int, limits: Guard) -> _Approach:
+        """The approach that `new` asks for. docs/guard.md derives the bounds.
+
+        Raises:
+            BreachError: CONTINUITY or LATE.
+        """
+        place = self.newest.sample(now_ns)[0]
+        if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits):
+            raise BreachError(TrajectoryCheck.CONTINUITY, f"its first point lies ahead, but the controller moves: {why}")
+        if (np.abs(new.velocities[0]) > AT_REST).any():
+            raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests")
+        distance = np.abs(new.positions[0] - place)
+        joint = int(distance.argmax())
+        if distance[joint] > APPROACH_RAD:
+            where = f"{self._names[joint]} rests {distance[joint]:.3f} rad from its first point (limit {APPROACH_RAD:.2f} rad)"
+            raise BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {where}")
+        # A controller takes its state to be one period old, so the first set-point on the way is that of two periods.
+        period_s = self._tolerances.period_s
+        least_s = (new.begin_ns - now_ns) / NANOSECONDS - self._tolerances.forward_s + period_s
+        allowed_rad = limits.acceleration * (1 + RATE_TOLERANCE) * least_s**2
+        hurried = (12 * distance > allowed_rad) | (3 * distance > limits.velocity * (1 + RATE_TOLERANCE) * least_s)
+        if least_s < LEAST_APPROACH_PERIODS * period_s or hurried.any():
+            time_s = max(least_s - period_s, 0.0)
+            how = f"{time_s:.3f} s to move {self._names[joint]} by {distance[joint]:.3f} rad to its first point"
+            raise BreachError(TrajectoryCheck.LATE, f"it may leave the controller no more than {how}")
+        return _Approach(new.begin_ns, new.positions[0], bool(((6 + 1.5 * least_s / period_s) * distance <= allowed_rad).all()))
+
+
+def _continued(running: JointMotion, new: JointMotion, now_ns: int) -> JointMotion:
+    """What a controller executes that changes from `running` to `new` now: the past of the one, the future of the other."""
+    shift_s, now_s = (running.origin_ns - new.origin_ns) / NANOSECONDS, new.offset_s(now_ns)
+    past_s = running.times_s + shift_s
+    past = (past_s > now_s - HISTORY_S) & (past_s < now_s - CUT_S)
+    future = new.times_s > now_s + CUT_S
+    state = running.sample(now_ns) if now_s < new.times_s[0] else new.sample(now_ns)
+    return JointMotion(
+        new.origin_ns,
+        np.concatenate([past_s[past], [now_s], new.times_s[future]]),
+        np.concatenate([running.positions[past], state[0][None], new.positions[future]]),
+        np.concatenate([running.velocities[past], state[1][None], new.velocities[future]]),
+    )

@@ -1,0 +1,167 @@
+"""Whatever a commander sends in whatever order, the set-points that controllers execute behind the guard keep every limit.
+
+50 sequences of offers, always the same ones; 10,000 random ones with `make nightly`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import strategies as st
+
+from dial_core.control.motion import JointMotion
+from dial_core.control.splice import ChunkTooLateError, hold, splice
+from dial_core.control.trajectory_checks import Tolerances
+
+from ..mutations import both
+from .guard_rig import ARM, ARM_COLUMNS, LIMITS, MS, Rig, request_of
+
+# Twice the guard's tolerance: 2 % of a limit, and four differences of 0.5 % between trajectories that may be executed (docs/guard.md).
+WORST = 1.05
+ARM_LIMITS = LIMITS.of(ARM_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One act of a commander.
+
+    Fields:
+        kind: swing: from the set-points, whatever runs; follow, stop: spliced into what the guard takes to be executed; again: another
+            swing from the first point of the offer before.
+        delta: how far a swing goes [rad]; of `follow` the seed of its targets too.
+        over_s: in what time [s].
+        begins_s: first point of a swing after now [s].
+        offset: of all points [rad].
+        velocity: of the first point of a swing, added to all others but the last [rad/s].
+        lead_ms: until the splice [ms].
+        phase_ms: since the controllers' last update [ms].
+        transport_ms: from the guard to the controller [ms].
+        periods: of the controllers until the next offer.
+        reset: of the guard, before.
+    """
+
+    kind: str = "swing"
+    delta: float = 0.3
+    over_s: float = 1.0
+    begins_s: float = 0.1
+    offset: float = 0.0
+    velocity: float = 0.0
+    lead_ms: int = 50
+    phase_ms: int = 0
+    transport_ms: int = 0
+    periods: int = 0
+    reset: bool = True
+
+
+def small(largest):
+    return st.one_of(st.just(0.0), st.sampled_from([1e-6, 1e-5, 1e-4, 1e-3]), st.floats(-largest, largest))
+
+
+def offers(kind, **fields):
+    timing = {
+        "phase_ms": st.integers(0, 9),
+        "transport_ms": st.integers(0, round(1000 * Tolerances.transport_s)),
+        "periods": st.one_of(st.integers(0, 3), st.integers(0, 40)),
+        "reset": st.sampled_from([True, True, True, False]),
+    }
+    return st.builds(Offer, kind=st.just(kind), **timing, **fields)
+
+
+MOSTLY_GOOD = {"delta": st.floats(-0.5, 0.5), "over_s": st.floats(0.3, 1.5)}
+SPLICED = {"delta": st.floats(-1.5, 1.5), "lead_ms": st.integers(0, 120), "offset": small(0.003), "velocity": small(0.3)}
+OFFERS = st.lists(
+    st.one_of(
+        offers("swing", **MOSTLY_GOOD, begins_s=st.floats(-0.1, 0.3), offset=small(0.05)),
+        offers(
+            "swing",
+            delta=st.floats(-1.5, 1.5),
+            over_s=st.floats(0.05, 2.0),
+            begins_s=st.floats(-0.3, 0.3),
+            offset=small(0.1),
+            velocity=small(3.0),
+        ),
+        offers("follow", **SPLICED),
+        offers("stop", **SPLICED),
+        offers("again", **MOSTLY_GOOD, offset=small(0.001)),
+    ),
+    min_size=1,
+    max_size=12,
+)
+
+
+class RandomCommander:
+    """Makes the trajectories that the offers describe. It knows what the guard takes to be executed."""
+
+    def __init__(self, rig):
+        self.rig, self._before = rig, None
+
+    def request(self, offer):
+        motion = self._motion(offer)
+        positions, velocities = motion.positions + offset_of(offer), motion.velocities.copy()
+        velocities[:-1] += offer.velocity
+        motion = replace(motion, positions=positions, velocities=velocities)
+        self._before = motion
+        return request_of(ARM.name, motion)
+
+    def _motion(self, offer):
+        now_ns = self.rig.now_ns + offer.phase_ms * MS
+        motions = self.rig.guard._controlled[ARM.name].motions
+        if offer.kind == "again" and self._before is not None:
+            begins_s = self._before.offset_s(self._before.begin_ns)
+            return self._swing(self._before.origin_ns, begins_s, self._before.positions[0], offer)
+        if offer.kind not in {"follow", "stop"} or motions is None:
+            origin_ns = now_ns - 300 * MS
+            return self._swing(origin_ns, offer.begins_s + 0.3, self.rig.set_points[-1][ARM_COLUMNS], offer)
+        origin_ns, splice_ns = now_ns - 100 * MS, now_ns + offer.lead_ms * MS
+        if offer.kind == "stop":
+            return hold(motions.newest, origin_ns, splice_ns, ARM_LIMITS)
+        rng = np.random.default_rng(int(1e6 * (offer.delta + 2)))
+        targets = motions.newest.sample(splice_ns)[0] + np.cumsum(rng.normal(0, 0.1, (8, len(ARM_COLUMNS))), axis=0)
+        try:
+            return splice(motions.newest, targets, origin_ns, splice_ns, 0.05, ARM_LIMITS)[0]
+        except ChunkTooLateError:
+            return hold(motions.newest, origin_ns, splice_ns, ARM_LIMITS)
+
+    def _swing(self, origin_ns, begins_s, start, offer):
+        shares = np.array([0.0, 0.5, 1.0])
+        rows = start + shares[:, None] * offer.delta
+        velocities = np.zeros_like(rows)
+        velocities[1] = 1.5 * offer.delta / offer.over_s
+        return JointMotion(origin_ns, begins_s + shares * offer.over_s, rows, velocities)
+
+
+def offset_of(offer):
+    """The offset for every other joint, so that joints differ."""
+    return np.where(np.arange(len(ARM_COLUMNS)) % 2, offer.offset, 0.0)
+
+
+def _keeps_every_limit(offers):
+    rig = Rig()
+    commander = RandomCommander(rig)
+    for offer in offers:
+        if offer.reset:
+            rig.guard.reset()
+        rig.offer(ARM.name, commander.request(offer), None, offer.phase_ms * MS, offer.transport_ms * MS)
+        rig.run(0.01 * offer.periods)
+    rig.run(0.3)
+    assert rig.worst <= WORST
+
+
+test_whatever_is_offered_the_controllers_keep_every_limit, test_whatever_is_offered_the_controllers_keep_every_limit_nightly = both(
+    _keeps_every_limit, quick=50, offers=OFFERS
+)
+
+# What random search has found: 5.4 times the acceleration limit by first points ahead in neighbouring periods.
+FOUND = [
+    [
+        Offer(delta=-0.43, over_s=0.37, begins_s=0.033, offset=-0.04, periods=2),
+        Offer(delta=-0.02, over_s=1.18, begins_s=0.086, offset=0.041, periods=2),
+        Offer(delta=-0.05, over_s=0.45, begins_s=0.143, offset=0.017, periods=1),
+        Offer(delta=3.0, over_s=0.05),
+    ],
+]
+
+
+@pytest.mark.parametrize("offers", FOUND)
+def test_what_broke_a_limit_once_does_not(offers):
+    _keeps_every_limit(offers)
