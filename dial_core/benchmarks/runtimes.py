@@ -24,6 +24,8 @@ class RuntimeRow:
     Attributes:
         lowest_ms: the 10 % quantile, which other load on the machine hardly changes.
         speedup: median over the turns of the first runtime's time divided by this one's.
+        processor_ms: median of the processor time, in which waiting for other work on the machine does not count.
+        processor_speedup: as `speedup`, of processor times.
     """
 
     system: str
@@ -32,6 +34,8 @@ class RuntimeRow:
     lowest_ms: float
     p99_ms: float
     speedup: float
+    processor_ms: float
+    processor_speedup: float
 
 
 def bench_runtimes(folder: str, runtimes: Sequence[str], calls: int = 100, flow_steps: int = 4) -> list[RuntimeRow]:
@@ -43,21 +47,28 @@ def bench_runtimes(folder: str, runtimes: Sequence[str], calls: int = 100, flow_
     chosen = [runtime_for(name, torch.device("cpu")) for name in runtimes]
     rows = []
     for system, sessions in _sessions(folder, chosen, flow_steps).items():
-        times_ms = _in_turns(sessions, calls)
-        for name, times in zip(runtimes, times_ms, strict=True):
-            lowest, median, p99 = np.quantile(times, (0.1, 0.5, 0.99))
-            rows.append(RuntimeRow(system, name, float(median), float(lowest), float(p99), float(np.median(times_ms[0] / times))))
+        wall_ms, processor_ms = _in_turns(sessions, calls)
+        for place, name in enumerate(runtimes):
+            lowest, median, p99 = map(float, np.quantile(wall_ms[place], (0.1, 0.5, 0.99)))
+            processor = float(np.median(processor_ms[place])), _speedup(processor_ms, place)
+            rows.append(RuntimeRow(system, name, median, lowest, p99, _speedup(wall_ms, place), *processor))
     return rows
 
 
 def table_of_runtimes(rows: Sequence[RuntimeRow], folder: str) -> Table:
     """The rows as a table."""
     title = f"{folder}, batch 1, {torch.get_num_threads()} thread"
-    table = Table("system", "runtime", "median ms", "10 % ms", "p99 ms", "faster", title=title)
+    table = Table("system", "runtime", "median ms", "10 % ms", "p99 ms", "faster", "CPU ms", "faster", title=title)
     for row in rows:
         times = (f"{time_ms:.2f}" for time_ms in (row.median_ms, row.lowest_ms, row.p99_ms))
-        table.add_row(row.system, row.runtime, *times, f"{row.speedup:.2f}x")
+        processor = f"{row.processor_ms:.2f}", f"{row.processor_speedup:.2f}x"
+        table.add_row(row.system, row.runtime, *times, f"{row.speedup:.2f}x", *processor)
     return table
+
+
+def _speedup(times_ms: np.ndarray, place: int) -> float:
+    """Median over the turns of the first row's time divided by that of row `place`."""
+    return float(np.median(times_ms[0] / times_ms[place]))
 
 
 def _sessions(folder: str, runtimes: Sequence[Runtime], flow_steps: int) -> dict[str, list[Callable[[], object]]]:
@@ -75,15 +86,15 @@ def _sessions(folder: str, runtimes: Sequence[Runtime], flow_steps: int) -> dict
     }
 
 
-def _in_turns(functions: Sequence[Callable[[], object]], calls: int) -> np.ndarray:
-    """Times (functions, calls) [ms]; a tenth as many calls go before, untimed."""
+def _in_turns(functions: Sequence[Callable[[], object]], calls: int) -> tuple[np.ndarray, np.ndarray]:
+    """Wall times and processor times (functions, calls) [ms]; a tenth as many calls go before, untimed."""
     for function in functions:
         for _ in range(max(2, calls // 10)):
             function()
-    times_ms = np.empty((len(functions), calls))
+    times_ms = np.empty((2, len(functions), calls))
     for turn in range(calls):
         for place, function in enumerate(functions):
-            started_s = time.perf_counter()
+            started_s = time.perf_counter(), time.process_time()
             function()
-            times_ms[place, turn] = 1e3 * (time.perf_counter() - started_s)
-    return times_ms
+            times_ms[:, place, turn] = 1e3 * (time.perf_counter() - started_s[0]), 1e3 * (time.process_time() - started_s[1])
+    return times_ms[0], times_ms[1]
