@@ -6,7 +6,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from dial_ros.faults.checks import check_recovery
+from dial_ros.faults.checks import check_recovery, check_undisturbed
 from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stream_faults import FAULT_S
@@ -108,7 +108,7 @@ class BadParameter:
             text = log.read()
         outcome.check("ends with status 1", process.returncode == 1, str(process.returncode))
         outcome.check("names the parameter", self.parameter in text, text.strip()[-160:])
-        outcome.check("System-1 beside it continues", all(s.state == RUNNING for s in graph.monitor.statuses))
+        check_undisturbed(graph, outcome)
 
 
 REQUESTS: tuple[BadInstruction | UnusualInstruction | ManyInstructions | BadParameter, ...] = (
