@@ -13,7 +13,6 @@ import numpy as np
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import AT_REST
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import HOLD_HISTORY_S
 from dial_core.control.splice import FIRST_KNOT_S, hold
 from dial_core.control.trajectory_checks import RATE_TOLERANCE, BreachError, Tolerances, TrajectoryCheck
 
@@ -76,13 +75,12 @@ class PossibleMotions:
             raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests until then")
         self._replace(new, now_ns)
 
-    def decelerate(self, now_ns: int, limits: Guard) -> JointMotion | None:
-        """The motion that continues what is executed and decelerates it as soon as the controller has it; it is passed on.
+    def decelerate(self, now_ns: int, origin_ns: int, limits: Guard) -> JointMotion | None:
+        """The motion of this origin that continues what is executed and decelerates it as soon as the controller has it; it is passed on.
 
         None: the controller is led to a first point and must arrive there first.
         """
         window_ns = round((self._tolerances.window_s + FIRST_KNOT_S) * NANOSECONDS)  # `hold` may leave so much earlier, at a knot
-        origin_ns = max(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)
         if (approach := self._approach) is None or now_ns >= approach.ends_ns:
             stop = hold(self.newest, origin_ns, now_ns + window_ns, limits)
         elif not approach.repeatable:

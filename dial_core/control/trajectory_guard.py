@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dial_core.control.executed_motion import measured_error
+from dial_core.control.executed_motion import SAME_ORIGIN_S, measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import MOVED_RAD
+from dial_core.control.motion_plan import HOLD_HISTORY_S, MOVED_RAD
 from dial_core.control.possible_motions import PossibleMotions
 from dial_core.control.trajectory_checks import BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
 from dial_core.robot.embodiment import Controller, Embodiment
@@ -33,6 +33,7 @@ PASSING_BY_ITSELF = frozenset(
 JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
+REMEMBERED_STAMPS = 16
 
 
 @dataclass
@@ -60,6 +61,7 @@ class TrajectoryGuard:
         self._controlled = {c.name: _Controlled(c, embodiment.indices(c.joints)) for c in embodiment.controllers}
         self._measured: deque[tuple[int, np.ndarray]] = deque()
         self._refused_stamp_ns = 0
+        self._stamps_ns: deque[int] = deque(maxlen=REMEMBERED_STAMPS)  # of what was offered
         self.breach: BreachError | None = None
         self.passed = 0
         self.refused: Counter[TrajectoryCheck] = Counter()
@@ -84,6 +86,8 @@ class TrajectoryGuard:
             now_ns: the robot's time; None: it is unknown.
             obstacle: something else that forbids motion, with the check that it fails.
         """
+        if request.stamp_ns not in self._stamps_ns:
+            self._stamps_ns.append(request.stamp_ns)
         try:
             if obstacle is not None:
                 raise BreachError(*obstacle)
@@ -120,7 +124,7 @@ class TrajectoryGuard:
         found = {}
         for name, controlled in self._controlled.items():
             if controlled.owes_hold and controlled.motions is not None:
-                motion = controlled.motions.decelerate(now_ns, self.limits.of(controlled.columns))
+                motion = controlled.motions.decelerate(now_ns, self._own_origin_ns(now_ns), self.limits.of(controlled.columns))
                 if motion is not None:
                     found[name] = motion
                 controlled.owes_hold = motion is None
@@ -143,6 +147,14 @@ class TrajectoryGuard:
         for controlled in self._controlled.values():
             if controlled.motions is not None:
                 controlled.motions.shift(step_ns)
+
+    def _own_origin_ns(self, now_ns: int) -> int:
+        """An origin for a hold, some time ago. Commanders tell by it what a controller executes, so it must be no origin of theirs."""
+        origin_ns, apart_ns = now_ns - round(HOLD_HISTORY_S * NANOSECONDS), round(2 * SAME_ORIGIN_S * NANOSECONDS)
+        for stamp_ns in sorted(self._stamps_ns, reverse=True):
+            if abs(stamp_ns - origin_ns) < apart_ns:
+                origin_ns = stamp_ns - apart_ns
+        return max(origin_ns, 1)
 
     def _judge(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int | None) -> None:
         if self.latched:

@@ -75,8 +75,8 @@ def test_a_controller_on_its_way_to_a_first_point_is_given_nothing_that_would_hu
     assert motions.approaching(now_ns)
     for other in (swing(now_ns, offset=0.03), swing(first_ns + 20 * MS, offset=0.03), swing(first_ns, offset=-0.03), swing(first_ns, 0.03)):
         assert refused(motions, other, now_ns).check is TrajectoryCheck.LATE
-    assert motions.decelerate(now_ns, ARM_LIMITS) is None
-    stop = motions.decelerate(first_ns, ARM_LIMITS)
+    assert motions.decelerate(now_ns, START_NS - 600 * MS, ARM_LIMITS) is None
+    stop = motions.decelerate(first_ns, START_NS - 600 * MS, ARM_LIMITS)
     assert np.abs(stop.positions[-1] - HOME - 0.03).max() < 0.03
 
 
@@ -84,7 +84,7 @@ def test_a_short_way_to_a_first_point_may_be_begun_again_and_a_hold_stands_there
     first_ns = START_NS + 150 * MS
     motions.pass_on(swing(first_ns, offset=0.005), START_NS, ARM_LIMITS)
     motions.pass_on(swing(first_ns, offset=0.005, delta=-0.1), START_NS + 20 * MS, ARM_LIMITS)
-    stop = motions.decelerate(START_NS + 40 * MS, ARM_LIMITS)
+    stop = motions.decelerate(START_NS + 40 * MS, START_NS - 600 * MS, ARM_LIMITS)
     assert stop.begin_ns == first_ns
     np.testing.assert_allclose(stop.positions, np.broadcast_to(HOME + 0.005, stop.positions.shape), atol=1e-12)
     assert refused(motions, swing(first_ns + MS, offset=0.005), START_NS + 60 * MS).check is TrajectoryCheck.LATE
