@@ -42,8 +42,10 @@ class MessageTypes:
         if kind not in store.fielddefs:
             why = self.unknown.get(kind, "its definition is neither in the bag nor known")
             raise BagError(f"type {kind} cannot be decoded: {why}")
-        if len(data) < _HEADER or bytes(data[:2]) not in (b"\x00\x00", b"\x00\x01"):
+        if len(data) < _HEADER:
             raise BagError(f"a message of {len(data)} bytes is no CDR")
+        if bytes(data[:2]) not in (b"\x00\x00", b"\x00\x01"):
+            raise BagError(f"a message begins with {bytes(data[:2]).hex(' ')}: not the CDR of ROS 2 (00 00 or 00 01), but XCDR2 or damaged")
         try:
             definition = store.get_msgdef(kind)
             read = definition.deserialize_cdr_le if data[1] else definition.deserialize_cdr_be

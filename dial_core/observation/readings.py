@@ -118,9 +118,9 @@ def require_readable_image(message: Any, size: tuple[int, int] | None = None) ->
         _require_decodable(message, size)
         return
     _require_size(message.height, message.width, size)
-    encoding = ENCODINGS.get(message.encoding)
+    encoding = ENCODINGS.get(message.encoding.lower())
     if encoding is None:
-        what = "is that of a depth image" if message.encoding.lower() in DEPTHS else "has no colours"
+        what = "is that of a depth image" if message.encoding.lower() in DEPTHS else "does not say which colours it has"
         raise UnreadableMessageError(f"image encoding '{message.encoding}' {what}; use one of: {', '.join(ENCODINGS)}")
     smallest = encoding.smallest_step(message.width)
     if message.step < smallest or len(message.data) < int(message.height * encoding.rows) * message.step:
@@ -141,7 +141,7 @@ def image_from_message(message: Any, size: tuple[int, int] | None = None) -> np.
         pixels = _decompressed(message)
         _require_size(pixels.shape[0], pixels.shape[1], size)
         return pixels
-    encoding = ENCODINGS[message.encoding]
+    encoding = ENCODINGS[message.encoding.lower()]
     height = int(message.height * encoding.rows)
     rows = np.frombuffer(message.data, dtype=np.uint8, count=height * message.step).reshape(height, message.step)
     return _rgb(rows, message.width, encoding, bool(message.is_bigendian))

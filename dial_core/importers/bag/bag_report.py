@@ -106,7 +106,7 @@ def examine(
 def not_used(bag: Bag, timeline: Timeline, resampled: Resampled) -> list[str]:
     """What of a converted bag is not in its episodes, a sentence each."""
     found = [*bag.missing, *(f"damaged: {text}" for text in bag.damage)]
-    found += [f"{count} messages of {topic}: {why}" for (topic, why), count in timeline.left_out.most_common()]
+    found += timeline.left_out.sentences()
     if jumps := sum(bool(epoch.sightings) for epoch in timeline.epochs) - 1:
         found.append(f"the clock was set {jumps} times: the recording is cut there")
     rejected: Counter[tuple[str, str]] = Counter()

@@ -130,7 +130,7 @@ def convert_bag(job: ImportJob) -> JobReport:
     cameras = chosen_cameras(embodiment, conversion.cameras)
     streams = find_streams(bag, embodiment, cameras, conversion.mapping)
     require_images(bag, streams.images, cameras)
-    bad: dict[str, set[int]] = {topic: set() for topic in streams.images}
+    bad: dict[str, dict[int, str]] = {topic: {} for topic in streams.images}
     for _ in range(MOST_PASSES):
         timeline = read_timeline(bag, streams, embodiment, bad)
         resampled = resample(timeline, embodiment, conversion.resampling, conversion.mapping.controllers)
@@ -142,7 +142,8 @@ def convert_bag(job: ImportJob) -> JobReport:
         for film in films:  # once more without them, so that no image stands for another
             bad[film.topic] |= film.bad
     else:
-        raise DialError(f"too many images cannot be decoded: {', '.join(f'{len(n)} of {topic}' for topic, n in bad.items())}")
+        worst = [f"{len(found)} of {topic} ({next(iter(found.values()))})" for topic, found in bad.items() if found]
+        raise DialError(f"too many images cannot be used: {', '.join(worst)}")
     found = examine(job.source, stored, " / ".join(dict.fromkeys(texts)), bag, streams, timeline, resampled, embodiment, repeated)
     return JobReport(
         job.name, stored, rejected=not_used(bag, timeline, resampled), remarks=remarks_on(timeline, resampled), details=asdict(found)

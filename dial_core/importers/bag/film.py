@@ -24,7 +24,7 @@ class Film:
         topic: of the camera.
         thumbnails: the last piece's first, middle and last image, (3, H, W, 3) uint8.
         repeated: steps of the last piece whose image is, bit by bit, the one of the message before.
-        bad: numbers of messages that could not be decoded while encoding; the image before stood in.
+        bad: reason by number of the messages that could not be used while encoding; the image before stood in.
     """
 
     def __init__(self, bag: Bag, topic: str, camera: Camera) -> None:
@@ -33,7 +33,7 @@ class Film:
         self._messages = enumerate(bag.messages([topic]))
         self._number, self.repeated = -1, 0
         self._pixels = np.zeros((camera.height, camera.width, 3), np.uint8)
-        self.bad: set[int] = set()
+        self.bad: dict[int, str] = {}
         self.thumbnails: np.ndarray = np.empty(0)
 
     def encode(self, piece: Piece, place: int, rate_hz: float) -> bytes:
@@ -47,8 +47,10 @@ class Film:
                 before, first = self._pixels, self._number < 0
                 try:
                     self.repeated += int(np.array_equal(before, self.image(number)) and not first)
-                except (UnreadableMessageError, BagError):
-                    self.bad.add(number)
+                except UnreadableMessageError as error:
+                    self.bad[number] = str(error)
+                except BagError as error:
+                    self.bad[number] = _reason(error, self._bag, self.topic)
             if step in (0, len(numbers) // 2, len(numbers) - 1):
                 shown.append(self._pixels.copy())
             yield self._pixels
@@ -85,6 +87,11 @@ def require_images(bag: Bag, topics: Sequence[str], cameras: Sequence[Camera]) -
             except (UnreadableMessageError, BagError) as unreadable:
                 error = unreadable
             if number + 1 == TRIED_FRAMES:
-                raise BagError(f"topic {topic}: {error}") from error
+                raise BagError(f"topic {topic}: {_reason(error, bag, topic)}") from error
         else:
-            raise BagError(f"topic {topic}: {error}")
+            raise BagError(f"topic {topic}: {_reason(error, bag, topic)}")
+
+
+def _reason(error: DialError, bag: Bag, topic: str) -> str:
+    """What is wrong, without bag and topic, which whoever reports it names."""
+    return str(error).removeprefix(f"{bag.folder}: topic {topic}: ")

@@ -102,9 +102,11 @@ def resample(
         BagError: nothing is left, or the joints moved otherwise than commanded; with the reason.
     """
     if not timeline.sightings:
-        reasons = "; ".join(f"{topic}: {why} ({count} times)" for (topic, why), count in timeline.left_out.most_common(3))
+        reasons, ahead_s = "; ".join(timeline.left_out.sentences(3)), timeline.camera_ahead_s
+        side = "before" if (ahead_s or 0.0) < 0 else "after"
+        apart = "" if ahead_s is None else f" The camera's stamps lie {abs(ahead_s):.2f} s {side} the joints'."
         raise BagError(
-            f"no frame has joints of its moment ({timeline.incomplete} have not); are the clocks of camera and joints the same?"
+            f"no frame has joints of its moment ({timeline.incomplete} have not); are the clocks of camera and joints the same?{apart}"
             + (f" Left out were {reasons}" if reasons else "")
         )
     found = Resampled()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
+from dial_core.importers.bag.left_out import LeftOut
 from dial_core.importers.bag.topic_streams import Streams
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
@@ -71,7 +72,8 @@ class Timeline:
         stamps: of every message's header, by topic [ns].
         delays: log time minus stamp, by topic [s].
         incomplete: frames without joints or without a further camera's frame of their moment.
-        left_out: messages that could not be used, by (topic, reason).
+        camera_ahead_s: where no frame has joints of its moment, how far the first camera's stamps lie after the joints' [s].
+        left_out: messages that could not be used.
         unstamped: topics whose stamps are zero; their log times are used.
     """
 
@@ -79,7 +81,8 @@ class Timeline:
     stamps: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     delays: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     incomplete: int = 0
-    left_out: Counter[tuple[str, str]] = field(default_factory=Counter)
+    camera_ahead_s: float | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     unstamped: set[str] = field(default_factory=set)
 
     @property
@@ -93,25 +96,28 @@ class Timeline:
         return [command for epoch in self.epochs for command in epoch.commands]
 
 
-def read_timeline(bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Collection[int]] | None = None) -> Timeline:
-    """Reads a whole bag in order of arrival. `bad_frames`: numbers of images, by topic, that cannot be decoded.
+def read_timeline(
+    bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Mapping[int, str]] | None = None
+) -> Timeline:
+    """Reads a whole bag in order of arrival. `bad_frames`: by topic, numbers of images that cannot be used, with the reason.
 
     Raises:
         DialError: no joint state holds, alone or with others, all joints.
     """
     reader = _Reader(bag, streams, embodiment, bad_frames or {})
     for topic, log_ns, data in bag.messages(streams.all):
+        reader.timeline.left_out.begin(log_ns)
         try:
             reader.take(topic, log_ns, data)
         except (UnreadableMessageError, BagError) as error:
-            reader.timeline.left_out[topic, str(error).removeprefix(f"{bag.folder}: topic {topic}: ")] += 1
+            reader.timeline.left_out.add(topic, str(error).removeprefix(f"{bag.folder}: topic {topic}: "), log_ns)
     return reader.finished()
 
 
 class _Reader:
     """What is known while a bag is read."""
 
-    def __init__(self, bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Collection[int]]) -> None:
+    def __init__(self, bag: Bag, streams: Streams, embodiment: Embodiment, bad_frames: Mapping[str, Mapping[int, str]]) -> None:
         self.timeline = Timeline()
         self._bag, self._streams, self._embodiment, self._bad = bag, streams, embodiment, bad_frames
         self._controllers = {controller.name: controller for controller in embodiment.controllers}
@@ -194,7 +200,7 @@ class _Reader:
     def _observe(self, topic: str, stamp_ns: int, number: int) -> None:
         """Takes in a frame."""
         if number in self._bad.get(topic, ()):
-            raise UnreadableMessageError("its image cannot be decoded")
+            raise UnreadableMessageError(self._bad[topic][number])
         if topic in self._others:
             self._others[topic].add(stamp_ns, number)
         else:
@@ -213,6 +219,9 @@ class _Reader:
                 f"joint state lacks {', '.join(self._merge.missing)}; it has {', '.join(self._merge.recorded) or 'no names'}. "
                 "Check the embodiment's joint names against the robot's, or name topics, prefixes and names with --mapping"
             )
+        camera, joints = (self.timeline.stamps[topic] for topic in (self._streams.images[0], self._streams.joints))
+        if not self.timeline.sightings and camera and joints:
+            self.timeline.camera_ahead_s = float(np.median(camera) - np.median(joints)) / NANOSECONDS
         delays = self.timeline.delays[self._streams.joints]
         offset_s = float(np.median(delays)) if delays else 0.0
         offset_ns = round(offset_s * NANOSECONDS) if abs(offset_s) > OTHER_CLOCK_S else 0

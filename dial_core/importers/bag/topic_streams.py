@@ -146,9 +146,26 @@ def _found(bag: Bag, names: Sequence[str]) -> str | None:
     return None
 
 
+def _best(bag: Bag, names: Sequence[str], kinds: Sequence[str]) -> str | None:
+    """The first topic of these names that has one of the types and messages; else the first that has one of both, or is there."""
+    best: tuple[tuple[bool, bool], str] | None = None
+    for name in names:
+        if (topic := _found(bag, (name,))) is None:
+            continue
+        rank = (bag.topics[topic].type in kinds, bool(bag.counts.get(topic, 0)))
+        if best is None or rank > best[0]:
+            best = rank, topic
+        if all(rank):
+            break
+    return best[1] if best else None
+
+
 def _required(bag: Bag, names: Sequence[str], kinds: Sequence[str]) -> str:
-    topic = _found(bag, names)
+    topic = _best(bag, names, kinds)
     if topic is None:
+        for name, why in bag.foreign.items():
+            if any(f"/{name.lstrip('/')}".endswith(f"/{wanted.lstrip('/')}") for wanted in names):
+                raise BagError(f"topic {name} cannot be read: {why}")
         wanted = " or ".join(dict.fromkeys(f"/{name.lstrip('/')}" for name in names))
         there = ", ".join(sorted(bag.topics)) or "none"
         unreadable = f"; unreadable are {', '.join(f'{name} ({why})' for name, why in sorted(bag.foreign.items()))}" if bag.foreign else ""

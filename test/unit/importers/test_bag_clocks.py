@@ -48,7 +48,7 @@ def test_one_stamp_from_nowhere_costs_its_message_only(tmp_path, topic, by_ns):
     folder = record(tmp_path / "bag", seconds=1.5, change=change)
     timeline = timeline_of(folder)
     assert len(timeline.epochs) == 1
-    assert dict(timeline.left_out) == {(topic, "its stamp is far from that of the message before"): 1}
+    assert timeline.left_out.sentences() == [f"1 messages of {topic}: its stamp is far from that of the message before (at 0.80 s)"]
     assert len(timeline.sightings) >= 29
 
 
@@ -94,8 +94,15 @@ def test_a_command_that_is_not_finite_is_left_out(tmp_path):
         tmp_path / "bag", seconds=1.0, change=lambda topic, at_ns, data: wrong if topic == COMMANDS and at_ns == 500 * MS else data
     )
     timeline = timeline_of(folder)
-    assert dict(timeline.left_out) == {(COMMANDS, "it holds values that are not finite"): 1}
+    assert timeline.left_out.sentences() == [f"1 messages of {COMMANDS}: it holds values that are not finite (at 0.50 s)"]
     assert len(timeline.commands) == 19
+
+
+def test_a_camera_on_another_clock_is_refused_with_the_distance(tmp_path):
+    # Some cameras stamp by the seconds since they were switched on.
+    folder = record(tmp_path / "bag", seconds=1.0, change=lambda name, _, data: stamped_later(data, 10**10) if name == JOINTS else data)
+    with pytest.raises(DialError, match=r"joints the same\? The camera's stamps lie 10\.0\d s before the joints'"):
+        resample(timeline_of(folder), ROBOT, Resampling())
 
 
 def test_bags_of_ros_1_are_sent_to_their_converter(tmp_path):

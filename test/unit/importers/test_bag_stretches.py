@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from dial_core.bags.bag_writer import BagWriter
+from dial_core.bags.layout import Topic
 from dial_core.bags.reader import Bag
 from dial_core.bags.synthetic import (
     COMMANDS,
@@ -10,9 +12,11 @@ from dial_core.bags.synthetic import (
     JOINTS,
     MS,
     ROBOT,
+    STORE,
     TYPES,
     cdr,
     command_bytes,
+    dated_image,
     elbow,
     header,
     image_bytes,
@@ -27,6 +31,7 @@ from dial_core.importers.bag.mapping import BagMapping, NamedJoints
 from dial_core.importers.bag.resampling import Resampling
 from dial_core.importers.bag.topic_streams import find_streams
 
+from .image_sets import png
 from .recordings import JOINT_STATE, START_NS, STRING, camera_and_joints, text, write
 
 
@@ -54,14 +59,14 @@ def test_stamps_that_go_back_a_little_cost_their_messages(tmp_path):
     folder = record(tmp_path / "bag", change=restamped(JOINTS, lambda ns: ns - 12 * MS if ns // MS % 200 == 10 else ns))
     report, dataset = convert(tmp_path, folder)
     assert len(dataset.episodes) == 1
-    assert report.rejected == [f"25 messages of {JOINTS}: its stamp is before that of the message before"]
+    assert report.rejected == [f"25 messages of {JOINTS}: its stamp is before that of the message before (the first at 0.01 s)"]
 
 
 def test_one_late_frame_costs_the_frame(tmp_path):
     folder = record(tmp_path / "bag", change=restamped(IMAGE, lambda ns: ns - 51 * MS if ns == START_NS + 2000 * MS else ns))
     report, dataset = convert(tmp_path, folder)
     assert len(dataset.episodes) == 1
-    assert report.rejected == [f"1 messages of {IMAGE}: its stamp is before that of the message before"]
+    assert report.rejected == [f"1 messages of {IMAGE}: its stamp is before that of the message before (at 2.00 s)"]
 
 
 @pytest.mark.parametrize("topic", [JOINTS, IMAGE])
@@ -89,7 +94,30 @@ def test_images_that_cannot_be_decoded_are_left_out(tmp_path):
 
     report, dataset = convert(tmp_path, record(tmp_path / "bag", change=change), resampling=Resampling(min_length_s=0.5))
     assert len(dataset.episodes) == 2  # a gap
-    assert any("messages of /image/ego: its image cannot be decoded" in reason for reason in report.rejected)
+    assert report.rejected[0].startswith("5 messages of /image/ego: a message is no sensor_msgs/msg/Image")
+    assert report.rejected[0].endswith("(the first at 1.00 s)")
+
+
+def test_frames_of_another_size_are_left_out_with_both_sizes_and_the_time(tmp_path):
+    small = np.zeros((48, 64, 3), np.uint8)
+
+    def change(topic, at_ns, data):
+        return image_bytes(START_NS + at_ns, small) if topic == IMAGE and 1000 * MS <= at_ns <= 1200 * MS else data
+
+    report, dataset = convert(tmp_path, record(tmp_path / "bag", change=change), resampling=Resampling(min_length_s=0.5))
+    assert len(dataset.episodes) == 2  # a gap
+    assert report.rejected[0] == (
+        f"5 messages of {IMAGE}: image is 48x64, the embodiment says that the camera gives 96x96; set the one or the other "
+        "(the first at 1.00 s)"
+    )
+
+
+def test_reasons_that_differ_in_a_number_of_bytes_are_one(tmp_path):
+    def change(topic, at_ns, data):
+        return data[: -500 - at_ns // MS] if topic == IMAGE and 1000 * MS <= at_ns <= 1200 * MS else data
+
+    report, _ = convert(tmp_path, record(tmp_path / "bag", change=change), resampling=Resampling(min_length_s=0.5))
+    assert [reason for reason in report.rejected if IMAGE in reason] == report.rejected[:1]
 
 
 def test_joint_states_that_are_not_finite_are_left_out(tmp_path):
@@ -168,6 +196,42 @@ def test_what_is_not_used_is_reported_with_the_reason(tmp_path):
         "/log": f"{STRING} is not needed",
         "/other_arm/joint_trajectory": "no controller of the embodiment has it (--mapping names one)",
     }
+
+
+def encoded(at_ns, form="jpeg"):
+    kind = "sensor_msgs/msg/CompressedImage"
+    return cdr(kind, TYPES[kind](header(at_ns), form, np.frombuffer(png(dated_image(at_ns)), np.uint8)))
+
+
+def test_of_a_cameras_topics_the_one_with_messages_is_read(tmp_path):
+    # `ros2 bag record` declares the raw topic too, though only the compressed one was sent.
+    kind = "sensor_msgs/msg/CompressedImage"
+    ended = [(f"{IMAGE}/compressed", kind, log_ns, encoded(log_ns)) for topic, _, log_ns, _ in camera_and_joints() if topic == IMAGE]
+    content = ended + camera_and_joints(camera=False)
+    described = [Topic(name, of, STORE.generate_msgdef(of, ros_version=2)[0]) for name, of in {(m[0], m[1]) for m in content}]
+    raw = Topic(IMAGE, "sensor_msgs/msg/Image", STORE.generate_msgdef("sensor_msgs/msg/Image", ros_version=2)[0])
+    writer = BagWriter(tmp_path / "bag", [raw, *described])
+    for topic, _, log_ns, data in sorted(content, key=lambda message: message[2]):
+        writer.write(topic, log_ns, log_ns, data)
+    writer.close()
+    assert find_streams(Bag(tmp_path / "bag"), ROBOT, ROBOT.cameras).images == (f"{IMAGE}/compressed",)
+    _, dataset = convert(tmp_path, tmp_path / "bag")
+    assert len(dataset.episodes) == 1
+
+
+def test_a_camera_that_cannot_be_read_is_named_with_the_reason(tmp_path):
+    described = [Topic(IMAGE, "", "", encoding="json"), Topic(JOINTS, JOINT_STATE, STORE.generate_msgdef(JOINT_STATE, ros_version=2)[0])]
+    writer = BagWriter(tmp_path / "bag", described)
+    writer.write(IMAGE, START_NS, START_NS, b"{}")
+    writer.close()
+    with pytest.raises(DialError, match=f"topic {IMAGE} cannot be read: its messages are 'json', not CDR"):
+        find_streams(Bag(tmp_path / "bag"), ROBOT, ROBOT.cameras)
+
+
+def test_messages_in_another_serialisation_are_named_once(tmp_path):
+    folder = record(tmp_path / "bag", seconds=0.3, change=lambda topic, _, data: b"\0\7\0\0" + data[4:])  # XCDR2
+    with pytest.raises(DialError, match=rf"bag: topic {IMAGE}: a message begins with 00 07: not the CDR of ROS 2"):
+        convert(tmp_path, folder)
 
 
 def test_bags_are_found_at_any_depth_and_recordings_side_by_side_are_several(tmp_path):

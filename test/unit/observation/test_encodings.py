@@ -82,6 +82,16 @@ def test_too_few_rows_of_colours_are_refused():
         image_from_message(message("nv12", np.zeros((32, 48), np.uint8), 32, 48))
 
 
+def test_an_encoding_in_capitals_is_the_same():
+    pixels = gradient()
+    np.testing.assert_array_equal(image_from_message(message("RGB8", memory("rgb8", pixels), *pixels.shape[:2])), pixels)
+
+
+def test_channels_without_names_are_refused():
+    with pytest.raises(UnreadableMessageError, match="'8UC3' does not say which colours it has; use one of: rgb8"):
+        require_readable_image(message("8UC3", memory("rgb8", gradient()), *gradient().shape[:2]))
+
+
 @pytest.mark.parametrize("encoding", ["16UC1", "32FC1"])
 def test_depth_is_refused_as_depth(encoding):
     with pytest.raises(UnreadableMessageError, match=f"'{encoding}' is that of a depth image"):
