@@ -12,6 +12,8 @@ from rosbags.typesys.store import Typestore
 
 from dial_core.bags.layout import BagError, Topic
 
+_SEPARATOR = "=" * 80 + "\n"
+_PREPROCESSOR = re.compile(r"^[ \t]*#.*$", re.MULTILINE)
 _HEADER = 4  # bytes of CDR before the message: byte order and options
 
 
@@ -63,13 +65,28 @@ class MessageTypes:
     def _register(self, topic: Topic) -> None:
         kind = _as_message(topic.type)
         try:
-            parse = topic.schema_encoding == "ros2idl" or topic.definition.startswith("=" * 80 + "\nIDL: ")
-            found = get_types_from_idl(topic.definition) if parse else get_types_from_msg(_as_message(topic.definition), kind)
+            found = _types_of(topic.definition, kind, topic.schema_encoding)
             self._own.register({name: fields for name, fields in found.items() if name not in self._own.fielddefs})
             self._own.get_msgdef(kind)
         except Exception as error:  # a definition from outside, in a language that its parser knows in part
             self.unknown[kind] = f"its definition cannot be used: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
             self._own.fielddefs.pop(kind, None)
+
+
+def _types_of(definition: str, kind: str, encoding: str) -> dict:
+    """Fields by type of a definition and of those that follow it, each after a line of `=` and `IDL: <type>` or `MSG: <type>`."""
+    if encoding != "ros2idl" and not definition.startswith(f"{_SEPARATOR}IDL: "):
+        return get_types_from_msg(_as_message(definition), kind)
+    found = {}
+    for part in filter(str.strip, definition.split(_SEPARATOR)):
+        head, _, body = part.partition("\n")
+        language, _, name = head.partition(": ")
+        if language == "MSG":
+            found |= get_types_from_msg(body, _as_message(name.strip()))
+        else:
+            text = _PREPROCESSOR.sub("", body if language == "IDL" else part)  # the parser knows no `#include`
+            found |= get_types_from_idl(text)
+    return found
 
 
 def _as_message(text: str) -> str:

@@ -173,6 +173,8 @@ class _Reader:
             self._confirm_jump(publisher, stamp_ns)
             self.timeline.epochs.append(Epoch())
             self._begin_epoch()
+        else:
+            self._jumps.pop(publisher, None)  # two publishers in turn, as when a bag is played while another is recorded, set no clock
         self._newest[publisher] = stamp_ns
         if stamp_ns == before_ns:
             return None

@@ -18,6 +18,7 @@ from dial_core.robot.rotations import matrices
 RATE_HZ = 30.0
 FARTHEST_WRIST_M = 2.0  # from the head, whatever the person's size
 _RIGID_ENOUGH = 0.1  # of any entry of R^T R from the identity: float32 noise and 2 % of scale pass, zeros do not
+_ROUNDING = 1e-3  # of confidences
 _CAMERA, _HANDS = "transforms/camera", ("leftHand", "rightHand")
 
 
@@ -122,7 +123,7 @@ def instruction_of(attributes: Mapping[str, Any], task: str) -> str:
     Recordings of older annotators have `description`; without any, the task's name in words.
     """
     which = _text(attributes.get("which_llm_description", "1")).strip().removesuffix(".0")
-    second = _text(attributes.get("llm_type", "")) == "reversible" and which == "2"
+    second = _text(attributes.get("llm_type", "reversible")) == "reversible" and which == "2"
     for key in ("llm_description2" if second else "llm_description", "description"):
         if words := _text(attributes.get(key, "")).strip():
             return words
@@ -144,10 +145,14 @@ def _confidence(recording: h5py.File, hand: str, frames: int, file: Path) -> np.
     values = np.nan_to_num(np.asarray(recording[name], np.float64)).reshape(-1)
     if len(values) not in (1, frames):
         raise DialError(f"{file.name}: {name} has {len(values)} values for {frames} frames")
+    if values.max(initial=0.0) > 1.0 + _ROUNDING:
+        raise DialError(f"{file.name}: {name} reaches {values.max():g}; confidences lie between 0 and 1")
     return np.broadcast_to(values, (frames,))
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, h5py.Empty):
+        return ""
     if isinstance(value, np.ndarray):
         value = value.item() if value.size == 1 else ""
     if isinstance(value, bytes):

@@ -52,6 +52,15 @@ def test_one_stamp_from_nowhere_costs_its_message_only(tmp_path, topic, by_ns):
     assert len(timeline.sightings) >= 29
 
 
+def test_a_bag_that_was_played_while_recording_does_not_cut_the_recording(tmp_path):
+    played = [(topic, kind, log_ns + 5 * MS, stamped_later(data, -(10**9) // 2)) for topic, kind, log_ns, data in camera_and_joints(1.5)]
+    recorded = [(topic, kind, log_ns, stamped_later(data, 10**11)) for topic, kind, log_ns, data in camera_and_joints(1.5)]
+    timeline = timeline_of(write(tmp_path / "bag", recorded + played))
+    assert len(timeline.epochs) == 1
+    assert len(timeline.sightings) >= 28
+    assert f"30 messages of {IMAGE}: its stamp is far from that of the message before (the first at" in timeline.left_out.sentences()[1]
+
+
 def test_simulated_time_may_begin_at_zero(tmp_path):
     messages = [(topic, kind, log_ns, stamped_later(data, -START_NS)) for topic, kind, log_ns, data in camera_and_joints(1.0)]
     timeline = timeline_of(write(tmp_path / "bag", messages))

@@ -6,6 +6,7 @@ are then: right +x, down -y, forward -z.
 
 import fcntl
 
+import h5py
 import numpy as np
 import pytest
 
@@ -138,6 +139,7 @@ def zeroed(values: np.ndarray) -> np.ndarray:
         (edited("rightHand", lambda values: values[:, :3]), None, r"transforms/rightHand must be \(frames, 4, 4\), got \(7, 3, 4\)"),
         (edited("rightHand", lambda values: values[:0]), None, "have 7, 7 and 0 frames"),
         (person(), {"leftHand": np.ones(FRAMES - 2)}, "confidences/leftHand has 5 values for 7 frames"),
+        (person(), {"leftHand": np.full(FRAMES, 85.0)}, "confidences/leftHand reaches 85; confidences lie between 0 and 1"),
     ],
 )
 def test_what_is_no_pose_is_refused_with_the_reason(tmp_path, poses, confidences, words):
@@ -182,6 +184,8 @@ def test_the_words_of_a_reversible_task_are_those_of_its_direction():
     both = {"llm_type": "reversible", "llm_description": "Plug in.", "llm_description2": "Unplug."}
     assert instruction_of(both | {"which_llm_description": "2"}, "plug") == "Unplug."
     assert instruction_of(both | {"which_llm_description": "1"}, "plug") == "Plug in."
+    assert instruction_of({key: both[key] for key in both if key != "llm_type"} | {"which_llm_description": "2"}, "plug") == "Unplug."
+    assert instruction_of({"llm_description": h5py.Empty("S10")}, "insert_plug") == "insert plug"
     assert instruction_of({"description": "Old words."}, "plug") == "Old words."
     assert instruction_of({}, "insert_remove_plug") == "insert remove plug"
 
