@@ -107,7 +107,7 @@ def load_modality(folder: Path, features: Mapping[str, Feature]) -> Modality:
     record = validated(_ModalityRecord, read_json(file), str(file))
     state = {name: _part(file, name, entry, STATE, features) for name, entry in record.state.items()}
     action = {name: _part(file, name, entry, ACTION, features) for name, entry in record.action.items()}
-    videos = {name: entry.original_key or f"observation.images.{name}" for name, entry in record.video.items()}
+    videos = {name: entry.original_key or f"observation.images.{name}" for name, entry in record.video.items()} or _camera_names(cameras)
     if missing := sorted(set(videos.values()) - set(cameras)):
         raise DialError(f"{file}: video {', '.join(missing)} is not among the features; there are {', '.join(cameras) or 'none'}")
     return Modality(state, action, videos, {name: entry.original_key or f"annotation.{name}" for name, entry in record.annotation.items()})
@@ -127,8 +127,12 @@ def _part(file: Path, name: str, entry: _PartRecord, default_column: str, featur
     if not entry.start < entry.end <= width:
         raise DialError(f"{file}: part '{name}' is dimensions {entry.start} to {entry.end} of '{column}', which has {width}")
     rotation, size = entry.rotation_type, entry.end - entry.start
-    if rotation is not None and size != width_of(rotation):
-        raise DialError(f"{file}: part '{name}' has {size} dimensions, a {rotation} has {width_of(rotation)}")
+    try:
+        width = size if rotation is None else width_of(rotation)
+    except DialError as error:
+        raise DialError(f"{file}: part '{name}': {error}") from error
+    if size != width:
+        raise DialError(f"{file}: part '{name}' has {size} dimensions, a {rotation} has {width}")
     return VectorPart(name, column, entry.start, entry.end, entry.absolute, rotation)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -90,10 +91,17 @@ class VectorReader:
         self._groups = list(dict.fromkeys(joint.group for joint in embodiment.joints))
         self.state_parts = {group: self._parts(group, modality.state, "state") for group in self._groups}
         self.action_parts = {group: self._parts(group, modality.action, "action") for group in self._groups if with_actions}
+        for what, groups in (("state", self.state_parts), ("action", self.action_parts)):
+            _require_apart([part for group, parts in groups.items() for part in parts if not self._ordered(group)], what)
         self._wrists = {
             side: tuple(self._part(name, parts, what) for what, parts in wanted for name in (rule.position, rule.rotation))
             for side, rule in mapping.wrists.items()
         }
+
+    def _ordered(self, group: str) -> bool:
+        """Whether a rule picks the group's numbers out of a part, which several groups may share."""
+        rule = self.mapping.groups.get(group)
+        return rule is not None and bool(rule.order)
 
     def states(self, columns: Mapping[str, np.ndarray]) -> np.ndarray:
         """State vectors, float32 (T, S)."""
@@ -175,6 +183,16 @@ class VectorReader:
                 "Name it in a mapping (config/sources/), or list the group as `absent`"
             )
         return parts[name]
+
+
+def _require_apart(parts: Sequence[VectorPart], what: str) -> None:
+    """Refuses parts of different joints that share a dimension: a slip in modality.json, by which two arms would move alike."""
+    for before, part in pairwise(sorted(parts, key=lambda part: (part.column, part.start))):
+        if part.column == before.column and part.start < before.end:
+            raise DialError(
+                f"parts '{before.name}' and '{part.name}' of the {what} both hold dimension {part.start} of '{part.column}'; "
+                "correct `start` and `end` in meta/modality.json"
+            )
 
 
 def _relative(parts: tuple[VectorPart, ...]) -> list[bool] | bool:

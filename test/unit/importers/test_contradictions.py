@@ -151,6 +151,31 @@ def test_a_part_with_a_joints_name_and_several_numbers_is_refused(folder, tmp_pa
         convert(folder, tmp_path)
 
 
+def change_modality(folder, change) -> None:
+    write_joint_parts(folder, steps=[])
+    modality = json.loads((folder / "meta/modality.json").read_text())
+    change(modality)
+    (folder / "meta/modality.json").write_text(json.dumps(modality))
+
+
+def test_parts_of_different_joints_that_share_a_dimension_are_refused(folder, tmp_path):
+    change_modality(folder, lambda modality: modality["action"][NAMES[9]].update(start=3, end=4))
+    with pytest.raises(DialError, match=rf"parts '({NAMES[3]}|{NAMES[9]})' and '.*' of the action both hold dimension 3 of 'action'"):
+        convert(folder, tmp_path)
+
+
+def test_a_modality_file_without_cameras_leaves_those_of_info(folder, tmp_path):
+    change_modality(folder, lambda modality: modality.pop("video"))
+    assert convert(folder, tmp_path).converted == 2
+
+
+def test_an_unknown_rotation_is_named_with_its_part(folder, tmp_path):
+    hand = {"start": 0, "end": 3, "rotation_type": "euler_angles_xyz"}
+    change_modality(folder, lambda modality: modality["state"].update(hand=hand))
+    with pytest.raises(DialError, match=r"modality\.json: part 'hand': rotation_type 'euler_angles_xyz' is not known"):
+        convert(folder, tmp_path)
+
+
 def test_sources_with_one_name_are_told_apart(folder, tmp_path):
     other = write_image_set(tmp_path / "tuesday/set")
     rewrite(folder, [None] * 4)
