@@ -152,14 +152,24 @@ def test_a_typed_graph_is_written_without_a_gpu_with_its_rounding_and_what_build
     assert longest < int(made.command.rpartition("positions:3x1x")[2])
 
 
+def _products_in_float32(file):
+    """Names of a graph's products with weights that are not quantised."""
+    graph = pytest.importorskip("onnx").load(file).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    return [node.name for node in graph.node if node.op_type in ("MatMul", "Gemm") and node.input[1] in weights]
+
+
 @pytest.mark.slow
 def test_int8_programs_are_near_the_model_and_timed_in_turns_with_it(checkpoint, programs, tmp_path):
     pytest.importorskip("onnxscript")
     make_random_checkpoint(tmp_path / "checkpoint")  # the same weights: the seed is fixed
+    # Two products each of state encoder, action head (4 steps), foresight head; three of the action encoder, whose first step is constant.
+    kept = {1: 2 + 4 * 2 + 3 * 3, 2: 2 + checkpoint.model.arch.text.layers}
     for system in (1, 2):
-        _, parity = export_system(checkpoint, system, "int8", SEEN)
+        file, parity = export_system(checkpoint, system, "int8", SEEN)
         assert parity.rms_error < 0.1
         assert parity.cosine > 0.99
+        assert len(_products_in_float32(file)) == kept[system]
     rows = bench_runtimes(str(tmp_path / "checkpoint"), ["eager", "int8"], calls=3)
     assert [(row.system, row.runtime) for row in rows] == [
         ("System-2", "eager"),
