@@ -178,6 +178,13 @@ class ExecutedMotion:
                 running = running.relocated(chosen, position)
         return running
 
+    def reported(self, now_ns: int) -> np.ndarray:
+        """True (J,) for the joints of controllers that report what they execute: where they stand is known, wherever the joints are."""
+        known = np.zeros(len(self._joint_names), dtype=bool)
+        for controller in self._controllers.values():
+            known[controller.columns] = self._reports(controller, now_ns)
+        return known
+
     def in_doubt(self, now_ns: int) -> bool:
         """Whether a controller that missed motions may have the newest by now: until it reports, nothing can be spliced into that."""
         if not self._sent or now_ns > self._sent[-1].takes_over_ns + DOUBT_S * NANOSECONDS:

@@ -141,7 +141,8 @@ class MotionPlan:
         if self.execution is not None and self.execution.unconfirmed(begun_ns):
             raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)
-        running = _start(commanded, stamp_ns, _at_the_limit(measured, self.guard))
+        reported = np.zeros(len(measured), dtype=bool) if self.execution is None else self.execution.reported(begun_ns)
+        running = _start(commanded, stamp_ns, _at_the_limit(measured, self.guard), reported)
         moves = running is commanded and begun_ns < commanded.end_ns
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
         overlap = copy(self._overlap)
@@ -251,17 +252,18 @@ class MotionPlan:
         return ready_ns + round(self.lead_s * NANOSECONDS) <= takes_over_ns
 
 
-def _start(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray) -> JointMotion:
+def _start(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, reported: np.ndarray) -> JointMotion:
     """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
 
     Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
-    two are the servo's error, and starting from the measured joints would be a step.
+    two are the servo's error, and starting from the measured joints would be a step. Where the controller is `reported` (J,) to stand
+    where it was commanded, the joint is only blocked or pushed, however far.
     """
     if commanded is None:
         return JointMotion.standing(stamp_ns, measured)
     if stamp_ns < commanded.end_ns:
         return commanded
-    moved = np.abs(measured - commanded.positions[-1]) > MOVED_RAD
+    moved = (np.abs(measured - commanded.positions[-1]) > MOVED_RAD) & ~reported
     return commanded.relocated(moved, measured) if moved.any() else commanded
 
 

@@ -131,8 +131,11 @@ class TrajectoryGuard:
         return found
 
     def reset(self) -> None:
-        """Ends a stop; the next trajectory is judged again."""
+        """Ends a stop; the next trajectory is judged again. Controllers whose joints rest elsewhere than sent are taken to stand there."""
         self.breach = None
+        for controlled in self._controlled.values():
+            if self._rests_elsewhere(controlled):
+                controlled.motions = None
 
     def reset_motion(self) -> None:
         """Drops what is executed and measured: the robot's time began again, or somebody else commands it."""
@@ -168,7 +171,12 @@ class TrajectoryGuard:
         limits = self.limits.of(controlled.columns)
         motions = self._executed(controlled, now_ns)
         require_limits(motions.newest.sample(now_ns)[0], new, now_ns, limits, controlled.controller.joints)
-        motions.pass_on(new, now_ns, limits)
+        try:
+            motions.pass_on(new, now_ns, limits)
+        except BreachError:
+            if elsewhere := self._rests_elsewhere(controlled):
+                raise BreachError(TrajectoryCheck.MEASURED, f"{elsewhere}; if its controller was restarted, call guard/reset") from None
+            raise
         controlled.motions, controlled.owes_hold = motions, False
 
     def _executed(self, controlled: _Controlled, now_ns: int) -> PossibleMotions:
@@ -184,13 +192,7 @@ class TrajectoryGuard:
         if (motions := controlled.motions) is None:
             self._require_rest(controlled)
             return PossibleMotions(JointMotion.standing(now_ns, measured), names, self._tolerances)
-        running = motions.newest
-        if stamp_ns >= running.end_ns:
-            moved = np.abs(measured - running.positions[-1]) > MOVED_RAD
-            if moved.any():
-                self._require_rest(controlled)
-                return PossibleMotions(running.relocated(moved, measured), names, self._tolerances)
-        error = measured_error(running, stamp_ns, measured)
+        error = measured_error(motions.newest, stamp_ns, measured)
         j = int(error.argmax())
         if error[j] > self._tolerances.max_divergence_rad:
             raise BreachError(
@@ -198,6 +200,17 @@ class TrajectoryGuard:
                 f"{names[j]} is measured {error[j]:.2f} rad off what is executed (limit {self._tolerances.max_divergence_rad:.2f} rad)",
             )
         return motions
+
+    def _rests_elsewhere(self, controlled: _Controlled) -> str:
+        """Which joint is farthest from where its controller was sent, after all motion ended; empty: none noticeably.
+
+        It may be blocked, or the controller was restarted and stands where it found the joint: only a person knows.
+        """
+        if controlled.motions is None or not self._measured or self._measured[-1][0] < controlled.motions.newest.end_ns:
+            return ""
+        off = np.abs(self._measured[-1][1][controlled.columns] - controlled.motions.newest.positions[-1])
+        j = int(off.argmax())
+        return f"{controlled.controller.joints[j]} rests {off[j]:.2f} rad from where it was sent" if off[j] > MOVED_RAD else ""
 
     def _require_rest(self, controlled: _Controlled) -> None:
         """Raises BreachError (MEASURED) if a joint moves that was sent nothing from here."""

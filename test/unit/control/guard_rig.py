@@ -33,6 +33,7 @@ class Rig:
         self.controllers.hold(np.array(home, dtype=float))
         self.set_points = [np.array(home, dtype=float)] * 3
         self._under_way, self._arrived_ns = [], {}
+        self.off = np.zeros(len(home))  # of the joints from their set-points: something blocks them
         self.run(0.15)
 
     def run(self, seconds):
@@ -41,7 +42,7 @@ class Rig:
             set_point = self.controllers.sample(self.now_ns)
             self.set_points.append(set_point)
             self._deliver()
-            self.guard.note_joints(self.now_ns, set_point)
+            self.guard.note_joints(self.now_ns, set_point + self.off)
             self._publish_holds(self.guard.owed_holds(self.now_ns), 0, 0)
 
     @property

@@ -163,6 +163,29 @@ def test_measured_joints_that_are_not_where_the_controllers_were_sent_stop_it(ri
     assert rig.guard.breach.check is TrajectoryCheck.MEASURED
 
 
+def test_a_blocked_joint_is_moved_from_where_its_controller_was_sent_and_from_elsewhere_only_after_a_reset(rig):
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.run(1.3)
+    rig.off[ARM_COLUMNS[0]] = 0.2
+    rig.run(0.5)
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.run(1.3)
+
+    def from_measured():
+        request = rig.swing(0.1)
+        return replace(request, positions=tuple((row[0] + 0.2, *row[1:]) for row in request.positions))
+
+    assert not rig.offer(ARM.name, from_measured())
+    assert rig.guard.breach.check is TrajectoryCheck.MEASURED
+    assert "l_shoulder_pitch rests 0.20 rad from where it was sent; if its controller was restarted, call guard/reset" in str(
+        rig.guard.breach
+    )
+    rig.run(0.3)
+    assert rig.worst <= 1.05
+    rig.guard.reset()
+    assert rig.guard.offer(ARM.name, from_measured(), rig.now_ns)
+
+
 def test_without_joint_states_nothing_passes(rig):
     rig.now_ns += NANOSECONDS
     assert not rig.offer(ARM.name, rig.swing(0.1))
