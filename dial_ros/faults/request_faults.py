@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 
 from dial_ros.faults.checks import check_recovery, check_undisturbed
-from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
+from dial_ros.faults.graph_under_test import RUNNING, START_LIMIT_S, GraphUnderTest, normal_priority
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stream_faults import FAULT_S
 
@@ -100,7 +100,8 @@ class BadParameter:
             with normal_priority():
                 process = subprocess.Popen(line, env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT)
             try:
-                graph.until(lambda: process.poll() is not None, "the node to end", 60)
+                limit_s = START_LIMIT_S if outcome.busy_processes else 60
+                graph.until(lambda: process.poll() is not None, "the node to end", limit_s)
             finally:
                 process.kill()
                 process.wait()
