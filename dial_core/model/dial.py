@@ -208,6 +208,8 @@ class DialModel(PreTrainedModel):
 
         Of k times as many noisy chunks as conditions, those of one condition side by side, each k share its keys and values: (B k, H, A).
         """
+        dtype = self.system1.position.dtype  # of the weights: actions and noise are mixed in their own, and rounded here at the most
+        noisy_BHA, state_BS = noisy_BHA.to(dtype), state_BS.to(dtype)
         draws = len(noisy_BHA) // len(fused_BMD)
         cache = [keys and keys.repeated(draws) for keys in self.system1.decoder.condition_cache(fused_BMD)]
         state_token = for_each_draw(self.system1.encode_state(state_BS, embodiment_id), draws)

@@ -60,7 +60,7 @@ class System1(nn.Module):
         words = [streams.pop(0)] if self.bridge.shows_words else []
         images = dict(enumerate(streams))  # type row 0 is the foresight's
         if self.bridge.shows_view:
-            images |= {i: view[..., self.view_part] for i, view in enumerate(views_BNF, 1)}
+            images |= {i: view[..., self.view_part].to(self.image_type.dtype) for i, view in enumerate(views_BNF, 1)}
         if self.view_projection is not None:
             images = {i: self.view_projection(image) for i, image in images.items()}
         return torch.cat([*words, *(image + self.image_type[i] for i, image in images.items())], 1)

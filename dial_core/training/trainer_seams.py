@@ -1,8 +1,9 @@
 """The one place where transformers' Trainer is overridden below its documented interface.
 
-Trainer has no hook between the gradient and the optimiser's step, none for where a checkpoint is staged, and none for DDP's
-buckets. What is overridden here is private there: it holds for the version in `HOLDS_FOR`, and a test compares the signatures
-with the installed one. Everything else of the training engine uses public methods and callbacks (`trainer.py`).
+Trainer has no hook between the gradient and the optimiser's step, none for where a checkpoint is staged, none for DDP's
+buckets, and none for the format of a batch under DeepSpeed. What is overridden here is private there: it holds for the version in
+`HOLDS_FOR`, and a test compares the signatures with the installed one. Everything else of the training engine uses public methods
+and callbacks (`trainer.py`).
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class TrainerSeams(Trainer):
         for handler in arguments["kwargs_handlers"]:
             handler.gradient_as_bucket_view = True
         return arguments
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Moves a batch to the device; under DeepSpeed Trainer would also cast actions, noise, tau and goals to bfloat16."""
+        return data.to(self.args.device) if isinstance(data, torch.Tensor) else super()._prepare_input(data)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:
         """Sample number k is the k-th to be drawn; the order lies in the data."""

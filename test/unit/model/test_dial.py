@@ -6,6 +6,7 @@ import torch
 from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.model.flow_matching import embedding_time
 
 
 def step(model, batch, stage: str, **changes):
@@ -228,3 +229,17 @@ def test_a_separate_world_head_begins_as_a_copy_of_the_other(make_architecture, 
     again = DialModel.from_pretrained(tmp_path)
     again.set_trainable("end_to_end")  # the next stage keeps the head that the last one trained
     assert again.system2.world_head[0].weight.equal(model.system2.world_head[0].weight)
+
+
+def test_with_bfloat16_weights_actions_noise_and_times_stay_float32(small_model, batch):
+    """As DeepSpeed trains: targets and the buckets of tau must not be rounded to 8 bits."""
+    small_model.bfloat16().eval()
+    for parameter in small_model.system1.action_head.parameters():
+        torch.nn.init.zeros_(parameter)
+    seen = []
+    small_model.system1.decoder.time.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    noise, tau = torch.randn(2, 5, 6), torch.tensor([0.9021, 0.7013])
+    out = step(small_model, batch, "end_to_end", noise=noise, tau=tau)
+    torch.testing.assert_close(out.action_loss, (batch.action - noise).square().mean())
+    torch.testing.assert_close(seen[0], embedding_time(small_model.arch.flow, tau))
+    step(small_model, batch, "warmup", noise=noise, tau=tau).loss.backward()

@@ -1,4 +1,6 @@
-"""DeepSpeed, where it is installed: two processes in bfloat16 have the losses of one in float32, and frozen weights end as they began.
+"""DeepSpeed, where it is installed: two processes with bfloat16 weights have nearly the losses of one in float32.
+
+Frozen weights end as they began, and batches arrive in float32; the program checks both, and that DeepSpeed really runs.
 
 pip install deepspeed && pytest test/unit/training/test_deepspeed.py
 """
@@ -15,9 +17,9 @@ pytest.importorskip("deepspeed")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])
-def test_two_processes_have_the_losses_of_one(tmp_path, stage):
+def test_two_processes_have_nearly_the_losses_of_one(tmp_path, stage):
     alone, _ = launched(tmp_path / "alone", [])
     configuration = str(config_root() / f"deepspeed/{stage}.json")
     engine = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": configuration, "DS_ACCELERATOR": "cpu"}
-    rows, _ = launched(tmp_path / stage, LAUNCH, "bf16", **engine)  # the program compares the frozen weights
-    np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in alone], rtol=1e-3)
+    rows, _ = launched(tmp_path / stage, LAUNCH, "bf16", **engine)  # see `main` there
+    np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in alone], rtol=0.02)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState, DistributedType
+from accelerate.state import AcceleratorState, DistributedType, PartialState
 from safetensors.torch import load_file, save_file
 
 from dial_core.config import load_config
@@ -52,6 +52,21 @@ def let_accelerate_shard_on_a_cpu() -> None:
     AcceleratorState.__init__ = begin_sharded
 
 
+def let_accelerate_use_deepspeed_on_a_cpu() -> None:
+    """accelerate leaves DeepSpeed out, without a word, where it is told to use the CPU; DeepSpeed itself runs on gloo."""
+    begin_processes, begin = PartialState.__init__, AcceleratorState.__init__
+
+    def begin_processes_with_deepspeed(self, cpu=False, **named):
+        begin_processes(self, False, **named)
+
+    def begin_with_deepspeed(self, mixed_precision=None, cpu=False, **named):
+        os.environ.pop("ACCELERATE_USE_CPU", None)
+        begin(self, mixed_precision, False, **named)
+        assert self.distributed_type == DistributedType.DEEPSPEED
+
+    PartialState.__init__, AcceleratorState.__init__ = begin_processes_with_deepspeed, begin_with_deepspeed
+
+
 def narrow_architecture(**changes) -> Architecture:
     """dial_tiny with few and narrow layers; no dropout."""
     values = load_config(Architecture, "models", "dial_tiny").model_dump()
@@ -77,6 +92,12 @@ def as_published(model: DialModel) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in model.named_parameters() if not value.requires_grad}
 
 
+def require_float32(model: DialModel, _: tuple, columns: dict) -> None:
+    """Whatever the weights' format: actions, noise, times and states come as they were drawn."""
+    for name in ("action", "noise", "tau", "state", "action_mask"):
+        assert columns[name].dtype == torch.float32, name
+
+
 def random_stream(name: str, width: int, slot: int) -> Stream:
     rng = np.random.default_rng(slot)
     values = rng.normal(0, 1, (40, width)).astype(np.float32)
@@ -88,12 +109,15 @@ def random_stream(name: str, width: int, slot: int) -> Stream:
 def main(folder: Path, steps: int = 4, **changes) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP"):
         let_accelerate_shard_on_a_cpu()
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED"):
+        let_accelerate_use_deepspeed_on_a_cpu()
     model = small_model()
     streams = [random_stream("robot", 47, 0), random_stream("human", 18, 1)]
     prompter = Prompter(tiny_tokenizer(), model.arch.foresight_tokens)
     samples = ChunkSamples(streams, {"robot": 1, "human": 1}, prompter, "end_to_end", model.arch, Variety(2, 3, 0.1), seed=0)
     model.set_trainable("end_to_end")
     frozen = as_published(model)
+    model.register_forward_pre_hook(require_float32, with_kwargs=True)
     values = {"steps": steps, "batch_size": 8, "learning_rate": 1e-3, "log_period_steps": 1, "save_period_s": 1e-9}
     weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
     if weights:

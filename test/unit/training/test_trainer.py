@@ -203,6 +203,7 @@ def test_what_is_overridden_below_trainers_documented_interface_is_still_there()
         "_get_train_sampler",
         "_clip_grad_norm",
         "_get_output_dir",
+        "_prepare_input",
         "_save_checkpoint",
         "create_scheduler",
     ):
