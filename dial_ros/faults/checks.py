@@ -77,16 +77,3 @@ def check_recovery(graph: GraphUnderTest, outcome: Outcome, begin_ns: int) -> No
     except NotInTimeError as error:
         outcome.check("recovers", False, str(error))
     outcome.check_time("recovers", outcome.recovered_after_s, RECOVERY_LIMIT_S)
-
-
-def check_undisturbed(graph: GraphUnderTest, outcome: Outcome) -> None:
-    """Checks that System-1 ran all the time beside another process, and records the first reason if it did not.
-
-    Beside busy processes it may also have held for inputs that came too late, as it must: importing torch starves the camera too.
-    Then it has to resume by itself.
-    """
-    others = [status for status in graph.monitor.statuses if status.state != System1Status.STATE_RUNNING]
-    starved = outcome.busy_processes > 0 and all(s.state == System1Status.STATE_HOLDING and "s old (limit" in s.reason for s in others)
-    outcome.check("System-1 beside it continues", not others or starved, next((status.reason for status in others), ""))
-    if others and starved:
-        check_recovery(graph, outcome, graph.monitor.now_ns)

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from dial_ros.bringup.graph import graph as node_graph
-from dial_ros.faults.checks import check_hold, check_recovery, check_undisturbed
+from dial_ros.faults.checks import check_hold, check_recovery
 from dial_ros.faults.corruptions import Corruption, decompression_bomb
-from dial_ros.faults.graph_under_test import GraphUnderTest, peak_rss_mb, reset_peak, rss_mb
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, peak_rss_mb, reset_peak, rss_mb
 from dial_ros.faults.outcome import Outcome
 from dial_ros.srv import StartEpisode, StopEpisode
 
@@ -66,7 +66,7 @@ class RemovedRecording:
                 again = graph.node.call(StartEpisode, "recorder/start_episode", StartEpisode.Request(), 20)
                 outcome.check("starts again or answers why not", again.success or again.message, again.message)
                 outcome.check("lives", process.poll() is None, str(process.poll()))
-        check_undisturbed(graph, outcome)
+        outcome.check("System-1 beside it continues", all(s.state == RUNNING for s in graph.monitor.statuses))
         check_recovery(graph, outcome, graph.monitor.now_ns)
 
 
