@@ -26,8 +26,7 @@ def guarded(nodes, probe, checkpoint):
     probe.create_subscription(String, "mujoco_robot/rejected", lambda m: probe.rejections.append(m.data), qos.EVENTS)
     probe.create_subscription(DiagnosticArray, "/diagnostics", lambda message: keep_of_guard(probe, message), qos.EVENTS)
     for node in graph("sim", guard=True, checkpoint=str(checkpoint), real_time_factor=0.5):
-        patient = {"splice_lead": 0.15} if node.name == "system1" else {}  # the machine's other work must not decide this test
-        nodes.start(node.name, remappings=node.remappings, **node.parameters | patient)
+        nodes.start(node.name, remappings=node.remappings, **node.parameters)
     probe.until(lambda: probe.system1 and probe.system2 and probe.joints and probe.report, "all nodes up", START_S)
     probe.until(
         lambda: probe.system1.state == System1Status.STATE_DISARMED and probe.report.message.startswith("passing"), "active", START_S
