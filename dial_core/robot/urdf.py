@@ -26,7 +26,7 @@ PROCESS = "process the xacro file first: `xacro robot.urdf.xacro > robot.urdf`"
 
 _BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 _ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
-_COMMENT = re.compile("<!--.*?-->", re.DOTALL)
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)  # to the end where it is not closed: one that looked for an end each time took ages
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]

@@ -28,7 +28,8 @@ def _require_sound(text: str) -> None:
         return
     for joint in urdf.joints.values():
         assert math.isclose(math.hypot(*joint.axis), 1.0)
-        assert all(map(math.isfinite, (*joint.position, *joint.quaternion)))
+        assert all(map(math.isfinite, joint.position))
+        assert math.isclose(math.hypot(*joint.quaternion), 1.0)
         assert joint.limits is None or not any(map(math.isnan, (joint.limits.lower, joint.limits.upper, joint.limits.velocity)))
     assert description.limits.keys() | description.unmoved.keys() == urdf.joints.keys()
     try:

@@ -126,6 +126,13 @@ def test_a_description_of_many_joints_is_read_in_linear_time():
     assert time.process_time() - began_s < 4
 
 
+def test_comments_that_never_end_are_refused_in_linear_time():
+    began_s = time.process_time()
+    with pytest.raises(DialError):
+        parse_urdf('<robot name="r">' + "<!-- " * 400_000, "test")
+    assert time.process_time() - began_s < 4
+
+
 def test_a_pointer_or_an_empty_file_is_named(tmp_path):
     for content, words in ((b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "Git LFS pointer"), (b"", "is empty")):
         (tmp_path / "r.urdf").write_bytes(content)

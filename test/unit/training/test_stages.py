@@ -213,6 +213,14 @@ def test_the_papers_two_switches_change_the_stages_and_nothing_else():
     assert [stage.optimisation for stage in alone.effective_stages()] == [stage.optimisation for stage in recipe.stages]
 
 
+def test_rates_by_module_of_a_warmup_do_not_enter_end_to_end_training():
+    warmup, end_to_end = load_config(Recipe, "training", "dial_tiny").effective_stages()
+    first, second = load_config(Recipe, "training", "dial_tiny_no_warmup").effective_stages()
+    assert warmup.optimisation.learning_rates
+    assert first.optimisation == warmup.optimisation.model_copy(update={"learning_rates": {}})
+    assert second == end_to_end
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_papers_step_counts(name):
     steps = {"few_shot": [20000, 20000], "full": [80000, 80000], "human": [20000, 20000, 20000], "real_robot": [80000, 80000, 2000]}
