@@ -24,7 +24,10 @@ PERIOD_S = PERIOD_NS / NANOSECONDS
 
 
 class Rig:
-    """A guard, emulated controllers behind it, and joints that follow their set-points; time runs in controller periods."""
+    """A guard, emulated controllers behind it, and joints that follow their set-points; time runs in controller periods.
+
+    No set-point may be outside the position limits.
+    """
 
     def __init__(self, home=GR1.home_position):
         self.now_ns = START_NS
@@ -40,6 +43,8 @@ class Rig:
         for _ in range(round(seconds * NANOSECONDS / PERIOD_NS)):
             self.now_ns += PERIOD_NS
             set_point = self.controllers.sample(self.now_ns)
+            assert (set_point >= LIMITS.lower - 2e-3).all()
+            assert (set_point <= LIMITS.upper + 2e-3).all()
             self.set_points.append(set_point)
             self._deliver()
             self.guard.note_joints(self.now_ns, set_point + self.off)
@@ -47,11 +52,8 @@ class Rig:
 
     @property
     def worst(self):
-        """The largest share of a velocity or acceleration limit in all set-points, none of which may be outside the position limits."""
-        set_points = np.array(self.set_points)
-        assert (set_points >= LIMITS.lower - 2e-3).all()
-        assert (set_points <= LIMITS.upper + 2e-3).all()
-        velocity = np.diff(set_points, axis=0) / PERIOD_S
+        """The largest share of a velocity or acceleration limit in all set-points."""
+        velocity = np.diff(self.set_points, axis=0) / PERIOD_S
         acceleration = np.diff(velocity, axis=0) / PERIOD_S
         return max(np.abs(velocity / LIMITS.velocity).max(), np.abs(acceleration / LIMITS.acceleration).max())
 
