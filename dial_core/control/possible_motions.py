@@ -17,7 +17,9 @@ from dial_core.control.splice import FIRST_KNOT_S, hold
 from dial_core.control.trajectory_checks import RATE_TOLERANCE, BreachError, Tolerances, TrajectoryCheck
 
 STEP_SHARE = 0.005  # of what the acceleration limit gives in one period: a smaller difference is rounding, and no step
+SAME_SHARE = 1e-4  # the same for a trajectory that must be what is executed already: rounding of times
 AGREED_SHARE = 0.05  # the same where it is only asked whether a trajectory comes late or was never right
+LATE_STEP_S = 0.005  # between moments at which that is asked
 LATE_S = 0.2  # a trajectory that agreed with what is executed so long ago, or less, comes late
 APPROACH_RAD = 0.05  # from where a controller rests to a first point ahead: a servo's error
 LEAST_APPROACH_PERIODS = 3
@@ -49,7 +51,7 @@ class PossibleMotions:
         self._approach: _Approach | None = None
 
     def approaching(self, now_ns: int) -> bool:
-        """Whether the controller is led to a first point ahead, so that only a trajectory with the same first point can replace it."""
+        """Whether the controller approaches a first point ahead, so that only a trajectory with the same first point can replace it."""
         return self._approach is not None and now_ns < self._approach.ends_ns
 
     def shift(self, step_ns: int) -> None:
@@ -62,23 +64,27 @@ class PossibleMotions:
     def pass_on(self, new: JointMotion, now_ns: int, limits: Guard) -> None:
         """Takes `new` to be executed from now on, or at some update within the window.
 
+        One that ends before may be rejected by the controller, which then keeps to the one before. It must be what is executed already,
+        and changes nothing here: otherwise a sequence of such ones could lead away from what is executed.
+
         Raises:
             BreachError: LATE or CONTINUITY: the set-points would step. Nothing has changed then.
         """
         if self.approaching(now_ns):
             self._require_same_first_point(new, now_ns, limits)
-        elif why := self._step(new, now_ns, limits):
+        elif why := self._step(new, now_ns, limits, self._takes_over_ns(new, now_ns)):
             if not self._leads(new, now_ns):
                 raise self._discontinuity(new, now_ns, limits, why)
             self._approach = self._begun_approach(new, now_ns, limits)
         elif self._leads(new, now_ns) and (np.abs(new.velocities[0]) > AT_REST).any():
             raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests until then")
-        self._replace(new, now_ns)
+        if not self._may_be_rejected(new, now_ns):
+            self._replace(new, now_ns)
 
     def decelerate(self, now_ns: int, origin_ns: int, limits: Guard) -> JointMotion | None:
         """The motion of this origin that continues what is executed and decelerates it as soon as the controller has it; it is passed on.
 
-        None: the controller is led to a first point and must arrive there first.
+        None: the controller approaches a first point and must arrive there first.
         """
         window_ns = round((self._tolerances.window_s + FIRST_KNOT_S) * NANOSECONDS)  # `hold` may leave so much earlier, at a knot
         if (approach := self._approach) is None or now_ns >= approach.ends_ns:
@@ -92,7 +98,7 @@ class PossibleMotions:
         return stop
 
     def _replace(self, new: JointMotion, now_ns: int) -> None:
-        until_ns = now_ns + round(self._tolerances.window_s * NANOSECONDS)
+        until_ns = self._window_ns(now_ns)
         self._superseded = [older for older in self._superseded if older[0] > now_ns] + [(until_ns, self.newest)]
         self.newest = _continued(self.newest, new, now_ns)
 
@@ -100,14 +106,25 @@ class PossibleMotions:
         """Whether a controller may have a set-point before the first point of `new`, which it interpolates from where it is."""
         return new.begin_ns > now_ns + round(self._tolerances.period_s * NANOSECONDS)
 
-    def _step(self, new: JointMotion, now_ns: int, limits: Guard) -> str:
-        """The largest step to `new` from any motion that may be executed when it takes over; empty: none."""
-        until_ns = now_ns + round(self._tolerances.window_s * NANOSECONDS)
-        if new.end_ns < until_ns:  # a controller rejects what has ended when it arrives, and executes the one before to its end
-            until_ns = max(until_ns, self.newest.end_ns)
-        begin_ns = now_ns if self._leads(new, now_ns) else max(now_ns, new.begin_ns)
+    def _window_ns(self, now_ns: int) -> int:
+        """When the set-points are those of a trajectory that is passed on now, at the latest."""
+        return now_ns + round(self._tolerances.window_s * NANOSECONDS)
+
+    def _may_be_rejected(self, new: JointMotion, now_ns: int) -> bool:
+        """Whether `new` may have ended when a controller receives it."""
+        return new.end_ns < self._window_ns(now_ns)
+
+    def _takes_over_ns(self, new: JointMotion, now_ns: int) -> int:
+        """The first moment at which a controller may execute `new`, which moves to its first point if that is ahead."""
+        return now_ns if self._leads(new, now_ns) else max(now_ns, new.begin_ns)
+
+    def _step(self, new: JointMotion, now_ns: int, limits: Guard, begin_ns: int) -> str:
+        """The largest step to `new` from any motion that may be executed when it takes over, at `begin_ns` or later; empty: none."""
+        until_ns, share = max(self._window_ns(now_ns), begin_ns), STEP_SHARE
+        if self._may_be_rejected(new, now_ns):
+            until_ns, share = max(until_ns, self.newest.end_ns), SAME_SHARE
         for end_ns, motion in (*self._superseded, (until_ns, self.newest)):
-            if end_ns >= begin_ns and (why := self._difference(motion, new, (begin_ns, end_ns), limits, STEP_SHARE)):
+            if end_ns >= begin_ns and (why := self._difference(motion, new, (begin_ns, end_ns), limits, share)):
                 return why
         return ""
 
@@ -133,21 +150,20 @@ class PossibleMotions:
     def _discontinuity(self, new: JointMotion, now_ns: int, limits: Guard, why: str) -> BreachError:
         """LATE for a trajectory that agreed with what was executed a short time ago, else CONTINUITY."""
         begin_ns = max(new.begin_ns, now_ns - round(LATE_S * NANOSECONDS))
-        for agreed_ns in range(now_ns, begin_ns - 1, -round(self._tolerances.period_s / 2 * NANOSECONDS)):
+        for agreed_ns in range(now_ns, begin_ns - 1, -round(LATE_STEP_S * NANOSECONDS)):
             if not self._difference(self.newest, new, (agreed_ns, agreed_ns), limits, AGREED_SHARE):
                 return BreachError(TrajectoryCheck.LATE, f"it may reach the controller after it left what is executed: {why}")
         return BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
 
     def _require_same_first_point(self, new: JointMotion, now_ns: int, limits: Guard) -> None:
-        """Raises BreachError (LATE) if `new` does not lead a controller to the first point that it is being led to."""
+        """Raises BreachError (LATE) if `new` does not begin at the first point that the controller approaches."""
         approach = self._approach
         assert approach is not None
-        late_ns = max(now_ns + round(self._tolerances.window_s * NANOSECONDS), approach.ends_ns)
         least = STEP_SHARE * limits.acceleration * self._tolerances.period_s**2
         same = (
             abs(new.begin_ns - approach.ends_ns) < CUT_S * NANOSECONDS
             and (np.abs(new.positions[0] - approach.position) <= least).all()
-            and not self._difference(self.newest, new, (approach.ends_ns, late_ns), limits, STEP_SHARE)
+            and not self._step(new, now_ns, limits, approach.ends_ns)
         )
         if not (same and approach.repeatable):
             in_s = (approach.ends_ns - now_ns) / NANOSECONDS
@@ -162,7 +178,7 @@ class PossibleMotions:
             BreachError: CONTINUITY or LATE.
         """
         place = self.newest.sample(now_ns)[0]
-        if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits):
+        if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, now_ns):
             raise BreachError(TrajectoryCheck.CONTINUITY, f"its first point lies ahead, but the controller moves: {why}")
         if (np.abs(new.velocities[0]) > AT_REST).any():
             raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests")

@@ -33,6 +33,12 @@ def swing(begin_ns, offset=0.0, delta=0.1, over_s=1.0):
     return JointMotion(begin_ns - 200 * MS, 0.2 + shares * over_s, HOME + offset + shares[:, None] * delta, velocities)
 
 
+def first_twice(motion):
+    return {
+        name: np.insert(rows, 0, rows[0], axis=0) for name, rows in (("positions", motion.positions), ("velocities", motion.velocities))
+    }
+
+
 def refused(motions, new, now_ns):
     with pytest.raises(BreachError) as error:
         motions.pass_on(new, now_ns, ARM_LIMITS)
@@ -121,3 +127,44 @@ def test_after_the_clock_was_set_all_that_may_be_executed_is_later(motions):
     assert not motions.approaching(START_NS + 5 * NANOSECONDS + 150 * MS)
     place, _ = motions.newest.sample(START_NS + 5 * NANOSECONDS + 150 * MS)
     np.testing.assert_allclose(place, HOME + 0.03)
+
+
+def ended(now_ns, offset):
+    """A point `offset` [rad] from rest that a controller may find in the past when it arrives, and reject."""
+    return JointMotion(now_ns - 5 * MS, np.array([0.005]), HOME[None] + offset, np.zeros((1, len(HOME))))
+
+
+def test_one_that_may_be_rejected_changes_nothing(motions):
+    """The controller may keep to the one before for ever: however many such ones pass, they must not lead away from it."""
+    standing = motions.newest
+    assert "steps by 0.0000" in str(refused(motions, ended(START_NS, 0.9 * STEP_RAD), START_NS))
+    for k in range(3):
+        motions.pass_on(ended(START_NS + 31 * MS * k, 0.019 * STEP_RAD), START_NS + 31 * MS * k, ARM_LIMITS)
+    assert motions.newest is standing
+
+
+def test_one_with_the_same_first_point_agrees_with_all_that_the_controller_may_have_when_it_is_there(motions):
+    """Differences of most of a step each, sent within the last window before the first point, must not add up."""
+    first_ns = START_NS + 150 * MS
+
+    def later_by(share):
+        """Differs from the one of share 0 by `share` of a step 20 ms after the first point."""
+        one = swing(first_ns, 0.005)
+        at = one.sample_offsets(np.array([0.22]))
+        times_s = np.insert(one.times_s, 1, 0.22)
+        positions, velocities = np.insert(one.positions, 1, at[0], axis=0), np.insert(one.velocities, 1, at[1], axis=0)
+        velocities[1] += share * STEP_SHARE * ARM_LIMITS.acceleration * TOLERANCES.period_s
+        return JointMotion(one.origin_ns, times_s, positions, velocities)
+
+    motions.pass_on(later_by(0.0), START_NS, ARM_LIMITS)
+    motions.pass_on(later_by(0.9), first_ns - 8 * MS, ARM_LIMITS)
+    assert refused(motions, later_by(1.8), first_ns - 4 * MS).check is TrajectoryCheck.LATE
+
+
+def test_one_with_the_same_first_point_that_may_be_rejected_must_not_stop_there(motions):
+    """It ends on the way from the guard to the controller, which then goes on with the one before."""
+    first_ns = START_NS + 150 * MS
+    waits = swing(first_ns + 100 * MS, 0.005)
+    motions.pass_on(replace(waits, times_s=np.insert(waits.times_s, 0, 0.1), **first_twice(waits)), START_NS, ARM_LIMITS)
+    stays = JointMotion(first_ns - 200 * MS, np.array([0.2, 0.201]), np.stack([HOME, HOME]) + 0.005, np.zeros((2, len(HOME))))
+    assert refused(motions, stays, first_ns - 4 * MS).check is TrajectoryCheck.LATE
