@@ -23,7 +23,7 @@ RATE_TOLERANCE = 0.02  # share of a velocity or acceleration limit that may be e
 CLOCK_TOLERANCE_S = 0.01  # a stamp may lie so far ahead of the clock
 TIME_ERROR_S = 2e-9  # of the distance between two points, whose times are whole nanoseconds
 ROUNDING_RAD = 1e-12  # of a position
-SHORT_S = 1e-3  # pieces shorter than this are judged by the velocities and positions at their ends
+SHORT_S = 1e-3  # the peaks of pieces shorter than this are judged less what rounding may add
 MOST_POINTS_IN_SHORT = 20  # points within SHORT_S: the rounding of each must not add up
 
 
@@ -98,7 +98,7 @@ def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, t
     if any(request.accelerations):
         raise BreachError(TrajectoryCheck.FORM, "points with accelerations are not checked; send positions and velocities")
     times_ns = np.array(request.times_ns)
-    if (np.diff(times_ns[::MOST_POINTS_IN_SHORT]) < SHORT_S * NANOSECONDS).any():
+    if (times_ns[MOST_POINTS_IN_SHORT:] - times_ns[:-MOST_POINTS_IN_SHORT] < SHORT_S * NANOSECONDS).any():
         raise BreachError(TrajectoryCheck.FORM, f"more than {MOST_POINTS_IN_SHORT} points within {SHORT_S} s: they cannot be judged")
     columns = [request.joint_names.index(name) for name in controller.joints]
     positions, velocities = (np.array(rows, dtype=np.float64)[:, columns] for rows in (request.positions, request.velocities))
@@ -188,7 +188,8 @@ def _fastest(knots: Knots) -> np.ndarray:
 def _hardest(knots: Knots) -> np.ndarray:
     """Highest acceleration (J,) [rad/s^2], between the knots too.
 
-    The peaks of a short piece say little: its duration is rounded. It is judged by its ends, and all pieces within SHORT_S together.
+    The peak of a short piece is judged less what the rounding of its duration and positions may add, and all pieces within SHORT_S
+    together.
     """
     hardest = np.zeros(knots.positions.shape[1])
     if len(knots.times_s) < 2:
@@ -199,23 +200,22 @@ def _hardest(knots: Knots) -> np.ndarray:
     long = h[:, 0] >= SHORT_S
     if long.all():
         return peaks.max(axis=0)
-    ends = _judged_by_ends(knots, 6.0)
-    hardest = np.where(long[:, None], peaks, ends).max(axis=0)
+    hardest = np.where(long[:, None], peaks, np.add(*_needed_by_ends(knots, 6.0))).max(axis=0)
     apart = [0]
     for k, time_s in enumerate(knots.times_s):
         if time_s - knots.times_s[apart[-1]] >= SHORT_S:
             apart.append(k)
     coarse = Knots(*(part[apart] for part in knots))
-    return np.maximum(hardest, _judged_by_ends(coarse, 4.0).max(axis=0, initial=0.0))
+    return np.maximum(hardest, np.maximum(*_needed_by_ends(coarse, 4.0)).max(axis=0, initial=0.0))
 
 
-def _judged_by_ends(knots: Knots, share: float) -> np.ndarray:
-    """Least acceleration (K-1, J) [rad/s^2] that the velocities and positions at the ends of every piece need.
+def _needed_by_ends(knots: Knots, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Accelerations (K-1, J) [rad/s^2] that the velocities, and the positions, at the ends of every piece need at least.
 
-    Under an acceleration a the distance differs from that at the mean velocity by no more than a h^2 / `share`: 6 for a cubic, 4 for
-    any motion in between.
+    Under an acceleration a the distance differs from that at the mean velocity by no more than a h^2 / `share`: 6 for a cubic, whose
+    peak is the sum of both, and 4 for any motion in between.
     """
     h, before, after = np.diff(knots.times_s)[:, None], knots.velocities[:-1], knots.velocities[1:]
     off = np.abs(np.diff(knots.positions, axis=0) - h * (before + after) / 2)
     rounding = TIME_ERROR_S * np.maximum(np.abs(before), np.abs(after)) + ROUNDING_RAD
-    return np.maximum(np.abs(after - before) / (h + TIME_ERROR_S), share * np.maximum(off - rounding, 0.0) / h**2)
+    return np.abs(after - before) / (h + TIME_ERROR_S), share * np.maximum(off - rounding, 0.0) / h**2

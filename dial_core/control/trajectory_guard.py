@@ -16,7 +16,7 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S, MOVED_RAD
-from dial_core.control.possible_motions import PossibleMotions
+from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
 from dial_core.control.trajectory_checks import BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
 from dial_core.robot.embodiment import Controller, Embodiment
 
@@ -174,8 +174,8 @@ class TrajectoryGuard:
         try:
             motions.pass_on(new, now_ns, limits)
         except BreachError:
-            if elsewhere := self._rests_elsewhere(controlled):
-                raise BreachError(TrajectoryCheck.MEASURED, f"{elsewhere}; if its controller was restarted, call guard/reset") from None
+            if self._begins_at_measured(controlled, new, now_ns):
+                self._require_rest_where_sent(controlled)
             raise
         controlled.motions, controlled.owes_hold = motions, False
 
@@ -195,11 +195,21 @@ class TrajectoryGuard:
         error = measured_error(motions.newest, stamp_ns, measured)
         j = int(error.argmax())
         if error[j] > self._tolerances.max_divergence_rad:
+            self._require_rest_where_sent(controlled)
             raise BreachError(
                 TrajectoryCheck.MEASURED,
                 f"{names[j]} is measured {error[j]:.2f} rad off what is executed (limit {self._tolerances.max_divergence_rad:.2f} rad)",
             )
         return motions
+
+    def _begins_at_measured(self, controlled: _Controlled, new: JointMotion, now_ns: int) -> bool:
+        """Whether `new` begins at the measured joints, within a servo's error."""
+        return bool((np.abs(new.sample(now_ns)[0] - self._measured[-1][1][controlled.columns]) <= APPROACH_RAD).all())
+
+    def _require_rest_where_sent(self, controlled: _Controlled) -> None:
+        """Raises BreachError (MEASURED) if a joint rests elsewhere than its controller was sent."""
+        if elsewhere := self._rests_elsewhere(controlled):
+            raise BreachError(TrajectoryCheck.MEASURED, f"{elsewhere}; if its controller was restarted, call guard/reset") from None
 
     def _rests_elsewhere(self, controlled: _Controlled) -> str:
         """Which joint is farthest from where its controller was sent, after all motion ended; empty: none noticeably.

@@ -11,11 +11,12 @@ import pytest
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import HOLD_HISTORY_S, MotionPlan
+from dial_core.control.possible_motions import STEP_SHARE
 from dial_core.control.splice import hold
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
 
-from .guard_rig import ARM, ARM_COLUMNS, GR1, LIMITS, MS, PERIOD_NS, START_NS, Rig, request_of
+from .guard_rig import ARM, ARM_COLUMNS, GR1, LIMITS, MS, PERIOD_NS, PERIOD_S, START_NS, Rig, request_of
 
 
 @pytest.fixture
@@ -82,6 +83,18 @@ def test_whatever_passes_keeps_the_limits_when_the_controller_has_it_only_after_
     assert passed == [0, 10, 20]
 
 
+def crowded(request, points):
+    """`points` that stand, within less than 1 ms, after the first point."""
+    times_ns = (request.times_ns[0], *(request.times_ns[0] + 10 * MS + 25_000 * k for k in range(points)))
+    return replace(
+        request, times_ns=times_ns, positions=request.positions[:1] * len(times_ns), velocities=request.velocities[:1] * len(times_ns)
+    )
+
+
+def test_twenty_points_within_a_millisecond_are_judged(rig):
+    assert rig.offer(ARM.name, crowded(rig.swing(0.1), 20))
+
+
 MALFORMED = {
     "not finite": lambda t: replace(t, positions=changed(t.positions, 1, 0, np.nan)),
     "named twice": lambda t: replace(t, joint_names=(t.joint_names[0], *t.joint_names[:-1])),
@@ -89,6 +102,8 @@ MALFORMED = {
     "without velocities": lambda t: replace(t, velocities=()),
     "accelerations": lambda t: replace(t, accelerations=t.velocities),
     "empty": lambda t: replace(t, times_ns=(), positions=(), velocities=()),
+    "more than 20 points within 0.001 s": lambda t: crowded(t, 21),
+    "more than 20 points": lambda t: crowded(t, 39),
     "before its stamp": lambda t: replace(t, times_ns=(-1, *t.times_ns[1:])),
 }
 
@@ -155,6 +170,22 @@ def test_after_what_passes_by_itself_the_next_motion_passes_and_the_refused_one_
     assert rig.guard.breach is None
 
 
+def test_trajectories_that_the_controller_rejects_do_not_lead_the_guard_away_from_it(rig):
+    """Each ends on its way to the controller, a little further than the one before."""
+    step_rad = 0.9 * STEP_SHARE * LIMITS.of(ARM_COLUMNS).acceleration * PERIOD_S**2
+    place = rig.set_points[-1][ARM_COLUMNS]
+    for k in range(250):
+        point = TrajectoryRequest(ARM.joints, rig.now_ns - 5 * MS, (5 * MS,), (tuple((place + k * step_rad).tolist()),), ((0.0,) * 7,))
+        rig.offer(ARM.name, point, transport_ns=20 * MS)
+        rig.run(0.04)
+    rig.guard.reset()
+    swing = rig.swing(0.1, begins_s=0.005)
+    drifted = rig.guard._controlled[ARM.name].motions.newest.positions[-1] - place
+    rig.offer(ARM.name, replace(swing, positions=tuple(tuple((row + drifted).tolist()) for row in np.array(swing.positions))))
+    rig.run(1.3)
+    assert rig.worst <= 1.05
+
+
 def test_measured_joints_that_are_not_where_the_controllers_were_sent_stop_it(rig):
     assert rig.offer(ARM.name, rig.swing(1.0, over_s=1.2))
     rig.now_ns += 1100 * MS  # the joints did not move: nobody plays what was passed on
@@ -184,6 +215,33 @@ def test_a_blocked_joint_is_moved_from_where_its_controller_was_sent_and_from_el
     assert rig.worst <= 1.05
     rig.guard.reset()
     assert rig.guard.offer(ARM.name, from_measured(), rig.now_ns)
+
+
+def test_a_real_step_stays_one_while_a_joint_rests_elsewhere_than_sent(rig):
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.run(1.3)
+    rig.off[ARM_COLUMNS[0]] = 0.2
+    rig.run(0.5)
+    request = rig.swing(0.1)
+    assert not rig.offer(ARM.name, replace(request, positions=moved(request.positions, -0.1)))
+    assert rig.guard.breach.check is TrajectoryCheck.CONTINUITY
+    assert rig.guard.latched
+
+
+def test_a_joint_that_rests_farther_off_than_measurements_may_be_moves_after_the_reset_that_is_named(rig):
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.run(1.3)
+    rig.off[ARM_COLUMNS[0]] = 0.5
+    rig.run(0.5)
+    assert not rig.offer(ARM.name, rig.swing(0.1))
+    assert "l_shoulder_pitch rests 0.50 rad from where it was sent; if its controller was restarted, call guard/reset" in str(
+        rig.guard.breach
+    )
+    rig.run(0.3)
+    rig.guard.reset()
+    request = rig.swing(0.1)
+    from_measured = tuple((row[0] + 0.5, *row[1:]) for row in request.positions)
+    assert rig.guard.offer(ARM.name, replace(request, positions=from_measured), rig.now_ns)
 
 
 def test_without_joint_states_nothing_passes(rig):
