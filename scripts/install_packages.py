@@ -22,25 +22,35 @@ TRANSLATED = {
     "constraint": "--constraint",
 }
 NO_INFLUENCE = {  # on which packages are installed, or from where
-    *("timeout", "default-timeout", "retries", "cache-dir", "no-cache-dir", "prefer-binary", "no-compile", "compile", "require-virtualenv"),
+    *("config-file", "timeout", "default-timeout", "retries", "cache-dir", "prefer-binary", "no-compile", "compile", "require-virtualenv"),
     *("disable-pip-version-check", "no-python-version-warning", "root-user-action", "no-warn-script-location", "break-system-packages"),
     *("quiet", "verbose", "progress-bar", "no-color", "no-input", "log", "debug", "user"),
 }
 
 
 class NoCounterpartError(Exception):
-    """pip has a setting that uv has not."""
+    """pip has a setting that uv has not. The message leaves the value out: it may hold a password."""
 
 
 def settings(listing: Iterable[str]) -> dict[str, str]:
-    """pip's settings by name, from the lines of `pip config list`; an environment variable wins over a file, as in pip."""
+    """pip's settings by name, from the lines of `pip config list`; an environment variable wins over a file, as in pip.
+
+    Raises:
+        NoCounterpartError: a value is not the literal that pip writes.
+    """
     found: dict[str, tuple[int, str]] = {}
     for line in listing:
         key, _, quoted = line.strip().partition("=")
         section, _, name = key.rpartition(".")
         rank = {"global": 0, "install": 1, ":env:": 2}.get(section, -1)
-        if rank >= found.get(name, (0, ""))[0] and rank >= 0:
-            found[name] = rank, str(ast.literal_eval(quoted))
+        if rank < found.get(name, (0, ""))[0]:
+            continue
+        try:
+            value = str(ast.literal_eval(quoted))
+        except (ValueError, SyntaxError):
+            raise NoCounterpartError(f"pip's setting {name}, whose value cannot be read,") from None
+        if value:  # pip passes empty ones over
+            found[name] = rank, value
     return {name: value for name, (_, value) in found.items()}
 
 
@@ -57,10 +67,12 @@ def uv_options(chosen: dict[str, str]) -> tuple[list[str], dict[str, str]]:
             variables["SSL_CERT_FILE"] = value
         elif name == "no-index":
             options += ["--no-index"] if value.lower() in ("1", "true", "yes", "on") else []
+        elif name == "no-cache-dir":
+            options.append("--no-cache")  # whatever the value, as in pip
         elif name in TRANSLATED:
             options += [word for one in value.split() for word in (TRANSLATED[name], one)]
         elif name not in NO_INFLUENCE:
-            raise NoCounterpartError(f"pip's setting {name}={value}")
+            raise NoCounterpartError(f"pip's setting {name}")
     return options, variables
 
 
@@ -73,10 +85,10 @@ def install_with_uv(words: Sequence[str]) -> bool:
     except NoCounterpartError as reason:
         print(f"{reason} has no counterpart in uv", flush=True)
         return False
-    if subprocess.run([*pip, "install", "-q", UV], check=False).returncode:
+    if subprocess.run([*pip, "install", "-q", "--retries", "1", "--timeout", "15", UV], check=False).returncode:
         return False
     uv = [sys.executable, "-m", "uv", "--no-config", "pip", "install", "--python", sys.executable]
-    return not subprocess.run([*uv, *options, *words], env=variables | os.environ, check=False).returncode
+    return not subprocess.run([*uv, *options, *words], env=os.environ | variables, check=False).returncode
 
 
 def main(words: Sequence[str]) -> int:

@@ -42,19 +42,34 @@ def test_every_setting_that_chooses_packages_or_their_source_becomes_an_option_o
     assert install_packages.uv_options({"no-index": "true"})[0][2:] == ["--no-index"]
 
 
-def test_a_setting_without_a_counterpart_is_named():
-    with pytest.raises(install_packages.NoCounterpartError, match="proxy=http://p"):
-        install_packages.uv_options({"proxy": "http://p"})
+def test_a_value_that_pip_passes_over_because_it_is_empty_hides_no_other():
+    assert install_packages.settings([":env:.cert=''", "global.cert='ca.crt'"]) == {"cert": "ca.crt"}
+
+
+def test_the_files_that_settings_come_from_are_no_setting():
+    assert install_packages.uv_options({"config-file": "/etc/pip.conf"}) == install_packages.uv_options({})
+
+
+@pytest.mark.parametrize("value", ["1", "0"])  # pip keeps no cache whatever the value says
+def test_who_wants_no_cache_of_pip_gets_none_of_uv(value):
+    assert install_packages.uv_options({"no-cache-dir": value})[0][2:] == ["--no-cache"]
+
+
+def test_a_setting_without_a_counterpart_is_named_without_the_password_in_its_value():
+    with pytest.raises(install_packages.NoCounterpartError) as raised:
+        install_packages.uv_options({"proxy": "http://user:secret@p"})
+    assert str(raised.value) == "pip's setting proxy"
 
 
 class InstallerCommands:
     """Stands in for `subprocess.run`: keeps the commands, and fails those that hold the word `failing`."""
 
     def __init__(self, failing: str = "", listing: str = "") -> None:
-        self.failing, self.listing, self.seen = failing, listing, []
+        self.failing, self.listing, self.seen, self.environments = failing, listing, [], []
 
-    def __call__(self, words, **_):
+    def __call__(self, words, env=None, **_):
         self.seen.append(words)
+        self.environments.append(env)
         return subprocess.CompletedProcess(words, int(self.failing in words), stdout=self.listing)
 
 
@@ -65,8 +80,10 @@ class InstallerCommands:
         (InstallerCommands(failing=install_packages.UV), "pip"),
         (InstallerCommands(failing="uv"), "pip"),
         (InstallerCommands(failing="none", listing=":env:.require-hashes='1'"), "pip"),
+        (InstallerCommands(failing="none", listing="global.index-url=https://unquoted"), "pip"),
+        (InstallerCommands(failing="none", listing="global.index-url=unquoted"), "pip"),
     ],
-    ids=["uv installs", "no uv to be had", "uv fails", "no counterpart"],
+    ids=["uv installs", "no uv to be had", "uv fails", "no counterpart", "no literal", "no value"],
 )
 def test_pip_installs_what_uv_cannot(monkeypatch, commands, installer):
     monkeypatch.setattr(install_packages.subprocess, "run", commands)
@@ -78,3 +95,19 @@ def test_pip_installs_what_uv_cannot(monkeypatch, commands, installer):
 def test_the_status_of_pip_is_that_of_the_installation(monkeypatch):
     monkeypatch.setattr(install_packages.subprocess, "run", InstallerCommands(failing="-r"))
     assert install_packages.main(["-r", "requirements.txt"]) == 1
+
+
+def test_the_certificate_of_pip_wins_over_the_one_of_the_environment(monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/ssl/environment.crt")
+    commands = InstallerCommands(failing="none", listing="global.cert='/etc/ssl/pip.crt'")
+    monkeypatch.setattr(install_packages.subprocess, "run", commands)
+    install_packages.main(["-r", "requirements.txt"])
+    assert commands.environments[-1]["SSL_CERT_FILE"] == "/etc/ssl/pip.crt"
+
+
+def test_without_an_index_within_reach_uv_is_soon_given_up(monkeypatch):
+    commands = InstallerCommands(failing="none")
+    monkeypatch.setattr(install_packages.subprocess, "run", commands)
+    install_packages.main(["-r", "requirements.txt"])
+    fetched = next(words for words in commands.seen if install_packages.UV in words)
+    assert fetched[-5:] == ["--retries", "1", "--timeout", "15", install_packages.UV]
