@@ -21,7 +21,7 @@ help:  ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-11s %s\n", $$1, $$2}'
 	@echo; echo "Every target makes .venv first if it is missing. Then also: .venv/bin/dial --help"
 
-setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (two minutes once, then nothing)
+setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (a few minutes once, then nothing)
 
 demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 nodes; results in out/demo/
 	$(PYTHON_IN_VENV) -m dial_ros.tools.demo $(ARGS)

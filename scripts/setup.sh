@@ -62,7 +62,7 @@ environment() {
   mkdir -p build
   python=$(find_python)
   install_system_packages "$python"
-  say "$("$python" -V) -> .venv, installing requirements.txt (a minute or two the first time)"
+  say "$("$python" -V) -> .venv, installing requirements.txt (a few minutes the first time)"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
   # shellcheck disable=SC2046  # the option and its value are two words
   "$venv/bin/python" scripts/install_packages.py $(torch_index "$python") -r requirements.txt > build/install.log 2>&1 || {
@@ -78,13 +78,13 @@ environment() {
 interfaces() {
   local build=$PWD/build/interfaces
   mkdir -p build
-  say "building msg/ and srv/ (a quarter of a minute)"
+  say "building msg/ and srv/ (a few minutes at most)"
   # A build folder made for another venv or another place would mix their paths in.
   grep -qs "^CMAKE_INSTALL_PREFIX:PATH=$venv\$" "$build/CMakeCache.txt" || rm -rf "$build"
   export AMENT_PREFIX_PATH=$venv PATH=$venv/bin:$PATH
   # -O1: messages of our own are small, and camera images are the wheels' types. -O3 takes twice as long.
   if ! { cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_FLAGS_RELEASE="-O1 -DNDEBUG" \
-           -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" -DBUILD_TESTING=OFF -DDIAL_INSTALL_PYTHON=OFF \
+           -DCMAKE_CXX_FLAGS_RELEASE="-O1 -DNDEBUG" -DBUILD_TESTING=OFF -DDIAL_INSTALL_PYTHON=OFF -DDIAL_CPP_INTERFACES=OFF \
            -DCMAKE_PREFIX_PATH="$venv" -DCMAKE_INSTALL_PREFIX="$venv" -DPython3_EXECUTABLE="$venv/bin/python" \
          && cmake --build "$build" && cmake --install "$build"; } > build/interfaces.log 2>&1; then
     tail -n 30 build/interfaces.log >&2
