@@ -7,11 +7,13 @@ keys on the page, with the recorder. `record`: the recorder, beside one of these
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.config import config_path, config_root
+from dial_core.control.trajectory_checks import Tolerances
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_ros.node.process import END_WITH_PARENT
@@ -45,7 +47,7 @@ class NodeSpec:
         return self.name
 
 
-GUARDED_LEAD_S = 0.08  # least splice_lead with a guard: 30 ms of it are the guard's, the rest the way to it
+WAY_TO_GUARD_S = 0.05  # of the least splice_lead with a guard, which needs the rest before a trajectory differs from the one before
 
 _POLICY_ARGUMENTS = (
     Argument("robot", "gr1", "embodiment: a name in config/embodiments/, or a path to a YAML file"),
@@ -172,9 +174,16 @@ def environment(kind: str) -> dict[str, str]:
 
 
 def _guarded_lead_s() -> float:
-    """System-1's `splice_lead` [s] with a guard, which must have a trajectory `transport` and one period before it takes over."""
-    own = yaml.safe_load(config_path("nodes", "system1").read_text(encoding="utf-8"))["/**"]["ros__parameters"]["splice_lead"]
-    return max(float(own), GUARDED_LEAD_S)
+    """System-1's `splice_lead` [s] with a guard: the file's value, or more if the guard's parameters require it."""
+    own, guard = _parameters_of("system1"), _parameters_of("guard")
+    tolerances = Tolerances(period_s=guard["controller_period"], transport_s=guard["transport"])
+    return max(float(own["splice_lead"]), round(tolerances.window_s + WAY_TO_GUARD_S, 6))
+
+
+def _parameters_of(name: str) -> dict[str, Any]:
+    """The parameters in the file of a node."""
+    parameters: dict[str, Any] = yaml.safe_load(config_path("nodes", name).read_text(encoding="utf-8"))["/**"]["ros__parameters"]
+    return parameters
 
 
 def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:

@@ -1,6 +1,7 @@
 """The graph is plain data, and the launch files start exactly it."""
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -8,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 import yaml
 
-from dial_core.config import config_path
+from dial_core.config import config_path, config_root
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup.graph import ARGUMENTS, environment, graph
@@ -89,6 +90,15 @@ def test_the_guard_stands_between_system1_and_the_robots_own_controllers():
     unguarded = {node.name: node for node in graph("humanoid")}
     assert "guard" not in unguarded
     assert "splice_lead" not in unguarded["system1"].parameters
+
+
+def test_a_slower_way_to_the_controllers_lengthens_the_lead_that_the_guard_needs(tmp_path, monkeypatch):
+    shutil.copytree(config_root(), tmp_path, dirs_exist_ok=True)
+    monkeypatch.setenv("DIAL_CONFIG_ROOT", str(tmp_path))
+    guard = tmp_path / "nodes" / "guard.yaml"
+    guard.write_text(guard.read_text().replace("transport: 0.02", "transport: 0.1").replace("period: 0.01", "period: 0.02"))
+    nodes = {node.name: node for node in graph("humanoid", guard="true")}
+    assert nodes["system1"].parameters["splice_lead"] == 0.17
 
 
 def test_in_a_dry_run_the_guard_sends_what_passes_aside():
