@@ -73,10 +73,10 @@ class PossibleMotions:
         if self.approaching(now_ns):
             self._require_same_first_point(new, now_ns, limits)
         elif why := self._step(new, now_ns, limits, self._takes_over_ns(new, now_ns)):
-            if not self._leads(new, now_ns):
+            if not self._begins_ahead(new, now_ns):
                 raise self._discontinuity(new, now_ns, limits, why)
             self._approach = self._begun_approach(new, now_ns, limits)
-        elif self._leads(new, now_ns) and (np.abs(new.velocities[0]) > AT_REST).any():
+        elif self._begins_ahead(new, now_ns) and (np.abs(new.velocities[0]) > AT_REST).any():
             raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests until then")
         if not self._may_be_rejected(new, now_ns):
             self._replace(new, now_ns)
@@ -102,7 +102,7 @@ class PossibleMotions:
         self._superseded = [older for older in self._superseded if older[0] > now_ns] + [(until_ns, self.newest)]
         self.newest = _continued(self.newest, new, now_ns)
 
-    def _leads(self, new: JointMotion, now_ns: int) -> bool:
+    def _begins_ahead(self, new: JointMotion, now_ns: int) -> bool:
         """Whether a controller may have a set-point before the first point of `new`, which it interpolates from where it is."""
         return new.begin_ns > now_ns + round(self._tolerances.period_s * NANOSECONDS)
 
@@ -116,7 +116,7 @@ class PossibleMotions:
 
     def _takes_over_ns(self, new: JointMotion, now_ns: int) -> int:
         """The first moment at which a controller may execute `new`, which moves to its first point if that is ahead."""
-        return now_ns if self._leads(new, now_ns) else max(now_ns, new.begin_ns)
+        return now_ns if self._begins_ahead(new, now_ns) else max(now_ns, new.begin_ns)
 
     def _step(self, new: JointMotion, now_ns: int, limits: Guard, begin_ns: int) -> str:
         """The largest step to `new` from any motion that may be executed when it takes over, at `begin_ns` or later; empty: none."""

@@ -35,7 +35,10 @@ PARAMETERS = {
         CAMERA_GAP_S, "a frame needs frames of the further cameras at most this much older than itself [s]", 0.001, 1.0
     ),
     "splice_lead": Parameter(
-        SPLICE_LEAD_S, "a motion takes over this long after it is sent; more than the way to the controllers takes [s]", 0.0, 0.5
+        SPLICE_LEAD_S,
+        "a motion takes over this long after it is sent, 0.08 with the guard; more than the way to the controllers takes [s]",
+        0.0,
+        0.5,
     ),
     "limits_from": Parameter(
         "embodiment", "joint limits: embodiment (its YAML), or robot_description (narrowed to the URDF on that topic, which is waited for)"
