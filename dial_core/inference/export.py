@@ -27,7 +27,7 @@ from dial_core.inference.sessions import System1Session, System2Session
 TOLERANCE = 1e-3  # largest error over the outputs' standard deviation; float32 programs are at 1e-6
 INT8_COSINE = 0.98  # smallest cosine similarity; below that quantisation itself failed, and there is nothing to evaluate
 # Products that int8 programs keep in float32: what reads and writes actions, states and foresights, and the language model's
-# projections back from its gated units, whose few large values spoil the scale of all others. 0.0098 -> 0.0059 of a chunk's standard
+# projections back from its gated units, whose few large values distort the scale of all others. 0.0098 -> 0.0059 of a chunk's standard
 # deviation, 0.015 -> 0.006 of a foresight's, for at most a tenth more time.
 KEPT_IN_FLOAT32 = re.compile(r"\.(action_encoder|state_encoder|action_head|foresight_head|language_model\..*\.down_proj)\b")
 

@@ -23,6 +23,7 @@ from dial_core.files.atomic import write_json
 from dial_core.inference import COMPILE_SWITCH
 from dial_core.inference.cuda_graph import Captured
 from dial_core.inference.programs import Program, ProgramSpec, Runtime, open_program
+from dial_core.model.compiling import compiler_found
 from dial_core.model.dial import DialModel
 
 LARGEST = 50_000_000  # parameters of a model that is compiled unasked; larger ones take long and much memory
@@ -72,12 +73,7 @@ def _compiled_or_eager(session: Traceable, eager: Captured, checkpoint: Path | N
 
 def _no_use(spec: ProgramSpec) -> str:
     """Why compiling cannot succeed; empty if it may."""
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
+    if not compiler_found():
         return "there is no C++ compiler; install g++, and its program is compiled at the next start"
     try:
         failed = json.loads(failure_file(spec).read_text())

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 import torch
 
+from dial_core.model.compiling import compiler_found, prepare_compiler
 from dial_core.model.dial import DialModel
-from dial_core.training.compiling import compiler_found, prepare_compiler
 
 COMPILED_FROM_IMAGES = 40_000
 """Images of one process from which on compiling pays: it takes half a minute of a core and saves 1.6 ms an image."""

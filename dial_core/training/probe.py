@@ -14,12 +14,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, distributed, nn
 
+from dial_core.model.compiling import prepare_compiler
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel, DialOutput
 from dial_core.model.language_head import next_token_loss
 from dial_core.model.prompt import IGNORED
 from dial_core.model.training_batch import TrainingBatch
-from dial_core.training.compiling import prepare_compiler
 
 _WARMUP_STEPS, _LEAST_STEPS = 2, 3
 _INSTRUCTION_TOKENS = 20  # of chat template and instruction

@@ -24,9 +24,9 @@ from transformers import TrainerCallback, TrainingArguments
 
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
+from dial_core.model.compiling import prepare_compiler
 from dial_core.model.prompt import IGNORED
 from dial_core.training.averaging import WeightAverage
-from dial_core.training.compiling import prepare_compiler
 from dial_core.training.frozen_weights import FrozenWeights
 from dial_core.training.health import StepFacts, Watch
 from dial_core.training.optimisation import Hardware, Optimisation
@@ -72,8 +72,8 @@ def run_training(
     # PyTorch's default of one thread a core is slower than one thread when the other cores are busy.
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     hardware = hardware or Hardware()
-    arguments = _arguments(plan, folder, hardware)
     state = process_state()
+    arguments = _arguments(plan, folder, hardware)
     if state.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         clear_staging(folder)

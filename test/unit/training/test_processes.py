@@ -18,11 +18,13 @@ from accelerate.state import AcceleratorState, DistributedType, PartialState
 from safetensors.torch import load_file, save_file
 
 from dial_core.config import load_config
+from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.training import processes
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.processes import leave_processes
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
@@ -53,7 +55,7 @@ def let_accelerate_shard_on_a_cpu() -> None:
 
 
 def let_accelerate_use_deepspeed_on_a_cpu() -> None:
-    """accelerate leaves DeepSpeed out, without a word, where it is told to use the CPU; DeepSpeed itself runs on gloo."""
+    """accelerate leaves DeepSpeed out, without a word, where it is configured for the CPU; DeepSpeed itself runs on gloo."""
     begin_processes, begin = PartialState.__init__, AcceleratorState.__init__
 
     def begin_processes_with_deepspeed(self, cpu=False, **named):
@@ -65,6 +67,7 @@ def let_accelerate_use_deepspeed_on_a_cpu() -> None:
         assert self.distributed_type == DistributedType.DEEPSPEED
 
     PartialState.__init__, AcceleratorState.__init__ = begin_processes_with_deepspeed, begin_with_deepspeed
+    processes.require_gpu_for_deepspeed = lambda: None
 
 
 def narrow_architecture(**changes) -> Architecture:
@@ -177,6 +180,15 @@ def test_frozen_weights_kept_in_bfloat16_end_as_they_began(alone, tmp_path, shar
     if not sharding:
         stored = load_file(tmp_path / "checkpoint-4/model.safetensors")
         assert stored["system2.backbone.language_model.embed_tokens.weight"].dtype == torch.bfloat16
+
+
+def test_deepspeed_without_a_gpu_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    plan = Optimisation(steps=1, batch_size=1, learning_rate=1e-3)
+    with pytest.raises(DialError, match="DeepSpeed, and this machine has no GPU"):
+        run_training(torch.nn.Linear(1, 1), [], None, plan, tmp_path / "run", "refused")
+    assert not (tmp_path / "run").exists()
 
 
 if __name__ == "__main__":

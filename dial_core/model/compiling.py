@@ -21,7 +21,7 @@ def prepare_compiler() -> None:
 
 
 def compiler_found() -> bool:
-    """Whether this machine has the C++ compiler that torch.compile needs on a CPU."""
+    """Whether this machine has the C++ compiler that torch.compile and exported programs need on a CPU."""
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
