@@ -111,7 +111,8 @@ def emulate(
 def explained(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:
     """Share of the variance of the measured joints (T, J) [rad] that a linear function of their set-points explains, at the best lag.
 
-    1 if no joint moves: then nothing contradicts the set-points.
+    1 if no joint moves, or what is left unexplained is less than an even motion by `MOVES_RAD`, as of fingers that touch something: then
+    nothing contradicts the set-points.
     """
     moving = np.ptp(measured, axis=0) > MOVES_RAD
     if not moving.any() or len(measured) <= 2 * max(lags):
@@ -122,8 +123,9 @@ def explained(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> 
         x, y = x - x.mean(0), y - y.mean(0)
         spread = (x**2).sum(0)
         slope = np.divide((x * y).sum(0), spread, out=np.zeros_like(spread), where=spread > 1e-9)
-        total = (y**2).sum()
-        best = max(best, 1.0 - float(((y - slope * x) ** 2).sum() / total) if total > 0 else 1.0)
+        total, left = (y**2).sum(), y - slope * x
+        proves = bool((left.std(axis=0) > MOVES_RAD / np.sqrt(12)).any())
+        best = max(best, 1.0 - float((left**2).sum() / total) if proves else 1.0)
     return best
 
 

@@ -11,6 +11,7 @@ from dial_core.config import config_root
 from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.errors import DialError
 from dial_core.importers.bag.bag_report import not_used, remarks_on
+from dial_core.importers.bag.commanded import EXPLAINED, explained
 from dial_core.importers.bag.mapping import BagMapping, CommandTopic, load_bag_mapping, read_controller_rules
 from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import read_timeline
@@ -182,3 +183,13 @@ def test_the_mapping_in_the_documentation_is_understood(tmp_path):
     assert [source.name(name) for source, name in zip(mapping.joint_states, ("left_a", "elbow"), strict=True)] == ["a", "r_elbow_pitch"]
     assert mapping.commands[1].prefix == "gello/"
     assert mapping.controllers["right_arm_controller"].allow_partial_joints_goal
+
+
+def test_a_finger_that_something_pushes_for_a_moment_contradicts_nothing_but_one_that_stays_elsewhere_does():
+    """Three seconds of small motions, as of a hand that touches a can: 0.11 rad for 0.15 s are no other command."""
+    wanted = 0.02 * np.sin(np.arange(62) / 5)[:, None]
+    pushed, elsewhere = wanted.copy(), wanted.copy()
+    pushed[30:33] += 0.11
+    elsewhere[30:] += 0.11
+    assert explained(wanted, pushed, range(13)) == 1.0
+    assert explained(wanted, elsewhere, range(13)) < EXPLAINED
