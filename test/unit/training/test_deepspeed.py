@@ -1,6 +1,6 @@
-"""DeepSpeed, where it is installed: two processes with bfloat16 weights have nearly the losses of one in float32.
+"""DeepSpeed, where it is installed: two processes have the losses of one, in float32; in bfloat16 batches still arrive in float32.
 
-Frozen weights end as they began, and batches arrive in float32; the program checks both, and that DeepSpeed really runs.
+Frozen weights end as they began; the program checks that, the batches, and that DeepSpeed really runs.
 
 pip install deepspeed && pytest test/unit/training/test_deepspeed.py
 """
@@ -15,11 +15,21 @@ from .test_processes import LAUNCH, launched
 pytest.importorskip("deepspeed")
 
 
+def engine(stage: str) -> dict[str, str]:
+    configuration = str(config_root() / f"deepspeed/{stage}.json")
+    return {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": configuration, "DS_ACCELERATOR": "cpu"}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["zero2", "zero3"])
-def test_two_processes_have_nearly_the_losses_of_one(tmp_path, stage):
+def test_two_processes_have_the_losses_of_one(tmp_path, stage):
     alone, _ = launched(tmp_path / "alone", [])
-    configuration = str(config_root() / f"deepspeed/{stage}.json")
-    engine = {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": configuration, "DS_ACCELERATOR": "cpu"}
-    rows, _ = launched(tmp_path / stage, LAUNCH, "bf16", **engine)  # see `main` there
-    np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in alone], rtol=0.02)
+    rows, _ = launched(tmp_path / stage, LAUNCH, **engine(stage))  # see `main` there
+    np.testing.assert_allclose([row["loss"] for row in rows], [row["loss"] for row in alone], rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["zero2", "zero3"])
+def test_bfloat16_weights_get_float32_batches(tmp_path, stage):
+    rows, _ = launched(tmp_path / stage, LAUNCH, "bf16", **engine(stage))
+    assert np.isfinite([row["loss"] for row in rows]).all()
