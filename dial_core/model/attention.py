@@ -15,10 +15,6 @@ class KeysValues(NamedTuple):
     values: torch.Tensor
     present: torch.Tensor | None = None
 
-    def repeated(self, times: int) -> "KeysValues":
-        """Every context `times` times, side by side: (B times, ...)."""
-        return KeysValues(*(part if part is None or times == 1 else part.repeat_interleave(times, 0) for part in self))
-
 
 class Attention(nn.Module):
     """Multi-head attention with biases; queries from x, keys and values from x or from a context."""

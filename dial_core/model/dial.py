@@ -15,7 +15,7 @@ from dial_core.errors import DialError
 from dial_core.model.backbone import Backbone
 from dial_core.model.configuration import STAGES, Architecture, DialConfig
 from dial_core.model.embodiment_slots import Slot, SlotLinear
-from dial_core.model.flow_matching import draw_tau, for_each_draw, interpolate, masked_mean_square
+from dial_core.model.flow_matching import draw_tau, interpolate, masked_mean_square
 from dial_core.model.system1 import Schedule, System1
 from dial_core.model.system2 import System2
 from dial_core.model.view_encoder import DinoView
@@ -204,17 +204,12 @@ class DialModel(PreTrainedModel):
         tau_B: torch.Tensor,
         embodiment_id: Slot = 0,
     ) -> torch.Tensor:
-        """Flow velocity (B, H, A) of noisy chunks at tau (B,) in [0, 1].
-
-        Of k times as many noisy chunks as conditions, those of one condition side by side, each k share its keys and values: (B k, H, A).
-        """
+        """Flow velocity (B, H, A) of noisy chunks at tau (B,) in [0, 1]."""
         dtype = self.system1.position.dtype  # of the weights: actions and noise are mixed in their own, and rounded here at the most
         noisy_BHA, state_BS = noisy_BHA.to(dtype), state_BS.to(dtype)
-        draws = len(noisy_BHA) // len(fused_BMD)
-        cache = [keys and keys.repeated(draws) for keys in self.system1.decoder.condition_cache(fused_BMD)]
-        state_token = for_each_draw(self.system1.encode_state(state_BS, embodiment_id), draws)
-        slot = embodiment_id if isinstance(embodiment_id, int) else for_each_draw(embodiment_id, draws)
-        return self.system1.velocity(cache, state_token, noisy_BHA, self.system1.steering(tau_B, slot), slot)
+        cache = self.system1.decoder.condition_cache(fused_BMD)
+        state_token = self.system1.encode_state(state_BS, embodiment_id)
+        return self.system1.velocity(cache, state_token, noisy_BHA, self.system1.steering(tau_B, embodiment_id), embodiment_id)
 
     @torch.no_grad()
     def sample_chunk(
@@ -270,13 +265,10 @@ class DialModel(PreTrainedModel):
         intent, foresight, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask, layout)
         intent = intent.repeat_interleave(len(views[0]) // len(intent), 0)
         noise = torch.randn_like(action) if noise is None else noise
-        tau = draw_tau(self.arch.flow, len(noise), action.device) if tau is None else tau
+        tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
         fused = self.condition(intent, *views)
-        draws = len(noise) // len(action)
-        action_mask, action = for_each_draw(action_mask.expand_as(action), draws), for_each_draw(action, draws)
         velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
-        elements = None if action_elements is None else draws * action_elements
-        action_loss = masked_mean_square(velocity.float() - (action - noise).float(), action_mask, elements)
+        action_loss = masked_mean_square(velocity.float() - (action - noise).float(), action_mask, action_elements)
 
         loss = action_loss if world_loss is None else world_loss + action_loss
         if world_loss is not None and self.arch.loss == "mean":

@@ -40,11 +40,6 @@ def interpolate(action_BHA: torch.Tensor, noise_BHA: torch.Tensor, tau_B: torch.
     return tau_B11 * action_BHA + (1 - tau_B11) * noise_BHA
 
 
-def for_each_draw(rows: torch.Tensor, draws: int) -> torch.Tensor:
-    """Rows (C, ...) repeated for `draws` draws of noise and tau each: (C * draws, ...), those of one row side by side."""
-    return rows if draws == 1 else rows.repeat_interleave(draws, 0)
-
-
 def masked_mean_square(error_BHA: torch.Tensor, mask_BHA: torch.Tensor, elements: torch.Tensor | None = None) -> torch.Tensor:
     """Mean of squared errors over unmasked elements (mask 1), or their sum over `elements`."""
     mask_BHA = mask_BHA.to(error_BHA.dtype).expand_as(error_BHA)

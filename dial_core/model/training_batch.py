@@ -2,7 +2,6 @@
 
 Dimensions:
     B: foresights of the batch; 1 in a sample.
-    E: draws of flow noise and time, the same number for each chunk; rows of one chunk side by side. 1 each in the paper.
     C: action chunks, R for each foresight; rows R b .. R b + R - 1 share foresight b, as at run time.
     N: image tokens of a view. F: features of a token, the width D but for some backbones and bridges.
     T: prompt tokens, left padded.
@@ -41,8 +40,8 @@ class OptionalColumns(TypedDict, total=False):
 
     system1_image_tokens: Annotated[Tensor, "C N F"]  # the views of System-1, where they are newer than `image_tokens`
     further_image_tokens: Annotated[Tensor, "C V N F"]  # of the further cameras, which System-1 alone sees
-    noise: Annotated[Tensor, "E H A"]  # eps of the flow; the model draws one for each chunk where it is absent
-    tau: Annotated[Tensor, "E"]  # time of the flow in [0, 1]; the model draws it where it is absent
+    noise: Annotated[Tensor, "C H A"]  # eps of the flow; the model draws it where it is absent
+    tau: Annotated[Tensor, "C"]  # time of the flow in [0, 1]; the model draws it where it is absent
 
 
 class TrainingSample(RequiredColumns, OptionalColumns):
@@ -97,7 +96,7 @@ def require_shapes(batch: Mapping[str, object], arch: Architecture) -> None:
             continue
         pixels = column.dtype == torch.uint8
         for letter, size in zip(letters, column.shape, strict=False):
-            sizes.setdefault(letter, size)  # B, C, E, T and V are those of the first column that has them
+            sizes.setdefault(letter, size)  # B, C, T and V are those of the first column that has them
         expected = [sizes.get(letter, 0) for letter in letters]
         if pixels:
             expected[-2:] = [arch.image.height, arch.image.width, 3]
@@ -106,5 +105,3 @@ def require_shapes(batch: Mapping[str, object], arch: Architecture) -> None:
             raise DialError(f"training batch: {name} has shape {tuple(column.shape)}, expected {shown}")
     if sizes["C"] % sizes["B"]:
         raise DialError(f"training batch: {sizes['C']} chunks cannot be divided among {sizes['B']} foresights")
-    if sizes.get("E", 0) % sizes["C"]:
-        raise DialError(f"training batch: {sizes['E']} draws of noise cannot be divided among {sizes['C']} chunks")

@@ -35,7 +35,6 @@ class Workload:
         chunks: that one foresight serves.
         stage: what learns.
         pixels: whether views are encoded in the step.
-        draws: of flow noise and time for each chunk.
     """
 
     arch: Architecture
@@ -43,7 +42,6 @@ class Workload:
     chunks: int = 1
     stage: Literal["pretrain", "warmup", "end_to_end"] = "end_to_end"
     pixels: bool = False
-    draws: int = 1
 
 
 @dataclass(frozen=True)
@@ -174,8 +172,8 @@ def chunk_batch(workload: Workload, rng: torch.Generator) -> TrainingBatch:
         "state": torch.randn(chunks, arch.state_dim, generator=rng),
         "action": action,
         "action_mask": torch.ones_like(action),
-        "noise": torch.randn(chunks * workload.draws, *action.shape[1:], generator=rng),
-        "tau": torch.rand(chunks * workload.draws, generator=rng),
+        "noise": torch.randn(action.shape, generator=rng),
+        "tau": torch.rand(chunks, generator=rng),
         "embodiment_id": 0,
     }
 

@@ -77,7 +77,6 @@ class TrainingStage(Config):
     chunks_per_foresight: int = Field(default=1, gt=0)
     max_foresight_age_steps: int = Field(default=0, ge=0)  # [control steps]
     state_noise: float = Field(default=0.0, ge=0)  # of the normalised state
-    draws_per_chunk: int = Field(default=1, gt=0)  # of flow noise and time; the paper's loss has one
     optimisation: Optimisation
 
     def weights(self, frames: Mapping[str, int]) -> dict[str, float]:
@@ -87,7 +86,7 @@ class TrainingStage(Config):
     @property
     def variety(self) -> Variety:
         """What its samples add to the recorded frames."""
-        return Variety(self.chunks_per_foresight, self.max_foresight_age_steps, self.state_noise, self.draws_per_chunk)
+        return Variety(self.chunks_per_foresight, self.max_foresight_age_steps, self.state_noise)
 
 
 class Recipe(Config):

@@ -109,24 +109,6 @@ def test_one_foresight_may_serve_several_views(small_model, batch):
     assert torch.equal(out.world_loss, base.world_loss)
 
 
-@pytest.mark.parametrize(("slots", "elements"), [(0, None), (torch.tensor([1, 0]), torch.tensor(17.0))])
-def test_the_loss_of_several_draws_is_the_mean_of_single_ones_and_so_are_its_gradients(make_architecture, batch, slots, elements):
-    torch.manual_seed(0)
-    model = DialModel(DialConfig(make_architecture(embodiments=("one", "two")))).eval()
-    model.set_trainable("end_to_end")
-    noise, tau = torch.randn(2, 3, 5, 6), torch.rand(2, 3)
-    mask = (torch.rand(2, 5, 6) < 0.7).float()
-    given = {"action_mask": mask, "action_elements": elements, "embodiment_id": slots}
-    singles = [step(model, batch, "end_to_end", noise=noise[:, k], tau=tau[:, k], **given) for k in range(3)]
-    together = step(model, batch, "end_to_end", noise=noise.flatten(0, 1), tau=tau.flatten(), **given)
-    mean = sum(single.loss for single in singles) / 3
-    torch.testing.assert_close(together.action_loss, sum(single.action_loss for single in singles) / 3)
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    expected, found = (torch.autograd.grad(loss, learning, allow_unused=True) for loss in (mean, together.loss))
-    for one, other in zip(expected, found, strict=True):
-        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-6)
-
-
 def test_noise_and_times_are_drawn_by_torchs_seed(small_model, batch):
     def loss():
         torch.manual_seed(5)

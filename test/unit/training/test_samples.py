@@ -25,11 +25,11 @@ def numbered_stream(name: str = "robot", width: int = 47, slot: int = 0, offset:
     return Stream(name, CachedTokens(tokens), vectors, np.array([0, 30]), np.array([0, 1]), ["put the can", "put the cup"], slot)
 
 
-def make_samples(streams, weights=None, chunks: int = 1, age: int = 0, noise: float = 0.0, seed: int = 0, draws: int = 1) -> ChunkSamples:
+def make_samples(streams, weights=None, chunks: int = 1, age: int = 0, noise: float = 0.0, seed: int = 0) -> ChunkSamples:
     arch = load_config(Architecture, "models", "dial_tiny")
     prompter = Prompter(tiny_tokenizer(), 36)
     weights = weights or {stream.name: 1.0 for stream in streams}
-    return ChunkSamples(streams, weights, prompter, "warmup", arch, Variety(chunks, age, noise, draws), seed)
+    return ChunkSamples(streams, weights, prompter, "warmup", arch, Variety(chunks, age, noise), seed)
 
 
 def at(samples: ChunkSamples, *rows: int) -> dict:
@@ -103,14 +103,6 @@ def test_a_sample_is_a_function_of_its_number_alone():
     for name, value in one[1234].items():
         assert torch.equal(value, other[1234][name]) if isinstance(value, torch.Tensor) else value == other[1234][name]
     assert not torch.equal(one[1]["noise"], one[2]["noise"])
-
-
-def test_each_chunk_has_as_many_draws_of_noise_and_time_as_asked_for():
-    stream = numbered_stream()
-    once, thrice = (make_samples([stream], chunks=2, draws=draws)[5] for draws in (1, 3))
-    assert [len(sample["noise"]) for sample in (once, thrice)] == [2, 6]
-    assert len(thrice["tau"].unique()) == 6
-    assert torch.equal(once["action"], thrice["action"])
 
 
 def test_embodiments_mix_in_one_batch_with_their_slots_and_masks():
