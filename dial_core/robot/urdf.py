@@ -1,14 +1,11 @@
 """The one reader of URDF: links, joints, limits and mimic joints as the specification defines them.
 
-Text may arrive over a topic (`robot_description`), so it is bounded in length and may not declare entities.
 Specification: http://wiki.ros.org/urdf/XML/joint. Omitted `lower` and `upper` are 0, `axis` is "1 0 0", `multiplier` is 1.
 """
 
 from __future__ import annotations
 
-import codecs
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,17 +13,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from dial_core.errors import DialError
-from dial_core.files.integrity import require_content
 from dial_core.robot.rotations import quaternion_from_rpy
+from dial_core.robot.urdf_text import decoded, robot_element
 
-MAX_CHARACTERS = 20_000_000  # the URDFs of the largest humanoids have about one million
 MOVABLE = ("revolute", "continuous", "prismatic")  # along one axis
 UNMOVABLE = ("fixed", "floating", "planar")  # by a controller
-PROCESS = "process the xacro file first: `xacro robot.urdf.xacro > robot.urdf`"
-
-_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-_ENCODING = re.compile(rb"""<\?xml[^>]*encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
-_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)  # to the end where it is not closed: one that looked for an end each time took ages
 
 Vector = tuple[float, float, float]
 Quaternion = tuple[float, float, float, float]
@@ -121,22 +112,7 @@ def read_urdf(path: Path) -> Urdf:
     Raises:
         DialError: no such file, text in another encoding, not a URDF, or a joint that the specification does not allow.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DialError(f"{path} cannot be read: {error.strerror}") from error
-    require_content(path, data)
-    declared = _ENCODING.search(data[:200])
-    encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), declared[1].decode() if declared else "utf-8")
-    try:
-        text = data.decode(encoding)
-    except LookupError as error:
-        raise DialError(f"{path} names the encoding '{encoding}', which is not known; save it as UTF-8") from error
-    except UnicodeDecodeError as error:
-        raise DialError(
-            f'{path} is not {encoding} text (byte {error.start}); save it as UTF-8, or name its encoding: <?xml encoding="..."?>'
-        ) from error
-    return parse_urdf(text, path.name)
+    return parse_urdf(decoded(path), path.name)
 
 
 def parse_urdf(text: str, source: str) -> Urdf:
@@ -145,7 +121,7 @@ def parse_urdf(text: str, source: str) -> Urdf:
     Raises:
         DialError: too long, with XML entities, not XML, unprocessed xacro, or joints that the specification does not allow.
     """
-    robot = _robot_element(text, source)
+    robot = robot_element(text, source)
     elements, links = robot.findall("joint"), robot.findall("link")
     for what, named in (("joint", elements), ("link", links)):
         _require_own_names(what, [element.get("name", "") for element in named], source)
@@ -167,40 +143,6 @@ def _require_own_names(what: str, names: list[str], source: str) -> None:
 
 def _repeated(names: Iterable[str]) -> str | None:
     return next((name for name, count in Counter(names).items() if count > 1), None)
-
-
-def _robot_element(text: str, source: str) -> ElementTree.Element:
-    if len(text) > MAX_CHARACTERS:
-        raise DialError(f"{source} has {len(text)} characters, at most {MAX_CHARACTERS} are read; is it a URDF?")
-    # What ROS's parser accepts and XML does not: whitespace before the first line, `--` in a comment.
-    text = _COMMENT.sub(lambda comment: "\n" * comment[0].count("\n"), text.removeprefix("\ufeff").lstrip())
-    # A bare <!DOCTYPE robot> is harmless and common; an internal subset is where entities are declared.
-    if "<!ENTITY" in text or re.search(r"<!DOCTYPE[^>]*\[", text):
-        raise DialError(f"{source} declares XML entities, which a URDF does not need and which are not read; remove them")
-    try:
-        robot = ElementTree.fromstring(text)
-    except (ElementTree.ParseError, ValueError) as error:
-        hint = PROCESS if "unbound prefix" in str(error) else "is it a URDF, and complete?"
-        raise DialError(f"{source} is not XML: {error}; {hint}") from error
-    if robot.tag.endswith("}robot"):  # a default namespace (`xmlns="..."`), which urdfdom passes over
-        _without_namespace(robot)
-    if robot.tag != "robot":
-        raise DialError(f"{source} begins with <{robot.tag}>, a URDF with <robot>")
-    if macro := next((e.tag for e in robot.iter() if isinstance(e.tag, str) and "xacro}" in e.tag), None):
-        raise DialError(f"{source} contains <xacro:{macro.rpartition('}')[2]}>; {PROCESS}")
-    for element in robot.iter("joint"):
-        for part in element.iter():
-            if xacro := next((value for value in part.attrib.values() if "${" in value or "$(" in value), None):
-                raise DialError(f"{source}, joint '{element.get('name', '')}': <{part.tag}> contains '{xacro}'; {PROCESS}")
-    return robot
-
-
-def _without_namespace(robot: ElementTree.Element) -> None:
-    """Removes the root's namespace from every element that has the same."""
-    prefix = robot.tag.removesuffix("robot")
-    for element in robot.iter():
-        if isinstance(element.tag, str):
-            element.tag = element.tag.removeprefix(prefix)
 
 
 def _joint(element: ElementTree.Element, source: str) -> UrdfJoint:
