@@ -110,3 +110,8 @@ def request_of(name, motion):
     return TrajectoryRequest(
         joints, motion.origin_ns, times_ns, *(tuple(map(tuple, p.tolist())) for p in (motion.positions, motion.velocities))
     )
+
+
+def changed(rows, point, joint, value):
+    """The rows of a trajectory with one joint of one point changed."""
+    return tuple(tuple(value if (k, j) == (point, joint) else x for j, x in enumerate(row)) for k, row in enumerate(rows))

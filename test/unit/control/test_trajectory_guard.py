@@ -16,7 +16,7 @@ from dial_core.control.splice import hold
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
 
-from .guard_rig import ARM, ARM_COLUMNS, GR1, LIMITS, MS, PERIOD_NS, PERIOD_S, START_NS, Rig, request_of
+from .guard_rig import ARM, ARM_COLUMNS, GR1, LIMITS, MS, PERIOD_NS, PERIOD_S, START_NS, Rig, changed, request_of
 
 
 @pytest.fixture
@@ -26,10 +26,6 @@ def rig():
 
 def moved(rows, offset):
     return tuple(tuple(x + offset for x in row) for row in rows)
-
-
-def changed(rows, point, joint, value):
-    return tuple(tuple(value if (k, j) == (point, joint) else x for j, x in enumerate(row)) for k, row in enumerate(rows))
 
 
 def test_a_trajectory_within_limits_passes_and_is_executed(rig):
@@ -81,52 +77,6 @@ def test_whatever_passes_keeps_the_limits_when_the_controller_has_it_only_after_
         rig.run(1.0)
         assert rig.worst <= 1 + 1e-6
     assert passed == [0, 10, 20]
-
-
-def crowded(request, points):
-    """`points` that stand, within less than 1 ms, after the first point."""
-    times_ns = (request.times_ns[0], *(request.times_ns[0] + 10 * MS + 25_000 * k for k in range(points)))
-    return replace(
-        request, times_ns=times_ns, positions=request.positions[:1] * len(times_ns), velocities=request.velocities[:1] * len(times_ns)
-    )
-
-
-def test_twenty_points_within_a_millisecond_are_judged(rig):
-    assert rig.offer(ARM.name, crowded(rig.swing(0.1), 20))
-
-
-MALFORMED = {
-    "not finite": lambda t: replace(t, positions=changed(t.positions, 1, 0, np.nan)),
-    "named twice": lambda t: replace(t, joint_names=(t.joint_names[0], *t.joint_names[:-1])),
-    "do not match": lambda t: replace(t, joint_names=("elbow", *t.joint_names[1:])),
-    "without velocities": lambda t: replace(t, velocities=()),
-    "accelerations": lambda t: replace(t, accelerations=t.velocities),
-    "empty": lambda t: replace(t, times_ns=(), positions=(), velocities=()),
-    "more than 20 points within 0.001 s": lambda t: crowded(t, 21),
-    "more than 20 points": lambda t: crowded(t, 39),
-    "before its stamp": lambda t: replace(t, times_ns=(-1, *t.times_ns[1:])),
-}
-
-
-@pytest.mark.parametrize("words", MALFORMED)
-def test_a_malformed_trajectory_is_named(rig, words):
-    assert not rig.offer(ARM.name, MALFORMED[words](rig.swing(0.1)))
-    assert words in str(rig.guard.breach)
-    assert rig.guard.latched
-
-
-@pytest.mark.parametrize(
-    ("stamp", "words"),
-    [(lambda now: 0, "no stamp"), (lambda now: now - 2 * NANOSECONDS, "2.00 s ago"), (lambda now: now + 50 * MS, "0.050 s ahead")],
-)
-def test_a_stamp_that_is_missing_old_or_ahead_is_refused(rig, stamp, words):
-    assert not rig.offer(ARM.name, rig.swing(0.1, stamp_ns=stamp(rig.now_ns)))
-    assert words in str(rig.guard.breach)
-
-
-def test_a_first_point_far_ahead_is_refused(rig):
-    assert not rig.offer(ARM.name, rig.swing(0.1, begins_s=0.6))
-    assert rig.guard.breach.check is TrajectoryCheck.AGE
 
 
 def test_a_stop_decelerates_every_controller_within_limits(rig):
