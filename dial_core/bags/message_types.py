@@ -77,7 +77,7 @@ def _types_of(definition: str, kind: str, encoding: str) -> dict:
     """Fields by type of a definition and of those that follow it, each after a line of `=` and `IDL: <type>` or `MSG: <type>`."""
     if encoding != "ros2idl" and not definition.startswith(f"{_SEPARATOR}IDL: "):
         return get_types_from_msg(_as_message(definition), kind)
-    found = {}
+    found: dict = {}
     for part in filter(str.strip, definition.split(_SEPARATOR)):
         head, _, body = part.partition("\n")
         language, _, name = head.partition(": ")
