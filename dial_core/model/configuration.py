@@ -253,3 +253,8 @@ class DialConfig(PretrainedConfig):
             DialError: a missing, unknown or inconsistent value; the message names the key.
         """
         return validate(Architecture, self.architecture or {}, source="architecture in config.json")
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the language model, by which Trainer fills in the `auto` sizes of a DeepSpeed configuration."""
+        return self.arch.width

@@ -54,3 +54,8 @@ def test_inconsistent_architectures_are_refused(make_architecture, change, messa
 def test_a_config_without_architecture_names_what_is_missing():
     with pytest.raises(DialError, match="key 'image' is missing"):
         _ = DialConfig().arch
+
+
+def test_the_language_models_width_is_found_by_the_name_that_trainer_fills_deepspeeds_sizes_with():
+    """Without it a launch with `config/deepspeed/zero3.json` ended before the first step."""
+    assert DialConfig.from_preset("dial_tiny").hidden_size == 192

@@ -59,7 +59,7 @@ def let_accelerate_use_deepspeed_on_a_cpu() -> None:
     begin_processes, begin = PartialState.__init__, AcceleratorState.__init__
 
     def begin_processes_with_deepspeed(self, cpu=False, **named):
-        begin_processes(self, False, **named)
+        begin_processes(self, True, **named)  # else it takes each process for the only one
 
     def begin_with_deepspeed(self, mixed_precision=None, cpu=False, **named):
         os.environ.pop("ACCELERATE_USE_CPU", None)
