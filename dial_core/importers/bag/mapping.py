@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -34,8 +35,8 @@ class CommandTopic(NamedJoints):
     """A topic of commands: JointTrajectory, FollowJointTrajectory goals, Float64MultiArray, JointState or a controller's state.
 
     Attributes:
-        controller: of the embodiment, whose joints they are for.
-        joints: of a Float64MultiArray, in its order; empty: the controller's, in its order.
+        controller: of the embodiment, whose joints they are for. A topic for several controllers has an entry for each.
+        joints: of a Float64MultiArray, in its order, '' for a number that is not used; empty: the controller's, in its order.
     """
 
     controller: str
@@ -81,12 +82,19 @@ def read_controller_rules(path: Path) -> dict[str, ControllerRules]:
         content = yaml.safe_load(path.read_text())
     except (OSError, yaml.YAMLError) as error:
         raise DialError(f"{path} cannot be read: {error}") from error
-    rules = {}
-    for name, entry in content.items() if isinstance(content, dict) else ():
-        parameters = entry.get("ros__parameters") if isinstance(entry, dict) else None
-        if isinstance(parameters, dict) and "joints" in parameters:
-            known = {key: value for key, value in parameters.items() if key in ControllerRules.model_fields}
-            rules[str(name).split("/")[-1]] = validate(ControllerRules, known, source=path)
+    rules = {
+        name: validate(ControllerRules, {key: parameters[key] for key in ControllerRules.model_fields if key in parameters}, source=path)
+        for name, parameters in _parameters(content)
+        if parameters.keys() & {"joints", *ControllerRules.model_fields}
+    }
     if not rules:
         raise DialError(f"{path} has no controller with `ros__parameters: joints:`; name the YAML file that the controller manager loads")
     return rules
+
+
+def _parameters(content: object) -> Iterator[tuple[str, dict]]:
+    """Name and parameters of every node in a parameter file, however its namespaces are nested."""
+    for name, entry in content.items() if isinstance(content, dict) else ():
+        if isinstance(entry, dict) and isinstance(parameters := entry.get("ros__parameters"), dict):
+            yield str(name).split("/")[-1], parameters
+        yield from _parameters(entry)

@@ -171,11 +171,11 @@ def _by_instruction(epoch: Epoch, chosen: np.ndarray) -> list[tuple[int, int, st
 
 def _require_agreement(parts: Sequence[Commanded]) -> None:
     for part in parts:
-        for name, share in part.contradicted.items():
+        for name, how in part.contradicted.items():
             rejected = part.rejected.get(name, Counter())
             why = "; ".join(f"{rule} ({count} of {part.sent[name]} commands)" for rule, count in rejected.most_common(3))
             raise BagError(
-                f"the joints of {name} moved otherwise than its commands say ({100 * share:.0f} % of their motion agrees)"
+                f"{name}: {how}"
                 + (f"; by its settings it rejects: {why}" if why else "")
                 + ". Name its settings (--controllers FILE), its topic (--mapping FILE), or take the states as actions (--actions next)"
             )

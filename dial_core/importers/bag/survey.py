@@ -33,7 +33,9 @@ def _uses(bag: Bag, streams: Streams, conversion: BagConversion, embodiment: Emb
     cameras = chosen_cameras(embodiment, conversion.cameras)
     uses = [(f"camera {camera.name}", topic) for camera, topic in zip(cameras, streams.images, strict=True)]
     uses += [("joints", source.topic) for source in streams.joint_states]
-    by_controller = {source.controller: topic for topic, source in streams.commands.items() if bag.counts.get(topic, 0)}
+    by_controller = {
+        source.controller: topic for topic, sources in streams.commands.items() for source in sources if bag.counts.get(topic, 0)
+    }
     for controller in embodiment.controllers:
         otherwise = "none: the joints measured a step later"
         topic = by_controller.get(controller.name, otherwise) if conversion.resampling.actions == "commands" else otherwise

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -144,10 +144,11 @@ class _Reader:
             text = message.text if hasattr(message, "text") else message.data
             epoch.instructions.append((len(epoch.sightings), text.strip()))
         elif topic in self._streams.commands:
-            source = self._streams.commands[topic]
-            request = read_command(self._bag.decode(topic, data), source, self._controllers[source.controller])
-            if request is not None:
-                epoch.commands.append(Command(log_ns, source.controller, request))
+            message = self._bag.decode(topic, data)
+            for source in self._streams.commands[topic]:
+                request = read_command(message, source, self._controllers[source.controller])
+                if request is not None:
+                    epoch.commands.append(Command(log_ns, source.controller, request))
         elif topic in self._sources:
             message = self._bag.decode(topic, data)
             # Publishers that share a topic, each with its own joints, need not be in step with each other.
@@ -224,16 +225,31 @@ class _Reader:
         camera, joints = (self.timeline.stamps[topic] for topic in (self._streams.images[0], self._streams.joints))
         if not self.timeline.sightings and camera and joints:
             self.timeline.camera_ahead_s = float(np.median(camera) - np.median(joints)) / NANOSECONDS
-        delays = self.timeline.delays[self._streams.joints]
-        offset_s = float(np.median(delays)) if delays else 0.0
-        offset_ns = round(offset_s * NANOSECONDS) if abs(offset_s) > OTHER_CLOCK_S else 0
+        stamped_ns = self._clock_of_stamps()
         for epoch in self.timeline.epochs:
             # A recorder on simulated time may lag behind: nothing is known before it was stamped.
             epoch.commands = sorted(
-                (Command(max(c.known_ns - offset_ns, c.request.stamp_ns), c.controller, c.request) for c in epoch.commands),
+                (Command(max(stamped_ns(c.known_ns), c.request.stamp_ns), c.controller, c.request) for c in epoch.commands),
                 key=lambda command: command.known_ns,
             )
         return self.timeline
+
+    def _clock_of_stamps(self) -> Callable[[int], int]:
+        """Log time -> time by the clock of the stamps, which may be another one and run at another pace (a slow simulator)."""
+        stamps = np.array(self.timeline.stamps[self._streams.joints], np.int64)
+        delays_s = np.array(self.timeline.delays[self._streams.joints])
+        if not len(stamps) or abs(float(np.median(delays_s))) < OTHER_CLOCK_S:
+            return lambda log_ns: log_ns
+        begin_ns, first_ns = stamps[0] + round(delays_s[0] * NANOSECONDS), stamps[0]
+        logs_s = (stamps - first_ns) / NANOSECONDS + (delays_s - delays_s[0])
+        order = np.argsort(logs_s, kind="stable")
+        logs_s, stamps_s = logs_s[order], ((stamps - first_ns) / NANOSECONDS)[order]
+        return lambda log_ns: int(first_ns) + round(float(np.interp((log_ns - begin_ns) / NANOSECONDS, logs_s, stamps_s)) * NANOSECONDS)
+
+
+def reach_of(embodiment: Embodiment) -> np.ndarray:
+    """How far each joint (J,) may be from zero [rad]: a full turn, or its own limit."""
+    return np.maximum(FULL_TURN_RAD, np.maximum(np.abs(embodiment.lower), np.abs(embodiment.upper)))
 
 
 def require_within_reach(positions: np.ndarray, embodiment: Embodiment) -> None:
@@ -242,8 +258,7 @@ def require_within_reach(positions: np.ndarray, embodiment: Embodiment) -> None:
     Raises:
         UnreadableMessageError: one is; as a rule its unit is degrees.
     """
-    reach = np.maximum(FULL_TURN_RAD, np.maximum(np.abs(embodiment.lower), np.abs(embodiment.upper)))
-    beyond = np.abs(positions) > reach
+    beyond = np.abs(positions) > reach_of(embodiment)
     if beyond.any():
         name = embodiment.joint_names[int(np.argmax(beyond))]
         raise UnreadableMessageError(f"joint '{name}' is beyond a full turn; joint states are in radians, are these degrees?")

@@ -37,14 +37,14 @@ class Streams:
     Attributes:
         images: in the order of the cameras.
         joint_states: topics that together hold all joints.
-        commands: by topic.
+        commands: by topic, which may hold those of several controllers.
         instruction: topic, or None.
         unused: why each other topic is not read.
     """
 
     images: tuple[str, ...]
     joint_states: tuple[NamedJoints, ...]
-    commands: dict[str, CommandTopic]
+    commands: dict[str, tuple[CommandTopic, ...]]
     instruction: str | None
     unused: dict[str, str] = field(default_factory=dict)
 
@@ -66,6 +66,7 @@ def find_streams(bag: Bag, embodiment: Embodiment, cameras: Sequence[Camera], ma
         BagError: a camera or the joint states were not recorded, have another type, or are mapped to a topic that is not there.
     """
     mapping = mapping or BagMapping()
+    _require_known(mapping, embodiment)
     images = tuple(
         _named(bag, mapping.cameras[camera.name], IMAGES)
         if camera.name in mapping.cameras
@@ -86,19 +87,37 @@ def find_streams(bag: Bag, embodiment: Embodiment, cameras: Sequence[Camera], ma
     return Streams(images, joints, commands, instruction, unused)
 
 
-def _commands(bag: Bag, embodiment: Embodiment, mapping: BagMapping) -> dict[str, CommandTopic]:
+def _require_known(mapping: BagMapping, embodiment: Embodiment) -> None:
+    """Refuses a mapping with cameras, controllers or joints that the embodiment lacks: what it says of them would count for nothing."""
+    cameras = [camera.name for camera in embodiment.cameras]
+    if unknown := sorted(mapping.cameras.keys() - set(cameras)):
+        raise BagError(f"mapping: '{embodiment.name}' has no camera '{unknown[0]}'; it has {', '.join(cameras)}")
     controllers = {controller.name: controller for controller in embodiment.controllers}
-    commands = {}
     for source in mapping.commands:
         if source.controller not in controllers:
             raise BagError(f"mapping: '{embodiment.name}' has no controller '{source.controller}'; it has {', '.join(controllers)}")
-        if unknown := set(source.joints) - set(controllers[source.controller].joints):
-            raise BagError(f"mapping: controller '{source.controller}' has no joint {', '.join(sorted(unknown))}")
-        commands[_named(bag, source.topic, COMMANDS)] = source
-    mapped = {source.controller for source in mapping.commands}
-    for name in controllers.keys() - mapped:
-        if topic := _of_controller(bag, name):
-            commands[topic] = CommandTopic(topic=topic, controller=name)
+        if wrong := sorted(set(source.joints) - {"", *embodiment.joint_names}):
+            raise BagError(f"mapping: '{embodiment.name}' has no joint '{wrong[0]}'; numbers of an array that are not used are named ''")
+        if source.joints and not set(source.joints) & set(controllers[source.controller].joints):
+            raise BagError(f"mapping: joints names none of {source.controller}: {', '.join(controllers[source.controller].joints)}")
+    if mapping.controllers and not mapping.controllers.keys() & controllers.keys():
+        raise BagError(
+            f"there are settings of {', '.join(mapping.controllers)}, but '{embodiment.name}' has {', '.join(controllers)}; "
+            "name them alike (--controllers, `controllers` of --mapping)"
+        )
+
+
+def _commands(bag: Bag, embodiment: Embodiment, mapping: BagMapping) -> dict[str, tuple[CommandTopic, ...]]:
+    sources = list(mapping.commands)
+    for source in sources:
+        _named(bag, source.topic, COMMANDS)
+    mapped = {source.controller for source in sources}
+    for controller in embodiment.controllers:
+        if controller.name not in mapped and (topic := _of_controller(bag, controller.name)):
+            sources.append(CommandTopic(topic=topic, controller=controller.name))
+    commands: dict[str, tuple[CommandTopic, ...]] = {}
+    for source in sources:
+        commands[source.topic] = (*commands.get(source.topic, ()), source)
     return commands
 
 

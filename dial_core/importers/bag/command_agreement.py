@@ -1,0 +1,84 @@
+"""Whether the joints went where their commands say: commands of another motion, unit, order or zero must not become actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+MOVES_RAD = 0.1  # a joint that moves less proves nothing
+ALONE_RAD = 0.2  # one that moves further must follow its own commands, whatever the others do
+EXPLAINED = 0.5  # share of the joints' motion that their commands must explain
+BESIDE_RAD, STEADY_RAD = 0.2, 0.05  # no servo is so far from its set-point at all times, within so little
+
+
+def contradiction(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str], reach: np.ndarray, lags: Sequence[int]) -> str:
+    """How measured joints (T, J) [rad] contradict their set-points (T, J); empty if they do not.
+
+    Args:
+        reach: farthest position of each joint (J,); set-points beyond it are of another unit.
+        lags: steps by which the joints may be behind.
+    """
+    farthest = np.abs(wanted).max(0, initial=0.0)
+    if (farthest > reach).any():
+        worst = int(np.argmax(farthest / reach))
+        return f"its commands ask {names[worst]} for {farthest[worst]:.1f} rad, beyond a full turn; are these degrees?"
+    shares = {"their motion": _followed(wanted, measured, lags)}
+    for joint in np.flatnonzero(np.ptp(measured, axis=0) > ALONE_RAD):
+        shares[f"the motion of {names[joint]}"] = _followed(wanted[:, [joint]], measured[:, [joint]], lags)
+    of, share = min(shares.items(), key=lambda item: item[1])
+    if share < EXPLAINED:
+        return f"its joints moved otherwise than its commands say ({100 * share:.0f} % of {of} agrees)"
+    for joint in np.flatnonzero(np.ptp(measured, axis=0) > MOVES_RAD):
+        beside = beside_rad(wanted[:, joint], measured[:, joint], lags)
+        if abs(beside) > BESIDE_RAD:
+            return f"{names[joint]} stays {abs(beside):.2f} rad beside its commands all the time; have they another zero?"
+    return ""
+
+
+def _followed(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:
+    return min(explained(wanted, measured, lags), 1.0 - moved_away(wanted, measured))
+
+
+def explained(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:
+    """Share of the variance of measured joints (T, J) [rad] that a rising linear function of their set-points explains, at the best lag.
+
+    1 if no joint moves, or what is left unexplained is less than an even motion by `MOVES_RAD`, as of fingers that touch something: then
+    nothing contradicts the set-points.
+    """
+    moving = np.ptp(measured, axis=0) > MOVES_RAD
+    if not moving.any() or len(measured) <= 2 * max(lags):
+        return 1.0
+    best = 0.0
+    for lag in lags:
+        x, y = wanted[: len(wanted) - lag, moving], measured[lag:, moving]
+        x, y = x - x.mean(0), y - y.mean(0)
+        spread = (x**2).sum(0)
+        slope = np.maximum(np.divide((x * y).sum(0), spread, out=np.zeros_like(spread), where=spread > 1e-9), 0.0)
+        total, left = (y**2).sum(), y - slope * x
+        proves = bool((left.std(axis=0) > MOVES_RAD / np.sqrt(12)).any())
+        best = max(best, 1.0 - float((left**2).sum() / total) if proves else 1.0)
+    return best
+
+
+def moved_away(wanted: np.ndarray, measured: np.ndarray) -> float:
+    """Share of the joints' path (T, J) [rad] on which they moved away from a set-point that they were far from."""
+    moving = np.ptp(measured, axis=0) > MOVES_RAD
+    steps = np.diff(measured, axis=0)[:, moving]
+    distance = (wanted - measured)[:-1, moving]
+    away = (np.abs(distance) > MOVES_RAD) & (distance * steps < 0)
+    path = np.abs(steps).sum()
+    return float(np.abs(steps[away]).sum() / path) if path > 0 else 0.0
+
+
+def beside_rad(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:
+    """The distance (T,) [rad] at which a joint follows its set-points throughout, at the best lag; 0 if the distance varies."""
+    usable = [lag for lag in lags if 2 * lag < len(measured)]
+    apart = min((measured[lag:] - wanted[: len(wanted) - lag] for lag in usable), key=np.std)
+    return float(np.median(apart)) if apart.std() < STEADY_RAD else 0.0
+
+
+def error(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:
+    """Mean square distance of the joints from their set-points (T, J), at the best lag [rad^2]."""
+    usable = [lag for lag in lags if lag < len(measured)]
+    return min(float(((wanted[: len(wanted) - lag] - measured[lag:]) ** 2).mean()) for lag in usable)
