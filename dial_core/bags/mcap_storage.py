@@ -81,7 +81,7 @@ class McapStorage:
 
     def _read_summary(self, file: IO[bytes]) -> bool:
         """Takes topics, facts and the index of chunks from the end of the file; False if there is no whole one."""
-        if not self._summary_is_sound(file):
+        if not self._summary_start(file):
             return False
         file.seek(0)
         reader = SeekingReader(file, record_size_limit=self.path.stat().st_size)
@@ -91,6 +91,8 @@ class McapStorage:
                 return False
             statistics, chunks = summary.statistics, summary.chunk_indexes
             if statistics.channel_count != len(summary.channels) or statistics.chunk_count != len(chunks):
+                return False
+            if {channel.schema_id for channel in summary.channels.values()} - summary.schemas.keys() - {0}:
                 return False
             records = list(reader.iter_metadata()) if summary.metadata_indexes else []
         except (*_DAMAGED, AssertionError):
@@ -104,23 +106,24 @@ class McapStorage:
             self._has_checksums |= any(file.read(_CHECKSUM))
         return True
 
-    def _summary_is_sound(self, file: IO[bytes]) -> bool:
-        """Whether the file ends with a footer whose checksum, where it has one, fits the summary."""
+    def _summary_start(self, file: IO[bytes]) -> int | None:
+        """Where the summary begins, 0 if the file was closed without one; None if it ends without footer or their checksum is wrong."""
         size = self.path.stat().st_size
         if size < _FOOTER.size + 2 * len(_MAGIC):
-            return False
+            return None
         file.seek(size - _FOOTER.size - len(_MAGIC))
         opcode, _, start, _, checksum = _FOOTER.unpack(file.read(_FOOTER.size))
-        if opcode != Opcode.FOOTER or file.read() != _MAGIC or not 0 < start < size:
-            return False
+        if opcode != Opcode.FOOTER or file.read() != _MAGIC or not 0 <= start < size:
+            return None
         file.seek(start)
-        return checksum in (0, zlib.crc32(file.read(size - len(_MAGIC) - _CHECKSUM - start)))
+        summed = not start or checksum in (0, zlib.crc32(file.read(size - len(_MAGIC) - _CHECKSUM - start)))
+        return start if summed else None
 
     def _scan(self, file: IO[bytes]) -> bool:
-        """Takes them from the whole file instead, as channels may stand anywhere before their first message; it is not whole."""
+        """Takes them from the whole file instead, as channels may stand anywhere before their first message; False if it was not closed."""
         for message in self._in_file_order(file):
             self._counts[message.channel_id] += 1
-        return False
+        return self._summary_start(file) is not None and not self.damage
 
     def _take(self, record: McapRecord) -> None:
         if isinstance(record, Schema):

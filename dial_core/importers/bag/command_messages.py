@@ -34,6 +34,11 @@ def read_command(message: Any, source: CommandTopic, controller: Controller) -> 
     return _renamed(_finite(request), source, controller)
 
 
+def is_set_point(request: TrajectoryRequest) -> bool:
+    """Whether a request holds from now on, as of a forward_command_controller, which has no rules of its own."""
+    return request.stamp_ns == 0 and request.times_ns == (_AT_ONCE_NS,)
+
+
 def _finite(request: TrajectoryRequest) -> TrajectoryRequest:
     """The request itself. Raises UnreadableMessageError if a value is not finite: no robot has followed that."""
     rows = (*request.positions, *request.velocities, *request.accelerations)

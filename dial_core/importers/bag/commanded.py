@@ -16,6 +16,7 @@ from dial_core.control.joint_trajectory_controller import (
     TrajectoryRejectedError,
 )
 from dial_core.importers.bag.command_agreement import contradiction, error
+from dial_core.importers.bag.command_messages import is_set_point
 from dial_core.importers.bag.timeline import Command, reach_of
 from dial_core.robot.embodiment import Controller, Embodiment
 
@@ -93,12 +94,14 @@ def emulate(
     emulated, rejected = JointTrajectoryController(controller, start, rules=rules), Counter[str]()
     wanted = np.empty((len(times_ns), len(start)))
     waiting = iter(commands)
-    command = next(waiting, None)
+    command, at_ns = next(waiting, None), 0
     for step, time_ns in enumerate(times_ns):
         while command is not None and command.known_ns < time_ns:
-            emulated.sample(command.known_ns)
+            at_ns = max(command.known_ns, at_ns + 1)  # one after the other: a set-point takes 1 ns
+            emulated.sample(at_ns)
+            emulated.rules = PERMISSIVE_RULES if is_set_point(command.request) else rules
             try:
-                emulated.accept(command.request, command.known_ns)
+                emulated.accept(command.request, at_ns)
             except TrajectoryRejectedError as error:
                 rejected[error.rule] += 1
             command = next(waiting, None)

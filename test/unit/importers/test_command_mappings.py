@@ -10,6 +10,7 @@ from dial_core.bags.layout import BagError
 from dial_core.bags.synthetic import CONTROLLER, ELBOW, IMAGE, JOINTS, MS, ROBOT, TYPES, cdr, elbow, header, image_bytes
 from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.errors import DialError
+from dial_core.importers.bag.bag_report import not_used
 from dial_core.importers.bag.mapping import BagMapping, CommandTopic, read_controller_rules
 
 from .recordings import ARRAY, IMAGE_TYPE, JOINT_STATE, START_NS, TRAJECTORY, arm_at, camera_and_joints, trajectory, write
@@ -182,3 +183,23 @@ def test_simulated_time_that_runs_at_another_pace_than_the_recorders_is_followed
             wanted[ELBOW] = elbow(ns / 1e9 + 0.04)
             add(f"/{RIGHT.name}/commands", ARRAY, ns, MS, array(wanted[ROBOT.indices(RIGHT.joints)]))
     require_right(resampled(write(tmp_path / "bag", messages))[2])
+
+
+def test_set_points_of_some_joints_are_no_trajectories_that_a_rule_could_reject(tmp_path):
+    """Two forward_command_controllers share the arm; the settings are those of the trajectory controller that is in the same file."""
+    others = tuple(name for name in RIGHT.joints if name != "r_elbow_pitch")
+    messages = camera_and_joints()
+    for ms in range(0, 5000, 20):
+        ns, time_s = START_NS + ms * MS, (START_NS + ms * MS) / 1e9
+        elbow_only, rest = array([elbow(time_s + 0.04)]), array(ROBOT.home_position[ROBOT.indices(others)])
+        messages += [("/elbow/commands", ARRAY, ns + MS, elbow_only), ("/arm/commands", ARRAY, ns + MS, rest)]
+    mapping = BagMapping(
+        commands=(
+            CommandTopic(topic="/elbow/commands", controller=RIGHT.name, joints=("r_elbow_pitch",)),
+            CommandTopic(topic="/arm/commands", controller=RIGHT.name, joints=others),
+        ),
+        controllers={RIGHT.name: ControllerRules()},
+    )
+    bag, timeline, found = resampled(write(tmp_path / "bag", messages), mapping)
+    require_right(found)
+    assert not_used(bag, timeline, found) == []

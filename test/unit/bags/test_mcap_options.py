@@ -1,0 +1,73 @@
+"""Complete MCAP files whose writers leave out what the format makes optional: nothing is lost, and nothing is taken for a killed recording.
+
+pytest test/unit/bags/test_mcap_options.py
+"""
+
+import pytest
+from mcap.writer import IndexType
+from mcap.writer import Writer as McapWriter
+
+from dial_core.bags.reader import Bag
+from dial_core.bags.repair import repair
+
+from .conftest import STORE
+from .test_foreign_bags import EXPECTED, messages, read
+
+OPTIONS = {
+    "schemas": {"repeat_schemas": False},
+    "channels": {"repeat_channels": False},
+    "both": {"repeat_schemas": False, "repeat_channels": False},
+    "statistics": {"use_statistics": False},
+    "chunks": {"use_chunking": False},
+    "index": {"index_types": IndexType.NONE},
+    "index of messages": {"index_types": IndexType.CHUNK},
+    "index of chunks": {"index_types": IndexType.MESSAGE},
+    "checksums": {"enable_crcs": False},
+    "everything": {
+        "repeat_schemas": False,
+        "repeat_channels": False,
+        "use_statistics": False,
+        "use_summary_offsets": False,
+        "use_chunking": False,
+        "index_types": IndexType.NONE,
+        "enable_crcs": False,
+    },
+}
+
+
+def write(path, finish=True, **options):
+    path.parent.mkdir()
+    channels = {}
+    with path.open("wb") as file:
+        writer = McapWriter(file, chunk_size=4000, **options)
+        writer.start("ros2", "another writer")
+        for topic, kind, log_ns, data in messages():
+            if topic not in channels:
+                definition = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
+                channels[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", definition), {})
+            writer.add_message(channels[topic], log_ns, data, log_ns)
+        if finish:
+            writer.finish()
+    return path
+
+
+@pytest.mark.parametrize("missing", OPTIONS)
+def test_a_complete_file_without_an_option_is_whole_and_left_as_it_is(tmp_path, missing):
+    path = write(tmp_path / "bag/x_0.mcap", **OPTIONS[missing])
+    bag, before = Bag(path.parent), path.read_bytes()
+    assert read(bag) == EXPECTED
+    assert bag.whole
+    assert bag.foreign == {}
+    assert repair(path.parent).action == "metadata.yaml written"
+    assert path.read_bytes() == before
+    assert read(Bag(path.parent)) == EXPECTED
+
+
+@pytest.mark.parametrize("missing", OPTIONS)
+def test_a_file_that_was_cut_off_is_not_whole(tmp_path, missing):
+    path = write(tmp_path / "bag/x_0.mcap", finish=False, **OPTIONS[missing])
+    bag = Bag(path.parent)
+    assert not bag.whole
+    found = read(bag)
+    assert found == EXPECTED[: len(found)]
+    assert len(found) > len(EXPECTED) - 6
