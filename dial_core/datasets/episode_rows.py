@@ -71,6 +71,20 @@ def ordered_rows(table: pyarrow.Table, rate_hz: float, where: str) -> pyarrow.Ta
     return table
 
 
+def first_timestamp(table: pyarrow.Table, rate_hz: float) -> float:
+    """When the first of an episode's ordered rows was taken [s] by its own clock; 0 without timestamps that say so."""
+    if "timestamp" not in table.column_names or len(table) < 2:
+        return 0.0
+    times = matrix_of(table["timestamp"], "timestamp")[:, 0].astype(np.float64)
+    step = (times[-1] - times[0]) / (len(times) - 1)
+    return float(times[0] / _unit(step, rate_hz)) if np.isfinite(step) and step > 0 else 0.0
+
+
+def _unit(step: float, rate_hz: float) -> float:
+    """How many of a clock's units are a second, by what it steps from row to row."""
+    return min(_UNITS.values(), key=lambda unit: abs(np.log(max(step, 1e-12) * rate_hz / unit)))
+
+
 def _require_even(times: np.ndarray, rate_hz: float, where: str) -> None:
     times = times.astype(np.float64) if times.dtype != np.float32 else times
     require_finite(times, f"{where}: timestamp")
@@ -78,7 +92,7 @@ def _require_even(times: np.ndarray, rate_hz: float, where: str) -> None:
         return  # seconds since 1970 as float32: too coarse to say anything, frame_index counts
     elapsed = (times - times[0]).astype(np.float64)
     step = elapsed[-1] / (len(elapsed) - 1)
-    unit = min(_UNITS.values(), key=lambda unit: abs(np.log(max(step, 1e-12) * rate_hz / unit)))
+    unit = _unit(step, rate_hz)
     if not 0.98 < step * rate_hz / unit < 1.02:
         raise DialError(f"{where}: timestamps step by {step / unit:.4g} s, but meta/info.json says {rate_hz:g} frames a second")
     late = np.abs(elapsed - step * np.arange(len(elapsed))) / unit

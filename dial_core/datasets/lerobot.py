@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow
 
 from dial_core.datasets.columns import Columns
-from dial_core.datasets.episode_rows import PLACE, EpisodeTable, ordered_rows
+from dial_core.datasets.episode_rows import PLACE, EpisodeTable, first_timestamp, ordered_rows
 from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
 from dial_core.datasets.image_column import RowImages
 from dial_core.datasets.listed_episodes import ListedEpisodes, load_listed_episodes
@@ -127,11 +127,13 @@ class LeRobotDataset:
         if camera in self.camera_keys and camera not in self.video_keys:
             file, rows = self._ordered(span)
             return RowImages(self.folder, file, self.camera_keys[camera], rows[PLACE].to_numpy(), self._where(span))
-        video = self._video(span, camera)
+        video, begin_s = self._video(span, camera), first_timestamp(self._ordered(span)[1], self.rate_hz)
         if self.version != "v3.0":
-            return one_video(video.path, span.length, self.rate_hz)
+            return one_video(video.path, span.length, self.rate_hz, begin_s)
         together = self._sharing[camera, video.path]
-        return shared_video(video.path, [other.length for other in together], together.index(span), video.start_s, self.rate_hz)
+        place = together.index(span)
+        end_s = together[place + 1].videos[camera].start_s if place + 1 < len(together) else math.inf
+        return shared_video(video.path, [other.length for other in together], place, video.start_s, self.rate_hz, begin_s, end_s)
 
     def frames(self, span: EpisodeSpan, camera: str = "") -> np.ndarray:
         """All frames of one episode, uint8 (T, H, W, 3); `camera`: by name, the first one if empty."""

@@ -4,13 +4,15 @@ A video may be one episode's or hold many; its clock need not be the table's (mu
 missing, too many, or have stopped for a while. The rule, in this order:
 
 1. As many frames as rows, evenly spaced: row k is frame k, whatever rate the file claims.
-2. Otherwise by time. A row takes the frame within half a row period of it, else the newest frame before it (a slower camera).
-   A frame older than `MAX_FRAME_AGE_S` is refused: the camera hung, and a robot would have stopped.
-3. A video that ends more than one frame before its rows is refused: which frames are missing is unknown.
+2. Otherwise by time: a row takes the newest frame that is not after it. A camera at the rows' own rate may jitter by half a period. A frame
+   older than `MAX_FRAME_AGE_S` is refused: the camera hung, and a robot would have stopped.
+3. Rows whose timestamps begin late lie that much later in the video, if it reaches so far: they were cut from the beginning of an episode.
+4. A video that ends more than one frame before its rows is refused: which frames are missing is unknown.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +25,8 @@ from dial_core.errors import DialError
 from dial_core.files.integrity import require_content
 
 MAX_FRAME_AGE_S = 0.15
+SAME_RATE = 0.05  # rates that differ by this share are one rate with jitter
+JITTER, ROUNDING = 0.499, 0.05  # of a row period: of frames that belong to one row each, and of times in whole milliseconds
 
 
 @dataclass(frozen=True)
@@ -47,17 +51,21 @@ class RowFrames:
         return _decoded(self.video, wanted) if wanted else iter(())
 
 
-def one_video(video: Path, rows: int, rate_hz: float) -> RowFrames:
-    """The frames of `rows` rows at `rate_hz` in a video of their own.
+def one_video(video: Path, rows: int, rate_hz: float, begin_s: float = 0.0) -> RowFrames:
+    """The frames of `rows` rows at `rate_hz` in a video of their own. `begin_s`: the first row's timestamp [s].
 
     Raises:
         DialError: the file is missing or broken, or some row has no frame; the message says when and by how much.
     """
     times = frame_times(video)
-    return RowFrames(video, _matched(times - times[0], rows, rate_hz, video))
+    times = times - times[0]
+    late_s = _late(begin_s, rows, rate_hz, float(times[-1])) if len(times) != rows else 0.0
+    return RowFrames(video, _matched(times - late_s, rows, rate_hz, video))
 
 
-def shared_video(video: Path, lengths: Sequence[int], place: int, start_s: float, rate_hz: float) -> RowFrames:
+def shared_video(
+    video: Path, lengths: Sequence[int], place: int, start_s: float, rate_hz: float, begin_s: float = 0.0, end_s: float = math.inf
+) -> RowFrames:
     """The frames of one episode in a video of several.
 
     Args:
@@ -65,6 +73,8 @@ def shared_video(video: Path, lengths: Sequence[int], place: int, start_s: float
         place: of this episode among them.
         start_s: where the metadata say that it begins. It counts only if the file has not exactly one frame for each row: writers that
             add up rounded durations drift by frames.
+        begin_s: the first row's timestamp [s].
+        end_s: where the metadata say that the next episode begins.
 
     Raises:
         DialError: as `one_video`.
@@ -76,12 +86,22 @@ def shared_video(video: Path, lengths: Sequence[int], place: int, start_s: float
         first = sum(lengths[:place])
         own = times[first : first + rows]
         return RowFrames(video, first + _matched(own - own[0], rows, rate_hz, video))
-    local = times - start_s
+    local = times - start_s - _late(begin_s, rows, rate_hz, min(float(times[-1]), end_s - 1.0 / rate_hz) - start_s)
     first = int(np.searchsorted(local, -0.5 / rate_hz))
     last = int(np.searchsorted(local, (rows - 0.5) / rate_hz))
     if first == len(times):
         raise DialError(f"{video} ends at {times[-1]:.2f} s, the episode begins at {start_s:.2f} s; video and rows do not belong together")
     return RowFrames(video, first + _matched(local[first:last], rows, rate_hz, video))
+
+
+def _late(begin_s: float, rows: int, rate_hz: float, last_s: float) -> float:
+    """By how much [s] rows whose timestamps begin at `begin_s` lie after the first frame; 0 if the last frame, at `last_s`, is too early.
+
+    Clocks that begin elsewhere (1970, the recording, the episode before) say nothing.
+    """
+    if not 0.5 / rate_hz < begin_s < math.inf:
+        return 0.0
+    return begin_s if begin_s + (rows - 1) / rate_hz <= last_s + 1.5 / rate_hz else 0.0
 
 
 def _matched(times: np.ndarray, rows: int, rate_hz: float, video: Path) -> np.ndarray:
@@ -92,10 +112,9 @@ def _matched(times: np.ndarray, rows: int, rate_hz: float, video: Path) -> np.nd
         return np.arange(rows)
     period_s = 1.0 / rate_hz
     due = np.arange(rows) * period_s
-    newest = np.searchsorted(times, due + 0.499 * period_s, side="right") - 1
-    within = np.abs(times[np.maximum(newest, 0)] - due) <= 0.5 * period_s
-    before = np.searchsorted(times, due + 1e-6, side="right") - 1
-    numbers = np.where(within & (newest >= 0), newest, before)
+    own_s = float(np.median(np.diff(times))) if len(times) > 1 else period_s
+    jitter = JITTER if abs(own_s / period_s - 1.0) < SAME_RATE else ROUNDING
+    numbers = np.searchsorted(times, due + jitter * period_s, side="right") - 1
     if (numbers < 0).any():
         raise DialError(f"{video} shows its first frame {times[0]:.2f} s after the first row")
     _require_fresh(times, numbers, due, rate_hz, video)

@@ -79,6 +79,33 @@ def test_a_slower_camera_shows_its_newest_frame(tmp_path):
     assert seen(one_video(film(tmp_path / "a.mp4", range(ROWS // 2), rate=15), ROWS, 30.0)) == [row // 2 for row in range(ROWS)]
 
 
+@pytest.mark.parametrize("rate", [24, 25, 48])
+def test_a_camera_of_another_rate_shows_no_frame_of_the_future(tmp_path, rate):
+    found = one_video(film(tmp_path / "a.mp4", range(2 * rate), rate=rate), ROWS, 30.0)
+    assert seen(found) == [row * rate // 30 for row in range(ROWS)]
+
+
+def test_rows_that_were_cut_from_the_beginning_see_the_frames_of_their_own_time(tmp_path):
+    path = film(tmp_path / "a.mp4", range(ROWS))
+    assert seen(one_video(path, ROWS - 6, 30.0, begin_s=0.2), range(ROWS - 6)) == list(range(6, ROWS))
+    slow = film(tmp_path / "slow.mp4", range(ROWS // 2), rate=15)
+    assert seen(one_video(slow, ROWS - 6, 30.0, begin_s=0.2), range(ROWS - 6)) == [row // 2 for row in range(6, ROWS)]
+
+
+@pytest.mark.parametrize("begin_s", [1.7e9, 5.0, 0.4])
+def test_a_clock_that_begins_elsewhere_moves_no_frame(tmp_path, begin_s):
+    path = film(tmp_path / "a.mp4", range(ROWS))
+    assert seen(one_video(path, ROWS, 30.0, begin_s=begin_s)) == list(range(ROWS))
+    assert seen(one_video(film(tmp_path / "b.mp4", range(ROWS + 3)), ROWS, 30.0, begin_s=begin_s)) == list(range(ROWS))
+
+
+def test_rows_that_were_cut_from_an_episode_of_a_shared_video_see_the_frames_of_their_own_time(tmp_path):
+    path = film(tmp_path / "a.mp4", range(90))
+    assert seen(shared_video(path, [30, 24, 30], 1, 1.0, 30.0, begin_s=0.2, end_s=2.0), range(24)) == list(range(36, 60))
+    # A clock that runs on from episode to episode says nothing.
+    assert seen(shared_video(path, [30, 24, 30], 1, 1.0, 30.0, begin_s=1.0, end_s=2.0), range(24)) == list(range(30, 54))
+
+
 def test_a_frame_dropped_in_between_leaves_the_one_before(tmp_path):
     kept = [n for n in range(ROWS) if n != 30]
     found = one_video(film(tmp_path / "a.mp4", kept, times=kept), ROWS, 30.0)

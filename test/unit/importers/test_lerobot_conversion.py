@@ -69,6 +69,18 @@ def test_another_rate_is_brought_to_the_robots(tmp_path):
     np.testing.assert_allclose(dataset.frames(dataset.episodes[0]).mean((1, 2, 3)), [0, 10, 30, 40, 60], atol=2)
 
 
+def test_rows_that_were_cut_from_the_beginning_keep_their_frames(tmp_path):
+    folder = write_gr00t_set(tmp_path / "cut", lengths=(9,))
+    file = folder / "data/chunk-000/episode_000000.parquet"
+    parquet.write_table(parquet.read_table(file).slice(3), file)
+    lines = folder / "meta/episodes.jsonl"
+    lines.write_text(json.dumps(json.loads(lines.read_text()) | {"length": 6}))
+    convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
+    dataset = LeRobotDataset(tmp_path / "out")
+    assert dataset.states[0, 18] == pytest.approx(0.003)
+    np.testing.assert_allclose(dataset.frames(dataset.episodes[0]).mean((1, 2, 3)), [30, 40, 50, 60, 70, 80], atol=2)
+
+
 def test_a_dataset_of_version_3_comes_back_as_it_was(fake_dataset, tmp_path):
     ours = fake_dataset(tmp_path / "ours")
     convert_lerobot([ours.folder], tmp_path / "out", LeRobotConversion(), workers=0)
