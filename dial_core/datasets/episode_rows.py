@@ -32,7 +32,7 @@ class EpisodeTable:
         table = read_table(file, lambda field: not holds_images(field.type))
         self._table = table.append_column(PLACE, pyarrow.array(np.arange(len(table))))
         self._rows: dict[int, np.ndarray] = {}
-        if "episode_index" in table.column_names:
+        if "episode_index" in table.column_names and len(table):
             indices = matrix_of(table["episode_index"], "episode_index")[:, 0].astype(np.int64)
             order = np.argsort(indices, kind="stable")
             found, starts = np.unique(indices[order], return_index=True)

@@ -20,16 +20,22 @@ class JointAgreement:
         self._stamp_ns = self._why_ns = 0
         self._why = ""
 
-    def note(self, stamp_ns: int, positions: np.ndarray) -> None:
-        """Records a joint state (J,) [rad] in the order of the names; NaN: not in this message."""
+    def note(self, stamp_ns: int, positions: np.ndarray) -> bool:
+        """Records a joint state (J,) [rad] in the order of the names, and returns whether it disagrees with the one before.
+
+        NaN: a joint is not in this message.
+        """
+        disagrees = False
         if self._positions is not None:
             elapsed_s = abs(stamp_ns - self._stamp_ns) / NANOSECONDS
             apart = np.abs(positions - self._positions)
             beyond = np.nan_to_num(apart - self._velocity * elapsed_s, nan=-np.inf)
             worst = int(np.argmax(beyond))
-            if beyond[worst] > TOLERANCE_RAD and elapsed_s < REMEMBERED_S:
+            disagrees = bool(beyond[worst] > TOLERANCE_RAD and elapsed_s < REMEMBERED_S)
+            if disagrees:
                 self._why, self._why_ns = f"{self._names[worst]} by {apart[worst]:.2f} rad within {elapsed_s:.3f} s", stamp_ns
         self._stamp_ns, self._positions = stamp_ns, positions
+        return disagrees
 
     def disagreement(self, now_ns: int) -> str:
         """Returns which joint disagreed within REMEMBERED_S, and by how much; empty if none."""

@@ -15,12 +15,10 @@ from dial_core.control.joint_trajectory_controller import (
     JointTrajectoryController,
     TrajectoryRejectedError,
 )
-from dial_core.importers.bag.command_agreement import contradiction, error
 from dial_core.importers.bag.command_messages import is_set_point
 from dial_core.importers.bag.timeline import Command, reach_of
+from dial_core.importers.command_agreement import LONGEST_LAG_S, contradiction, error
 from dial_core.robot.embodiment import Controller, Embodiment
-
-LONGEST_LAG_S = 0.6  # of joints behind their set-points
 
 
 @dataclass

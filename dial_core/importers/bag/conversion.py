@@ -16,7 +16,7 @@ from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.errors import DialError
 from dial_core.files.folders import folders_below
 from dial_core.importers.bag.bag_report import BagReport, examine, not_used, remarks_on
-from dial_core.importers.bag.film import Film, require_images
+from dial_core.importers.bag.film import Film, remarks_on_films, require_images
 from dial_core.importers.bag.mapping import BagMapping
 from dial_core.importers.bag.recorded_scene import scene_of
 from dial_core.importers.bag.report_page import write_report
@@ -145,8 +145,10 @@ def convert_bag(job: ImportJob) -> JobReport:
         worst = [f"{len(found)} of {topic} ({next(iter(found.values()))})" for topic, found in bad.items() if found]
         raise DialError(f"too many images cannot be used: {', '.join(worst)}")
     found = examine(job.source, stored, " / ".join(dict.fromkeys(texts)), bag, streams, timeline, resampled, embodiment, repeated)
+    dark = remarks_on_films(films)
+    found.warnings += dark
     return JobReport(
-        job.name, stored, rejected=not_used(bag, timeline, resampled), remarks=remarks_on(timeline, resampled), details=asdict(found)
+        job.name, stored, rejected=not_used(bag, timeline, resampled), remarks=remarks_on(timeline, resampled) + dark, details=asdict(found)
     )
 
 

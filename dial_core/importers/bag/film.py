@@ -15,6 +15,7 @@ from dial_core.observation.readings import UnreadableMessageError, image_from_me
 from dial_core.robot.embodiment import Camera
 
 TRIED_FRAMES = 5
+DARK = 32  # of 255
 
 
 class Film:
@@ -24,6 +25,7 @@ class Film:
         topic: of the camera.
         thumbnails: the last piece's first, middle and last image, (3, H, W, 3) uint8.
         repeated: steps of the last piece whose image is, bit by bit, the one of the message before.
+        brightest: the largest value of any pixel in the thumbnails so far.
         bad: reason by number of the messages that could not be used while encoding; the image before stood in.
     """
 
@@ -33,6 +35,7 @@ class Film:
         self._messages = enumerate(bag.messages([topic]))
         self._number, self.repeated = -1, 0
         self._pixels = np.zeros((camera.height, camera.width, 3), np.uint8)
+        self.brightest = 0
         self.bad: dict[int, str] = {}
         self.thumbnails: np.ndarray = np.empty(0)
 
@@ -55,6 +58,7 @@ class Film:
                 shown.append(self._pixels.copy())
             yield self._pixels
         self.thumbnails = np.stack(shown)
+        self.brightest = max(self.brightest, int(self.thumbnails.max()))
 
     def image(self, number: int) -> np.ndarray:
         """The image of message `number`, not before one asked for earlier: (H, W, 3) uint8.
@@ -70,6 +74,15 @@ class Film:
                 self._pixels = image_from_message(self._bag.decode(self.topic, data), self._size)
                 return self._pixels
         raise DialError(f"image {number} of {self.topic} was there and is gone; did the bag change meanwhile?")
+
+
+def remarks_on_films(films: Sequence[Film]) -> list[str]:
+    """Which cameras show next to nothing, a sentence each."""
+    return [
+        f"{film.topic} is dark: no pixel is above {film.brightest} of 255; is the lens covered, or do its 16 bits hold a sensor's 10 or 12?"
+        for film in films
+        if film.brightest < DARK
+    ]
 
 
 def require_images(bag: Bag, topics: Sequence[str], cameras: Sequence[Camera]) -> None:

@@ -122,7 +122,7 @@ class _Reader:
         self._bag, self._streams, self._embodiment, self._bad = bag, streams, embodiment, bad_frames
         self._controllers = {controller.name: controller for controller in embodiment.controllers}
         self._sources = {source.topic: source for source in streams.joint_states}
-        self._merge = JointMerge(embodiment.joint_names)
+        self._merge = JointMerge(embodiment.joint_names, embodiment.velocity)
         self._counts: Counter[str] = Counter()
         self._zero: set[str] = set()
         self._begin_epoch()
@@ -221,6 +221,11 @@ class _Reader:
             raise BagError(
                 f"joint state lacks {', '.join(self._merge.missing)}; it has {', '.join(self._merge.recorded) or 'no names'}. "
                 "Check the embodiment's joint names against the robot's, or name topics, prefixes and names with --mapping"
+            )
+        if jump := self._merge.disagreement:
+            topics = ", ".join(self._sources)
+            raise BagError(
+                f"the joints of {topics} jump: {jump}; two publishers that disagree? Record the robot's own alone, or use --mapping"
             )
         camera, joints = (self.timeline.stamps[topic] for topic in (self._streams.images[0], self._streams.joints))
         if not self.timeline.sightings and camera and joints:

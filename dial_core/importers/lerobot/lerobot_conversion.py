@@ -16,6 +16,7 @@ from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
+from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, followed_alone
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
@@ -113,6 +114,7 @@ def _converted(job: ImportJob) -> JobReport:
     for what, vectors in {"state": states, "action": actions}.items():
         require_finite(vectors, what, vector_names(embodiment), DROP_EPISODE)
     _require_targets(states[:, embodiment.joint_slice], actions[:, embodiment.joint_slice])
+    remarks = _doubts(states, actions, embodiment, source.rate_hz)
     states, actions = timing.vectors(states), timing.vectors(actions)
     if settings.actions == "next":
         actions = next_states(states)
@@ -126,7 +128,7 @@ def _converted(job: ImportJob) -> JobReport:
     facts = {"source": job.name, **episode.facts}
     coded = encode(frames, embodiment.rate_hz)
     store_episode(job.episode(), StoredEpisode(coded, _float32(states), _float32(actions), words, episode.index, facts))
-    return JobReport(job.name, [job.episode().name], source_sizes={view.name: seen.size})
+    return JobReport(job.name, [job.episode().name], remarks=remarks, source_sizes={view.name: seen.size})
 
 
 def _require_targets(states: np.ndarray, actions: np.ndarray) -> None:
@@ -140,6 +142,17 @@ def _require_targets(states: np.ndarray, actions: np.ndarray) -> None:
             f"its actions look like steps, not like targets: they are {apart:.2f} rad from the joints and {as_steps:.2f} rad from "
             "their steps; say so by `absolute: false` in meta/modality.json, or take the next states (--actions next)"
         )
+
+
+def _doubts(states: np.ndarray, actions: np.ndarray, embodiment: Embodiment, rate_hz: float) -> list[str]:
+    """What is odd about actions (T, S) that are no steps, a sentence each."""
+    if len(states) < SHORTEST_STEPS:
+        return []
+    lags = range(round(LONGEST_LAG_S * rate_hz) + 1)
+    wanted, measured = actions[:, embodiment.joint_slice], next_states(states)[:, embodiment.joint_slice]
+    shares = followed_alone(wanted, measured, embodiment.joint_names, lags)
+    others = [name for name, share in shares.items() if share < EXPLAINED]
+    return [f"{', '.join(others)} moved otherwise than its actions say; are they of other joints?"] if others else []
 
 
 def next_states(states: np.ndarray) -> np.ndarray:

@@ -11,11 +11,11 @@ from dial_core.config import config_root
 from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.errors import DialError
 from dial_core.importers.bag.bag_report import not_used, remarks_on
-from dial_core.importers.bag.command_agreement import EXPLAINED, explained
 from dial_core.importers.bag.mapping import BagMapping, CommandTopic, load_bag_mapping, read_controller_rules
 from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
+from dial_core.importers.command_agreement import EXPLAINED, explained
 
 from .recordings import ARRAY, JOINT_STATE, START_NS, TRAJECTORY, arm_at, camera_and_joints, trajectory, write
 

@@ -182,3 +182,42 @@ def test_sources_with_one_name_are_told_apart(folder, tmp_path):
     rewrite(other, [None] * 4)
     report = convert([folder, other], tmp_path)
     assert sorted(report.left_out) == ["monday/set, episode 0", "tuesday/set, episode 0"]
+
+
+def swing(joint: int, rows: int = 60, scale: float = 1.0) -> np.ndarray:
+    states = np.zeros((rows, len(NAMES)))
+    states[:, joint] = 0.5 * scale * np.sin(np.arange(rows) / 5)
+    return states
+
+
+@pytest.mark.parametrize(("commanded", "said"), [(3, False), (9, True)])
+def test_actions_of_other_joints_than_those_that_moved_are_said(folder, tmp_path, commanded, said):
+    """Columns of the actions in another order than their names: what moved is not what they tell to move."""
+    set_rows(folder, swing(3), swing(commanded))
+    report = convert(folder, tmp_path)
+    assert report.converted == 2
+    text = f"{NAMES[3]} moved otherwise than its actions say; are they of other joints?"
+    assert report.remarks == ({"set, episode 0": [text]} if said else {})
+
+
+def set_rows(folder, states: np.ndarray, actions: np.ndarray) -> None:
+    """Replaces episode 0 by one of other vectors and so many rows."""
+    file = folder / "data/chunk-000/episode_000000.parquet"
+    table = parquet.read_table(file)
+    whole = table.take(pyarrow.array([row % len(table) for row in range(len(states))]))
+    numbers = np.arange(len(states))
+    rate_hz = json.loads((folder / "meta/info.json").read_text())["fps"]
+    values = {"observation.state": states.tolist(), "action": actions.tolist(), "frame_index": numbers, "timestamp": numbers / rate_hz}
+    for name, column in values.items():
+        if name in whole.column_names:
+            whole = whole.set_column(whole.column_names.index(name), name, pyarrow.array(column))
+    parquet.write_table(whole, file)
+    rows = [json.loads(line) for line in (folder / "meta/episodes.jsonl").read_text().splitlines()]
+    rows[0]["length"] = len(states)
+    (folder / "meta/episodes.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+def test_an_episode_without_rows_is_named(folder, tmp_path):
+    file = folder / "data/chunk-000/episode_000000.parquet"
+    parquet.write_table(parquet.read_table(file).slice(0, 0), file)
+    assert convert(folder, tmp_path).left_out == {"set, episode 0": "0 rows, its metadata say 4; convert or copy the dataset again"}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+LONGEST_LAG_S = 0.6  # of joints behind their set-points
 MOVES_RAD = 0.1  # a joint that moves less proves nothing
 ALONE_RAD = 0.2  # one that moves further must follow its own commands, whatever the others do
 EXPLAINED = 0.5  # share of the joints' motion that their commands must explain
@@ -24,8 +25,7 @@ def contradiction(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str]
         worst = int(np.argmax(farthest / reach))
         return f"its commands ask {names[worst]} for {farthest[worst]:.1f} rad, beyond a full turn; are these degrees?"
     shares = {"their motion": _followed(wanted, measured, lags)}
-    for joint in np.flatnonzero(np.ptp(measured, axis=0) > ALONE_RAD):
-        shares[f"the motion of {names[joint]}"] = _followed(wanted[:, [joint]], measured[:, [joint]], lags)
+    shares |= {f"the motion of {name}": share for name, share in followed_alone(wanted, measured, names, lags).items()}
     of, share = min(shares.items(), key=lambda item: item[1])
     if share < EXPLAINED:
         return f"its joints moved otherwise than its commands say ({100 * share:.0f} % of {of} agrees)"
@@ -34,6 +34,12 @@ def contradiction(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str]
         if abs(beside) > BESIDE_RAD:
             return f"{names[joint]} stays {abs(beside):.2f} rad beside its commands all the time; have they another zero?"
     return ""
+
+
+def followed_alone(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str], lags: Sequence[int]) -> dict[str, float]:
+    """Share of the motion that agrees with the set-points, of each joint that moves by more than `ALONE_RAD`; arrays as `contradiction`."""
+    moving = np.flatnonzero(np.ptp(measured, axis=0) > ALONE_RAD)
+    return {names[joint]: _followed(wanted[:, [joint]], measured[:, [joint]], lags) for joint in moving}
 
 
 def _followed(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:
