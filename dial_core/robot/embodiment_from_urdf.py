@@ -16,6 +16,7 @@ VELOCITY_RAD_S = {"arm": 3.0, "hand": 6.0, "waist": 1.5, "head": 1.5}
 ACCELERATION_RAD_S2 = {"arm": 25.0, "hand": 100.0, "waist": 10.0, "head": 10.0}
 PRISMATIC_VELOCITY_M_S, PRISMATIC_ACCELERATION_M_S2 = 0.2, 1.0
 MAX_LIMIT_RAD = 4 * math.pi  # beyond two turns a revolute joint's limits are more likely degrees
+MAX_LIMIT_M = 20.0  # and beyond this a prismatic joint's are more likely millimetres
 ENDLESS_RAD = 3.1415  # range given to a continuous joint: one turn, so that normalisation and planning have one
 CAMERA = {"name": "ego", "topic": "camera/color/image_raw", "frame": "camera_color_optical_frame", "height": 480, "width": 640}
 _DECIMALS = 9  # of positions and quaternions: kinematics within 1e-8 m of the URDF's
@@ -158,7 +159,7 @@ def _range(joint: UrdfJoint) -> tuple[float, float]:
     """Lower and upper limit, four decimals, rounded to the inside.
 
     Raises:
-        DialError: the joint cannot move, has no end, or is given in degrees.
+        DialError: the joint cannot move, has no end, or is given in degrees or millimetres.
     """
     assert joint.limits is not None
     lower, upper = joint.limits.lower, joint.limits.upper
@@ -174,6 +175,8 @@ def _range(joint: UrdfJoint) -> tuple[float, float]:
         )
     if joint.kind == "revolute" and max(abs(lower), abs(upper)) > MAX_LIMIT_RAD:
         raise DialError(f"{where} has limits {lower:g} to {upper:g} rad: are these degrees? A URDF is in radians")
+    if joint.kind == "prismatic" and max(abs(lower), abs(upper)) > MAX_LIMIT_M:
+        raise DialError(f"{where} has limits {lower:g} to {upper:g} m: are these millimetres? A URDF is in metres")
     lower, upper = math.ceil(lower * 1e4 - 1e-6) / 1e4, math.floor(upper * 1e4 + 1e-6) / 1e4
     if not lower < upper:
         raise DialError(f"{where} has a range below 0.0001: it cannot be controlled; leave it out of the groups")

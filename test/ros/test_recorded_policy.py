@@ -53,11 +53,14 @@ def test_rosbags_decodes_every_message_by_the_definitions_in_the_bag(bag):
         for connection in reader.connections:
             types = get_types_from_msg(connection.msgdef.data, connection.msgtype)
             store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
+        listed = {name: topic.msgcount for name, topic in reader.topics.items()}
         for connection, _, data in reader.messages():
             store.deserialize_cdr(data, connection.msgtype)  # refuses bytes too many as well as too few
             counts[connection.topic] = counts.get(connection.topic, 0) + 1
+    assert {name: counts.get(name, 0) for name in listed} == listed
     assert counts[COMMANDS] > 10
     assert counts["/foresight"] > 5
+    assert {name for name in listed if not counts.get(name)} <= {"/mujoco_robot/success"}
 
 
 def test_the_decoder_of_mcap_reads_them_too(bag):

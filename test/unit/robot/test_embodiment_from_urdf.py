@@ -100,6 +100,13 @@ def test_a_joint_without_a_usable_range_is_refused_only_if_it_is_commanded(limit
     assert robot.joint_names == ("left_shoulder",)
 
 
+def test_a_lift_in_millimetres_is_refused():
+    text = HUMANOID.replace('upper="0.4"', 'upper="400"')
+    groups = {"waist": "lift|swing", "left_arm": "left_.*", "right_arm": "right_.*"}
+    with pytest.raises(DialError, match=r"'lift' of the URDF \(prismatic\) has limits 0 to 400 m: are these millimetres\?"):
+        made(text=text, groups=groups)
+
+
 def test_a_continuous_joint_has_one_turn_whatever_its_limit_says():
     text = URDF.replace('right_shoulder" type="revolute"', 'right_shoulder" type="continuous"').replace(
         LIMIT, '<limit lower="0" upper="0" velocity="9" effort="1"/>', 1
