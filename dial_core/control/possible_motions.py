@@ -24,6 +24,7 @@ LATE_S = 0.2  # a trajectory that agreed with what is executed so long ago, or l
 APPROACH_RAD = 0.05  # from where a controller rests to a first point ahead: a servo's error
 LEAST_APPROACH_PERIODS = 3
 HISTORY_S = 1.0  # of the executed motion that is kept
+HOLD_RESERVE_S = 0.03  # a hold leaves what is executed so much later than a trajectory must: it may be late, and is never refused
 CUT_S = 1e-7  # knots closer than this to a cut are left out
 
 
@@ -86,7 +87,8 @@ class PossibleMotions:
 
         None: the controller approaches a first point and must arrive there first.
         """
-        window_ns = round((self._tolerances.window_s + FIRST_KNOT_S) * NANOSECONDS)  # `hold` may leave so much earlier, at a knot
+        leaves_s = self._tolerances.window_s + FIRST_KNOT_S + HOLD_RESERVE_S  # `hold` may leave FIRST_KNOT_S earlier, at a knot
+        window_ns = round(leaves_s * NANOSECONDS)
         if (approach := self._approach) is None or now_ns >= approach.ends_ns:
             stop = hold(self.newest, origin_ns, now_ns + window_ns, limits)
         elif not approach.repeatable:
@@ -96,6 +98,12 @@ class PossibleMotions:
             stop = stop.beginning_at(stop.offset_s(approach.ends_ns))
         self._replace(stop, now_ns)
         return stop
+
+    def note_published(self, now_ns: int) -> None:
+        """What was passed on last was published at `now_ns`: if later than it was judged for, the one before may run as much longer."""
+        if self._superseded:
+            until_ns, motion = self._superseded[-1]
+            self._superseded = [*self._superseded[:-1], (max(until_ns, self._window_ns(now_ns)), motion)]
 
     def _replace(self, new: JointMotion, now_ns: int) -> None:
         until_ns = self._window_ns(now_ns)

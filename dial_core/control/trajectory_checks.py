@@ -23,6 +23,7 @@ RATE_TOLERANCE = 0.02  # share of a velocity or acceleration limit that may be e
 CLOCK_TOLERANCE_S = 0.01  # a stamp may lie so far ahead of the clock
 TIME_ERROR_S = 2e-9  # of the distance between two points, whose times are whole nanoseconds
 ROUNDING_RAD = 1e-12  # of a position
+JUDGING_S = 0.002  # from reading the clock for a judgement to publishing: what takes longer is judged again
 SHORT_S = 1e-3  # the peaks of pieces shorter than this are judged less what rounding may add
 MOST_POINTS_IN_SHORT = 20  # points within SHORT_S: the rounding of each must not add up
 
@@ -59,7 +60,7 @@ class Tolerances:
         max_age_s: of a trajectory's stamp [s].
         max_lead_s: from now to its first point [s].
         period_s: of the controllers' updates [s].
-        transport_s: longest from passing a trajectory on to its arrival at a controller [s], which executes it up to a period later.
+        transport_s: longest from publishing a trajectory to its arrival at a controller [s], which executes it up to a period later.
         max_divergence_rad: from what is executed to what is measured [rad].
     """
 
@@ -71,8 +72,8 @@ class Tolerances:
 
     @property
     def forward_s(self) -> float:
-        """Longest from passing a trajectory on to the last set-point of the one before [s]."""
-        return self.transport_s + self.period_s
+        """Longest from the time for which a trajectory is judged to the last set-point of the one before [s]."""
+        return JUDGING_S + self.transport_s + self.period_s
 
     @property
     def window_s(self) -> float:
@@ -84,7 +85,7 @@ def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, t
     """The motion of the controller's joints, in its order, that a trajectory asks for.
 
     Raises:
-        BreachError: AGE or FORM.
+        BreachError: AGE, LATE or FORM.
     """
     _require_age(request, now_ns, tolerances)
     try:
@@ -121,6 +122,9 @@ def _require_age(request: TrajectoryRequest, now_ns: int, tolerances: Tolerances
         lead_s = request.times_ns[0] / NANOSECONDS - age_s
         if lead_s > tolerances.max_lead_s:
             raise BreachError(TrajectoryCheck.AGE, f"its first point lies {lead_s:.2f} s ahead (limit {tolerances.max_lead_s:.2f} s)")
+        ended_s = age_s - request.times_ns[-1] / NANOSECONDS
+        if ended_s > 0:
+            raise BreachError(TrajectoryCheck.LATE, f"its last point lies {ended_s:.3f} s in the past")
 
 
 def require_limits(place: np.ndarray, new: JointMotion, now_ns: int, limits: Guard, names: Sequence[str]) -> None:

@@ -7,6 +7,8 @@ commander computes wrongly (form, position, velocity, acceleration, continuity) 
 """
 
 from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +19,7 @@ from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S, MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
-from dial_core.control.trajectory_checks import BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
+from dial_core.control.trajectory_checks import JUDGING_S, BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
 from dial_core.robot.embodiment import Controller, Embodiment
 
 PASSING_BY_ITSELF = frozenset(
@@ -34,6 +36,9 @@ JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
 REMEMBERED_STAMPS = 16
+ATTEMPTS = 5  # to judge a trajectory within JUDGING_S
+
+ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unknown
 
 
 @dataclass
@@ -79,11 +84,11 @@ class TrajectoryGuard:
         while stamp_ns - self._measured[0][0] > WATCHED_S * NANOSECONDS and len(self._measured) > 2:
             self._measured.popleft()
 
-    def offer(self, name: str, request: TrajectoryRequest, now_ns: int | None, obstacle: tuple[TrajectoryCheck, str] | None = None) -> bool:
-        """Whether the trajectory for the controller `name` passes; it is then taken to be executed.
+    def offer(self, name: str, request: TrajectoryRequest, clock: ReadClock, obstacle: tuple[TrajectoryCheck, str] | None = None) -> bool:
+        """Whether the trajectory for the controller `name` passes; it is then taken to be executed. Publish it at once.
 
         Args:
-            now_ns: the robot's time; None: it is unknown.
+            clock: read before and after judging; a judgement that took long is no longer true, and made again.
             obstacle: something else that forbids motion, with the check that it fails.
         """
         if request.stamp_ns not in self._stamps_ns:
@@ -91,7 +96,7 @@ class TrajectoryGuard:
         try:
             if obstacle is not None:
                 raise BreachError(*obstacle)
-            self._judge(self._controlled[name], request, now_ns)
+            self._judge(self._controlled[name], request, clock)
         except BreachError as error:
             self.refused[error.check] += 1
             if error.check is not TrajectoryCheck.AGE:  # a stamp far ahead would refuse what follows
@@ -107,28 +112,31 @@ class TrajectoryGuard:
         """Stops for a reason other than a trajectory, unless it is stopped already."""
         self.breach = self.breach or BreachError(check, why)
 
-    def holds(self, now_ns: int | None) -> dict[str, JointMotion]:
-        """Controller -> the motion (J',) that decelerates what it executes, which is taken to be executed from now on.
+    def note_published(self, name: str, now_ns: int | None) -> None:
+        """What passed last for the controller `name` was published by `now_ns`, maybe later than it was judged for."""
+        if (motions := self._controlled[name].motions) is not None and now_ns is not None:
+            motions.note_published(now_ns)
 
-        A controller of which that is not known gets none: it comes to rest by itself, since each trajectory that passes ends at rest.
-        One that is on its way to a first point cannot leave it within its limits: it is owed its hold (`owed_holds`) until it is there.
+    def holds(self, clock: ReadClock) -> Iterator[tuple[str, JointMotion]]:
+        """Controllers, each with the motion (J',) that decelerates what it executes, which is taken to be executed from now on.
+
+        Each is made when it is asked for: publish it before the next. A controller of which it is not known what it executes gets
+        none: it comes to rest by itself, since each trajectory that passes ends at rest. One that is on its way to a first point cannot
+        leave it within its limits: it is owed its hold (`owed_holds`) until it is there.
         """
         for controlled in self._controlled.values():
             controlled.owes_hold = controlled.motions is not None
-        return self.owed_holds(now_ns)
+        return self.owed_holds(clock)
 
-    def owed_holds(self, now_ns: int | None) -> dict[str, JointMotion]:
+    def owed_holds(self, clock: ReadClock) -> Iterator[tuple[str, JointMotion]]:
         """The holds, as of `holds`, that a controller was owed until now. Call it every few milliseconds."""
-        if now_ns is None:
-            return {}
-        found = {}
         for name, controlled in self._controlled.items():
-            if controlled.owes_hold and controlled.motions is not None:
-                motion = controlled.motions.decelerate(now_ns, self._own_origin_ns(now_ns), self.limits.of(controlled.columns))
-                if motion is not None:
-                    found[name] = motion
-                controlled.owes_hold = motion is None
-        return found
+            if not controlled.owes_hold or controlled.motions is None or (now_ns := clock()) is None:
+                continue
+            motion = controlled.motions.decelerate(now_ns, self._own_origin_ns(now_ns), self.limits.of(controlled.columns))
+            controlled.owes_hold = motion is None
+            if motion is not None:
+                yield name, motion
 
     def reset(self) -> None:
         """Ends a stop; the next trajectory is judged again. Controllers whose joints rest elsewhere than sent are taken to stand there."""
@@ -159,17 +167,32 @@ class TrajectoryGuard:
                 origin_ns = stamp_ns - apart_ns
         return max(origin_ns, 1)
 
-    def _judge(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int | None) -> None:
+    def _judge(self, controlled: _Controlled, request: TrajectoryRequest, clock: ReadClock) -> None:
+        """Judges a trajectory for the time at which it is published.
+
+        A process that is not scheduled for 40 ms between the two would pass on what must have arrived by then: 50 times an
+        acceleration limit.
+        """
         if self.latched:
             assert self.breach is not None
             raise BreachError(self.breach.check, f"stopped until reset: {self.breach}")
-        if now_ns is None:
-            raise BreachError(TrajectoryCheck.CLOCK, "a clock has stepped, and no joint state has arrived since")
+        began_ns = now_ns = _known(clock())
         if self.breach is not None and request.stamp_ns <= self._refused_stamp_ns:
             raise BreachError(self.breach.check, "part of a motion that was refused")
+        for _ in range(ATTEMPTS):
+            motions = self._passed_on(controlled, request, now_ns)
+            judged_ns, now_ns = now_ns, _known(clock())
+            if abs(now_ns - judged_ns) <= JUDGING_S * NANOSECONDS:
+                controlled.motions, controlled.owes_hold = motions, False
+                return
+        spent_s = (now_ns - began_ns) / NANOSECONDS
+        raise BreachError(TrajectoryCheck.LATE, f"the guard could not judge it in time: {ATTEMPTS} attempts took {spent_s:.3f} s")
+
+    def _passed_on(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int) -> PossibleMotions:
+        """What the controller may execute if the trajectory is published at `now_ns`. Raises BreachError if it must not be."""
         new = motion_of(request, controlled.controller, now_ns, self._tolerances)
         limits = self.limits.of(controlled.columns)
-        motions = self._executed(controlled, now_ns)
+        motions = copy(self._executed(controlled, now_ns))
         require_limits(motions.newest.sample(now_ns)[0], new, now_ns, limits, controlled.controller.joints)
         try:
             motions.pass_on(new, now_ns, limits)
@@ -177,7 +200,7 @@ class TrajectoryGuard:
             if self._begins_at_measured(controlled, new, now_ns):
                 self._require_rest_where_sent(controlled)
             raise
-        controlled.motions, controlled.owes_hold = motions, False
+        return motions
 
     def _executed(self, controlled: _Controlled, now_ns: int) -> PossibleMotions:
         """What the controller may execute, which the measured joints must not contradict.
@@ -233,3 +256,10 @@ class TrajectoryGuard:
         if speed[j] > RESTING_RAD_S:
             name = controlled.controller.joints[j]
             raise BreachError(TrajectoryCheck.MEASURED, f"{name} moves at {speed[j]:.2f} rad/s, although nothing passed on moves it")
+
+
+def _known(now_ns: int | None) -> int:
+    """The robot's time. Raises BreachError (CLOCK) if it is unknown."""
+    if now_ns is None:
+        raise BreachError(TrajectoryCheck.CLOCK, "a clock has stepped, and no joint state has arrived since")
+    return now_ns

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from dial_core.errors import DialError
 from dial_ros.faults.clock_faults import CLOCK_FAULTS
-from dial_ros.faults.controller_faults import CONTROLLER_FAULTS, GUARD_FAULTS
+from dial_ros.faults.controller_faults import CONTROLLER_FAULTS
 from dial_ros.faults.fault_injector import Relayed
 from dial_ros.faults.graph_under_test import GraphUnderTest
+from dial_ros.faults.guard_faults import GUARD_FAULTS
 from dial_ros.faults.operator_faults import OPERATOR_FAULTS
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.process_faults import PROCESS_FAULTS

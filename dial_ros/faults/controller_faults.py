@@ -3,17 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from rclpy.node import Node
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-
-from dial_ros.faults.checks import REST_LIMIT_S, check_recovery, check_report, rest_after_s
+from dial_ros.faults.checks import check_recovery, check_report
 from dial_ros.faults.corruptions import Corruption, delayed, dropped, ending_in_motion
 from dial_ros.faults.graph_under_test import EMBODIMENT, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
 from dial_ros.msg import System1Status
-from dial_ros.node import qos
-from dial_ros.node.messages import to_duration
 
 ARM = "right_arm_controller"
 ALL = tuple(controller.name for controller in EMBODIMENT.controllers)
@@ -21,7 +15,6 @@ PATIENCE_S = 1.0  # of System-1 with a controller that executes nothing
 REPORT_LIMIT_S = 2.5  # patience, the pending chunk, and a busy machine
 AFTERWARDS_S = 1.5  # the first motions that are accepted again are judged too
 LATE_S = 3.0
-STEP_RAD, STEP_S = 0.3, 0.01
 
 
 @dataclass(frozen=True)
@@ -117,59 +110,6 @@ def resume(graph: GraphUnderTest, outcome: Outcome) -> None:
     graph.during(AFTERWARDS_S)
 
 
-@dataclass(frozen=True)
-class LateBeforeGuard:
-    """As LateTrajectories during a motion, with the guard beside the controllers: it stops what is too late."""
-
-    delay_s: float
-    quick: bool = True
-
-    @property
-    def name(self) -> str:
-        """The row's name."""
-        return f"trajectories {1000 * self.delay_s:.0f} ms later, suddenly, with guard"
-
-    def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
-        """Delays all controllers for LATE_S, then lets System-1 resume, after a new instruction where it has disarmed."""
-        for relay in graph.injector.relays.values():
-            relay.corrupt(delayed(self.delay_s))
-        graph.during(LATE_S)
-        resume(graph, outcome)
-
-
-@dataclass(frozen=True)
-class StepBeforeGuard:
-    """Another node commands a step of the arm to the guard, while System-1 moves the robot."""
-
-    name: str = "another node publishes a step, with guard"
-    quick: bool = True
-
-    def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
-        """Publishes the step, checks that the arm does not follow it, removes the node, instructs if that is needed."""
-        node = Node("second_commander")
-        publisher = node.create_publisher(JointTrajectory, f"guarded/{ARM}/joint_trajectory", qos.LATEST)
-        try:
-            graph.until(lambda: publisher.get_subscription_count(), "the guard to subscribe")
-            publisher.publish(rest_to_rest(graph.monitor.set_points, STEP_RAD, STEP_S))
-            begin_ns = graph.monitor.now_ns
-            outcome.resting_after_s = rest_after_s(graph, begin_ns)
-            outcome.check_time("the guard stops the robot", outcome.resting_after_s, REST_LIMIT_S)
-        finally:
-            node.destroy_node()
-        resume(graph, outcome)
-
-
-def rest_to_rest(set_points: np.ndarray, distance_rad: float, duration_s: float) -> JointTrajectory:
-    """A trajectory of the arm from where it is commanded, every joint by a distance towards the middle of its range."""
-    joints = next(controller.joints for controller in EMBODIMENT.controllers if controller.name == ARM)
-    columns = EMBODIMENT.indices(joints)
-    middle = (EMBODIMENT.lower + EMBODIMENT.upper)[columns] / 2
-    targets = set_points[columns] + distance_rad * np.sign(middle - set_points[columns])
-    point = JointTrajectoryPoint(positions=targets.tolist(), velocities=[0.0] * len(joints), time_from_start=to_duration(duration_s))
-    return JointTrajectory(joint_names=list(joints), points=[point])
-
-
-GUARD_FAULTS: tuple[LateBeforeGuard | StepBeforeGuard, ...] = (LateBeforeGuard(0.05), LateBeforeGuard(0.1), StepBeforeGuard())
 CONTROLLER_FAULTS: tuple[LostTrajectories | InactiveController | LateTrajectories, ...] = (
     LostTrajectories("one controller partitioned for 0.4 s", dropped, (ARM,), 0.4),
     LostTrajectories("one controller partitioned for 2 s", dropped, (ARM,), 2.0),

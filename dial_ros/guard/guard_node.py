@@ -7,7 +7,7 @@ the check that failed. Run it beside the controllers, on their machine: what it 
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -124,14 +124,15 @@ class GuardNode(DialNode):
         if not self.active:
             self.complain("inactive", f"a trajectory for {name} is not passed on: the guard is not active")
             return
-        now_ns = self._robot_time.now_ns()
+        self._robot_time.now_ns()  # notices a step of a clock
         self._follow_clocks()
         request = TrajectoryRequest.from_message(deserialize_message(data, JointTrajectory))
         before = self._guard.breach
         if self._sources[name].conflict():  # a second publisher may have come since the last look at all topics
             self._obstacle = self._obstacle_to_motion()
-        if self._guard.offer(name, request, now_ns, self._obstacle):
+        if self._guard.offer(name, request, self._robot_time.now_ns, self._obstacle):
             self._outputs[name].publish(data)
+            self._guard.note_published(name, self._robot_time.now_ns())
             self._longest_check_s = max(self._longest_check_s, time.perf_counter() - started_s)
             if before is not None:
                 self.get_logger().info(f"passing again, after: {before}")
@@ -151,7 +152,7 @@ class GuardNode(DialNode):
         if positions is not None:
             self._guard.note_joints(stamp_ns, positions)
         if self.active:
-            self._publish(self._guard.owed_holds(self._robot_time.now_ns()))
+            self._publish(self._guard.owed_holds(self._robot_time.now_ns))
 
     def _on_limits(self, limits: Guard) -> None:
         self._guard.limits = limits
@@ -191,7 +192,7 @@ class GuardNode(DialNode):
         if self._obstacle is not None and self._guard.breach is None and self._guard.passed:
             self._guard.stop(*self._obstacle)
             self._report_stop()
-        self._publish(self._guard.owed_holds(self._robot_time.now_ns()))
+        self._publish(self._guard.owed_holds(self._robot_time.now_ns))
 
     def _report_stop(self) -> None:
         """Logs and reports the stop that just began, after a hold to every controller."""
@@ -204,11 +205,12 @@ class GuardNode(DialNode):
     def _publish_holds(self) -> None:
         if self._intruders.conflict():
             self._guard.reset_motion()  # somebody else moves the controllers: a hold from where they were sent would be a step
-        self._publish(self._guard.holds(self._robot_time.now_ns()))
+        self._publish(self._guard.holds(self._robot_time.now_ns))
 
-    def _publish(self, motions: Mapping[str, JointMotion]) -> None:
-        for name, motion in motions.items():
+    def _publish(self, holds: Iterable[tuple[str, JointMotion]]) -> None:
+        for name, motion in holds:
             self._outputs[name].publish(trajectory_bytes(motion_to_message(motion, self._joints[name])))
+            self._guard.note_published(name, self._robot_time.now_ns())
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         guard = self._guard

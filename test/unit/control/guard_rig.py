@@ -35,7 +35,7 @@ class Rig:
         self.controllers = EmulatedControllers(GR1, PERIOD_NS)
         self.controllers.hold(np.array(home, dtype=float))
         self.set_points = [np.array(home, dtype=float)] * 3
-        self._under_way, self._arrived_ns = [], {}
+        self._under_way, self._arrived_ns, self._read_ns = [], {}, 0
         self.off = np.zeros(len(home))  # of the joints from their set-points: something blocks them
         self.run(0.15)
 
@@ -47,8 +47,9 @@ class Rig:
             assert (set_point <= LIMITS.upper + 2e-3).all()
             self.set_points.append(set_point)
             self._deliver()
+            self._readings_ns = [0]
             self.guard.note_joints(self.now_ns, set_point + self.off)
-            self._publish_holds(self.guard.owed_holds(self.now_ns), 0, 0)
+            self._publish_holds(self.guard.owed_holds(self._read_clock), 0)
 
     @property
     def worst(self):
@@ -57,26 +58,33 @@ class Rig:
         acceleration = np.diff(velocity, axis=0) / PERIOD_S
         return max(np.abs(velocity / LIMITS.velocity).max(), np.abs(acceleration / LIMITS.acceleration).max())
 
-    def offer(self, name, request, obstacle=None, phase_ns=0, transport_ns=0):
+    def offer(self, name, request, obstacle=None, phase_ns=0, transport_ns=0, judging_ns=0):
         """Offers a trajectory as the node does: one that fails stops all controllers.
 
-        `phase_ns`: after the controllers' last update; `transport_ns`: of what the guard publishes, which arrives in order.
+        `phase_ns`: after the controllers' last update; `transport_ns`: of what the guard publishes, which arrives in order;
+        `judging_ns`: the guard's process is not scheduled for so long after it has first read the clock.
         """
-        stopped_before = self.guard.breach is not None
-        passed = self.guard.offer(name, request, self.now_ns + phase_ns, obstacle)
-        if passed:
-            self._publish(name, request, phase_ns + transport_ns)
+        stopped_before, self._readings_ns = self.guard.breach is not None, [phase_ns, phase_ns + judging_ns]
+        if passed := self.guard.offer(name, request, self._read_clock, obstacle):
+            self._publish(name, request, transport_ns)
         elif not stopped_before:
-            self._publish_holds(self.guard.holds(self.now_ns + phase_ns), phase_ns, transport_ns)
+            self._publish_holds(self.guard.holds(self._read_clock), transport_ns)
         self._deliver()
         return passed
 
-    def _publish_holds(self, holds, phase_ns, transport_ns):
-        for controller, motion in holds.items():
-            self._publish(controller, request_of(controller, motion), phase_ns + transport_ns)
+    def _read_clock(self):
+        """The robot's time for the guard, whose process does one thing after the other: it never reads an earlier time than before."""
+        offset_ns = self._readings_ns.pop(0) if len(self._readings_ns) > 1 else self._readings_ns[0]
+        self._read_ns = max(self.now_ns + offset_ns, self._read_ns)
+        return self._read_ns
 
-    def _publish(self, name, request, delay_ns):
-        self._under_way.append((max(self.now_ns + delay_ns, self._arrived_ns.get(name, 0)), name, request))
+    def _publish_holds(self, holds, transport_ns):
+        for controller, motion in holds:
+            self._publish(controller, request_of(controller, motion), transport_ns)
+
+    def _publish(self, name, request, transport_ns):
+        self.guard.note_published(name, self._read_ns)
+        self._under_way.append((max(self._read_ns + transport_ns, self._arrived_ns.get(name, 0)), name, request))
         self._arrived_ns[name] = self._under_way[-1][0]
 
     def _deliver(self):

@@ -49,9 +49,9 @@ def test_differences_too_small_for_a_step_do_not_add_up_within_the_time_that_a_c
     begin_ns, now_ns = START_NS + 50 * MS, START_NS + 300 * MS
     motions.pass_on(swing(begin_ns), START_NS, ARM_LIMITS)
     motions.pass_on(swing(begin_ns, 0.9 * STEP_RAD), now_ns, ARM_LIMITS)
-    for ms in (0, 10, 30):
+    for ms in (0, 10, 32):
         assert refused(motions, swing(begin_ns, 1.8 * STEP_RAD), now_ns + ms * MS).check is TrajectoryCheck.LATE
-    motions.pass_on(swing(begin_ns, 1.8 * STEP_RAD), now_ns + 31 * MS, ARM_LIMITS)
+    motions.pass_on(swing(begin_ns, 1.8 * STEP_RAD), now_ns + 33 * MS, ARM_LIMITS)
 
 
 def test_one_that_ends_before_a_controller_may_have_it_must_not_differ_at_all_since_it_may_be_rejected(motions):

@@ -41,6 +41,7 @@ class Offer:
         lead_ms: until the splice [ms].
         phase_ms: since the controllers' last update [ms].
         transport_ms: from the guard to the controller [ms].
+        judging_ms: for which the guard's process is not scheduled between reading the clock and publishing [ms].
         periods: of the controllers until the next offer.
         reset: of the guard, before.
     """
@@ -56,6 +57,7 @@ class Offer:
     lead_ms: int = 50
     phase_ms: int = 0
     transport_ms: int = 0
+    judging_ms: int = 0
     periods: int = 0
     reset: bool = True
 
@@ -69,6 +71,7 @@ def offers(kind, **fields):
         "controller": st.sampled_from([0, 0, 0, 1]),
         "phase_ms": st.integers(0, 9),
         "transport_ms": st.integers(0, round(1000 * Tolerances.transport_s)),
+        "judging_ms": st.one_of(st.just(0), st.integers(0, 80)),
         "periods": st.one_of(st.integers(0, 3), st.integers(0, 40)),
         "reset": st.sampled_from([True, True, True, False]),
     }
@@ -170,7 +173,7 @@ def _keeps_every_limit(offers):
             rig.guard.reset()
         for _ in range(offer.repeats):
             name = CONTROLLERS[offer.controller].name
-            rig.offer(name, commander.request(offer), None, offer.phase_ms * MS, offer.transport_ms * MS)
+            rig.offer(name, commander.request(offer), None, offer.phase_ms * MS, offer.transport_ms * MS, offer.judging_ms * MS)
             rig.run(0.01 * offer.periods)
     rig.run(0.3)
     assert rig.worst <= WORST
@@ -197,6 +200,10 @@ FOUND = [
         Offer(delta=0.01, periods=130),
         *[Offer("short", repeats=40, delta=0.9, over_s=0.0, begins_s=0.0, transport_ms=20, periods=4)] * 6,
         Offer("follow", delta=0.5, lead_ms=40, periods=3),
+    ],
+    [  # the guard's process was not scheduled for 45 ms while it judged: published after the splice
+        Offer(delta=0.5, periods=50),
+        Offer("stop", lead_ms=40, judging_ms=45, periods=30),
     ],
 ]
 

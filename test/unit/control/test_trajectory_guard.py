@@ -68,7 +68,7 @@ def test_whatever_passes_keeps_the_limits_when_the_controller_has_it_only_after_
         turned = hold(running, sent_ns, sent_ns + 50 * MS, LIMITS.of(ARM_COLUMNS))
         rig.run(late_ms / 1000)
         request = request_of(ARM.name, turned)
-        if rig.guard.offer(ARM.name, request, rig.now_ns):
+        if rig.guard.offer(ARM.name, request, lambda rig=rig: rig.now_ns):
             passed.append(late_ms)
             rig.run(transport_ms / 1000)
             rig.controllers.accept_one(ARM.name, request, rig.now_ns)
@@ -76,7 +76,7 @@ def test_whatever_passes_keeps_the_limits_when_the_controller_has_it_only_after_
             assert rig.guard.breach.check is TrajectoryCheck.LATE
         rig.run(1.0)
         assert rig.worst <= 1 + 1e-6
-    assert passed == [0, 10, 20]
+    assert passed == [0, 10], "at 20 ms the splice is 30 ms away, within JUDGING_S of what the longest transport and a period take"
 
 
 def test_a_stop_decelerates_every_controller_within_limits(rig):
@@ -97,7 +97,7 @@ def test_a_hold_has_an_origin_that_no_commander_takes_for_one_of_its_own(rig):
     stamps_ns = [rig.now_ns - round(1e9 * HOLD_HISTORY_S) + offset * MS for offset in (-140, -70, -35, -3, 5, 200)]
     for stamp_ns in stamps_ns:
         rig.offer(ARM.name, rig.swing(0.1, begins_s=(rig.now_ns - stamp_ns) / 1e9 + 0.1, stamp_ns=stamp_ns))
-    hold_ns = rig.guard.holds(rig.now_ns)[ARM.name].origin_ns
+    hold_ns = dict(rig.guard.holds(lambda: rig.now_ns))[ARM.name].origin_ns
     assert min(abs(hold_ns - stamp_ns) for stamp_ns in stamps_ns) >= 40 * MS
     assert 0 <= rig.now_ns - hold_ns - 1e9 * HOLD_HISTORY_S < 300 * MS
 
@@ -140,7 +140,7 @@ def test_measured_joints_that_are_not_where_the_controllers_were_sent_stop_it(ri
     assert rig.offer(ARM.name, rig.swing(1.0, over_s=1.2))
     rig.now_ns += 1100 * MS  # the joints did not move: nobody plays what was passed on
     rig.guard.note_joints(rig.now_ns, rig.set_points[-1])
-    assert not rig.guard.offer(ARM.name, rig.swing(0.1), rig.now_ns)
+    assert not rig.guard.offer(ARM.name, rig.swing(0.1), lambda: rig.now_ns)
     assert rig.guard.breach.check is TrajectoryCheck.MEASURED
 
 
@@ -164,7 +164,7 @@ def test_a_blocked_joint_is_moved_from_where_its_controller_was_sent_and_from_el
     rig.run(0.3)
     assert rig.worst <= 1.05
     rig.guard.reset()
-    assert rig.guard.offer(ARM.name, from_measured(), rig.now_ns)
+    assert rig.guard.offer(ARM.name, from_measured(), lambda: rig.now_ns)
 
 
 def test_a_real_step_stays_one_while_a_joint_rests_elsewhere_than_sent(rig):
@@ -191,7 +191,7 @@ def test_a_joint_that_rests_farther_off_than_measurements_may_be_moves_after_the
     rig.guard.reset()
     request = rig.swing(0.1)
     from_measured = tuple((row[0] + 0.5, *row[1:]) for row in request.positions)
-    assert rig.guard.offer(ARM.name, replace(request, positions=from_measured), rig.now_ns)
+    assert rig.guard.offer(ARM.name, replace(request, positions=from_measured), lambda: rig.now_ns)
 
 
 def test_without_joint_states_nothing_passes(rig):
@@ -202,9 +202,9 @@ def test_without_joint_states_nothing_passes(rig):
 
 def test_while_the_robots_time_is_unknown_nothing_passes_and_no_hold_is_sent(rig):
     assert rig.offer(ARM.name, rig.swing(0.5))
-    assert not rig.guard.offer(ARM.name, rig.swing(0.1), None)
+    assert not rig.guard.offer(ARM.name, rig.swing(0.1), lambda: None)
     assert rig.guard.breach.check is TrajectoryCheck.CLOCK
-    assert rig.guard.holds(None) == {}
+    assert list(rig.guard.holds(lambda: None)) == []
 
 
 def test_a_guard_that_starts_while_the_robot_moves_waits_until_it_rests(rig):
@@ -229,7 +229,7 @@ def test_a_joint_found_outside_its_limits_may_come_back_and_go_no_further():
         now_ns = START_NS + 29 * PERIOD_NS
         rows = tuple(tuple((home[ARM_COLUMNS] + np.eye(7)[0] * share).tolist()) for share in (0.0, delta))
         request = TrajectoryRequest(ARM.joints, now_ns, (100 * MS, NANOSECONDS), rows, ((0.0,) * 7,) * 2)
-        return guard.offer(ARM.name, request, now_ns)
+        return guard.offer(ARM.name, request, lambda: now_ns)
 
     assert outside(-0.3)
     assert not outside(0.1)

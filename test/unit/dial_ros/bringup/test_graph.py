@@ -86,7 +86,7 @@ def test_the_guard_stands_between_system1_and_the_robots_own_controllers():
     assert sent == {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in load_embodiment("gr1").controllers}
     assert nodes["system1"].remappings["waist_controller/controller_state"] == "/torso/jtc/controller_state"
     assert nodes["guard"].remappings["waist_controller/joint_trajectory"] == "/torso/jtc/joint_trajectory"
-    assert nodes["system1"].parameters["splice_lead"] == 0.08, "the guard must have a trajectory well before it takes over"
+    assert nodes["system1"].parameters["splice_lead"] == 0.082, "the guard must have a trajectory well before it takes over"
     unguarded = {node.name: node for node in graph("humanoid")}
     assert "guard" not in unguarded
     assert "splice_lead" not in unguarded["system1"].parameters
@@ -98,7 +98,7 @@ def test_a_slower_way_to_the_controllers_lengthens_the_lead_that_the_guard_needs
     guard = tmp_path / "nodes" / "guard.yaml"
     guard.write_text(guard.read_text().replace("transport: 0.02", "transport: 0.1").replace("period: 0.01", "period: 0.02"))
     nodes = {node.name: node for node in graph("humanoid", guard="true")}
-    assert nodes["system1"].parameters["splice_lead"] == 0.17
+    assert nodes["system1"].parameters["splice_lead"] == 0.172
 
 
 def test_in_a_dry_run_the_guard_sends_what_passes_aside():

@@ -1,0 +1,83 @@
+"""The guard in time: trajectories that come late, and a guard that is not scheduled while it judges.
+
+pytest test/unit/control/test_guard_lateness.py
+"""
+
+import numpy as np
+import pytest
+
+from dial_core.control.motion import NANOSECONDS
+from dial_core.control.splice import hold
+from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
+
+from .guard_rig import ARM, ARM_COLUMNS, GR1, LIMITS, MS, Rig, request_of
+
+
+@pytest.fixture
+def rig():
+    return Rig()
+
+
+def turned_back(rig, lead_ms):
+    """A swing of the arm runs; returned is what leaves it `lead_ms` from now and decelerates."""
+    assert rig.offer(ARM.name, rig.swing(0.5))
+    rig.run(0.5)
+    running = rig.guard._controlled[ARM.name].motions.newest
+    return request_of(ARM.name, hold(running, rig.now_ns - 100 * MS, rig.now_ns + lead_ms * MS, LIMITS.of(ARM_COLUMNS)))
+
+
+@pytest.mark.parametrize(("judging_ms", "passes"), [(0, True), (2, True), (20, True), (30, False)])
+def test_a_trajectory_is_judged_for_the_time_at_which_it_is_published(rig, judging_ms, passes):
+    assert rig.offer(ARM.name, turned_back(rig, 60), judging_ns=judging_ms * MS) is passes
+    assert passes or rig.guard.breach.check is TrajectoryCheck.LATE
+    rig.run(1.0)
+    assert rig.worst <= 1 + 1e-6
+
+
+def test_a_guard_that_is_never_in_time_refuses(rig):
+    request, times_ns = turned_back(rig, 500), iter(range(rig.now_ns, rig.now_ns + NANOSECONDS, 3 * MS))
+    assert not rig.guard.offer(ARM.name, request, lambda: next(times_ns))
+    assert rig.guard.breach.check is TrajectoryCheck.LATE
+    assert "5 attempts took 0.015 s" in str(rig.guard.breach)
+
+
+def test_a_hold_is_made_for_the_time_at_which_it_is_published(rig):
+    """A guard that is not scheduled between the holds of two controllers."""
+    both = [controller.name for controller in GR1.controllers[:2]]
+    for controller in GR1.controllers[:2]:
+        start = rig.set_points[-1][GR1.indices(controller.joints)]
+        assert rig.offer(
+            controller.name,
+            rig.swing(
+                0.3, joint_names=controller.joints, positions=tuple(tuple((start + share * 0.3).tolist()) for share in (0.0, 0.5, 1.0))
+            ),
+        )
+    rig.run(0.5)
+    began_ns, holds = rig.now_ns, {}
+    running = {name: rig.guard._controlled[name].motions.newest for name in both}
+    for name, motion in rig.guard.holds(lambda: rig.now_ns):
+        holds[name] = motion
+        rig.now_ns += 60 * MS
+    for k, name in enumerate(both):
+        before_ns = began_ns + (60 * k + 30) * MS
+        np.testing.assert_allclose(holds[name].sample(before_ns)[0], running[name].sample(before_ns)[0], atol=1e-9)
+
+
+def test_a_trajectory_published_late_may_take_over_as_much_later(rig):
+    """What it replaces runs until then, so the next trajectory must agree with that too."""
+    first = turned_back(rig, 60)
+    before = rig.guard._controlled[ARM.name].motions.newest
+    assert rig.guard.offer(ARM.name, first, lambda: rig.now_ns)
+    rig.guard.note_published(ARM.name, rig.now_ns + 50 * MS)
+    until_ns, motion = rig.guard._controlled[ARM.name].motions._superseded[-1]
+    assert motion is before
+    assert until_ns == rig.now_ns + 50 * MS + round(Tolerances().window_s * NANOSECONDS)
+
+
+def test_a_trajectory_that_arrives_after_its_end_is_late_and_no_fault_of_its_commander(rig):
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.run(1.5)
+    assert not rig.offer(ARM.name, rig.swing(0.1, stamp_ns=rig.now_ns - 300 * MS, over_s=0.1))
+    assert rig.guard.breach.check is TrajectoryCheck.LATE
+    assert "in the past" in str(rig.guard.breach)
+    assert rig.offer(ARM.name, rig.swing(0.1)), "no reset is needed"
