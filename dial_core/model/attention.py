@@ -1,4 +1,4 @@
-"""The transformer pieces that fusion and action decoder share."""
+"""The transformer pieces that several parts of the model share."""
 
 import math
 from typing import NamedTuple
@@ -67,6 +67,24 @@ def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
         return F.gelu(x, approximate="tanh")
     slope = 2 * math.sqrt(2 / math.pi)  # 2 u = slope (x + 0.044715 x^3)
     return x.square().mul_(0.044715 * slope).add_(slope).mul_(x).sigmoid_().mul_(x)
+
+
+def rotated(x: torch.Tensor, cos: torch.Tensor, signed_sin: torch.Tensor) -> torch.Tensor:
+    """Rotary positions: element i of the last dimension and the one half a dimension on, turned by their angle.
+
+    transformers' x cos + rotate_half(x) sin in three operations instead of five, with a gradient of five instead of nine.
+
+    Args:
+        x: (..., E).
+        cos, signed_sin: of the angles, broadcastable to x; the sine from `signed`.
+    """
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), signed_sin)
+
+
+def signed(sin: torch.Tensor) -> torch.Tensor:
+    """The sine of rotary angles (..., E) with the sign that `rotate_half` gives the half it meets."""
+    first, second = sin.chunk(2, -1)
+    return torch.cat([-first, second], -1)
 
 
 def attend(

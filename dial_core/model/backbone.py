@@ -1,7 +1,8 @@
 """The vision-language backbones, transformers' own classes, behind one small protocol.
 
 A backbone has a vision tower, a text embedding and a language model that reads embeddings; the rest of the model asks for
-nothing else. Its tower is run by an encoder of `vision.py`. Adding a family: a class here, an encoder there, a YAML.
+nothing else. Its tower is run by an encoder of `vision.py`, its norms and language layers are those of `fused_layers.py`.
+Adding a family: a class here, an encoder there, a YAML.
 """
 
 from typing import Any, Protocol
@@ -9,15 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AttentionInterface, AttentionMaskInterface, Qwen2_5_VLConfig, Qwen2_5_VLModel, Qwen3VLConfig, Qwen3VLModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers import Qwen2_5_VLConfig, Qwen2_5_VLModel, Qwen3VLConfig, Qwen3VLModel
 
 from dial_core.errors import DialError
-from dial_core.model.attention import attend
 from dial_core.model.configuration import Architecture
-
-ATTENTION = "dial"  # name of `attention_forward` among transformers' attention implementations
+from dial_core.model.fused_layers import ATTENTION, fuse
 
 
 class Backbone(Protocol):
@@ -114,39 +111,11 @@ class Qwen3Backbone(QwenBackbone, Qwen3VLModel):
         ).last_hidden_state
 
 
-def attention_forward(module, query, key, value, attention_mask, dropout=0.0, scaling=None, **kwargs) -> tuple[torch.Tensor, None]:
-    """transformers' SDPA attention; for training on a CPU the one of this project (`attention.attend`)."""
-    if query.device.type != "cpu" or not torch.is_grad_enabled() or dropout:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs)
-    causal = attention_mask is None and kwargs.get("is_causal", getattr(module, "is_causal", True))
-    return attend(query, key, value, attention_mask, causal, scaling).transpose(1, 2).contiguous(), None
-
-
-TRANSFORMERS_NORMS = ("Qwen2_5_VLRMSNorm", "Qwen3VLTextRMSNorm")
-
-
-class FusedRMSNorm(nn.Module):
-    """transformers' RMS norm, whose weights it takes over, in one operation instead of seven."""
-
-    weight: nn.Parameter
-    variance_epsilon: float
-
-    def forward(self, x_BTD: torch.Tensor) -> torch.Tensor:
-        """(..., D) to (..., D), in the dtype of x."""
-        return F.rms_norm(x_BTD, self.weight.shape, self.weight.to(x_BTD.dtype), self.variance_epsilon)
-
-
-AttentionInterface.register(ATTENTION, attention_forward)
-AttentionMaskInterface.register(ATTENTION, sdpa_mask)
-
-
 def build_backbone(arch: Architecture) -> Qwen25Backbone | Qwen3Backbone:
     """A backbone of the architecture's sizes with random weights."""
     qwen3 = arch.backbone == "qwen3_vl"
     backbone = Qwen3Backbone(Qwen3VLConfig(**_sizes(arch))) if qwen3 else Qwen25Backbone(Qwen2_5_VLConfig(**_sizes(arch)))
-    for module in backbone.language_model.modules():
-        if type(module).__name__ in TRANSFORMERS_NORMS:
-            module.__class__ = FusedRMSNorm
+    fuse(backbone)
     return backbone
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from transformers.vision_utils import get_vision_interpolation_indices_and_weights
 
 from dial_core.errors import DialError
-from dial_core.model.attention import attend
+from dial_core.model.attention import attend, rotated, signed
 from dial_core.model.configuration import Architecture
 
 Tower = Any
@@ -95,15 +95,13 @@ class VisionEncoder:
 
     def plain_block(self, block: Any, x_BLD, rotation, mask, windows: int = 1) -> torch.Tensor:
         """One block of the tower on patches (B, L, width), which attend within each of `windows` equal runs."""
-        x_BLD = x_BLD + self._attend(block.attn, _rms_norm(block.norm1, x_BLD), rotation, mask, windows)
-        return x_BLD + block.mlp(_rms_norm(block.norm2, x_BLD))
+        x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask, windows)
+        return x_BLD + block.mlp(block.norm2(x_BLD))
 
     def _attend(self, attention: Any, x_BLD, rotation, mask, windows: int = 1) -> torch.Tensor:
         batch, length, width = x_BLD.shape
         qkv = attention.qkv(x_BLD).view(batch, length, 3, self.heads, width // self.heads)
-        cos, sin = rotation
-        qk = qkv[:, :, :2]  # both turn alike; sin has the sign of rotate_half
-        qk = torch.addcmul(qk * cos, qk.roll(qk.shape[-1] // 2, -1), sin)
+        qk = rotated(qkv[:, :, :2], *rotation)  # both turn alike
         # A window is a sequence of its own: (B W, heads, L / W, head width).
         q_BKLD, k_BKLD = qk.reshape(batch * windows, length // windows, *qk.shape[2:]).permute(2, 0, 3, 1, 4)
         v_BKLD = qkv[:, :, 2].reshape(batch * windows, length // windows, self.heads, -1).transpose(1, 2)
@@ -120,8 +118,7 @@ class VisionEncoder:
             with torch.inference_mode(False):
                 positions = torch.stack([self.patch_rows, self.patch_columns], 1).to(x_BLD.device)
                 cos, sin = (table.to(x_BLD.dtype)[:, None, None] for table in visual.rotary_pos_emb(positions.float(), positions))
-                first, second = sin.chunk(2, -1)
-                self.rotation = cos, torch.cat([-first, second], -1)
+                self.rotation = cos, signed(sin)
                 self.window_order = self.window_order.to(x_BLD.device)
                 self.token_order = self.window_order[:: self.merge**2].div(self.merge**2, rounding_mode="floor").argsort()
                 self.window_mask = None if self.window_mask is None else self.window_mask.to(x_BLD.device)
@@ -176,11 +173,6 @@ class DeepstackVisionEncoder(VisionEncoder):
         """One for all: its blocks have no windows."""
         return torch.zeros_like(self.patch_rows)
 
-    def plain_block(self, block: Any, x_BLD, rotation, mask, windows: int = 1) -> torch.Tensor:
-        """One block of the tower on patches (B, L, width)."""
-        x_BLD = x_BLD + self._attend(block.attn, block.norm1(x_BLD), rotation, mask, windows)
-        return x_BLD + block.mlp(block.norm2(x_BLD))
-
     def _learned_positions(self, visual: Tower) -> torch.Tensor:
         """The position table (L, width), resampled to the image's patches."""
         table = visual.pos_embed.weight
@@ -201,11 +193,6 @@ class DeepstackVisionEncoder(VisionEncoder):
                 )
                 self.resampling = indices.to(device), weights.to(device)
         return self.resampling
-
-
-def _rms_norm(norm: Any, x_BLD: torch.Tensor) -> torch.Tensor:
-    """transformers' RMS norm in one operation instead of seven."""
-    return F.rms_norm(x_BLD, norm.weight.shape, norm.weight.to(x_BLD.dtype), norm.variance_epsilon)
 
 
 def build_vision_encoder(arch: Architecture) -> VisionEncoder:

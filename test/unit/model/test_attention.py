@@ -6,11 +6,13 @@ pytest test/unit/model/test_attention.py
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
 
-from dial_core.model.attention import Attention, attend
-from dial_core.model.backbone import ATTENTION
+from dial_core.model.attention import Attention, attend, rotated, signed
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.model.fused_layers import ATTENTION
 
 
 def inputs(heads: int = 4, shared: int = 4, length: int = 5, keys: int = 7) -> list[torch.Tensor]:
@@ -47,6 +49,58 @@ def test_the_language_model_attends_by_the_same_rule():
     model = DialModel.from_preset("dial_tiny")
     assert model.backbone.language_model.config._attn_implementation == ATTENTION
     assert model.backbone.visual.config._attn_implementation == ATTENTION
+
+
+def both_rotations(dtype: torch.dtype) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Value and gradient, ours and transformers', of numbers that bfloat16 holds."""
+    generator = torch.Generator().manual_seed(0)
+    x_BTKE, weights = (torch.randn(2, 5, 3, 16, generator=generator).bfloat16().to(dtype) for _ in range(2))
+    angles = torch.randn(2, 5, 8, generator=generator).repeat(1, 1, 2)
+    cos, sin = (table.bfloat16().to(dtype) for table in (angles.cos(), angles.sin()))
+    x_BTKE.requires_grad_()
+    theirs = apply_rotary_pos_emb(x_BTKE, x_BTKE, cos, sin, unsqueeze_dim=2)[0]
+    ours = rotated(x_BTKE, cos.unsqueeze(2), signed(sin).unsqueeze(2))
+    return [(out, torch.autograd.grad((out * weights).sum(), x_BTKE)[0]) for out in (ours, theirs)]
+
+
+def test_rotation_is_that_of_transformers_values_and_gradients():
+    for ours, theirs in zip(*both_rotations(torch.float32), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_rotation_in_bfloat16_rounds_no_more_than_that_of_transformers():
+    exact = both_rotations(torch.float64)[0]
+    for ours, theirs, value in zip(*both_rotations(torch.bfloat16), exact, strict=True):
+        off, their_off = ((x - value).square().mean().sqrt() for x in (ours, theirs))
+        assert 0 < off <= their_off
+
+
+def test_rotation_keeps_float32_angles_under_autocast():
+    x = torch.randn(2, 5, 3, 16).bfloat16()
+    angles = torch.randn(2, 5, 1, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = rotated(x, angles.cos(), signed(angles.sin()))
+    torch.testing.assert_close(out, rotated(x.float(), angles.cos(), signed(angles.sin())), atol=0, rtol=0)
+
+
+def test_rotation_launches_three_operations():
+    x, cos, sin = torch.randn(2, 5, 3, 16), torch.randn(2, 5, 1, 16), torch.randn(2, 5, 1, 16)
+    with _Operations() as launched:
+        rotated(x, cos, sin)
+    assert launched.names == ["mul.Tensor", "roll.default", "addcmul.default"]
+
+
+class _Operations(TorchDispatchMode):
+    """Names of the operations that are not views."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if not func.is_view:
+            self.names.append(func.__name__)
+        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(("twice", "dropped"), [(False, 0.2), (True, 0.36)])

@@ -3,6 +3,9 @@
 pytest test/unit/model/test_backbones.py
 """
 
+from collections import Counter
+from copy import deepcopy
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -10,16 +13,19 @@ from transformers import (
     Dinov2Config,
     Dinov2Model,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLModel,
     Qwen2VLImageProcessor,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLModel,
 )
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm
 
 from dial_core.config import load_config
 from dial_core.errors import DialError
-from dial_core.model.backbone import FusedRMSNorm, build_backbone
+from dial_core.model.backbone import build_backbone
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.model.fused_layers import FusedRMSNorm
 from dial_core.model.pretrained import load_backbone, load_view_encoder
 
 PRESETS = ["qwen2_5_vl_3b", "qwen2_5_vl_7b", "qwen3_vl_2b", "qwen3_vl_4b", "qwen3_vl_8b"]
@@ -53,6 +59,15 @@ def make(preset: str, **changes) -> DialModel:
     return model
 
 
+def reference(model: DialModel) -> Qwen2_5_VLModel | Qwen3VLModel:
+    """transformers' own class with the model's weights, and nothing of ours."""
+    config = deepcopy(model.backbone.config)
+    config._attn_implementation = "sdpa"
+    vlm = (Qwen3VLModel if model.arch.backbone == "qwen3_vl" else Qwen2_5_VLModel)(config).eval()
+    vlm.load_state_dict(model.backbone.state_dict())
+    return vlm
+
+
 def views(arch: Architecture) -> torch.Tensor:
     size = (2, arch.image.height, arch.image.width, 3)
     return torch.randint(0, 256, size, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
@@ -83,7 +98,7 @@ def test_image_tokens_are_those_of_transformers(preset):
     model = make(preset)
     images, arch = views(model.arch), model.arch
     patches = processed(arch, images)
-    expected = model.backbone.visual(patches["pixel_values"], patches["image_grid_thw"])
+    expected = reference(model).visual(patches["pixel_values"], patches["image_grid_thw"])
     parts = [expected.pooler_output, *getattr(expected, "deepstack_features", [])]
     features = model.encode_image(images)
     assert features.shape == (2, 64, arch.feature_width)
@@ -100,7 +115,7 @@ def test_query_states_are_those_of_transformers_full_forward(preset):
     n = arch.foresight_tokens
     model.backbone.get_input_embeddings().weight[FIRST_QUERY : FIRST_QUERY + n] = model.system2.queries
     whole = torch.cat([ids, torch.arange(FIRST_QUERY, FIRST_QUERY + n).expand(2, -1)], 1)
-    expected = model.backbone(
+    expected = reference(model)(
         input_ids=whole,
         attention_mask=F.pad(mask, (0, n), value=1),
         mm_token_type_ids=(whole == IMAGE).int(),
@@ -174,16 +189,57 @@ def test_dino_weights_load_into_the_bridge_that_has_them_and_no_other(tmp_path):
         load_view_encoder(make("qwen2_5_vl_3b"), tmp_path)
 
 
+@every_preset
+def test_fused_layers_give_the_gradients_of_transformers(preset):
+    model = make(preset)
+    theirs, ours = reference(model).language_model, model.backbone.language_model
+    torch.manual_seed(2)
+    x, weights = torch.randn(2, 7, 32), torch.randn(2, 7, 32)
+    positions = torch.arange(7).expand(3, 2, 7) * torch.tensor([1, 2, 3])[:, None, None]
+    gradients = []
+    for language in (theirs, ours):
+        mine = x.clone().requires_grad_()
+        out = language(inputs_embeds=mine, attention_mask=None, position_ids=positions, use_cache=False)
+        (out.last_hidden_state * weights).sum().backward()
+        gradients.append({"x": mine.grad} | {name: parameter.grad for name, parameter in language.named_parameters()})
+    assert gradients[1].pop("embed_tokens.weight") is gradients[0].pop("embed_tokens.weight") is None
+    assert len(gradients[0]) > 30
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, atol=2e-5, rtol=1e-4, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("preset", ["qwen2_5_vl_3b", "qwen3_vl_2b"])
+@torch.no_grad()
+def test_fused_layers_in_bfloat16_are_as_near_to_float32_as_those_of_transformers(preset):
+    model = make(preset)
+    plain = reference(model)
+    x, positions = torch.randn(2, 32, 32, generator=torch.Generator().manual_seed(3)), torch.arange(32).expand(3, 2, 32)
+
+    def states(language, dtype) -> torch.Tensor:
+        keywords = {"attention_mask": None, "position_ids": positions, "use_cache": False}
+        return language.to(dtype)(inputs_embeds=x.to(dtype), **keywords).last_hidden_state.float()
+
+    exact = states(plain.language_model, torch.float32)
+    theirs, ours = ((states(vlm.language_model, torch.bfloat16) - exact).square().mean().sqrt() for vlm in (plain, model.backbone))
+    assert 0 < ours < 1.05 * theirs
+
+
 @pytest.mark.parametrize("name", ["qwen2_5_vl_3b", "qwen3_vl_2b"])
-def test_norms_of_the_language_model_are_fused_and_compute_what_transformers_computes(name):
+def test_every_norm_and_every_attention_of_the_language_model_is_fused(name):
     with torch.device("meta"):
-        language = build_backbone(DialConfig.from_preset(name).arch).language_model
-    norms = [type(module) for module in language.modules() if "RMSNorm" in type(module).__name__]
-    assert len(norms) > 2 * len(language.layers)
-    assert set(norms) == {FusedRMSNorm}
+        backbone = build_backbone(DialConfig.from_preset(name).arch)
+    kinds = Counter(type(module).__name__ for module in backbone.modules() if not type(module).__module__.startswith("torch"))
+    layers = len(backbone.language_model.layers)
+    assert kinds["FusedRMSNorm"] > 2 * layers
+    assert kinds["FusedQwen25Attention"] + kinds["FusedQwen3Attention"] == layers
+    assert not [kind for kind in kinds if "RMSNorm" in kind and kind != "FusedRMSNorm"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_fused_norm_is_that_of_transformers(dtype):
     theirs, ours = Qwen2_5_VLRMSNorm(32), Qwen2_5_VLRMSNorm(32)
     ours.__class__ = FusedRMSNorm
-    x, weight = torch.randn(3, 7, 32), torch.randn(32)
+    x, weight = torch.randn(3, 7, 32).to(dtype), torch.randn(32)
     for norm in (theirs, ours):
         norm.weight.data.copy_(weight)
-    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours(x), theirs.to(dtype)(x))
