@@ -13,6 +13,7 @@ import numpy as np
 from dial_core.errors import DialError
 from dial_core.files.folders import folders_below
 from dial_core.files.integrity import require_content
+from dial_core.importers.egodex.global_heaps import require_sound_heaps
 from dial_core.robot.rotations import matrices
 
 RATE_HZ = 30.0
@@ -71,6 +72,7 @@ def read_recording(file: Path) -> EgoDexEpisode:
     Raises:
         DialError: the file is broken, lacks the camera's or a hand's poses, or its first frame has no camera pose.
     """
+    require_sound_heaps(file)
     try:
         with h5py.File(file, "r", locking=False) as recording:  # network file systems refuse locks
             names = (_CAMERA, *(f"transforms/{hand}" for hand in _HANDS))
