@@ -2,16 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
-from dial_core.benchmarks import gpu_checks, gpu_report
+from dial_core.benchmarks import gpu_checks, gpu_report, gpu_sessions
 from dial_core.benchmarks.gpu_checks import CHECKS, CheckFailedError, GpuCheck
 from dial_core.benchmarks.gpu_report import CheckResult, answer_of, page, run_checks
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference import sessions
 from dial_core.inference.cuda_graph import Recording
 from dial_core.model.dial import DialModel
+from dial_core.training import trainer
 from dial_core.training.optimisation import Optimisation
 
 CPU = torch.device("cpu")
@@ -31,6 +35,50 @@ def test_a_capture_that_replays_old_inputs_fails_the_check(monkeypatch):
     monkeypatch.setattr(sessions, "recorder_for", lambda device, capture: stale if capture else None)
     with pytest.raises(CheckFailedError, match="results differ"):
         gpu_checks.sessions(CPU, "dial_tiny")
+
+
+@pytest.mark.parametrize("idle", ["system1_captures", "system2_captures"])
+def test_a_session_that_captured_nothing_fails_the_check(idle):
+    facts = {"captured_vs_launched_max": 0.0, "float32_vs_cpu_max": 0.0, "system1_captures": 1, "system2_captures": 3}
+    gpu_sessions.require_agreement(facts, captured=True)
+    with pytest.raises(CheckFailedError, match="captured nothing"):
+        gpu_sessions.require_agreement(facts | {idle: 0}, captured=True)
+
+
+def test_the_conditions_of_committed_chunks_have_to_be_captured_too(monkeypatch, tmp_path):
+    def recorder(function, inputs):
+        return Recording(inputs, lambda: None, function(*inputs))
+
+    monkeypatch.setattr(sessions, "recorder_for", lambda device, capture: recorder if capture else None)
+    make_random_checkpoint(tmp_path)
+    session = sessions.System1Session(load_checkpoint(tmp_path))
+    image, zeros = np.zeros((session.contract.height, session.contract.width, 3), np.uint8), np.zeros
+    inputs = image, zeros(session.contract.foresight_shape, np.float32), zeros(session.contract.state_dim, np.float32)
+    chunk = session.chunk(*inputs)
+    assert gpu_sessions.session_captures(session) == 0
+    session.chunk(*inputs, Committed(chunk, np.ones(len(chunk), np.float32)))
+    assert gpu_sessions.session_captures(session) == 1
+
+
+def test_training_configurations_that_the_time_does_not_allow_are_named(monkeypatch):
+    monkeypatch.setattr(gpu_checks, "TRAINING_BUDGET_S", -1.0)
+    rows = gpu_checks.training_step(CPU, "dial_tiny")["rows"]
+    assert len(rows) == 4
+    assert all("left out" in row["result"] for row in rows)
+
+
+def test_resuming_is_compared_without_attention_kernels_that_add_in_any_order(monkeypatch):
+    fused = []
+
+    def without_training(*_):
+        backends = torch.backends.cuda
+        fused.extend([backends.flash_sdp_enabled(), backends.mem_efficient_sdp_enabled(), backends.cudnn_sdp_enabled()])
+        return {"weight": torch.zeros(1)}
+
+    monkeypatch.setattr(trainer, "run_training", without_training)
+    gpu_checks.exact_resume(CPU, "dial_tiny")
+    assert len(fused) == 6
+    assert not any(fused)
 
 
 def test_a_training_step_is_timed_with_and_without_recomputation(monkeypatch):
