@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
-from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.sessions import Committed, System1Session, System2Session
 
 Facts = dict[str, Any]
 

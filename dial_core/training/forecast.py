@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dial_core.datasets.normalisation import warnings_about
+from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import Box, part_in_words
@@ -38,13 +39,14 @@ def forecast(
 
     Raises:
         DialError: neither a start nor a model is named, the batch does not divide, a step does not fit into `capacity_gib` a GPU (after
-            the table that says why), or the data is broken.
+            the tables of all stages), or the data is broken.
     """
     arch = architecture_of(recipe, start)
     model = DialModel.without_weights(arch)
     datasets = open_sources(recipe, folders) if folders else {}
     console.print(_arithmetic(recipe, arch))
     shown: dict[str, tuple[int, int]] = {}
+    refusals: list[DialError] = []  # at the end: a run is described also where this machine is too small for it
     for number, stage in enumerate(recipe.effective_stages(), 1):
         if number == len(recipe.stages) and model.arch.separate_world_head == "last_stage":
             model.separate_world_head()
@@ -56,12 +58,17 @@ def forecast(
         console.print(_run(stage, model, arch, hardware, gpus, strategy))
         console.print(_mixture(stage, datasets))
         micro, _ = hardware.split(stage.optimisation.batch_size, gpus)
-        require_room(model, arch, stage.optimisation, micro, gpus, strategy, capacity_gib)
+        try:
+            require_room(model, arch, stage.optimisation, micro, gpus, strategy, capacity_gib)
+        except DialError as error:
+            refusals.append(error)
     for name, dataset in datasets.items():
         for what, vectors in {"observation.state": dataset.states, "action": dataset.actions}.items():
             names = dataset.info["features"][what].get("names") or ()
             for warning in warnings_about(vectors[:, recipe.source(name).vector], what, names):
                 console.print(f"[yellow]{name}[/]: {warning}", highlight=False)
+    if refusals:
+        raise refusals[0]
 
 
 def parameter_counts(model: DialModel) -> dict[str, tuple[int, int]]:

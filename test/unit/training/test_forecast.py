@@ -23,6 +23,15 @@ def full_size() -> DialModel:
     return model
 
 
+def test_a_run_that_does_not_fit_is_described_to_the_end_before_it_is_refused():
+    out = io.StringIO()
+    recipe, console = load_config(Recipe, "training", "released_few_shot"), Console(file=out, width=160, force_terminal=False)
+    with pytest.raises(DialError, match="more than 80 GiB; `--strategy ddp --micro-batch 128` does"):
+        forecast(recipe, None, {}, Hardware(), 1, "ddp", console, 80.0)
+    assert "stage 2 of 2" in out.getvalue()
+    assert "system2.world_head" in out.getvalue()
+
+
 def forecast_of(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp") -> str:
     out = io.StringIO()
     console = Console(file=out, width=160, force_terminal=False)
