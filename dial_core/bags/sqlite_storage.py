@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from dial_core.bags.compression import decompressed_message
@@ -14,6 +15,7 @@ from dial_core.bags.layout import BagError, Topic, facts_of_metadata, parse_qos
 from dial_core.bags.storage import Record, one_type_each, other_type
 from dial_core.files.integrity import require_content
 
+_HEAD = 100  # bytes before the first page's content
 _ENCODINGS = {"ros2msg": "ros2msg", "ros2idl": "ros2idl"}
 
 
@@ -36,6 +38,8 @@ class SqliteStorage:
             if path.stat().st_size < 16 or path.open("rb").read(15) != b"SQLite format 3":
                 require_content(path)
                 raise BagError(f"{path} is no sqlite3 file: it does not begin like one")
+            self._cut = _is_cut(path)
+            self.whole = not self._cut
             with closing(self._open()) as database:
                 self._read_topics(database)
         except (sqlite3.Error, OSError) as error:
@@ -50,7 +54,7 @@ class SqliteStorage:
         given = 0
         marks = ",".join("?" * len(wanted))
         with closing(self._open()) as database:
-            for order in ("timestamp, id", "id"):
+            for order in ("id",) if self._cut else ("timestamp, id", "id"):  # the index of a cut file ends before its messages do
                 try:
                     query = f"SELECT topic_id, timestamp, data FROM messages WHERE topic_id IN ({marks}) ORDER BY {order}"
                     for topic, log_ns, data in database.execute(query, wanted):
@@ -84,7 +88,10 @@ class SqliteStorage:
                 shutil.copy(source, self._copy.name)
         if self._copy:
             return _plain(sqlite3.connect(Path(self._copy.name) / self.path.name))
-        return _plain(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True))
+        database = _plain(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True))
+        if self._cut:
+            database.execute("PRAGMA writable_schema = ON")  # opens what is shorter than its header says; nothing is written
+        return database
 
     def _read_topics(self, database: sqlite3.Connection) -> None:
         columns = {row[1] for row in database.execute("PRAGMA table_info(topics)")}
@@ -128,11 +135,23 @@ class SqliteStorage:
         except sqlite3.Error as error:
             self.whole = False
             self._note(str(error))
+            counts = Counter()
+            with suppress(sqlite3.Error):  # one by one, up to the damage
+                for (topic,) in database.execute("SELECT topic_id FROM messages ORDER BY id"):
+                    counts[topic] += 1
         return counts
 
     def _note(self, what: str) -> None:
         if what not in self.damage:
             self.damage.append(what)
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether a database is shorter than the pages that its header counts."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    page, pages = int.from_bytes(head[16:18], "big"), int.from_bytes(head[28:32], "big")
+    return len(head) == _HEAD and path.stat().st_size < pages * (65536 if page == 1 else page)
 
 
 def _plain(database: sqlite3.Connection) -> sqlite3.Connection:

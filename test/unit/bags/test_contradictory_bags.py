@@ -109,3 +109,23 @@ def test_paths_of_another_computer_name_files_in_the_folder(tmp_path, path):
     next(folder.glob("*.mcap")).unlink()
     with pytest.raises(BagError, match=rf"is no bag: .* \(metadata\.yaml lists {names[0]}, bag_7\.mcap\)"):
         Bag(folder)
+
+
+def test_a_database_that_was_cut_off_gives_the_messages_before_the_cut(tmp_path):
+    """A copy that ended early, or a power loss: sqlite refuses to open what is shorter than its header says."""
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
+    file = next(folder.glob("*.db3"))
+    pages = file.stat().st_size // 4096
+    before = file.read_bytes()[: (pages * 3 // 4) * 4096 + 100]
+    file.write_bytes(before)
+    bag = Bag(folder)
+    found = read(bag)
+    assert not bag.whole
+    assert found == EXPECTED[: len(found)]
+    assert len(found) > len(EXPECTED) // 2
+    assert sum(bag.counts.values()) - len(found) in (0, 1), "the message across the cut is counted and cannot be read"
+    assert "malformed" in " ".join(bag.damage)
+    assert file.read_bytes() == before
+    assert repair(folder).messages == len(found)
+    assert read(Bag(folder)) == found
+    assert (folder / f"{file.name}.damaged").read_bytes() == before
