@@ -31,6 +31,7 @@ from dial_ros.guard.guard_parameters import PARAMETERS
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.process import run
+from dial_ros.node.real_time import ask_for_real_time
 from dial_ros.node.robot_limits import Limits
 from dial_ros.node.robot_time import RobotTime
 from dial_ros.node.sole_publishers import SolePublishers
@@ -80,6 +81,8 @@ class GuardNode(DialNode):
             self._sources = {name: SolePublishers(self, subscribed=[f"guarded/{name}/joint_trajectory"]) for name in self._joints}
             self._connections = connections.pop_all()
         self._guard = self._new_guard()
+        if (priority := self.value("real_time_priority")) and (why := ask_for_real_time(priority)):
+            self.get_logger().warning(f"{why}; a busy machine may delay trajectories by more than `transport` (docs/guard.md)")
 
     def obstacle(self) -> str:
         return self._limits.misfit
