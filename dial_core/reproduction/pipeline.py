@@ -183,7 +183,11 @@ class Pipeline:
     def _training(self, name: str, method: Method) -> PipelineStep:
         recipe, costs = load_config(Recipe, "training", method.recipe), self.plan.costs
         core_s = sum(
-            stage.optimisation.steps * stage.optimisation.batch_size * (costs.foresight + stage.chunks_per_foresight * costs.chunk)
+            stage.optimisation.steps
+            * (
+                stage.optimisation.batch_size * (costs.foresight + stage.chunks_per_foresight * costs.chunk)
+                + costs.muon_step * (stage.optimisation.optimiser == "muon")
+            )
             for stage in recipe.effective_stages()
         )
         paths = ("--start", str(self.out / "start" / name), "--out", str(self.out / "train" / name))

@@ -116,6 +116,7 @@ class Costs(Config):
     image_tokens: float = Field(gt=0)  # of one demonstration
     foresight: float = Field(gt=0)  # one sample of a training step: its foresight, and each of its chunks
     chunk: float = Field(gt=0)
+    muon_step: float = Field(default=0.0, ge=0)  # what a step of Muon costs beside its samples
     episode: float = Field(gt=0)  # one episode of an evaluation
 
 

@@ -124,10 +124,17 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
         f"brightness {drawn.brightness}, contrast {drawn.contrast}, saturation {drawn.saturation}, hue {drawn.hue}",
         **_cameras(recipe),
         **_sources(recipe, arch.horizon),
-        "optimiser": "AdamW, eps 1e-8; norms and biases do not decay",
+        "optimiser": _optimisers(recipe),
     }.items():
         table.add_row(name, value)
     return table
+
+
+def _optimisers(recipe: Recipe) -> str:
+    """Of all stages: one, or Muon and AdamW in turns where a recipe says so."""
+    named = {"adamw": "AdamW, eps 1e-8", "muon": "Muon for matrices, AdamW for the rest, eps 1e-8"}
+    used = dict.fromkeys(named[stage.optimisation.optimiser] for stage in recipe.effective_stages())
+    return f"{', then '.join(used)}; norms and biases do not decay"
 
 
 def _cameras(recipe: Recipe) -> dict[str, str]:

@@ -37,16 +37,17 @@ class Memory:
 def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str) -> Memory:
     """What one of `gpus` devices holds while it trains `samples` foresights at a time.
 
-    Weights that learn and AdamW's two moments are float32; with bf16 each weight that learns has a half-size copy too, and frozen ones
+    Weights that learn and the optimiser's moments are float32; with bf16 each weight that learns has a half-size copy too, and frozen ones
     are kept in bfloat16 (`frozen_weights.py`; published backbones allow it). `ddp` keeps all of it on every device; `zero2` shares
     gradients, moments and float32 weights, `fsdp2` and `zero3` all weights. FSDP2 gathers float32 weights. The fused AdamW needs no
     temporaries, and DDP's buckets are the gradients themselves.
 
     Raises:
-        DialError: unknown strategy.
+        DialError: unknown strategy, or one that the optimiser cannot train with.
     """
     if strategy not in get_args(Strategy):
         raise DialError(f"unknown strategy '{strategy}'; strategies: {', '.join(get_args(Strategy))}")
+    plan.check_sharding(sharded=strategy != "ddp")
     everything = sum(parameter.numel() for parameter in model.parameters())
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     states = 1 if strategy == "ddp" else gpus  # over how many devices gradients and moments are spread
@@ -68,7 +69,7 @@ def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples:
     return Memory(
         weights=weights,
         gradients=gradients,
-        moments=2 * _FLOAT * learning / states,
+        moments=_FLOAT * plan.moments(model) / states,
         average=_FLOAT * learning / shards if plan.ema_decay else 0,
         temporaries=temporaries,
         activations=samples * _activations(arch, plan),
@@ -102,7 +103,8 @@ def require_room(
 
     if gib(samples, strategy) <= capacity_gib:
         return
-    ways = [strategy, *(way for way in ("zero2", "fsdp2", "zero3") if gpus > 1 and way != strategy)]
+    sharding = gpus > 1 and plan.optimiser == "adamw"  # Muon needs whole matrices
+    ways = [strategy, *(way for way in ("zero2", "fsdp2", "zero3") if sharding and way != strategy)]
     halves = [samples >> power for power in range(samples.bit_length())]
     fitting = [(way, micro) for way in ways for micro in halves if gib(micro, way) <= capacity_gib]
     advice = "nothing does on so few GPUs: take more of them, or larger ones"

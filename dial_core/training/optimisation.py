@@ -21,8 +21,10 @@ class Optimisation(Config):
 
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # samples a step, over all processes and micro-batches
+    optimiser: Literal["adamw", "muon"] = "adamw"  # muon: the matrices of linear layers by Muon, the rest by AdamW (`optimisers.py`)
     learning_rate: float = Field(gt=0)
     learning_rates: dict[str, float] = Field(default_factory=dict)  # by prefix of the parameters' names; the longest wins
+    muon_rate_factor: float = Field(default=15.0, gt=0)  # rate of a matrix that Muon steps, in terms of its module's
     weight_decay: float = Field(default=1e-5, ge=0)
     betas: tuple[float, float] = (0.95, 0.999)
     warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
@@ -45,28 +47,54 @@ class Optimisation(Config):
         return 0.5 * (1.0 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, self.steps - warmup))))
 
     def parameter_groups(self, model: nn.Module) -> list[dict]:
-        """The trainable parameters of `model`, grouped by learning rate and weight decay, as torch's optimisers take them.
+        """The trainable parameters of `model`, grouped by optimiser, learning rate and weight decay, as torch's optimisers take them.
 
-        Norms and biases do not decay.
+        Norms and biases do not decay. `by_muon` marks the groups of matrices that Muon steps: the weights of `nn.Linear`. What stands at
+        the model's rim (tables, a slot's encoders and head) and vectors are AdamW's.
 
         Raises:
             DialError: a prefix in `learning_rates` names no parameter.
         """
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
+        matrices = _linear_weights(model) if self.optimiser == "muon" else set()
         unused = set(self.learning_rates)
         for name, parameter in model.named_parameters():
             prefix = self._prefix_of(name)
             unused.discard(prefix)  # what is frozen may be named: one recipe serves models that freeze different parts
             if parameter.requires_grad:
                 decay = 0.0 if _is_norm_or_bias(name, parameter) else self.weight_decay
-                groups.setdefault((self.learning_rates.get(prefix, self.learning_rate), decay), []).append(parameter)
+                rate, by_muon = self.learning_rates.get(prefix, self.learning_rate), id(parameter) in matrices
+                rate *= self.muon_rate_factor if by_muon else 1.0
+                groups.setdefault((by_muon, rate, decay), []).append(parameter)
         if unused:
             parts = sorted({".".join(name.split(".")[:2]) for name, _ in model.named_parameters()})
             raise DialError(f"`learning_rates` names {', '.join(sorted(unused))}, but no parameter begins so; there are {', '.join(parts)}")
-        return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
+        return [
+            {"params": group, "lr": rate, "weight_decay": decay, "by_muon": by_muon} for (by_muon, rate, decay), group in groups.items()
+        ]
+
+    def check_sharding(self, sharded: bool) -> None:
+        """
+        Raises:
+            DialError: weights are spread over the processes, and the optimiser needs whole matrices.
+        """
+        if sharded and self.optimiser == "muon":
+            raise DialError("Muon needs whole matrices: train on one process or with DDP, or set the stage's `optimiser` to adamw")
+
+    def moments(self, model: nn.Module) -> int:
+        """How many numbers the optimiser keeps: two for a parameter that learns, one where Muon steps it."""
+        matrices = _linear_weights(model) if self.optimiser == "muon" else set()
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        return sum((1 if id(parameter) in matrices else 2) * parameter.numel() for parameter in learning)
 
     def _prefix_of(self, name: str) -> str:
         return max((prefix for prefix in self.learning_rates if name.startswith(prefix)), key=len, default="")
+
+
+def _linear_weights(model: nn.Module) -> set[int]:
+    """The `id` of every weight of a linear layer, but for those that are tables too (a tied output layer)."""
+    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+    return {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)} - tables
 
 
 def _is_norm_or_bias(name: str, parameter: nn.Parameter) -> bool:

@@ -152,10 +152,10 @@ def _train_stage(
 
 
 def checkpoint_bytes(model: Module, plan: Optimisation) -> int:
-    """Size of one checkpoint of a run [bytes]: weights, two moments of what is trained, and the average of the weights."""
-    sizes = {name: value.numel() * value.element_size() for name, value in model.named_parameters()}
-    trained = sum(sizes[name] for name, value in model.named_parameters() if value.requires_grad)
-    return sum(sizes.values()) + 2 * trained + (trained if plan.ema_decay else 0)
+    """Size of one checkpoint of a run [bytes]: weights, moments of what is trained, and the average of the weights."""
+    weights = sum(value.numel() * value.element_size() for value in model.parameters())
+    trained = sum(value.numel() * value.element_size() for value in model.parameters() if value.requires_grad)
+    return weights + 4 * plan.moments(model) + (trained if plan.ema_decay else 0)
 
 
 def never_trained(recipe: Recipe, model: DialModel) -> set[str]:

@@ -30,6 +30,7 @@ from dial_core.training.averaging import WeightAverage
 from dial_core.training.frozen_weights import FrozenWeights
 from dial_core.training.health import StepFacts, Watch
 from dial_core.training.optimisation import Hardware, Optimisation
+from dial_core.training.optimisers import make_optimiser
 from dial_core.training.processes import TIMEOUT, process_state
 from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
 from dial_core.training.trainer_seams import TrainerSeams
@@ -173,11 +174,11 @@ class DialTrainer(TrainerSeams):
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
-        """Fused AdamW with the plan's learning rate for each module."""
+        """The plan's optimiser, with its learning rate for each module."""
+        self.plan.check_sharding(self.sharded)
         if self.optimizer is None:
             whole: Any = model or self.model
-            groups = self.plan.parameter_groups(whole)
-            self.optimizer = torch.optim.AdamW(groups, lr=self.plan.learning_rate, betas=self.plan.betas, eps=1e-8, fused=True)
+            self.optimizer = make_optimiser(self.plan, whole)
         return self.optimizer
 
     def make_scheduler(self, optimizer: Any) -> Any:

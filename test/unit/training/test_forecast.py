@@ -32,10 +32,18 @@ def test_a_run_that_does_not_fit_is_described_to_the_end_before_it_is_refused():
     assert "system2.world_head" in out.getvalue()
 
 
-def forecast_of(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp") -> str:
+def forecast_of(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp", **changes) -> str:
     out = io.StringIO()
     console = Console(file=out, width=160, force_terminal=False)
-    forecast(load_config(Recipe, "training", recipe), None, folders or {}, hardware or Hardware(), gpus, strategy, console)
+    forecast(
+        load_config(Recipe, "training", recipe).model_copy(update=changes),
+        None,
+        folders or {},
+        hardware or Hardware(),
+        gpus,
+        strategy,
+        console,
+    )
     return out.getvalue()
 
 
@@ -148,3 +156,13 @@ def test_every_launch_configuration_is_one_that_accelerate_reads(path):
     assert read.num_machines == max(1, gpus // 8)
     if "zero" in path.stem:
         assert (config_root().parent / read.deepspeed_config["deepspeed_config_file"]).is_file()
+
+
+def test_a_dry_run_of_muon_says_so_counts_one_moment_of_a_matrix_and_refuses_shards(full_size):
+    assert "Muon for matrices, AdamW for the rest" in " ".join(forecast_of("dial_tiny", model="dial_tiny").split())
+    muon = PLAN.model_copy(update={"optimiser": "muon"})
+    arch = DialConfig.from_preset("qwen2_5_vl_3b").arch
+    adamw_bytes, muon_bytes = (memory_of(full_size, arch, plan, 8, 8, "ddp").moments for plan in (PLAN, muon))
+    assert 0.5 * adamw_bytes < muon_bytes < 0.6 * adamw_bytes  # nearly everything at full size is a matrix
+    with pytest.raises(DialError, match=r"whole matrices.*DDP"):
+        memory_of(full_size, arch, muon, 8, 8, "fsdp2")
