@@ -33,7 +33,7 @@ from dial_core.training.optimisation import Optimisation
 
 MICRO_BATCHES = {"cuda": (8, 16, 32), "cpu": (1, 2)}
 STEPS = 5  # timed of each training configuration, after two that are not
-TRAINING_BUDGET_S = 115.0  # no configuration is begun after that
+TRAINING_BUDGET_S = 115.0  # of the check's limit; no configuration starts after it
 GIGABYTE = 1e9
 
 
@@ -82,7 +82,7 @@ def training_step(device: torch.device, preset: str) -> Facts:
         plan = Optimisation(steps=10, batch_size=micro_batch, learning_rate=1e-5, bf16=cuda, gradient_checkpointing=recompute)
         row: Facts = {"micro_batch": micro_batch, "recomputation": recompute}
         if time.monotonic() - begun_s > TRAINING_BUDGET_S:  # past the check's limit the other rows would be lost too
-            rows.append(row | {"result": f"left out: {TRAINING_BUDGET_S:.0f} s were over"})
+            rows.append(row | {"result": f"left out: it would have started after {TRAINING_BUDGET_S:.0f} s"})
             continue
         try:
             rows.append(row | _timed_steps(device, preset, plan, roofline.flops_per_s))

@@ -74,9 +74,10 @@ def sessions(device: torch.device, preset: str) -> Facts:
 
 
 def require_agreement(facts: Facts, captured: bool) -> None:
-    """
+    """Checks what `sessions` measured. `captured`: each session must have recorded a graph.
+
     Raises:
-        CheckFailedError: see `sessions`; or a session `captured` nothing where it should have.
+        CheckFailedError: results differ by more than rounding explains, or a session recorded nothing.
     """
     # A captured prompt is padded, so that its kernels add in another order; a stale input differs by 0.1 and more.
     if facts["captured_vs_launched_max"] > 1e-3 or facts["float32_vs_cpu_max"] > 1e-2:
@@ -86,9 +87,8 @@ def require_agreement(facts: Facts, captured: bool) -> None:
 
 
 def session_captures(session: System1Session | System2Session) -> int:
-    """How many graphs a session has recorded."""
+    """The least number of graphs that any call of a session has recorded: 0 if one of its calls never was."""
     calls = [session._act, session._see] if isinstance(session, System1Session) else [session._think]
-    # What is missing in one of them must show.
     return min(len(call) if isinstance(call, Captured) else 0 for call in calls)
 
 
