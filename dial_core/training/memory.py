@@ -93,9 +93,10 @@ def frozen_bytes(model: nn.Module, arch: Architecture, plan: Optimisation) -> fl
 def require_room(
     model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str, capacity_gib: float
 ) -> None:
-    """
+    """Checks that a step of `samples` on each device is estimated to fit into its memory.
+
     Raises:
-        DialError: a step does not fit into `capacity_gib`; the message has the first micro-batch and strategy that do.
+        DialError: it does not fit into `capacity_gib`; the message has the first micro-batch and strategy that do.
     """
 
     def gib(micro: int, way: str) -> float:
@@ -103,8 +104,8 @@ def require_room(
 
     if gib(samples, strategy) <= capacity_gib:
         return
-    sharding = gpus > 1 and plan.optimiser == "adamw"  # Muon needs whole matrices
-    ways = [strategy, *(way for way in ("zero2", "fsdp2", "zero3") if sharding and way != strategy)]
+    shares = gpus > 1 and plan.steps_shards
+    ways = [strategy, *(way for way in ("zero2", "fsdp2", "zero3") if shares and way != strategy)]
     halves = [samples >> power for power in range(samples.bit_length())]
     fitting = [(way, micro) for way in ways for micro in halves if gib(micro, way) <= capacity_gib]
     advice = "nothing does on so few GPUs: take more of them, or larger ones"

@@ -85,9 +85,10 @@ def reused_statistics_report(recipe: Recipe, vectors: Mapping[str, DatasetVector
 
 
 def require_same_robot(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
-    """
+    """Checks that a source's data is of the robot whose slot it trains.
+
     Raises:
-        DialError: a source's data is of another robot than its slot; both are named.
+        DialError: it is of another robot; both are named.
     """
     source, robot_type = recipe.source(name), dataset.info.get("robot_type")
     if source.dimensions == "all" and robot_type is not None and robot_type != source.slot:
@@ -98,9 +99,10 @@ def require_same_robot(name: str, dataset: LeRobotDataset, recipe: Recipe) -> No
 
 
 def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
-    """
+    """Checks that a source's frames come at the recipe's rate: at another one its chunks would last another time.
+
     Raises:
-        DialError: a source's frames come at another rate than the recipe says, so that its chunks would last another time.
+        DialError: they do not; the message says how to convert the data or to train on it as it is.
     """
     expected = recipe.rate_of(name)
     if abs(dataset.rate_hz - expected) > 0.01 * expected:

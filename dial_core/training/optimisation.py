@@ -56,7 +56,7 @@ class Optimisation(Config):
             DialError: a prefix in `learning_rates` names no parameter.
         """
         groups: dict[tuple[bool, float, float], list[nn.Parameter]] = {}
-        matrices = _linear_weights(model) if self.optimiser == "muon" else set()
+        matrices = self._stepped_by_muon(model)
         unused = set(self.learning_rates)
         for name, parameter in model.named_parameters():
             prefix = self._prefix_of(name)
@@ -73,28 +73,35 @@ class Optimisation(Config):
             {"params": group, "lr": rate, "weight_decay": decay, "by_muon": by_muon} for (by_muon, rate, decay), group in groups.items()
         ]
 
+    @property
+    def steps_shards(self) -> bool:
+        """Whether the optimiser can step weights of which each process holds a part; Muon needs whole matrices."""
+        return self.optimiser != "muon"
+
     def check_sharding(self, sharded: bool) -> None:
-        """
+        """Refuses an optimiser that cannot step weights spread over several processes.
+
         Raises:
-            DialError: weights are spread over the processes, and the optimiser needs whole matrices.
+            DialError: they are `sharded`, and Muon needs whole matrices.
         """
-        if sharded and self.optimiser == "muon":
+        if sharded and not self.steps_shards:
             raise DialError("Muon needs whole matrices: train on one process or with DDP, or set the stage's `optimiser` to adamw")
 
     def moments(self, model: nn.Module) -> int:
         """How many numbers the optimiser keeps: two for a parameter that learns, one where Muon steps it."""
-        matrices = _linear_weights(model) if self.optimiser == "muon" else set()
+        matrices = self._stepped_by_muon(model)
         learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         return sum((1 if id(parameter) in matrices else 2) * parameter.numel() for parameter in learning)
 
+    def _stepped_by_muon(self, model: nn.Module) -> set[int]:
+        """The `id` of every parameter that Muon steps: weights of linear layers that are no tables too (a tied output layer)."""
+        if self.optimiser != "muon":
+            return set()
+        tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
+        return {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)} - tables
+
     def _prefix_of(self, name: str) -> str:
         return max((prefix for prefix in self.learning_rates if name.startswith(prefix)), key=len, default="")
-
-
-def _linear_weights(model: nn.Module) -> set[int]:
-    """The `id` of every weight of a linear layer, but for those that are tables too (a tied output layer)."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    return {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)} - tables
 
 
 def _is_norm_or_bias(name: str, parameter: nn.Parameter) -> bool:
