@@ -6,15 +6,16 @@ only with the newest: the differences of a sequence of trajectories cannot add u
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import AT_REST
+from dial_core.control.limit_tracking import Knots
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.splice import FIRST_KNOT_S, hold
-from dial_core.control.trajectory_checks import RATE_TOLERANCE, BreachError, Tolerances, TrajectoryCheck
+from dial_core.control.trajectory_checks import RATE_TOLERANCE, BreachError, Tolerances, TrajectoryCheck, position_extremes
 
 STEP_SHARE = 0.005  # of what the acceleration limit gives in one period: a smaller difference is rounding, and no step
 SAME_SHARE = 1e-4  # the same for a trajectory that must be what is executed already: rounding of times
@@ -25,6 +26,7 @@ APPROACH_RAD = 0.05  # from where a controller rests to a first point ahead: a s
 LEAST_APPROACH_PERIODS = 3
 HISTORY_S = 1.0  # of the executed motion that is kept
 HOLD_RESERVE_S = 0.03  # a hold leaves what is executed so much later than a trajectory must: it may be late, and is never refused
+PAST_RAD = 1e-5  # a hold that passes a position limit by less does so by rounding
 CUT_S = 1e-7  # knots closer than this to a cut are left out
 
 
@@ -88,16 +90,32 @@ class PossibleMotions:
         None: the controller approaches a first point and must arrive there first.
         """
         leaves_s = self._tolerances.window_s + FIRST_KNOT_S + HOLD_RESERVE_S  # `hold` may leave FIRST_KNOT_S earlier, at a knot
-        window_ns = round(leaves_s * NANOSECONDS)
+        leaves_ns = now_ns + round(leaves_s * NANOSECONDS)
         if (approach := self._approach) is None or now_ns >= approach.ends_ns:
-            stop = hold(self.newest, origin_ns, now_ns + window_ns, limits)
+            stop = self._held(origin_ns, leaves_ns, limits)
         elif not approach.repeatable:
             return None
         else:
-            stop = hold(self.newest, origin_ns, max(now_ns + window_ns, approach.ends_ns), limits)
+            stop = self._held(origin_ns, max(leaves_ns, approach.ends_ns), limits)
             stop = stop.beginning_at(stop.offset_s(approach.ends_ns))
         self._replace(stop, now_ns)
         return stop
+
+    def _held(self, origin_ns: int, leaves_ns: int, limits: Guard) -> JointMotion:
+        """The newest motion until `leaves_ns`, then decelerated within the limits.
+
+        A trajectory may brake by RATE_TOLERANCE harder than its limit, to rest at a position limit. From such a one the limit itself
+        stops up to 3.5 mrad later: what would pass its position limit therefore decelerates as hard as a trajectory may.
+        """
+        stop = hold(self.newest, origin_ns, leaves_ns, limits)
+        begin = int(np.searchsorted(stop.times_s, stop.offset_s(leaves_ns) - FIRST_KNOT_S))
+        lowest, highest = position_extremes(Knots(stop.times_s[begin:], stop.positions[begin:], stop.velocities[begin:]))
+        start = stop.positions[begin]
+        past = (lowest < np.minimum(limits.lower, start) - PAST_RAD) | (highest > np.maximum(limits.upper, start) + PAST_RAD)
+        if not past.any():
+            return stop
+        harder = np.where(past, limits.acceleration * (1 + RATE_TOLERANCE), limits.acceleration)
+        return hold(self.newest, origin_ns, leaves_ns, replace(limits, acceleration=harder))
 
     def note_published(self, now_ns: int) -> None:
         """What was passed on last was published at `now_ns`: if later than it was judged for, the one before may run as much longer."""

@@ -78,7 +78,7 @@ def hold(running: JointMotion, stamp_ns: int, splice_ns: int, guard: Guard) -> J
 def _leaving(running: JointMotion, stamp_ns: int, time_s: float) -> float:
     """When to leave `running`, about `time_s` [s] after the stamp: at a knot of its own that lies close before, if there is one.
 
-    A knot that close could neither be repeated (knots keep apart) nor left out (the cubics on its sides differ).
+    The splice would add a knot so close to it, and knots keep apart; it must not be left out, since the cubics on its sides differ.
     """
     time_s = max(time_s, 3 * FIRST_KNOT_S)
     old_s = running.times_s + (running.origin_ns - stamp_ns) / NANOSECONDS
@@ -89,13 +89,15 @@ def _leaving(running: JointMotion, stamp_ns: int, time_s: float) -> float:
 def _kept(running: JointMotion, stamp_ns: int, splice_s: float) -> Knots:
     """Knots of `running` from just after the stamp to before the splice, on the stamp's time axis.
 
-    The first is sampled: a cubic cut in two is the same cubic, so the controller moves as if nothing had been replaced.
+    The first is sampled: a cubic cut in two is the same cubic, so the controller moves as if nothing had been replaced. All others are
+    kept, however close: a motion merged from those of several controllers has knots of each, and one cubic in place of two that
+    differ ends up to 0.4 mrad beyond a position limit.
     """
     shift_s = (running.origin_ns - stamp_ns) / NANOSECONDS
     old_s = running.times_s + shift_s
     close = old_s[(old_s >= FIRST_KNOT_S) & (old_s <= 2 * FIRST_KNOT_S)]
     first_s = close[-1] if len(close) else FIRST_KNOT_S
-    keep = (old_s > first_s) & (old_s <= splice_s - FIRST_KNOT_S)
+    keep = (old_s > first_s) & (old_s < splice_s)
     first = running.sample_offset(first_s - shift_s)
     return Knots(
         np.concatenate([[first_s], old_s[keep]]),

@@ -138,7 +138,7 @@ def require_limits(place: np.ndarray, new: JointMotion, now_ns: int, limits: Gua
 
 
 def _require_inside(knots: Knots, limits: Guard, names: Sequence[str]) -> None:
-    lowest, highest = _position_extremes(knots)
+    lowest, highest = position_extremes(knots)
     beyond = np.maximum(limits.lower - lowest, highest - limits.upper)
     j = int(beyond.argmax())
     if beyond[j] > POSITION_TOLERANCE_RAD:
@@ -162,7 +162,7 @@ def _polynomials(knots: Knots) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     return h, p0, v0, (3 * slope - 2 * v0 - v1) / h, (v0 + v1 - 2 * slope) / h**2
 
 
-def _position_extremes(knots: Knots) -> tuple[np.ndarray, np.ndarray]:
+def position_extremes(knots: Knots) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest position (J,) [rad], between the knots too."""
     lowest, highest = knots.positions.min(axis=0), knots.positions.max(axis=0)
     if len(knots.times_s) < 2:

@@ -9,7 +9,7 @@ from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.trajectory_checks import Tolerances
+from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
 from dial_core.robot.embodiment import load_embodiment
 
@@ -21,6 +21,7 @@ MS = 1_000_000
 START_NS = 100 * NANOSECONDS
 PERIOD_NS = 10 * MS
 PERIOD_S = PERIOD_NS / NANOSECONDS
+DEFAULT = Tolerances()
 
 
 class Rig:
@@ -29,10 +30,11 @@ class Rig:
     No set-point may be outside the position limits.
     """
 
-    def __init__(self, home=GR1.home_position):
-        self.now_ns = START_NS
-        self.guard = TrajectoryGuard(GR1, LIMITS, Tolerances())
-        self.controllers = EmulatedControllers(GR1, PERIOD_NS)
+    def __init__(self, home=GR1.home_position, tolerances=DEFAULT):
+        self.now_ns, self.period_s = START_NS, tolerances.period_s
+        self._period_ns = round(tolerances.period_s * NANOSECONDS)
+        self.guard = TrajectoryGuard(GR1, LIMITS, tolerances)
+        self.controllers = EmulatedControllers(GR1, self._period_ns)
         self.controllers.hold(np.array(home, dtype=float))
         self.set_points = [np.array(home, dtype=float)] * 3
         self._under_way, self._arrived_ns, self._read_ns = [], {}, 0
@@ -40,8 +42,8 @@ class Rig:
         self.run(0.15)
 
     def run(self, seconds):
-        for _ in range(round(seconds * NANOSECONDS / PERIOD_NS)):
-            self.now_ns += PERIOD_NS
+        for _ in range(round(seconds * NANOSECONDS / self._period_ns)):
+            self.now_ns += self._period_ns
             set_point = self.controllers.sample(self.now_ns)
             assert (set_point >= LIMITS.lower - 2e-3).all()
             assert (set_point <= LIMITS.upper + 2e-3).all()
@@ -54,8 +56,8 @@ class Rig:
     @property
     def worst(self):
         """The largest share of a velocity or acceleration limit in all set-points."""
-        velocity = np.diff(self.set_points, axis=0) / PERIOD_S
-        acceleration = np.diff(velocity, axis=0) / PERIOD_S
+        velocity = np.diff(self.set_points, axis=0) / self.period_s
+        acceleration = np.diff(velocity, axis=0) / self.period_s
         return max(np.abs(velocity / LIMITS.velocity).max(), np.abs(acceleration / LIMITS.acceleration).max())
 
     def offer(self, name, request, obstacle=None, phase_ns=0, transport_ns=0, judging_ns=0):
@@ -71,6 +73,18 @@ class Rig:
             self._publish_holds(self.guard.holds(self._read_clock), transport_ns)
         self._deliver()
         return passed
+
+    def stop(self, transport_ns=0):
+        """The guard stops all controllers, for a second publisher."""
+        self._readings_ns = [0]
+        self.guard.stop(TrajectoryCheck.SOURCE, "a second publisher")
+        self._publish_holds(self.guard.holds(self._read_clock), transport_ns)
+
+    @property
+    def outside_rad(self):
+        """How far a set-point was outside of the position limits [rad]; not positive: none was."""
+        set_points = np.array(self.set_points)
+        return max((LIMITS.lower - set_points).max(), (set_points - LIMITS.upper).max())
 
     def _read_clock(self):
         """The robot's time for the guard, whose process does one thing after the other: it never reads an earlier time than before."""

@@ -6,7 +6,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from dial_core.control.joint_limits import Guard, Limit, Margins
-from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.motion import NANOSECONDS, JointMotion, merged
 from dial_core.control.splice import ChunkTooLateError, hold, splice
 from dial_core.robot.embodiment import load_embodiment
 
@@ -67,6 +67,20 @@ def test_what_is_kept_of_the_running_motion_is_exactly_that_motion():
     for time_s in np.linspace(0.202, 0.33, 50):
         for kept, ran in zip(second.sample(ns(time_s)), first.sample(ns(time_s)), strict=True):
             np.testing.assert_allclose(kept, ran, atol=1e-6)
+
+
+@given(st.integers(0, 10_000), st.floats(2e-6, 0.001), st.floats(0.0, 0.002))
+@settings(max_examples=30, deadline=None, phases=(Phase.explicit, Phase.generate))
+def test_what_is_kept_has_every_knot_of_two_motions_however_close_they_are(seed, apart_s, after_s):
+    rng, start = np.random.default_rng(seed), JointMotion.standing(0, EMBODIMENT.home_position)
+    wild = EMBODIMENT.home_position + rng.normal(0.0, 0.5, (2, 16, 29))
+    one, other = (splice(start, wild[k], ns(k * apart_s), ns(0.06 + k * apart_s), STEP_S, GUARD)[0] for k in (0, 1))
+    both = merged(one, other, np.arange(15))
+    held = hold(both, ns(0.1), ns(0.325 + after_s), GUARD)
+    for time_s in np.linspace(0.103, 0.324, 100):
+        for kept, ran in zip(held.sample(ns(time_s)), both.sample(ns(time_s)), strict=True):
+            np.testing.assert_allclose(kept, ran, atol=1e-6)
+    assert beyond_limits(held, 0.1, 0.8) <= SLACK
 
 
 def test_every_motion_is_a_valid_chunk_for_a_controller():
