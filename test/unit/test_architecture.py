@@ -5,6 +5,7 @@ pytest test/unit/test_architecture.py
 
 import ast
 import re
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -128,12 +129,30 @@ def test_control_computes_without_torch():
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
+OF_OTHER_PROJECTS = {"convert_dataset_v1_to_v2.py", "kitchen_object_utils.py"}  # LeRobot's and RoboCasa's
+
+
+@cache
+def python_paths() -> list[str]:
+    return [str(path) for path in (*ROOT.glob("*.py"), *python_files("dial_core", "dial_ros", "launch", "scripts", "test"))]
+
+
+@cache
+def names_of_tests() -> set[str]:
+    """Files and functions of the tests."""
+    texts = {path.stem: path.read_text() for path in python_files("test")}
+    return {*texts, *re.findall(r"^def (test_\w+)", "\n".join(texts.values()), re.MULTILINE)}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_path_and_link_in_the_documents_leads_somewhere(document):
     text = document.read_text()
     paths = re.findall(r"`((?:dial_core|dial_ros|test|config|launch|docs|scripts)/[\w./*-]*)`", text)
     interfaces = {path for path in paths if re.fullmatch(r"dial_ros/(msg|srv)/\w+", path)}
     assert not [path for path in paths if path not in interfaces and not list(ROOT.glob(path.rstrip("/")))]
+    modules = set(re.findall(r"`([\w./]+\.py)\b", text)) - OF_OTHER_PROJECTS
+    assert not [path for path in modules if not any(file.endswith(f"/{path}") for file in python_paths())]
+    assert not [name for name in re.findall(r"`(test_\w+)`", text) if name not in names_of_tests()]
     links = re.findall(r"\]\((?!https?://|#)([^)#\s]+)", text)
     assert not [link for link in links if not (document.parent / link).exists()]
 
