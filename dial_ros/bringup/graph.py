@@ -52,7 +52,7 @@ WAY_TO_GUARD_S = 0.05  # of the least splice_lead with a guard, which needs the 
 _POLICY_ARGUMENTS = (
     Argument("robot", "gr1", "embodiment: a name in config/embodiments/, or a path to a YAML file"),
     Argument("checkpoint", "", "trained model: a folder, or the name of one that comes with the package; empty: dial_tiny"),
-    Argument("camera", "ego", "which of the embodiment's cameras the model sees"),
+    Argument("camera", "ego", "which of the embodiment's cameras the model sees and the page shows"),
     Argument("cameras", "", "other topics of the robot's cameras, CAMERA=TOPIC and commas between; empty: as the embodiment says"),
     Argument("device", "cpu", "where the model runs: cpu, cuda, cuda:1, ..."),
     Argument("runtime", "auto", "what it computes with: auto, eager, or a program of `dial export`: aoti, onnx, int8, tensorrt-bf16"),
@@ -92,7 +92,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     ),
     "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE, *_RECORDER),
     "teleoperate": (
-        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device", "guard")),
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device", "runtime", "guard")),
         _SIM_TIME,
         *_WORLD,
         Argument("hand", "right", "which hand the keys move: left or right"),
