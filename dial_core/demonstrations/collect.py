@@ -34,6 +34,7 @@ class CollectJob:
     seed: int
     disturbed: bool
     changed: bool
+    missed: bool
     image_size: int
     folder: Path
 
@@ -96,7 +97,7 @@ def _note(result: JobResult, tally: Tally, attempts: Attempts) -> bool:
 def attempt(job: CollectJob) -> str | None:
     """Runs one attempt and stores it if it succeeds; returns what ended it otherwise."""
     world, attempts = _world(job.task, job.image_size), Attempts(job.folder)
-    episode, reason = demonstrate(world, job.seed, job.disturbed, job.changed)
+    episode, reason = demonstrate(world, job.seed, job.disturbed, job.changed, job.missed)
     if episode is None:
         attempts.note_failure(job.task.name, job.seed, reason)
         return reason
@@ -112,9 +113,9 @@ def _jobs(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tal
         while len(tally.successes) < plan.wanted:
             seed = next(seeds)
             if seed not in tried:
-                disturbed = bool(np.random.default_rng([seed, 3]).random() < plan.disturbed)
-                changed = bool(np.random.default_rng([seed, 9]).random() < plan.changed)
-                yield CollectJob(task, seed, disturbed, changed, plan.image_size, attempts.folder)
+                shares = {3: plan.disturbed, 9: plan.changed, 11: plan.missed}  # by stream of the seed
+                drawn = [bool(np.random.default_rng([seed, stream]).random() < share) for stream, share in shares.items()]
+                yield CollectJob(task, seed, *drawn, plan.image_size, attempts.folder)
 
 
 def _world(task: Task, image_size: int) -> World:

@@ -18,7 +18,8 @@ class CollectionPlan:
     On a share `disturbed` of the scenes the robot is pushed off the expert's path while the expert's own actions are
     recorded, so that a learner sees how to recover (DART, Laskey et al. 2017). On a share `changed` of the scenes with two
     objects the episode begins with the hand on its way to the other one, so that a learner sees how to obey an instruction
-    that changes. Shard (k, n), k = 1..n, has every n-th seed, and collects `spare` episodes more than its share: where it
+    that changes. On a share `missed` of the others it begins with the hand closed beside the object, so that a learner sees
+    how to grasp again. Shard (k, n), k = 1..n, has every n-th seed, and collects `spare` episodes more than its share: where it
     succeeds others may fail.
     """
 
@@ -30,11 +31,13 @@ class CollectionPlan:
     shard: tuple[int, int] = (1, 1)
     spare: int | None = None  # of a shard; by default 5 % and at least 2
     changed: float = 0.0
+    missed: float = 0.0
 
     @property
     def identity(self) -> dict:
         """Settings that a resumed collection must have in common with the one that started it."""
-        unset = {"spare"} if self.changed else {"spare", "changed"}  # collections from before there were changes go on
+        # Collections from before there were changes and misses go on.
+        unset = {"spare"} | {name for name in ("changed", "missed") if not getattr(self, name)}
         return {key: value for key, value in asdict(self).items() if key not in unset}
 
     def seeds(self) -> Iterator[int]:

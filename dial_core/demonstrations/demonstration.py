@@ -5,26 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from dial_core.datasets.episodes import Episode
+from dial_core.demonstrations.beginnings import begin_beside, begin_with_the_other
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_core.sim.expert.expert import Expert
 from dial_core.sim.world import World
 
 # The robot must also learn to stay where it ended: this long do demonstrations continue after success (0.8 s at 20 Hz).
 HOLD_STEPS = 16
-CHANGE_STEPS = (10, 40)  # control steps before an instruction changes: 0.5 to 2 s, at the latest before the hand closes
-CHANGES = 8  # stream of a seed
 
 
-def demonstrate(world: World, seed: int, disturbed: bool = False, changed: bool = False) -> tuple[Episode | None, str]:
+def demonstrate(
+    world: World, seed: int, disturbed: bool = False, changed: bool = False, missed: bool = False
+) -> tuple[Episode | None, str]:
     """The expert's episode on the scene of `seed`, or None and the phase in which it failed.
 
     `disturbed`: the robot is pushed off the expert's path while the expert's own actions are recorded. `changed`: in a scene with two
-    objects the hand is on its way to the other one when the episode begins, as if the instruction had just changed.
+    objects the hand is on its way to the other one when the episode begins, as if the instruction had just changed. `missed`: otherwise
+    the hand has just closed beside the object, as if it had missed it.
     """
     world.reset(seed)
     changed = changed and len(world.scene.objects) > 1
+    missed = missed and not changed
     if changed:
-        _begin_with_the_other(world, seed)
+        begin_with_the_other(world, seed)
+    if missed and not begin_beside(world, seed):
+        return None, "the hand did not miss the object"
     expert = Expert(world, seed)
     kinematics = ForwardKinematics(world.embodiment)
     frames, states, actions = [], [], []
@@ -45,18 +50,6 @@ def demonstrate(world: World, seed: int, disturbed: bool = False, changed: bool 
         return None, f"out of time in phase {phase}"
     objects = [thing.type for thing in world.scene.objects]
     facts = {"task": world.task.name, "objects": objects, "target": world.scene.target, "disturbed": disturbed, "changed": changed}
+    facts |= {"missed": True} if missed else {}
     vectors = np.asarray(states, np.float32), np.asarray(actions, np.float32)
     return Episode(np.stack(frames), *vectors, world.instruction, seed, facts), ""
-
-
-def _begin_with_the_other(world: World, seed: int) -> None:
-    """Lets the expert reach for the other object of the scene for a while; nothing is recorded."""
-    named = world.scene.target
-    world.name_target(1 - named)
-    expert = Expert(world, seed)
-    for _ in range(np.random.default_rng([seed, CHANGES]).integers(*CHANGE_STEPS)):
-        action = expert.action()
-        if expert.phase not in ("approach", "reach"):
-            break
-        world.advance(action[world.embodiment.joint_slice], 1.0 / world.embodiment.rate_hz)
-    world.name_target(named)

@@ -28,6 +28,7 @@ class Demonstrations(Config):
         body: the robot, or the floating hands that stand for a person.
         disturbed: share of the scenes in which the robot is pushed off the expert's path.
         changed: share of the scenes with two objects in which the episode begins on the way to the other one.
+        missed: share of the other scenes in which it begins with the hand closed beside the object.
         image_px: side of the images [px]; those of hands have the embodiment's.
     """
 
@@ -38,6 +39,7 @@ class Demonstrations(Config):
     body: Literal["robot", "hands"] = "robot"
     disturbed: float = Field(default=0.5, ge=0, le=1)
     changed: float = Field(default=0.0, ge=0, le=1)
+    missed: float = Field(default=0.0, ge=0, le=1)
     image_px: int = Field(default=96, ge=32)
 
 

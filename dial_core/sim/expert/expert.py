@@ -2,7 +2,8 @@
 
 It grasps by a handshake power grasp from the side: the open hand, thumb opposed, slides past the object with the palm
 beside it, closes, lifts, carries, stands the object on the target, opens and draws back the way it came. A fixture it
-then pushes closed with a fist, of the same hand or of the other one.
+then pushes closed with a fist, of the same hand or of the other one. A hand that is closed at the start holds nothing: it
+opens and draws back first.
 """
 
 from collections.abc import Generator, Iterator
@@ -18,6 +19,7 @@ from dial_core.sim.world import World
 
 PERIOD_S = 0.05  # control period
 HOLD_STEPS = 12  # held still at the end
+NOT_BESIDE = (0.0, 0.0, 0.0)
 
 DISTURBED_PHASES = ("approach", "carry", "retreat")
 DISTURBANCE_RAD = 0.05
@@ -27,8 +29,9 @@ DISTURBANCE_MEMORY = 0.93  # of one control step
 class Expert:
     """Solves one reset world, at 20 Hz: `world.advance(expert.action()[joints], 0.05)` until `done`."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self._world = world
+    def __init__(self, world: World, seed: int, beside_m: tuple[float, float, float] = NOT_BESIDE) -> None:
+        """`beside_m`: how far from the object it closes the hand, along the fingers, along the palm's normal and up: to miss it."""
+        self._world, self._beside_m = world, beside_m
         self._rng = np.random.default_rng([seed, 2])
         self._kinematics = ForwardKinematics(world.embodiment)
         self._limb = Limb(world, world.hand)
@@ -60,8 +63,8 @@ class Expert:
         """Joint targets (29,) [rad], one a control step; plans each stretch from the object's pose at its beginning."""
         limb = self._limb
         start = here = limb.here()
-        placing = Placing(self._world, limb, self._rng)
-        for stretch in (placing.pick, placing.place):
+        placing = Placing(self._world, limb, self._rng, self._beside_m)
+        for stretch in (placing.let_go, placing.pick, placing.place):
             for waypoint in stretch():
                 yield from self._move(limb, here, waypoint)
                 here = waypoint
@@ -81,7 +84,7 @@ class Expert:
         assert joint is not None
         limb = self._limb
         if joint.hand == "other":
-            yield from self._move(limb, here, replace(start, phase="clear the way", duration_s=1.1))
+            yield from self._move(limb, here, replace(start, phase="clear the way", closure=0.0, duration_s=1.1))
             limb = Limb(self._world, "left" if limb.hand == "right" else "right")
             here = limb.here()
         closing = Closing(self._world, limb)

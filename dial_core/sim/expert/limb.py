@@ -47,6 +47,7 @@ class Limb:
 
     def __init__(self, world: World, hand: str) -> None:
         embodiment = world.embodiment
+        self._world = world
         self.hand = hand
         self._mirror = np.array([1.0, 1.0 if hand == "right" else -1.0, 1.0])
         self._side = float(self._mirror[1])
@@ -62,11 +63,12 @@ class Limb:
         return vector * self._mirror
 
     def here(self) -> Waypoint:
-        """Where the hand is now, open."""
+        """Where the hand is now, and how far it is closed."""
         position, rotation = self._arm.palm_pose()
         ahead, left, up = -rotation[:, 2]
         heading = float(np.arctan2(left * self._side, ahead))
-        return Waypoint("approach", self.seen(position), heading, 0.0, 0.0, dip=-float(np.arcsin(up)))
+        closure = float(self._world.set_points[self._fingers[0]] / self.grip_rad)
+        return Waypoint("approach", self.seen(position), heading, closure, 0.0, dip=-float(np.arcsin(up)))
 
     def grip(self, radius_m: float) -> None:
         """How far closure 1 closes the fingers: onto an object of this radius."""

@@ -1,6 +1,7 @@
 """The expert's pick and place: approach, grasp, lift, move to the target, lower, release, withdraw. In the right hand's frame."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,17 +30,28 @@ ENTER_HEIGHT_M = 0.014  # above a fixture's floor on the way in
 ENTER_HEADING_RAD = 0.22
 ASIDE_INSIDE_M = 0.045  # from the object before the hand leaves a fixture
 LEAVE_M = 0.05  # further out than where it came in
+OPEN_CLOSURE = 0.05
 
 
 class Placing:
     """Waypoints for one object. `pick` first, then `place`: each is planned from the poses at its start."""
 
-    def __init__(self, world: World, limb: Limb, rng: np.random.Generator) -> None:
-        self._world, self._limb, self._rng = world, limb, rng
+    def __init__(self, world: World, limb: Limb, rng: np.random.Generator, beside_m: tuple[float, float, float]) -> None:
+        self._world, self._limb, self._rng, self._beside_m = world, limb, rng, beside_m
         self._heading = 0.0
         self._thing = world.scene.objects[world.scene.target]
         self._place = world.slots[world.scene.goal.type]
         self._wall = self._wall_m()
+
+    def let_go(self) -> Iterator[Waypoint]:
+        """Returns the waypoints of a hand that is closed and holds nothing: open, and away from what it may have touched."""
+        here = self._limb.here()
+        if here.closure < OPEN_CLOSURE:
+            return
+        fingers, normal = directions(here.heading)
+        away = here.position - STANDOFF_ALONG_M * fingers - STANDOFF_ASIDE_M * normal
+        yield replace(here, phase="let go", closure=0.0, duration_s=0.5)
+        yield replace(here, phase="draw back", position=away, closure=0.0, duration_s=0.6)
 
     def pick(self) -> Iterator[Waypoint]:
         """Returns the waypoints to the object and up with it."""
@@ -49,6 +61,7 @@ class Placing:
         self._limb.grip(thing.radius)
         fingers, normal = directions(heading)
         grasp = np.array([*centre[:2], TABLE_TOP_M + thing.base + self._grasp_height()]) - GRASP_SHORT_M * fingers
+        grasp += np.stack([fingers, normal, [0.0, 0.0, 1.0]], axis=1) @ np.array(self._beside_m)
         before = grasp - STANDOFF_ALONG_M * fingers - STANDOFF_ASIDE_M * normal
         # Bowed back and up: the fingertips keep clear of an object that stands between the hand and this one.
         start = self._limb.here().position

@@ -39,7 +39,7 @@ def files_of(folder: Path) -> dict[str, str]:
 def quick(monkeypatch):
     """Demonstrations that cost nothing: every fifth scene fails, scene 4 crashes."""
 
-    def fake(world, seed, disturbed=False, changed=False):
+    def fake(world, seed, disturbed=False, changed=False, missed=False):
         if seed == 4:
             raise RuntimeError("the renderer is gone")
         if seed % 5 == 2:
@@ -139,7 +139,7 @@ import numpy as np
 from dial_core.demonstrations import collect as collecting
 from dial_core.datasets.episodes import Episode
 
-def fake(world, seed, disturbed=False, changed=False):
+def fake(world, seed, disturbed=False, changed=False, missed=False):
     zeros = np.zeros((2, 47), np.float32)
     return Episode(np.zeros((2, 96, 96, 3), np.uint8), zeros, zeros, "put the can down", seed, {"task": "PlacematToPlate"}), ""
 
@@ -175,17 +175,21 @@ def test_attempts_of_other_settings_are_not_gone_on_with(tmp_path):
         collect((TASK,), plan(seed=7), tmp_path / "dataset", workers=0)
 
 
-def test_a_collection_without_changes_goes_on_with_one_from_before_there_were_any(tmp_path):
-    assert "changed" not in plan().identity
-    assert plan(changed=0.2).identity["changed"] == 0.2
+@pytest.mark.parametrize("share", ["changed", "missed"])
+def test_a_collection_without_changes_or_misses_goes_on_with_one_from_before_there_were_any(share):
+    assert share not in plan().identity
+    assert plan(**{share: 0.2}).identity[share] == 0.2
 
 
-def test_a_share_of_the_attempts_changes_the_instruction(tmp_path, quick, monkeypatch):
+@pytest.mark.parametrize(("share", "place"), [("changed", 3), ("missed", 4)])
+def test_a_share_of_the_attempts_changes_the_instruction_or_misses(tmp_path, quick, monkeypatch, share, place):
     asked = []
     plain = collecting.demonstrate
-    monkeypatch.setattr(collecting, "demonstrate", lambda *given: (asked.append(given[3]), plain(*given))[1])
-    collect((TASK,), plan(30, changed=0.3), tmp_path / "dataset", workers=0)
-    assert 0.1 < np.mean(asked) < 0.5
+    monkeypatch.setattr(collecting, "demonstrate", lambda *given: (asked.append(given[2:]), plain(*given))[1])
+    collect((TASK,), plan(30, **{share: 0.3}), tmp_path / "dataset", workers=0)
+    shares = np.mean(asked, axis=0)
+    assert 0.1 < shares[place - 2] < 0.5
+    assert np.delete(shares, place - 2).max() == 0
 
 
 def test_seeds_of_the_evaluation_are_never_collected(tmp_path):

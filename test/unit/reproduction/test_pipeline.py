@@ -61,10 +61,10 @@ def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
     assert "--videos 1" in words["eval/dial/seen"]  # the filmed one
 
 
-def test_a_share_of_changed_instructions_is_collected(values, tmp_path):
-    values["demonstrations"]["few"]["changed"] = 0.25
+def test_shares_of_changed_instructions_and_of_misses_are_collected(values, tmp_path):
+    values["demonstrations"]["few"] |= {"changed": 0.25, "missed": 0.2}
     pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
-    assert "--disturbed 0.5 --changed 0.25 --image-size" in " ".join(pipeline.steps["demonstrations/few"].words)
+    assert "--disturbed 0.5 --changed 0.25 --missed 0.2 --image-size" in " ".join(pipeline.steps["demonstrations/few"].words)
 
 
 def test_a_method_with_a_second_tower_waits_for_one_trained_on_the_same_views(values, tmp_path):
