@@ -113,9 +113,13 @@ def _jobs(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tal
         while len(tally.successes) < plan.wanted:
             seed = next(seeds)
             if seed not in tried:
-                shares = {3: plan.disturbed, 9: plan.changed, 11: plan.missed}  # by stream of the seed
-                drawn = [bool(np.random.default_rng([seed, stream]).random() < share) for stream, share in shares.items()]
-                yield CollectJob(task, seed, *drawn, plan.image_size, attempts.folder)
+                disturbed, changed, missed = _drawn(seed, 3, plan.disturbed), _drawn(seed, 9, plan.changed), _drawn(seed, 11, plan.missed)
+                yield CollectJob(task, seed, disturbed, changed, missed, plan.image_size, attempts.folder)
+
+
+def _drawn(seed: int, stream: int, share: float) -> bool:
+    """Whether the scene of `seed` is one of a share of all, by a stream of the seed of its own."""
+    return bool(np.random.default_rng([seed, stream]).random() < share)
 
 
 def _world(task: Task, image_size: int) -> World:
