@@ -3,11 +3,13 @@
 import heapq
 import io
 import itertools
+from collections import deque
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from PIL import Image as PillowImage
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -15,13 +17,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
-from dial_core.control.motion import NANOSECONDS
+from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.faults.corruptions import Corruption, unchanged
 from dial_ros.msg import LatentForesight
 from dial_ros.node import qos
 
 PREFIX = "through_injector"
+REMEMBERED = 1000  # messages of each stream
 
 
 class Relayed(StrEnum):
@@ -48,13 +51,15 @@ class Relay:
         profile: QoSProfile,
         now_ns: Callable[[], int],
         convert: Callable[[Any], Any] = lambda message: message,
+        stamp_of: Callable[[Any], Time] = lambda message: message.header.stamp,
     ) -> None:
         """Args: `topics`: source and target; `convert` maps every message before it is corrupted; `now_ns`: the robot's time."""
         source, target = topics
-        self._now_ns, self._convert = now_ns, convert
+        self._now_ns, self._convert, self._stamp_of = now_ns, convert, stamp_of
         self._out = node.create_publisher(CompressedImage if target.endswith("/compressed") else kind, target, profile)
         self._waiting: list[tuple[int, int, Any]] = []  # due at [ns] of the robot's clock
         self._order = itertools.count()
+        self._sent: deque[tuple[int, int]] = deque(maxlen=REMEMBERED)  # when a message was sent on, and its stamp [ns]
         self.first_corrupted_ns: int | None = None
         self.recover()
         node.create_subscription(kind, source, self._on_message, profile)
@@ -71,7 +76,16 @@ class Relay:
     def send_due(self) -> None:
         """Sends what has waited long enough by the robot's clock, which on a busy machine is slower than wall time."""
         while self._waiting and self._waiting[0][0] <= self._now_ns():
-            self._out.publish(heapq.heappop(self._waiting)[2])
+            self._send(heapq.heappop(self._waiting)[2])
+
+    def age_s(self, time_ns: int) -> float | None:
+        """Age, by its stamp, of the newest message that had been sent on at a moment of the robot's time [s]; None: none."""
+        stamps_ns = [stamp_ns for sent_ns, stamp_ns in self._sent if sent_ns <= time_ns]
+        return (time_ns - max(stamps_ns)) / NANOSECONDS if stamps_ns else None
+
+    def _send(self, message: Any) -> None:
+        self._sent.append((self._now_ns(), to_ns(self._stamp_of(message))))
+        self._out.publish(message)
 
     def _on_message(self, message: Any) -> None:
         message = self._convert(message)
@@ -79,7 +93,7 @@ class Relay:
             self.first_corrupted_ns = self._now_ns()
         for delay_s, sent in self._corruption(message):
             if delay_s <= 0:
-                self._out.publish(sent)
+                self._send(sent)
             else:
                 heapq.heappush(self._waiting, (self._now_ns() + round(delay_s * NANOSECONDS), next(self._order), sent))
 
@@ -100,7 +114,9 @@ class FaultInjector:
             self.relays["joints"] = relay(JointState, "joint_states", qos.SENSOR)
             self.relays["foresight"] = relay(LatentForesight, "foresight", qos.LATEST)
         elif relayed is Relayed.CLOCK:
-            self.relays["clock"] = Relay(node, Clock, ("/clock", f"{PREFIX}/clock"), qos.SENSOR, now_ns)
+            self.relays["clock"] = Relay(
+                node, Clock, ("/clock", f"{PREFIX}/clock"), qos.SENSOR, now_ns, stamp_of=lambda message: message.clock
+            )
         elif relayed is Relayed.COMPRESSED:
             topics = f"image/{camera}", f"image/{camera}/compressed"
             self.relays["camera"] = Relay(node, Image, topics, qos.SENSOR, now_ns, self._compressed)

@@ -18,6 +18,7 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup.graph import NodeSpec, Value, environment, graph
 from dial_ros.bringup.runner import Runner
 from dial_ros.faults.fault_injector import COMMANDED, FaultInjector, Relayed, remappings
+from dial_ros.faults.hold_causes import ProcessorWait
 from dial_ros.faults.monitor import CONTROLLER_HZ, Monitor
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
@@ -28,6 +29,7 @@ EMBODIMENT = load_embodiment("gr1")
 START_LIMIT_S = 180.0  # of wall time; on a busy machine importing torch takes long
 FROZEN_S = 0.2  # images through the injector never repeat unless a fault repeats them
 HIGH_PRIORITY = -10  # nice
+NOTED_EVERY_S = 0.05
 SETTLED_S = 3.0  # simulated time: room for observations stamped two seconds back
 RUNNING = System1Status.STATE_RUNNING
 
@@ -203,6 +205,16 @@ class GraphUnderTest:
             yield runner
         finally:
             runner.stop()
+
+    @contextmanager
+    def noted_wait(self, name: str) -> Iterator[ProcessorWait]:
+        """How long a node's threads wait for a processor, noted while the campaign waits for something."""
+        wait = ProcessorWait(self.pid(name))
+        timer = self.node.create_timer(NOTED_EVERY_S, lambda: wait.note(self.monitor.now_ns))
+        try:
+            yield wait
+        finally:
+            self.node.destroy_timer(timer)
 
     def pid(self, name: str) -> int:
         """Process id of a node."""

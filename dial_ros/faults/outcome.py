@@ -30,6 +30,7 @@ class Outcome:
     chunks: int = 0
     use: LimitUse = field(default_factory=LimitUse)
     expects_rejections: bool = False  # the fault makes controllers reject trajectories
+    held_for: list[str] = field(default_factory=list)  # why System-1 held beside the fault, where that is accounted for
     busy_processes: int = 0  # beside the graph
     load_average: float = 0.0  # of the machine in the last minute
 

@@ -39,7 +39,7 @@ def page(outcomes: Sequence[Outcome], soaked: Soak | None, when: str, machine: s
             own = sorted((o for o in outcomes if o.scenario in names), key=lambda o: (names.index(o.scenario), o.busy_processes))
             if own:
                 parts += [f"## {group.title}", f"Injected by: {group.injected}", "\n".join([HEADER, *_rows(own)])]
-        parts += [_failures(outcomes), _missing(outcomes, soaked)]
+        parts += [_failures(outcomes), _holds(outcomes), _missing(outcomes, soaked)]
     if soaked is not None:
         parts.append(_soak_section(soaked))
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -103,6 +103,12 @@ def _failures(outcomes: Sequence[Outcome]) -> str:
         if not outcome.passed
     ]
     return "\n".join(["## What failed", "", *lines]) if lines else ""
+
+
+def _holds(outcomes: Sequence[Outcome]) -> str:
+    """Holds of rows in which System-1 continues, with what it gave as the reason."""
+    lines = [f"- {o.scenario}: {'; '.join(o.held_for)} [{_load_name(o.busy_processes)}]" for o in outcomes if o.held_for]
+    return "\n".join(["## Held meanwhile", "", *lines]) if lines else ""
 
 
 def _missing(outcomes: Sequence[Outcome], soaked: Soak | None) -> str:

@@ -1,15 +1,19 @@
 """Instructions and parameter values that must be refused, and unusual ones that must not."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from typing import IO
 
 from dial_ros.faults.checks import check_recovery
 from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
+from dial_ros.faults.hold_causes import unaccounted
 from dial_ros.faults.outcome import Outcome
 from dial_ros.faults.stream_faults import FAULT_S
+from dial_ros.tools.client import NotInTimeError
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,11 @@ class ManyInstructions:
 
 @dataclass(frozen=True)
 class BadParameter:
-    """A node started with a value that must be refused: the process ends with status 1 and names the parameter."""
+    """A node started with a value that must be refused: the process ends with status 1 and names the parameter.
+
+    System-1 beside it must continue, and where the machine cannot feed both it may hold for inputs that really are late (`hold_causes`),
+    and must run again afterwards.
+    """
 
     node: str
     parameter: str
@@ -85,30 +93,36 @@ class BadParameter:
 
     def play(self, graph: GraphUnderTest, outcome: Outcome) -> None:
         """Starts another node of that kind, in a namespace of its own."""
-        line = [
-            sys.executable,
-            "-m",
-            f"dial_ros.{self.node}.{self.node}_node",
-            "--ros-args",
-            "-r",
-            "__node:=misconfigured",
-            "-r",
-            "__ns:=/misconfigured",
-        ]
-        line += ["-p", f"{self.parameter}:={self.value}"]
-        with tempfile.TemporaryFile("w+") as log:
+        with tempfile.TemporaryFile("w+") as log, graph.noted_wait("system1") as wait:
             with normal_priority():
-                process = subprocess.Popen(line, env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT)
+                process = subprocess.Popen(self._command_line(), env=dict(os.environ), stdout=log, stderr=subprocess.STDOUT)
             try:
                 graph.until(lambda: process.poll() is not None, "the node to end", 60)
+            except NotInTimeError:
+                process.send_signal(signal.SIGABRT)  # writes where it stands to its log
+                process.wait()
+                outcome.check("ends", False, _end_of(log, 1500))
+                raise
             finally:
                 process.kill()
                 process.wait()
-            log.seek(0)
-            text = log.read()
-        outcome.check("ends with status 1", process.returncode == 1, str(process.returncode))
-        outcome.check("names the parameter", self.parameter in text, text.strip()[-160:])
-        outcome.check("System-1 beside it continues", all(s.state == RUNNING for s in graph.monitor.statuses))
+            check_recovery(graph, outcome, graph.monitor.now_ns)
+            outcome.check("ends with status 1", process.returncode == 1, str(process.returncode))
+            outcome.check("names the parameter", self.parameter in _end_of(log), _end_of(log, 160))
+        outcome.held_for = sorted({status.reason for status in graph.monitor.statuses if status.state != RUNNING})
+        without_cause = unaccounted(graph.monitor.statuses, graph.injector.relays, wait)
+        outcome.check("System-1 beside it continues", not without_cause, "; ".join(without_cause))
+
+    def _command_line(self) -> list[str]:
+        names = ["-r", "__node:=misconfigured", "-r", "__ns:=/misconfigured"]
+        module = f"dial_ros.{self.node}.{self.node}_node"
+        return [sys.executable, "-X", "faulthandler", "-m", module, "--ros-args", *names, "-p", f"{self.parameter}:={self.value}"]
+
+
+def _end_of(log: IO[str], characters: int = 0) -> str:
+    """The last characters of what was written; 0: all."""
+    log.seek(0)
+    return log.read().strip()[-characters:]
 
 
 REQUESTS: tuple[BadInstruction | UnusualInstruction | ManyInstructions | BadParameter, ...] = (

@@ -32,6 +32,7 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
         node = make_node()
     except Exception as error:  # a parameter of the wrong type or out of range; a broken installation
         rclpy.logging.get_logger("dial_ros").fatal(f"the node cannot start: {error}")
+        faulthandler.dump_traceback_later(GOODBYE_S, exit=True)  # as in `_end`
         rclpy.shutdown()
         return 1
     executor = SingleThreadedExecutor()

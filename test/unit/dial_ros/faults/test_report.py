@@ -25,6 +25,14 @@ def test_repeats_make_one_row_with_the_slowest_time_and_the_count_of_passes():
     assert "- camera frozen: limits kept (acceleration 3.000)" in text
 
 
+def test_holds_beside_a_fault_are_listed_with_their_reasons():
+    held = outcome("camera frozen", 0.2, busy=10)
+    held.held_for = ["camera 0.55 s old (limit 0.50 s)"]
+    text = page([held, outcome("camera dropped", 0.2)], None, "today", "machine")
+    assert "- camera frozen: camera 0.55 s old (limit 0.50 s) [10 busy processes]" in text.split("## Held meanwhile")[1]
+    assert "Held meanwhile" not in page([outcome("camera dropped", 0.2)], None, "today", "machine")
+
+
 def test_each_load_has_a_row_of_its_own():
     text = page([outcome("camera frozen", 0.3, busy=10), outcome("camera frozen", 0.2)], None, "today", "machine")
     assert text.index("| camera frozen | 0 (1.5) | 1/1 | 0.20 |") < text.index("| camera frozen | 10 (1.5) | 1/1 | 0.30 |")
