@@ -35,18 +35,25 @@ from dial_core.cli.options import console, results
 from dial_core.errors import DialError
 from dial_core.files.disk_space import full_disk, is_disk_full
 
+# Commands that resume where they were interrupted.
+RESUMING = ("pretrain", "pretrain-encoder", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
+RESUMED = ", ".join(f"`{name}`" for name in RESUMING[:-1]) + f" and `{RESUMING[-1]}`"
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
-    help="""DIAL from scratch on one machine. The path from nothing to a measured policy:
+    help=f"""DIAL from scratch on one machine. The path from nothing to a measured policy:
 
-    1. `dial pretrain`: the tiny VLM learns to see and to point, from rendered views.
-    2. `dial collect`: the scripted expert's episodes become a LeRobot v3 dataset.
-    3. `dial train`: warmup, then end to end, on the dataset's cached image tokens.
-    4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
+1. `dial pretrain`: the tiny VLM learns to see and to point, from rendered views.
 
-    `dial reproduce` does all of it, for every variant, and writes the tables.
+2. `dial collect`: the scripted expert's episodes become a LeRobot v3 dataset.
+
+3. `dial train`: warmup, then end to end, on the dataset's cached image tokens.
+
+4. `dial eval`: success on scenes never trained on; `dial probe`: does the foresight carry the intent?
+
+`dial reproduce` does all of it, for every variant, and writes the tables.
 
 First: `dial demo` shows it; `dial sim` starts the simulated robot, and `dial instruct`, `stop`, `status` talk to it from any other shell.
 
@@ -54,12 +61,10 @@ On the robot: `dial smoothness`: how smooth the motion is and what it costs; `di
 
 From the robot: `dial record`, `dial convert bag`; back to it: `dial replay`; a killed recording: `dial repair`.
 
-Everything comes from seeds and shows its ETA. Interrupted, `pretrain`, `collect`, `convert`, `train`, `eval`, `expert` and
-`probe` resume where they stopped if you call them again; the others start over.
+Everything comes from seeds and shows its ETA. Interrupted, {RESUMED}
+resume where they stopped if you call them again; the others start over.
 """,
 )
-# Commands that resume where they were interrupted.
-RESUMING = ("pretrain", "pretrain-encoder", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "pretrain": learning_commands.pretrain,

@@ -1,3 +1,8 @@
+"""What `dial` says of itself.
+
+pytest test/unit/cli/test_cli.py
+"""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +24,14 @@ def test_every_command_explains_itself(command):
 def test_the_help_shows_the_path_from_nothing_to_a_measured_policy():
     output = CliRunner().invoke(app, ["--help"]).output
     assert output.index("dial pretrain") < output.index("dial collect") < output.index("dial train") < output.index("dial eval")
+    numbered = [line.split()[:3] for line in output.splitlines() if line.split()[1:2] == ["dial"]]
+    assert numbered[:4] == [[str(place), "dial", step] for place, step in enumerate(("pretrain:", "collect:", "train:", "eval:"), 1)]
+
+
+def test_the_help_names_every_command_that_resumes():
+    words = " ".join(CliRunner().invoke(app, ["--help"]).output.split())
+    sentence = words.split("Interrupted, ")[1].split(" resume where")[0]
+    assert set(sentence.replace(" and", ",").split(", ")) == set(cli.RESUMING)
 
 
 @pytest.mark.parametrize(("command", "notice"), [("collect", "resumes from here"), ("eval", "resumes from here"), ("viz", "starts over")])
