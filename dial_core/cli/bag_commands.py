@@ -93,7 +93,7 @@ replay_app = typer.Typer(no_args_is_help=True, help="Play recordings: through th
 @replay_app.command("robot")
 def replay_robot(
     source: Annotated[Path, typer.Argument(help="A bag, or a LeRobot dataset.")],
-    episode: Annotated[int, typer.Option(min=0, help="Of the dataset.")] = 0,
+    episode: Annotated[int, typer.Option(min=0, help="Episode of a dataset, by its index.")] = 0,
     seed: Annotated[int | None, typer.Option(min=0, help="Scene of the simulated world; none: the recording's own.")] = None,
     out: Annotated[Path, typer.Option(help="Folder for replay.json and the robot's log.")] = Path("out/replay"),
     task: Annotated[str, typer.Option(help="Task, by its file in config/tasks/; empty: the recording's own.")] = "",

@@ -19,7 +19,7 @@ def begin(
     view_encoder: Annotated[str | None, typer.Option(help="DINOv2 weights for the bridge `dino`; default: as the preset names.")] = None,
     embodiment: Annotated[str, typer.Option(help="Robot, by name in config/embodiments/.")] = "gr1",
     camera: Annotated[str, typer.Option(help="The robot's camera to look through.")] = "ego",
-    seed: Annotated[int, typer.Option(help="Of all that is not taken from the backbone.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the tensors that have no source.")] = 0,
 ) -> None:
     """Make the checkpoint for `dial train --start`: a preset's model with a trained backbone and every other tensor that fits.
 

@@ -14,20 +14,21 @@ from dial_core.errors import DialError
 
 app = typer.Typer(no_args_is_help=True, help="Measure the model's calls, the data's path to it, the world, and the field's peers.")
 
-Device = Annotated[str, typer.Option(help="cpu, cuda (cuda:1), or meta: count parameters, FLOPs and bytes of any size on no device.")]
+Device = Annotated[str, typer.Option(help="Where to measure: cpu, cuda or cuda:1.")]
+COUNTED = "Where to measure: cpu, cuda or cuda:1; meta: only count parameters, FLOPs and bytes, on no device."
 
 
 @app.command("model")
 def model(
     preset: Annotated[str, typer.Option(help="Model, by its file in config/models/.")] = "dial_tiny",
-    device: Device = "cpu",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16; by default bfloat16 but on a CPU.")] = "",
+    device: Annotated[str, typer.Option(help=COUNTED)] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16; by default float32 on a CPU and bfloat16 elsewhere.")] = "",
     flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps of the action decoder.")] = 4,
     calls: Annotated[int, typer.Option(min=5, help="Timed calls of each part.")] = 100,
     runtime: Annotated[
         str, typer.Option(help="Instead: a checkpoint's sessions in these runtimes, in turns, e.g. eager,exported,onnx,int8.")
     ] = "",
-    checkpoint: Annotated[str, typer.Option(help="Of --runtime: a folder or a name.")] = "dial_tiny",
+    checkpoint: Annotated[str, typer.Option(help="With --runtime: the checkpoint, a folder or a name.")] = "dial_tiny",
 ) -> None:
     """Time System-2 (prefill), System-1 (chunk) and their parts with random weights, and compare them with the roofline limit.
 
@@ -58,10 +59,12 @@ def data(
         str, typer.Option(help="Instead: synthetic datasets of EPISODESxFRAMES, e.g. 240x250,24000x250: opening, memory, draws.")
     ] = "",
     workers: Annotated[str, typer.Option(help="Numbers of decoding processes to try, e.g. 0,1,2,4.")] = "0,1,2",
-    size_px: Annotated[int, typer.Option(min=16, help="Side of the model's image.")] = 224,
-    step_ms: Annotated[float, typer.Option(min=0, help="Time of a training step, from its log; compares the rates with it.")] = 0.0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step that this machine draws.")] = 32,
-    budget_s: Annotated[float, typer.Option(min=0.1, help="Time for each number of processes.")] = 10.0,
+    size_px: Annotated[int, typer.Option(min=16, help="Side of the model's image [px].")] = 224,
+    step_ms: Annotated[
+        float, typer.Option(min=0, help="Time of a training step, from its log [ms]; the rates are compared with it.")
+    ] = 0.0,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples that this machine draws for each step.")] = 32,
+    budget_s: Annotated[float, typer.Option(min=0.1, help="Time for each number of processes [s].")] = 10.0,
 ) -> None:
     """Time the path from video to a training batch: seek, decode, augment, resize, by number of worker processes.
 

@@ -32,7 +32,9 @@ FitOption = Annotated[
 ]
 CropOption = Annotated[
     tuple[float, float, float, float],
-    typer.Option("--crop", metavar="TOP LEFT HEIGHT WIDTH", help="The part of the images that is kept, as shares of them."),
+    typer.Option(
+        "--crop", metavar="TOP LEFT HEIGHT WIDTH", help="The part of the images that is kept, as shares of their height and width."
+    ),
 ]
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 
@@ -155,7 +157,7 @@ def split(
     dataset: Dataset,
     out: Annotated[Path, typer.Argument(help="Folder to make, with one dataset a part in it.", show_default=False)],
     parts: Annotated[list[str], typer.Argument(help="NAME=SHARE of each part, e.g. train=0.9 held_out=0.1.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Of the lot.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the random split.")] = 0,
     without: Annotated[str, typer.Option(help="Episodes to leave out, by commas, as `dial data check` names them: 3,17.")] = "",
 ) -> None:
     """Split the episodes of a dataset at random into datasets OUT/NAME; videos are not re-encoded."""
@@ -174,7 +176,10 @@ def split(
 def stats(
     dataset: Dataset,
     against: Annotated[
-        Path | None, typer.Option(parser=checkpoint_folder, metavar="CHECKPOINT", help="How far does the data lie from its statistics?")
+        Path | None,
+        typer.Option(
+            parser=checkpoint_folder, metavar="CHECKPOINT", help="Also show how far the data lies from this checkpoint's statistics."
+        ),
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Compute meta/stats.json again.")] = False,
 ) -> None:

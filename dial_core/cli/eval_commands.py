@@ -22,7 +22,7 @@ Tasks = Annotated[
     typer.Option("--task", help="Only this task of the suite, or your own YAML file; may be repeated."),
 ]
 Episodes = Annotated[int, typer.Option(min=0, help="Scenes of each task; 0: as many as the suite's protocol says (100, RoboCasa 50).")]
-Out = Annotated[Path | None, typer.Option(help="Folder to write to. Without: out/eval/ and a name made of what is measured.")]
+Out = Annotated[Path | None, typer.Option(help="Folder to write to; by default one in out/ named after what is measured.")]
 
 
 def evaluate(
@@ -37,15 +37,16 @@ def evaluate(
     videos: Annotated[int, typer.Option(min=0, help="Episodes of each task to film.")] = 1,
     against: Annotated[str, typer.Option(help="A second policy on the same scenes: both are run, then compared (McNemar).")] = "",
     sweep: Annotated[
-        list[str], typer.Option(help="NAME=VALUE,VALUE,...: one evaluation a value, e.g. system2_period=0.25,0.5,1 [s]; may be repeated.")
+        list[str],
+        typer.Option(help="NAME=VALUE,VALUE,...: one evaluation for each value, e.g. system2_period=0.25,0.5,1 [s]; may be repeated."),
     ] = [],  # noqa: B006
     shard: Annotated[str, typer.Option(help="K/N: only the K-th of N equal parts, for many machines; `dial merge` joins them.")] = "1/1",
     strategy: Annotated[str | None, typer.Option(help="Where chunks overlap: ensemble, replace, blend or rtc.")] = None,
     execute_steps: Annotated[int | None, typer.Option(min=1, help="Control steps from one chunk to the next.")] = None,
     system2_period_steps: Annotated[int | None, typer.Option(min=1, help="Control steps between two foresights.")] = None,
     system2_delay_steps: Annotated[int | None, typer.Option(min=0, help="Control steps until a foresight arrives.")] = None,
-    system1_delay_s: Annotated[float | None, typer.Option(min=0, help="From a frame to its chunk [s].")] = None,
-    splice_lead_s: Annotated[float | None, typer.Option(min=0, help="From a chunk to the moment it takes over [s].")] = None,
+    system1_delay_s: Annotated[float | None, typer.Option(min=0, help="Time from a frame to its chunk [s].")] = None,
+    splice_lead_s: Annotated[float | None, typer.Option(min=0, help="Time from a chunk to the moment at which it takes over [s].")] = None,
     flow_steps: Annotated[int | None, typer.Option(min=1, help="Euler steps of the action decoder.")] = None,
     runtime: Annotated[
         str | None,
@@ -54,7 +55,9 @@ def evaluate(
         ),
     ] = None,
     instruct: Annotated[str, typer.Option(help="scene: as the seed says; other: name another object in view.")] = "scene",
-    protocol: Annotated[str, typer.Option(help="Of a benchmark: authors, authors_settled or strict. Our own suites have one only.")] = "",
+    protocol: Annotated[
+        str, typer.Option(help="Protocol of a benchmark: authors, authors_settled or strict. Our own suites have only one.")
+    ] = "",
     device: Annotated[str, typer.Option(help="Where a checkpoint computes: cpu, cuda, cuda:1; each worker loads its own.")] = "cpu",
 ) -> None:
     """Measure a policy in closed loop on scenes never trained on, with 95 % Wilson intervals.
@@ -166,7 +169,7 @@ def change(
 def compare(
     first: Annotated[Path, typer.Argument(help="Folder (or result.json) of a `dial eval`.")],
     second: Annotated[Path, typer.Argument(help="Another one, on the same scenes.")],
-    out: Out = None,
+    out: Annotated[Path | None, typer.Option(help="Also write comparison.json, comparison.md and comparison.png into this folder.")] = None,
 ) -> None:
     """Compare two results scene by scene: wins of each, the difference with its interval, McNemar's exact p-value."""
     from dial_core.evaluation.reports.compare import load_summary

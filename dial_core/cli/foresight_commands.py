@@ -12,14 +12,14 @@ from dial_core.cli.options import EvaluationSeed, Workers, console
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 Model = Annotated[str, typer.Argument(help="A checkpoint folder, or `tcp://HOST:PORT` of a `dial serve`.")]
-Driver = Annotated[str, typer.Option(help="Who moves the robot. expert: the demonstrated way; own: the checkpoint itself.")]
+Driver = Annotated[str, typer.Option(help="Who moves the robot: expert, the scripted one; or own, the checkpoint itself.")]
 Suite = Annotated[str, typer.Option(help="Which scenes: a suite by name; an unknown name lists them.")]
 
 
 def viz(
     checkpoint: Model,
     task: Annotated[str, typer.Option(help="A task of the suite.")] = "PlacematToPlate",
-    seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
+    seed: Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="The scene.")] = EVALUATION_SEEDS_FROM,
     suite: Suite = "in_distribution",
     driver: Driver = "own",
     moments: Annotated[int, typer.Option(min=1, help="Rows of the figure, spread over the episode.")] = 4,

@@ -22,7 +22,7 @@ def smoothness(
     checkpoint: Checkpoint,
     out: Annotated[Path, typer.Option(help="Folder for result.json, result.md and result.png.")] = Path("out/smoothness"),
     task: Task = "PlacematToPlate",
-    episodes: Annotated[int, typer.Option(min=1, help="Scenes a strategy.")] = 20,
+    episodes: Annotated[int, typer.Option(min=1, help="Scenes for each strategy.")] = 20,
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     strategies: Annotated[str, typer.Option(help="Which to compare, joined by commas.")] = "plain,replace,blend,ensemble,rtc",
     latency_s: Annotated[float, typer.Option(min=0.0, max=0.5, help="From a frame to its chunk or foresight [s].")] = 0.1,
@@ -62,8 +62,8 @@ def smoothness(
 def trace(
     file: Annotated[Path, typer.Argument(help="A trace of System-1 (its parameter trace_file), .csv or .jsonl.")],
     out: Annotated[Path | None, typer.Option(help="The file, .png; default: beside the trace.")] = None,
-    start_s: Annotated[float, typer.Option(min=0.0, help="Begin of the file, after the first row [s].")] = 0.0,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the image [s].")] = 4.0,
+    start_s: Annotated[float, typer.Option(min=0.0, help="Start of the timeline, after the first row of the trace [s].")] = 0.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the timeline [s].")] = 4.0,
 ) -> None:
     """Draw the timeline of a run: frame to foresight, frame to chunk by stage, what the robot follows, states and refusals.
 

@@ -14,17 +14,21 @@ PANEL = "On a running robot or simulation"
 
 # Command -> module, its first words, and what it does. The core does not import ROS: each one becomes the program.
 PROGRAMS: dict[str, tuple[str, tuple[str, ...], str]] = {
-    "sim": ("dial_ros.bringup.runner", ("sim",), "Start the simulated robot with both systems; says when it is ready. Ctrl-C ends it."),
+    "sim": ("dial_ros.bringup.runner", ("sim",), "Start the simulated robot with both systems, and say when it is ready. Ctrl-C ends it."),
     "teleoperate": (
         "dial_ros.bringup.runner",
         ("teleoperate",),
         "Move the simulated robot by keys on the operator page, and record demonstrations by hand.",
     ),
-    "demo": ("dial_ros.tools.demo", (), "Three tasks in simulation through the real nodes; figures and films in `out/demo`."),
+    "demo": (
+        "dial_ros.tools.demo",
+        (),
+        "Run one task in three scenes in simulation, through the real nodes; figures and films in `out/demo`.",
+    ),
     "instruct": ("dial_ros.tools.operate", ("instruct",), 'Give the robot a task: `dial instruct "put the can on the plate"`.'),
     "stop": ("dial_ros.tools.operate", ("stop",), "Emergency stop, latched; `--reset` unlatches it."),
     "pause": ("dial_ros.tools.operate", ("pause",), "Decelerate and stay, until `dial resume`."),
-    "resume": ("dial_ros.tools.operate", ("resume",), "End a pause, with the same instruction."),
+    "resume": ("dial_ros.tools.operate", ("resume",), "End a pause; the same instruction continues."),
     "status": ("dial_ros.tools.operate", ("status",), "Show what every node reports."),
     "play": ("dial_ros.operator.playback", (), "Play a recorded bag in the operator page: scrub, and see chunks against what happened."),
 }

@@ -22,7 +22,7 @@ def import_release(
     statistics: Annotated[
         Path | None, typer.Option(help="The release's metadata.json; default: experiment_cfg/metadata.json in its folder.")
     ] = None,
-    layout: Annotated[str, typer.Option(help="Of its vectors: a name of config/layouts/, or a YAML file.")] = "released",
+    layout: Annotated[str, typer.Option(help="Layout of its vectors: a name in config/layouts/, or a YAML file.")] = "released",
     embodiment: Annotated[str, typer.Option(help="The robot that it drives.")] = "gr1",
     camera: Annotated[str, typer.Option(help="The robot's camera that it sees through.")] = "ego",
     base: Annotated[
@@ -74,7 +74,7 @@ def export_release(
     source: Checkpoint,
     target: Annotated[Path, typer.Argument(help="New safetensors file in the release's naming.")],
     case: Annotated[bool, typer.Option(help="Add a parity case: random inputs and what this model makes of them.")] = False,
-    seed: Annotated[int, typer.Option(help="Of the case's inputs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the case's inputs.")] = 0,
 ) -> None:
     """Write a checkpoint in the release's naming: one safetensors file, its configuration in the metadata.
 

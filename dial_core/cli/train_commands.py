@@ -32,15 +32,17 @@ def train(
     changes: Changes = None,
     workers: Workers = 2,
     micro_batch: Annotated[int, typer.Option(min=0, help="Samples a device takes at once; the rest is accumulated. 0: all.")] = 0,
-    loader_workers: Annotated[int, typer.Option(min=0, help="Decoding processes a device, for recipes with `images: pixels`.")] = 0,
+    loader_workers: Annotated[int, typer.Option(min=0, help="Decoding processes per device, for recipes with `images: pixels`.")] = 0,
     wandb: Annotated[bool, typer.Option("--wandb", help="Report to Weights & Biases beside TensorBoard.")] = False,
     processes: Processes = "auto",
     precision: Precision = "auto",
     compiled: Compile = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be trained, on what, and what it needs.")] = False,
-    gpus: Annotated[int, typer.Option(min=1, help="Of a dry run: devices in all.")] = 1,
-    strategy: Annotated[str, typer.Option(help="Of a dry run: ddp, fsdp2, zero2 or zero3.")] = "ddp",
-    gpu_gib: Annotated[float, typer.Option("--gpu-gib", min=1, help="Of a dry run: memory of a GPU [GiB]; more is refused.")] = 80.0,
+    gpus: Annotated[int, typer.Option(min=1, help="With --dry-run: number of GPUs in all.")] = 1,
+    strategy: Annotated[str, typer.Option(help="With --dry-run: ddp, fsdp2, zero2 or zero3.")] = "ddp",
+    gpu_gib: Annotated[
+        float, typer.Option("--gpu-gib", min=1, help="With --dry-run: memory of a GPU [GiB]; a run that needs more is refused.")
+    ] = 80.0,
 ) -> None:
     """Train the stages of a recipe: warmup (System-1 sees the true goal), then end to end (System-1 sees the foresight).
 

@@ -22,7 +22,7 @@ Precision = Annotated[
     str,
     typer.Option(
         metavar="auto|recipe|float32|bfloat16",
-        help="Of forward and backward pass. auto: on a CPU the faster one, measured; on a GPU as the recipe says.",
+        help="Precision of forward and backward pass. auto: on a CPU the faster one, measured; on a GPU as the recipe says.",
     ),
 ]
 Compile = Annotated[

@@ -1,4 +1,4 @@
-"""`make demo`: a humanoid does three tasks in simulation, through the real nodes, and writes figures and images to out/demo/.
+"""`make demo`: a humanoid does one task in three scenes in simulation, through the real nodes; figures and films in out/demo/.
 
 python -m dial_ros.tools.demo [--help]
 """

@@ -150,7 +150,7 @@ COMMANDS: dict[str, tuple[str, Callable[[OperatorShell, argparse.Namespace, Cons
     "instruct": ("Give the robot a new task; it replaces the current one at once.", _instruct),
     "stop": ("Emergency stop: System-1 decelerates and latches. In software, no safety function.", _stop),
     "pause": ("Decelerate and stay, until `dial resume`.", _request(SetBool, "pause", SetBool.Request(data=True))),
-    "resume": ("End a pause: the same instruction, from the measured joints.", _request(SetBool, "pause", SetBool.Request(data=False))),
+    "resume": ("End a pause; the same instruction continues.", _request(SetBool, "pause", SetBool.Request(data=False))),
     "status": ("Show what every node reports.", _status),
 }
 
