@@ -8,13 +8,13 @@ import zlib
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import zstandard
 from mcap.exceptions import EndOfFile, McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
-from mcap.records import Channel, Chunk, ChunkIndex, McapRecord, Message, Metadata, Schema
+from mcap.records import Channel, Chunk, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
 from dial_core.bags.compression import decompressed_message
@@ -36,6 +36,15 @@ _CHUNK_CHECKSUM_AT = 9 + 24  # in a chunk's record: after opcode and length, its
 _CHUNKS_ASKED = 8
 
 
+class _Place(NamedTuple):
+    """Where a chunk lies, or a message outside of chunks: first log time [ns], byte, bytes in it, and its channels (none: not known)."""
+
+    start_ns: int
+    offset: int
+    size: int
+    channels: Collection[int] = ()
+
+
 class McapStorage:
     """An MCAP file; see `Storage`."""
 
@@ -48,11 +57,13 @@ class McapStorage:
         self.counts: dict[str, int] = {}
         self.damage: list[str] = []
         self.compressed = False
+        self.span = (0, 0)
         self._schemas: dict[int, Schema] = {}
         self._channels: dict[int, Channel] = {}
         self._counts: Counter[int] = Counter()  # of messages, by channel
         self._names: dict[int, str] = {}  # of channels, by id
-        self._chunks: list[ChunkIndex] | None = None
+        self._places: list[_Place] | None = None  # None: messages lie in the file in order of their log time
+        self._lost: tuple[str, ...] = ()  # what of the damage lies behind the last readable record
         self._has_checksums = False  # of chunks; a writer gives all of them one, or none
         try:
             with path.open("rb") as file:
@@ -66,9 +77,9 @@ class McapStorage:
 
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """All messages of `topics`; see `Storage`."""
-        self.damage.clear()
+        self.damage[:] = self._lost
         with self.path.open("rb") as file:
-            for message in self._indexed(file, topics) if self._chunks is not None else self._in_file_order(file):
+            for message in self._in_file_order(file) if self._places is None else self._by_time(file, self._places, topics):
                 name = self._names.get(message.channel_id)
                 if name is not None and name in topics:
                     try:
@@ -90,6 +101,8 @@ class McapStorage:
             if summary is None or summary.statistics is None:
                 return False
             statistics, chunks = summary.statistics, summary.chunk_indexes
+            if not chunks and statistics.message_count:
+                return False  # without an index, only the messages themselves say in which order they lie
             if statistics.channel_count != len(summary.channels) or statistics.chunk_count != len(chunks):
                 return False
             if {channel.schema_id for channel in summary.channels.values()} - summary.schemas.keys() - {0}:
@@ -100,7 +113,11 @@ class McapStorage:
         for record in (*summary.schemas.values(), *summary.channels.values(), *records):
             self._take(record)
         self._counts.update(statistics.channel_message_counts)
-        self._chunks = chunks if chunks else None  # a file without chunks is read from its beginning
+        self.span = statistics.message_start_time, statistics.message_end_time
+        self._places = [
+            _Place(chunk.message_start_time, chunk.chunk_start_offset, chunk.uncompressed_size, chunk.message_index_offsets.keys())
+            for chunk in chunks
+        ]
         for index in chunks[:_CHUNKS_ASKED]:
             file.seek(index.chunk_start_offset + _CHUNK_CHECKSUM_AT)
             self._has_checksums |= any(file.read(_CHECKSUM))
@@ -121,9 +138,21 @@ class McapStorage:
 
     def _scan(self, file: IO[bytes]) -> bool:
         """Takes them from the whole file instead, as channels may stand anywhere before their first message; False if it was not closed."""
+        first_ns, newest_ns, ordered = None, 0, True
         for message in self._in_file_order(file):
             self._counts[message.channel_id] += 1
-        return self._summary_start(file) is not None and not self.damage
+            ordered &= message.log_time >= newest_ns
+            newest_ns = max(newest_ns, message.log_time)
+            first_ns = message.log_time if first_ns is None else min(first_ns, message.log_time)
+        self.span = first_ns or 0, newest_ns
+        whole = self._summary_start(file) is not None and not self.damage
+        if not ordered:  # as scripts write them that copy topic by topic
+            self._places = [
+                _Place(messages[0].log_time, offset, sum(len(message.data) for message in messages))
+                for offset, messages in self._groups(file)
+            ]
+            self._lost = tuple(self.damage)
+        return whole
 
     def _take(self, record: McapRecord) -> None:
         if isinstance(record, Schema):
@@ -178,49 +207,57 @@ class McapStorage:
             channel.topic, kind, definition, type_hash, qos, text if qos else "", encoding, channel.message_encoding
         )
 
-    def _indexed(self, file: IO[bytes], topics: Collection[str]) -> Iterator[Message]:
+    def _by_time(self, file: IO[bytes], places: Collection[_Place], topics: Collection[str]) -> Iterator[Message]:
         """Messages of the chunks that hold one of the topics, in order of log time."""
         wanted = {number for number, name in self._names.items() if name in topics}
         waiting: list[tuple[int, int, Message]] = []
         number = 0
-        for index in sorted(self._chunks or (), key=lambda index: (index.message_start_time, index.chunk_start_offset)):
-            if index.message_index_offsets and not wanted & index.message_index_offsets.keys():
+        for place in sorted(places, key=lambda place: place[:2]):
+            if place.channels and not wanted & set(place.channels):
                 continue
-            while waiting and waiting[0][0] < index.message_start_time:
+            while waiting and waiting[0][0] < place.start_ns:
                 yield heapq.heappop(waiting)[2]
-            for message in self._chunk_at(file, index):
+            for message in self._messages_at(file, place):
                 if message.channel_id in wanted:
                     heapq.heappush(waiting, (message.log_time, number, message))
                     number += 1
         while waiting:
             yield heapq.heappop(waiting)[2]
 
-    def _chunk_at(self, file: IO[bytes], index: ChunkIndex) -> list[Message]:
+    def _messages_at(self, file: IO[bytes], place: _Place) -> list[Message]:
         try:
-            file.seek(index.chunk_start_offset)
+            file.seek(place.offset)
             limit = self.path.stat().st_size
-            chunk = next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=limit).records)
-            records = self._checked(chunk) if isinstance(chunk, Chunk) else []
-            if not isinstance(chunk, Chunk):
+            record = next(StreamReader(file, skip_magic=True, emit_chunks=True, record_size_limit=limit).records)
+            records = self._checked(record) if isinstance(record, Chunk) else [record]
+            if not isinstance(record, Chunk | Message):
                 self._note("the index points to something else than a chunk")
         except _DAMAGED as error:
-            self._note(f"a chunk of {index.uncompressed_size / 2**20:.1f} MB from {index.message_start_time / 1e9:.3f} s on: {error}")
+            self._note_chunk(place.size, place.start_ns, error)
             return []
         return [record for record in records if isinstance(record, Message)]
 
     def _in_file_order(self, file: IO[bytes]) -> Iterator[Message]:
         """All messages up to the end of what can be read, sorted by log time within each chunk; fills in what stands between them."""
+        for _, messages in self._groups(file):
+            yield from messages
+
+    def _groups(self, file: IO[bytes]) -> Iterator[tuple[int, list[Message]]]:
+        """The messages of each chunk, sorted by log time, or one outside of chunks, with the byte at which they lie."""
         file.seek(0)
         reader = StreamReader(file, emit_chunks=True, record_size_limit=self.path.stat().st_size)
+        offset = len(_MAGIC)
         try:
             for record in reader.records:
                 if isinstance(record, Chunk):
                     self._has_checksums |= record.uncompressed_crc != 0
-                    yield from self._opened(record)
+                    if messages := self._opened(record):
+                        yield offset, messages
                 elif isinstance(record, Message):
-                    yield record
+                    yield offset, [record]
                 else:
                     self._take(record)
+                offset = file.tell()
         except EndOfFile:
             return  # here the recorder was killed
         except _DAMAGED as error:
@@ -230,7 +267,7 @@ class McapStorage:
         try:
             records = self._checked(chunk)
         except _DAMAGED as error:
-            self._note(f"a chunk of {chunk.uncompressed_size / 2**20:.1f} MB from {chunk.message_start_time / 1e9:.3f} s on: {error}")
+            self._note_chunk(chunk.uncompressed_size, chunk.message_start_time, error)
             return []
         for record in records:
             self._take(record)
@@ -241,6 +278,9 @@ class McapStorage:
         if self._has_checksums and not chunk.uncompressed_crc:
             raise ValueError("it has no checksum, though others of the file have one")
         return breakup_chunk(chunk, validate_crc=True)
+
+    def _note_chunk(self, size: int, start_ns: int, error: Exception) -> None:
+        self._note(f"a chunk of {size / 2**20:.1f} MB from {start_ns / 1e9:.3f} s on: {error}")
 
     def _note(self, what: str) -> None:
         if what not in self.damage:

@@ -6,8 +6,9 @@ a bag without one, or with one that was edited, loses nothing.
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -63,7 +64,7 @@ class Bag:
         self.facts |= metadata.facts if metadata else {}
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
-        """Topic, log time [ns] and CDR bytes of all messages of `topics`, file by file in order of log time.
+        """Topic, log time [ns] and CDR bytes of all messages of `topics`, in order of log time as far as damaged files allow.
 
         Parts that are damaged are left out and noted in `damage`.
         """
@@ -72,10 +73,8 @@ class Bag:
 
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """As `messages`, with the publish time [ns] after the log time."""
-        for storage in self._storages:
-            own = {name for name in topics if name in storage.topics and storage.topics[name].type == self.all_topics[name].type}
-            yield from storage.records(own)
-            self.damage += [note for note in (f"{storage.path.name}: {text}" for text in storage.damage) if note not in self.damage]
+        for storages in _side_by_side(self._storages):
+            yield from heapq.merge(*(self._of(storage, topics) for storage in storages), key=lambda record: record[1])
 
     def decode(self, topic: str, data: bytes) -> Any:
         """The message in `data`: an object with the fields of its definition; arrays of numbers are numpy arrays.
@@ -91,6 +90,12 @@ class Bag:
     @cached_property
     def _types(self) -> MessageTypes:
         return MessageTypes(self.topics.values())
+
+    def _of(self, storage: Storage, topics: Collection[str]) -> Iterator[Record]:
+        """The messages of `topics` in one file; then notes what of it is damaged."""
+        own = {name for name in topics if name in storage.topics and storage.topics[name].type == self.all_topics[name].type}
+        yield from storage.records(own)
+        self.damage += [note for note in (f"{storage.path.name}: {text}" for text in storage.damage) if note not in self.damage]
 
     def _types_by_topic(self) -> dict[str, str]:
         """The type that each topic keeps, should the parts of the recording name several."""
@@ -132,6 +137,19 @@ class Bag:
         if not storages:
             raise BagError(f"{self.folder}: none of its {len(self.files)} files can be read: {self.damage[0]}")
         return storages
+
+
+def _side_by_side(storages: Sequence[Storage]) -> Iterator[list[Storage]]:
+    """Files whose times overlap, as of recorders that ran side by side, together; others, and those that were not closed, alone."""
+    together: list[Storage] = []
+    for storage in storages:
+        overlap = any(storage.span[0] < other.span[1] and other.span[0] < storage.span[1] for other in together)
+        if together and not (overlap and storage.whole and together[0].whole):
+            yield together
+            together = []
+        together.append(storage)
+    if together:
+        yield together
 
 
 def _is_there(folder: Path, name: str) -> bool:

@@ -32,6 +32,7 @@ class SqliteStorage:
         self.damage: list[str] = []
         self.compressed = False
         self.whole = True
+        self.span = (0, 0)
         self._copy: tempfile.TemporaryDirectory | None = None
         self._ids: dict[int, str] = {}
         try:
@@ -132,6 +133,8 @@ class SqliteStorage:
         try:
             for topic, count in database.execute("SELECT topic_id, COUNT(*) FROM messages GROUP BY topic_id"):
                 counts[topic] = count
+            first_ns, last_ns = database.execute("SELECT MIN(timestamp), MAX(timestamp) FROM messages").fetchone()
+            self.span = first_ns or 0, last_ns or 0
         except sqlite3.Error as error:
             self.whole = False
             self._note(str(error))

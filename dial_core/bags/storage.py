@@ -25,6 +25,7 @@ class Storage(Protocol):
         facts: what a recorder noted (text by name).
         counts: messages by topic, foreign ones included.
         compressed: a message that was read lay compressed in the file.
+        span: first and last log time [ns]; zeros if it has no message.
         whole: it was closed and its index is there.
         damage: what of it cannot be read; grows while messages are read.
     """
@@ -35,6 +36,7 @@ class Storage(Protocol):
     facts: dict[str, str]
     counts: dict[str, int]
     compressed: bool
+    span: tuple[int, int]
     whole: bool
     damage: list[str]
 

@@ -288,7 +288,7 @@ def test_a_part_that_is_missing_is_reported_and_one_that_the_metadata_forgot_is_
     shutil.copy(folder / "bag_0.mcap", folder / "bag_1.mcap")
     shutil.copy(folder / "bag_0.mcap", folder / "copy of bag.mcap")
     bag = Bag(folder)
-    assert read(bag) == EXPECTED + EXPECTED
+    assert read(bag) == sorted(EXPECTED + EXPECTED, key=lambda message: message[1])
     assert bag.missing == ["copy of bag.mcap is not of this recording by metadata.yaml and was not read"]
 
 
