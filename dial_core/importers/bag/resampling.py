@@ -142,6 +142,11 @@ def _add_epoch(
     found.gaps += [((ticks[a] - ticks[0]) / NANOSECONDS, (b - a) / embodiment.rate_hz) for a, b in _runs(~whole)]
     for begin, end, text in _by_instruction(epoch, chosen[:count]):
         span = moving_span(targets[begin:end], embodiment.rate_hz, settings)
+        if text is None:
+            if span is not None:
+                moving_s = (span[1] - span[0]) / embodiment.rate_hz
+                found.dropped.append(f"the instruction was cleared, and the robot moved on for {moving_s:.2f} s")
+            continue
         if span is None:
             found.dropped.append(f"nothing moves faster than {settings.idle_rad_s} rad/s {f'during {text!r}' if text else 'in it'}")
             continue
@@ -156,12 +161,15 @@ def _add_epoch(
                 found.dropped.append(f"a part of {(b - a) / embodiment.rate_hz:.2f} s is shorter than {settings.min_length_s} s")
 
 
-def _by_instruction(epoch: Epoch, chosen: np.ndarray) -> list[tuple[int, int, str]]:
-    """First step, the one after the last, and instruction of each part with one; what comes before the first has the first's."""
-    changes: list[tuple[int, str]] = []
+def _by_instruction(epoch: Epoch, chosen: np.ndarray) -> list[tuple[int, int, str | None]]:
+    """First step, the one after the last, and instruction of each part; what comes before the first has the first's.
+
+    None: the instruction was cleared by an empty one.
+    """
+    changes: list[tuple[int, str | None]] = []
     for sightings, text in epoch.instructions:
-        if text and (not changes or text != changes[-1][1]):
-            changes.append((sightings if changes else 0, text))
+        if (text or changes) and (not changes or (text or None) != changes[-1][1]):
+            changes.append((sightings if changes else 0, text or None))
     if not changes:
         return [(0, len(chosen), "")]
     begins = [int(np.searchsorted(chosen, number)) for number, _ in changes]

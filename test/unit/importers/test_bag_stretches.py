@@ -146,6 +146,21 @@ def test_an_instruction_that_changes_cuts_the_episode(tmp_path):
     assert ends[1] == pytest.approx(elbow(9.0), abs=0.01)
 
 
+def test_motion_after_the_instruction_was_cleared_is_not_of_that_task(tmp_path):
+    words = [text("/instruction", 0.0, ""), text("/instruction", 0.1, "pick up the can"), text("/instruction", 1.2, "")]
+    report, dataset = convert(tmp_path, write(tmp_path / "bag", camera_and_joints() + words), instruction="")
+    assert [span.instruction for span in dataset.episodes] == ["pick up the can"]
+    assert dataset.states[-1, 18 + ELBOW_PLACE] == pytest.approx(elbow(1.0 + 1.2), abs=0.03)
+    assert any(reason.startswith("the instruction was cleared, and the robot moved on for") for reason in report.rejected)
+
+
+def test_an_instruction_that_is_cleared_after_the_motion_costs_nothing(tmp_path):
+    words = [text("/instruction", 0.0, "pick up the can"), text("/instruction", 4.9, "")]
+    report, dataset = convert(tmp_path, write(tmp_path / "bag", camera_and_joints() + words), instruction="")
+    assert len(dataset.episodes) == 1
+    assert report.rejected == []
+
+
 @pytest.mark.parametrize("topic", ["/instruction", "/robot/task", "/language_instruction"])
 def test_a_string_is_an_instruction(tmp_path, topic):
     _, dataset = convert(tmp_path, write(tmp_path / "bag", [*camera_and_joints(), text(topic, 0.0, "put the can")]), instruction="")
