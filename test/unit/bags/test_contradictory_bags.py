@@ -111,12 +111,27 @@ def test_paths_of_another_computer_name_files_in_the_folder(tmp_path, path):
         Bag(folder)
 
 
-def test_a_database_that_was_cut_off_gives_the_messages_before_the_cut(tmp_path):
+def changed_database(folder: Path, *statements: str) -> Path:
+    """The storage file of a bag in sqlite3, on which the statements were executed."""
+    file = next(write_rosbag2(folder, StoragePlugin.SQLITE3).glob("*.db3"))
+    database = sqlite3.connect(file, isolation_level=None)
+    for statement in statements:
+        database.execute(statement)
+    database.close()
+    return file
+
+
+CHANGES = {
+    "as recorded": (),
+    "its last message stamped early": ("UPDATE messages SET timestamp = 15 WHERE id = (SELECT max(id) FROM messages)",),
+}
+
+
+@pytest.mark.parametrize("changes", CHANGES.values(), ids=CHANGES)
+def test_a_database_that_was_cut_off_gives_the_messages_before_the_cut(tmp_path, changes):
     """A copy that ended early, or a power loss: sqlite refuses to open what is shorter than its header says."""
-    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
-    file = next(folder.glob("*.db3"))
-    pages = file.stat().st_size // 4096
-    before = file.read_bytes()[: (pages * 3 // 4) * 4096 + 100]
+    folder, file = tmp_path / "bag", changed_database(tmp_path / "bag", *changes)
+    before = file.read_bytes()[: file.stat().st_size * 3 // 4]
     file.write_bytes(before)
     bag = Bag(folder)
     found = read(bag)
@@ -129,3 +144,16 @@ def test_a_database_that_was_cut_off_gives_the_messages_before_the_cut(tmp_path)
     assert repair(folder).messages == len(found)
     assert read(Bag(folder)) == found
     assert (folder / f"{file.name}.damaged").read_bytes() == before
+
+
+@pytest.mark.parametrize("page_bytes", [4096, 65536])
+def test_a_cut_database_that_lost_no_message_is_completed_too_since_others_cannot_open_it(tmp_path, page_bytes):
+    sized = (f"PRAGMA page_size = {page_bytes}", "VACUUM")
+    free_pages = ("CREATE TABLE filler (data BLOB)", "INSERT INTO filler VALUES (zeroblob(200000))", "DROP TABLE filler")
+    file = changed_database(tmp_path / "bag", *sized, *free_pages)
+    file.write_bytes(file.read_bytes()[:-page_bytes])
+    bag = Bag(tmp_path / "bag")
+    assert read(bag) == EXPECTED
+    assert not bag.whole
+    assert repair(tmp_path / "bag").messages == len(EXPECTED)
+    assert read(Bag(tmp_path / "bag")) == EXPECTED
