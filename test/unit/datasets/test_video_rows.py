@@ -28,18 +28,18 @@ def number_of(frame: np.ndarray) -> int:
     return sum(int(frame[:, 8 * bit + 2 : 8 * bit + 6].mean() > 128) << bit for bit in range(7))
 
 
-def film(path, numbers, rate=30, times=None, **options):
-    """A video of numbered frames; `times`: in units of 1/30 s, by default evenly at `rate`."""
+def film(path, numbers, rate=30, times=None, ticks_per_s=30, **options):
+    """A video of numbered frames; `times`: in ticks, by default evenly at `rate`."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(rate))
         stream.width, stream.height = 56, 32
         stream.pix_fmt, stream.options = "yuv444p", {"crf": "4", **options}
         if times is not None:
-            stream.codec_context.time_base = Fraction(1, 30)
+            stream.codec_context.time_base = Fraction(1, ticks_per_s)
         for place, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(numbered(number), format="rgb24")
             if times is not None:
-                frame.pts, frame.time_base = times[place], Fraction(1, 30)
+                frame.pts, frame.time_base = times[place], Fraction(1, ticks_per_s)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
@@ -104,6 +104,13 @@ def test_rows_that_were_cut_from_an_episode_of_a_shared_video_see_the_frames_of_
     assert seen(shared_video(path, [30, 24, 30], 1, 1.0, 30.0, begin_s=0.2, end_s=2.0), range(24)) == list(range(36, 60))
     # A clock that runs on from episode to episode says nothing.
     assert seen(shared_video(path, [30, 24, 30], 1, 1.0, 30.0, begin_s=1.0, end_s=2.0), range(24)) == list(range(30, 54))
+
+
+@pytest.mark.parametrize("jitter", [(0, 4, -4), (0, 3), (0, -4, 0, 4)])
+def test_frames_of_the_rows_own_rate_may_jitter_by_nearly_half_a_period(tmp_path, jitter):
+    times = [10 * n + jitter[n % len(jitter)] for n in range(ROWS + 3)]
+    found = one_video(film(tmp_path / "a.mp4", range(ROWS + 3), times=times, ticks_per_s=300), ROWS, 30.0)
+    assert seen(found) == list(range(ROWS))
 
 
 def test_a_frame_dropped_in_between_leaves_the_one_before(tmp_path):
