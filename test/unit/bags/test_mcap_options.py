@@ -23,6 +23,13 @@ OPTIONS = {
     "index of messages": {"index_types": IndexType.CHUNK},
     "index of chunks": {"index_types": IndexType.MESSAGE},
     "checksums": {"enable_crcs": False},
+    "summary": {
+        "repeat_schemas": False,
+        "repeat_channels": False,
+        "use_statistics": False,
+        "use_summary_offsets": False,
+        "index_types": IndexType.NONE,
+    },
     "everything": {
         "repeat_schemas": False,
         "repeat_channels": False,
@@ -61,6 +68,20 @@ def test_a_complete_file_without_an_option_is_whole_and_left_as_it_is(tmp_path, 
     assert repair(path.parent).action == "metadata.yaml written"
     assert path.read_bytes() == before
     assert read(Bag(path.parent)) == EXPECTED
+
+
+@pytest.mark.parametrize("missing", ["statistics", "summary"])
+def test_a_complete_file_with_a_damaged_chunk_is_not_whole_though_it_has_to_be_scanned(tmp_path, missing):
+    path = write(tmp_path / "bag/x_0.mcap", **OPTIONS[missing])
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 255
+    path.write_bytes(damaged)
+    bag = Bag(path.parent)
+    found = read(bag)
+    assert not bag.whole
+    assert bag.damage
+    assert 0 < len(found) < len(EXPECTED)
+    assert set(found) <= set(EXPECTED)
 
 
 @pytest.mark.parametrize("missing", OPTIONS)

@@ -29,8 +29,9 @@ def test_two_publishers_of_the_same_joints_that_disagree_are_refused_with_the_jo
         convert(tmp_path, folder)
 
 
-def test_a_single_joint_state_from_elsewhere_costs_no_bag(tmp_path):
-    job = convert(tmp_path, write(tmp_path / "bag", of_another([4005 * MS])))
+@pytest.mark.parametrize("at_ms", [(4005,), (1505, 2505, 3505, 4005)], ids=["one", "four"])
+def test_single_joint_states_from_elsewhere_cost_no_bag(tmp_path, at_ms):
+    job = convert(tmp_path, write(tmp_path / "bag", of_another([ms * MS for ms in at_ms])))
     assert job.episodes
 
 
