@@ -19,6 +19,7 @@ REMEMBERED_GAPS = 10
 SILENT_S, SILENT_PERIODS = 0.2, 3  # a controller is silent after so long, or so many of its usual periods, without a report
 SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts
 AGREES_RAD, AGREES_S = 0.005, 0.02  # a reference may differ by this, and be so early or late
+RESTING_RAD = 1e-9  # between two reports: a controller at rest reports what its trajectory ended with, exactly
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
@@ -40,6 +41,7 @@ class _Controller:
     columns: np.ndarray
     reported_ns: int | None = None
     position: np.ndarray = field(default_factory=lambda: np.empty(0))
+    moved: bool = False  # between its last two reports
     plays: _SentMotion | None = None  # None: nothing of what was sent
     wrong_since_ns: int | None = None
     gaps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_GAPS))  # between reports
@@ -129,6 +131,8 @@ class ExecutedMotion:
         if controller.reported_ns is not None and time_ns > controller.reported_ns:
             controller.gaps_ns.append(time_ns - controller.reported_ns)
         before, controller.plays = controller.plays, self._matching(controller, time_ns, origin_ns, position)
+        known = controller.reported_ns is not None and controller.position.shape == position.shape
+        controller.moved = known and bool((np.abs(position - controller.position) > RESTING_RAD).any())
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
             return
@@ -200,6 +204,13 @@ class ExecutedMotion:
         resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
         others = [c for c in self._controllers.values() if c.plays is not self._sent[-1] and self._reports(c, now_ns)]
         return any((c.reported_ns or 0) <= resolved_ns for c in others)
+
+    def moved_by_others(self, now_ns: int) -> list[str]:
+        """Controllers that report a motion which was not sent from here: where they are when a motion takes over is not known.
+
+        A guard holds them, or somebody gave them a goal without being a publisher of the topic (an action).
+        """
+        return [name for name, c in self._controllers.items() if c.plays is None and c.moved and self._reports(c, now_ns)]
 
     def silent(self, now_ns: int) -> list[str]:
         """Controllers that reported what they execute and have stopped: inactive, restarted or out of reach, so nothing is known."""

@@ -138,6 +138,8 @@ class MotionPlan:
         self._require_pace(begun_ns)
         if self.execution is not None and (silent := self.execution.silent(begun_ns)):
             raise SpliceMissedError(f"{', '.join(silent)} has stopped reporting what it executes; the chunk is not sent")
+        if self.execution is not None and (moved := self.execution.moved_by_others(begun_ns)):
+            raise SpliceMissedError(f"{', '.join(moved)} moves by what was not sent from here; the chunk waits until it rests")
         if self.execution is not None and self.execution.unconfirmed(begun_ns):
             raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)

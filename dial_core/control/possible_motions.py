@@ -22,6 +22,7 @@ SAME_SHARE = 1e-4  # the same for a trajectory that must be what is executed alr
 AGREED_SHARE = 0.05  # the same where it is only asked whether a trajectory comes late or was never right
 LATE_STEP_S = 0.005  # between moments at which that is asked
 LATE_S = 0.2  # a trajectory that agreed with what is executed so long ago, or less, comes late
+NOTICED_S = 0.5  # after a hold a commander has noticed by what controllers report that its own motion is not executed
 APPROACH_RAD = 0.05  # from where a controller rests to a first point ahead: a servo's error
 LEAST_APPROACH_PERIODS = 3
 HISTORY_S = 1.0  # of the executed motion that is kept
@@ -52,6 +53,7 @@ class PossibleMotions:
         self._names, self._tolerances = names, tolerances
         self._superseded: list[tuple[int, JointMotion]] = []  # until when each may be executed [ns]
         self._approach: _Approach | None = None
+        self._held_until_ns = 0  # the guard's own hold, and the time after it in which a commander notices it
 
     def approaching(self, now_ns: int) -> bool:
         """Whether the controller approaches a first point ahead, so that only a trajectory with the same first point can replace it."""
@@ -61,6 +63,7 @@ class PossibleMotions:
         """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
         self.newest = self.newest.shifted(step_ns)
         self._superseded = [(until_ns + step_ns, motion.shifted(step_ns)) for until_ns, motion in self._superseded]
+        self._held_until_ns += step_ns
         if (approach := self._approach) is not None:
             self._approach = _Approach(approach.ends_ns + step_ns, approach.position, approach.repeatable)
 
@@ -99,6 +102,7 @@ class PossibleMotions:
             stop = self._held(origin_ns, max(leaves_ns, approach.ends_ns), limits)
             stop = stop.beginning_at(stop.offset_s(approach.ends_ns))
         self._replace(stop, now_ns)
+        self._held_until_ns = stop.end_ns + round(NOTICED_S * NANOSECONDS)
         return stop
 
     def _held(self, origin_ns: int, leaves_ns: int, limits: Guard) -> JointMotion:
@@ -174,12 +178,24 @@ class PossibleMotions:
         return f"{self._names[joint]} steps by {position[moment, joint]:.4f} rad, {velocity[moment, joint]:.3f} rad/s"
 
     def _discontinuity(self, new: JointMotion, now_ns: int, limits: Guard, why: str) -> BreachError:
-        """LATE for a trajectory that agreed with what was executed a short time ago, else CONTINUITY."""
+        """LATE for a trajectory that agreed with what was executed a short time ago, or cannot know of a hold yet; else CONTINUITY."""
+        if now_ns < self._held_until_ns:
+            return BreachError(TrajectoryCheck.LATE, f"it does not know of the guard's own hold, or not yet: {why}")
+        if self._might_have_approached(new, now_ns, limits):
+            since_s = (now_ns - new.begin_ns) / NANOSECONDS
+            return BreachError(TrajectoryCheck.LATE, f"it arrived {since_s:.3f} s after its first point: {why}")
         begin_ns = max(new.begin_ns, now_ns - round(LATE_S * NANOSECONDS))
         for agreed_ns in range(now_ns, begin_ns - 1, -round(LATE_STEP_S * NANOSECONDS)):
             if not self._difference(self.newest, new, (agreed_ns, agreed_ns), limits, AGREED_SHARE):
                 return BreachError(TrajectoryCheck.LATE, f"it may reach the controller after it left what is executed: {why}")
         return BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
+
+    def _might_have_approached(self, new: JointMotion, now_ns: int, limits: Guard) -> bool:
+        """Whether `new` began a short time ago at a point, at rest, that the controller, which rests, might have approached."""
+        place = self.newest.sample(now_ns)[0]
+        near = (np.abs(new.positions[0] - place) <= APPROACH_RAD).all() and (np.abs(new.velocities[0]) <= AT_REST).all()
+        recent = 0 <= now_ns - new.begin_ns <= LATE_S * NANOSECONDS
+        return bool(near and recent and not self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, now_ns))
 
     def _require_same_first_point(self, new: JointMotion, now_ns: int, limits: Guard) -> None:
         """Raises BreachError (LATE) if `new` does not begin at the first point that the controller approaches."""

@@ -168,3 +168,20 @@ def test_one_with_the_same_first_point_that_may_be_rejected_must_not_stop_there(
     motions.pass_on(replace(waits, times_s=np.insert(waits.times_s, 0, 0.1), **first_twice(waits)), START_NS, ARM_LIMITS)
     stays = JointMotion(first_ns - 200 * MS, np.array([0.2, 0.201]), np.stack([HOME, HOME]) + 0.005, np.zeros((2, len(HOME))))
     assert refused(motions, stays, first_ns - 4 * MS).check is TrajectoryCheck.LATE
+
+
+def test_a_start_from_rest_that_arrives_after_its_first_point_is_late(motions):
+    new = swing(START_NS + 100 * MS, offset=0.001)
+    assert refused(motions, new, START_NS + 110 * MS).check is TrajectoryCheck.LATE
+    assert refused(motions, new, START_NS + 290 * MS).check is TrajectoryCheck.LATE
+    assert refused(motions, new, START_NS + 310 * MS).check is TrajectoryCheck.CONTINUITY
+    assert refused(motions, swing(START_NS + 100 * MS, offset=0.06), START_NS + 110 * MS).check is TrajectoryCheck.CONTINUITY
+
+
+def test_what_does_not_continue_the_guards_own_hold_is_late_until_its_commander_must_have_noticed(motions):
+    motions.pass_on(swing(START_NS + 50 * MS), START_NS, ARM_LIMITS)
+    stop = motions.decelerate(START_NS + 300 * MS, START_NS - 300 * MS, ARM_LIMITS)
+    for after_ms, check in ((-50, TrajectoryCheck.LATE), (490, TrajectoryCheck.LATE), (510, TrajectoryCheck.CONTINUITY)):
+        now_ns = stop.end_ns + after_ms * MS
+        elsewhere = swing(now_ns - 250 * MS, offset=0.2)
+        assert refused(motions, elsewhere, now_ns).check is check
