@@ -11,7 +11,7 @@ from mcap.writer import CompressionType
 
 from dial_core.bags.reader import Bag
 
-from .test_foreign_bags import EXPECTED, read, write_lazily
+from .foreign_recordings import EXPECTED, read, write_lazily
 
 CHECKSUM_AT, RECORDS_AT = 9 + 24, 9 + 24 + 4 + 4 + 8  # in the record of a chunk without compression
 

@@ -17,7 +17,7 @@ from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
 
 from .conftest import STORE
-from .test_foreign_bags import EXPECTED, JOINT_STATE, STRING, messages, read, string, write_rosbag2
+from .foreign_recordings import EXPECTED, JOINT_STATE, STRING, messages, read, string, write_rosbag2
 
 JOINTS = "/joint_states"
 WRONG = [(JOINTS, STRING, -10 + k, string("hello")) for k in range(5)]

@@ -2,92 +2,19 @@
 
 import shutil
 import sqlite3
-from pathlib import Path
 
 import pytest
 import yaml
 from mcap.writer import CompressionType
 from mcap.writer import Writer as McapWriter
-from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
-from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
+from rosbags.rosbag2 import StoragePlugin
+from rosbags.rosbag2.enums import CompressionMode
 
 from dial_core.bags.layout import METADATA_FILE, BagError
 from dial_core.bags.reader import Bag
-from dial_core.bags.repair import needs_repair, repair, unfinished_bags
 from dial_core.errors import DialError
 
-from .conftest import STORE, TYPES, joint_state
-
-JOINT_STATE, STRING = "sensor_msgs/msg/JointState", "std_msgs/msg/String"
-FOREVER = QosTime(2147483647, 4294967295)
-
-
-def string(text: str) -> bytes:
-    return bytes(STORE.serialize_cdr(TYPES[STRING](text), STRING))
-
-
-def messages(count: int = 60) -> list[tuple[str, str, int, bytes]]:
-    """Topic, type, log time and bytes; /late has its first message at two thirds."""
-    found = []
-    for k in range(count):
-        found.append(("/joint_states", JOINT_STATE, k * 10, joint_state(k * 10_000_000, ["a", "b"], [0.01 * k, 0.0])))
-        if k >= 2 * count // 3:
-            found.append(("/late", STRING, k * 10 + 1, string(f"text {k}" + "x" * 2000)))
-    return found
-
-
-def write_lazily(path: Path, finish: bool = True, compression=CompressionType.ZSTD, foreign: bool = False) -> Path:
-    """As libmcap does it: schema and channel stand right before the first message of the channel."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    channels = {}
-    with path.open("wb") as file:
-        writer = McapWriter(file, chunk_size=4000, compression=compression)
-        writer.start("ros2", "libmcap 1.3.0")
-        for topic, kind, log_ns, data in messages():
-            if topic not in channels:
-                definition = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
-                channels[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", definition), {})
-                if foreign:
-                    schema = writer.register_schema("foxglove.Log", "jsonschema", b'{"type": "object"}')
-                    channels["/log"] = writer.register_channel("/log", "json", schema)
-                    channels["/raw"] = writer.register_channel(
-                        "/raw", "protobuf", writer.register_schema("a.B", "protobuf", b"\xff\x00\xfe")
-                    )
-                    channels["/bare"] = writer.register_channel("/bare", "json", 0)
-                    unknown = writer.register_schema("nobody/msg/Knows", "ros2msg", b"this is no definition at all\n")
-                    channels["/unknown"] = writer.register_channel("/unknown", "cdr", unknown)
-            writer.add_message(channels[topic], log_ns, data, log_ns)
-            for other in channels.keys() - {"/joint_states", "/late"}:
-                writer.add_message(channels[other], log_ns, b'{"a": 1}', log_ns)
-        if finish:
-            writer.finish()
-    return path.parent
-
-
-def write_rosbag2(folder: Path, storage: StoragePlugin, mode: CompressionMode | None = None) -> Path:
-    qos = Qos(
-        QosHistory.KEEP_LAST, 10, QosReliability.BEST_EFFORT, QosDurability.VOLATILE, FOREVER, FOREVER,
-        QosLiveliness.AUTOMATIC, FOREVER, False,
-    )  # fmt: skip
-    writer = Writer(folder, version=9, storage_plugin=storage)
-    if mode:
-        writer.set_compression(mode, CompressionFormat.ZSTD)
-    with writer:
-        writer.set_custom_data("instruction", "put the can")
-        connections = {}
-        for topic, kind, log_ns, data in messages():
-            if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=STORE, offered_qos_profiles=[qos])
-            writer.write(connections[topic], log_ns, data)
-    return folder
-
-
-def read(bag: Bag) -> list[tuple[str, int, bytes]]:
-    return list(bag.messages({"/joint_states", "/late"}))
-
-
-EXPECTED = [(topic, log_ns, data) for topic, _, log_ns, data in messages()]
+from .foreign_recordings import EXPECTED, JOINT_STATE, STRING, messages, read, write_lazily, write_rosbag2
 
 
 @pytest.mark.parametrize("compression", list(CompressionType), ids=lambda c: c.name)
@@ -172,87 +99,6 @@ def test_bytes_after_a_message_are_ignored_as_ros_does_and_missing_ones_are_not(
     for wrong in (data[:-9], data[:3], b""):
         with pytest.raises(BagError, match=f"{tmp_path}.*topic /joint_states"):
             bag.decode("/joint_states", wrong)
-
-
-def test_repair_keeps_what_others_put_into_the_folder(tmp_path):
-    folder = write_lazily(tmp_path / "bag/x_0.mcap", finish=False, foreign=True)
-    (folder / "notes.txt").write_text("gripper slipped")
-    (folder / "calibration.yaml").write_text("fx: 615")
-    before = list(Bag(folder).messages(Bag(folder).all_topics))
-    assert repair(folder).action == "repaired"
-    assert sorted(path.name for path in folder.iterdir()) == ["bag_0.mcap", "calibration.yaml", METADATA_FILE, "notes.txt"]
-    bag = Bag(folder)
-    assert bag.whole
-    assert sorted(bag.messages(bag.all_topics)) == sorted(before)
-    assert bag.all_topics["/raw"].definition.encode(errors="surrogateescape") == b"\xff\x00\xfe"
-
-
-def test_a_whole_bag_is_left_alone(tmp_path):
-    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert repair(folder).action == "whole already, left alone"
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-@pytest.mark.parametrize("storage", list(StoragePlugin), ids=lambda s: s.name)
-def test_of_a_bag_that_lacks_only_its_metadata_nothing_else_is_written(tmp_path, storage):
-    from rosbags.rosbag2 import Reader
-
-    folder = write_rosbag2(tmp_path / "bag", storage)
-    (folder / METADATA_FILE).unlink()
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert unfinished_bags(tmp_path) == [folder]
-    assert repair(folder).action == "metadata.yaml written"
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != METADATA_FILE} == before
-    with Reader(folder) as reader:  # an independent one
-        assert len(list(reader.messages())) == len(EXPECTED)
-
-
-def test_damage_costs_its_chunk_and_the_damaged_file_is_kept(tmp_path):
-    folder = write_lazily(tmp_path / "bag/x_0.mcap", compression=CompressionType.NONE)
-    path = folder / "x_0.mcap"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 3 : len(data) // 3 + 40] = b"\xee" * 40
-    path.write_bytes(data)
-    bag = Bag(folder)
-    got = read(bag)
-    assert set(got) < set(EXPECTED)
-    assert len(got) > len(EXPECTED) // 2
-    assert "a chunk of" in bag.damage[0]
-    result = repair(folder)
-    assert result.damage
-    assert (folder / "x_0.mcap.damaged").read_bytes() == data
-    assert read(Bag(folder)) == got
-
-
-@pytest.mark.parametrize("interrupted_at", range(6))
-def test_a_repair_that_is_interrupted_is_finished_by_the_next(tmp_path, monkeypatch, interrupted_at):
-    folder = write_lazily(tmp_path / "bag/x_0.mcap", finish=False)
-    got, rename, calls = read(Bag(folder)), Path.rename, []
-
-    def interrupted(self, target):
-        calls.append(target)
-        if len(calls) > interrupted_at:
-            raise KeyboardInterrupt
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    try:
-        repair(folder)
-    except KeyboardInterrupt:
-        monkeypatch.undo()
-        assert needs_repair(folder)
-        repair(folder)
-    monkeypatch.undo()
-    assert not needs_repair(folder)
-    assert read(Bag(folder)) == got
-
-
-def test_recordings_side_by_side_are_not_merged_by_repair(tmp_path):
-    write_lazily(tmp_path / "bag/monday.mcap", finish=False)
-    write_lazily(tmp_path / "bag/tuesday.mcap", finish=False)
-    with pytest.raises(BagError, match="several recordings side by side"):
-        repair(tmp_path / "bag")
 
 
 @pytest.mark.parametrize("encoding", ["", "unknown"])

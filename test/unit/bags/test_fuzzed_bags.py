@@ -22,7 +22,7 @@ from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
 
 from ..mutations import both, changes, mutated
-from .test_foreign_bags import EXPECTED, write_lazily, write_rosbag2
+from .foreign_recordings import EXPECTED, write_lazily, write_rosbag2
 
 ORIGINALS = {(log_ns, data) for _, log_ns, data in EXPECTED}
 

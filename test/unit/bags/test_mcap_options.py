@@ -11,7 +11,7 @@ from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
 
 from .conftest import STORE
-from .test_foreign_bags import EXPECTED, messages, read
+from .foreign_recordings import EXPECTED, messages, read
 
 OPTIONS = {
     "schemas": {"repeat_schemas": False},
