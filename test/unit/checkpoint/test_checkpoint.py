@@ -1,0 +1,150 @@
+"""Saving and loading checkpoints: what is kept, what is refused, and that the message names the file.
+
+pytest test/unit/checkpoint/test_checkpoint.py
+"""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint
+from dial_core.errors import DialError
+from dial_core.model.dial import DialModel
+from dial_core.model.normalise import Normaliser
+from dial_core.model.tokenizer import tiny_tokenizer
+from dial_core.robot.embodiment import load_embodiment
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("checkpoints") / "random"
+    make_random_checkpoint(path, seed=0)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder):
+    return load_checkpoint(folder)
+
+
+def test_the_contract_takes_its_own_robot_and_lists_what_differs(checkpoint):
+    robot, contract = load_embodiment("gr1"), checkpoint.contract
+    contract.require(robot, "ego")
+    with pytest.raises(DialError, match="no camera 'wrist'"):
+        contract.require(robot, "wrist")
+    other = robot.model_copy(update={"name": "iron", "rate_hz": 30.0})
+    with pytest.raises(DialError, match=r"embodiment.*gr1.*iron.*rate_hz.*20.*30"):
+        contract.require(other, "ego")
+
+
+def test_the_model_id_follows_the_weights(tmp_path, folder, checkpoint):
+    ids = [make_random_checkpoint(tmp_path / str(seed), seed).model_id for seed in (0, 1)]
+    assert ids[0] == checkpoint.contract.model_id
+    assert ids[0] != ids[1]
+    assert len(ids[0]) == 16
+
+
+def test_half_precision_files_are_small_and_load_as_float32(folder, checkpoint):
+    assert (folder / "model.safetensors").stat().st_size < 16e6
+    assert checkpoint.model.dtype == torch.float32
+
+
+def test_saving_replaces_a_checkpoint_and_leaves_nothing_beside_it(tmp_path):
+    make_random_checkpoint(tmp_path / "c", seed=0)
+    second = make_random_checkpoint(tmp_path / "c", seed=1)
+    assert load_checkpoint(tmp_path / "c").contract == second
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_saving_never_overwrites_what_is_no_checkpoint(tmp_path):
+    (tmp_path / "precious.txt").write_text("data")
+    with pytest.raises(DialError, match="is no checkpoint"):
+        make_random_checkpoint(tmp_path)
+    assert (tmp_path / "precious.txt").read_text() == "data"
+
+
+def test_a_normaliser_of_another_width_is_refused(tmp_path):
+    with pytest.raises(DialError, match="embodiment 'gr1' has 47, the statistics 46"):
+        save_checkpoint(
+            tmp_path / "c", DialModel.from_preset("dial_tiny"), tiny_tokenizer(), Normaliser.identity(46), load_embodiment("gr1")
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "normalisation.json", "contract.json"]
+)
+def test_an_incomplete_folder_names_the_missing_file(folder, tmp_path, name):
+    shutil.copytree(folder, tmp_path / "c")
+    (tmp_path / "c" / name).unlink()
+    with pytest.raises(DialError, match=f"{name} missing"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_a_broken_weights_file_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    weights = tmp_path / "c" / "model.safetensors"
+    whole = weights.read_bytes()
+    for broken in (b"", b"no tensors", whole[: len(whole) // 2]):
+        weights.write_bytes(broken)
+        with pytest.raises(DialError, match=r"model\.safetensors cannot be read"):
+            load_checkpoint(tmp_path / "c")
+
+
+def test_a_config_without_architecture_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    (tmp_path / "c" / "config.json").write_text("{}")
+    with pytest.raises(DialError, match=r"config\.json: key 'architecture' is missing"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_weights_of_another_checkpoint_are_noticed(folder, tmp_path):
+    make_random_checkpoint(tmp_path / "c", seed=1)
+    shutil.copy(folder / "contract.json", tmp_path / "c" / "contract.json")
+    with pytest.raises(DialError, match="damaged or was edited"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_a_contract_for_another_horizon_or_foresight_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    contract = json.loads((folder / "contract.json").read_text())
+    (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"horizon": 8, "foresight_shape": [64, 192]}))
+    with pytest.raises(DialError, match=r"horizon 8, the model's is 16; foresight_shape \(64, 192\), the model's is \(36, 192\)"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_weights_that_are_not_finite_are_named(tmp_path):
+    model = DialModel.from_preset("dial_tiny")
+    model.system1.image_type.data[1, 3] = float("nan")
+    save_checkpoint(tmp_path / "c", model, tiny_tokenizer(), Normaliser.identity(47), load_embodiment("gr1"))
+    with pytest.raises(DialError, match=r"not finite, in system1\.image_type;"):
+        load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s.pop("action_std"), r"normalisation\.json: normalisation statistics.*action_std.*restore the file"),
+        (lambda s: s["state_mean"].__setitem__(20, float("nan")), "state_mean must be 47 finite numbers"),
+        (lambda s: s.update(action_mean=s["action_mean"][:-1]), r"action_mean must be 47 finite numbers, got shape \(46,\)"),
+        (lambda s: s.update(quantiles=[0.1]), "normalisation statistics.*quantiles"),
+    ],
+    ids=["missing", "nan", "width", "unknown"],
+)
+def test_broken_statistics_are_named(folder, tmp_path, change, message):
+    shutil.copytree(folder, tmp_path / "c")
+    statistics = json.loads((folder / "normalisation.json").read_text())
+    change(statistics)
+    (tmp_path / "c" / "normalisation.json").write_text(json.dumps(statistics))
+    with pytest.raises(DialError, match=message):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_an_unknown_contract_key_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "c")
+    contract = json.loads((folder / "contract.json").read_text())
+    (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"speed": 1}))
+    with pytest.raises(DialError, match="speed"):
+        load_checkpoint(tmp_path / "c")
