@@ -216,12 +216,16 @@ class PossibleMotions:
     def _begun_approach(self, new: JointMotion, now_ns: int, limits: Guard) -> _Approach:
         """The approach that `new` asks for. docs/guard.md derives the bounds.
 
+        A controller that is about to rest rests already by a clock that is a little ahead: such a trajectory is LATE, though refused.
+
         Raises:
             BreachError: CONTINUITY or LATE.
         """
         place = self.newest.sample(now_ns)[0]
         if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, now_ns):
-            raise BreachError(TrajectoryCheck.CONTINUITY, f"its first point lies ahead, but the controller moves: {why}")
+            soon = now_ns < self._held_until_ns or self.newest.end_ns - now_ns <= LATE_S * NANOSECONDS
+            check = TrajectoryCheck.LATE if soon else TrajectoryCheck.CONTINUITY
+            raise BreachError(check, f"its first point lies ahead, but the controller moves: {why}")
         if (np.abs(new.velocities[0]) > AT_REST).any():
             raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests")
         distance = np.abs(new.positions[0] - place)

@@ -185,3 +185,10 @@ def test_what_does_not_continue_the_guards_own_hold_is_late_until_its_commander_
         now_ns = stop.end_ns + after_ms * MS
         elsewhere = swing(now_ns - 250 * MS, offset=0.2)
         assert refused(motions, elsewhere, now_ns).check is check
+
+
+def test_a_start_from_rest_that_comes_just_before_the_rest_is_no_wrong_trajectory(motions):
+    motions.pass_on(swing(START_NS + 50 * MS), START_NS, ARM_LIMITS)
+    for before_ms, check in ((10, TrajectoryCheck.LATE), (300, TrajectoryCheck.CONTINUITY)):
+        now_ns = motions.newest.end_ns - before_ms * MS
+        assert refused(motions, swing(now_ns + 100 * MS, offset=0.1), now_ns).check is check
