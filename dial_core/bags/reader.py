@@ -74,7 +74,8 @@ class Bag:
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """As `messages`, with the publish time [ns] after the log time."""
         for storages in _side_by_side(self._storages):
-            yield from heapq.merge(*(self._of(storage, topics) for storage in storages), key=lambda record: record[1])
+            merged = heapq.merge(*(self._of(storage, topics) for storage in storages), key=lambda record: record[1])
+            yield from (record for record in merged if record[0])
 
     def decode(self, topic: str, data: bytes) -> Any:
         """The message in `data`: an object with the fields of its definition; arrays of numbers are numpy arrays.
@@ -92,7 +93,11 @@ class Bag:
         return MessageTypes(self.topics.values())
 
     def _of(self, storage: Storage, topics: Collection[str]) -> Iterator[Record]:
-        """The messages of `topics` in one file; then notes what of it is damaged."""
+        """The messages of `topics` in one file, after a record without topic, so that a file is not opened before its time comes.
+
+        Then notes what of it is damaged.
+        """
+        yield "", storage.span[0], 0, b""
         own = {name for name in topics if name in storage.topics and storage.topics[name].type == self.all_topics[name].type}
         yield from storage.records(own)
         self.damage += [note for note in (f"{storage.path.name}: {text}" for text in storage.damage) if note not in self.damage]
