@@ -10,6 +10,7 @@ LONGEST_LAG_S = 0.6  # of joints behind their set-points
 MOVES_RAD = 0.1  # a joint that moves less proves nothing
 ALONE_RAD = 0.2  # one that moves further must follow its own commands, whatever the others do
 EXPLAINED = 0.5  # share of the joints' motion that their commands must explain
+BEHIND, TELLING_RAD = 0.5, 1e-3  # set-points come late if, compared with earlier joints, they are apart by less than this share of that
 BESIDE_RAD, STEADY_RAD = 0.2, 0.05  # no servo is so far from its set-point at all times, within so little
 
 
@@ -82,6 +83,23 @@ def beside_rad(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) ->
     usable = [lag for lag in lags if 2 * lag < len(measured)]
     apart = min((measured[lag:] - wanted[: len(wanted) - lag] for lag in usable), key=np.std)
     return float(np.median(apart)) if apart.std() < STEADY_RAD else 0.0
+
+
+def behind_steps(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> int:
+    """Steps by which set-points (T, J) [rad] come after the motion that they should command; 0 if they do not, or no joint moves far."""
+    moving = np.ptp(measured, axis=0) > ALONE_RAD
+    if not moving.any() or len(measured) <= 2 * max(lags):
+        return 0
+    wanted, measured = wanted[:, moving], measured[:, moving]
+    late = {lag: _apart_rad(measured, wanted, lag) for lag in lags if lag}
+    best = min(late, key=lambda lag: late[lag])
+    in_time_rad = min(_apart_rad(wanted, measured, lag) for lag in lags)
+    return best if in_time_rad > TELLING_RAD and late[best] < BEHIND * in_time_rad else 0
+
+
+def _apart_rad(first: np.ndarray, second: np.ndarray, lag: int) -> float:
+    """How much the distance of `second` from `first` (T, J) `lag` steps earlier varies [rad]."""
+    return float((second[lag:] - first[: len(first) - lag]).std(axis=0).mean())
 
 
 def error(wanted: np.ndarray, measured: np.ndarray, lags: Sequence[int]) -> float:

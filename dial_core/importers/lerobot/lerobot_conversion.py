@@ -16,7 +16,7 @@ from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
-from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, followed_alone
+from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behind_steps, followed_alone
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
@@ -150,6 +150,12 @@ def _doubts(states: np.ndarray, actions: np.ndarray, embodiment: Embodiment, rat
         return []
     lags = range(round(LONGEST_LAG_S * rate_hz) + 1)
     wanted, measured = actions[:, embodiment.joint_slice], next_states(states)[:, embodiment.joint_slice]
+    late = behind_steps(wanted, measured, lags)
+    if late > 1:  # 1: actions that are the states of their rows, which `dial data check` warns of
+        return [
+            f"its actions come {(late - 1) / rate_hz:.2f} s after the joints' own motion; were rows shifted? "
+            "--actions next takes the next states"
+        ]
     shares = followed_alone(wanted, measured, embodiment.joint_names, lags)
     others = [name for name, share in shares.items() if share < EXPLAINED]
     return [f"{', '.join(others)} moved otherwise than its actions say; are they of other joints?"] if others else []

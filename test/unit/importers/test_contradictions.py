@@ -200,6 +200,17 @@ def test_actions_of_other_joints_than_those_that_moved_are_said(folder, tmp_path
     assert report.remarks == ({"set, episode 0": [text]} if said else {})
 
 
+@pytest.mark.parametrize(("late", "said"), [(-3, False), (-1, False), (0, False), (2, True)])
+def test_actions_that_come_after_the_motion_are_said(folder, tmp_path, late, said):
+    """Rows of the actions that were shifted against those of the states: a policy would learn to go back."""
+    whole = swing(3, rows=70)
+    set_rows(folder, whole[5:65], whole[5 - late : 65 - late])
+    report = convert(folder, tmp_path)
+    rate_hz = LeRobotDataset(folder).rate_hz
+    text = f"its actions come {late / rate_hz:.2f} s after the joints' own motion; were rows shifted? --actions next takes the next states"
+    assert report.remarks == ({"set, episode 0": [text]} if said else {})
+
+
 def set_rows(folder, states: np.ndarray, actions: np.ndarray) -> None:
     """Replaces episode 0 by one of other vectors and so many rows."""
     file = folder / "data/chunk-000/episode_000000.parquet"
