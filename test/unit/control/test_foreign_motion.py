@@ -11,8 +11,8 @@ from dial_core.control.motion import JointMotion
 from dial_core.control.motion_plan import SpliceMissedError
 from dial_core.control.robot_clock import RobotClock
 
+from .reporting_world import S, follow_chunks, reporting
 from .test_arrival import GR1, GUARD, MS, restless
-from .test_executed_motion import S, follow_chunks, reporting
 
 
 def test_it_is_named_until_it_rests():

@@ -1,0 +1,101 @@
+"""Whole motions of a controller that reports what it executes: latencies that grow, trajectories that are lost, reports that end.
+
+pytest test/unit/control/test_reporting_controllers.py
+"""
+
+import numpy as np
+import pytest
+
+from dial_core.control.motion_plan import LEAD_MARGIN_SHARE, LONGEST_LEAD_S, SpliceMissedError
+
+from .reporting_world import S, follow_chunks, reporting
+from .test_arrival import GR1, MS, restless
+
+
+def test_a_motion_that_is_lost_before_it_takes_over_is_not_continued_by_the_next_chunk():
+    world, plan = reporting(transport_ms=20)
+    follow_chunks(world, plan, 4)
+    plan._preparations.note(0, 150 * MS)  # a busy machine: the next motions take over much later than they are sent
+    accept, world.arm.accept = world.arm.accept, lambda request, now_ns: None
+    follow_chunks(world, plan, 1)
+    world.arm.accept = accept
+    follow_chunks(world, plan, 4)
+    assert plan.execution.lost > 0
+    assert world.use().kept, world.use()
+
+
+def test_a_chunk_is_not_spliced_while_a_controller_is_silent():
+    world, plan = reporting(transport_ms=20)
+    follow_chunks(world, plan, 4)
+    world.execution = None
+    assert follow_chunks(world, plan, 3) >= 2
+    with pytest.raises(SpliceMissedError, match="arm has stopped reporting"):
+        plan.follow(restless(np.random.default_rng(1), 1.0), world.time_ns, world.arm.command[0], world)
+    assert plan.hold(world) is not None, "a stop is sent all the same"
+
+
+def test_the_lead_grows_with_the_measured_latency_until_limits_are_kept():
+    world, plan = reporting(transport_ms=120)
+    follow_chunks(world, plan, 3)
+    assert plan.lead_s == pytest.approx(0.13 * (1 + LEAD_MARGIN_SHARE), abs=0.016)
+    world.go_on(world.time_ns + 3 * S)
+    world.stamps_ns, world.set_points = [], []
+    assert follow_chunks(world, plan, 20) < 3
+    assert world.use().kept, world.use()
+    assert world.use().acceleration > 0.9
+
+
+def test_a_controller_that_is_activated_just_after_a_hold_does_not_step_by_it():
+    world, plan = reporting(transport_ms=60)
+    follow_chunks(world, plan, 6)
+    accept, tell, world.arm.accept = world.arm.accept, world.execution, lambda request, now_ns: None
+    world.arm.hold(world.arm.command[0])  # inactive: it stands where it was, and neither listens nor reports
+    world.execution = None
+    world.stamps_ns, world.set_points = [], []
+    world.go_on(world.time_ns + 1100 * MS)
+    assert tell.unknown(world.time_ns) == ["arm"]
+    plan.hold(world)
+    world.arm.accept, world.execution = accept, tell  # active again, before the hold arrives
+    world.go_on(world.time_ns + 500 * MS)
+    assert np.ptp(world.set_points, axis=0).max() == 0.0
+
+
+def test_from_rest_a_latency_that_has_grown_meanwhile_is_measured_before_it_can_make_a_step():
+    world, plan = reporting(transport_ms=10)
+    follow_chunks(world, plan, 4)
+    plan.hold(world)
+    world.go_on(plan.running.end_ns + 500 * MS)
+    world.transport_ms = 90
+    world.stamps_ns, world.set_points = [], []
+    follow_chunks(world, plan, 12)
+    assert plan.lead_s > 0.09
+    assert world.use().kept, world.use()
+    assert world.use().acceleration > 0.5
+
+
+def test_where_the_machine_cannot_keep_up_nothing_is_spliced_until_the_robot_rests():
+    world, plan = reporting(transport_ms=600)
+    follow_chunks(world, plan, 6)
+    assert plan.execution.latency_s > LONGEST_LEAD_S
+    with pytest.raises(SpliceMissedError, match="coming to rest"):
+        plan.follow(restless(np.random.default_rng(1), 1.0), world.time_ns - 50 * MS, GR1.home_position, world)
+    world.go_on(plan.running.end_ns + 20 * MS)
+    published = world.published
+    world.transport_ms = 10
+    follow_chunks(world, plan, 3)
+    assert world.published > published, "at rest it begins again"
+
+
+def test_trajectories_that_are_lost_for_a_while_leave_no_step():
+    world, plan = reporting(transport_ms=20)
+    follow_chunks(world, plan, 4)
+    for _ in range(3):
+        deliver, world.sent = world.sent, []
+        world.arm_accepts, lost = world.arm.accept, []
+        world.arm.accept = lambda request, now_ns, lost=lost: lost.append(request)
+        follow_chunks(world, plan, 2)
+        world.arm.accept = world.arm_accepts
+        assert lost or deliver
+        follow_chunks(world, plan, 3)
+    assert plan.execution.lost >= 3
+    assert world.use().kept, world.use()
