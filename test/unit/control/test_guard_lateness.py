@@ -34,6 +34,12 @@ def test_a_trajectory_is_judged_for_the_time_at_which_it_is_published(rig, judgi
     assert rig.worst <= 1 + 1e-6
 
 
+def test_a_judgement_for_a_time_that_the_clock_has_gone_back_from_is_made_again(rig):
+    request, times_ns = turned_back(rig, 500), iter([rig.now_ns + 3 * MS, rig.now_ns, rig.now_ns])
+    assert rig.guard.offer(ARM.name, request, lambda: next(times_ns))
+    assert next(times_ns, None) is None, "three readings, two judgements"
+
+
 def test_a_guard_that_is_never_in_time_refuses(rig):
     request, times_ns = turned_back(rig, 500), iter(range(rig.now_ns, rig.now_ns + NANOSECONDS, 3 * MS))
     assert not rig.guard.offer(ARM.name, request, lambda: next(times_ns))
@@ -59,7 +65,7 @@ def test_a_hold_is_made_for_the_time_at_which_it_is_published(rig):
         holds[name] = motion
         rig.now_ns += 60 * MS
     for k, name in enumerate(both):
-        before_ns = began_ns + (60 * k + 30) * MS
+        before_ns = began_ns + (60 * k + 58) * MS  # the least time of a trajectory, 32 ms, and HOLD_RESERVE_S, less the knots' distance
         np.testing.assert_allclose(holds[name].sample(before_ns)[0], running[name].sample(before_ns)[0], atol=1e-9)
 
 

@@ -41,9 +41,10 @@ def stepped(model: nn.Module, optimiser: torch.optim.Optimizer, steps: range) ->
 
 def test_muon_steps_the_matrices_of_linear_layers_and_adamw_everything_else():
     model = Small()
-    optimiser = make_optimiser(plan(), model)
+    optimiser = make_optimiser(plan(betas=(0.8, 0.99)), model)
     by_muon = {id(p) for group in optimiser.param_groups if group["by_muon"] for p in group["params"]}
     assert {name for name, p in model.named_parameters() if id(p) in by_muon} == {"block.weight", "other.weight"}
+    assert {group["betas"] for group in optimiser.param_groups if not group["by_muon"]} == {(0.8, 0.99)}
     everything = [id(p) for group in optimiser.param_groups for p in group["params"]]
     assert sorted(everything) == sorted(id(p) for p in model.parameters())
 
