@@ -85,6 +85,7 @@ class SizeReport:
 def bench_size(sizes: list[Size], folder: Path) -> list[SizeReport]:
     """Makes a dataset of each size below `folder`, measures it in fresh processes, and deletes it."""
     reports = []
+    folder.mkdir(parents=True, exist_ok=True)
     for size in sizes:
         with TemporaryDirectory(dir=folder, prefix=f"dial-{size.episodes}x{size.frames}-") as place:
             dataset = write_synthetic(Path(place) / "dataset", size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from dial_core.files.atomic import write_json
 FINGERPRINT = "fingerprint.json"
 
 
-def require_same(folder: Path, settings: dict[str, Any]) -> None:
+def require_same(folder: Path, settings: dict[str, Any], may_change: Collection[str] = ()) -> None:
     """Stores `settings` (JSON values) in a new `folder`, or checks that a folder of unfinished work has the same ones.
 
     A folder that holds something but no fingerprint, from before there were fingerprints, is accepted as it is.
+
+    Args:
+        may_change: settings (`a.b`) that may differ, as they change no result.
 
     Raises:
         DialError: the folder was started with other settings; the message names every difference.
@@ -31,7 +35,11 @@ def require_same(folder: Path, settings: dict[str, Any]) -> None:
     except ValueError as error:
         raise DialError(f"{file} cannot be read: {error}; choose another --out, or delete {folder} to start over.") from error
     old, new = _flat(before), _flat(now)
-    changes = [f"{key} was {old.get(key)}, is now {new.get(key)}" for key in sorted(old | new) if old.get(key) != new.get(key)]
+    changes = [
+        f"{key} was {old.get(key)}, is now {new.get(key)}"
+        for key in sorted(old | new)
+        if old.get(key) != new.get(key) and key not in may_change
+    ]
     if changes:
         raise DialError(
             f"{folder} was started with other settings: {'; '.join(changes)}. Choose another --out, or the settings it was started with."

@@ -38,8 +38,8 @@ def forecast(
     """Prints parameters by module, each stage's steps, batch, memory a GPU and data mixture; the data, where it is given.
 
     Raises:
-        DialError: neither a start nor a model is named, the batch does not divide, a step does not fit into `capacity_gib` a GPU (after
-            the tables of all stages), or the data is broken.
+        DialError: neither a start nor a model is named, a rate is for a module that the model lacks, the batch does not divide, a step
+            does not fit into `capacity_gib` a GPU (after the tables of all stages), or the data is broken.
     """
     arch = architecture_of(recipe, start)
     model = DialModel.without_weights(arch)
@@ -52,6 +52,7 @@ def forecast(
             model.separate_world_head()
         model.set_trainable(stage.stage)
         console.rule(f"stage {number} of {len(recipe.stages)}: {stage.name or stage.stage}")
+        stage.optimisation.parameter_groups(model)  # refuses rates of modules that are not there
         if parameter_counts(model) != shown:  # the same in most stages
             shown = parameter_counts(model)
             console.print(_parameters(shown))
@@ -166,11 +167,13 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     table = Table(show_header=False)
     rates = ", ".join(f"{name} {rate:.1e}" for name, rate in {"all": plan.learning_rate, **plan.learning_rates}.items())
+    by_muon = f"; {plan.muon_rate_factor:g} times as much for matrices" if plan.optimiser == "muon" else ""
+    averages = f"{4 * learning / GIB:.1f} GiB of averages, " if plan.ema_decay else ""
     rows = {
         "steps": f"{plan.steps:,}",
         "batch": f"{plan.batch_size} = {gpus} GPUs x {accumulation} micro-batches x {micro}; {stage.chunks_per_foresight} chunks a sample",
         "samples in all": f"{plan.steps * plan.batch_size:,}",
-        "learning rate": f"{rates}; warmup {plan.warmup_fraction:.0%}, then cosine",
+        "learning rate": f"{rates}{by_muon}; warmup {plan.warmup_fraction:.0%}, then cosine",
         "betas, weight decay, clip": f"{plan.betas[0]}, {plan.betas[1]}; {plan.weight_decay:g}; {plan.clip_norm}",
         "precision": ("bf16; float32 weights, frozen ones bf16 where exact" if plan.bf16 else "float32")
         + (", gradient checkpointing" if plan.gradient_checkpointing else ""),
@@ -178,7 +181,7 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
         f"gradients {memory.gradients / GIB:.1f}, moments {memory.moments / GIB:.1f}, average {memory.average / GIB:.1f}, "
         f"temporaries {memory.temporaries / GIB:.1f}, activations {memory.activations / GIB:.1f}",
         "checkpoint": f"{(4 * learning + frozen_bytes(model, arch, plan)) / GIB:.1f} GiB of weights, "
-        f"{8 * learning / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
+        f"{averages}{4 * plan.moments(model) / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
     }
     for name, value in rows.items():
         table.add_row(name, value)

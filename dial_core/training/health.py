@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ from dial_core.files.atomic import write_json
 _WINDOW = 100  # losses whose median is the usual one
 _SETTLED = 50  # losses before a spike is one: a run's first losses fall by orders of magnitude
 REPORT = "stopped.json"
+LOSSES = "losses.json"  # of a checkpoint: the losses before it
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class Watch:
         self.spike_factor, self.folder = spike_factor, folder
         self.losses: deque[float] = deque(maxlen=_WINDOW)
 
+    def save(self, checkpoint: Path) -> None:
+        """Writes the losses so far into a checkpoint folder."""
+        write_json(checkpoint / LOSSES, list(self.losses))
+
+    def resume(self, checkpoint: Path) -> None:
+        """Continues with the losses before `checkpoint`: the spike that stopped a run stops it again when it resumes."""
+        if (checkpoint / LOSSES).exists():  # older checkpoints have none
+            self.losses.extend(json.loads((checkpoint / LOSSES).read_text(encoding="utf-8")))
+
     def judge(self, facts: StepFacts, model: nn.Module, newest: Path | None, taken: bool = False) -> None:
         """Records a step, or refuses it.
 
@@ -72,8 +83,8 @@ class Watch:
             + (f", not finite in {', '.join(broken[:3])} and {max(0, len(broken) - 3)} more" if broken else "")
             + f"; learning rates {', '.join(f'{rate:.2g}' for rate in facts.learning_rates)}; "
             f"samples {facts.first_draw} to {facts.last_draw}. {touched}; all of it is in {self.folder / REPORT}. "
-            f"Next: look at these samples, lower `learning_rate` or `clip_norm`, or raise `spike_factor`; the same "
-            f"command then resumes from {newest or 'the beginning'}."
+            f"Next: look at these samples; with better data, or a larger `spike_factor`, the same command resumes from "
+            f"{newest or 'the beginning'}. Another `learning_rate` or `clip_norm` is another run: choose another --out."
         )
 
     def _trouble(self, facts: StepFacts, usual: float) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 from torch import nn
 
 from dial_core.config import Config
 from dial_core.errors import DialError
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Optimisation(Config):
@@ -19,14 +21,18 @@ class Optimisation(Config):
     `batch_size` is that of the whole machine park: the same recipe means the same run on one GPU and on 64.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)
+
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)  # samples a step, over all processes and micro-batches
     optimiser: Literal["adamw", "muon"] = "adamw"  # muon: the matrices of linear layers by Muon, the rest by AdamW (`optimisers.py`)
     learning_rate: float = Field(gt=0)
-    learning_rates: dict[str, float] = Field(default_factory=dict)  # by prefix of the parameters' names; the longest wins
+    learning_rates: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict
+    )  # by prefix of the parameters' names; the longest wins
     muon_rate_factor: float = Field(default=15.0, gt=0)  # rate of a matrix that Muon steps, in terms of its module's
     weight_decay: float = Field(default=1e-5, ge=0)
-    betas: tuple[float, float] = (0.95, 0.999)
+    betas: tuple[Momentum, Momentum] = (0.95, 0.999)
     warmup_fraction: float = Field(default=0.05, ge=0, lt=1)
     clip_norm: float = Field(default=1.0, gt=0)
     bf16: bool = False  # forward and backward in bfloat16; weights, moments and the average stay float32
@@ -135,8 +141,11 @@ class Hardware:
         """
         micro = self.micro_batch or batch_size // processes
         if not micro or batch_size % (processes * micro):
-            raise DialError(
-                f"a batch of {batch_size} does not divide into {processes} processes with micro-batches of {micro}; "
-                f"choose --micro-batch so that {processes} x micro-batch divides {batch_size}"
-            )
+            advice = f"choose --micro-batch so that {processes} x micro-batch divides {batch_size}"
+            if batch_size % processes:
+                fitting = next(count for count in range(processes, 0, -1) if batch_size % count == 0)
+                advice = (
+                    f"the number of processes must divide it: take {fitting}, or set the stage's `batch_size` to a multiple of {processes}"
+                )
+            raise DialError(f"a batch of {batch_size} does not divide into {processes} processes with micro-batches of {micro}; {advice}")
         return micro, batch_size // (processes * micro)

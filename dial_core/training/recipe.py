@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal, Self
 
@@ -71,7 +72,7 @@ class TrainingStage(Config):
     absent).
     """
 
-    name: str = ""  # of its folder; the stage's kind if empty
+    name: str = Field(default="", pattern=r"^[\w-]*$")  # of its folder; the stage's kind if empty
     stage: Literal["warmup", "end_to_end"]
     mixture: dict[str, float | Literal["frames"]] = Field(default_factory=_robot_alone)
     chunks_per_foresight: int = Field(default=1, gt=0)
@@ -133,11 +134,13 @@ class Recipe(Config):
         for number, stage in enumerate(self.stages, 1):
             if unknown := sorted(set(stage.mixture) - known):
                 raise ValueError(f"stage {number}: mixture names {', '.join(unknown)}; sources: {', '.join(sorted(known))}")
+            if not _can_be_drawn(stage.mixture):
+                raise ValueError(f"stage {number}: shares of `mixture` must be finite, not negative and not all 0, got {stage.mixture}")
             if len({weight == "frames" for weight in stage.mixture.values()}) > 1:
                 raise ValueError(f"stage {number}: mixture has shares and `frames`; give all sources the one or the other")
             if self.images == "cached" and self.augmentation != ImageAugmentation():
                 raise ValueError("augmentation changes pixels: it needs `images: pixels`")
-        if not self.human_data and any(not self._without_humans(stage.mixture) for stage in self.stages):
+        if not self.human_data and any(not _can_be_drawn(self._without_humans(stage.mixture)) for stage in self.stages):
             raise ValueError("human_data: false leaves a stage without data")
         return self
 
@@ -185,6 +188,11 @@ class Recipe(Config):
 
     def _without_humans(self, mixture: dict) -> dict:
         return {name: weight for name, weight in mixture.items() if not self.source(name).human}
+
+
+def _can_be_drawn(mixture: Mapping[str, float | Literal["frames"]]) -> bool:
+    shares = [1.0 if weight == "frames" else weight for weight in mixture.values()]
+    return sum(shares) > 0 and all(math.isfinite(share) and share >= 0 for share in shares)
 
 
 def _end_to_end(warmup: TrainingStage) -> TrainingStage:

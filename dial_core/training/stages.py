@@ -30,10 +30,15 @@ from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
 from dial_core.training.run_folder import published
 from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
-from dial_core.training.starting import starting_point
+from dial_core.training.starting import architecture_of, starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
 from dial_core.training.trained_vectors import trained_layout, trained_vectors
 from dial_core.training.trainer import run_training
+
+MAY_CHANGE = [
+    f"stage.optimisation.{key}" for key in ("spike_factor", "save_period_s", "keep_checkpoints", "keep_every_steps", "log_period_steps")
+]
+"""Keys of a recipe that may differ where a run resumes: they change no weight. A spike is passed with a larger `spike_factor`."""
 
 
 def train(
@@ -57,9 +62,11 @@ def train(
         command: goes into the model card.
 
     Raises:
-        DialError: a stage in `out` was started with another recipe, checkpoint or dataset; data is missing, broken or too small.
+        DialError: as `check_stages`; a stage in `out` was started with another recipe, checkpoint or dataset; data is missing, broken or
+            too small.
     """
     state = process_state()
+    check_stages(recipe, start, hardware or Hardware(), state.num_processes)
     datasets = open_sources(recipe, folders, workers)
     with state.main_process_first():
         start = starting_point(recipe, start, out)
@@ -70,7 +77,7 @@ def train(
     for number, stage in enumerate(recipe.effective_stages(), 1):
         folder = out / recipe.folder_of(number)
         if state.is_main_process:
-            require_same(folder, {"stage": stage.model_dump(mode="json"), **source})
+            require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE)
         state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
@@ -90,6 +97,20 @@ def train(
         _save(out / "checkpoint", finished, finished.normaliser, recipe, card, asked, None, torch.float16, kept)
     state.wait_for_everyone()
     return out / "checkpoint"
+
+
+def check_stages(recipe: Recipe, start: Path | None, hardware: Hardware, processes: int) -> None:
+    """Checks that every stage can be trained, before the first one is: a typo in the last must not show after days.
+
+    Raises:
+        DialError: neither a start nor a model is named, a rate is for a module that the model lacks, or a batch does not divide.
+    """
+    model = DialModel.without_weights(architecture_of(recipe, start))
+    for number, stage in enumerate(recipe.effective_stages(), 1):
+        if number == len(recipe.stages) and model.arch.separate_world_head == "last_stage":
+            model.separate_world_head()
+        stage.optimisation.parameter_groups(model)
+        hardware.split(stage.optimisation.batch_size, processes)
 
 
 def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) -> dict[str, MappedDataset]:

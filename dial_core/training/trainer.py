@@ -159,6 +159,8 @@ class DialTrainer(TrainerSeams):
         self.staging = folder / STAGING
         self.newest, self.saved_s = newest, time.monotonic()
         self.watch = Watch(plan.spike_factor, folder)
+        if newest:
+            self.watch.resume(newest)
         self.average = WeightAverage(plan.ema_decay) if plan.ema_decay else None
         self._step_losses: list[dict[str, Tensor]] = []  # one a micro-batch of the step at work
         self._logged: dict[str, list[float]] = {}
@@ -239,6 +241,8 @@ class DialTrainer(TrainerSeams):
         """Publishes the checkpoint once every process has finished its part."""
         if self.average:
             self.average.save(folder, self.args.process_index)
+        if self.is_world_process_zero():
+            self.watch.save(folder)
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             publish(self.folder, self.state.global_step)

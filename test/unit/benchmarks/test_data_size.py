@@ -28,11 +28,11 @@ def test_each_size_is_measured_and_deleted(tmp_path, monkeypatch):
     monkeypatch.setattr(data_size, "_alone_in_a_process", lambda function, dataset: function(str(dataset)))
     monkeypatch.setattr(data_size, "_DRAWS", 20)
     monkeypatch.setattr(data_size, "_DECODED", 2)
-    reports = bench_size([Size(3, 20)], tmp_path)
+    reports = bench_size([Size(3, 20)], tmp_path / "not" / "there")
     assert (reports[0].episodes, reports[0].frames) == (3, 20)
     assert min(reports[0].draws_per_s, reports[0].decoded_per_s, reports[0].gather_s, reports[0].open_s) > 0
     assert table_of_sizes(reports).row_count == 1
-    assert not list(tmp_path.iterdir())
+    assert not list((tmp_path / "not/there").iterdir())
 
 
 @pytest.mark.parametrize("text", ["24000", "x250", "0x250", "many", json.dumps({})])

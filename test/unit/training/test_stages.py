@@ -15,9 +15,10 @@ from dial_core.model.dial import DialModel
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.vector_layout import OURS
 from dial_core.training.normalisers import choose_normalisers
+from dial_core.training.optimisation import Hardware
 from dial_core.training.pretrain.pretraining import PretrainRecipe
 from dial_core.training.recipe import Recipe
-from dial_core.training.stages import open_sources, stage_seed, train
+from dial_core.training.stages import check_stages, open_sources, stage_seed, train
 from dial_core.training.starting import architecture_of, grow_slots, starting_point
 from dial_core.training.trained_vectors import trained_vectors
 
@@ -58,6 +59,9 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
     stamp = (tmp_path / "out/1-warmup/log.jsonl").stat().st_mtime_ns
     run()
     assert (tmp_path / "out/1-warmup/log.jsonl").stat().st_mtime_ns == stamp
+    # What guards and stores a run may change in between, as after a spike.
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("steps: 2,", "steps: 2, spike_factor: 100.0, save_period_s: 9.0,"))
+    run()
     # A finished stage is not passed off as that of another recipe or dataset.
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("chunks_per_foresight: 2", "chunks_per_foresight: 1"))
     with pytest.raises(DialError, match=r"stage\.chunks_per_foresight was 2, is now 1.*another --out"):
@@ -190,6 +194,37 @@ def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_da
     parquet.write_table(table, dataset.folder / "data/chunk-000/file-000.parquet")
     with pytest.raises(DialError, match=r"observation\.state: 1 values are not finite, first in frame 5, dimension 20 \(l_"):
         open_sources(recipe.model_copy(update={"human_data": False}), {"robot": dataset.folder})
+
+
+def test_a_typo_in_the_last_stage_stops_before_anything_is_written(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("system2.backbone", "sistem2"))
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml", ["model=dial_tiny"])
+    with pytest.raises(DialError, match="`learning_rates` names sistem2"):
+        train(recipe, None, {"robot": tmp_path / "dataset"}, tmp_path / "out", 0, "dial train")
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml", ["model=dial_tiny"])
+    with pytest.raises(DialError, match=r"a batch of 4 does not divide into 3 processes.*take 2, or set.*multiple of 3"):
+        check_stages(recipe, None, Hardware(), 3)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("stages.0.mixture.robot=0", "not all 0"),
+        ("stages.0.mixture.robot=-1", "not negative"),
+        ("stages.0.mixture.robot=.inf", "must be finite"),
+        ("stages.1.mixture={}", "stage 2: shares of `mixture`"),
+        ("stages.0.name=../elsewhere", "stages.0.name"),
+        ("stages.0.optimisation.learning_rate=.inf", "finite number"),
+        ("stages.0.optimisation.learning_rates.system2=-1e-3", "greater than or equal to 0"),
+        ("stages.0.optimisation.betas=[1.5, 0.9]", "less than 1"),
+    ],
+)
+def test_a_recipe_that_cannot_be_trained_is_refused_as_it_is_read(tmp_path, change, message):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    with pytest.raises(DialError, match=message):
+        load_config(Recipe, "training", tmp_path / "recipe.yaml", [change])
 
 
 RECIPES = ("dial_tiny", "released_few_shot", "released_human", "few_shot", "full", "human", "real_robot")

@@ -143,6 +143,15 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_weights_are_touched(
     assert rows(tmp_path)[-1]["step"] == 8
 
 
+def test_a_spike_stops_the_run_again_when_the_same_command_resumes(tmp_path):
+    spike = Points(poison=59 * 8, factor=1e6)
+    for _ in range(2):  # the second time from checkpoint-59, with the losses before it
+        with pytest.raises(DialError, match=r"Stopped before step 60.*times the median .* of the last 59 steps.*checkpoint-59"):
+            train(Line(), tmp_path, data=spike, steps=61)
+    train(Line(), tmp_path, data=spike, steps=61, spike_factor=1e9)
+    assert rows(tmp_path)[-1]["step"] == 61
+
+
 def test_gradients_that_are_not_finite_are_named(tmp_path):
     model = Line()
     model.layer.weight.register_hook(lambda gradient: gradient * float("inf"))
