@@ -14,7 +14,7 @@ unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_D
 # .venv comes without bytecode (scripts/setup.sh): a process that may not keep it compiles 8 s of torch and transformers at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo play test nightly lerobot faults gpu lint clean clean-all
+.PHONY: help setup demo play test nightly lerobot ray faults gpu lint clean clean-all
 
 help:  ## this list
 	@echo "DIAL for ROS 2. Usage: make <target>"; echo
@@ -34,6 +34,10 @@ test: setup  ## all tests (ARGS="-k name" picks some)
 
 lerobot: setup  ## datasets judged by LeRobot itself, in an environment of its own (needs python3.12)
 	scripts/judge_by_lerobot.sh
+
+ray: setup  ## jobs over a real Ray cluster on this machine (adds the extra `ray` to .venv; `make test` skips them without it)
+	$(PYTHON_IN_VENV) scripts/install_packages.py --no-build-isolation --config-settings editable_mode=compat -e ".[ray]"
+	$(PYTHON_IN_VENV) -m pytest test/unit/jobs/test_ray_engine.py $(ARGS)
 
 nightly: setup  ## 10,000 random corrupted files for each reader (hours), and robosuite's GR1 in its own environment (5 min, 1.3 GB)
 	$(PYTHON_IN_VENV) -m pytest -m nightly -o faulthandler_timeout=0 $(ARGS)

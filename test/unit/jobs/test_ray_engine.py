@@ -1,4 +1,4 @@
-"""Jobs over a real Ray cluster on this machine. Needs the extra: pip install -e ".[ray]". pytest test/unit/jobs/test_ray_engine.py"""
+"""Jobs over a real Ray cluster on this machine. `make ray` (installs the extra)"""
 
 import importlib
 import os
