@@ -15,6 +15,10 @@ class KeysValues(NamedTuple):
     values: torch.Tensor
     present: torch.Tensor | None = None
 
+    def repeated(self, times: int) -> "KeysValues":
+        """Each context of the batch `times` times, one after the other."""
+        return KeysValues(*(None if part is None else part.repeat_interleave(times, 0) for part in self))
+
 
 class Attention(nn.Module):
     """Multi-head attention with biases; queries from x, keys and values from x or from a context."""

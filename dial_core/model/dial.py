@@ -204,11 +204,18 @@ class DialModel(PreTrainedModel):
         tau_B: torch.Tensor,
         embodiment_id: Slot = 0,
     ) -> torch.Tensor:
-        """Flow velocity (B, H, A) of noisy chunks at tau (B,) in [0, 1]."""
+        """Flow velocity (G, H, A) of noisy chunks at tau (G,) in [0, 1]; G / B of them, one after the other, share a condition and a state.
+
+        What does not depend on the noise is computed once.
+        """
         dtype = self.system1.position.dtype  # of the weights: actions and noise are mixed in their own, and rounded here at the most
         noisy_BHA, state_BS = noisy_BHA.to(dtype), state_BS.to(dtype)
         cache = self.system1.decoder.condition_cache(fused_BMD)
         state_token = self.system1.encode_state(state_BS, embodiment_id)
+        if (draws := len(noisy_BHA) // len(state_BS)) > 1:
+            cache = [keys_values and keys_values.repeated(draws) for keys_values in cache]
+            state_token = state_token.repeat_interleave(draws, 0)
+            embodiment_id = embodiment_id if isinstance(embodiment_id, int) else embodiment_id.repeat_interleave(draws)
         return self.system1.velocity(cache, state_token, noisy_BHA, self.system1.steering(tau_B, embodiment_id), embodiment_id)
 
     @torch.no_grad()
@@ -267,6 +274,9 @@ class DialModel(PreTrainedModel):
         noise = torch.randn_like(action) if noise is None else noise
         tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
         fused = self.condition(intent, *views)
+        if (draws := len(noise) // len(action)) > 1:
+            action, action_mask = (column.repeat_interleave(draws, 0) for column in (action, action_mask.expand_as(action)))
+            action_elements = None if action_elements is None else draws * action_elements
         velocity = self.velocity(fused, state, interpolate(action, noise, tau), tau, embodiment_id)
         action_loss = masked_mean_square(velocity.float() - (action - noise).float(), action_mask, action_elements)
 

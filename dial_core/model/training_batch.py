@@ -3,6 +3,7 @@
 Dimensions:
     B: foresights of the batch; 1 in a sample.
     C: action chunks, R for each foresight; rows R b .. R b + R - 1 share foresight b, as at run time.
+    G: draws of the flow, a multiple of C; those of one chunk follow one another.
     N: image tokens of a view. F: features of a token, the width D but for some backbones and bridges.
     T: prompt tokens, left padded.
     S: state width. H: horizon [control steps]. A: action width.
@@ -40,8 +41,8 @@ class OptionalColumns(TypedDict, total=False):
 
     system1_image_tokens: Annotated[Tensor, "C N F"]  # the views of System-1, where they are newer than `image_tokens`
     further_image_tokens: Annotated[Tensor, "C V N F"]  # of the further cameras, which System-1 alone sees
-    noise: Annotated[Tensor, "C H A"]  # eps of the flow; the model draws it where it is absent
-    tau: Annotated[Tensor, "C"]  # time of the flow in [0, 1]; the model draws it where it is absent
+    noise: Annotated[Tensor, "G H A"]  # eps of the flow; the model draws it where it is absent, once for each chunk
+    tau: Annotated[Tensor, "G"]  # time of the flow in [0, 1]; the model draws it where it is absent
 
 
 class TrainingSample(RequiredColumns, OptionalColumns):
@@ -96,7 +97,7 @@ def require_shapes(batch: Mapping[str, object], arch: Architecture) -> None:
             continue
         pixels = column.dtype == torch.uint8
         for letter, size in zip(letters, column.shape, strict=False):
-            sizes.setdefault(letter, size)  # B, C, T and V are those of the first column that has them
+            sizes.setdefault(letter, size)  # B, C, G, T and V are those of the first column that has them
         expected = [sizes.get(letter, 0) for letter in letters]
         if pixels:
             expected[-2:] = [arch.image.height, arch.image.width, 3]
@@ -105,3 +106,5 @@ def require_shapes(batch: Mapping[str, object], arch: Architecture) -> None:
             raise DialError(f"training batch: {name} has shape {tuple(column.shape)}, expected {shown}")
     if sizes["C"] % sizes["B"]:
         raise DialError(f"training batch: {sizes['C']} chunks cannot be divided among {sizes['B']} foresights")
+    if sizes.get("G", 0) % sizes["C"]:
+        raise DialError(f"training batch: {sizes['G']} draws of noise cannot be divided among {sizes['C']} chunks")

@@ -186,7 +186,8 @@ class Pipeline:
         core_s = sum(
             stage.optimisation.steps
             * (
-                stage.optimisation.batch_size * (costs.foresight + stage.chunks_per_foresight * costs.chunk)
+                stage.optimisation.batch_size
+                * (costs.foresight + stage.chunks_per_foresight * (costs.chunk + (stage.flow_draws - 1) * costs.flow_draw))
                 + costs.muon_step * (stage.optimisation.optimiser == "muon")
             )
             for stage in recipe.effective_stages()

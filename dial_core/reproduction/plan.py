@@ -118,6 +118,7 @@ class Costs(Config):
     image_tokens: float = Field(gt=0)  # of one demonstration
     foresight: float = Field(gt=0)  # one sample of a training step: its foresight, and each of its chunks
     chunk: float = Field(gt=0)
+    flow_draw: float = Field(default=0.0, ge=0)  # of one draw more of a chunk's noise
     muon_step: float = Field(default=0.0, ge=0)  # what a step of Muon costs beside its samples
     episode: float = Field(gt=0)  # one episode of an evaluation
 

@@ -171,7 +171,8 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
     averages = f"{4 * learning / GIB:.1f} GiB of averages, " if plan.ema_decay else ""
     rows = {
         "steps": f"{plan.steps:,}",
-        "batch": f"{plan.batch_size} = {gpus} GPUs x {accumulation} micro-batches x {micro}; {stage.chunks_per_foresight} chunks a sample",
+        "batch": f"{plan.batch_size} = {gpus} GPUs x {accumulation} micro-batches x {micro}; {stage.chunks_per_foresight} chunks a sample"
+        + (f", noise drawn {stage.flow_draws} times for each" if stage.flow_draws > 1 else ""),
         "samples in all": f"{plan.steps * plan.batch_size:,}",
         "learning rate": f"{rates}{by_muon}; warmup {plan.warmup_fraction:.0%}, then cosine",
         "betas, weight decay, clip": f"{plan.betas[0]}, {plan.betas[1]}; {plan.weight_decay:g}; {plan.clip_norm}",

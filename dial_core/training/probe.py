@@ -33,6 +33,7 @@ class Workload:
         arch: of the model.
         samples: foresights (of `pretrain`: views) in the whole batch.
         chunks: that one foresight serves.
+        flow_draws: of noise and tau for each chunk.
         stage: what learns.
         pixels: whether views are encoded in the step.
     """
@@ -42,6 +43,7 @@ class Workload:
     chunks: int = 1
     stage: Literal["pretrain", "warmup", "end_to_end"] = "end_to_end"
     pixels: bool = False
+    flow_draws: int = 1
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,8 @@ def chunk_batch(workload: Workload, rng: torch.Generator) -> TrainingBatch:
         "state": torch.randn(chunks, arch.state_dim, generator=rng),
         "action": action,
         "action_mask": torch.ones_like(action),
-        "noise": torch.randn(action.shape, generator=rng),
-        "tau": torch.rand(chunks, generator=rng),
+        "noise": torch.randn(workload.flow_draws * chunks, arch.horizon, arch.action_dim, generator=rng),
+        "tau": torch.rand(workload.flow_draws * chunks, generator=rng),
         "embodiment_id": 0,
     }
 

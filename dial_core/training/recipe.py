@@ -69,7 +69,7 @@ class TrainingStage(Config):
 
     A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each, drawn from the sources by the
     weights of `mixture` (shares of the samples, or `frames`: of each source in proportion to its frames; all from the robot if it is
-    absent).
+    absent). For each chunk noise and tau are drawn `flow_draws` times.
     """
 
     name: str = Field(default="", pattern=r"^[\w-]*$")  # of its folder; the stage's kind if empty
@@ -78,6 +78,7 @@ class TrainingStage(Config):
     chunks_per_foresight: int = Field(default=1, gt=0)
     max_foresight_age_steps: int = Field(default=0, ge=0)  # [control steps]
     state_noise: float = Field(default=0.0, ge=0)  # of the normalised state
+    flow_draws: int = Field(default=1, gt=0)
     optimisation: Optimisation
 
     def weights(self, frames: Mapping[str, int]) -> dict[str, float]:
@@ -87,7 +88,7 @@ class TrainingStage(Config):
     @property
     def variety(self) -> Variety:
         """What its samples add to the recorded frames."""
-        return Variety(self.chunks_per_foresight, self.max_foresight_age_steps, self.state_noise)
+        return Variety(self.chunks_per_foresight, self.max_foresight_age_steps, self.state_noise, self.flow_draws)
 
 
 class Recipe(Config):

@@ -30,11 +30,13 @@ class Variety:
         chunks_per_foresight: as at run time, one foresight serves several chunks; it also costs the most to compute.
         max_foresight_age_steps: their frames are up to this many control steps newer than System-2's.
         state_noise: standard deviation of the noise on the normalised state, so that the policy does not rely on the state alone.
+        flow_draws: noise and times drawn for each chunk, which share its condition: a less noisy gradient for little time.
     """
 
     chunks_per_foresight: int = 1
     max_foresight_age_steps: int = 0
     state_noise: float = 0.0
+    flow_draws: int = 1
 
 
 class ChunkSamples:
@@ -74,8 +76,9 @@ class ChunkSamples:
         state = stream.vectors.state(now)
         state = state + stream.vectors.state_mask * np.float32(variety.state_noise) * rng.standard_normal(state.shape, np.float32)
         input_ids, attention_mask = self.encoded(instruction)
-        noise = torch.from_numpy(rng.standard_normal((*chunk.shape, self.arch.action_dim), np.float32))
-        optional: OptionalColumns = {"noise": noise, "tau": draw_tau_by(rng, self.arch.flow, len(now))}
+        draws = len(now) * variety.flow_draws
+        noise = torch.from_numpy(rng.standard_normal((draws, horizon, self.arch.action_dim), np.float32))
+        optional: OptionalColumns = {"noise": noise, "tau": draw_tau_by(rng, self.arch.flow, draws)}
         if self.newer_views:
             optional["system1_image_tokens"] = views[2:]
         if stream.further_views:

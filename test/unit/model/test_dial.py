@@ -109,6 +109,27 @@ def test_one_foresight_may_serve_several_views(small_model, batch):
     assert torch.equal(out.world_loss, base.world_loss)
 
 
+@pytest.mark.parametrize("slots", [1, torch.tensor([0, 1])])
+def test_several_draws_of_the_flow_give_the_mean_of_their_losses(small_model, batch, slots):
+    """Rows 2c and 2c + 1 of noise and times belong to chunk c. The gradient is the mean too."""
+    small_model.eval()
+    noise, tau = torch.randn(4, 5, 6), torch.tensor([0.1, 0.5, 0.3, 0.9])
+    mask = torch.tensor([1.0, 1, 1, 0, 0, 1])
+
+    def loss_and_gradient(**draws):
+        small_model.zero_grad()
+        out = step(small_model, batch, "end_to_end", embodiment_id=slots, action_mask=mask, **draws)
+        out.action_loss.backward()
+        return out.action_loss.detach(), small_model.system1.fusion.blocks[0].ffn.up.weight.grad.clone()
+
+    together, gradient = loss_and_gradient(noise=noise, tau=tau)
+    counted, _ = loss_and_gradient(noise=noise, tau=tau, action_elements=torch.tensor(2 * 5 * 4.0))
+    (first, first_gradient), (second, second_gradient) = (loss_and_gradient(noise=noise[k::2], tau=tau[k::2]) for k in (0, 1))
+    torch.testing.assert_close(together, (first + second) / 2)
+    torch.testing.assert_close(gradient, (first_gradient + second_gradient) / 2)
+    torch.testing.assert_close(counted, together)
+
+
 def test_noise_and_times_are_drawn_by_torchs_seed(small_model, batch):
     def loss():
         torch.manual_seed(5)

@@ -131,3 +131,14 @@ def test_a_frame_that_was_not_seen_surely_does_not_count_in_any_chunk_that_reach
     assert mask[0, :, 9].tolist() == [1, 1, 0, *[1] * 13]
     assert mask[0, :, 0].tolist() == [1] * HORIZON
     assert mask[..., 18:].sum() == 0
+
+
+def test_the_flow_is_drawn_as_often_as_asked_and_one_draw_is_what_it_always_was():
+    arch = load_config(Architecture, "models", "dial_tiny")
+    stream, prompter = numbered_stream(), Prompter(tiny_tokenizer(), 36)
+    once, often = (ChunkSamples([stream], {"robot": 1.0}, prompter, "warmup", arch, Variety(2, 3, 0.1, draws), 0)[7] for draws in (1, 4))
+    assert often["noise"].shape == (8, HORIZON, 47)
+    assert often["tau"].shape == (8,)
+    assert len(set(often["tau"].tolist())) == 8
+    assert torch.equal(often["state"], once["state"])
+    assert torch.equal(often["noise"][:2], once["noise"])
