@@ -20,6 +20,13 @@ class Config(BaseModel):
 C = TypeVar("C", bound=Config)
 
 
+def by_default(config: C) -> C:
+    """What `config` would be if nothing optional in it, or in a required part of it, had been set."""
+    required = {name: getattr(config, name) for name, field in type(config).model_fields.items() if field.is_required()}
+    parts: dict[str, Any] = {name: by_default(value) if isinstance(value, Config) else value for name, value in required.items()}
+    return type(config).model_construct(**parts)
+
+
 def config_root() -> Path:
     """The folder that holds `models/ embodiments/ training/ nodes/ ...`.
 

@@ -40,12 +40,13 @@ def reproduce(
         dial reproduce --only flare
     """
     from dial_core.config import load_config
+    from dial_core.files.folder_lock import folder_lock
     from dial_core.reproduction.done_marks import DoneMarks
     from dial_core.reproduction.hours import readable_hours, status_rows
     from dial_core.reproduction.paper_page import write_page
     from dial_core.reproduction.pipeline import Pipeline
     from dial_core.reproduction.plan import ReproductionPlan
-    from dial_core.reproduction.step_runner import Commands, StepRunner, folder_lock, remaining
+    from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
 
     folder = out or Path("out/reproduction") / Path(plan).stem
     pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder)
@@ -66,7 +67,7 @@ def reproduce(
         source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
         results.print(f"{summary}; {source}", highlight=False)
         return
-    with folder_lock(folder) as lock:
+    with folder_lock(folder, "dial reproduce") as lock:
         runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce, ray)
         todo, _, left_s = remaining(steps, marks, workers, jobs)
         console.print(f"{len(steps) - len(todo)} of {len(steps)} steps done, about {readable_hours(left_s)} to go", highlight=False)

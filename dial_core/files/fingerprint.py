@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dial_core.errors import DialError
@@ -13,13 +14,16 @@ from dial_core.files.atomic import write_json
 FINGERPRINT = "fingerprint.json"
 
 
-def require_same(folder: Path, settings: dict[str, Any], may_change: Collection[str] = ()) -> None:
+def require_same(
+    folder: Path, settings: dict[str, Any], may_change: Collection[str] = (), defaults: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Stores `settings` (JSON values) in a new `folder`, or checks that a folder of unfinished work has the same ones.
 
     A folder that holds something but no fingerprint, from before there were fingerprints, is accepted as it is.
 
     Args:
         may_change: settings (`a.b`) that may differ, as they change no result.
+        defaults: what settings are that a folder from before they existed does not name, nested as `settings` are.
 
     Raises:
         DialError: the folder was started with other settings; the message names every difference.
@@ -34,7 +38,8 @@ def require_same(folder: Path, settings: dict[str, Any], may_change: Collection[
         before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DialError(f"{file} cannot be read: {error}; choose another --out, or delete {folder} to start over.") from error
-    old, new = _flat(before), _flat(now)
+    old, new = _flat(dict(defaults)) | _flat(before), _flat(now)
+    old = {key: value for key, value in old.items() if key in new or key in _flat(before)}
     changes = [
         f"{key} was {old.get(key)}, is now {new.get(key)}"
         for key in sorted(old | new)

@@ -17,7 +17,8 @@ class KeysValues(NamedTuple):
 
     def repeated(self, times: int) -> "KeysValues":
         """Each context of the batch `times` times, one after the other."""
-        return KeysValues(*(None if part is None else part.repeat_interleave(times, 0) for part in self))
+        present = None if self.present is None else self.present.repeat_interleave(times, 0)
+        return KeysValues(self.keys.repeat_interleave(times, 0), self.values.repeat_interleave(times, 0), present)
 
 
 class Attention(nn.Module):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -137,23 +135,3 @@ class Commands:
         """Ends the commands that run."""
         for process in list(self._processes):
             process.terminate()
-
-
-@contextmanager
-def folder_lock(out: Path) -> Iterator[int]:
-    """Holds the lock of a reproduction's folder; yields its file descriptor.
-
-    Commands inherit it: one that outlives a killed `dial reproduce` keeps the next one from running it twice.
-
-    Raises:
-        DialError: another reproduction, or a command of one that was killed, works in the folder.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DialError(
-                f"another `dial reproduce` (or a command of one that was killed) works in {out}; wait for it, or end it"
-            ) from error
-        yield file.fileno()

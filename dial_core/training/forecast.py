@@ -14,6 +14,8 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import Box, part_in_words
+from dial_core.robot.embodiment import load_embodiment
+from dial_core.robot.vector_layout import OURS, load_layout
 from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.memory import frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware
@@ -119,6 +121,7 @@ def _arithmetic(recipe: Recipe, arch: Architecture) -> Table:
         "dropout": ", ".join(dropouts.values()),
         "foresight head": heads[arch.separate_world_head],
         "vectors": f"state {arch.state_dim} wide, {recipe.state_encoding}; action {arch.action_dim} wide; {recipe.normalisation}",
+        "layout": _layout(recipe),
         "slots": f"{places} of {len(arch.embodiments)}",
         "images": f"{arch.image.height}x{arch.image.width} px, N = {arch.foresight_tokens}; {recipe.images}; "
         f"crop {drawn.crop}{' (always; the central one at run time)' if drawn.always_crops else ''}, "
@@ -154,6 +157,14 @@ def _sources(recipe: Recipe, horizon: int) -> dict[str, str]:
         parts += [_view(source.crop, source.fit)] if source.crop else []
         rows[f"source {name}"] = "; ".join(parts)
     return rows
+
+
+def _layout(recipe: Recipe) -> str:
+    """Order and frame of the vectors' parts."""
+    layout = OURS if recipe.layout is None else load_layout(recipe.layout)
+    named = layout.name if recipe.layout else f"{layout.name}, or that of the start"
+    groups = layout.groups or tuple(dict.fromkeys(joint.group for joint in load_embodiment(recipe.embodiment).joints))
+    return f"{named}: {' and '.join(layout.wrists)} wrist in the frame of the {layout.frame}, {', '.join(groups)}"
 
 
 def _view(crop: Box | None, fit: str) -> str:

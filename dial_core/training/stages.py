@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,11 @@ from torch.nn import Module
 
 from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
 from dial_core.checkpoint.trained_on import TrainedOn
+from dial_core.config import by_default
 from dial_core.errors import DialError
 from dial_core.files.disk_space import disk_errors, require_free
 from dial_core.files.fingerprint import require_same
+from dial_core.files.folder_lock import folder_lock
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
@@ -62,11 +65,19 @@ def train(
         command: goes into the model card.
 
     Raises:
-        DialError: as `check_stages`; a stage in `out` was started with another recipe, checkpoint or dataset; data is missing, broken or
-            too small.
+        DialError: as `check_stages`; another run works in `out`; a stage in `out` was started with another recipe, checkpoint or dataset;
+            data is missing, broken or too small.
     """
     state = process_state()
     check_stages(recipe, start, hardware or Hardware(), state.num_processes)
+    with folder_lock(out, "dial train") if state.is_main_process else nullcontext():
+        return _train_stages(recipe, start, folders, out, workers, command, hardware)
+
+
+def _train_stages(
+    recipe: Recipe, start: Path | None, folders: Mapping[str, Path], out: Path, workers: int, command: str, hardware: Hardware | None
+) -> Path:
+    state = process_state()
     datasets = open_sources(recipe, folders, workers)
     with state.main_process_first():
         start = starting_point(recipe, start, out)
@@ -77,7 +88,11 @@ def train(
     for number, stage in enumerate(recipe.effective_stages(), 1):
         folder = out / recipe.folder_of(number)
         if state.is_main_process:
-            require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE)
+            before = {
+                "stage": by_default(stage).model_dump(mode="json"),
+                **_settings(by_default(recipe)),
+            }  # of keys that a later version added
+            require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE, before)
         state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
@@ -227,8 +242,12 @@ def _source(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) 
         name: {"episodes": len(dataset.episodes), "frames": dataset.frame_count, "seed": _collected(dataset).get("seed")}
         for name, dataset in datasets.items()
     }
-    kept = recipe.model_dump(mode="json", exclude={"stages", "warmup", "human_data"})
-    return kept | {"start": json.loads((start / CONTRACT).read_text())["model_id"], "dataset": shown}
+    return _settings(recipe) | {"start": json.loads((start / CONTRACT).read_text())["model_id"], "dataset": shown}
+
+
+def _settings(recipe: Recipe) -> dict:
+    """What a recipe says of all stages, as JSON values."""
+    return recipe.model_dump(mode="json", exclude={"stages", "warmup", "human_data"})
 
 
 def _collected(dataset: MappedDataset) -> dict:
@@ -240,7 +259,7 @@ def _collected(dataset: MappedDataset) -> dict:
 def _card(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset], command: str) -> str:
     lines = []
     for name, dataset in datasets.items():
-        noted = ("task", "seed", "episodes", "disturbed", "changed", "failed")
+        noted = ("task", "seed", "episodes", "disturbed", "changed", "missed", "failed")
         kept = {key: value for key, value in _collected(dataset).items() if key in noted}
         counts = f"{len(dataset.episodes)} episodes, {dataset.frame_count} frames at {dataset.rate_hz:g} Hz"
         lines.append(f"- Data `{name}`: {counts}; `{json.dumps(kept)}`")

@@ -5,10 +5,11 @@ import threading
 import pytest
 
 from dial_core.errors import DialError
+from dial_core.files.folder_lock import folder_lock
 from dial_core.reproduction.done_marks import DoneMarks
 from dial_core.reproduction.hours import OVERHEAD_S, corrections, expected_s, readable_hours, schedule_s
 from dial_core.reproduction.pipeline import PipelineStep
-from dial_core.reproduction.step_runner import Commands, StepRunner, folder_lock, remaining
+from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
 
 
 class Recorder:
@@ -124,17 +125,20 @@ def test_a_broken_mark_says_what_to_do(tmp_path):
 
 
 def test_a_failed_command_shows_the_end_of_its_log(tmp_path):
-    with folder_lock(tmp_path) as lock, pytest.raises(DialError, match=r"exit code 1, see .*x\.log.*no suites configuration 'kitchen'"):
+    with (
+        folder_lock(tmp_path, "dial reproduce") as lock,
+        pytest.raises(DialError, match=r"exit code 1, see .*x\.log.*no suites configuration 'kitchen'"),
+    ):
         Commands({}, lock)(["tasks", "--suite", "kitchen"], tmp_path / "x.log")
 
 
 def test_one_reproduction_at_a_time_works_in_a_folder_and_its_orphans_hold_the_lock(tmp_path):
-    with folder_lock(tmp_path) as lock:
+    with folder_lock(tmp_path, "dial reproduce") as lock:
         orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock])
-    with pytest.raises(DialError, match="another `dial reproduce`"), folder_lock(tmp_path):
+    with pytest.raises(DialError, match="another `dial reproduce`"), folder_lock(tmp_path, "dial reproduce"):
         pass
     orphan.communicate(b"\n", timeout=20)
-    with folder_lock(tmp_path):
+    with folder_lock(tmp_path, "dial reproduce"):
         pass
 
 

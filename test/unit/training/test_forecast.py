@@ -70,6 +70,7 @@ def test_the_authors_run_is_described_number_by_number():
     """Every line that their code and configuration decide: see "The release at training time" in docs/model.md."""
     text = " ".join(forecast_of("released_few_shot", hardware=Hardware(micro_batch=32), gpus=8).split())
     for line in (
+        "ours, or that of the start: left and right wrist in the frame of the base, left_arm, right_arm, left_hand, right_hand, waist",
         "(L_world + L_fm) / 2",
         "(0.999 - s) / 0.999, s ~ Beta(1.5, 1.0), embedded in 1000 buckets",
         "fusion 0.2, decoder 0.2 (attention twice)",
@@ -168,3 +169,8 @@ def test_a_dry_run_of_muon_says_so_counts_one_moment_of_a_matrix_and_refuses_sha
     assert 0.5 * adamw_bytes < muon_bytes < 0.6 * adamw_bytes  # nearly everything at full size is a matrix
     with pytest.raises(DialError, match=r"whole matrices.*DDP"):
         memory_of(full_size, arch, muon, 8, 8, "fsdp2")
+
+
+def test_a_recipes_own_layout_is_described():
+    text = " ".join(forecast_of("released_few_shot", hardware=Hardware(micro_batch=32), gpus=8, layout="released").split())
+    assert "released: right and left wrist in the frame of the world, right_arm, right_hand, left_arm, left_hand, waist" in text

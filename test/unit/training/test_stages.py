@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.config import load_config
 from dial_core.errors import DialError
+from dial_core.files.fingerprint import FINGERPRINT
+from dial_core.files.folder_lock import folder_lock
 from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.robot.embodiment import load_embodiment
@@ -62,6 +64,16 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
     # What guards and stores a run may change in between, as after a spike.
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("steps: 2,", "steps: 2, spike_factor: 100.0, save_period_s: 9.0,"))
     run()
+    # Nor does a key count that a later version added, left at its default.
+    fingerprint = tmp_path / "out/1-warmup" / FINGERPRINT
+    settings = json.loads(fingerprint.read_text())
+    assert settings["stage"].pop("flow_draws") == 1
+    assert settings["stage"]["optimisation"].pop("optimiser") == "adamw"
+    assert settings.pop("state_encoding") == "raw"
+    fingerprint.write_text(json.dumps(settings))
+    run()
+    with folder_lock(tmp_path / "out", "dial train"), pytest.raises(DialError, match="another `dial train`"):
+        run()
     # A finished stage is not passed off as that of another recipe or dataset.
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("chunks_per_foresight: 2", "chunks_per_foresight: 1"))
     with pytest.raises(DialError, match=r"stage\.chunks_per_foresight was 2, is now 1.*another --out"):
