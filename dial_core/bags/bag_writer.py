@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -74,7 +74,7 @@ class BagWriter:
         Raises:
             BagError: the disk is full or failed.
         """
-        with _disk_errors(self.folder):
+        with _disk_errors(self.folder, self._pace):
             if self._stream.tell() >= self._split_bytes and self._span.messages:
                 self._finish_file()
                 self._open_file()
@@ -84,13 +84,13 @@ class BagWriter:
 
     def flush(self) -> None:
         """Hands all that was written to the operating system: from here on a killed process loses none of it."""
-        with _disk_errors(self.folder):
+        with _disk_errors(self.folder, self._pace):
             self._mcap.flush()
 
     def close(self, facts: dict[str, str] | None = None) -> None:
         """Completes the bag: index, `metadata.yaml` and further `facts`. Raises BagError if the disk does not take them."""
         self._contents.facts |= facts or {}
-        with _disk_errors(self.folder):
+        with _disk_errors(self.folder, self._pace):
             self._mcap.add_metadata(EPISODE_RECORD, self._contents.facts)
             self._finish_file()
             if gone := [span.path.name for span in self._contents.files if not span.path.is_file()]:
@@ -106,12 +106,12 @@ class BagWriter:
 
     def _open_file(self) -> None:
         path = self.folder / f"{self.folder.name}_{len(self._contents.files)}.mcap"
-        with _disk_errors(self.folder):
+        with _disk_errors(self.folder, self._pace):
             self._stream: IO[bytes] = path.open("xb")
         self._span = FileSpan(path)
         self._contents.files.append(self._span)
         self._mcap = Writer(self._stream, chunk_size=_CHUNK_BYTES, compression=CompressionType.NONE)
-        with _disk_errors(self.folder):
+        with _disk_errors(self.folder, self._pace):
             self._mcap.start(profile="ros2", library="dial_ros")
             self._mcap.add_metadata(EPISODE_RECORD, self._contents.facts)
             self._channels = self._register()
@@ -128,6 +128,15 @@ class BagWriter:
             channels[topic.name] = self._mcap.register_channel(topic.name, topic.encoding, schemas[topic.type], metadata)
         return channels
 
+    def _pace(self) -> str:
+        """How much room the recording has taken a minute; empty before it lasts."""
+        spans = [span for span in self._contents.files if span.messages]
+        lasted_s = (max(span.end_ns for span in spans) - spans[0].start_ns) / 1e9 if spans else 0.0
+        if lasted_s < 1.0:
+            return ""
+        taken = sum(span.path.stat().st_size for span in spans if span.path.is_file())
+        return f", and this recording takes {60 * taken / lasted_s / 2**20:,.1f} MB a minute"
+
     def _finish_file(self) -> None:
         self._mcap.finish()
         self._stream.close()
@@ -136,8 +145,8 @@ class BagWriter:
 class _disk_errors:  # noqa: N801  a context, written like a function
     """Turns what the disk raises into a BagError that says what to do."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, pace: Callable[[], str]) -> None:
+        self._folder, self._pace = folder, pace
 
     def __enter__(self) -> None: ...
 
@@ -146,7 +155,7 @@ class _disk_errors:  # noqa: N801  a context, written like a function
             return
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise BagError(
-                f"{self._folder}: the disk is full ({free_bytes(self._folder) / 2**20:,.0f} MB free); make room. "
+                f"{self._folder}: the disk is full ({free_bytes(self._folder) / 2**20:,.0f} MB free){self._pace()}; make room. "
                 f"What was written before is safe: `dial repair {self._folder}`"
             ) from error
         raise BagError(f"{self._folder}: the disk failed: {error}") from error

@@ -82,6 +82,21 @@ def test_a_full_disk_is_said_with_what_to_do(bag_writer, joint_bytes, monkeypatc
         writer.write("/joint_states", 1, 1, joint_bytes(1))
 
 
+def test_a_full_disk_is_said_with_what_the_recording_needs(bag_writer, joint_bytes, monkeypatch):
+    writer = bag_writer()
+    for second in range(4):
+        writer.write("/joint_states", second * 10**9, second * 10**9, joint_bytes(1) + bytes(2**20))
+    writer.flush()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(writer._mcap, "add_message", full)
+    with pytest.raises(BagError, match=r"MB free\), and this recording takes 80\.\d MB a minute; make room") as error:
+        writer.write("/joint_states", 4 * 10**9, 4 * 10**9, joint_bytes(1))
+    assert "\n" not in str(error.value)
+
+
 def test_a_custom_message_is_decoded_by_the_definition_in_the_bag(bag_writer):
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
