@@ -30,6 +30,23 @@ def messages(count: int = 60) -> list[tuple[str, str, int, bytes]]:
     return found
 
 
+def write_mcap(path: Path, found: list[tuple[str, str, int, bytes]], finish: bool = True, **options) -> Path:
+    """One file with `found` in the order given, by the `mcap` package with its own `options`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    channels = {}
+    with path.open("wb") as file:
+        writer = McapWriter(file, **options)
+        writer.start("ros2", "another writer")
+        for topic, kind, log_ns, data in found:
+            if topic not in channels:
+                definition = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
+                channels[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", definition), {})
+            writer.add_message(channels[topic], log_ns, data, log_ns)
+        if finish:
+            writer.finish()
+    return path
+
+
 def write_lazily(path: Path, finish: bool = True, compression=CompressionType.ZSTD, foreign: bool = False) -> Path:
     """As libmcap does it: schema and channel stand right before the first message of the channel."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,11 @@ pytest test/unit/bags/test_mcap_options.py
 
 import pytest
 from mcap.writer import IndexType
-from mcap.writer import Writer as McapWriter
 
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
 
-from .conftest import STORE
-from .foreign_recordings import EXPECTED, messages, read
+from .foreign_recordings import EXPECTED, messages, read, write_mcap
 
 OPTIONS = {
     "schemas": {"repeat_schemas": False},
@@ -42,25 +40,9 @@ OPTIONS = {
 }
 
 
-def write(path, finish=True, **options):
-    path.parent.mkdir()
-    channels = {}
-    with path.open("wb") as file:
-        writer = McapWriter(file, chunk_size=4000, **options)
-        writer.start("ros2", "another writer")
-        for topic, kind, log_ns, data in messages():
-            if topic not in channels:
-                definition = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
-                channels[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", definition), {})
-            writer.add_message(channels[topic], log_ns, data, log_ns)
-        if finish:
-            writer.finish()
-    return path
-
-
 @pytest.mark.parametrize("missing", OPTIONS)
 def test_a_complete_file_without_an_option_is_whole_and_left_as_it_is(tmp_path, missing):
-    path = write(tmp_path / "bag/x_0.mcap", **OPTIONS[missing])
+    path = write_mcap(tmp_path / "bag/x_0.mcap", messages(), chunk_size=4000, **OPTIONS[missing])
     bag, before = Bag(path.parent), path.read_bytes()
     assert read(bag) == EXPECTED
     assert bag.whole
@@ -72,7 +54,7 @@ def test_a_complete_file_without_an_option_is_whole_and_left_as_it_is(tmp_path, 
 
 @pytest.mark.parametrize("missing", ["statistics", "summary"])
 def test_a_complete_file_with_a_damaged_chunk_is_not_whole_though_it_has_to_be_scanned(tmp_path, missing):
-    path = write(tmp_path / "bag/x_0.mcap", **OPTIONS[missing])
+    path = write_mcap(tmp_path / "bag/x_0.mcap", messages(), chunk_size=4000, **OPTIONS[missing])
     damaged = bytearray(path.read_bytes())
     damaged[len(damaged) // 2] ^= 255
     path.write_bytes(damaged)
@@ -86,7 +68,7 @@ def test_a_complete_file_with_a_damaged_chunk_is_not_whole_though_it_has_to_be_s
 
 @pytest.mark.parametrize("missing", OPTIONS)
 def test_a_file_that_was_cut_off_is_not_whole(tmp_path, missing):
-    path = write(tmp_path / "bag/x_0.mcap", finish=False, **OPTIONS[missing])
+    path = write_mcap(tmp_path / "bag/x_0.mcap", messages(), finish=False, chunk_size=4000, **OPTIONS[missing])
     bag = Bag(path.parent)
     assert not bag.whole
     found = read(bag)

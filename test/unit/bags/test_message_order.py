@@ -3,41 +3,20 @@
 pytest test/unit/bags/test_message_order.py
 """
 
-from pathlib import Path
-
 import pytest
 import yaml
-from mcap.writer import Writer as McapWriter
 
 from dial_core.bags.layout import METADATA_FILE
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
 
-from .conftest import STORE
-from .foreign_recordings import EXPECTED, messages, read
+from .foreign_recordings import EXPECTED, messages, read, write_mcap
 
 ARRANGEMENTS = {
     "without chunks": {"use_chunking": False},
     "in chunks": {"chunk_size": 2000},
     "in chunks that no index lists": {"chunk_size": 2000, "use_statistics": False},
 }
-
-
-def write(path: Path, found: list, finish: bool = True, **options) -> Path:
-    """Writes messages in the order given, as scripts do that copy topic by topic."""
-    path.parent.mkdir(exist_ok=True)
-    channels = {}
-    with path.open("wb") as file:
-        writer = McapWriter(file, **options)
-        writer.start("ros2", "a script")
-        for topic, kind, log_ns, data in found:
-            if topic not in channels:
-                definition = STORE.generate_msgdef(kind, ros_version=2)[0].encode()
-                channels[topic] = writer.register_channel(topic, "cdr", writer.register_schema(kind, "ros2msg", definition), {})
-            writer.add_message(channels[topic], log_ns, data, log_ns)
-        if finish:
-            writer.finish()
-    return path
 
 
 def by_topic() -> list:
@@ -48,7 +27,7 @@ def by_topic() -> list:
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "killed"])
 @pytest.mark.parametrize("arrangement", ARRANGEMENTS)
 def test_a_file_that_was_written_topic_by_topic_is_read_in_order_of_time(tmp_path, arrangement, closed):
-    path = write(tmp_path / "bag/x_0.mcap", by_topic(), finish=closed, **ARRANGEMENTS[arrangement])
+    path = write_mcap(tmp_path / "bag/x_0.mcap", by_topic(), finish=closed, **ARRANGEMENTS[arrangement])
     bag = Bag(path.parent)
     found = read(bag)
     assert [log_ns for _, log_ns, _ in found] == sorted(log_ns for _, log_ns, _ in found)
@@ -58,7 +37,7 @@ def test_a_file_that_was_written_topic_by_topic_is_read_in_order_of_time(tmp_pat
 
 
 def test_a_killed_file_that_was_written_topic_by_topic_is_repaired(tmp_path):
-    path = write(tmp_path / "bag/x_0.mcap", by_topic(), finish=False, use_chunking=False)
+    path = write_mcap(tmp_path / "bag/x_0.mcap", by_topic(), finish=False, use_chunking=False)
     found = read(Bag(path.parent))
     assert repair(path.parent).action == "repaired"
     assert read(Bag(path.parent)) == found
@@ -68,7 +47,7 @@ def test_files_that_were_recorded_side_by_side_are_read_side_by_side(tmp_path):
     """One recorder for each topic, and a metadata.yaml that lists their files, as `ros2 bag reindex` writes it."""
     topics = sorted({message[0] for message in messages()})
     paths = [
-        write(tmp_path / f"bag/{'abc'[number]}_0.mcap", [message for message in messages() if message[0] == topic])
+        write_mcap(tmp_path / f"bag/{'abc'[number]}_0.mcap", [message for message in messages() if message[0] == topic])
         for number, topic in enumerate(topics)
     ]
     information = {"rosbag2_bagfile_information": {"version": 9, "relative_file_paths": [path.name for path in paths]}}
@@ -78,6 +57,6 @@ def test_files_that_were_recorded_side_by_side_are_read_side_by_side(tmp_path):
 
 def test_parts_that_overlap_in_time_are_read_side_by_side(tmp_path):
     ordered = sorted(messages(), key=lambda message: message[2])
-    write(tmp_path / "bag/x_0.mcap", [*ordered[:20], *ordered[21:30:2]])
-    write(tmp_path / "bag/x_1.mcap", [*ordered[20:30:2], *ordered[30:]])
+    write_mcap(tmp_path / "bag/x_0.mcap", [*ordered[:20], *ordered[21:30:2]])
+    write_mcap(tmp_path / "bag/x_1.mcap", [*ordered[20:30:2], *ordered[30:]])
     assert read(Bag(tmp_path / "bag")) == EXPECTED
