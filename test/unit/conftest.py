@@ -47,3 +47,13 @@ def fake_episode():
 def fake_dataset():
     """(folder, lengths) -> a dataset."""
     return make_dataset
+
+
+@pytest.fixture(scope="session")
+def random_checkpoint(tmp_path_factory):
+    """Folder of a dial_tiny checkpoint with random weights of seed 0; tests copy what they change."""
+    from dial_core.checkpoint.checkpoint import make_random_checkpoint  # torch: not for tests of data
+
+    path = tmp_path_factory.mktemp("checkpoints") / "random"
+    make_random_checkpoint(path, seed=0)
+    return path

@@ -18,15 +18,8 @@ from dial_core.robot.embodiment import load_embodiment
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints") / "random"
-    make_random_checkpoint(path, seed=0)
-    return path
-
-
-@pytest.fixture(scope="module")
-def checkpoint(folder):
-    return load_checkpoint(folder)
+def checkpoint(random_checkpoint):
+    return load_checkpoint(random_checkpoint)
 
 
 def test_the_contract_takes_its_own_robot_and_lists_what_differs(checkpoint):
@@ -39,15 +32,15 @@ def test_the_contract_takes_its_own_robot_and_lists_what_differs(checkpoint):
         contract.require(other, "ego")
 
 
-def test_the_model_id_follows_the_weights(tmp_path, folder, checkpoint):
+def test_the_model_id_follows_the_weights(tmp_path, random_checkpoint, checkpoint):
     ids = [make_random_checkpoint(tmp_path / str(seed), seed).model_id for seed in (0, 1)]
     assert ids[0] == checkpoint.contract.model_id
     assert ids[0] != ids[1]
     assert len(ids[0]) == 16
 
 
-def test_half_precision_files_are_small_and_load_as_float32(folder, checkpoint):
-    assert (folder / "model.safetensors").stat().st_size < 16e6
+def test_half_precision_files_are_small_and_load_as_float32(random_checkpoint, checkpoint):
+    assert (random_checkpoint / "model.safetensors").stat().st_size < 16e6
     assert checkpoint.model.dtype == torch.float32
 
 
@@ -76,15 +69,15 @@ def test_a_normaliser_of_another_width_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "normalisation.json", "contract.json"]
 )
-def test_an_incomplete_folder_names_the_missing_file(folder, tmp_path, name):
-    shutil.copytree(folder, tmp_path / "c")
+def test_an_incomplete_folder_names_the_missing_file(random_checkpoint, tmp_path, name):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
     (tmp_path / "c" / name).unlink()
     with pytest.raises(DialError, match=f"{name} missing"):
         load_checkpoint(tmp_path / "c")
 
 
-def test_a_broken_weights_file_is_named(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "c")
+def test_a_broken_weights_file_is_named(random_checkpoint, tmp_path):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
     weights = tmp_path / "c" / "model.safetensors"
     whole = weights.read_bytes()
     for broken in (b"", b"no tensors", whole[: len(whole) // 2]):
@@ -93,23 +86,23 @@ def test_a_broken_weights_file_is_named(folder, tmp_path):
             load_checkpoint(tmp_path / "c")
 
 
-def test_a_config_without_architecture_is_named(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "c")
+def test_a_config_without_architecture_is_named(random_checkpoint, tmp_path):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
     (tmp_path / "c" / "config.json").write_text("{}")
     with pytest.raises(DialError, match=r"config\.json: key 'architecture' is missing"):
         load_checkpoint(tmp_path / "c")
 
 
-def test_weights_of_another_checkpoint_are_noticed(folder, tmp_path):
+def test_weights_of_another_checkpoint_are_noticed(random_checkpoint, tmp_path):
     make_random_checkpoint(tmp_path / "c", seed=1)
-    shutil.copy(folder / "contract.json", tmp_path / "c" / "contract.json")
+    shutil.copy(random_checkpoint / "contract.json", tmp_path / "c" / "contract.json")
     with pytest.raises(DialError, match="damaged or was edited"):
         load_checkpoint(tmp_path / "c")
 
 
-def test_a_contract_for_another_horizon_or_foresight_is_refused(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "c")
-    contract = json.loads((folder / "contract.json").read_text())
+def test_a_contract_for_another_horizon_or_foresight_is_refused(random_checkpoint, tmp_path):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
+    contract = json.loads((random_checkpoint / "contract.json").read_text())
     (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"horizon": 8, "foresight_shape": [64, 192]}))
     with pytest.raises(DialError, match=r"horizon 8, the model's is 16; foresight_shape \(64, 192\), the model's is \(36, 192\)"):
         load_checkpoint(tmp_path / "c")
@@ -133,18 +126,18 @@ def test_weights_that_are_not_finite_are_named(tmp_path):
     ],
     ids=["missing", "nan", "width", "unknown"],
 )
-def test_broken_statistics_are_named(folder, tmp_path, change, message):
-    shutil.copytree(folder, tmp_path / "c")
-    statistics = json.loads((folder / "normalisation.json").read_text())
+def test_broken_statistics_are_named(random_checkpoint, tmp_path, change, message):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
+    statistics = json.loads((random_checkpoint / "normalisation.json").read_text())
     change(statistics)
     (tmp_path / "c" / "normalisation.json").write_text(json.dumps(statistics))
     with pytest.raises(DialError, match=message):
         load_checkpoint(tmp_path / "c")
 
 
-def test_an_unknown_contract_key_is_named(folder, tmp_path):
-    shutil.copytree(folder, tmp_path / "c")
-    contract = json.loads((folder / "contract.json").read_text())
+def test_an_unknown_contract_key_is_named(random_checkpoint, tmp_path):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
+    contract = json.loads((random_checkpoint / "contract.json").read_text())
     (tmp_path / "c" / "contract.json").write_text(json.dumps(contract | {"speed": 1}))
     with pytest.raises(DialError, match="speed"):
         load_checkpoint(tmp_path / "c")

@@ -20,15 +20,8 @@ INSTRUCTION = "pick the can from the placemat and place it on the plate"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoints") / "random"
-    make_random_checkpoint(path, seed=0)
-    return path
-
-
-@pytest.fixture(scope="module")
-def checkpoint(folder):
-    return load_checkpoint(folder)
+def checkpoint(random_checkpoint):
+    return load_checkpoint(random_checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +69,8 @@ def test_the_look_of_system_2_gives_the_view_in_the_foresights_own_space(checkpo
     np.testing.assert_array_equal(foresight, System2Session(checkpoint).foresight(image, INSTRUCTION))
 
 
-def test_two_loads_of_a_checkpoint_compute_the_same(folder, checkpoint, image, state):
-    again = load_checkpoint(folder)
+def test_two_loads_of_a_checkpoint_compute_the_same(random_checkpoint, checkpoint, image, state):
+    again = load_checkpoint(random_checkpoint)
     first, second = (System2Session(c).foresight(image, INSTRUCTION) for c in (checkpoint, again))
     np.testing.assert_array_equal(first, second)
     chunks = [System1Session(c).chunk(image, first, state) for c in (checkpoint, again)]
