@@ -38,8 +38,8 @@ def require_same(
         before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DialError(f"{file} cannot be read: {error}; choose another --out, or delete {folder} to start over.") from error
-    old, new = _flat(dict(defaults)) | _flat(before), _flat(now)
-    old = {key: value for key, value in old.items() if key in new or key in _flat(before)}
+    new = _flat(now)
+    old = {key: value for key, value in _flat(dict(defaults)).items() if key in new} | _flat(before)
     changes = [
         f"{key} was {old.get(key)}, is now {new.get(key)}"
         for key in sorted(old | new)

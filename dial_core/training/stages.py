@@ -88,11 +88,9 @@ def _train_stages(
     for number, stage in enumerate(recipe.effective_stages(), 1):
         folder = out / recipe.folder_of(number)
         if state.is_main_process:
-            before = {
-                "stage": by_default(stage).model_dump(mode="json"),
-                **_settings(by_default(recipe)),
-            }  # of keys that a later version added
-            require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE, before)
+            # A run of a version that lacked a key had what is its default now.
+            defaults = {"stage": by_default(stage).model_dump(mode="json"), **_settings(by_default(recipe))}
+            require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE, defaults)
         state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
