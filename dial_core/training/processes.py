@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from datetime import timedelta
 
 import torch
@@ -23,6 +25,7 @@ def process_state() -> PartialState:
     require_gpu_for_deepspeed()
     if PartialState._shared_state:
         return PartialState()
+    atexit.register(_skip_finalisation)
     # Without `cpu`, accelerate takes each process of a launch on CPUs for the only one.
     return PartialState(cpu=not torch.cuda.is_available(), timeout=TIMEOUT)
 
@@ -37,5 +40,23 @@ def require_gpu_for_deepspeed() -> None:
 
 
 def leave_processes() -> None:
-    """Ends the connections to the other processes; a program calls it last. gloo's threads may abort one that exits without (status -6)."""
-    process_state().destroy_process_group()
+    """Ends the connections to the other processes; a program that launches took part in calls it last, when all it writes is written."""
+    state = process_state()
+    state.destroy_process_group()
+    if state.num_processes > 1:
+        _left.append(True)
+
+
+_left: list[bool] = []
+
+
+def _skip_finalisation() -> None:
+    """Ends the process at once, if it left the others properly: an exit function, the first registered and so the last to run.
+
+    Since torch's caches of sharded tensors hold the process group, gloo's threads outlive its end, and one that wants Python's lock while
+    the interpreter is taken down aborts the whole process (status -6).
+    """
+    if _left:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)

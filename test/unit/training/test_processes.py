@@ -5,6 +5,7 @@ Run as a program (FOLDER [bf16]), by itself or under torchrun (which `accelerate
 robot and human samples.
 """
 
+import atexit
 import json
 import os
 import subprocess
@@ -26,7 +27,7 @@ from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training import processes
 from dial_core.training.optimisation import Optimisation
-from dial_core.training.processes import leave_processes
+from dial_core.training.processes import leave_processes, process_state
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
 from dial_core.training.streams import CachedTokens, SourceVectors, Stream
 from dial_core.training.trainer import run_training
@@ -109,7 +110,17 @@ def random_stream(name: str, width: int, slot: int) -> Stream:
     return Stream(name, tokens, vectors, np.array([0]), np.array([0]), ["put the can on the plate"], slot)
 
 
-def main(folder: Path, steps: int = 4, **changes) -> None:
+class Finalised:
+    """Leaves a file when the interpreter takes down what holds this."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = str(file)
+
+    def __del__(self, create=os.mknod) -> None:
+        create(self.file)
+
+
+def train_small(folder: Path, steps: int = 4, **changes) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP"):
         let_accelerate_shard_on_a_cpu()
     if os.environ.get("ACCELERATE_USE_DEEPSPEED"):
@@ -126,6 +137,13 @@ def main(folder: Path, steps: int = 4, **changes) -> None:
     if weights:
         assert all(weights[name].dtype == torch.float32 and weights[name].equal(value) for name, value in frozen.items())
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / "trained.safetensors")
+
+
+def main(folder: Path, **changes) -> None:
+    rank = os.environ.get("RANK", "0")
+    process_state.end = Finalised(folder / f"finalised-{rank}")
+    train_small(folder, **changes)
+    atexit.register((folder / f"exit-functions-{rank}").touch)
     leave_processes()
     assert not torch.distributed.is_initialized()
 
@@ -136,6 +154,8 @@ def launched(folder: Path, launch: list[str], *options: str, **environment: str)
     command = [sys.executable, *launch, __file__, str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert list(folder.glob("exit-functions-*"))
+    assert bool(list(folder.glob("finalised-*"))) == (not launch), "gloo's threads may abort one of several processes when it is finalised"
     rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     return [row for row in rows if "loss" in row], load_file(folder / "trained.safetensors")
 
@@ -153,7 +173,7 @@ def require_equal(one: tuple[list[dict], dict], other: tuple[list[dict], dict]) 
 
 
 def test_half_precision_and_recomputation_give_nearly_the_same_losses(alone, tmp_path):
-    main(tmp_path, bf16=True, gradient_checkpointing=True)
+    train_small(tmp_path, bf16=True, gradient_checkpointing=True)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     losses = [row["loss"] for row in rows if "loss" in row]
     np.testing.assert_allclose(losses, [row["loss"] for row in alone[0]], rtol=0.02)
