@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from dial_core.control.latencies import Latencies
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
 
 REMEMBERED_MOTIONS = 8
-REMEMBERED_LATENCIES = 60  # of each controller: nine seconds of chunks
 REMEMBERED_GAPS = 10
 SILENT_S, SILENT_PERIODS = 0.2, 3  # a controller is silent after so long, or so many of its usual periods, without a report
 SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts
@@ -63,19 +63,15 @@ class ExecutedMotion:
         self._controllers = {name: _Controller(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
         self._joint_names, self._max_divergence_rad = tuple(joint_names), max_divergence_rad
         self._sent: deque[_SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
-        self._latencies_s: deque[float] = deque(maxlen=REMEMBERED_LATENCIES * len(self._controllers))
+        self.latencies = Latencies()
         self._renewed = False  # a new request was made, and no motion has been sent since
         self._requested_ns: int | None = None  # when the last request was made
         self.lost = 0  # motions that a controller did not execute although it reports
 
     @property
-    def latency_s(self) -> float | None:
-        """Longest of the last times from publishing to execution [s]; None while no controller reports."""
-        return max(self._latencies_s, default=None)
-
-    def reset_latencies(self) -> None:
-        """Drops the latencies: the machine was too slow, and the robot has come to rest."""
-        self._latencies_s.clear()
+    def reports_any(self) -> bool:
+        """Whether any controller has ever reported what it executes, so that latencies can be measured."""
+        return any(controller.reported_ns is not None for controller in self._controllers.values())
 
     def sent(self, motion: JointMotion, sent_ns: int, takes_over_ns: int) -> None:
         """A motion was published. Controllers that executed another one until now have lost the one before."""
@@ -143,7 +139,7 @@ class ExecutedMotion:
             and started.sent_ns <= time_ns
             and (before is None or started.sent_ns > before.sent_ns)
         ):
-            self._latencies_s.append((time_ns - started.sent_ns) / NANOSECONDS)
+            self.latencies.note(started.sent_ns, (time_ns - started.sent_ns) / NANOSECONDS)
         if controller.plays is newest:
             controller.wrong_since_ns = None
         elif time_ns > newest.takes_over_ns + GRACE_S * NANOSECONDS and controller.wrong_since_ns is None:
@@ -204,6 +200,10 @@ class ExecutedMotion:
         resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
         others = [c for c in self._controllers.values() if c.plays is not self._sent[-1] and self._reports(c, now_ns)]
         return any((c.reported_ns or 0) <= resolved_ns for c in others)
+
+    def pending_s(self, now_ns: int) -> float:
+        """How long the newest motion has been on its way [s]; 0 if every controller that reports has shown whether it plays it."""
+        return (now_ns - self._sent[-1].sent_ns) / NANOSECONDS if self.unconfirmed(now_ns) else 0.0
 
     def moved_by_others(self, now_ns: int) -> list[str]:
         """Controllers that report a motion which was not sent from here: where they are when a motion takes over is not known.

@@ -18,6 +18,7 @@ import numpy as np
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Clamps, Guard
+from dial_core.control.latencies import LEAD_MARGIN_SHARE, LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.overlap import Committed, make_overlap
 from dial_core.control.recent_durations import RecentDurations
@@ -33,8 +34,6 @@ AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; bel
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
 SERVO_RAD = 0.005  # so far beyond a limit a servo may leave a joint that was commanded to it
 MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
-LEAD_MARGIN_S, LEAD_MARGIN_SHARE = 0.01, 0.5  # a lead that follows the measured latency is so much longer: the larger of the two
-LONGEST_LEAD_S = 0.3  # where trajectories take longer, nothing is spliced in motion: the robot comes to rest first
 JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
 
 
@@ -90,12 +89,16 @@ class MotionPlan:
 
     @property
     def lead_s(self) -> float:
-        """Time kept from publishing a motion to its taking over [s]: the configured one, or the longest that was measured lately."""
-        measured_s = self.execution.latency_s if self.execution else None
-        if measured_s is None:
+        """Time kept from publishing a motion to its taking over [s]: the configured one, or what the measured latencies ask for."""
+        known = self.execution is not None and self.execution.reports_any
+        return max(self._least_lead_s, self.execution.latencies.cautious_lead_s) if known and self.execution else self._least_lead_s
+
+    def stop_lead_s(self, now_ns: int) -> float:
+        """The same for a stop that is sent now, which is not put off by caution, but by what is still on its way longer than usual."""
+        if self.execution is None:
             return self._least_lead_s
-        margin_s = max(LEAD_MARGIN_S, LEAD_MARGIN_SHARE * measured_s)
-        return min(max(self._least_lead_s, measured_s + margin_s), LONGEST_LEAD_S)
+        pending_s = self.execution.pending_s(now_ns) * (1 + LEAD_MARGIN_SHARE)
+        return max(self._least_lead_s, self.execution.latencies.lead_s, min(pending_s, LONGEST_LEAD_S))
 
     @property
     def estimated_delay_s(self) -> float:
@@ -103,10 +106,10 @@ class MotionPlan:
         latency_s = self._latencies.longest_s
         return self._step_s if latency_s is None else latency_s + self.lead_s
 
-    def takes_over_ns(self, now_ns: int) -> int:
+    def takes_over_ns(self, now_ns: int, lead_s: float) -> int:
         """When a motion takes over whose preparation begins now: after preparation and lead."""
         preparation_s = min(self._preparations.longest_s or 0.0, LONGEST_PREPARATION_S)
-        return now_ns + round((preparation_s + self.lead_s) * NANOSECONDS)
+        return now_ns + round((preparation_s + lead_s) * NANOSECONDS)
 
     def committed(self, stamp_ns: int) -> Committed | None:
         """What the chunk of the observation at `stamp_ns` must agree with, if the strategy asks for it."""
@@ -147,8 +150,10 @@ class MotionPlan:
         running = _start(commanded, stamp_ns, _at_the_limit(measured, self.guard), reported)
         moves = running is commanded and begun_ns < commanded.end_ns
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
+        if self.execution is not None and not moves:
+            self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
-        takes_over_ns = self.takes_over_ns(begun_ns) + soft_ns
+        takes_over_ns = self.takes_over_ns(begun_ns, self.lead_s) + soft_ns
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
@@ -156,7 +161,7 @@ class MotionPlan:
             ready_ns = _known(outlet.now_ns())
             _require_no_step_back(begun_ns, ready_ns)
             self._preparations.note(begun_ns, ready_ns)
-            if self._leaves_the_lead(ready_ns, takes_over_ns):
+            if _leaves(self.lead_s, ready_ns, takes_over_ns):
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
@@ -164,7 +169,7 @@ class MotionPlan:
                 self._latencies.note(stamp_ns, ready_ns)
                 self._note_sent(motion, ready_ns, takes_over_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
-            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns) + soft_ns
+            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns, self.lead_s) + soft_ns
         raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
 
     def hold(self, outlet: Outlet) -> JointMotion | None:
@@ -181,7 +186,7 @@ class MotionPlan:
             begun_ns = outlet.now_ns()
             if begun_ns is None or self._in_doubt(begun_ns):
                 break
-            takes_over_ns = max(self.takes_over_ns(begun_ns), self._starts_ns)
+            takes_over_ns = max(self.takes_over_ns(begun_ns, self.stop_lead_s(begun_ns)), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
@@ -192,7 +197,7 @@ class MotionPlan:
                 break
             self._preparations.note(begun_ns, ready_ns)
             # A stop is published in any case, the last time even if the controllers may feel it.
-            if self._leaves_the_lead(ready_ns, takes_over_ns) or attempt == ATTEMPTS:
+            if _leaves(self.stop_lead_s(ready_ns), ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
                 self.running, self._holds = motion, True
                 self._note_sent(motion, ready_ns, takes_over_ns)
@@ -241,17 +246,14 @@ class MotionPlan:
 
     def _require_pace(self, now_ns: int) -> None:
         """Raises SpliceMissedError while the robot comes to rest because trajectories took too long to be executed."""
-        if self.execution is None or (self.execution.latency_s or 0.0) <= LONGEST_LEAD_S:
+        if self.execution is None or not self.execution.latencies.too_long:
             return
         if self.running is not None and now_ns < self.running.end_ns:
-            late_s = self.execution.latency_s
             raise SpliceMissedError(
-                f"a trajectory was executed {late_s:.2f} s after it was sent, at most {LONGEST_LEAD_S} s; coming to rest"
+                f"a trajectory was executed {self.execution.latencies.longest_s:.2f} s after it was sent, "
+                f"which a lead of {LONGEST_LEAD_S} s does not cover with a margin of {LEAD_MARGIN_SHARE:.0%}; coming to rest"
             )
-        self.execution.reset_latencies()
-
-    def _leaves_the_lead(self, ready_ns: int, takes_over_ns: int) -> bool:
-        return ready_ns + round(self.lead_s * NANOSECONDS) <= takes_over_ns
+        self.execution.latencies.restart()
 
 
 def _start(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, reported: np.ndarray) -> JointMotion:
@@ -273,6 +275,11 @@ def _at_the_limit(measured: np.ndarray, guard: Guard) -> np.ndarray:
     """The measured joints, without the servos' error beyond a position limit: a set-point there would be outside too."""
     inside = np.clip(measured, guard.lower, guard.upper)
     return np.where(np.abs(measured - inside) <= SERVO_RAD, inside, measured)
+
+
+def _leaves(lead_s: float, ready_ns: int, takes_over_ns: int) -> bool:
+    """Whether a motion that is ready takes over after the lead, or later."""
+    return ready_ns + round(lead_s * NANOSECONDS) <= takes_over_ns
 
 
 def _known(now_ns: int | None) -> int:

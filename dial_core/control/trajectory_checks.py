@@ -65,7 +65,7 @@ class Tolerances:
     """
 
     max_age_s: float = 1.0
-    max_lead_s: float = 0.5
+    max_lead_s: float = 0.6
     period_s: float = 0.01
     transport_s: float = 0.02
     max_divergence_rad: float = 0.3

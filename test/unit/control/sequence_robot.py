@@ -8,8 +8,9 @@ from dial_core.control.arming import Arming, Input, State
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
+from dial_core.control.latencies import LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import LONGEST_LEAD_S, SOFT_START_S, MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import SOFT_START_S, MotionPlan, SpliceMissedError
 from dial_core.control.robot_clock import RobotClock
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.supervisor import MotionSupervisor

@@ -158,7 +158,7 @@ def test_the_latency_is_remembered_for_as_many_motions_whatever_the_number_of_co
         send(execution, motion, 1.1 + 0.15 * k)
         for name in ("arm", "hand"):
             report(execution, name, 1.1 + 0.15 * k + (0.08 if k == 0 else 0.01), motion)
-    assert execution.latency_s == pytest.approx(0.08)
+    assert execution.latencies.longest_s == pytest.approx(0.08)
 
 
 def test_a_reference_that_is_elsewhere_than_the_motion_it_names_counts_as_another(execution):

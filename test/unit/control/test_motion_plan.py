@@ -90,10 +90,10 @@ def test_one_step_is_assumed_before_the_first_chunk_and_only_sent_chunks_count()
 def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_time():
     moving, rng = plan(), np.random.default_rng(0)
     moving.follow(wandering(rng, 0.5), ns(0.5), EMBODIMENT.home_position, At(0.6))
-    assert moving.takes_over_ns(ns(1.0)) == ns(1.02)
+    assert moving.takes_over_ns(ns(1.0), moving.lead_s) == ns(1.02)
     sent = moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1, preparing_s=0.03))
     assert (sent.sent_ns, sent.takes_over_ns) == (ns(1.16), ns(1.18)), "the first attempt did not know how long it takes"
-    assert moving.takes_over_ns(ns(1.2)) == ns(1.25)
+    assert moving.takes_over_ns(ns(1.2), moving.lead_s) == ns(1.25)
     before = moving.running
     sent = moving.follow(wandering(rng, 1.15), ns(1.15), EMBODIMENT.home_position, At(1.25, preparing_s=0.03))
     assert sent.takes_over_ns == ns(1.30)

@@ -6,7 +6,8 @@ pytest test/unit/control/test_reporting_controllers.py
 import numpy as np
 import pytest
 
-from dial_core.control.motion_plan import LEAD_MARGIN_SHARE, LONGEST_LEAD_S, SpliceMissedError
+from dial_core.control.latencies import LEAD_MARGIN_SHARE, LONGEST_LEAD_S
+from dial_core.control.motion_plan import SpliceMissedError
 
 from .reporting_world import S, follow_chunks, reporting
 from .test_arrival import GR1, MS, restless
@@ -76,7 +77,7 @@ def test_from_rest_a_latency_that_has_grown_meanwhile_is_measured_before_it_can_
 def test_where_the_machine_cannot_keep_up_nothing_is_spliced_until_the_robot_rests():
     world, plan = reporting(transport_ms=600)
     follow_chunks(world, plan, 6)
-    assert plan.execution.latency_s > LONGEST_LEAD_S
+    assert plan.execution.latencies.longest_s > LONGEST_LEAD_S
     with pytest.raises(SpliceMissedError, match="coming to rest"):
         plan.follow(restless(np.random.default_rng(1), 1.0), world.time_ns - 50 * MS, GR1.home_position, world)
     world.go_on(plan.running.end_ns + 20 * MS)

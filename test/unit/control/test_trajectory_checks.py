@@ -89,5 +89,5 @@ def test_a_stamp_that_is_missing_old_or_ahead_is_refused(stamp, words):
 
 def test_a_first_point_far_ahead_is_refused():
     rig = Rig()
-    assert not rig.offer(ARM.name, rig.swing(0.1, begins_s=0.6))
+    assert not rig.offer(ARM.name, rig.swing(0.1, begins_s=0.7))
     assert rig.guard.breach.check is TrajectoryCheck.AGE
