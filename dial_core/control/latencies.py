@@ -23,6 +23,7 @@ class Latencies:
         self._motions: deque[tuple[int, float]] = deque(maxlen=MEASURED_MOTIONS)  # when sent [ns], latency [s]
         self._cautious = CAUTIOUS_MOTIONS  # motions that are measured before the latency counts as known
         self._was_too_slow = False  # until then
+        self._before_s: float | None = None  # longest before the restart, while nothing has been measured since
 
     def note(self, sent_ns: int, latency_s: float) -> None:
         """A controller executes the motion that was sent at `sent_ns`."""
@@ -39,19 +40,20 @@ class Latencies:
 
     def restart(self) -> None:
         """The machine was too slow, and the robot has come to rest: drops what was measured, and keeps the longest lead for a while."""
+        self._before_s = self.longest_s
         self._motions.clear()
         self._was_too_slow = True
         self.begin_cautiously()
 
     @property
     def longest_s(self) -> float | None:
-        """Longest of the last motions [s]; None while none has been measured."""
-        return max((latency_s for _, latency_s in self._motions), default=None)
+        """Longest of the last motions, or before a restart if none has been measured since [s]; None: none ever was."""
+        return max((latency_s for _, latency_s in self._motions), default=self._before_s)
 
     @property
     def too_long(self) -> bool:
         """Whether even the longest lead is not LEAD_MARGIN_SHARE longer than the longest latency."""
-        return (self.longest_s or 0.0) * (1 + LEAD_MARGIN_SHARE) > LONGEST_LEAD_S
+        return bool(self._motions) and (self.longest_s or 0.0) * (1 + LEAD_MARGIN_SHARE) > LONGEST_LEAD_S
 
     @property
     def lead_s(self) -> float:

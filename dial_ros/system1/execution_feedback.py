@@ -32,7 +32,7 @@ def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, 
     """Controllers that do not execute what they are sent, with what is wrong; those whose topic has no subscriber are left out.
 
     In a dry run nobody subscribes on purpose, and the diagnostics name these topics. Judged for the time of the newest joint state: where
-    that is old too, this process has not been scheduled, or hears nothing of the robot, and the state machine holds for it.
+    that is old too, this process has not been scheduled, or receives nothing from the robot, and the state machine holds for it.
     """
     plan = commander.plan
     if robot_ns is None or plan.execution is None:

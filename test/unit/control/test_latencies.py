@@ -101,3 +101,13 @@ def test_what_is_still_on_its_way_lengthens_the_lead_of_a_stop():
     pending_s = plan.execution.pending_s(world.time_ns)
     assert 0.05 < pending_s < 0.1
     assert plan.stop_lead_s(world.time_ns) == pytest.approx(1.5 * pending_s)
+
+
+def test_after_a_rest_for_slowness_what_was_measured_is_reported_until_the_next_motion():
+    latencies = noted(0.05, 0.25)
+    assert latencies.too_long
+    latencies.restart()
+    assert not latencies.too_long, "the robot rests, and may begin again"
+    assert latencies.longest_s == pytest.approx(0.25)
+    latencies.note(3, 0.04)
+    assert latencies.longest_s == pytest.approx(0.04)
