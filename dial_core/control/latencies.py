@@ -22,7 +22,7 @@ class Latencies:
     def __init__(self) -> None:
         self._motions: deque[tuple[int, float]] = deque(maxlen=MEASURED_MOTIONS)  # when sent [ns], latency [s]
         self._cautious = CAUTIOUS_MOTIONS  # motions that are measured before the latency counts as known
-        self._was_too_slow = False  # until then
+        self._after_slowness = 0  # the same after a restart
         self._before_s: float | None = None  # longest before the restart, while nothing has been measured since
 
     def note(self, sent_ns: int, latency_s: float) -> None:
@@ -32,7 +32,7 @@ class Latencies:
             return
         self._motions.append((sent_ns, latency_s))
         self._cautious = max(self._cautious - 1, 0)
-        self._was_too_slow &= self._cautious > 0
+        self._after_slowness = max(self._after_slowness - 1, 0)
 
     def begin_cautiously(self) -> None:
         """A motion begins from rest: the latency may have changed since the last one."""
@@ -42,8 +42,7 @@ class Latencies:
         """The machine was too slow, and the robot has come to rest: drops what was measured, and keeps the longest lead for a while."""
         self._before_s = self.longest_s
         self._motions.clear()
-        self._was_too_slow = True
-        self.begin_cautiously()
+        self._after_slowness = CAUTIOUS_MOTIONS
 
     @property
     def longest_s(self) -> float | None:
@@ -58,7 +57,7 @@ class Latencies:
     @property
     def lead_s(self) -> float:
         """Time that a motion must be sent before it takes over, by what was measured [s]; 0 if nothing was."""
-        if self._was_too_slow:
+        if self._after_slowness:
             return LONGEST_LEAD_S
         if (longest_s := self.longest_s) is None:
             return 0.0

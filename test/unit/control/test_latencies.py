@@ -111,3 +111,15 @@ def test_after_a_rest_for_slowness_what_was_measured_is_reported_until_the_next_
     assert latencies.longest_s == pytest.approx(0.25)
     latencies.note(3, 0.04)
     assert latencies.longest_s == pytest.approx(0.04)
+
+
+def test_after_a_rest_for_slowness_the_longest_lead_ends_with_ten_motions_however_often_the_robot_rests_meanwhile():
+    latencies = noted(0.25)
+    latencies.restart()
+    for k in range(CAUTIOUS_MOTIONS):
+        assert latencies.lead_s == LONGEST_LEAD_S
+        if k % 4 == 0:
+            latencies.begin_cautiously()
+        latencies.note(1 + k, 0.01)
+    assert latencies.lead_s == pytest.approx(0.02)
+    assert latencies.cautious_lead_s == CAUTIOUS_LEAD_S
