@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from dial_core.errors import DialError
 from dial_core.finiteness import require_finite
 
+if TYPE_CHECKING:
+    from scipy.spatial.transform import Rotation
+
 WIDTHS = {"axis_angle": 3, "quaternion": 4, "rotation_6d": 6, "matrix": 9}  # every `euler_angles_*` has 3
 _AXES = {"r": "X", "p": "Y", "y": "Z"}  # capitals: about the turned axes, so that R = R_first R_second R_third
+
+
+def _rotation() -> type[Rotation]:
+    """scipy's class, imported when it is first needed: a third of what importing a node costs, which one that is refused never needs."""
+    from scipy.spatial.transform import Rotation
+
+    return Rotation
 
 
 def width_of(kind: str) -> int:
@@ -48,7 +58,7 @@ def matrices(values: np.ndarray, kind: str, quaternion_order: str = "wxyz") -> n
 
 def _matrices(values: np.ndarray, kind: str, quaternion_order: str) -> np.ndarray:
     if kind == "matrix":
-        return Rotation.from_matrix(values.reshape(-1, 3, 3)).as_matrix()
+        return _rotation().from_matrix(values.reshape(-1, 3, 3)).as_matrix()
     if kind == "rotation_6d":
         if (np.linalg.norm(np.cross(values[:, :3], values[:, 3:]), axis=-1) < 1e-9).any():
             raise ValueError("the two columns are zero or parallel")
@@ -56,40 +66,40 @@ def _matrices(values: np.ndarray, kind: str, quaternion_order: str) -> np.ndarra
     if kind == "axis_angle":
         return from_axis_angle(values)
     if kind == "quaternion":
-        return Rotation.from_quat(values, scalar_first=quaternion_order == "wxyz").as_matrix()
-    return Rotation.from_euler("".join(_AXES[letter] for letter in kind.removeprefix("euler_angles_")), values).as_matrix()
+        return _rotation().from_quat(values, scalar_first=quaternion_order == "wxyz").as_matrix()
+    return _rotation().from_euler("".join(_AXES[letter] for letter in kind.removeprefix("euler_angles_")), values).as_matrix()
 
 
 def from_axis_angle(vectors: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) of rotation vectors (..., 3) [rad]."""
-    return Rotation.from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape, 3)
+    return _rotation().from_rotvec(vectors.reshape(-1, 3)).as_matrix().reshape(*vectors.shape, 3)
 
 
 def to_axis_angle(rotations: np.ndarray) -> np.ndarray:
     """Rotation vectors (T, 3) [rad] of rotation matrices (T, 3, 3); at half a turn one of the two."""
-    return Rotation.from_matrix(rotations).as_rotvec()
+    return _rotation().from_matrix(rotations).as_rotvec()
 
 
 def from_quaternion(quaternions: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4) in wxyz order, normalised first."""
-    return Rotation.from_quat(quaternions, scalar_first=True).as_matrix()
+    return _rotation().from_quat(quaternions, scalar_first=True).as_matrix()
 
 
 def from_rpy(rpy: np.ndarray) -> np.ndarray:
     """Rotation matrix (3, 3) of a URDF's roll, pitch and yaw (3,): turns about the fixed axes x, y, z [rad]."""
-    return Rotation.from_euler("xyz", rpy).as_matrix()
+    return _rotation().from_euler("xyz", rpy).as_matrix()
 
 
 def to_rpy(rotation: np.ndarray) -> np.ndarray:
     """Roll, pitch and yaw (3,) [rad] of a rotation matrix (3, 3), as a URDF wants them; yaw is 0 where the angles are ambiguous."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # scipy's, that the angles are ambiguous
-        return Rotation.from_matrix(rotation).as_euler("xyz")
+        return _rotation().from_matrix(rotation).as_euler("xyz")
 
 
 def quaternion_from_rpy(rpy: tuple[float, float, float]) -> tuple[float, float, float, float]:
     """Quaternion wxyz of a URDF's roll, pitch and yaw: turns about the fixed axes x, y, z [rad]."""
-    w, x, y, z = Rotation.from_euler("xyz", rpy).as_quat(canonical=True, scalar_first=True)
+    w, x, y, z = _rotation().from_euler("xyz", rpy).as_quat(canonical=True, scalar_first=True)
     return (float(w), float(x), float(y), float(z))
 
 
