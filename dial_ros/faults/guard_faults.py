@@ -4,19 +4,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from trajectory_msgs.msg import JointTrajectory
 
 from dial_ros.faults.checks import REST_LIMIT_S, check_recovery, rest_after_s
 from dial_ros.faults.controller_faults import AFTERWARDS_S, ARM, LATE_S, PATIENCE_S
 from dial_ros.faults.corruptions import delayed
-from dial_ros.faults.graph_under_test import EMBODIMENT, GraphUnderTest
+from dial_ros.faults.foreign_trajectories import rest_to_rest
+from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.outcome import Outcome
 from dial_ros.msg import System1Status
 from dial_ros.node import qos
-from dial_ros.node.messages import to_duration
 from dial_ros.tools.client import NotInTimeError
 
 STEP_RAD, STEP_S = 0.3, 0.01
@@ -131,16 +130,6 @@ def check_passes(graph: GraphUnderTest, outcome: Outcome, reports: GuardReports,
         outcome.check(f"the guard passes trajectories {when}", True)
     except NotInTimeError:
         outcome.check(f"the guard passes trajectories {when}", False, f"{reports.state}, {reports.passed} passed")
-
-
-def rest_to_rest(set_points: np.ndarray, distance_rad: float, duration_s: float) -> JointTrajectory:
-    """A trajectory of the arm from where it is commanded, every joint by a distance towards the middle of its range."""
-    joints = next(controller.joints for controller in EMBODIMENT.controllers if controller.name == ARM)
-    columns = EMBODIMENT.indices(joints)
-    middle = (EMBODIMENT.lower + EMBODIMENT.upper)[columns] / 2
-    targets = set_points[columns] + distance_rad * np.sign(middle - set_points[columns])
-    point = JointTrajectoryPoint(positions=targets.tolist(), velocities=[0.0] * len(joints), time_from_start=to_duration(duration_s))
-    return JointTrajectory(joint_names=list(joints), points=[point])
 
 
 GUARD_FAULTS: tuple[LateBeforeGuard | StepBeforeGuard, ...] = (LateBeforeGuard(0.05), LateBeforeGuard(0.1), StepBeforeGuard())

@@ -11,8 +11,8 @@ from dial_ros.faults.checks import check_recovery, check_report
 from dial_ros.faults.controller_faults import ARM
 from dial_ros.faults.corruptions import Corruption
 from dial_ros.faults.fault_injector import PREFIX
+from dial_ros.faults.foreign_trajectories import rest_to_rest
 from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
-from dial_ros.faults.guard_faults import rest_to_rest
 from dial_ros.faults.outcome import Outcome
 from dial_ros.msg import System1Status
 from dial_ros.node import qos
