@@ -1,0 +1,127 @@
+"""What a large pretrained VLM does at new tokens within a few steps, taught to the tiny one: to answer there what it reads.
+
+The foresight queries stand behind the prompt, where the image's tokens stand. Each one learns here whether its image token shows the object
+that the instruction names. Without this, foresight follows the hand and ignores the name: two objects are in view in one demonstration of
+six, and there matters the name for a second or two (docs/results/miniature.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dial_core.errors import DialError
+from dial_core.model.dial import DialModel
+from dial_core.model.prompt import Prompter
+from dial_core.training.collating import trimmed
+from dial_core.training.mixture import Mixture, draw_stream
+from dial_core.training.pretrain.grounding import Vocabulary, names_objects
+from dial_core.training.pretrain.views import Views
+
+_BATCH = 64
+
+
+class NamedObjects:
+    """Sample k: a view's tokens (N, D), an instruction that names one of the objects in it, the number of the token that shows it."""
+
+    def __init__(self, tokens: np.ndarray, views: Views, vocabularies: dict[str, Vocabulary], grid: tuple[int, int], seed: int) -> None:
+        self.tokens, self.views, self.vocabularies, self.grid = tokens, views, vocabularies, grid
+        self.naming = [index for index in range(len(views)) if names_objects(views.visible(index), vocabularies[views.tasks[index]])]
+        self.seed, self.mixture = seed, Mixture({"views": len(self.naming)}, {"views": 1.0}, seed)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, str, int]:
+        view = self.naming[self.mixture.draw(number)[1]]
+        rng = draw_stream(self.seed, number)
+        places = self.nameable(view)
+        name = str(rng.choice(list(places)))
+        return self.tokens[view], self.vocabularies[self.views.tasks[view]].instruct(name, rng), self.token_at(*places[name])
+
+    def nameable(self, view: int) -> dict[str, tuple[float, float]]:
+        """The objects in a view that an instruction can name, with their places [px]."""
+        words = self.vocabularies[self.views.tasks[view]]
+        return words.unambiguous({name: xy for name, xy in self.views.visible(view).items() if name in words.objects})
+
+    def token_at(self, x_px: float, y_px: float) -> int:
+        """The image token, row by row, that covers a pixel."""
+        rows, columns = self.grid
+        height, width = self.views.images.shape[1:3]
+        return int(y_px * rows / height) * columns + int(x_px * columns / width)
+
+
+class CollateNamed:
+    """Items of `NamedObjects` -> image tokens float (B, N, D), token rows int64 (B, T) with their mask, `shown` int64 (B,)."""
+
+    def __init__(self, prompter: Prompter) -> None:
+        self.prompter = prompter
+
+    def __call__(self, items: list[tuple[np.ndarray, str, int]]) -> dict[str, Tensor]:
+        tokens, prompts, shown = zip(*items, strict=True)
+        ids_BT, mask_BT = trimmed(*self.prompter.encode(list(prompts)))
+        image_tokens = torch.from_numpy(np.stack(tokens).astype(np.float32))
+        return {"image_tokens": image_tokens, "input_ids": ids_BT, "attention_mask": mask_BT, "shown": torch.tensor(shown)}
+
+
+@dataclass
+class QueryOutput:
+    """Of a batch: mean cross-entropy [nat] over the image tokens of "which one shows the named object"."""
+
+    loss: Tensor
+
+
+class QueryGrounding(nn.Module):
+    """The language model with one vector for all queries, which differ by where they stand: what it learns at one place holds at all."""
+
+    def __init__(self, model: DialModel) -> None:
+        super().__init__()
+        self.model = model
+        self.query = nn.Parameter(torch.randn(1, model.arch.width) * 0.02)  # the scale of the text embedding
+        self.names = nn.Linear(model.arch.width, 1)
+
+    def compile_blocks(self, compiled: bool = True) -> None:
+        """See `DialModel.compile_blocks`."""
+        self.model.compile_blocks(compiled)
+
+    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, shown: Tensor) -> QueryOutput:
+        """Loss of a batch. image_tokens float (B, N, D); input_ids, attention_mask int64 (B, T); shown int64 (B,)."""
+        return QueryOutput(F.cross_entropy(self.shows(image_tokens, input_ids, attention_mask), shown))
+
+    def shows(self, image_tokens_BND: Tensor, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
+        """How much each query says that its token shows the named object: logits (B, N)."""
+        queries_ND = self.query.expand(self.model.arch.foresight_tokens, -1)
+        states = self.model.system2.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND)[:, input_ids_BT.shape[1] :]
+        return self.names(states)[..., 0]
+
+    @torch.no_grad()
+    def hand_over(self) -> None:
+        """Makes the vector the beginning of every query of the model."""
+        queries_ND = self.model.system2.queries
+        if queries_ND is None:
+            raise DialError("only a model with foresight queries is pretrained: this one's bridge predicts nothing")
+        queries_ND.copy_(self.query.expand_as(queries_ND))
+
+    @torch.inference_mode()
+    def measure(self, questions: NamedObjects, prompter: Prompter) -> dict:
+        """On held-out views, every nameable object once: the share of right tokens, and that where several can be named."""
+        self.eval()
+        rng = np.random.default_rng(0)
+        cases = [(view, name) for view in questions.naming for name in questions.nameable(view)]
+        right, several = [], []
+        for first in range(0, len(cases), _BATCH):
+            items = []
+            for view, name in cases[first : first + _BATCH]:
+                places, words = questions.nameable(view), questions.vocabularies[questions.views.tasks[view]]
+                items.append((questions.tokens[view], words.instruct(name, rng), questions.token_at(*places[name])))
+                several.append(len(places) > 1)
+            batch = CollateNamed(prompter)(items)
+            logits = self.shows(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+            right += (logits.argmax(-1) == batch["shown"]).tolist()
+        of_several = [hit for hit, among in zip(right, several, strict=True) if among]
+        return {
+            "right_token": round(float(np.mean(right)), 4),
+            "right_token_of_several": round(float(np.mean(of_several)), 4) if of_several else None,
+            "several": len(of_several),
+        }
