@@ -14,7 +14,7 @@ from dial_core.files.atomic import write_text
 from dial_core.reproduction.done_marks import DoneMarks, command_of
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_figures import draw_lines, draw_methods, draw_sheet, write_film
-from dial_core.reproduction.pipeline import Pipeline, PipelineStep
+from dial_core.reproduction.pipeline import Pipeline
 from dial_core.reproduction.plan import Comparison, Curve, Probes, Section
 
 NOT_RUN = "not run yet"
@@ -48,23 +48,39 @@ class _PageWriter:
             yield from (f"## {section.title}", "", *_paragraph(section.text), *self._section(section), "")
         yield from self._film()
         yield from self._what_was_trained()
-        yield from self._commands()
+        yield from self._commands(plan_name)
 
     def _section(self, section: Section) -> Iterator[str]:
-        if isinstance(section, Comparison):
+        if not self._begun(section):
+            yield f"{NOT_RUN.capitalize()}."
+        elif isinstance(section, Comparison):
             yield from self._comparison(section)
         elif isinstance(section, Curve):
             yield from self._curve(section)
         else:
             yield from self._probes(section)
 
+    def _begun(self, section: Section) -> bool:
+        """Whether anything of a section has been measured."""
+        if isinstance(section, Comparison):
+            return any(self._summary(method, name) for method in section.methods for name in section.scenes)
+        if isinstance(section, Curve):
+            return any(self._summary(method, section.scenes) for line in section.lines.values() for method in line.values())
+        files = ("probe", "result.json"), ("foresight", "foresight.json")
+        return any((self._pipeline.study(kind, section) / name).is_file() for kind, name in files)
+
     def _comparison(self, section: Comparison) -> Iterator[str]:
         for name in section.scenes:
             yield from (f"### {self._scenes_called(name)}", "", self._scenes_line(name), "")
+            evaluated = [method for method in section.methods if self._summary(method, name)]
+            if missing := [self._called(method) for method in section.methods if method not in evaluated]:
+                yield from (f"{NOT_RUN.capitalize()}: {', '.join(missing)}.", "")
+            if not evaluated:
+                continue
             reference = self._called(section.reference)
             yield f"| method | success | 95 % (Wilson) | against {reference} | 95 % | p (McNemar, exact) | lowest of a task | crashed |"
             yield "|---|---|---|---|---|---|---|---|"
-            for method in section.methods:
+            for method in evaluated:
                 yield self._comparison_row(method, section.reference, name)
             yield ""
         complete: dict[str, dict[str, dict]] = {}
@@ -78,8 +94,7 @@ class _PageWriter:
 
     def _comparison_row(self, method: str, reference: str, scenes: str) -> str:
         summary, other = self._summary(method, scenes), self._summary(reference, scenes)
-        if not summary:
-            return f"| {self._called(method)} | {NOT_RUN} | | | | | | |"
+        assert summary is not None, "a row is of a method that was evaluated"
         against = ["-", "-", "-"]
         if other and method != reference:
             paired = Paired(**compare(other, summary)["all"])
@@ -175,22 +190,27 @@ class _PageWriter:
         for name in self._plan.methods_shown():
             method = self._plan.methods[name]
             mark = self._marks.read(self._pipeline.steps[f"train/{name}"])
-            taken = readable_hours(mark.wall_s) if mark and mark.wall_s is not None else NOT_RUN
+            if not mark or mark.wall_s is None:
+                continue
             data = ", ".join(f"{source}: {self._data_line(dataset)}" for source, dataset in method.data.items())
-            yield f"| {self._called(name)} | `{method.model}` | `{method.recipe}` | {data} | {taken} | {method.note} |"
+            trained = f"{self._called(name)} | `{method.model}` | `{method.recipe}` | {data}"
+            yield f"| {trained} | {readable_hours(mark.wall_s)} | {method.note} |"
         yield ""
 
-    def _commands(self) -> Iterator[str]:
+    def _commands(self, plan_name: str) -> Iterator[str]:
         yield from ("## Commands", "", "In the order of `dial reproduce`; times with what else ran at the same time.", "")
         yield from ("| step | command | took | on |", "|---|---|---|---|")
+        missing = 0
         for step in self._pipeline.steps.values():
-            yield self._command_row(step)
+            mark = self._marks.read(step)
+            if mark and mark.wall_s is not None:
+                yield f"| {step.name} | `{command_of(step)}` | {readable_hours(mark.wall_s)} | {mark.machine} |"
+            else:
+                missing += 1
+        if missing:
+            steps = f"{missing} of {len(self._pipeline.steps)} steps"
+            yield from ("", f"{steps} have not been run yet; `dial reproduce {plan_name} --dry-run` lists them with their hours.")
         yield ""
-
-    def _command_row(self, step: PipelineStep) -> str:
-        mark = self._marks.read(step)
-        took, machine = (readable_hours(mark.wall_s), mark.machine) if mark and mark.wall_s is not None else (NOT_RUN, "")
-        return f"| {step.name} | `{command_of(step)}` | {took} | {machine} |"
 
     def _summary(self, method: str, scenes: str) -> dict | None:
         if (method, scenes) not in self._summaries:

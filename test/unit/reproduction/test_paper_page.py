@@ -7,6 +7,8 @@ from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.reports.result_page import summarise
 from dial_core.evaluation.studies.probes import PROBES
+from dial_core.reproduction.done_marks import DoneMarks, command_of
+from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_page import write_page
 
 TASKS = ("PlacematToPlate", "TrayToPot")
@@ -32,13 +34,23 @@ def save(pipeline):
     return write
 
 
-def test_a_page_of_nothing_yet_says_so_and_lists_every_command(pipeline, tmp_path):
+def test_a_page_of_nothing_yet_says_so_once_a_section(pipeline, plan, tmp_path):
     text = write_page(pipeline, "small", tmp_path / "paper.md")
     assert (tmp_path / "paper.md").read_text() == text
-    assert "| DIAL | not run yet |" in text
+    assert text.count("Not run yet.") == len(plan.sections)
     assert "They are not results on RoboCasa." in text
-    for step in pipeline.steps.values():
-        assert f"| {step.name} | `dial {' '.join(step.words)}` | not run yet |" in text
+    count = len(pipeline.steps)
+    assert f"{count} of {count} steps have not been run yet; `dial reproduce small --dry-run` lists them" in text
+
+
+def test_steps_that_were_run_stand_with_their_commands(pipeline, tmp_path):
+    marks, steps = DoneMarks(pipeline.out), list(pipeline.steps.values())
+    for step in steps[:2]:
+        marks.finish(step, 3600.0)
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    for step in steps[:2]:
+        assert f"| {step.name} | `{command_of(step)}` | {readable_hours(3600.0)} |" in text
+    assert f"{len(steps) - 2} of {len(steps)} steps have not been run yet" in text
 
 
 def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline, save, tmp_path):
@@ -61,7 +73,8 @@ def test_a_method_that_is_not_evaluated_yet_leaves_the_others_comparable(pipelin
     save("dial", *[True] * 8)
     text = write_page(pipeline, "small", tmp_path / "paper.md")
     assert "| DIAL | 100.0 (8/8)" in text
-    assert "| + FLARE | not run yet |" in text
+    assert "Not run yet: + FLARE" in text
+    assert "| + FLARE |" not in text
 
 
 def test_probes_and_foresight_stand_beside_their_section(pipeline, plan, tmp_path):
