@@ -22,6 +22,8 @@ from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
 from dial_core.inference import COMPILE_SWITCH
+from dial_core.robot.embodiment import load_embodiment
+from dial_core.sim.task import load_task
 from dial_ros.node.states import SYSTEM1_STATES
 from dial_ros.tools.demo_report import TrialFigures, figures, summary
 from dial_ros.tools.simulation import running_simulation
@@ -100,15 +102,16 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
     """
     os.environ.setdefault(COMPILE_SWITCH, "0")
     trials, results = [], []
-    progress = Progress(console, chosen.trials)
+    scenes = [(task, seed) for task in chosen.task or [""] for seed in range(chosen.seed, chosen.seed + chosen.trials)]
+    progress = Progress(console, len(scenes))
     console.print("starting system2, system1 and mujoco_robot ...")
     options = {name: getattr(chosen, name) for name in ("seed", "scene_camera", "real_time_factor")}
     with running_simulation(chosen.out / "log", recording, checkpoint=str(chosen.checkpoint), **options) as operator:
-        for seed in range(chosen.seed, chosen.seed + chosen.trials):
+        for task, seed in scenes:
             progress.begin()
             result = None
             try:
-                trial = operator.run(seed, chosen.limit_s, progress.update, chosen.task)
+                trial = operator.run(seed, chosen.limit_s or _limit_s(task), progress.update, task)
                 result = figures(trial)
             finally:
                 progress.end(result)
@@ -123,16 +126,23 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
     parser = argparse.ArgumentParser(
         prog=os.environ.get("DIAL_PROG"), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--trials", type=int, default=trials, help="how many, on successive seeds")
+    parser.add_argument("--trials", type=int, default=trials, help="how many of each task, on successive seeds")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
-    parser.add_argument("--limit-s", type=float, default=limit_s, help="simulated seconds until a trial counts as failed")
-    parser.add_argument("--task", type=_task, default="", help="name in config/tasks or a YAML file; empty: the one of config/nodes")
+    over = "simulated seconds until a trial counts as failed; 0: as many as the task allows"
+    parser.add_argument("--limit-s", type=float, default=limit_s, help=over)
+    one = "name in config/tasks or a YAML file; may be repeated; none: the one of config/nodes"
+    parser.add_argument("--task", type=_task, action="append", default=[], help=one)
     named = "trained model: a folder, or a name such as dial_tiny"
     parser.add_argument("--checkpoint", type=checkpoint_folder, default=DEFAULT_CHECKPOINT, help=named)
     parser.add_argument("--real-time-factor", type=float, default=1.0, help="simulated over wall time, at most; 0: as fast as it goes")
     parser.add_argument("--scene-camera", action="store_true", help="also film from the side (costs simulation speed)")
     parser.add_argument("--out", type=Path, default=Path(out), help="folder for the results")
     return parser
+
+
+def _limit_s(task: str) -> float:
+    """The time that a task allows, as in the harness without ROS, so that success rates compare [s]."""
+    return load_task(task or "PlacematToPlate").max_steps / load_embodiment().rate_hz
 
 
 def _task(text: str) -> str:
@@ -190,7 +200,8 @@ def table_of(results: Sequence[TrialFigures]) -> Table:
         "camera to command. refused: chunks."
     )
     table = Table(caption=caption, caption_justify="left", box=box.SIMPLE, padding=0)
-    columns = {
+    columns = {"task": "task"} if len({result.task for result in results}) > 1 else {}
+    columns |= {
         "seed": "seed",
         "done": "success",
         "s": "sim_s",

@@ -22,6 +22,7 @@ PACKAGES = ("torch", "transformers", "mujoco", "ros-jazzy-rclpy", "ros-jazzy-rmw
 class TrialFigures:
     """One trial in numbers. Rates and latencies in simulated time, which is the robot's time."""
 
+    task: str  # empty: the one that the simulation was started with
     seed: int
     instruction: str
     success: bool
@@ -58,6 +59,7 @@ def figures(trial: Trial) -> TrialFigures:
     ages = [s.foresight_age for s in chunks]
     states = [s.state for s in all_ones]
     return TrialFigures(
+        task=trial.task,
         seed=trial.seed,
         instruction=trial.instruction,
         success=trial.success,

@@ -48,6 +48,7 @@ class Trial:
     """Everything received during one trial. Simulated times count from the reset of the world [s]."""
 
     seed: int
+    task: str = ""  # empty: the one that the simulation was started with
     instruction: str = ""
     instruction_id: str = ""
     started_s: float = 0.0  # when the instruction was accepted
@@ -134,11 +135,11 @@ class TrialOperator(ClientNode):
         """Resets the world to the scene; returns its instruction once every node has noticed that the clock jumped back."""
         self.wait_until(lambda: self._trial.now_s > SETTLED_S, 60.0, "the simulated clock to advance")
         before_s = self._trial.now_s
-        self._trial, self._judged = Trial(seed=seed), None
+        self._trial, self._judged = Trial(seed, task), None
         request = ResetWorld.Request(task=task, seed=seed, target=target)
         instruction = self.command(ResetWorld, "mujoco_robot/reset", request).instruction
         # System-1 disarms on the jump. An instruction sent before it noticed would be dropped with the old buffers.
-        self._trial = Trial(seed=seed)
+        self._trial = Trial(seed, task)
 
         def noticed() -> bool:
             reports = (self._trial.system1[-1:], self._trial.system2[-1:])

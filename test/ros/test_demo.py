@@ -20,23 +20,28 @@ def run_demo(*options):
     return subprocess.run(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
 
 
-def test_the_demo_measures_a_trial_and_makes_its_files(tmp_path):
+def test_the_demo_measures_a_trial_of_each_task_and_makes_its_files(tmp_path):
     make_random_checkpoint(tmp_path / "checkpoint", seed=0)
     graph = ("--checkpoint", tmp_path / "checkpoint", "--real-time-factor", 0.5)  # a busy machine keeps up with that
-    demo = run_demo(*graph, "--trials", 1, "--limit-s", 3, "--out", tmp_path / "out")
+    tasks = ("--task", "TrayToPot", "--task", "CupToDrawerClose")
+    demo = run_demo(*graph, *tasks, "--trials", 1, "--limit-s", 3, "--out", tmp_path / "out")
     assert demo.returncode == 0, demo.stdout
 
-    trial = json.loads((tmp_path / "out" / "summary.json").read_text())["trials"][0]
-    assert trial["success"] is False
-    assert trial["sim_s"] >= 3.0
-    assert trial["system1_rate_hz"] > 0
-    assert trial["system2_rate_hz"] > 0
-    assert (trial["rejected_chunks"], trial["rejected_trajectories"]) == (0, 0)
+    trials = json.loads((tmp_path / "out" / "summary.json").read_text())["trials"]
+    assert [trial["task"] for trial in trials] == ["TrayToPot", "CupToDrawerClose"]
+    assert [place in trial["instruction"] for trial, place in zip(trials, ("pot", "drawer"), strict=True)] == [True, True]
+    for trial in trials:
+        assert trial["success"] is False
+        assert trial["sim_s"] >= 3.0
+        assert trial["system1_rate_hz"] > 0
+        assert trial["system2_rate_hz"] > 0
+        assert (trial["rejected_chunks"], trial["rejected_trajectories"]) == (0, 0)
     with av.open(str(tmp_path / "out" / "demo.mp4")) as video:
         frames = sum(1 for _ in video.decode(video=0))
-    assert frames > 20, "a second of film at least, however many frames a busy machine lost"
+    assert frames > 40, "a second of film of each at least, however many frames a busy machine lost"
     with Image.open(tmp_path / "out" / "demo.gif") as moving:
-        assert moving.n_frames > (frames - 25) / 4, "every third frame, and the held last one once"
+        # Every third frame of one of the two trials, and the held last one once.
+        assert moving.n_frames > (frames / 2 - 25) / 4
     assert (tmp_path / "out" / "foresight.png").stat().st_size > 10_000
 
 

@@ -29,7 +29,14 @@ def system2(time_s, foresights):
 @pytest.fixture
 def trial():
     return Trial(
-        seed=100_000, instruction="put the cup on the plate", instruction_id="now", started_s=0.5, now_s=4.5, wall_s=8.0, success=True
+        task="PlacematToPlate",
+        seed=100_000,
+        instruction="put the cup on the plate",
+        instruction_id="now",
+        started_s=0.5,
+        now_s=4.5,
+        wall_s=8.0,
+        success=True,
     )
 
 
