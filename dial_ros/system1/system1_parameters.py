@@ -36,7 +36,7 @@ PARAMETERS = {
     ),
     "splice_lead": Parameter(
         SPLICE_LEAD_S,
-        "a motion takes over this long after it is sent, 0.082 with the guard; more than the way to the controllers takes [s]",
+        "a motion takes over this long after it is sent, 0.082 with the guard; longer if latencies are long or scatter, and from rest [s]",
         0.0,
         0.5,
     ),

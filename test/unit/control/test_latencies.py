@@ -12,7 +12,7 @@ from dial_core.control.motion_plan import SPLICE_LEAD_S
 from .reporting_world import S, follow_chunks, reporting
 from .test_arrival import MS
 
-# From publishing to execution [ms], of one run of the fault campaign beside ten busy processes that stepped the set-points by 2 mrad: the
+# From publishing to execution [ms], of one run of the fault campaign beside ten busy processes that stepped a set-point by 43 mrad: the
 # last trajectory waited in the relay that delays them, while the lead was one and a half times the longest before.
 RECORDED_MS = (
     *(31, 8, 46, 25, 15, 60, 42, 11, 67, 57, 50, 39, 42, 36, 72, 58, 64, 65, 52, 57, 58, 7, 0, 1, 26, 5, 4, 16, 66, 64, 58, 69, 82),
