@@ -79,6 +79,10 @@ def collect(
     missed: Annotated[
         float, typer.Option(min=0, max=1, help="Share of the other scenes that begin with the hand closed beside the object.")
     ] = 0.0,
+    two_objects: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Share of the scenes with two objects, in tasks that have such; else as the task says."),
+    ] = None,
     image_size: Annotated[int, typer.Option(min=32, help="Height and width of the images [px].")] = 96,
     shard: Annotated[str, typer.Option(help="K/N: only every N-th scene, from the K-th on; `dial data merge` joins all N.")] = "1/1",
     spare: Annotated[int | None, typer.Option(min=0, help="Episodes a shard collects beyond its share; else 5 %.")] = None,
@@ -97,7 +101,8 @@ def collect(
     from dial_core.sim.task import load_task
 
     tasks = load_suite(suite).tasks if suite else tuple(load_task(name) for name in task)
-    plan = CollectionPlan(tuple(each.name for each in tasks), episodes, seed, disturbed, image_size, _shard(shard), spare, changed, missed)
+    names, shares = tuple(each.name for each in tasks), (changed, missed, two_objects)
+    plan = CollectionPlan(names, episodes, seed, disturbed, image_size, _shard(shard), spare, *shares)
     tallies = run(tasks, plan, out, workers)
     failures = sum(len(tally.failures) for tally in tallies.values())
     tried = sum(len(tally.tried) for tally in tallies.values())

@@ -108,7 +108,7 @@ def attempt(job: CollectJob) -> str | None:
 def _jobs(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tallies: dict[str, Tally]) -> Iterator[CollectJob]:
     """Task by task, seed by seed, until enough have succeeded; drawn from only when a worker is free."""
     for task in tasks:
-        seeds, tally = plan.seeds(), tallies[task.name]
+        seeds, tally = plan.seeds(task), tallies[task.name]
         tried = tally.tried
         while len(tally.successes) < plan.wanted:
             seed = next(seeds)

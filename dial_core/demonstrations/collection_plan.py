@@ -6,7 +6,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from dial_core.sim.task import require_training_seed
+import numpy as np
+
+from dial_core.sim.scene import scene_of
+from dial_core.sim.task import Task, require_training_seed
 
 SPARE_SHARE = 0.05  # of a shard's episodes
 
@@ -19,7 +22,8 @@ class CollectionPlan:
     recorded, so that a learner sees how to recover (DART, Laskey et al. 2017). On a share `changed` of the scenes with two
     objects the episode begins with the hand on its way to the other one, so that a learner sees how to obey an instruction
     that changes. On a share `missed` of the others it begins with the hand closed beside the object, so that a learner sees
-    how to grasp again. Shard (k, n), k = 1..n, has every n-th seed, and collects `spare` episodes more than its share: where it
+    how to grasp again. In tasks whose scenes may hold two objects, a share `two_objects` of the scenes does: only there does a learner see
+    what a name is for. Shard (k, n), k = 1..n, has every n-th seed, and collects `spare` episodes more than its share: where it
     succeeds others may fail.
     """
 
@@ -32,16 +36,19 @@ class CollectionPlan:
     spare: int | None = None  # of a shard; by default 5 % and at least 2
     changed: float = 0.0
     missed: float = 0.0
+    two_objects: float | None = None  # by default as many as the task's scenes have
 
     @property
     def identity(self) -> dict:
         """Settings that a resumed collection must have in common with the one that started it."""
-        # Collections from before there were changes and misses go on.
-        unset = {"spare"} | {name for name in ("changed", "missed") if not getattr(self, name)}
+        # Collections from before there were such shares go on.
+        unset = {"spare"} | {
+            name for name, usual in (("changed", 0.0), ("missed", 0.0), ("two_objects", None)) if getattr(self, name) == usual
+        }
         return {key: value for key, value in asdict(self).items() if key not in unset}
 
-    def seeds(self) -> Iterator[int]:
-        """This shard's seeds in order.
+    def seeds(self, task: Task) -> Iterator[int]:
+        """This shard's seeds in order, without those that `two_objects` leaves out.
 
         Raises:
             DialError: the next one is reserved for evaluation.
@@ -50,8 +57,18 @@ class CollectionPlan:
         at = self.seed + part - 1
         while True:
             require_training_seed(at)
-            yield at
+            if self._shows(task, at):
+                yield at
             at += parts
+
+    def _shows(self, task: Task, seed: int) -> bool:
+        """Whether the scene of `seed` belongs to the collection; of scenes that are too many a seed of its own leaves some out."""
+        usual, wanted = task.second_object_probability if len(task.objects) > 1 else 0.0, self.two_objects
+        if wanted is None or not 0.0 < usual < 1.0:
+            return True
+        kept = wanted / usual, (1.0 - wanted) / (1.0 - usual)
+        two = len(scene_of(task, seed).objects) > 1
+        return bool(np.random.default_rng([seed, 13]).random() < kept[not two] / max(kept))
 
     @property
     def wanted(self) -> int:

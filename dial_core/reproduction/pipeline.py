@@ -152,8 +152,8 @@ class Pipeline:
         if data.body == "robot":
             chosen = [word for task in data.tasks for word in ("--task", task)] or ["--suite", data.suite]
             amount: tuple[str, ...] = ("--episodes", str(data.episodes), "--seed", str(data.seed), "--disturbed", f"{data.disturbed:g}")
-            shares = {"changed": data.changed, "missed": data.missed}
-            amount += tuple(word for option, share in shares.items() if share for word in (f"--{option}", f"{share:g}"))
+            shares = {"changed": data.changed or None, "missed": data.missed or None, "two-objects": data.two_objects}
+            amount += tuple(word for option, share in shares.items() if share is not None for word in (f"--{option}", f"{share:g}"))
             words = ("collect", *chosen, *amount, "--image-size", str(data.image_px), "--out", str(folder))
             return [PipelineStep(f"demonstrations/{name}", words, (), {}, len(tasks) * cost_s, parallel=True, product=folder)]
         parts = []

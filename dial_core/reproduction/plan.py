@@ -29,6 +29,7 @@ class Demonstrations(Config):
         disturbed: share of the scenes in which the robot is pushed off the expert's path.
         changed: share of the scenes with two objects in which the episode begins on the way to the other one.
         missed: share of the other scenes in which it begins with the hand closed beside the object.
+        two_objects: share of the scenes with two objects, in tasks that have such; None: as many as the task's scenes have.
         image_px: side of the images [px]; those of hands have the embodiment's.
     """
 
@@ -40,6 +41,7 @@ class Demonstrations(Config):
     disturbed: float = Field(default=0.5, ge=0, le=1)
     changed: float = Field(default=0.0, ge=0, le=1)
     missed: float = Field(default=0.0, ge=0, le=1)
+    two_objects: float | None = Field(default=None, ge=0, le=1)
     image_px: int = Field(default=96, ge=32)
 
 

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from dial_core.demonstrations.shards import all_are_shards, is_shard, join_shard
 from dial_core.errors import DialError
 from dial_core.files.disk_space import DiskFullError
 from dial_core.files.fingerprint import require_same
+from dial_core.sim.scene import scene_of
 from dial_core.sim.task import load_task
 
 TASK = load_task("PlacematToPlate")
@@ -175,10 +177,14 @@ def test_attempts_of_other_settings_are_not_gone_on_with(tmp_path):
         collect((TASK,), plan(seed=7), tmp_path / "dataset", workers=0)
 
 
-@pytest.mark.parametrize("share", ["changed", "missed"])
+@pytest.mark.parametrize("share", ["changed", "missed", "two_objects"])
 def test_a_collection_without_changes_or_misses_goes_on_with_one_from_before_there_were_any(share):
     assert share not in plan().identity
     assert plan(**{share: 0.2}).identity[share] == 0.2
+
+
+def test_no_scene_with_two_objects_is_a_setting_of_its_own():
+    assert plan(two_objects=0.0).identity != plan().identity
 
 
 @pytest.mark.parametrize(("share", "place"), [("changed", 3), ("missed", 4)])
@@ -190,6 +196,22 @@ def test_a_share_of_the_attempts_changes_the_instruction_or_misses(tmp_path, qui
     shares = np.mean(asked, axis=0)
     assert 0.1 < shares[place - 2] < 0.5
     assert np.delete(shares, place - 2).max() == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.8, 1.0])
+def test_scenes_are_chosen_so_that_a_share_of_them_has_two_objects(share):
+    """PlacematToPlate has two in half of its scenes."""
+    chosen = list(islice(plan(two_objects=share).seeds(TASK), 200))
+    found = np.mean([len(scene_of(TASK, seed).objects) > 1 for seed in chosen])
+    assert abs(found - share) < 0.1
+    parts = [set(islice(plan(two_objects=share, shard=(part, 2)).seeds(TASK), 100)) for part in (1, 2)]
+    assert not parts[0] & parts[1]
+    assert all(seed in parts[0] | parts[1] for seed in chosen[:100])
+
+
+def test_a_task_of_single_objects_keeps_all_its_scenes():
+    task = load_task("PlateToPan")
+    assert list(islice(plan(two_objects=0.8).seeds(task), 5)) == [0, 1, 2, 3, 4]
 
 
 def test_seeds_of_the_evaluation_are_never_collected(tmp_path):

@@ -62,9 +62,11 @@ def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
 
 
 def test_shares_of_changed_instructions_and_of_misses_are_collected(values, tmp_path):
-    values["demonstrations"]["few"] |= {"changed": 0.25, "missed": 0.2}
+    values["demonstrations"]["few"] |= {"changed": 0.25, "missed": 0.2, "two_objects": 0.7}
     pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
-    assert "--disturbed 0.5 --changed 0.25 --missed 0.2 --image-size" in " ".join(pipeline.steps["demonstrations/few"].words)
+    assert "--disturbed 0.5 --changed 0.25 --missed 0.2 --two-objects 0.7 --image-size" in " ".join(
+        pipeline.steps["demonstrations/few"].words
+    )
 
 
 def test_a_method_with_a_second_tower_waits_for_one_trained_on_the_same_views(values, tmp_path):
