@@ -119,12 +119,12 @@ class Pipeline:
 
     def _pretraining(self) -> PipelineStep:
         recipe, costs = load_config(PretrainRecipe, "training", self.plan.pretraining.recipe), self.plan.costs
-        seeing, reading, querying = recipe.optimisation, recipe.reading, recipe.querying
+        seeing, reading = recipe.optimisation, recipe.reading
         core_s = (
             recipe.views * costs.view
             + seeing.steps * seeing.batch_size * costs.seeing_sample
             + reading.steps * reading.batch_size * costs.reading_sample
-            + querying.steps * querying.batch_size * costs.querying_sample
+            + sum(part.steps * part.batch_size for part in (recipe.pointing, recipe.copying)) * costs.query_sample
         )
         words = ("pretrain", "--recipe", self.plan.pretraining.recipe, "--out", str(self.out / "pretrain"))
         inputs = {"recipe": _values(recipe), "model": _preset(recipe.model)}

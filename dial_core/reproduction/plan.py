@@ -115,7 +115,7 @@ class Costs(Config):
     view: float = Field(gt=0)  # rendering one view of pretraining
     seeing_sample: float = Field(gt=0)  # one sample of a pretraining step
     reading_sample: float = Field(gt=0)
-    querying_sample: float = Field(gt=0)
+    query_sample: float = Field(gt=0)
     encoder_sample: float = Field(gt=0)  # of a step of the view encoder's
     demonstration: float = Field(gt=0)  # one attempt
     image_tokens: float = Field(gt=0)  # of one demonstration

@@ -1,9 +1,9 @@
 """`dial pretrain`: gives the tiny VLM its eyes, by next-token training from scratch on rendered tabletop views.
 
-Three parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
+Four parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
 tower is frozen, its tokens are computed once, and the language model continues alone at a third of the cost: it learns
-which word means which thing long after the tower can distinguish them. Querying: it learns to answer at the foresight
-queries too (`query_grounding.py`).
+which word means which thing long after the tower can distinguish them. Pointing and copying: it learns to answer at the
+foresight queries too (`query_grounding.py`).
 
 It is a stand-in for Qwen's pretraining, at a size at which no pretrained model exists: afterwards the vision tower and
 the text embedding are frozen, as in the paper (Sec. 4.1), and the language model is System-2's starting point.
@@ -39,7 +39,7 @@ from dial_core.training.optimisation import Optimisation
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question, question, shift_view, vocabularies_of
 from dial_core.training.pretrain.patch_grounding import PatchGrounding
 from dial_core.training.pretrain.pointing import measure_pointing
-from dial_core.training.pretrain.query_grounding import CollateNamed, NamedObjects, QueryGrounding
+from dial_core.training.pretrain.query_grounding import CollateNamed, NamedObjects, QueryCopying, QueryPointing
 from dial_core.training.pretrain.views import Views, load_views, render_views
 from dial_core.training.probe import Workload
 from dial_core.training.processes import process_state
@@ -47,8 +47,8 @@ from dial_core.training.trainer import run_training
 
 
 class PretrainRecipe(Config):
-    """What to render, and how to train on it: `optimisation` trains everything, `reading` the language model alone, `querying` it with
-    the foresight queries.
+    """What to render, and how to train on it: `optimisation` trains everything, `reading` the language model alone, `pointing` it with
+    the foresight queries, `copying` both and the foresight head.
 
     The vision tower is exact to a pixel long before the language model can read it, and a step of the language model
     alone, on `reading_views` views encoded once, costs a third.
@@ -65,7 +65,8 @@ class PretrainRecipe(Config):
     optimisation: Optimisation  # seeing
     reading_views: int = Field(gt=0)
     reading: Optimisation
-    querying: Optimisation
+    pointing: Optimisation
+    copying: Optimisation
 
     @property
     def workload(self) -> Workload:
@@ -230,14 +231,16 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
     report: dict = {}
     if state.is_main_process:
         report = measure_pointing(model, prompter, held_out, words)
-    torch.manual_seed(recipe.querying.seed)
-    querying = QueryGrounding(model)
-    named = NamedObjects(tokens, encoded, words, model.arch.token_grid, recipe.querying.seed)
-    run_training(querying, named, CollateNamed(prompter), recipe.querying, out / "querying", "querying", hardware)
-    querying.hand_over()
+    torch.manual_seed(recipe.pointing.seed)
+    pointing = QueryPointing(model)
+    named = NamedObjects(tokens, encoded, words, model.arch.token_grid, recipe.pointing.seed)
+    run_training(pointing, named, CollateNamed(prompter), recipe.pointing, out / "pointing", "pointing", hardware)
+    pointing.hand_over()
+    copying = QueryCopying(model, pointing.names)
+    run_training(copying, named, CollateNamed(prompter), recipe.copying, out / "copying", "copying", hardware)
     if state.is_main_process:
         asked = NamedObjects(_tokens(model, held_out, out / "held_out_tokens.npy"), held_out, words, model.arch.token_grid, 0)
-        report["queries"] = querying.measure(asked, prompter)
+        report["queries"] = copying.measure(asked, prompter)
         robot = load_embodiment()
         unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
         save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command))
@@ -267,7 +270,7 @@ def _card(recipe: PretrainRecipe, report: dict, command: str) -> str:
 
 Made by `{command}`: next-token training, with dense grounding of the image tokens, from scratch on {recipe.views}
 rendered views of the tables of {" and ".join(recipe.suites)}. It stands in for Qwen's pretraining;
-the foresight queries point too, System-1 and the foresight head are untrained.
+the foresight queries point too and give the view's tokens back; System-1 is untrained.
 
 Recipe: `{recipe.model_dump_json()}`
 

@@ -1,8 +1,9 @@
-"""What a large pretrained VLM does at new tokens within a few steps, taught to the tiny one: to answer there what it reads.
+"""What a large pretrained VLM does at new tokens within a few steps, taught to the tiny one: to answer there what it sees and reads.
 
 The foresight queries stand behind the prompt, where the image's tokens stand. Each one learns here whether its image token shows the object
-that the instruction names. Without this, foresight follows the hand and ignores the name: two objects are in view in one demonstration of
-six, and there matters the name for a second or two (docs/results/miniature.md).
+that the instruction names (pointing), and then to give that token back as well (copying). Without the first, foresight follows the hand and
+ignores the name. Without the second, `dial train` has to teach it, with steps so large that the first is lost: a name decides in few
+frames, and what decides nothing is overwritten (docs/results/miniature.md).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects
 from dial_core.training.pretrain.views import Views
 
+COPY_WEIGHT = 5.0  # a mean over all features has small gradients: brings the two losses to one scale
 _BATCH = 64
 
 
@@ -67,12 +69,19 @@ class CollateNamed:
 
 @dataclass
 class QueryOutput:
-    """Of a batch: mean cross-entropy [nat] over the image tokens of "which one shows the named object"."""
+    """Of a batch: the weighted sum of the two losses.
+
+    Attributes:
+        place_loss: mean cross-entropy [nat] over the image tokens of "which one shows the named object".
+        copy_loss: mean squared error of the image tokens given back.
+    """
 
     loss: Tensor
+    place_loss: Tensor
+    copy_loss: Tensor | None = None
 
 
-class QueryGrounding(nn.Module):
+class QueryPointing(nn.Module):
     """The language model with one vector for all queries, which differ by where they stand: what it learns at one place holds at all."""
 
     def __init__(self, model: DialModel) -> None:
@@ -87,13 +96,10 @@ class QueryGrounding(nn.Module):
 
     def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, shown: Tensor) -> QueryOutput:
         """Loss of a batch. image_tokens float (B, N, D); input_ids, attention_mask int64 (B, T); shown int64 (B,)."""
-        return QueryOutput(F.cross_entropy(self.shows(image_tokens, input_ids, attention_mask), shown))
-
-    def shows(self, image_tokens_BND: Tensor, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> Tensor:
-        """How much each query says that its token shows the named object: logits (B, N)."""
         queries_ND = self.query.expand(self.model.arch.foresight_tokens, -1)
-        states = self.model.system2.hidden_states(image_tokens_BND, input_ids_BT, attention_mask_BT, queries_ND)[:, input_ids_BT.shape[1] :]
-        return self.names(states)[..., 0]
+        states_BND = self.model.system2.hidden_states(image_tokens, input_ids, attention_mask, queries_ND)[:, input_ids.shape[1] :]
+        loss = F.cross_entropy(self.names(states_BND)[..., 0], shown)
+        return QueryOutput(loss, loss)
 
     @torch.no_grad()
     def hand_over(self) -> None:
@@ -103,13 +109,39 @@ class QueryGrounding(nn.Module):
             raise DialError("only a model with foresight queries is pretrained: this one's bridge predicts nothing")
         queries_ND.copy_(self.query.expand_as(queries_ND))
 
+
+class QueryCopying(nn.Module):
+    """Language model, queries and foresight head of a model under both losses; `names` is what pointing read the place with."""
+
+    def __init__(self, model: DialModel, names: nn.Linear) -> None:
+        super().__init__()
+        self.model, self.names = model, names
+        for name, parameter in model.system2.named_parameters():
+            if name.startswith(("queries", "foresight_head")):
+                parameter.requires_grad_(True)
+
+    def compile_blocks(self, compiled: bool = True) -> None:
+        """See `DialModel.compile_blocks`."""
+        self.model.compile_blocks(compiled)
+
+    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, shown: Tensor) -> QueryOutput:
+        """Losses of a batch, given as in `QueryPointing`."""
+        foresight_BND, logits_BN = self.answers(image_tokens, input_ids, attention_mask)
+        copy_loss, place_loss = F.mse_loss(foresight_BND, image_tokens), F.cross_entropy(logits_BN, shown)
+        return QueryOutput(COPY_WEIGHT * copy_loss + place_loss, place_loss, copy_loss)
+
+    def answers(self, image_tokens_BND: Tensor, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens given back (B, N, D), and how much each query says that its token shows the named object, as logits (B, N)."""
+        states_BND = self.model.system2.query_states(image_tokens_BND, input_ids_BT, attention_mask_BT)
+        return self.model.system2.both_heads(states_BND)[0], self.names(states_BND)[..., 0]
+
     @torch.inference_mode()
     def measure(self, questions: NamedObjects, prompter: Prompter) -> dict:
-        """On held-out views, every nameable object once: the share of right tokens, and that where several can be named."""
+        """On held-out views, every nameable object once: the share of right tokens, that where several can be named, the copies' error."""
         self.eval()
         rng = np.random.default_rng(0)
         cases = [(view, name) for view in questions.naming for name in questions.nameable(view)]
-        right, several = [], []
+        right, several, errors = [], [], []
         for first in range(0, len(cases), _BATCH):
             items = []
             for view, name in cases[first : first + _BATCH]:
@@ -117,11 +149,13 @@ class QueryGrounding(nn.Module):
                 items.append((questions.tokens[view], words.instruct(name, rng), questions.token_at(*places[name])))
                 several.append(len(places) > 1)
             batch = CollateNamed(prompter)(items)
-            logits = self.shows(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+            copied, logits = self.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
             right += (logits.argmax(-1) == batch["shown"]).tolist()
+            errors.append(F.mse_loss(copied, batch["image_tokens"]).item())
         of_several = [hit for hit, among in zip(right, several, strict=True) if among]
         return {
             "right_token": round(float(np.mean(right)), 4),
             "right_token_of_several": round(float(np.mean(of_several)), 4) if of_several else None,
             "several": len(of_several),
+            "copy_error": round(float(np.mean(errors)), 4),
         }

@@ -28,7 +28,7 @@ VALUES = {
         "view": 0.1,
         "seeing_sample": 0.1,
         "reading_sample": 0.1,
-        "querying_sample": 0.1,
+        "query_sample": 0.1,
         "encoder_sample": 0.1,
         "demonstration": 10.0,
         "image_tokens": 1.0,

@@ -41,7 +41,7 @@ def plan(values, tmp_path) -> Path:
     """The small plan with toy recipes, and a task that is over after 12 control steps."""
     pretrain = yaml.safe_load(config_path("training", "dial_tiny_pretrain").read_text())
     toy = {"suites": {"in_distribution": 1}, "views": 8, "held_out": 2, "reading_views": 6}
-    pretrain |= toy | {"optimisation": OPTIMISATION, "reading": OPTIMISATION, "querying": OPTIMISATION}
+    pretrain |= toy | {"optimisation": OPTIMISATION, "reading": OPTIMISATION, "pointing": OPTIMISATION, "copying": OPTIMISATION}
     task = yaml.safe_load(config_path("tasks", "PlacematToPlate").read_text()) | {"name": "Short", "max_steps": 12}
     stages = [{"stage": "warmup", "optimisation": OPTIMISATION}, {"stage": "end_to_end", "optimisation": OPTIMISATION}]
     files = {"pretrain": pretrain, "Short": task, "recipe": {"embodiment": "gr1", "stages": stages}}

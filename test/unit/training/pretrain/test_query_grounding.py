@@ -10,7 +10,7 @@ from dial_core.model.dial import DialModel
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.pretrain.grounding import vocabularies_of
-from dial_core.training.pretrain.query_grounding import CollateNamed, NamedObjects, QueryGrounding
+from dial_core.training.pretrain.query_grounding import COPY_WEIGHT, CollateNamed, NamedObjects, QueryCopying, QueryPointing
 from dial_core.training.pretrain.views import Views
 
 GRID = (6, 6)
@@ -31,14 +31,14 @@ NOTHING = [MISSING, MISSING, (40.0, 40.0), (30.0, 60.0)]
 
 
 @pytest.fixture(scope="module")
-def grounding() -> QueryGrounding:
+def pointing() -> QueryPointing:
     torch.manual_seed(0)
     values = load_config(Architecture, "models", "dial_tiny").model_dump()
     values["vision"] |= {"layers": 1, "width": 32, "ffn_width": 48, "heads": 2, "full_attention_blocks": (0,)}
     values["text"] |= {"layers": 1, "width": 32, "ffn_width": 48, "heads": 2, "kv_heads": 1, "rope_sections": (2, 3, 3)}
     values["decoder"] |= {"layers": 1, "heads": 2, "head_width": 12, "output_width": 16, "rim_width": 20}
     values["fusion"] |= {"layers": 1, "heads": 2, "head_width": 16}
-    return QueryGrounding(DialModel(DialConfig(Architecture.model_validate(values))))
+    return QueryPointing(DialModel(DialConfig(Architecture.model_validate(values))))
 
 
 def test_an_instruction_names_the_object_that_its_token_shows():
@@ -64,26 +64,43 @@ def test_samples_are_those_of_their_number_and_of_the_seed():
     assert [first[number][1:] for number in range(20)] != [other[number][1:] for number in range(20)]
 
 
-def test_the_loss_is_that_of_the_named_place(grounding):
+@pytest.fixture
+def batch():
     asked = questions([CAN_AND_CUP])
-    batch = CollateNamed(Prompter(tiny_tokenizer(), 36))([asked[number] for number in range(4)])
-    logits = grounding.shows(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
-    torch.testing.assert_close(grounding(**batch).loss, -logits.log_softmax(-1)[torch.arange(4), batch["shown"]].mean())
+    return CollateNamed(Prompter(tiny_tokenizer(), 36))([asked[number] for number in range(4)])
 
 
-def test_every_query_of_the_model_begins_as_the_vector_that_was_learned(grounding):
-    grounding.hand_over()
-    batch = CollateNamed(Prompter(tiny_tokenizer(), 36))([questions([CAN_AND_CUP])[0]])
-    rows = batch["image_tokens"], batch["input_ids"], batch["attention_mask"]
-    torch.testing.assert_close(grounding.names(grounding.model.system2.query_states(*rows))[..., 0], grounding.shows(*rows))
+def test_queries_begin_as_the_vector_that_was_learned_and_point_as_before(pointing, batch):
+    pointing.hand_over()
+    copying = QueryCopying(pointing.model, pointing.names)
+    torch.testing.assert_close(copying(**batch).place_loss, pointing(**batch).loss)
 
 
-def test_the_measurement_asks_for_every_object_once(grounding):
-    report = grounding.measure(questions([CAN_AND_CUP, NOTHING, CUP_ALONE]), Prompter(tiny_tokenizer(), 36))
+def test_the_losses_are_those_of_the_tokens_given_back_and_of_the_named_place(pointing, batch):
+    copying = QueryCopying(pointing.model, pointing.names)
+    output = copying(**batch)
+    copied, logits = copying.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+    torch.testing.assert_close(output.copy_loss, ((copied - batch["image_tokens"]) ** 2).mean())
+    torch.testing.assert_close(output.place_loss, -logits.log_softmax(-1)[torch.arange(4), batch["shown"]].mean())
+    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss
+
+
+def test_copying_trains_queries_and_head_as_well(pointing, batch):
+    pointing.model.set_trainable("pretrain")
+    copying = QueryCopying(pointing.model, pointing.names)
+    copying(**batch).loss.backward()
+    moved = {name for name, parameter in pointing.model.system2.named_parameters() if parameter.grad is not None}
+    assert {"queries", "foresight_head.0.weight", "foresight_head.2.bias"} <= moved
+    assert not {name for name in moved if "visual" in name}
+
+
+def test_the_measurement_asks_for_every_object_once(pointing):
+    copying = QueryCopying(pointing.model, pointing.names)
+    report = copying.measure(questions([CAN_AND_CUP, NOTHING, CUP_ALONE]), Prompter(tiny_tokenizer(), 36))
     assert report["several"] == 2
     assert report["right_token"] in (0.0, 0.3333, 0.6667, 1.0)
     assert report["right_token_of_several"] in (0.0, 0.5, 1.0)
     with torch.no_grad():
-        grounding.names.weight.zero_()
-        grounding.names.bias.zero_()
-    assert grounding.measure(questions([[(3.0, 3.0), MISSING, MISSING, MISSING]]), Prompter(tiny_tokenizer(), 36))["right_token"] == 1.0
+        copying.names.weight.zero_()
+        copying.names.bias.zero_()
+    assert copying.measure(questions([[(3.0, 3.0), MISSING, MISSING, MISSING]]), Prompter(tiny_tokenizer(), 36))["right_token"] == 1.0
