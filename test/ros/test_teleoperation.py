@@ -6,6 +6,7 @@ pytest test/ros/test_teleoperation.py
 import pytest
 
 from dial_core.bags.reader import Bag
+from dial_core.control.motion import to_ns
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.operator.operator_node import free_port
@@ -14,6 +15,7 @@ from .conftest import PATIENCE_S, START_S, listens
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 ROBOT = load_embodiment("gr1")
+HALF_A_SECOND_NS = 500_000_000
 RIGHT = slice(9, 12)  # position of the right wrist
 
 
@@ -50,6 +52,11 @@ def wrist(probe):
     """Position (3,) [m] of the right wrist, as measured."""
     place = dict(zip(probe.joints.name, probe.joints.position, strict=True))
     return ForwardKinematics(ROBOT).wrist_poses([place[name] for name in ROBOT.joint_names])[RIGHT]
+
+
+def joints_ns(probe) -> int:
+    """Stamp of the newest joint state."""
+    return to_ns(probe.joints.header.stamp)
 
 
 def hold(page, key: str, until, what: str) -> None:
@@ -91,6 +98,8 @@ def test_a_released_key_and_a_stop_leave_the_hand_where_it_is(page):
     see(page, "right hand, standing")
     browser.find_element("tag name", "body").send_keys("\ue00c")
     see(page, "Stopped: acknowledged by teleoperation after", "■ stopped")
+    shown = joints_ns(probe)
+    probe.until(lambda: joints_ns(probe) > shown + HALF_A_SECOND_NS, "what was sent before the stop")  # the page may be faster
     sent = len(probe.trajectories)
     from selenium.webdriver import ActionChains
 
