@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from dial_core.sim.scene import scene_of
 from dial_core.sim.task import Task, require_training_seed
 
 SPARE_SHARE = 0.05  # of a shard's episodes
@@ -66,6 +65,8 @@ class CollectionPlan:
         usual, wanted = task.second_object_probability if len(task.objects) > 1 else 0.0, self.two_objects
         if wanted is None or not 0.0 < usual < 1.0:
             return True
+        from dial_core.sim.scene import scene_of  # loads the simulator, without which datasets are joined
+
         kept = wanted / usual, (1.0 - wanted) / (1.0 - usual)
         two = len(scene_of(task, seed).objects) > 1
         return bool(np.random.default_rng([seed, 13]).random() < kept[not two] / max(kept))
