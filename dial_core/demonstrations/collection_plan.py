@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 
@@ -41,9 +41,8 @@ class CollectionPlan:
     def identity(self) -> dict:
         """Settings that a resumed collection must have in common with the one that started it."""
         # Collections from before there were such shares go on.
-        unset = {"spare"} | {
-            name for name, usual in (("changed", 0.0), ("missed", 0.0), ("two_objects", None)) if getattr(self, name) == usual
-        }
+        later = {field.name: field.default for field in fields(self) if field.name in ("changed", "missed", "two_objects")}
+        unset = {"spare"} | {name for name, usual in later.items() if getattr(self, name) == usual}
         return {key: value for key, value in asdict(self).items() if key not in unset}
 
     def seeds(self, task: Task) -> Iterator[int]:

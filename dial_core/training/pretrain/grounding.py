@@ -55,6 +55,10 @@ class Vocabulary:
         count = Counter(self.nouns[name] for name in places)
         return {name: xy for name, xy in places.items() if count[self.nouns[name]] == 1}
 
+    def nameable(self, places: Places) -> Places:
+        """The objects among the places that an instruction can name without doubt."""
+        return self.unambiguous({name: xy for name, xy in places.items() if name in self.objects})
+
 
 def vocabularies_of(suites: dict[str, float], names: list[str], wordings: tuple[str, ...] = ()) -> dict[str, Vocabulary]:
     """Task name -> its vocabulary, for all tasks of `suites` and everything that views annotate (`names`).
@@ -106,8 +110,7 @@ def relation_form(places: Places, size_px: int, rng: np.random.Generator, words:
 
 def instruction_form(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary, rest: bool = True) -> tuple[str, str]:
     """An instruction of the task; the named object, the target, the handle and the hand, as far as in view, then all the `rest`."""
-    nameable = words.unambiguous({name: xy for name, xy in places.items() if name in words.objects})
-    name = str(rng.choice(list(nameable)))
+    name = str(rng.choice(list(words.nameable(places))))
     wanted = [known for known in (name, words.target, "handle", "palm") if known in places]
     if rest:
         wanted += [str(other) for other in rng.permutation(list(places)) if other not in wanted]
@@ -116,7 +119,7 @@ def instruction_form(places: Places, size_px: int, rng: np.random.Generator, wor
 
 def names_objects(places: Places, words: Vocabulary) -> bool:
     """Whether an instruction can name one of the things in view."""
-    return bool(words.unambiguous({name: xy for name, xy in places.items() if name in words.objects}))
+    return bool(words.nameable(places))
 
 
 def question(places: Places, size_px: int, rng: np.random.Generator, words: Vocabulary) -> tuple[str, str]:
@@ -135,7 +138,7 @@ def object_question(places: Places, size_px: int, rng: np.random.Generator, word
     """A (prompt, answer) about one of the objects in view: an instruction that names it, or where it is."""
     if rng.random() < 0.7:
         return instruction_form(places, size_px, rng, words, rest=False)
-    return where_form(words.unambiguous({name: xy for name, xy in places.items() if name in words.objects}), size_px, rng, words)
+    return where_form(words.nameable(places), size_px, rng, words)
 
 
 def shift_view(image: np.ndarray, places: Places, reach_px: int, rng: np.random.Generator) -> tuple[np.ndarray, Places]:

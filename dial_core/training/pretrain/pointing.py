@@ -48,7 +48,7 @@ def measure_pointing(model: DialModel, prompter: Prompter, views: Views, vocabul
 def _instructed(model: DialModel, prompter: Prompter, views: Views, words: list[Vocabulary]) -> tuple[list[float], list[bool]]:
     """Errors [px] of the named object under an instruction, and with two in view: was it the right one."""
     rng = np.random.default_rng(0)
-    shown = [w.unambiguous({n: xy for n, xy in views.visible(i).items() if n in w.objects}) for i, w in enumerate(words)]
+    shown = [w.nameable(views.visible(i)) for i, w in enumerate(words)]
     cases = [(view, name) for view, places in enumerate(shown) for name in places]
     prompts = [words[view].instruct(name, rng) for view, name in cases]
     guess = point(model, prompter, views.images[[view for view, _ in cases]], prompts, [words[view].nouns[name] for view, name in cases])

@@ -44,8 +44,7 @@ class NamedObjects:
 
     def nameable(self, view: int) -> dict[str, tuple[float, float]]:
         """The objects in a view that an instruction can name, with their places [px]."""
-        words = self.vocabularies[self.views.tasks[view]]
-        return words.unambiguous({name: xy for name, xy in self.views.visible(view).items() if name in words.objects})
+        return self.vocabularies[self.views.tasks[view]].nameable(self.views.visible(view))
 
     def token_at(self, x_px: float, y_px: float) -> int:
         """The image token, row by row, that covers a pixel."""
