@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from trajectory_msgs.msg import JointTrajectory
 
+from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
+from dial_core.control.latencies import LONGEST_LEAD_S
 from dial_core.control.motion import to_ns
+from dial_core.control.motion_plan import ATTEMPTS, LONGEST_PREPARATION_S
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.operator.operator_node import free_port
@@ -22,13 +25,14 @@ exceptions = pytest.importorskip("selenium.common.exceptions", reason="selenium 
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 TEXT = "put the can on the plate"
-STOP_S = 0.3  # from the key to set-points that only decelerate
 FASTER_RAD_PER_S = 0.01
 
 
 @pytest.fixture(scope="module")
-def page(browser, nodes, probe, checkpoint, tmp_path_factory):
-    """(Browser on the page, probe, file of the action log), with the robot up."""
+def page(browser, nodes, probe, tmp_path_factory):
+    """(Browser on the page, probe, file of the action log), with the robot up. The policy is the trained one: its motions last for seconds,
+    a random one's a moment, and then a key finds the robot at rest."""
+    checkpoint = checkpoint_folder(DEFAULT_CHECKPOINT)
     port = free_port("127.0.0.1")
     log = tmp_path_factory.mktemp("page") / "actions.jsonl"
     nodes.start("mujoco_robot", autostart=True, seed=100_000, real_time_factor=0.5)
@@ -62,12 +66,18 @@ def note_set_points(probe, message: JointTrajectory) -> None:
     probe.history.append((time.time(), (to_ns(message.header.stamp) + to_ns(point.time_from_start)) * 1e-9, positions))
 
 
-def last_speed_up_s(history) -> float | None:
-    """Wall time [s] at which a set-point last became faster, of (wall time [s], simulated time [s], positions [rad]); None: none did."""
+def moving(history) -> tuple[np.ndarray, np.ndarray]:
+    """Robot's times (T,) [s] of set-points, and whether any had changed since the one before (T,)."""
+    _, times, positions = (np.array(values) for values in zip(*history, strict=True))
+    return times[1:], (np.diff(positions, axis=0) != 0).any(axis=1)
+
+
+def last_speed_up(history) -> tuple[float, float]:
+    """Wall and robot's time [s] at which a set-point last became faster."""
     walls, times, positions = (np.array(values) for values in zip(*history, strict=True))
     speeds = np.abs(np.diff(positions, axis=0)) / np.diff(times)[:, None]
     faster = (np.diff(speeds, axis=0) > FASTER_RAD_PER_S).any(axis=1)
-    return float(walls[2:][faster][-1]) if faster.any() else None
+    return float(walls[2:][faster][-1]), float(times[2:][faster][-1])
 
 
 def press(page, label: str) -> None:
@@ -88,7 +98,7 @@ def press(page, label: str) -> None:
 
 
 def run_and_move(page) -> None:
-    """Resets a stop and the world, whose random policy comes to rest in the end, instructs, and waits until the set-points move."""
+    """Resets a stop and the world, so that the whole task lies ahead, instructs, and waits until the set-points move."""
     _, probe, _ = page
     if probe.system1.state == System1Status.STATE_STOPPED:
         press(page, "RESET STOP")
@@ -165,27 +175,26 @@ def test_escape_stops_the_robot_at_the_controllers_even_inside_the_box(page):
     probe.until(lambda: time.time() - probe.moved_s > 0.5, "the controllers' set-points stand still")
 
 
-def test_the_set_points_decelerate_within_300_ms_of_the_key_until_they_stand(page):
-    """Wall time from the key, as the browser dates it, to the last moment at which any set-point became faster: from then on the
-    controllers decelerate as fast as the acceleration limits let them. The best of five counts: the machine may be busy otherwise."""
+def test_from_the_stop_on_the_set_points_only_decelerate_until_they_stand(page):
+    """In the robot's time, from the stop that a key in the browser caused to the last moment at which any set-point became faster: at most
+    the longest lead of a stop, and its preparations. The wall time from the key, as the browser dates it, depends on the machine: printed.
+    """
     browser, probe, _ = page
-    took_s, rest_s = [], []
-    for _ in range(5):
+    for _ in range(15):
         run_and_move(page)
         browser.find_element("tag name", "body").send_keys("\ue00c")
         probe.until(lambda: probe.system1.state == System1Status.STATE_STOPPED, "System-1 stopped")
+        stopped_s = to_ns(probe.system1.last_change) * 1e-9
         probe.until(lambda: time.time() - probe.moved_s > 0.5, "the set-points stand still")
-        key_s = browser.execute_script("return window.dialStopKeyAt") / 1000
-        faster_s = last_speed_up_s(probe.history)
-        if probe.moved_s <= key_s or faster_s is None:
-            continue  # the random policy had come to rest before the key, or was about to: nothing was measured
-        took_s.append(faster_s - key_s)
-        rest_s.append(probe.moved_s - key_s)
-        if took_s[-1] <= STOP_S:
-            break
-    print(f"from the key to deceleration {np.round(took_s, 3)} s, to rest {np.round(rest_s, 3)} s, at half the speed of real time")
-    assert took_s, "the robot was at rest at every key"
-    assert min(took_s) <= STOP_S
+        times_s, moved = moving(probe.history)
+        if (moved & (times_s > stopped_s)).any():
+            break  # else at rest before the stop, as after late inputs: nothing to see
+    else:
+        pytest.fail("the robot was at rest at every stop")
+    wall_s, faster_s = last_speed_up(probe.history)
+    key_s = browser.execute_script("return window.dialStopKeyAt") / 1000
+    print(f"the last speed-up {faster_s - stopped_s:.3f} s after the stop, {wall_s - key_s:.3f} s of wall time after the key")
+    assert faster_s - stopped_s <= LONGEST_LEAD_S + ATTEMPTS * LONGEST_PREPARATION_S
 
 
 def test_while_stopped_the_page_says_that_nothing_will_move_before_and_after_an_instruction(page):
