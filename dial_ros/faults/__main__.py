@@ -20,7 +20,7 @@ from dial_ros.faults.campaign import chosen_groups, play
 from dial_ros.faults.graph_under_test import graph_under_test
 from dial_ros.faults.outcome import Outcome, load_outcomes, save_outcomes
 from dial_ros.faults.report import line, page
-from dial_ros.faults.soak import soak
+from dial_ros.faults.soak import load_soaks, save_soaks, soak
 from dial_ros.faults.timing_faults import busy_processes
 
 FOLDER = Path("out/faults")
@@ -31,29 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.setdefault(COMPILE_SWITCH, "0")  # a compiler beside the nodes would be a fault of its own
     file = options.records
-    outcomes = load_outcomes(file) if options.resume or options.page_only else []
+    soaks_file = file.with_name("soaks.jsonl")
+    outcomes, soaks = (load_outcomes(file), load_soaks(soaks_file)) if options.resume or options.page_only else ([], [])
     try:
         if options.list:
             for group in chosen_groups(options.quick, options.only):
                 print(f"{group.title}\n" + "\n".join(f"  {s.name}{' (quick)' if s.quick else ''}" for s in group.scenarios))
             return 0
-        if not options.page_only:
-            with busy_processes(options.load) if options.load else nullcontext():
+        with busy_processes(options.load) if options.load and not options.page_only else nullcontext():
+            if not options.page_only:
                 _play(options, outcomes, file)
-        soaked = None
-        if options.minutes > 0:
-            with graph_under_test(options.log_dir, checkpoint=options.checkpoint, splice_lead_s=options.splice_lead) as graph:
-                soaked = soak(graph, options.minutes)
+            if options.minutes > 0:
+                with graph_under_test(options.log_dir, checkpoint=options.checkpoint, splice_lead_s=options.splice_lead) as graph:
+                    soaks.append(soak(graph, options.minutes, options.load))
+                    save_soaks(soaks_file, soaks)
     except DialError as error:
         print(f"[faults] {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("[faults] interrupted; --resume continues", file=sys.stderr)
         return 130
-    text = page(outcomes, soaked, time.strftime("%Y-%m-%d"), f"{os.cpu_count()} cores, Python {platform.python_version()}")
+    text = page(outcomes, soaks, time.strftime("%Y-%m-%d"), f"{os.cpu_count()} cores, Python {platform.python_version()}")
     write_text(options.results, text)
     print(f"page: {options.results}")
-    return 0 if all(outcome.passed for outcome in outcomes) and (soaked is None or soaked.passed) else 1
+    return 0 if all(run.passed for run in (*outcomes, *soaks)) else 1
 
 
 def _play(options: argparse.Namespace, outcomes: list[Outcome], file: Path) -> None:

@@ -29,7 +29,7 @@ of the machine at the row's end, which counts everything that ran on it.
 """
 
 
-def page(outcomes: Sequence[Outcome], soaked: Soak | None, when: str, machine: str) -> str:
+def page(outcomes: Sequence[Outcome], soaks: Sequence[Soak], when: str, machine: str) -> str:
     """The whole page; `when` it was made and on which `machine`."""
     parts = ["# Fault campaign", f"`{COMMAND}` (and with `--load 10`), {when}, {machine}.", EXPLANATION.strip()]
     if outcomes:
@@ -39,9 +39,8 @@ def page(outcomes: Sequence[Outcome], soaked: Soak | None, when: str, machine: s
             own = sorted((o for o in outcomes if o.scenario in names), key=lambda o: (names.index(o.scenario), o.busy_processes))
             if own:
                 parts += [f"## {group.title}", f"Injected by: {group.injected}", "\n".join([HEADER, *_rows(own)])]
-        parts += [_failures(outcomes), _holds(outcomes), _missing(outcomes, soaked)]
-    if soaked is not None:
-        parts.append(_soak_section(soaked))
+        parts += [_failures(outcomes), _holds(outcomes), _missing(outcomes, soaks)]
+    parts += [_soak_section(soaked) for soaked in soaks]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -111,10 +110,10 @@ def _holds(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(["## Held meanwhile", "", *lines]) if lines else ""
 
 
-def _missing(outcomes: Sequence[Outcome], soaked: Soak | None) -> str:
+def _missing(outcomes: Sequence[Outcome], soaks: Sequence[Soak]) -> str:
     """What this page does not show, because it was not played."""
     every = [scenario.name for group in GROUPS for scenario in group.scenarios]
-    lines = [] if soaked is not None else ["- continuous running (`--minutes 30`)"]
+    lines = [] if soaks else ["- continuous running (`--minutes 30`)"]
     for busy in sorted({outcome.busy_processes for outcome in outcomes}):
         played = {outcome.scenario for outcome in outcomes if outcome.busy_processes == busy}
         if missing := [name for name in every if name not in played]:
@@ -127,10 +126,10 @@ def _soak_section(soaked: Soak) -> str:
         f"| {node} | {samples[0][1]:.0f} | {samples[-1][1]:.0f} | {soaked.growth_mb_per_hour(node):+.1f} |"
         for node, samples in soaked.memory.items()
     ]
-    use = soaked.use
+    use, load = soaked.use, f"{_load_name(soaked.busy_processes)} (load average {soaked.load_average:.1f})"
     return "\n".join(
         [
-            f"## Continuous running, {soaked.minutes:g} minutes",
+            f"## Continuous running, {soaked.minutes:g} minutes, {load}",
             "",
             f"{'Passed' if soaked.passed else 'FAILED'}. {soaked.instructions} instructions, {soaked.chunks} chunks; "
             f"{soaked.rejected_chunks} chunks dropped by System-1 and {soaked.rejected_trajectories} trajectories rejected by controllers; "

@@ -1,10 +1,15 @@
 """Continuous running: a new instruction every ten seconds for many minutes, with memory, losses and rejections."""
 
+import json
+import os
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import numpy as np
 
+from dial_core.files.atomic import write_text
 from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.limits import LimitUse
 from dial_ros.msg import System1Status
@@ -29,6 +34,8 @@ class Soak:
     lost_foresights: int = 0
     seconds_not_running: float = 0.0
     use: LimitUse = field(default_factory=LimitUse)
+    busy_processes: int = 0  # beside the graph
+    load_average: float = 0.0  # of the machine in the last minute
 
     def growth_mb_per_hour(self, node: str) -> float:
         """Slope of a node's memory after the warm-up [MB/h]."""
@@ -45,9 +52,26 @@ class Soak:
         return steady and self.use.kept and not self.rejected_chunks and not self.rejected_trajectories
 
 
-def soak(graph: GraphUnderTest, minutes: float) -> Soak:
-    """Runs the robot for `minutes` of wall time and returns what was measured."""
-    result = Soak(minutes)
+def load_soaks(file: Path) -> list[Soak]:
+    """The runs of a JSON-lines file, in order; none if it does not exist."""
+    if not file.is_file():
+        return []
+    return [_from_json(json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def save_soaks(file: Path, soaks: Sequence[Soak]) -> None:
+    """Writes runs as a JSON-lines file that `load_soaks` reads."""
+    write_text(file, "".join(json.dumps(asdict(each)) + "\n" for each in soaks))
+
+
+def _from_json(values: dict) -> Soak:
+    memory = {node: [(minutes, megabytes) for minutes, megabytes in samples] for node, samples in values.pop("memory").items()}
+    return Soak(memory=memory, use=LimitUse(**values.pop("use")), **values)
+
+
+def soak(graph: GraphUnderTest, minutes: float, busy_processes: int = 0) -> Soak:
+    """Runs the robot for `minutes` of wall time beside so many busy processes, which are the caller's, and returns what was measured."""
+    result = Soak(minutes, busy_processes=busy_processes)
     graph.run_freely()
     began, begin_s = graph.system1, time.monotonic()
     while (elapsed_min := (time.monotonic() - begin_s) / 60) < minutes:
@@ -66,4 +90,5 @@ def soak(graph: GraphUnderTest, minutes: float) -> Soak:
     result.rejected_chunks = ended.rejected_chunks - began.rejected_chunks
     result.lost_frames = ended.lost_frames - began.lost_frames
     result.lost_foresights = ended.lost_foresights - began.lost_foresights
+    result.load_average = os.getloadavg()[0]
     return result
