@@ -23,7 +23,9 @@ RESTING_RAD = 1e-9  # between two reports: a controller at rest reports what its
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
+DRIFT_S = 2.0  # how far ahead a motion that others command is extrapolated, farther than any hold takes over
 REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
+HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
 LAG_S = 0.3  # measured joints follow what is commanded within this time
 
 
@@ -41,6 +43,7 @@ class _Controller:
     columns: np.ndarray
     reported_ns: int | None = None
     position: np.ndarray = field(default_factory=lambda: np.empty(0))
+    velocity: np.ndarray = field(default_factory=lambda: np.empty(0))  # between its last two reports
     moved: bool = False  # between its last two reports
     plays: _SentMotion | None = None  # None: nothing of what was sent
     wrong_since_ns: int | None = None
@@ -66,6 +69,8 @@ class ExecutedMotion:
         self.latencies = Latencies()
         self._renewed = False  # a new request was made, and no motion has been sent since
         self._requested_ns: int | None = None  # when the last request was made
+        self._measured_ns: int | None = None  # of the newest joint state
+        self._heard_from_ns: int | None = None  # since when joint states have arrived without a gap
         self.lost = 0  # motions that a controller did not execute although it reports
 
     @property
@@ -93,7 +98,7 @@ class ExecutedMotion:
     def reset(self) -> None:
         """Drops what was sent (the robot's time began again)."""
         self._sent.clear()
-        self._requested_ns = None
+        self._requested_ns = self._measured_ns = self._heard_from_ns = None
         for controller in self._controllers.values():
             controller.reported_ns = controller.plays = controller.wrong_since_ns = None
 
@@ -106,8 +111,9 @@ class ExecutedMotion:
 
         renewed = {id(sent): moved(sent) for sent in self._sent}
         self._sent = deque(renewed.values(), maxlen=REMEMBERED_MOTIONS)
-        if self._requested_ns is not None:
-            self._requested_ns += step_ns
+        self._requested_ns, self._measured_ns, self._heard_from_ns = (
+            None if time_ns is None else time_ns + step_ns for time_ns in (self._requested_ns, self._measured_ns, self._heard_from_ns)
+        )
         for controller in self._controllers.values():
             controller.plays = renewed.get(id(controller.plays))
             if controller.reported_ns is not None:
@@ -129,6 +135,8 @@ class ExecutedMotion:
         before, controller.plays = controller.plays, self._matching(controller, time_ns, origin_ns, position)
         known = controller.reported_ns is not None and controller.position.shape == position.shape
         controller.moved = known and bool((np.abs(position - controller.position) > RESTING_RAD).any())
+        since_s = (time_ns - (controller.reported_ns or 0)) / NANOSECONDS
+        controller.velocity = (position - controller.position) / since_s if known and since_s > 0 else np.zeros(len(position))
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
             return
@@ -159,11 +167,12 @@ class ExecutedMotion:
                 return sent
         return None
 
-    def executed(self, running: JointMotion, now_ns: int) -> JointMotion:
+    def executed(self, running: JointMotion, now_ns: int, drifting: bool = False) -> JointMotion:
         """`running` with the joints of every controller that is known to execute something else doing that.
 
         Known: it said so after the newest motion should have taken over. Before that the newest, which was spliced into what the
-        controller executed then, may still be on its way.
+        controller executed then, may still be on its way. Of what was not sent from here only the last report is known: the joints
+        stand there, or, with `drifting`, move on as between the last two reports.
         """
         for controller in self._controllers.values():
             if not self._sent or controller.plays is self._sent[-1] or not self._reports(controller, now_ns):
@@ -172,11 +181,21 @@ class ExecutedMotion:
                 continue
             if controller.plays is not None:
                 running = merged(running, controller.plays.motion, controller.columns)
+            elif drifting and controller.moved:
+                running = merged(running, self._drift(controller), controller.columns)
             else:
                 chosen, position = np.zeros(len(self._joint_names), dtype=bool), np.zeros(len(self._joint_names))
                 chosen[controller.columns], position[controller.columns] = True, controller.position
                 running = running.relocated(chosen, position)
         return running
+
+    def _drift(self, controller: _Controller) -> JointMotion:
+        """The joints of a controller moving on as between its last two reports; all others at zero."""
+        ends = np.zeros((2, len(self._joint_names)))
+        velocities = ends.copy()
+        ends[:, controller.columns] = controller.position + np.outer((0.0, DRIFT_S), controller.velocity)
+        velocities[:, controller.columns] = controller.velocity
+        return JointMotion(controller.reported_ns or 0, np.array([0.0, DRIFT_S]), ends, velocities)
 
     def reported(self, now_ns: int) -> np.ndarray:
         """True (J,) for the joints of controllers that report what they execute: where they stand is known, wherever the joints are."""
@@ -222,6 +241,9 @@ class ExecutedMotion:
 
     def note_measured(self, running: JointMotion | None, time_ns: int, positions: np.ndarray) -> None:
         """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
+        if self._measured_ns is None or not 0 <= time_ns - self._measured_ns <= SILENT_S * NANOSECONDS:
+            self._heard_from_ns = time_ns
+        self._measured_ns = time_ns
         if running is None or time_ns < running.origin_ns:
             return
         off = measured_error(running, time_ns, positions)
@@ -235,8 +257,16 @@ class ExecutedMotion:
             controller.position = positions[controller.columns]
 
     def diverged(self, running: JointMotion | None, now_ns: int) -> dict[str, str]:
-        """Controllers that have been silent, or executed nothing of what was sent, for PATIENCE_S, with what is wrong."""
-        silent_s = {name: controller.silent_for_s(now_ns) for name, controller in self._controllers.items()}
+        """Controllers that have been silent, or executed nothing of what was sent, for PATIENCE_S, with what is wrong.
+
+        Silent: while joint states arrived. Where they are missing too, this process has not been scheduled, or receives nothing from the
+        robot, and the state machine holds for it; after such a gap the reports of that time may be read later than the joint states.
+        Only a gap of HEARD_S counts as silence all the same.
+        """
+        if self._measured_ns is not None and now_ns - self._measured_ns < HEARD_S * NANOSECONDS:
+            now_ns = min(now_ns, self._measured_ns)
+        heard_s = float("inf") if self._heard_from_ns is None else (now_ns - self._heard_from_ns) / NANOSECONDS
+        silent_s = {name: min(controller.silent_for_s(now_ns), heard_s) for name, controller in self._controllers.items()}
         if self._requested_ns is not None and now_ns - self._requested_ns <= PATIENCE_S * NANOSECONDS:
             silent_s = {}
         found = {name: f"{name} has not reported for {s:.1f} s what it executes" for name, s in silent_s.items() if s > PATIENCE_S}

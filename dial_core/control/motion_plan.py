@@ -186,9 +186,11 @@ class MotionPlan:
             begun_ns = outlet.now_ns()
             if begun_ns is None or self._in_doubt(begun_ns):
                 break
-            takes_over_ns = max(self.takes_over_ns(begun_ns, self.stop_lead_s(begun_ns)), self._starts_ns)
+            lead_s = self.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
+            takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
-            motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
+            executed = self.execution.executed(self.running, begun_ns, drifting=True) if self.execution else self.running
+            motion = hold(executed, origin_ns, takes_over_ns, self.guard)
             starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
             # What rests and is not known to be where it was commanded to be would step there: a controller that is just activated.
             publish = outlet.prepare(starts, self.execution.unknown(begun_ns) if self.execution else ())
@@ -197,7 +199,7 @@ class MotionPlan:
                 break
             self._preparations.note(begun_ns, ready_ns)
             # A stop is published in any case, the last time even if the controllers may feel it.
-            if _leaves(self.stop_lead_s(ready_ns), ready_ns, takes_over_ns) or attempt == ATTEMPTS:
+            if _leaves(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
                 self.running, self._holds = motion, True
                 self._note_sent(motion, ready_ns, takes_over_ns)

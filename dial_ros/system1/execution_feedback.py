@@ -31,15 +31,14 @@ def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> ExecutedM
 def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, np.ndarray] | None) -> dict[str, str]:
     """Controllers that do not execute what they are sent, with what is wrong; those whose topic has no subscriber are left out.
 
-    In a dry run nobody subscribes on purpose, and the diagnostics name these topics. Judged for the time of the newest joint state: where
-    that is old too, this process has not been scheduled, or receives nothing from the robot, and the state machine holds for it.
+    In a dry run nobody subscribes on purpose, and the diagnostics name these topics.
+    `measured`: time and positions of the newest joint state.
     """
     plan = commander.plan
     if robot_ns is None or plan.execution is None:
         return {}
     if measured is not None:
         plan.execution.note_measured(plan.running, *measured)
-        robot_ns = min(robot_ns, measured[0])
     unsubscribed = commander.unsubscribed_controllers
     return {name: why for name, why in plan.execution.diverged(plan.running, robot_ns).items() if name not in unsubscribed}
 

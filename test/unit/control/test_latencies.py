@@ -10,7 +10,7 @@ from dial_core.control.latencies import CAUTIOUS_LEAD_S, CAUTIOUS_MOTIONS, LEAD_
 from dial_core.control.motion_plan import SPLICE_LEAD_S
 
 from .reporting_world import S, follow_chunks, reporting
-from .test_arrival import MS
+from .test_arrival import MS, restless
 
 # From publishing to execution [ms], of one run of the fault campaign beside ten busy processes that stepped a set-point by 43 mrad: the
 # last trajectory waited in the relay that delays them, while the lead was one and a half times the longest before.
@@ -101,6 +101,20 @@ def test_what_is_still_on_its_way_lengthens_the_lead_of_a_stop():
     pending_s = plan.execution.pending_s(world.time_ns)
     assert 0.05 < pending_s < 0.1
     assert plan.stop_lead_s(world.time_ns) == pytest.approx(1.5 * pending_s)
+
+
+def test_a_stop_while_a_trajectory_is_late_is_prepared_once():
+    world, plan = reporting(transport_ms=60)
+    world.preparing_ms = lambda: 30
+    follow_chunks(world, plan, 25)
+    world.transport_ms, stamp_ns = 200, world.time_ns
+    world.go_on(stamp_ns + 80 * MS)
+    plan.follow(restless(np.random.default_rng(1), stamp_ns / S), stamp_ns, world.arm.command[0], world)
+    world.go_on(world.time_ns + 60 * MS)
+    began_ns = world.time_ns
+    assert plan.execution.pending_s(began_ns) == pytest.approx(0.06)
+    plan.hold(world)
+    assert world.time_ns - began_ns == 30 * MS
 
 
 def test_after_a_rest_for_slowness_what_was_measured_is_reported_until_the_next_motion():

@@ -23,11 +23,34 @@ def ns(seconds):
 
 
 def test_a_controller_that_is_silent_while_joint_states_arrive_has_diverged():
-    assert list(divergence(after_a_report(), ns(2.6), (ns(2.59), np.zeros(2)))) == ["arm"]
+    commander = after_a_report()
+    found = [divergence(commander, ns(t), (ns(t - 0.01), np.zeros(2))) for t in (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.2)]
+    assert [list(each) for each in found] == [[]] * 6 + [["arm"]]
 
 
 def test_a_process_that_was_not_scheduled_does_not_take_controllers_for_silent_whose_reports_still_wait():
     assert divergence(after_a_report(), ns(2.6), (ns(1.0), np.zeros(2))) == {}
+
+
+def test_controllers_whose_reports_are_read_after_the_joint_states_of_a_gap_are_not_silent():
+    commander = after_a_report()
+    for time_s in (0.99, 2.5, 2.6):
+        assert divergence(commander, ns(time_s), (ns(time_s), np.zeros(2))) == {}
+    commander.plan.execution.note_reference("arm", ns(2.6), commander.plan.running.origin_ns, np.zeros(2))
+    assert divergence(commander, ns(3.0), (ns(3.0), np.zeros(2))) == {}
+
+
+def test_a_controller_that_stays_silent_after_a_gap_has_diverged():
+    commander = after_a_report()
+    for k in range(11):
+        assert divergence(commander, ns(2.5 + 0.1 * k), (ns(2.5 + 0.1 * k), np.zeros(2))) == {}
+    assert list(divergence(commander, ns(3.6), (ns(3.6), np.zeros(2)))) == ["arm"]
+
+
+def test_a_robot_that_cannot_be_reached_for_long_is_no_process_that_was_not_scheduled():
+    commander = after_a_report()
+    assert divergence(commander, ns(3.9), (ns(1.0), np.zeros(2))) == {}
+    assert list(divergence(commander, ns(4.1), (ns(1.0), np.zeros(2)))) == ["arm"]
 
 
 def test_without_any_joint_state_a_silent_controller_has_diverged_all_the_same():
