@@ -27,6 +27,16 @@ def by_default(config: C) -> C:
     return type(config).model_construct(**parts)
 
 
+def by_field(config: Config) -> dict[str, Any]:
+    """Values of a config's fields as JSON values, those of a part by `part.field`; a field that is a mapping is one value."""
+    dumped = config.model_dump(mode="json")
+    found: dict[str, Any] = {}
+    for name in type(config).model_fields:
+        part = getattr(config, name)
+        found |= {f"{name}.{field}": value for field, value in by_field(part).items()} if isinstance(part, Config) else {name: dumped[name]}
+    return found
+
+
 def config_root() -> Path:
     """The folder that holds `models/ embodiments/ training/ nodes/ ...`.
 

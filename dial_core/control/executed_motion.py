@@ -46,6 +46,7 @@ class _Controller:
     velocity: np.ndarray = field(default_factory=lambda: np.empty(0))  # between its last two reports
     moved: bool = False  # between its last two reports
     plays: _SentMotion | None = None  # None: nothing of what was sent
+    begun_ns: int = 0  # when the newest motion was sent that it has ever been seen to play
     wrong_since_ns: int | None = None
     gaps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_GAPS))  # between reports
 
@@ -101,6 +102,7 @@ class ExecutedMotion:
         self._requested_ns = self._measured_ns = self._heard_from_ns = None
         for controller in self._controllers.values():
             controller.reported_ns = controller.plays = controller.wrong_since_ns = None
+            controller.begun_ns = 0
 
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers play on, at other dates."""
@@ -116,6 +118,7 @@ class ExecutedMotion:
         )
         for controller in self._controllers.values():
             controller.plays = renewed.get(id(controller.plays))
+            controller.begun_ns += step_ns
             if controller.reported_ns is not None:
                 controller.reported_ns += step_ns
             if controller.wrong_since_ns is not None:
@@ -132,7 +135,7 @@ class ExecutedMotion:
         controller, newest = self._controllers[name], self._sent[-1] if self._sent else None
         if controller.reported_ns is not None and time_ns > controller.reported_ns:
             controller.gaps_ns.append(time_ns - controller.reported_ns)
-        before, controller.plays = controller.plays, self._matching(controller, time_ns, origin_ns, position)
+        started = controller.plays = self._matching(controller, time_ns, origin_ns, position)
         known = controller.reported_ns is not None and controller.position.shape == position.shape
         controller.moved = known and bool((np.abs(position - controller.position) > RESTING_RAD).any())
         since_s = (time_ns - (controller.reported_ns or 0)) / NANOSECONDS
@@ -140,13 +143,8 @@ class ExecutedMotion:
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
             return
-        started = controller.plays
-        if (
-            started is not None
-            and started is not before
-            and started.sent_ns <= time_ns
-            and (before is None or started.sent_ns > before.sent_ns)
-        ):
+        if started is not None and controller.begun_ns < started.sent_ns <= time_ns:
+            controller.begun_ns = started.sent_ns
             self.latencies.note(started.sent_ns, (time_ns - started.sent_ns) / NANOSECONDS)
         if controller.plays is newest:
             controller.wrong_since_ns = None

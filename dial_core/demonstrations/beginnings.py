@@ -1,4 +1,4 @@
-"""Where an episode begins other than at the robot's home, so that a learner sees how to go on from there; nothing of it is recorded."""
+"""Where an episode begins other than at the robot's home, so that a learner sees how to continue from there; nothing of it is recorded."""
 
 import numpy as np
 
@@ -28,7 +28,7 @@ def begin_with_the_other(world: World, seed: int) -> None:
 
 
 def begin_beside(world: World, seed: int) -> bool:
-    """Lets the expert close the hand beside the named object and go on for a moment; says whether the object still stands there."""
+    """Lets the expert close the hand beside the named object and continue for a moment; says whether the object still stands there."""
     rng = np.random.default_rng([seed, MISSES])
     short, aside, above = rng.uniform(*np.array([SHORT_M, ASIDE_M, ABOVE_M]).T)
     unnoticed = rng.integers(*UNNOTICED_STEPS)

@@ -40,7 +40,7 @@ class CollectionPlan:
     @property
     def identity(self) -> dict:
         """Settings that a resumed collection must have in common with the one that started it."""
-        # Collections from before there were such shares go on.
+        # Collections from before there were such shares resume.
         later = {field.name: field.default for field in fields(self) if field.name in ("changed", "missed", "two_objects")}
         unset = {"spare"} | {name for name, usual in later.items() if getattr(self, name) == usual}
         return {key: value for key, value in asdict(self).items() if key not in unset}

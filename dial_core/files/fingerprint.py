@@ -23,7 +23,8 @@ def require_same(
 
     Args:
         may_change: settings (`a.b`) that may differ, as they change no result.
-        defaults: what settings are that a folder from before they existed does not name, nested as `settings` are.
+        defaults: what settings (`a.b`) are in a folder from before they existed, which names none of them. One that is a mapping is
+            left out only as a whole.
 
     Raises:
         DialError: the folder was started with other settings; the message names every difference.
@@ -38,8 +39,10 @@ def require_same(
         before = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DialError(f"{file} cannot be read: {error}; choose another --out, or delete {folder} to start over.") from error
-    new = _flat(now)
-    old = {key: value for key, value in _flat(dict(defaults)).items() if key in new} | _flat(before)
+    new, old = _flat(now), _flat(before)
+    for setting, value in defaults.items():
+        if not any(key == setting or key.startswith(f"{setting}.") for key in tuple(old)):
+            old |= {key: part for key, part in _flat(value, setting).items() if key in new}
     changes = [
         f"{key} was {old.get(key)}, is now {new.get(key)}"
         for key in sorted(old | new)

@@ -14,7 +14,7 @@ TABLE_COLOURS = ((0.62, 0.50, 0.38), (0.70, 0.62, 0.52), (0.52, 0.44, 0.38), (0.
 MARGIN_M = 0.055  # from an object's centre to the edge of what it stands on
 
 # Streams of a seed: 0 the task's own draws, 1 the robot's pose, 2 the expert, 3 the collector, 4 to 7 what tasks have beside, 8 and 9
-# changes of the instruction.
+# changes of the instruction, 10 and 11 a grasp that misses, 13 whether a scene with one or two objects is demonstrated.
 SIDE, APPEARANCE, DISTRACTORS, OPENING = 4, 5, 6, 7
 
 

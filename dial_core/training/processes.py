@@ -51,8 +51,10 @@ _left: list[bool] = []
 
 
 def _skip_finalisation() -> None:
-    """Ends the process at once, if it left the others properly: an exit function, the first registered and so the last to run.
+    """Ends the process with status 0 at once, if it left the others properly.
 
+    An exit function, registered before this program's own and so run after them. Those that imports registered earlier (logging's,
+    multiprocessing's) are skipped: after `leave_processes` nothing may be left to write, or to fail.
     Since torch's caches of sharded tensors hold the process group, gloo's threads outlive its end, and one that wants Python's lock while
     the interpreter is taken down aborts the whole process (status -6).
     """

@@ -14,7 +14,7 @@ from torch.nn import Module
 
 from dial_core.checkpoint.checkpoint import CONTRACT, Checkpoint, load_checkpoint, save_checkpoint
 from dial_core.checkpoint.trained_on import TrainedOn
-from dial_core.config import by_default
+from dial_core.config import by_default, by_field
 from dial_core.errors import DialError
 from dial_core.files.disk_space import disk_errors, require_free
 from dial_core.files.fingerprint import require_same
@@ -89,7 +89,7 @@ def _train_stages(
         folder = out / recipe.folder_of(number)
         if state.is_main_process:
             # A run of a version that lacked a key had what is its default now.
-            defaults = {"stage": by_default(stage).model_dump(mode="json"), **_settings(by_default(recipe))}
+            defaults = {f"stage.{field}": value for field, value in by_field(by_default(stage)).items()} | by_field(by_default(recipe))
             require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE, defaults)
         state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
@@ -257,7 +257,7 @@ def _collected(dataset: MappedDataset) -> dict:
 def _card(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset], command: str) -> str:
     lines = []
     for name, dataset in datasets.items():
-        noted = ("task", "seed", "episodes", "disturbed", "changed", "missed", "failed")
+        noted = ("task", "seed", "episodes", "disturbed", "changed", "missed", "two_objects", "failed")
         kept = {key: value for key, value in _collected(dataset).items() if key in noted}
         counts = f"{len(dataset.episodes)} episodes, {dataset.frame_count} frames at {dataset.rate_hz:g} Hz"
         lines.append(f"- Data `{name}`: {counts}; `{json.dumps(kept)}`")

@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = page(outcomes, soaks, time.strftime("%Y-%m-%d"), f"{os.cpu_count()} cores, Python {platform.python_version()}")
     write_text(options.results, text)
     print(f"page: {options.results}")
-    return 0 if all(run.passed for run in (*outcomes, *soaks)) else 1
+    return 0 if all(outcome.passed for outcome in outcomes) and all(soaked.passed for soaked in soaks) else 1
 
 
 def _play(options: argparse.Namespace, outcomes: list[Outcome], file: Path) -> None:

@@ -1,14 +1,15 @@
 """Why System-1 held beside a fault: what it was sent, or the machine, must account for each hold that it reports.
 
 On a machine that runs ten other processes inputs do arrive late, and System-1 must hold then. A hold is accounted for if each input
-that it names was that old in what the injector had relayed, or if System-1's threads were waiting for a processor for a good part of
-that age.
+that it names was that old in what the injector had relayed, or if one of System-1's threads was waiting for a processor for a good part
+of that age.
 """
 
 import os
 import re
 from collections import deque
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from dial_core.control.motion import NANOSECONDS, to_ns
@@ -22,32 +23,32 @@ WAITING_SHARE = 0.5  # of an age in which the threads waited for a processor
 
 
 class ProcessorWait:
-    """How long the threads of a process have waited for a processor, over the robot's time."""
+    """How long each thread of a process has waited for a processor, over the robot's time."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self._waited: deque[tuple[int, int]] = deque(maxlen=2000)  # robot's time [ns], waited until then [ns]
+        self._waited: deque[tuple[int, dict[str, int]]] = deque(maxlen=2000)  # robot's time [ns], by thread: waited until then [ns]
 
     def note(self, now_ns: int) -> None:
-        """Takes the time that was waited until `now_ns`."""
+        """Takes the times that were waited until `now_ns`."""
         self._waited.append((now_ns, waited_ns(self._pid)))
 
     def within_s(self, begin_ns: int, end_ns: int) -> float:
-        """Waited between two moments of the robot's time [s]; 0 where nothing was noted around them."""
+        """Longest that a thread waited between two moments of the robot's time [s]; 0 where nothing was noted around them."""
         before = [waited for time_ns, waited in self._waited if time_ns <= begin_ns]
         until = [waited for time_ns, waited in self._waited if time_ns <= end_ns]
-        return (until[-1] - before[-1]) / NANOSECONDS if before else 0.0
+        if not before:
+            return 0.0
+        return max((waited - before[-1].get(thread, 0) for thread, waited in until[-1].items()), default=0) / NANOSECONDS
 
 
-def waited_ns(pid: int) -> int:
-    """Time for which the threads of a process were ready to run and had no processor [ns] (/proc/<pid>/task/*/schedstat)."""
-    total = 0
+def waited_ns(pid: int) -> dict[str, int]:
+    """Time for which each thread of a process was ready to run and had no processor [ns] (/proc/<pid>/task/*/schedstat)."""
+    waited = {}
     for task in os.listdir(f"/proc/{pid}/task"):
-        try:
-            total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[1])
-        except FileNotFoundError:  # the thread has ended
-            continue
-    return total
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+            waited[task] = int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[1])
+    return waited
 
 
 def unaccounted(statuses: Iterable[System1Status], relays: Mapping[str, Relay], wait: ProcessorWait) -> list[str]:

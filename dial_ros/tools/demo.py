@@ -29,6 +29,7 @@ from dial_ros.tools.demo_report import TrialFigures, figures, summary
 from dial_ros.tools.simulation import running_simulation
 from dial_ros.tools.trials import Trial
 
+FIRST_TASK = "PlacematToPlate"  # the world's, where none is asked for
 FIRST_SEED = 100_000  # training uses the seeds below
 
 
@@ -111,7 +112,7 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
             progress.begin()
             result = None
             try:
-                trial = operator.run(seed, chosen.limit_s or _limit_s(task), progress.update, task)
+                trial = operator.run(seed, chosen.limit_s or limit_s(task), progress.update, task)
                 result = figures(trial)
             finally:
                 progress.end(result)
@@ -140,9 +141,9 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
     return parser
 
 
-def _limit_s(task: str) -> float:
+def limit_s(task: str) -> float:
     """The time that a task allows, as in the harness without ROS, so that success rates compare [s]."""
-    return load_task(task or "PlacematToPlate").max_steps / load_embodiment().rate_hz
+    return load_task(task or FIRST_TASK).max_steps / load_embodiment().rate_hz
 
 
 def _task(text: str) -> str:

@@ -14,7 +14,7 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.evaluation.reports.intervals import wilson_interval
 from dial_core.files.atomic import write_json
-from dial_ros.tools.demo import arguments, run_trials, table_of
+from dial_ros.tools.demo import FIRST_TASK, arguments, limit_s, run_trials, table_of
 from dial_ros.tools.demo_report import TrialFigures, summary
 
 OF_THE_TASK = 0.0  # as `--limit-s`: as long as the task allows
@@ -31,7 +31,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if chosen.suite and chosen.task:
             raise DialError("--suite goes with all its tasks, --task with single ones; give one of them")
-        chosen.task = list(suite_tasks(chosen.suite)) if chosen.suite else chosen.task
+        chosen.task = list(suite_tasks(chosen.suite)) if chosen.suite else chosen.task or [FIRST_TASK]
         _, results, model_id = run_trials(chosen, console, recording=False)
     except DialError as error:
         console.print(f"[red]evaluation failed:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -39,7 +39,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted")
         return 130
-    settings = {"limit_s": chosen.limit_s, "real_time_factor_limit": chosen.real_time_factor, "first_seed": chosen.seed}
+    settings = {
+        "limit_s": {task: chosen.limit_s or limit_s(task) for task in chosen.task},
+        "real_time_factor_limit": chosen.real_time_factor,
+        "first_seed": chosen.seed,
+    }
     by_task = {task: _success([result for result in results if result.task == task]) for task in dict.fromkeys(r.task for r in results)}
     report = summary(results, model_id, settings) | _success(results) | {"by_task": by_task}
     write_json(chosen.out / "summary.json", report)

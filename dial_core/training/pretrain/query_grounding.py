@@ -150,7 +150,9 @@ class QueryCopying(nn.Module):
             batch = CollateNamed(prompter)(items)
             copied, logits = self.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
             right += (logits.argmax(-1) == batch["shown"]).tolist()
-            errors.append(F.mse_loss(copied, batch["image_tokens"]).item())
+            errors += F.mse_loss(copied, batch["image_tokens"], reduction="none").mean((1, 2)).tolist()
+        if not cases:
+            raise DialError("no held-out view shows an object that an instruction can name; hold out more views (`held_out`)")
         of_several = [hit for hit, among in zip(right, several, strict=True) if among]
         return {
             "right_token": round(float(np.mean(right)), 4),

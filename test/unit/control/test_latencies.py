@@ -6,7 +6,9 @@ pytest test/unit/control/test_latencies.py
 import numpy as np
 import pytest
 
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.latencies import CAUTIOUS_LEAD_S, CAUTIOUS_MOTIONS, LEAD_MARGIN_S, LONGEST_LEAD_S, Latencies
+from dial_core.control.motion import JointMotion
 from dial_core.control.motion_plan import SPLICE_LEAD_S
 
 from .reporting_world import S, follow_chunks, reporting
@@ -137,3 +139,12 @@ def test_after_a_rest_for_slowness_the_longest_lead_ends_with_ten_motions_howeve
         latencies.note(1 + k, 0.01)
     assert latencies.lead_s == pytest.approx(0.02)
     assert latencies.cautious_lead_s == CAUTIOUS_LEAD_S
+
+
+def test_a_report_that_does_not_match_for_a_moment_is_no_latency():
+    execution = ExecutedMotion({"arm": [0, 1]}, ("a", "b"), max_divergence_rad=0.3)
+    sent = JointMotion.standing(S, np.zeros(2))
+    execution.sent(sent, S, S + 50 * MS)
+    for time_ms, position in ((10, 0.0), (20, 0.0), (400, 0.02), (410, 0.0)):
+        execution.note_reference("arm", S + time_ms * MS, sent.origin_ns, np.full(2, position))
+    assert execution.latencies.longest_s == pytest.approx(0.01)

@@ -29,9 +29,18 @@ def test_a_folder_from_before_there_were_fingerprints_is_taken_as_it_is(tmp_path
 def test_settings_that_a_later_version_added_are_by_default_what_they_always_were(tmp_path):
     require_same(tmp_path, SETTINGS)
     later = {**SETTINGS, "stage": {**SETTINGS["stage"], "draws": 1}}
-    added = {"stage": {"draws": 1, "gone": 0}}
+    added = {"stage.draws": 1, "stage.gone": 0}
     require_same(tmp_path, later, defaults=added)
     with pytest.raises(DialError, match=r"other settings: stage\.draws was 1, is now 4\. Choose"):
         require_same(tmp_path, {**SETTINGS, "stage": {**SETTINGS["stage"], "draws": 4}}, defaults=added)
     with pytest.raises(DialError, match=r"other settings: stage\.draws was None, is now 1\. Choose"):
         require_same(tmp_path, later)
+
+
+def test_a_mapping_that_was_named_has_no_defaults_of_its_own(tmp_path):
+    added = {"stage.mixture": {"robot": 1}}
+    require_same(tmp_path / "named", {"stage": {"mixture": {"human": 1}}})
+    with pytest.raises(DialError, match=r"stage\.mixture\.robot was None, is now 1\. Choose"):
+        require_same(tmp_path / "named", {"stage": {"mixture": {"human": 1, "robot": 1}}}, defaults=added)
+    require_same(tmp_path / "before", {"stage": {"steps": 1}})
+    require_same(tmp_path / "before", {"stage": {"steps": 1, "mixture": {"robot": 1}}}, defaults=added)

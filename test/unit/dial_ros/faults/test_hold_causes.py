@@ -1,6 +1,7 @@
 """A hold beside a fault needs a cause outside of System-1: inputs that were relayed late, or threads that had no processor."""
 
 import os
+import threading
 
 import pytest
 
@@ -30,7 +31,9 @@ class Waited(ProcessorWait):
 
     def __init__(self, share):
         super().__init__(os.getpid())
-        self._waited.extend((time_ns, round(share * time_ns)) for time_ns in range(HELD_NS - 2 * NANOSECONDS, HELD_NS + 1, 50_000_000))
+        self._waited.extend(
+            (time_ns, {"1": round(share * time_ns)}) for time_ns in range(HELD_NS - 2 * NANOSECONDS, HELD_NS + 1, 50_000_000)
+        )
 
 
 def held(reason, state=System1Status.STATE_HOLDING):
@@ -74,5 +77,12 @@ def test_waiting_before_anything_was_noted_counts_as_none():
 
 
 def test_the_kernel_says_how_long_this_process_has_waited():
-    first = waited_ns(os.getpid())
-    assert 0 <= first <= waited_ns(os.getpid())
+    own = str(threading.get_native_id())
+    first = waited_ns(os.getpid())[own]
+    assert 0 <= first <= waited_ns(os.getpid())[own]
+
+
+def test_threads_that_wait_a_little_each_do_not_add_up():
+    wait = ProcessorWait(os.getpid())
+    wait._waited.extend([(0, {"1": 0, "2": 0}), (NANOSECONDS, {"1": NANOSECONDS // 10, "2": NANOSECONDS // 5, "3": NANOSECONDS // 10})])
+    assert wait.within_s(0, NANOSECONDS) == pytest.approx(0.2)
