@@ -17,6 +17,7 @@ import numpy as np
 from dial_core.control.joint_limits import Guard
 
 PIECE_S = 0.025  # longest step of constant acceleration
+FIRST_PIECE_S = 0.001  # the first: a joint at its limit that still moves outwards is stopped at once, not over a whole piece
 CATCH_UP_S = 0.05  # a joint that lags closes the gap with this time constant
 SLACK = 1e-6  # of a limit: numerical
 NEARLY_INSIDE_RAD = 1e-4  # not worth a motion
@@ -47,11 +48,13 @@ def within_limits(knots: Knots, guard: Guard) -> np.ndarray:
 
 
 def finer(knots: Knots) -> Knots:
-    """The same cubics with so many knots that none is farther than PIECE_S from the next."""
+    """The same cubics with so many knots that none is farther than PIECE_S from the next, the second FIRST_PIECE_S from the first."""
     times, positions, velocities = [knots.times_s[:1]], [knots.positions[:1]], [knots.velocities[:1]]
     for k, gap_s in enumerate(np.diff(knots.times_s)):
         pieces = max(int(np.ceil(gap_s / PIECE_S - 1e-9)), 1)
         share = np.arange(1, pieces + 1)[:, None] / pieces
+        if k == 0 and gap_s > 2 * FIRST_PIECE_S:
+            share = np.concatenate([[[FIRST_PIECE_S / gap_s]], share])
         (p0, p1), (v0, v1) = knots.positions[k : k + 2], knots.velocities[k : k + 2]
         c2 = 3 * (p1 - p0) - (2 * v0 + v1) * gap_s
         c3 = 2 * (p0 - p1) + (v0 + v1) * gap_s
@@ -81,8 +84,9 @@ def braking(start_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) 
     """
     times, states = [start_s], [start]
     while len(states) == 1 or states[-1][1].any():
-        times.append(times[-1] + PIECE_S)
-        states.append(_step(states[-1], np.zeros_like(start[0]), PIECE_S, guard))
+        piece_s = FIRST_PIECE_S if len(states) == 1 else PIECE_S
+        times.append(times[-1] + piece_s)
+        states.append(_step(states[-1], np.zeros_like(start[0]), piece_s, guard))
     positions, velocities = zip(*states, strict=True)
     return Knots(np.array(times), np.array(positions), np.array(velocities))
 
