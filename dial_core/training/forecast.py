@@ -62,7 +62,7 @@ def forecast(
         console.print(_mixture(stage, datasets))
         micro, _ = hardware.split(stage.optimisation.batch_size, gpus)
         try:
-            require_room(model, arch, stage.optimisation, micro, gpus, strategy, capacity_gib)
+            require_room(model, arch, stage.optimisation, micro, gpus, strategy, capacity_gib, stage.decodings)
         except DialError as error:
             refusals.append(error)
     for name, dataset in datasets.items():
@@ -174,7 +174,7 @@ def _view(crop: Box | None, fit: str) -> str:
 def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: Hardware, gpus: int, strategy: str) -> Table:
     plan = stage.optimisation
     micro, accumulation = hardware.split(plan.batch_size, gpus)
-    memory = memory_of(model, arch, plan, micro, gpus, strategy)
+    memory = memory_of(model, arch, plan, micro, gpus, strategy, stage.decodings)
     learning = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     table = Table(show_header=False)
     rates = ", ".join(f"{name} {rate:.1e}" for name, rate in {"all": plan.learning_rate, **plan.learning_rates}.items())

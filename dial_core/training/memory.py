@@ -34,8 +34,10 @@ class Memory:
         return self.weights + self.gradients + self.moments + self.average + self.temporaries + self.activations
 
 
-def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str) -> Memory:
-    """What one of `gpus` devices holds while it trains `samples` foresights at a time.
+def memory_of(
+    model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str, decodings: int = 1
+) -> Memory:
+    """What one of `gpus` devices holds while it trains `samples` foresights at a time, each with so many passes of the decoder.
 
     Weights that learn and the optimiser's moments are float32; with bf16 each weight that learns has a half-size copy too, and frozen ones
     are kept in bfloat16 (`frozen_weights.py`; published backbones allow it). `ddp` keeps all of it on every device; `zero2` shares
@@ -72,7 +74,7 @@ def memory_of(model: nn.Module, arch: Architecture, plan: Optimisation, samples:
         moments=_FLOAT * plan.moments(model) / states,
         average=_FLOAT * learning / shards if plan.ema_decay else 0,
         temporaries=temporaries,
-        activations=samples * _activations(arch, plan),
+        activations=samples * _activations(arch, plan, decodings),
     )
 
 
@@ -91,7 +93,14 @@ def frozen_bytes(model: nn.Module, arch: Architecture, plan: Optimisation) -> fl
 
 
 def require_room(
-    model: nn.Module, arch: Architecture, plan: Optimisation, samples: int, gpus: int, strategy: str, capacity_gib: float
+    model: nn.Module,
+    arch: Architecture,
+    plan: Optimisation,
+    samples: int,
+    gpus: int,
+    strategy: str,
+    capacity_gib: float,
+    decodings: int = 1,
 ) -> None:
     """Checks that a step of `samples` on each device is estimated to fit into its memory.
 
@@ -100,7 +109,7 @@ def require_room(
     """
 
     def gib(micro: int, way: str) -> float:
-        return memory_of(model, arch, plan, micro, gpus, way).total / 2**30
+        return memory_of(model, arch, plan, micro, gpus, way, decodings).total / 2**30
 
     if gib(samples, strategy) <= capacity_gib:
         return
@@ -127,7 +136,7 @@ def _gathered(arch: Architecture, everything: int) -> int:
     return everything - (text.layers - 2) * layer - fusion.layers * block
 
 
-def _activations(arch: Architecture, plan: Optimisation) -> float:
+def _activations(arch: Architecture, plan: Optimisation, decodings: int) -> float:
     """Bytes that one sample's forward pass leaves for its backward pass."""
     size = _HALF if plan.bf16 else _FLOAT
     text, decoder, fusion = arch.text, arch.decoder, arch.fusion
@@ -136,4 +145,4 @@ def _activations(arch: Architecture, plan: Optimisation) -> float:
     language = tokens * text.width * text.layers + layer if plan.gradient_checkpointing else text.layers * layer
     fused = fusion.layers * 2 * arch.foresight_tokens * 16 * fusion.width
     decoded = decoder.layers * (1 + arch.horizon) * 18 * decoder.width + decoder.layers * arch.foresight_tokens * 2 * decoder.width
-    return float(size * (language + fused + decoded))
+    return float(size * (language + fused + decodings * decoded))

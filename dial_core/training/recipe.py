@@ -86,6 +86,11 @@ class TrainingStage(Config):
         return {name: float(frames[name] if weight == "frames" else weight) for name, weight in self.mixture.items()}
 
     @property
+    def decodings(self) -> int:
+        """Passes of the decoder for each foresight of a batch."""
+        return self.chunks_per_foresight * self.flow_draws
+
+    @property
     def variety(self) -> Variety:
         """What its samples add to the recorded frames."""
         return Variety(self.chunks_per_foresight, self.max_foresight_age_steps, self.state_noise, self.flow_draws)

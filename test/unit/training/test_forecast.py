@@ -127,6 +127,12 @@ def test_memory_is_what_the_strategy_spreads(full_size):
         gib(8, "magic")
 
 
+def test_each_pass_of_the_decoder_leaves_its_activations(full_size):
+    once, twice, four = (memory_of(full_size, full_size.arch, PLAN, 8, 1, "ddp", passes).activations for passes in (1, 2, 4))
+    assert once < twice
+    assert four - once == pytest.approx(3 * (twice - once))
+
+
 def test_frozen_weights_count_half_where_they_are_published_in_bfloat16(full_size):
     frozen = 979.8e6
     assert frozen_bytes(full_size, full_size.arch, PLAN) == pytest.approx(2 * frozen, rel=1e-3)
