@@ -23,7 +23,6 @@ RESTING_RAD = 1e-9  # between two reports: a controller at rest reports what its
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
-DRIFT_S = 2.0  # how far ahead a motion that others command is extrapolated, farther than any hold takes over
 REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
 HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
 LAG_S = 0.3  # measured joints follow what is commanded within this time
@@ -43,7 +42,6 @@ class _Controller:
     columns: np.ndarray
     reported_ns: int | None = None
     position: np.ndarray = field(default_factory=lambda: np.empty(0))
-    velocity: np.ndarray = field(default_factory=lambda: np.empty(0))  # between its last two reports
     moved: bool = False  # between its last two reports
     plays: _SentMotion | None = None  # None: nothing of what was sent
     begun_ns: int = 0  # when the newest motion was sent that it has ever been seen to play
@@ -138,8 +136,6 @@ class ExecutedMotion:
         started = controller.plays = self._matching(controller, time_ns, origin_ns, position)
         known = controller.reported_ns is not None and controller.position.shape == position.shape
         controller.moved = known and bool((np.abs(position - controller.position) > RESTING_RAD).any())
-        since_s = (time_ns - (controller.reported_ns or 0)) / NANOSECONDS
-        controller.velocity = (position - controller.position) / since_s if known and since_s > 0 else np.zeros(len(position))
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
             return
@@ -165,12 +161,11 @@ class ExecutedMotion:
                 return sent
         return None
 
-    def executed(self, running: JointMotion, now_ns: int, drifting: bool = False) -> JointMotion:
+    def executed(self, running: JointMotion, now_ns: int) -> JointMotion:
         """`running` with the joints of every controller that is known to execute something else doing that.
 
         Known: it said so after the newest motion should have taken over. Before that the newest, which was spliced into what the
-        controller executed then, may still be on its way. Of what was not sent from here only the last report is known: the joints
-        stand there, or, with `drifting`, move on as between the last two reports.
+        controller executed then, may still be on its way.
         """
         for controller in self._controllers.values():
             if not self._sent or controller.plays is self._sent[-1] or not self._reports(controller, now_ns):
@@ -179,21 +174,11 @@ class ExecutedMotion:
                 continue
             if controller.plays is not None:
                 running = merged(running, controller.plays.motion, controller.columns)
-            elif drifting and controller.moved:
-                running = merged(running, self._drift(controller), controller.columns)
             else:
                 chosen, position = np.zeros(len(self._joint_names), dtype=bool), np.zeros(len(self._joint_names))
                 chosen[controller.columns], position[controller.columns] = True, controller.position
                 running = running.relocated(chosen, position)
         return running
-
-    def _drift(self, controller: _Controller) -> JointMotion:
-        """The joints of a controller moving on as between its last two reports; all others at zero."""
-        ends = np.zeros((2, len(self._joint_names)))
-        velocities = ends.copy()
-        ends[:, controller.columns] = controller.position + np.outer((0.0, DRIFT_S), controller.velocity)
-        velocities[:, controller.columns] = controller.velocity
-        return JointMotion(controller.reported_ns or 0, np.array([0.0, DRIFT_S]), ends, velocities)
 
     def reported(self, now_ns: int) -> np.ndarray:
         """True (J,) for the joints of controllers that report what they execute: where they stand is known, wherever the joints are."""

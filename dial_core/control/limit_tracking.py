@@ -83,7 +83,7 @@ def braking(start_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) 
     Each joint decelerates as hard as its limit allows. One that stands outside of its position limits is led back in.
     """
     times, states = [start_s], [start]
-    while len(states) == 1 or states[-1][1].any():
+    while len(states) < 3 or states[-1][1].any():  # a whole piece at least: a stop that is a little late must not have ended
         piece_s = FIRST_PIECE_S if len(states) == 1 else PIECE_S
         times.append(times[-1] + piece_s)
         states.append(_step(states[-1], np.zeros_like(start[0]), piece_s, guard))

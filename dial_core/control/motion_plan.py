@@ -189,8 +189,7 @@ class MotionPlan:
             lead_s = self.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
             takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
-            executed = self.execution.executed(self.running, begun_ns, drifting=True) if self.execution else self.running
-            motion = hold(executed, origin_ns, takes_over_ns, self.guard)
+            motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
             # What rests and is not known to be where it was commanded to be would step there: a controller that is just activated.
             publish = outlet.prepare(starts, self.execution.unknown(begun_ns) if self.execution else ())

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with busy_processes(options.load) if options.load and not options.page_only else nullcontext():
             if not options.page_only:
                 _play(options, outcomes, file)
-            if options.minutes > 0:
+            if options.minutes > 0 and not options.page_only:
                 with graph_under_test(options.log_dir, checkpoint=options.checkpoint, splice_lead_s=options.splice_lead) as graph:
                     soaks.append(soak(graph, options.minutes, options.load))
                     save_soaks(soaks_file, soaks)

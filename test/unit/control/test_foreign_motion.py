@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dial_core.control.executed_motion import ExecutedMotion
-from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import JointMotion
 from dial_core.control.motion_plan import SpliceMissedError
 from dial_core.control.robot_clock import RobotClock
@@ -37,25 +36,6 @@ def test_no_chunk_is_sent_meanwhile():
     with pytest.raises(SpliceMissedError, match="arm moves by what was not sent"):
         plan.follow(restless(np.random.default_rng(1), 1.0), world.time_ns - 50 * MS, GR1.home_position, world)
     assert world.published == published
-
-
-def test_a_stop_decelerates_what_somebody_else_moves():
-    world, plan = reporting(transport_ms=10)
-    follow_chunks(world, plan, 4)
-    world.go_on(plan.running.end_ns + 500 * MS)
-    begin = world.arm.command[0].copy()
-    far = begin + 0.6 * np.sign((GUARD.lower + GUARD.upper) / 2 - begin) * np.minimum(1.0, GUARD.velocity)
-    still = np.zeros(29)
-    goal = TrajectoryRequest(GR1.joint_names, 0, (10 * MS, 2 * S), tuple(map(tuple, (begin, far))), tuple(map(tuple, (still, still))))
-    world.arm.accept(goal, world.time_ns)
-    world.stamps_ns, world.set_points = [], []
-    world.go_on(world.time_ns + S)
-    assert plan.execution.moved_by_others(world.time_ns) == ["arm"]
-    assert plan.hold(world) is not None
-    world.go_on(world.time_ns + S)
-    assert np.abs(world.arm.command[0] - far).max() > 0.1, "the goal was not followed to its end"
-    np.testing.assert_array_equal(world.set_points[-1], world.set_points[-10])
-    assert world.use().kept, world.use()
 
 
 def test_a_controller_that_drops_its_trajectory_and_holds_where_the_joints_are_is_continued_there():

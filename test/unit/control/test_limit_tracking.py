@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dial_core.control.joint_limits import Guard
-from dial_core.control.limit_tracking import SLACK, Knots, braking, finer, track_within_limits
+from dial_core.control.limit_tracking import PIECE_S, SLACK, Knots, braking, finer, track_within_limits
 from dial_core.control.motion import JointMotion
 from dial_core.control.splice import hold
 from dial_core.robot.embodiment import load_embodiment
@@ -54,3 +54,8 @@ def test_braking_keeps_the_acceleration_limit_in_its_short_first_piece_too():
     changes = np.abs(np.diff(knots.velocities, axis=0)) / np.diff(knots.times_s)[:, None]
     assert (changes <= GUARD.acceleration * (1 + 1e-9)).all()
     assert knots.times_s[1] == pytest.approx(0.001)
+
+
+def test_a_hold_at_rest_ends_a_whole_piece_after_it_takes_over():
+    held = hold(JointMotion.standing(10**9, load_embodiment("gr1").home_position), 10**9, 10**9 + 250_000_000, GUARD)
+    assert held.times_s[-1] >= 0.25 + PIECE_S
