@@ -20,7 +20,7 @@ from dial_ros.faults.campaign import chosen_groups, play
 from dial_ros.faults.graph_under_test import graph_under_test
 from dial_ros.faults.outcome import Outcome, load_outcomes, save_outcomes
 from dial_ros.faults.report import line, page
-from dial_ros.faults.soak import load_soaks, save_soaks, soak
+from dial_ros.faults.soak import Soak, load_soaks, save_soaks, soak
 from dial_ros.faults.timing_faults import busy_processes
 
 FOLDER = Path("out/faults")
@@ -31,17 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     os.environ.setdefault(COMPILE_SWITCH, "0")  # a compiler beside the nodes would be a fault of its own
     file = options.records
-    soaks_file = file.with_name("soaks.jsonl")
+    soaks_file = file.with_name(f"{file.stem}_continuous.jsonl")
     outcomes, soaks = (load_outcomes(file), load_soaks(soaks_file)) if options.resume or options.page_only else ([], [])
     try:
         if options.list:
             for group in chosen_groups(options.quick, options.only):
                 print(f"{group.title}\n" + "\n".join(f"  {s.name}{' (quick)' if s.quick else ''}" for s in group.scenarios))
             return 0
+        if not options.resume and not options.page_only:
+            soaks_file.unlink(missing_ok=True)
         with busy_processes(options.load) if options.load and not options.page_only else nullcontext():
             if not options.page_only:
                 _play(options, outcomes, file)
-            if options.minutes > 0 and not options.page_only:
+            if options.minutes > 0 and not options.page_only and not _soaked(soaks, options):
                 with graph_under_test(options.log_dir, checkpoint=options.checkpoint, splice_lead_s=options.splice_lead) as graph:
                     soaks.append(soak(graph, options.minutes, options.load))
                     save_soaks(soaks_file, soaks)
@@ -55,6 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_text(options.results, text)
     print(f"page: {options.results}")
     return 0 if all(outcome.passed for outcome in outcomes) and all(soaked.passed for soaked in soaks) else 1
+
+
+def _soaked(soaks: Sequence[Soak], options: argparse.Namespace) -> bool:
+    """Whether the continuous run that is asked for has been recorded."""
+    return any((each.minutes, each.busy_processes) == (options.minutes, options.load) for each in soaks)
 
 
 def _play(options: argparse.Namespace, outcomes: list[Outcome], file: Path) -> None:

@@ -1,8 +1,10 @@
 """What one run of a scenario gave: checks with what was measured, and the use of the limits."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dial_core.files.atomic import write_text
 from dial_ros.faults.limits import LimitUse
@@ -51,14 +53,22 @@ class Outcome:
 
 def load_outcomes(file: Path) -> list[Outcome]:
     """The outcomes of a JSON-lines file, in order; none if it does not exist."""
-    if not file.is_file():
-        return []
-    return [_from_json(json.loads(line)) for line in file.read_text().splitlines()]
+    return [_from_json(values) for values in load_runs(file)]
 
 
 def save_outcomes(file: Path, outcomes: list[Outcome]) -> None:
     """Writes outcomes as a JSON-lines file that `load_outcomes` reads."""
-    write_text(file, "".join(json.dumps(asdict(outcome)) + "\n" for outcome in outcomes))
+    save_runs(file, outcomes)
+
+
+def load_runs(file: Path) -> list[dict[str, Any]]:
+    """The recorded runs of a JSON-lines file as plain values, in order; none if it does not exist."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
+
+
+def save_runs(file: Path, runs: Sequence[Any]) -> None:
+    """Writes dataclasses as a JSON-lines file that `load_runs` reads."""
+    write_text(file, "".join(json.dumps(asdict(run)) + "\n" for run in runs))
 
 
 def _from_json(values: dict) -> Outcome:

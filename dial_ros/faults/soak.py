@@ -1,17 +1,16 @@
 """Continuous running: a new instruction every ten seconds for many minutes, with memory, losses and rejections."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from dial_core.files.atomic import write_text
 from dial_ros.faults.graph_under_test import GraphUnderTest
 from dial_ros.faults.limits import LimitUse
+from dial_ros.faults.outcome import load_runs, save_runs
 from dial_ros.msg import System1Status
 
 INSTRUCTION_PERIOD_S = 10.0
@@ -54,14 +53,12 @@ class Soak:
 
 def load_soaks(file: Path) -> list[Soak]:
     """The runs of a JSON-lines file, in order; none if it does not exist."""
-    if not file.is_file():
-        return []
-    return [_from_json(json.loads(line)) for line in file.read_text().splitlines()]
+    return [_from_json(values) for values in load_runs(file)]
 
 
 def save_soaks(file: Path, soaks: Sequence[Soak]) -> None:
     """Writes runs as a JSON-lines file that `load_soaks` reads."""
-    write_text(file, "".join(json.dumps(asdict(each)) + "\n" for each in soaks))
+    save_runs(file, soaks)
 
 
 def _from_json(values: dict) -> Soak:

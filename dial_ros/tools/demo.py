@@ -103,7 +103,7 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
     """
     os.environ.setdefault(COMPILE_SWITCH, "0")
     trials, results = [], []
-    scenes = [(task, seed) for task in chosen.task or [""] for seed in range(chosen.seed, chosen.seed + chosen.trials)]
+    scenes = [(task, seed) for task in chosen.task or [FIRST_TASK] for seed in range(chosen.seed, chosen.seed + chosen.trials)]
     progress = Progress(console, len(scenes))
     console.print("starting system2, system1 and mujoco_robot ...")
     options = {name: getattr(chosen, name) for name in ("seed", "scene_camera", "real_time_factor")}
@@ -131,7 +131,7 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
     over = "simulated seconds until a trial counts as failed; 0: as many as the task allows"
     parser.add_argument("--limit-s", type=float, default=limit_s, help=over)
-    one = "name in config/tasks or a YAML file; may be repeated; none: the one of config/nodes"
+    one = f"name in config/tasks or a YAML file; may be repeated; none: {FIRST_TASK}"
     parser.add_argument("--task", type=_task, action="append", default=[], help=one)
     named = "trained model: a folder, or a name such as dial_tiny"
     parser.add_argument("--checkpoint", type=checkpoint_folder, default=DEFAULT_CHECKPOINT, help=named)
@@ -143,7 +143,7 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
 
 def limit_s(task: str) -> float:
     """The time that a task allows, as in the harness without ROS, so that success rates compare [s]."""
-    return load_task(task or FIRST_TASK).max_steps / load_embodiment().rate_hz
+    return load_task(task).max_steps / load_embodiment().rate_hz
 
 
 def _task(text: str) -> str:

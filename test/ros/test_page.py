@@ -13,7 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.control.latencies import LONGEST_LEAD_S
 from dial_core.control.motion import to_ns
-from dial_core.control.motion_plan import ATTEMPTS, LONGEST_PREPARATION_S
+from dial_core.control.motion_plan import LONGEST_PREPARATION_S
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.operator.operator_node import free_port
@@ -177,7 +177,8 @@ def test_escape_stops_the_robot_at_the_controllers_even_inside_the_box(page):
 
 def test_from_the_stop_on_the_set_points_only_decelerate_until_they_stand(page):
     """In the robot's time, from the stop that a key in the browser caused to the last moment at which any set-point became faster: at most
-    the longest lead of a stop, and its preparations. The wall time from the key, as the browser dates it, depends on the machine: printed.
+    the longest lead of a stop, and its preparation; a chunk that merely ran out would take longer. The wall time from the key, as the
+    browser dates it, depends on the machine: printed.
     """
     browser, probe, _ = page
     for _ in range(15):
@@ -194,7 +195,7 @@ def test_from_the_stop_on_the_set_points_only_decelerate_until_they_stand(page):
     wall_s, faster_s = last_speed_up(probe.history)
     key_s = browser.execute_script("return window.dialStopKeyAt") / 1000
     print(f"the last speed-up {faster_s - stopped_s:.3f} s after the stop, {wall_s - key_s:.3f} s of wall time after the key")
-    assert faster_s - stopped_s <= LONGEST_LEAD_S + ATTEMPTS * LONGEST_PREPARATION_S
+    assert faster_s - stopped_s <= LONGEST_LEAD_S + LONGEST_PREPARATION_S
 
 
 def test_while_stopped_the_page_says_that_nothing_will_move_before_and_after_an_instruction(page):
