@@ -40,11 +40,18 @@ def test_a_judgement_for_a_time_that_the_clock_has_gone_back_from_is_made_again(
     assert next(times_ns, None) is None, "three readings, two judgements"
 
 
+@pytest.mark.parametrize("judging_ms", [3, 10])
+def test_a_slow_processor_judges_for_the_time_at_which_it_will_publish(rig, judging_ms):
+    request, times_ns = turned_back(rig, 500), iter(range(rig.now_ns, rig.now_ns + NANOSECONDS, judging_ms * MS))
+    assert rig.guard.offer(ARM.name, request, lambda: next(times_ns))
+
+
 def test_a_guard_that_is_never_in_time_refuses(rig):
-    request, times_ns = turned_back(rig, 500), iter(range(rig.now_ns, rig.now_ns + NANOSECONDS, 3 * MS))
+    """Each judgement takes 4 ms longer than the one before."""
+    request, times_ns = turned_back(rig, 500), iter(rig.now_ns + each * MS for each in (0, 3, 10, 21, 36, 55))
     assert not rig.guard.offer(ARM.name, request, lambda: next(times_ns))
     assert rig.guard.breach.check is TrajectoryCheck.LATE
-    assert "5 attempts took 0.015 s" in str(rig.guard.breach)
+    assert "5 attempts took 0.055 s" in str(rig.guard.breach)
 
 
 def test_a_hold_is_made_for_the_time_at_which_it_is_published(rig):
