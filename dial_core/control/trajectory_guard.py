@@ -37,6 +37,7 @@ WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
 REMEMBERED_STAMPS = 16
 ATTEMPTS = 5  # to judge a trajectory within JUDGING_S
+EXPECTED_S = 0.005  # that a judgement is expected to take at most: what takes longer was not scheduled
 
 ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unknown
 
@@ -65,6 +66,7 @@ class TrajectoryGuard:
         self._names = embodiment.joint_names
         self._controlled = {c.name: _Controlled(c, embodiment.indices(c.joints)) for c in embodiment.controllers}
         self._measured: deque[tuple[int, np.ndarray]] = deque()
+        self._took_ns: deque[int] = deque([0, 0], maxlen=2)  # the last judgements, of the robot's time
         self._refused_stamp_ns = 0
         self._stamps_ns: deque[int] = deque(maxlen=REMEMBERED_STAMPS)  # of what was offered
         self.breach: BreachError | None = None
@@ -179,17 +181,16 @@ class TrajectoryGuard:
         began_ns = now_ns = _known(clock())
         if self.breach is not None and request.stamp_ns <= self._refused_stamp_ns:
             raise BreachError(self.breach.check, "part of a motion that was refused")
-        took_ns: list[int] = []
         for _ in range(ATTEMPTS):
             # On a slow processor each judgement takes longer than JUDGING_S; one that did so once was not scheduled.
-            expected_ns = max(min(took_ns[-2:]) - round(JUDGING_S / 2 * NANOSECONDS), 0) if len(took_ns) > 1 else 0
+            expected_ns = min(max(min(self._took_ns) - round(JUDGING_S / 2 * NANOSECONDS), 0), round(EXPECTED_S * NANOSECONDS))
             before_ns, published_ns = now_ns, now_ns + expected_ns
             motions = self._passed_on(controlled, request, published_ns)
             now_ns = _known(clock())
+            self._took_ns.append(now_ns - before_ns)
             if 0 <= now_ns - published_ns <= JUDGING_S * NANOSECONDS:
                 controlled.motions, controlled.owes_hold = motions, False
                 return
-            took_ns.append(now_ns - before_ns)
         spent_s = (now_ns - began_ns) / NANOSECONDS
         raise BreachError(TrajectoryCheck.LATE, f"the guard could not judge it in time: {ATTEMPTS} attempts took {spent_s:.3f} s")
 
