@@ -17,19 +17,19 @@ HEAVY = (
     "torch", "transformers", "tokenizers", "safetensors", "accelerate", "sklearn",
     "mujoco", "mink", "gymnasium", "nicegui", "rclpy", "ray",
 )  # fmt: skip
+MODULES = 650  # 580 are numpy, typer with rich, and the commands' own; every processor takes its own time for them
 CODE = """
-import resource, sys
+import sys
 from dial_core import cli
 try:
     cli.main()
     status = 0
 except SystemExit as end:
     status = end.code
-used = resource.getrusage(resource.RUSAGE_SELF)
 # Not ru_maxrss: that starts with the memory of the process that forked this one.
 peak_kb = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 loaded = sorted({name.split(".")[0] for name in sys.modules} & set(%r))
-print(f"status={status or 0} cpu_s={used.ru_utime + used.ru_stime:.2f} mb={peak_kb // 1024} heavy={','.join(loaded)}")
+print(f"status={status or 0} modules={len(sys.modules)} mb={peak_kb // 1024} heavy={','.join(loaded)}")
 """
 
 
@@ -74,7 +74,7 @@ def test_other_peoples_datasets_are_converted_without_a_model(tmp_path):
 def test_a_command_starts_at_once(words):
     found = run(*words, "--help")
     assert (found["status"], found["heavy"]) == ("0", "")
-    assert float(found["cpu_s"]) < 1.0, "CPU time, which a busy machine does not stretch"
+    assert int(found["modules"]) < MODULES, "what a command imports before it does anything"
 
 
 def test_the_extra_installs_what_is_tested():
