@@ -29,8 +29,16 @@ demo: setup  ## a humanoid does one task in three scenes in simulation, through 
 play: setup  ## the same robot, and a page on which you instruct, watch and stop it: http://127.0.0.1:8080
 	$(PYTHON_IN_VENV) -m dial_ros.bringup.runner sim --page true --record true $(ARGS)
 
+# What starts real nodes runs alone, one file after another; everything else on two to four processes.
 test: setup  ## all tests (ARGS="-k name" picks some)
+ifdef ARGS
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
+else
+	@status=0; \
+	$(PYTHON_IN_VENV) -m pytest test/unit --numprocesses auto --maxprocesses 4 --dist loadfile || status=$$?; \
+	$(PYTHON_IN_VENV) -m pytest test/ros || status=$$?; \
+	exit $$status
+endif
 
 lerobot: setup  ## datasets judged by LeRobot itself, in an environment of its own (needs python3.12)
 	scripts/judge_by_lerobot.sh
