@@ -24,6 +24,7 @@ GRACE_S = 0.01  # after a motion takes over, before a controller that does not r
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
 REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
+GAP_S = 0.5  # joint states that are looked at so seldom have a gap, in which reports may have waited with them
 HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
 LAG_S = 0.3  # measured joints follow what is commanded within this time
 
@@ -224,7 +225,7 @@ class ExecutedMotion:
 
     def note_measured(self, running: JointMotion | None, time_ns: int, positions: np.ndarray) -> None:
         """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
-        if self._measured_ns is None or not 0 <= time_ns - self._measured_ns <= SILENT_S * NANOSECONDS:
+        if self._measured_ns is None or not 0 <= time_ns - self._measured_ns <= GAP_S * NANOSECONDS:
             self._heard_from_ns = time_ns
         self._measured_ns = time_ns
         if running is None or time_ns < running.origin_ns:

@@ -11,6 +11,7 @@ MEASURED_MOTIONS = 60  # nine seconds of chunks
 LEAD_MARGIN_S = 0.01  # a lead is longer than the longest latency by the largest of this,
 LEAD_MARGIN_SHARE = 0.5  # this share of it,
 LEAD_MARGIN_SPREAD = 1.5  # and this multiple of the difference between longest and shortest: on a busy machine they scatter
+CHUNK_MARGIN_SPREAD = 2.5  # the same of a chunk, which, unlike a stop, loses little by a longer lead
 LONGEST_LEAD_S = 0.3  # where that does not cover the share, nothing is spliced in motion: the robot comes to rest first
 CAUTIOUS_LEAD_S = 0.2  # from rest, where the latency may have grown unmeasured, until so many motions have been measured:
 CAUTIOUS_MOTIONS = 10
@@ -55,17 +56,20 @@ class Latencies:
         return bool(self._motions) and (self.longest_s or 0.0) * (1 + LEAD_MARGIN_SHARE) > LONGEST_LEAD_S
 
     @property
-    def lead_s(self) -> float:
-        """Time that a motion must be sent before it takes over, by what was measured [s]; 0 if nothing was."""
+    def stop_lead_s(self) -> float:
+        """Time that a stop must be sent before it takes over, by what was measured [s]; 0 if nothing was."""
+        return self._lead_s(LEAD_MARGIN_SPREAD)
+
+    @property
+    def chunk_lead_s(self) -> float:
+        """The same of a chunk, and at least CAUTIOUS_LEAD_S from rest on until enough motions have been measured [s]."""
+        return max(self._lead_s(CHUNK_MARGIN_SPREAD), CAUTIOUS_LEAD_S if self._cautious else 0.0)
+
+    def _lead_s(self, spreads: float) -> float:
         if self._after_slowness:
             return LONGEST_LEAD_S
         if (longest_s := self.longest_s) is None:
             return 0.0
         spread_s = longest_s - min(latency_s for _, latency_s in self._motions)
-        margin_s = max(LEAD_MARGIN_S, LEAD_MARGIN_SHARE * longest_s, LEAD_MARGIN_SPREAD * spread_s)
+        margin_s = max(LEAD_MARGIN_S, LEAD_MARGIN_SHARE * longest_s, spreads * spread_s)
         return min(longest_s + margin_s, LONGEST_LEAD_S)
-
-    @property
-    def cautious_lead_s(self) -> float:
-        """The same, and at least CAUTIOUS_LEAD_S from rest on until enough motions have been measured [s]."""
-        return max(self.lead_s, CAUTIOUS_LEAD_S if self._cautious else 0.0)

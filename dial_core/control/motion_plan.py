@@ -91,14 +91,14 @@ class MotionPlan:
     def lead_s(self) -> float:
         """Time kept from publishing a motion to its taking over [s]: the configured one, or what the measured latencies ask for."""
         known = self.execution is not None and self.execution.reports_any
-        return max(self._least_lead_s, self.execution.latencies.cautious_lead_s) if known and self.execution else self._least_lead_s
+        return max(self._least_lead_s, self.execution.latencies.chunk_lead_s) if known and self.execution else self._least_lead_s
 
     def stop_lead_s(self, now_ns: int) -> float:
         """The same for a stop that is sent now, which is not put off by caution, but by what is still on its way longer than usual."""
         if self.execution is None:
             return self._least_lead_s
         pending_s = self.execution.pending_s(now_ns) * (1 + LEAD_MARGIN_SHARE)
-        return max(self._least_lead_s, self.execution.latencies.lead_s, min(pending_s, LONGEST_LEAD_S))
+        return max(self._least_lead_s, self.execution.latencies.stop_lead_s, min(pending_s, LONGEST_LEAD_S))
 
     @property
     def estimated_delay_s(self) -> float:

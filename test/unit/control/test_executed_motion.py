@@ -143,6 +143,19 @@ def test_after_a_new_request_a_silent_controller_has_time_to_report(execution):
     assert list(execution.diverged(motion, round(4.1 * S))) == ["arm"]
 
 
+@pytest.mark.parametrize(("interval_s", "found"), [(0.05, True), (0.4, True), (1.2, False)])
+def test_silence_counts_while_joint_states_are_looked_at_often_enough(execution, interval_s, found):
+    """A System-1 that is seldom scheduled still finds the silence; one that was not for over a second may have the reports to read yet."""
+    motion = moving(1.0)
+    send(execution, motion, 1.05)
+    for name in ("arm", "hand"):
+        report(execution, name, 1.2, motion)
+    for time_s in np.arange(1.2, 3.7, interval_s):
+        execution.note_measured(motion, round(time_s * S), motion.sample(round(time_s * S))[0])
+        diverged = execution.diverged(motion, round(time_s * S))
+    assert bool(diverged) is found
+
+
 def test_a_controller_that_reports_rarely_is_given_three_of_its_periods(execution):
     motion = moving(1.0)
     send(execution, motion, 1.1)

@@ -30,9 +30,16 @@ def noted(*latencies_s):
 
 
 def test_latencies_that_scatter_ask_for_more_than_steady_ones_with_the_same_longest():
-    assert noted(0.005, 0.006).lead_s == pytest.approx(0.006 + LEAD_MARGIN_S)
-    assert noted(0.098, 0.1).lead_s == pytest.approx(0.15)
-    assert noted(0.01, 0.1).lead_s == pytest.approx(0.1 + 1.5 * 0.09)
+    assert noted(0.005, 0.006).stop_lead_s == pytest.approx(0.006 + LEAD_MARGIN_S)
+    assert noted(0.098, 0.1).stop_lead_s == pytest.approx(0.15)
+    assert noted(0.01, 0.1).stop_lead_s == pytest.approx(0.1 + 1.5 * 0.09)
+
+
+def test_a_chunk_keeps_a_longer_lead_than_a_stop_where_latencies_scatter():
+    steady, scattered = (noted(*[0.01, longest_s] * CAUTIOUS_MOTIONS) for longest_s in (0.011, 0.06))
+    assert steady.chunk_lead_s == pytest.approx(steady.stop_lead_s)
+    assert scattered.chunk_lead_s == pytest.approx(0.06 + 2.5 * 0.05)
+    assert scattered.stop_lead_s < scattered.chunk_lead_s
 
 
 def test_of_one_motion_the_slowest_controller_counts():
@@ -40,7 +47,7 @@ def test_of_one_motion_the_slowest_controller_counts():
     for latency_s in (0.08, 0.02):
         latencies.note(7, latency_s)
     assert latencies.longest_s == pytest.approx(0.08)
-    assert latencies.lead_s == pytest.approx(0.12), "controllers that differ are not a scatter over time"
+    assert latencies.stop_lead_s == pytest.approx(0.12), "controllers that differ are not a scatter over time"
 
 
 def test_a_latency_that_scatters_as_recorded_makes_no_step():
@@ -133,12 +140,12 @@ def test_after_a_rest_for_slowness_the_longest_lead_ends_with_ten_motions_howeve
     latencies = noted(0.25)
     latencies.restart()
     for k in range(CAUTIOUS_MOTIONS):
-        assert latencies.lead_s == LONGEST_LEAD_S
+        assert latencies.stop_lead_s == LONGEST_LEAD_S
         if k % 4 == 0:
             latencies.begin_cautiously()
         latencies.note(1 + k, 0.01)
-    assert latencies.lead_s == pytest.approx(0.02)
-    assert latencies.cautious_lead_s == CAUTIOUS_LEAD_S
+    assert latencies.stop_lead_s == pytest.approx(0.02)
+    assert latencies.chunk_lead_s == CAUTIOUS_LEAD_S
 
 
 def test_a_report_that_does_not_match_for_a_moment_is_no_latency():
