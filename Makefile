@@ -34,8 +34,8 @@ test: setup  ## all tests (ARGS="-k name" picks some)
 ifdef ARGS
 	$(PYTHON_IN_VENV) -m pytest $(ARGS)
 else
-	@status=0; \
-	$(PYTHON_IN_VENV) -m pytest test/unit --numprocesses auto --maxprocesses 4 --dist loadfile || status=$$?; \
+	@trap 'exit 130' INT; status=0; \
+	$(PYTHON_IN_VENV) -m pytest test/unit --numprocesses logical --maxprocesses 4 --dist loadfile || status=$$?; \
 	$(PYTHON_IN_VENV) -m pytest test/ros || status=$$?; \
 	exit $$status
 endif

@@ -24,7 +24,7 @@ GRACE_S = 0.01  # after a motion takes over, before a controller that does not r
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
 REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
-GAP_S = 0.5  # joint states that are looked at so seldom have a gap, in which reports may have waited with them
+GAP_S = 0.5  # a longer interval between joint states taken in is a gap: reports of that time may still be queued
 HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
 LAG_S = 0.3  # measured joints follow what is commanded within this time
 

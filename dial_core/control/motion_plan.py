@@ -18,7 +18,7 @@ import numpy as np
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Clamps, Guard
-from dial_core.control.latencies import LEAD_MARGIN_SHARE, LONGEST_LEAD_S
+from dial_core.control.latencies import CAUTIOUS_LEAD_S, LEAD_MARGIN_SHARE, LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.overlap import Committed, make_overlap
 from dial_core.control.recent_durations import RecentDurations
@@ -93,6 +93,14 @@ class MotionPlan:
         known = self.execution is not None and self.execution.reports_any
         return max(self._least_lead_s, self.execution.latencies.chunk_lead_s) if known and self.execution else self._least_lead_s
 
+    def _lead_from_rest(self, now_ns: int, last_target_ns: int) -> float:
+        """The same from rest, where it makes no chunk too late: nothing would be measured there that shortens it again.
+
+        At least CAUTIOUS_LEAD_S, or what is asked for; SOFT_START_S comes on top of it.
+        """
+        left_s = (last_target_ns - self.takes_over_ns(now_ns, SOFT_START_S)) / NANOSECONDS - self._step_s
+        return min(self.lead_s, max(left_s, CAUTIOUS_LEAD_S))
+
     def stop_lead_s(self, now_ns: int) -> float:
         """The same for a stop that is sent now, which is not put off by caution, but by what is still on its way longer than usual."""
         if self.execution is None:
@@ -153,7 +161,8 @@ class MotionPlan:
         if self.execution is not None and not moves:
             self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
-        takes_over_ns = self.takes_over_ns(begun_ns, self.lead_s) + soft_ns
+        lead_s = self.lead_s if moves else self._lead_from_rest(begun_ns, stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS))
+        takes_over_ns = self.takes_over_ns(begun_ns, lead_s) + soft_ns
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
@@ -161,7 +170,7 @@ class MotionPlan:
             ready_ns = _known(outlet.now_ns())
             _require_no_step_back(begun_ns, ready_ns)
             self._preparations.note(begun_ns, ready_ns)
-            if _leaves(self.lead_s, ready_ns, takes_over_ns):
+            if _leaves(lead_s, ready_ns, takes_over_ns):
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
@@ -169,7 +178,7 @@ class MotionPlan:
                 self._latencies.note(stamp_ns, ready_ns)
                 self._note_sent(motion, ready_ns, takes_over_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
-            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns, self.lead_s) + soft_ns
+            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns, lead_s) + soft_ns
         raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
 
     def hold(self, outlet: Outlet) -> JointMotion | None:

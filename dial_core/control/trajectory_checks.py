@@ -23,7 +23,7 @@ RATE_TOLERANCE = 0.02  # share of a velocity or acceleration limit that may be e
 CLOCK_TOLERANCE_S = 0.01  # a stamp may lie so far ahead of the clock
 TIME_ERROR_S = 2e-9  # of the distance between two points, whose times are whole nanoseconds
 ROUNDING_RAD = 1e-12  # of a position
-JUDGING_S = 0.002  # from reading the clock for a judgement to publishing: what takes longer is judged again
+JUDGING_S = 0.002  # from the time that a trajectory is judged for to publishing: what takes longer is judged again
 SHORT_S = 1e-3  # the peaks of pieces shorter than this are judged less what rounding may add
 MOST_POINTS_IN_SHORT = 20  # points within SHORT_S: the rounding of each must not add up
 

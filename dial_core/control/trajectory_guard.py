@@ -9,7 +9,7 @@ commander computes wrongly (form, position, velocity, acceleration, continuity) 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -44,12 +44,16 @@ ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unkno
 
 @dataclass
 class _Controlled:
-    """One controller: its columns in the robot's vectors, what it may execute (None: unknown), and whether it is owed a hold."""
+    """One controller: its columns in the robot's vectors, what it may execute (None: unknown), and whether it is owed a hold.
+
+    `took_ns`: the last two judgements of its trajectories, of the robot's time; more joints take longer.
+    """
 
     controller: Controller
     columns: np.ndarray
     motions: PossibleMotions | None = None
     owes_hold: bool = False
+    took_ns: deque[int] = field(default_factory=lambda: deque([0, 0], maxlen=2))
 
 
 class TrajectoryGuard:
@@ -66,7 +70,6 @@ class TrajectoryGuard:
         self._names = embodiment.joint_names
         self._controlled = {c.name: _Controlled(c, embodiment.indices(c.joints)) for c in embodiment.controllers}
         self._measured: deque[tuple[int, np.ndarray]] = deque()
-        self._took_ns: deque[int] = deque([0, 0], maxlen=2)  # the last judgements, of the robot's time
         self._refused_stamp_ns = 0
         self._stamps_ns: deque[int] = deque(maxlen=REMEMBERED_STAMPS)  # of what was offered
         self.breach: BreachError | None = None
@@ -183,11 +186,18 @@ class TrajectoryGuard:
             raise BreachError(self.breach.check, "part of a motion that was refused")
         for _ in range(ATTEMPTS):
             # On a slow processor each judgement takes longer than JUDGING_S; one that did so once was not scheduled.
-            expected_ns = min(max(min(self._took_ns) - round(JUDGING_S / 2 * NANOSECONDS), 0), round(EXPECTED_S * NANOSECONDS))
+            expected_ns = min(max(min(controlled.took_ns) - round(JUDGING_S / 2 * NANOSECONDS), 0), round(EXPECTED_S * NANOSECONDS))
             before_ns, published_ns = now_ns, now_ns + expected_ns
-            motions = self._passed_on(controlled, request, published_ns)
+            try:
+                motions = self._passed_on(controlled, request, published_ns)
+            except BreachError:
+                if not expected_ns:
+                    raise
+                controlled.took_ns.extend((0, 0))  # it may pass now what it refuses for a few milliseconds later
+                now_ns = _known(clock())
+                continue
             now_ns = _known(clock())
-            self._took_ns.append(now_ns - before_ns)
+            controlled.took_ns.append(now_ns - before_ns)
             if 0 <= now_ns - published_ns <= JUDGING_S * NANOSECONDS:
                 controlled.motions, controlled.owes_hold = motions, False
                 return

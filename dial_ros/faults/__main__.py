@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(f"{group.title}\n" + "\n".join(f"  {s.name}{' (quick)' if s.quick else ''}" for s in group.scenarios))
             return 0
         if not options.resume and not options.page_only:
+            chosen_groups(options.quick, options.only)  # raises before anything recorded is lost
             soaks_file.unlink(missing_ok=True)
         with busy_processes(options.load) if options.load and not options.page_only else nullcontext():
             if not options.page_only:

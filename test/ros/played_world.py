@@ -19,7 +19,7 @@ from dial_ros.node.messages import foresight_to_message, image_to_message, to_ti
 from .conftest import PATIENCE_S
 
 STEP_NS = 10_000_000
-CHUNK_PATIENCE_S = 3.0  # of wall time that the world stands still for a chunk which is owed
+CHUNK_PATIENCE_S = 3.0  # of wall time that the world stands still for a chunk which is owed; one that was missed needs a new image
 
 
 class PlayedWorld:
@@ -28,6 +28,7 @@ class PlayedWorld:
     def __init__(self, probe, model_id: str, shape: tuple[int, int], embodiment) -> None:
         self.probe, self.model_id, self.shape = probe, model_id, shape
         self.now_ns, self.steps, self.seq, self._advanced_s = 0, 0, 0, time.monotonic()
+        self._owed_since_s: float | None = None  # wall time; None: no chunk is owed
         self.clock_ahead_s = 0.0  # of what System-1 gets as /clock, before the robot's time
         self.on = {"camera", "joints", "foresight"}
         self.instruction_id = ""
@@ -42,7 +43,11 @@ class PlayedWorld:
 
     def step(self) -> None:
         """10 ms of the world in at least 10 ms of wall time; a System-1 that is slow on a busy machine is waited for."""
-        if self._owes_a_chunk() and time.monotonic() - self._advanced_s < CHUNK_PATIENCE_S:
+        if not self._owes_a_chunk():
+            self._owed_since_s = None
+        elif self._owed_since_s is None:
+            self._owed_since_s = time.monotonic()
+        if self._owed_since_s is not None and time.monotonic() - self._owed_since_s < CHUNK_PATIENCE_S:
             self.probe.spin_once(0.01)
             return
         self._advanced_s = time.monotonic()

@@ -17,7 +17,7 @@ HEAVY = (
     "torch", "transformers", "tokenizers", "safetensors", "accelerate", "sklearn",
     "mujoco", "mink", "gymnasium", "nicegui", "rclpy", "ray",
 )  # fmt: skip
-MODULES = 650  # 580 are numpy, typer with rich, and the commands' own; every processor takes its own time for them
+MODULES = 700  # 580 are numpy, typer with rich, and the commands' own; every processor takes its own time for them
 CODE = """
 import sys
 from dial_core import cli

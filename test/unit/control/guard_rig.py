@@ -30,7 +30,9 @@ class Rig:
     No set-point may be outside the position limits.
     """
 
-    def __init__(self, home=GR1.home_position, tolerances=DEFAULT):
+    def __init__(self, home=GR1.home_position, tolerances=DEFAULT, judgement_ns=0):
+        """`judgement_ns`: that each judgement, or making of a hold, takes on the guard's processor."""
+        self._judgement_ns, self._readings = judgement_ns, 0
         self.now_ns, self.period_s = START_NS, tolerances.period_s
         self._period_ns = round(tolerances.period_s * NANOSECONDS)
         self.guard = TrajectoryGuard(GR1, LIMITS, tolerances)
@@ -49,7 +51,7 @@ class Rig:
             assert (set_point <= LIMITS.upper + 2e-3).all()
             self.set_points.append(set_point)
             self._deliver()
-            self._readings_ns = [0]
+            self._readings_ns, self._readings = [0], 0
             self.guard.note_joints(self.now_ns, set_point + self.off)
             self._publish_holds(self.guard.owed_holds(self._read_clock), 0)
 
@@ -66,7 +68,7 @@ class Rig:
         `phase_ns`: after the controllers' last update; `transport_ns`: of what the guard publishes, which arrives in order;
         `judging_ns`: the guard's process is not scheduled for so long after it has first read the clock.
         """
-        stopped_before, self._readings_ns = self.guard.breach is not None, [phase_ns, phase_ns + judging_ns]
+        stopped_before, self._readings_ns, self._readings = self.guard.breach is not None, [phase_ns, phase_ns + judging_ns], 0
         if passed := self.guard.offer(name, request, self._read_clock, obstacle):
             self._publish(name, request, transport_ns)
         elif not stopped_before:
@@ -76,7 +78,7 @@ class Rig:
 
     def stop(self, transport_ns=0):
         """The guard stops all controllers, for a second publisher."""
-        self._readings_ns = [0]
+        self._readings_ns, self._readings = [0], 0
         self.guard.stop(TrajectoryCheck.SOURCE, "a second publisher")
         self._publish_holds(self.guard.holds(self._read_clock), transport_ns)
 
@@ -89,7 +91,8 @@ class Rig:
     def _read_clock(self):
         """The robot's time for the guard, whose process does one thing after the other: it never reads an earlier time than before."""
         offset_ns = self._readings_ns.pop(0) if len(self._readings_ns) > 1 else self._readings_ns[0]
-        self._read_ns = max(self.now_ns + offset_ns, self._read_ns)
+        self._read_ns = max(self.now_ns + offset_ns + self._readings * self._judgement_ns, self._read_ns)
+        self._readings += 1
         return self._read_ns
 
     def _publish_holds(self, holds, transport_ns):

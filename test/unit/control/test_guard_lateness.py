@@ -40,10 +40,36 @@ def test_a_judgement_for_a_time_that_the_clock_has_gone_back_from_is_made_again(
     assert next(times_ns, None) is None, "three readings, two judgements"
 
 
-@pytest.mark.parametrize("judging_ms", [3, 5])
-def test_a_slow_processor_judges_for_the_time_at_which_it_will_publish(rig, judging_ms):
-    request, times_ns = turned_back(rig, 500), iter(range(rig.now_ns, rig.now_ns + NANOSECONDS, judging_ms * MS))
-    assert rig.guard.offer(ARM.name, request, lambda: next(times_ns))
+def slow_clock(rig, judgement_ms):
+    """A clock that a processor reads which needs so long for each judgement."""
+    times_ns = iter(range(rig.now_ns, rig.now_ns + NANOSECONDS, judgement_ms * MS))
+    return lambda: next(times_ns)
+
+
+@pytest.mark.parametrize(("lead_ms", "passes"), [(41, False), (42, False), (45, True), (500, True)])
+def test_a_slow_processor_judges_for_the_time_at_which_it_will_publish(rig, lead_ms, passes):
+    """4 ms each: the third judgement, begun after 8 ms, is for 11 ms and publishes after 12, and a trajectory must agree for 32 ms more."""
+    assert rig.guard.offer(ARM.name, turned_back(rig, lead_ms), slow_clock(rig, 4)) is passes
+    assert passes or rig.guard.breach.check is TrajectoryCheck.LATE
+
+
+def test_what_two_slow_judgements_make_expect_refuses_nothing_that_would_be_in_time(rig):
+    request = turned_back(rig, 500)
+    assert rig.guard.offer(ARM.name, request, slow_clock(rig, 6))
+    rig.run(0.02)
+    running, limits = rig.guard._controlled[ARM.name].motions.newest, LIMITS.of(ARM_COLUMNS)
+    close = hold(running, rig.now_ns - 90 * MS, rig.now_ns + 34 * MS, limits)
+    assert rig.guard.offer(ARM.name, request_of(ARM.name, close), lambda: rig.now_ns), "judged for 5 ms later it is late"
+
+
+def test_of_each_controller_is_expected_what_its_own_judgements_took(rig):
+    assert rig.guard.offer(ARM.name, turned_back(rig, 500), slow_clock(rig, 4))
+    other, clock, times_ns = GR1.controllers[1], slow_clock(rig, 1), []
+    start = rig.set_points[-1][GR1.indices(other.joints)]
+    rows = tuple(tuple((start + share * 0.1).tolist()) for share in (0.0, 0.5, 1.0))
+    swing = rig.swing(0.1, joint_names=other.joints, positions=rows)
+    assert rig.guard.offer(other.name, swing, lambda: times_ns.append(clock()) or times_ns[-1])
+    assert len(times_ns) == 2, "one judgement"
 
 
 def test_a_guard_that_is_never_in_time_refuses(rig):

@@ -71,6 +71,25 @@ def test_from_rest_the_lead_is_long_until_enough_motions_have_been_measured():
     assert plan.lead_s == CAUTIOUS_LEAD_S, "it may have grown while nothing was sent"
 
 
+@pytest.mark.parametrize("age_ms", [350, 400, 450])
+def test_one_long_latency_keeps_no_old_chunk_from_being_sent_from_rest(age_ms):
+    """Nothing would ever be measured again that shortens the lead."""
+    world, plan = reporting(transport_ms=10)
+    for transport_ms in (*[10] * 12, 90, *[10] * 5):
+        world.transport_ms = transport_ms
+        follow_chunks(world, plan, 1)
+    assert plan.lead_s > 0.25
+    world.go_on(plan.running.end_ns + S)
+    for _ in range(5):
+        sent = plan.running
+        stamp_ns = world.time_ns
+        world.go_on(stamp_ns + age_ms * MS)
+        plan.follow(restless(np.random.default_rng(1), stamp_ns / S), stamp_ns, world.arm.command[0], world)
+        assert plan.running is not sent
+        world.go_on(plan.running.end_ns + S)
+    assert world.use().kept, world.use()
+
+
 def test_while_few_are_measured_a_latency_just_below_the_cautious_lead_makes_no_step():
     world, plan = reporting(transport_ms=5)
     for transport_ms in (5, 5, 5, 5, 190, 5, 5):
