@@ -1,4 +1,7 @@
-"""Whether the joints went where their commands say: commands of another motion, unit, order or zero must not become actions."""
+"""Whether the joints went where their commands say: commands of another motion, unit, order or zero must not become actions.
+
+The thresholds are in [rad]. For a joint whose range is less than 1, as of a finger that slides over 0.04 m, they are shares of its range.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,33 @@ ALONE_RAD = 0.2  # one that moves further must follow its own commands, whatever
 EXPLAINED = 0.5  # share of the joints' motion that their commands must explain
 BEHIND, TELLING_RAD = 0.5, 1e-3  # set-points come late if, compared with earlier joints, they are apart by less than this share of that
 BESIDE_RAD, STEADY_RAD = 0.2, 0.05  # no servo is so far from its set-point at all times, within so little
+WIDE = 1.0  # range [rad or m] from which a joint is judged in [rad]
 
 
-def contradiction(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str], reach: np.ndarray, lags: Sequence[int]) -> str:
-    """How measured joints (T, J) [rad] contradict their set-points (T, J); empty if they do not.
+def contradiction(
+    wanted: np.ndarray,
+    measured: np.ndarray,
+    names: Sequence[str],
+    reach: np.ndarray,
+    lags: Sequence[int],
+    ranges: np.ndarray | None = None,
+) -> str:
+    """How measured joints (T, J) [rad, or m] contradict their set-points (T, J); empty if they do not.
 
     Args:
         reach: farthest position of each joint (J,); set-points beyond it are of another unit.
         lags: steps by which the joints may be behind.
+        ranges: from each joint's lower to its upper limit (J,); None: all are wide.
     """
+    ranges = np.full(len(names), WIDE) if ranges is None else ranges
+    wide = ranges >= WIDE
     farthest = np.abs(wanted).max(0, initial=0.0)
     if (farthest > reach).any():
         worst = int(np.argmax(farthest / reach))
+        if not wide[worst]:
+            return f"its commands ask {names[worst]} for {farthest[worst] / ranges[worst]:.0f} times its range; are they of another unit?"
         return f"its commands ask {names[worst]} for {farthest[worst]:.1f} rad, beyond a full turn; are these degrees?"
+    wanted, measured = comparable(wanted, ranges), comparable(measured, ranges)
     shares = {"their motion": _followed(wanted, measured, lags)}
     shares |= {f"the motion of {name}": share for name, share in followed_alone(wanted, measured, names, lags).items()}
     of, share = min(shares.items(), key=lambda item: item[1])
@@ -33,8 +50,14 @@ def contradiction(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str]
     for joint in np.flatnonzero(np.ptp(measured, axis=0) > MOVES_RAD):
         beside = beside_rad(wanted[:, joint], measured[:, joint], lags)
         if abs(beside) > BESIDE_RAD:
-            return f"{names[joint]} stays {abs(beside):.2f} rad beside its commands all the time; have they another zero?"
+            distance = f"{abs(beside):.2f} rad" if wide[joint] else f"{100 * abs(beside):.0f} % of its range"
+            return f"{names[joint]} stays {distance} beside its commands all the time; have they another zero?"
     return ""
+
+
+def comparable(values: np.ndarray, ranges: np.ndarray) -> np.ndarray:
+    """Values (T, J) of joints with these `ranges` (J,) in units for which the thresholds hold: [rad], or shares of a small range."""
+    return values / np.minimum(ranges, WIDE)
 
 
 def followed_alone(wanted: np.ndarray, measured: np.ndarray, names: Sequence[str], lags: Sequence[int]) -> dict[str, float]:

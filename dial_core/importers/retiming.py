@@ -10,7 +10,7 @@ from dial_core.robot.embodiment import EEF_DIM
 from dial_core.robot.rotations import interpolate, rotation_from_6d, rotation_to_6d
 
 _SLACK = 1e-6  # of a sample: 3 * 30 / 20 must not become 4.499999
-_ROTATIONS = (slice(3, 9), slice(12, 18))
+_ROTATIONS, _JOINTS = (slice(3, 9), slice(12, 18)), slice(EEF_DIM, None)
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,17 @@ class Retiming:
         return interpolate(values[self.before], values[self.after], self.share)
 
     def vectors(self, values: np.ndarray) -> np.ndarray:
-        """State or action vectors (F, D) in our layout at the steps: positions and joints linear, wrist rotations on the arc."""
+        """State or action vectors (F, D) in our layout at the steps: positions and joints linear, wrist rotations on the arc.
+
+        A joint that is further than half a turn from one sample to the next keeps the earlier one: it passed from pi to -pi.
+        """
         moved = self.linear(values)
         if values.shape[1] < EEF_DIM or not self.share.any():
             return moved
         for place in _ROTATIONS:
             moved[:, place] = rotation_to_6d(self.rotations(rotation_from_6d(values[:, place])))
+        earlier, later = values[self.before, _JOINTS], values[self.after, _JOINTS]
+        moved[:, _JOINTS] = np.where(np.abs(later - earlier) > np.pi, earlier, moved[:, _JOINTS])
         return moved
 
 

@@ -16,7 +16,8 @@ from dial_core.control.joint_trajectory_controller import (
     TrajectoryRejectedError,
 )
 from dial_core.importers.bag.command_messages import is_set_point
-from dial_core.importers.bag.timeline import Command, reach_of
+from dial_core.importers.bag.reach import reach_of
+from dial_core.importers.bag.timeline import Command
 from dial_core.importers.command_agreement import LONGEST_LAG_S, contradiction, error
 from dial_core.robot.embodiment import Controller, Embodiment
 
@@ -80,7 +81,8 @@ def commanded(
         result.targets[:, index] = wanted
         if rejected:
             result.rejected[controller.name] = rejected
-        if why := contradiction(wanted, measured, controller.joints, reach_of(embodiment)[index], lags):
+        ranges = (embodiment.upper - embodiment.lower)[index]
+        if why := contradiction(wanted, measured, controller.joints, reach_of(embodiment)[index], lags, ranges):
             result.contradicted[controller.name] = why
     return result
 

@@ -16,19 +16,17 @@ from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.errors import DialError
 from dial_core.files.folders import folders_below
 from dial_core.importers.bag.bag_report import BagReport, examine, not_used, remarks_on
-from dial_core.importers.bag.film import Film, remarks_on_films, require_images
+from dial_core.importers.bag.film import Film, remarks_on_films, require_images, unusable_images
 from dial_core.importers.bag.mapping import BagMapping
 from dial_core.importers.bag.recorded_scene import scene_of
 from dial_core.importers.bag.report_page import write_report
 from dial_core.importers.bag.resampling import Resampled, Resampling, resample
-from dial_core.importers.bag.timeline import read_timeline
-from dial_core.importers.bag.topic_streams import TEXTS, find_streams
+from dial_core.importers.bag.timeline import Timeline, read_timeline
+from dial_core.importers.bag.topic_streams import TEXTS, Streams, find_streams
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, work_folder
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
-
-MOST_PASSES = 5  # over a bag in which images turn out to be undecodable
 
 
 @dataclass(frozen=True)
@@ -131,19 +129,17 @@ def convert_bag(job: ImportJob) -> JobReport:
     streams = find_streams(bag, embodiment, cameras, conversion.mapping)
     require_images(bag, streams.images, cameras)
     bad: dict[str, dict[int, str]] = {topic: {} for topic in streams.images}
-    for _ in range(MOST_PASSES):
+    while True:
         timeline = read_timeline(bag, streams, embodiment, bad)
         resampled = resample(timeline, embodiment, conversion.resampling, conversion.mapping.controllers)
-        texts = instructions_of(resampled, bag, conversion.instruction)
+        texts = instructions_of(resampled, timeline, streams, bag, conversion.instruction)
         films = [Film(bag, topic, camera) for topic, camera in zip(streams.images, cameras, strict=True)]
         stored, repeated = _store(job, bag, resampled, texts, films, cameras, embodiment)
-        if not any(film.bad for film in films):
+        if all(film.complete for film in films):
             break
-        for film in films:  # once more without them, so that no image stands for another
-            bad[film.topic] |= film.bad
-    else:
-        worst = [f"{len(found)} of {topic} ({next(iter(found.values()))})" for topic, found in bad.items() if found]
-        raise DialError(f"too many images cannot be used: {', '.join(worst)}")
+        for film, camera in zip(films, cameras, strict=True):
+            if not film.complete:  # once more without all its unusable images, so that no image stands for another
+                bad[film.topic] |= unusable_images(bag, film.topic, camera)
     found = examine(job.source, stored, " / ".join(dict.fromkeys(texts)), bag, streams, timeline, resampled, embodiment, repeated)
     dark = remarks_on_films(films)
     found.warnings += dark
@@ -152,17 +148,18 @@ def convert_bag(job: ImportJob) -> JobReport:
     )
 
 
-def instructions_of(resampled: Resampled, bag: Bag, otherwise: str) -> list[str]:
+def instructions_of(resampled: Resampled, timeline: Timeline, streams: Streams, bag: Bag, otherwise: str) -> list[str]:
     """The instruction of every piece: what the recorder noted; or, where it changed while recording, what the topic said then.
 
     Raises:
         DialError: there is none.
     """
-    said = [piece.instruction for piece in resampled.pieces]
-    noted = bag.facts.get("instruction", "") if len(set(said)) == 1 else ""
-    texts = [noted or text or otherwise for text in said]
+    # Of all that was said, not only during the pieces: a part that is too short for one had an instruction of its own all the same.
+    said = {text for epoch in timeline.epochs for _, text in epoch.instructions if text}
+    noted = bag.facts.get("instruction", "") if len(said) < 2 else ""
+    texts = [noted or piece.instruction or otherwise for piece in resampled.pieces]
     if not all(texts):
-        strings = [name for name, topic in bag.topics.items() if topic.type == TEXTS[0]]
+        strings = [name for name, topic in bag.topics.items() if topic.type == TEXTS[0] and name != streams.instruction]
         hint = f", or name its topic with --mapping: {', '.join(strings)}" if strings else ""
         raise DialError(f"it carries no instruction; give one for such bags: --instruction TEXT{hint}")
     return texts

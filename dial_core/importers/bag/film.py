@@ -14,7 +14,7 @@ from dial_core.importers.bag.resampling import Piece
 from dial_core.observation.readings import UnreadableMessageError, image_from_message
 from dial_core.robot.embodiment import Camera
 
-TRIED_FRAMES = 5
+FIRST_FRAMES, SPREAD_FRAMES = 5, 20  # tried before a camera is refused: at the begin, and over the whole bag
 DARK = 32  # of 255
 
 
@@ -26,17 +26,17 @@ class Film:
         thumbnails: the last piece's first, middle and last image, (3, H, W, 3) uint8.
         repeated: steps of the last piece whose image is, bit by bit, the one of the message before.
         brightest: the largest value of any pixel in the thumbnails so far.
-        bad: reason by number of the messages that could not be used while encoding; the image before stood in.
+        complete: whether every image could be used so far; where not, the image before stood in.
     """
 
     def __init__(self, bag: Bag, topic: str, camera: Camera) -> None:
         self.topic = topic
         self._bag, self._size = bag, (camera.height, camera.width)
-        self._messages = enumerate(bag.messages([topic]))
+        self._messages = _numbered(bag, topic)
         self._number, self.repeated = -1, 0
         self._pixels = np.zeros((camera.height, camera.width, 3), np.uint8)
         self.brightest = 0
-        self.bad: dict[int, str] = {}
+        self.complete = True
         self.thumbnails: np.ndarray = np.empty(0)
 
     def encode(self, piece: Piece, place: int, rate_hz: float) -> bytes:
@@ -50,10 +50,8 @@ class Film:
                 before, first = self._pixels, self._number < 0
                 try:
                     self.repeated += int(np.array_equal(before, self.image(number)) and not first)
-                except UnreadableMessageError as error:
-                    self.bad[number] = str(error)
-                except BagError as error:
-                    self.bad[number] = _reason(error, self._bag, self.topic)
+                except (UnreadableMessageError, BagError):
+                    self.complete = False
             if step in (0, len(numbers) // 2, len(numbers) - 1):
                 shown.append(self._pixels.copy())
             yield self._pixels
@@ -68,7 +66,7 @@ class Film:
         """
         if number == self._number:
             return self._pixels
-        for at, (_, _, data) in self._messages:
+        for at, data in self._messages:
             if at == number:
                 self._number = at
                 self._pixels = image_from_message(self._bag.decode(self.topic, data), self._size)
@@ -86,25 +84,38 @@ def remarks_on_films(films: Sequence[Film]) -> list[str]:
 
 
 def require_images(bag: Bag, topics: Sequence[str], cameras: Sequence[Camera]) -> None:
-    """Checks that one of the first images of every camera can be decoded and has the embodiment's size.
+    """Checks that some image of every camera, at the begin or spread over the bag, can be decoded and has the embodiment's size.
 
     Raises:
         DialError: none can; the message says why.
     """
     for topic, camera in zip(topics, cameras, strict=True):
-        error: DialError = BagError("it has no message")
-        for number, (_, _, data) in enumerate(bag.messages([topic])):
-            try:
-                image_from_message(bag.decode(topic, data), (camera.height, camera.width))
+        spread = np.linspace(0, max(bag.counts.get(topic, 0) - 1, 0), SPREAD_FRAMES).astype(int)
+        tried = {*range(FIRST_FRAMES), *spread.tolist()}
+        reasons = (_unusable(bag, topic, camera, data) for number, data in _numbered(bag, topic) if number in tried)
+        wrong = ""
+        for reason in reasons:
+            if not reason:
                 break
-            except (UnreadableMessageError, BagError) as unreadable:
-                error = unreadable
-            if number + 1 == TRIED_FRAMES:
-                raise BagError(f"topic {topic}: {_reason(error, bag, topic)}") from error
+            wrong = wrong or reason
         else:
-            raise BagError(f"topic {topic}: {_reason(error, bag, topic)}")
+            raise BagError(f"topic {topic}: {wrong or 'it has no message'}")
 
 
-def _reason(error: DialError, bag: Bag, topic: str) -> str:
-    """What is wrong, without bag and topic, which whoever reports it names."""
-    return str(error).removeprefix(f"{bag.folder}: topic {topic}: ")
+def unusable_images(bag: Bag, topic: str, camera: Camera) -> dict[int, str]:
+    """Numbers of all images of a topic that cannot be used, with the reason; each of them is decoded for this."""
+    reasons = ((number, _unusable(bag, topic, camera, data)) for number, data in _numbered(bag, topic))
+    return {number: reason for number, reason in reasons if reason}
+
+
+def _numbered(bag: Bag, topic: str) -> Iterator[tuple[int, bytes]]:
+    return ((number, data) for number, (_, _, data) in enumerate(bag.messages([topic])))
+
+
+def _unusable(bag: Bag, topic: str, camera: Camera, data: bytes) -> str:
+    """What is wrong with an image message, without bag and topic, which whoever reports it names; empty if it can be used."""
+    try:
+        image_from_message(bag.decode(topic, data), (camera.height, camera.width))
+    except (UnreadableMessageError, BagError) as error:
+        return str(error).removeprefix(f"{bag.folder}: topic {topic}: ")
+    return ""

@@ -28,9 +28,15 @@ class LeftOut:
         self._counts[key] += 1
         self._first.setdefault(key, (why, (log_ns - (self._began_ns or log_ns)) / NANOSECONDS))
 
-    def sentences(self, most: int | None = None) -> list[str]:
-        """What was left out, the most frequent reason first: how many of which topic, why, and when the first [s after the begin]."""
+    def sentences(self, most: int | None = None, of: str | None = None) -> list[str]:
+        """What was left out, the most frequent reason first: how many of which topic, why, and when the first [s after the begin].
+
+        Args:
+            most: number of sentences; None: all.
+            of: a topic; None: all.
+        """
+        counts = [(key, count) for key, count in self._counts.most_common() if of in (None, key[0])]
         return [
             f"{count} messages of {topic}: {why} ({'the first ' if count > 1 else ''}at {at_s:.2f} s)"
-            for (topic, _), count, (why, at_s) in ((key, count, self._first[key]) for key, count in self._counts.most_common(most))
+            for (topic, _), count, (why, at_s) in ((key, count, self._first[key]) for key, count in counts[:most])
         ]

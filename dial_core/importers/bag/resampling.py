@@ -99,7 +99,7 @@ def resample(
         rules: of the controllers, where they are known.
 
     Raises:
-        BagError: nothing is left, or the joints moved otherwise than commanded; with the reason.
+        BagError: nothing is left, no command to a controller can be used, or the joints moved otherwise than commanded; with the reason.
     """
     if not timeline.sightings:
         reasons, ahead_s = "; ".join(timeline.left_out.sentences(3)), timeline.camera_ahead_s
@@ -109,6 +109,8 @@ def resample(
             f"no frame has joints of its moment ({timeline.incomplete} have not); are the clocks of camera and joints the same?{apart}"
             + (f" Left out were {reasons}" if reasons else "")
         )
+    if settings.actions == "commands":
+        _require_read(timeline.unread)
     found = Resampled()
     for epoch in timeline.epochs:
         if len(epoch.sightings) > 1:
@@ -168,13 +170,22 @@ def _by_instruction(epoch: Epoch, chosen: np.ndarray) -> list[tuple[int, int, st
     """
     changes: list[tuple[int, str | None]] = []
     for sightings, text in epoch.instructions:
-        if (text or changes) and (not changes or (text or None) != changes[-1][1]):
+        if not changes or (text or None) != changes[-1][1]:
             changes.append((sightings if changes else 0, text or None))
     if not changes:
         return [(0, len(chosen), "")]
     begins = [int(np.searchsorted(chosen, number)) for number, _ in changes]
     ends = [*begins[1:], len(chosen)]
     return [(begin, end, text) for begin, end, (_, text) in zip(begins, ends, changes, strict=True) if end > begin]
+
+
+def _require_read(unread: Mapping[str, str]) -> None:
+    """Refuses a bag with commands of which none could be used: measured positions would silently become the actions."""
+    for name, why in unread.items():
+        raise BagError(
+            f"{name} was commanded, and not one command could be used: {why}. "
+            "Name its joints or another topic (--mapping FILE), or take the states as actions (--actions next)"
+        )
 
 
 def _require_agreement(parts: Sequence[Commanded]) -> None:

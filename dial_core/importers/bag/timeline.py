@@ -20,13 +20,13 @@ from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
 from dial_core.importers.bag.left_out import LeftOut
+from dial_core.importers.bag.reach import require_within_reach
 from dial_core.importers.bag.topic_streams import Streams
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
 
 CLOCK_SET_S = 1.0  # a stamp that goes back further than this means that the clock was set
 LONGEST_GAP_S = 60.0  # and one that goes ahead further: without a clock of its own, a computer starts in 1970 until NTP sets it
-FULL_TURN_RAD = 2 * np.pi
 OTHER_CLOCK_S = 5.0  # log times this far from the stamps are of another clock (simulated time)
 
 
@@ -55,7 +55,7 @@ class Epoch:
     Attributes:
         sightings: in order of their stamps.
         commands: in order of arrival.
-        instructions: (number of sightings before it, text) of every instruction.
+        instructions: (number of sightings before it, text) of every instruction, that of the epoch before first; empty: it was cleared.
     """
 
     sightings: list[Sighting] = field(default_factory=list)
@@ -75,6 +75,7 @@ class Timeline:
         camera_ahead_s: where no frame has joints of its moment, how far the first camera's stamps lie after the joints' [s].
         left_out: messages that could not be used.
         unstamped: topics whose stamps are zero; their log times are used.
+        unread: controllers that were commanded by messages of which not one could be used, and what is wrong with them.
     """
 
     epochs: list[Epoch] = field(default_factory=lambda: [Epoch()])
@@ -84,6 +85,7 @@ class Timeline:
     camera_ahead_s: float | None = None
     left_out: LeftOut = field(default_factory=LeftOut)
     unstamped: set[str] = field(default_factory=set)
+    unread: dict[str, str] = field(default_factory=dict)
 
     @property
     def sightings(self) -> list[Sighting]:
@@ -125,6 +127,7 @@ class _Reader:
         self._merge = JointMerge(embodiment.joint_names, embodiment.velocity)
         self._counts: Counter[str] = Counter()
         self._zero: set[str] = set()
+        self._instruction: str | None = None
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
@@ -141,8 +144,7 @@ class _Reader:
         epoch = self.timeline.epochs[-1]
         if topic == self._streams.instruction:
             message = self._bag.decode(topic, data)
-            text = message.text if hasattr(message, "text") else message.data
-            epoch.instructions.append((len(epoch.sightings), text.strip()))
+            self._instruct((message.text if hasattr(message, "text") else message.data).strip())
         elif topic in self._streams.commands:
             message = self._bag.decode(topic, data)
             for source in self._streams.commands[topic]:
@@ -162,6 +164,15 @@ class _Reader:
         elif (stamp_ns := self._stamp(topic, (topic,), log_ns, data)) is not None:
             self._observe(topic, stamp_ns, number)
 
+    def _instruct(self, text: str) -> None:
+        """Notes an instruction; an empty one before any other clears nothing."""
+        if not text and self._instruction is None:
+            return
+        # What came before the first instruction gets it, whether or not a clock was set meanwhile.
+        for epoch in self.timeline.epochs if self._instruction is None else self.timeline.epochs[-1:]:
+            epoch.instructions.append((len(epoch.sightings), text))
+        self._instruction = text
+
     def _stamp(self, topic: str, publisher: tuple[str, ...], log_ns: int, data: bytes) -> int | None:
         """The message's time, or None if it repeats the last one, which the live node skips too."""
         stamp_ns = header_stamp(data)
@@ -172,7 +183,8 @@ class _Reader:
             if 0 < before_ns - stamp_ns < CLOCK_SET_S * NANOSECONDS:
                 raise UnreadableMessageError("its stamp is before that of the message before")
             self._confirm_jump(publisher, stamp_ns)
-            self.timeline.epochs.append(Epoch())
+            instructions = [] if self._instruction is None else [(0, self._instruction)]
+            self.timeline.epochs.append(Epoch(instructions=instructions))
             self._begin_epoch()
         else:
             self._jumps.pop(publisher, None)  # two publishers in turn, as when a bag is played while another is recorded, set no clock
@@ -237,7 +249,19 @@ class _Reader:
                 (Command(max(stamped_ns(c.known_ns), c.request.stamp_ns), c.controller, c.request) for c in epoch.commands),
                 key=lambda command: command.known_ns,
             )
+        self.timeline.unread = self._unread_commands()
         return self.timeline
+
+    def _unread_commands(self) -> dict[str, str]:
+        """Controllers of whose commands none could be used, with what is wrong with them."""
+        commanded = {command.controller for command in self.timeline.commands}
+        return {
+            source.controller: "; ".join(wrong)
+            for topic, sources in self._streams.commands.items()
+            if (wrong := self.timeline.left_out.sentences(of=topic))
+            for source in sources
+            if source.controller not in commanded
+        }
 
     def _clock_of_stamps(self) -> Callable[[int], int]:
         """Log time -> time by the clock of the stamps, which may be another one and run at another pace (a slow simulator)."""
@@ -250,23 +274,6 @@ class _Reader:
         order = np.argsort(logs_s, kind="stable")
         logs_s, stamps_s = logs_s[order], ((stamps - first_ns) / NANOSECONDS)[order]
         return lambda log_ns: int(first_ns) + round(float(np.interp((log_ns - begin_ns) / NANOSECONDS, logs_s, stamps_s)) * NANOSECONDS)
-
-
-def reach_of(embodiment: Embodiment) -> np.ndarray:
-    """How far each joint (J,) may be from zero [rad]: a full turn, or its own limit."""
-    return np.maximum(FULL_TURN_RAD, np.maximum(np.abs(embodiment.lower), np.abs(embodiment.upper)))
-
-
-def require_within_reach(positions: np.ndarray, embodiment: Embodiment) -> None:
-    """Checks that no joint of `positions` (J,) is turned further than a full turn, or its own limit.
-
-    Raises:
-        UnreadableMessageError: one is; as a rule its unit is degrees.
-    """
-    beyond = np.abs(positions) > reach_of(embodiment)
-    if beyond.any():
-        name = embodiment.joint_names[int(np.argmax(beyond))]
-        raise UnreadableMessageError(f"joint '{name}' is beyond a full turn; joint states are in radians, are these degrees?")
 
 
 def header_stamp(data: bytes) -> int:

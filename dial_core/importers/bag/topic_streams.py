@@ -88,10 +88,13 @@ def find_streams(bag: Bag, embodiment: Embodiment, cameras: Sequence[Camera], ma
 
 
 def _require_known(mapping: BagMapping, embodiment: Embodiment) -> None:
-    """Refuses a mapping with cameras, controllers or joints that the embodiment lacks: what it says of them would count for nothing."""
+    """Refuses what would count for nothing: cameras, controllers or joints that the embodiment lacks, a second entry for joint states."""
     cameras = [camera.name for camera in embodiment.cameras]
     if unknown := sorted(mapping.cameras.keys() - set(cameras)):
         raise BagError(f"mapping: '{embodiment.name}' has no camera '{unknown[0]}'; it has {', '.join(cameras)}")
+    topics = [source.topic for source in mapping.joint_states]
+    if twice := next((topic for topic in topics if topics.count(topic) > 1), None):
+        raise BagError(f"mapping: joint_states has several entries for {twice}; give it one, with all its names under `rename`")
     controllers = {controller.name: controller for controller in embodiment.controllers}
     for source in mapping.commands:
         if source.controller not in controllers:

@@ -16,7 +16,7 @@ from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
-from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behind_steps, followed_alone
+from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behind_steps, comparable, followed_alone
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
@@ -149,7 +149,8 @@ def _doubts(states: np.ndarray, actions: np.ndarray, embodiment: Embodiment, rat
     if len(states) < SHORTEST_STEPS:
         return []
     lags = range(round(LONGEST_LAG_S * rate_hz) + 1)
-    wanted, measured = actions[:, embodiment.joint_slice], next_states(states)[:, embodiment.joint_slice]
+    ranges = embodiment.upper - embodiment.lower
+    wanted, measured = (comparable(vectors[:, embodiment.joint_slice], ranges) for vectors in (actions, next_states(states)))
     late = behind_steps(wanted, measured, lags)
     if late > 1:  # 1: actions that are the states of their rows, which `dial data check` warns of
         return [

@@ -8,11 +8,21 @@ import numpy as np
 from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import Topic
 from dial_core.bags.synthetic import CONTROLLER, IMAGE, JOINTS, MS, ROBOT, STORE, TYPES, cdr, elbow, header, image_bytes, joint_bytes
+from dial_core.robot.embodiment import Embodiment
 
 START_NS = 1000 * MS
 JOINT_STATE, TRAJECTORY, STRING = "sensor_msgs/msg/JointState", "trajectory_msgs/msg/JointTrajectory", "std_msgs/msg/String"
 ARRAY, IMAGE_TYPE = "std_msgs/msg/Float64MultiArray", "sensor_msgs/msg/Image"
 Message = tuple[str, str, int, bytes]
+
+
+def robot_with_limits(joint: str, lower: float, upper: float) -> Embodiment:
+    """GR1 with another range of one joint, which rests at zero. A copy would keep the limits already computed."""
+    content = ROBOT.model_dump()
+    for entry in content["joints"]:
+        if entry["name"] == joint:
+            entry |= {"lower": lower, "upper": upper, "home": 0.0}
+    return Embodiment.model_validate(content)
 
 
 def arm_at(time_s: float) -> np.ndarray:

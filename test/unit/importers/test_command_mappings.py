@@ -6,12 +6,13 @@ pytest test/unit/importers/test_command_mappings.py
 import numpy as np
 import pytest
 
-from dial_core.bags.layout import BagError
+from dial_core.bags.bag_writer import BagWriter
+from dial_core.bags.layout import BagError, Topic
 from dial_core.bags.synthetic import CONTROLLER, ELBOW, IMAGE, JOINTS, MS, ROBOT, TYPES, cdr, elbow, header, image_bytes
 from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.errors import DialError
 from dial_core.importers.bag.bag_report import not_used
-from dial_core.importers.bag.mapping import BagMapping, CommandTopic, read_controller_rules
+from dial_core.importers.bag.mapping import BagMapping, CommandTopic, NamedJoints, read_controller_rules
 
 from .recordings import ARRAY, IMAGE_TYPE, JOINT_STATE, START_NS, TRAJECTORY, arm_at, camera_and_joints, trajectory, write
 from .test_bag_commands import record, require_right, resampled
@@ -203,3 +204,49 @@ def test_set_points_of_some_joints_are_no_trajectories_that_a_rule_could_reject(
     bag, timeline, found = resampled(write(tmp_path / "bag", messages), mapping)
     require_right(found)
     assert not_used(bag, timeline, found) == []
+
+
+def test_commands_of_which_none_can_be_read_are_refused_and_not_replaced_by_measured_positions(tmp_path):
+    """Eight numbers for seven joints, as with a gripper that the mapping does not name."""
+    folder = arm_bag(tmp_path, lambda positions: [*positions, 0.5])
+    with pytest.raises(
+        BagError,
+        match=rf"{RIGHT.name} was commanded, and not one command could be used: 250 messages of /{RIGHT.name}/commands: "
+        r"it has 8 positions for 7 joints.*--mapping FILE.*--actions next",
+    ):
+        resampled(folder)
+    assert resampled(folder, actions="next")[2].pieces
+    mapping = BagMapping(commands=(CommandTopic(topic=f"/{RIGHT.name}/commands", controller=RIGHT.name, joints=(*RIGHT.joints, "")),))
+    require_right(resampled(folder, mapping)[2])
+
+
+def test_a_controllers_state_without_its_definition_is_refused_as_the_source_of_actions(tmp_path):
+    """As Humble records it in sqlite3."""
+    state, topic = "control_msgs/msg/JointTrajectoryControllerState", f"/{RIGHT.name}/controller_state"
+    described = [Topic(JOINTS, JOINT_STATE, ""), Topic(IMAGE, IMAGE_TYPE, ""), Topic(topic, state, "")]
+    writer = BagWriter(tmp_path / "bag", described, {"embodiment": "gr1"})
+    sent = [(topic, state, START_NS + ms * MS, b"\0\1\0\0" + bytes(200)) for ms in range(0, 5000, 20)]
+    for name, _, log_ns, data in sorted(camera_and_joints() + sent, key=lambda message: message[2]):
+        writer.write(name, log_ns, log_ns, data)
+    writer.close()
+    with pytest.raises(BagError, match=rf"not one command could be used: 250 messages of {topic}: .*{state}.*--actions next"):
+        resampled(tmp_path / "bag")
+
+
+def test_commands_of_which_some_cannot_be_read_cost_those_alone(tmp_path):
+    folder = record(
+        tmp_path / "bag",
+        lambda ns, s: array([*arm_at(s + 0.04), 0.5][: 8 if ns % (500 * MS) == 0 else 7]),
+        f"/{RIGHT.name}/commands",
+        ARRAY,
+    )
+    bag, timeline, found = resampled(folder)
+    require_right(found)
+    assert [why for why in not_used(bag, timeline, found) if "8 positions for 7 joints" in why]
+
+
+def test_a_topic_of_joint_states_that_is_mapped_twice_is_refused(tmp_path):
+    folder = write(tmp_path / "bag", camera_and_joints())
+    mapping = BagMapping(joint_states=(NamedJoints(topic=JOINTS), NamedJoints(topic=JOINTS, prefix="left_")))
+    with pytest.raises(BagError, match=rf"mapping: joint_states has several entries for {JOINTS}; .*`rename`"):
+        resampled(folder, mapping)

@@ -16,6 +16,7 @@ from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, ca
 from dial_core.importers.source_mapping import load_mapping
 
 from .image_sets import KEY, NAMES, rewrite, write_image_set
+from .recordings import robot_with_limits
 
 
 @pytest.fixture
@@ -198,6 +199,13 @@ def test_actions_of_other_joints_than_those_that_moved_are_said(folder, tmp_path
     assert report.converted == 2
     text = f"{NAMES[3]} moved otherwise than its actions say; are they of other joints?"
     assert report.remarks == ({"set, episode 0": [text]} if said else {})
+
+
+def test_a_joint_that_slides_over_centimetres_is_compared_with_its_actions_too(folder, tmp_path, monkeypatch):
+    sliding = robot_with_limits(NAMES[3], -0.02, 0.02)
+    monkeypatch.setattr("dial_core.importers.lerobot.lerobot_conversion.load_embodiment", lambda name: sliding)
+    set_rows(folder, swing(3, scale=0.04), swing(9))
+    assert f"{NAMES[3]} moved otherwise than its actions say" in convert(folder, tmp_path).remarks["set, episode 0"][0]
 
 
 @pytest.mark.parametrize(("late", "said"), [(-3, False), (-1, False), (0, False), (2, True)])

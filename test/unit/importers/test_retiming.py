@@ -71,3 +71,14 @@ def test_rotation_vectors_come_back_even_at_half_a_turn():
 def test_an_unknown_rotation_lists_the_known_ones():
     with pytest.raises(DialError, match="axis_angle, quaternion"):
         matrices(np.zeros((1, 3)), "spin")
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_continuous_joint_that_passes_half_a_turn_does_not_swing_through_zero(sign):
+    vectors = np.zeros((4, 20))
+    vectors[:, 3:9] = vectors[:, 12:18] = rotation_to_6d(np.eye(3)[None])
+    vectors[:, 18] = sign * np.array([3.10, 3.13, -3.12, -3.09])
+    vectors[:, 19] = [-1.5, -1.4, 1.4, 1.5]  # far, and no whole turn
+    joints = retime(4, 30.0, 20.0).vectors(vectors)[:, 18:]
+    np.testing.assert_allclose(joints[:, 0], sign * np.array([3.10, 3.13, -3.09]))
+    np.testing.assert_allclose(joints[:, 1], [-1.5, 0.0, 1.5], atol=1e-12)
