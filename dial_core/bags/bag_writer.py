@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
+from mcap.records import Attachment, Metadata
 from mcap.writer import CompressionType, Writer
 
 from dial_core.bags.layout import EPISODE_RECORD, BagContents, BagError, FileSpan, Topic
@@ -81,6 +82,14 @@ class BagWriter:
             self._mcap.add_message(self._channels[topic], log_ns, data, publish_ns)
         self._span.note(log_ns)
         self._contents.counts[topic] += 1
+
+    def copy(self, record: Attachment | Metadata) -> None:
+        """Adds an attachment or a note of another recorder. Raises BagError if the disk does not take it."""
+        with _disk_errors(self.folder, self._pace):
+            if isinstance(record, Attachment):
+                self._mcap.add_attachment(record.create_time, record.log_time, record.name, record.media_type, record.data)
+            else:
+                self._mcap.add_metadata(record.name, record.metadata)
 
     def flush(self) -> None:
         """Hands all that was written to the operating system: from here on a killed process loses none of it."""

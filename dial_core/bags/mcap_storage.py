@@ -14,12 +14,12 @@ import zstandard
 from mcap.exceptions import EndOfFile, McapError
 from mcap.opcode import Opcode
 from mcap.reader import SeekingReader
-from mcap.records import Channel, Chunk, McapRecord, Message, Metadata, Schema
+from mcap.records import Attachment, Channel, Chunk, McapRecord, Message, Metadata, Schema
 from mcap.stream_reader import StreamReader, breakup_chunk
 
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import EPISODE_RECORD, ROSBAG2_RECORD, BagError, Topic, facts_of_metadata, parse_qos
-from dial_core.bags.storage import Record, one_type_each, other_type
+from dial_core.bags.storage import Record, not_kept, one_type_each
 from dial_core.files.integrity import require_content
 
 # What half-written or overwritten records make of the readers of `mcap`, lz4 and zstd.
@@ -89,6 +89,13 @@ class McapStorage:
                         continue
                     self.compressed |= data is not message.data
                     yield name, message.log_time, message.publish_time, data
+
+    def extras(self) -> Iterator[Attachment | Metadata]:
+        """Attachments and notes of another recorder; see `Storage`."""
+        with self.path.open("rb") as file:
+            for _, record in self._records_in(file):
+                if isinstance(record, Attachment) or (isinstance(record, Metadata) and record.name not in (EPISODE_RECORD, ROSBAG2_RECORD)):
+                    yield record
 
     def _read_summary(self, file: IO[bytes]) -> bool:
         """Takes topics, facts and the index of chunks from the end of the file; False if there is no whole one."""
@@ -168,19 +175,20 @@ class McapStorage:
     def _settle(self) -> None:
         """Makes topics of the channels; several may have one name."""
         kinds = {number: self._kind(channel) for number, channel in self._channels.items()}
-        readable = {number: self._why_foreign(channel) == "" for number, channel in self._channels.items()}
+        why_foreign = {number: self._why_foreign(channel) for number, channel in self._channels.items()}
         kept = one_type_each(
-            (channel.topic, kinds[number], (readable[number], self._counts[number])) for number, channel in self._channels.items()
+            (channel.topic, kinds[number], why_foreign[number], self._counts[number]) for number, channel in self._channels.items()
         )
         for number, channel in self._channels.items():
-            if kinds[number] != kept[channel.topic]:
-                self.foreign.update([other_type(channel.topic, kinds[number], kept[channel.topic])])
+            topic, why = self._topic(channel, kinds[number]), why_foreign[number]
+            if (topic.type, why) != kept[topic.name]:
+                self.foreign.update([not_kept(topic, why, kept[topic.name])])
                 continue
             self._names[number] = channel.topic
-            self._add(channel, kinds[number])
+            self.topics[channel.topic] = topic
             if count := self._counts[number]:
                 self.counts[channel.topic] = self.counts.get(channel.topic, 0) + count
-            if why := self._why_foreign(channel):
+            if why:
                 self.foreign[channel.topic] = why
 
     def _why_foreign(self, channel: Channel) -> str:
@@ -196,16 +204,14 @@ class McapStorage:
         kind = schema.name if schema else ""
         return kind.replace("/", "/msg/") if schema and _is_ros2(schema) and kind.count("/") == 1 else kind
 
-    def _add(self, channel: Channel, kind: str) -> None:
+    def _topic(self, channel: Channel, kind: str) -> Topic:
         schema, known = self._schemas.get(channel.schema_id), self.topics.get(channel.topic)
         text = known.qos_text if known else channel.metadata.get("offered_qos_profiles", "")
         qos = parse_qos(text)
         type_hash = channel.metadata.get("topic_type_hash", "")
         definition = schema.data.decode(errors="surrogateescape") if schema else ""
         encoding = "" if schema is None else "ros2msg" if schema.encoding in _NOT_FOUND and not definition.strip() else schema.encoding
-        self.topics[channel.topic] = Topic(
-            channel.topic, kind, definition, type_hash, qos, text if qos else "", encoding, channel.message_encoding
-        )
+        return Topic(channel.topic, kind, definition, type_hash, qos, text if qos else "", encoding, channel.message_encoding)
 
     def _by_time(self, file: IO[bytes], places: Collection[_Place], topics: Collection[str]) -> Iterator[Message]:
         """Messages of the chunks that hold one of the topics, in order of log time."""
@@ -244,19 +250,24 @@ class McapStorage:
 
     def _groups(self, file: IO[bytes]) -> Iterator[tuple[int, list[Message]]]:
         """The messages of each chunk, sorted by log time, or one outside of chunks, with the byte at which they lie."""
+        for offset, record in self._records_in(file):
+            if isinstance(record, Chunk):
+                self._has_checksums |= record.uncompressed_crc != 0
+                if messages := self._opened(record):
+                    yield offset, messages
+            elif isinstance(record, Message):
+                yield offset, [record]
+            else:
+                self._take(record)
+
+    def _records_in(self, file: IO[bytes]) -> Iterator[tuple[int, McapRecord]]:
+        """The records of the file, chunks closed, each with the byte at which it lies, up to where they cannot be read."""
         file.seek(0)
         reader = StreamReader(file, emit_chunks=True, record_size_limit=self.path.stat().st_size)
         offset = len(_MAGIC)
         try:
             for record in reader.records:
-                if isinstance(record, Chunk):
-                    self._has_checksums |= record.uncompressed_crc != 0
-                    if messages := self._opened(record):
-                        yield offset, messages
-                elif isinstance(record, Message):
-                    yield offset, [record]
-                else:
-                    self._take(record)
+                yield offset, record
                 offset = file.tell()
         except EndOfFile:
             return  # here the recorder was killed

@@ -13,10 +13,12 @@ from functools import cached_property
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from mcap.records import Attachment, Metadata
+
 from dial_core.bags.layout import METADATA_FILE, BagError, Topic, read_metadata
 from dial_core.bags.message_types import MessageTypes
 from dial_core.bags.opening import open_storage
-from dial_core.bags.storage import Record, Storage, is_part_with, one_type_each, other_type, require_storage_file, storage_files
+from dial_core.bags.storage import Record, Storage, is_part_with, not_kept, one_type_each, require_storage_file, storage_files
 
 
 class Bag:
@@ -52,11 +54,14 @@ class Bag:
         kept = self._types_by_topic()
         for storage in self._storages:
             self.facts |= storage.facts
-            self.foreign |= storage.foreign
+            self.foreign |= {name: why for name, why in storage.foreign.items() if name not in storage.topics}
             for name, topic in storage.topics.items():
-                if topic.type != kept[name]:
-                    self.foreign.update([other_type(name, topic.type, kept[name])])
+                why = storage.foreign.get(name, "")
+                if (topic.type, why) != kept[name]:
+                    self.foreign.update([not_kept(topic, why, kept[name])])
                     continue
+                if why:
+                    self.foreign[name] = why
                 self.all_topics.setdefault(name, topic)
                 counts[name] += storage.counts.get(name, 0)
         self.topics = {name: topic for name, topic in self.all_topics.items() if name not in self.foreign}
@@ -76,6 +81,12 @@ class Bag:
         for storages in _side_by_side(self._storages):
             merged = heapq.merge(*(self._of(storage, topics) for storage in storages), key=lambda record: record[1])
             yield from (record for record in merged if record[0])
+
+    def extras(self) -> Iterator[Attachment | Metadata]:
+        """Attachments and notes of another recorder, in all files."""
+        for storage in self._storages:
+            yield from storage.extras()
+            self._note_damage(storage)
 
     def decode(self, topic: str, data: bytes) -> Any:
         """The message in `data`: an object with the fields of its definition; arrays of numbers are numpy arrays.
@@ -98,17 +109,23 @@ class Bag:
         Then notes what of it is damaged.
         """
         yield "", storage.span[0], 0, b""
-        own = {name for name in topics if name in storage.topics and storage.topics[name].type == self.all_topics[name].type}
-        yield from storage.records(own)
+        yield from storage.records({name for name in topics if name in storage.topics and self._is_kept(storage, name)})
+        self._note_damage(storage)
+
+    def _note_damage(self, storage: Storage) -> None:
         self.damage += [note for note in (f"{storage.path.name}: {text}" for text in storage.damage) if note not in self.damage]
 
-    def _types_by_topic(self) -> dict[str, str]:
-        """The type that each topic keeps, should the parts of the recording name several."""
-        totals: Counter[tuple[str, str]] = Counter()
+    def _is_kept(self, storage: Storage, name: str) -> bool:
+        """Whether the messages of a topic in one file are of the type, and readable or not, as those of the bag."""
+        return storage.topics[name].type == self.all_topics[name].type and storage.foreign.get(name) == self.foreign.get(name)
+
+    def _types_by_topic(self) -> dict[str, tuple[str, str]]:
+        """The type that each topic keeps, and why it is foreign, should the parts of the recording name several."""
+        totals: Counter[tuple[str, str, str]] = Counter()
         for storage in self._storages:
             for name, topic in storage.topics.items():
-                totals[name, topic.type] += storage.counts.get(name, 0)
-        return one_type_each((name, kind, (count,)) for (name, kind), count in totals.items())
+                totals[name, topic.type, storage.foreign.get(name, "")] += storage.counts.get(name, 0)
+        return one_type_each((*kind, count) for kind, count in totals.items())
 
     def _find_files(self, named: list[str]) -> list[Path]:
         if self.folder.is_file():

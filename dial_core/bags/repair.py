@@ -16,7 +16,7 @@ from dial_core.files.disk_space import require_free
 
 _WORK = ".repair"
 _DAMAGED = ".damaged"
-_NOTE, _ALL_MOVED = "damage.txt", "all-moved"
+_NOTE, _REPLACED, _ALL_MOVED = "damage.txt", "replaced.txt", "all-moved"
 _SQLITE_LOGS = ("-wal", "-shm", "-journal")
 
 
@@ -49,8 +49,9 @@ def needs_repair(folder: Path) -> bool:
 def repair(folder: Path) -> Repair:
     """Completes the bag in `folder` from all messages that can be read, with the same bytes and times.
 
-    A bag that is whole is left alone; one that lacks only its metadata.yaml gets it. Files of others in the folder stay. The old
-    storage files are replaced only when the new ones are complete; interrupted, the same call finishes the repair.
+    A bag that is whole is left alone; one that lacks only its metadata.yaml gets it. Files of others in the folder stay, storage files
+    that metadata.yaml does not list among them. The old storage files are replaced only when the new ones are complete; interrupted, the
+    same call finishes the repair.
 
     Raises:
         BagError: there is no bag, or not one message can be read.
@@ -71,41 +72,66 @@ def repair(folder: Path) -> Repair:
         return Repair(messages, "metadata.yaml written")
     require_free(folder, sum(path.stat().st_size for path in bag.files), f"repairing {folder.name}")
     _rewrite(bag, work)
-    other_types = (f"{name}: {why}" for name, why in bag.foreign.items() if name not in bag.all_topics)
-    return _take_over(folder, (*bag.damage, *other_types))
+    return _take_over(folder)
 
 
 def _rewrite(bag: Bag, work: Path) -> None:
-    """All readable messages of the bag as a complete one in `work`; its metadata.yaml comes last."""
-    staging = work / bag.folder.name  # files are named after their folder
+    """All readable messages of the bag as a complete one in `work`, and notes of what it replaces; its metadata.yaml comes last."""
+    staging = work / _name_for(bag)  # files are named after their folder
     writer = BagWriter(staging, list(bag.all_topics.values()), bag.facts)
+    for record in bag.extras():
+        writer.copy(record)
     for topic, log_ns, publish_ns, data in bag.records(bag.all_topics):
         writer.write(topic, log_ns, publish_ns, data)
     writer.close({"repaired": "true"})
     flush_folder(staging)
+    logs = [path.name + ending for path in bag.files for ending in _SQLITE_LOGS if (bag.folder / (path.name + ending)).is_file()]
+    write_text(work / _REPLACED, "\n".join([*(path.name for path in bag.files), *logs]))
+    other_types = [f"{name}: {why}" for name, why in bag.foreign.items() if name not in bag.all_topics]
+    if damage := [*bag.damage, *other_types]:
+        write_text(work / _NOTE, "\n".join(damage))
     for path in sorted(staging.iterdir(), key=lambda path: path.name == METADATA_FILE):
         path.rename(work / path.name)
     staging.rmdir()
 
 
-def _take_over(folder: Path, damage: tuple[str, ...] = ()) -> Repair:
+def _name_for(bag: Bag) -> str:
+    """What the new files are named after: the bag's folder, unless a storage file that was not read has that name."""
+    unread = {path.name for path in storage_files(bag.folder)} - {path.name for path in bag.files}
+    name = bag.folder.name
+    while any(other.startswith(f"{name}_") for other in unread):
+        name += "_repaired"
+    return name
+
+
+def _take_over(folder: Path) -> Repair:
     """Puts the complete copy in the work folder in the place of the old files; called again, it resumes where it was interrupted."""
     work, old = folder / _WORK, folder / _WORK / "old"
-    if damage:
-        write_text(work / _NOTE, "\n".join(damage))
+    damage = tuple((work / _NOTE).read_text(encoding="utf-8").split("\n")) if (work / _NOTE).exists() else ()
     if not (old / _ALL_MOVED).exists():  # until then the folder holds old files only
         old.mkdir(exist_ok=True)
-        for path in [*storage_files(folder), *(path for ending in _SQLITE_LOGS for path in folder.glob(f"*.db3{ending}"))]:
-            path.rename(old / path.name)
+        for name in (work / _REPLACED).read_text(encoding="utf-8").split("\n"):  # nothing else: others were not read
+            if (folder / name).exists():
+                (folder / name).rename(old / name)
         (old / _ALL_MOVED).touch()
     for path in storage_files(work):
         path.rename(folder / path.name)
-    if (work / _NOTE).exists():
-        for path in storage_files(old):
-            path.rename(folder / (path.name + _DAMAGED))
+    if damage:
+        for path in sorted(old.iterdir()):
+            if path.name != _ALL_MOVED:
+                path.rename(_unused(folder / (path.name + _DAMAGED)))
     (work / METADATA_FILE).rename(folder / METADATA_FILE)
     shutil.rmtree(work)
     return Repair(sum(Bag(folder).counts.values()), "repaired", damage)
+
+
+def _unused(path: Path) -> Path:
+    """`path`, or with a number if an earlier repair has kept a file of that name."""
+    number, name = 1, path
+    while name.exists():
+        number += 1
+        name = path.with_name(f"{path.name}.{number}")
+    return name
 
 
 def _describe(bag: Bag) -> int | None:

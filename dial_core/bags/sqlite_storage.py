@@ -10,9 +10,11 @@ from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
+from mcap.records import Attachment, Metadata
+
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import BagError, Topic, facts_of_metadata, parse_qos
-from dial_core.bags.storage import Record, one_type_each, other_type
+from dial_core.bags.storage import Record, not_kept, one_type_each
 from dial_core.files.integrity import require_content
 
 _HEAD = 100  # bytes before the first page's content
@@ -68,6 +70,10 @@ class SqliteStorage:
                         return
                     self._note(str(error))  # its index is damaged: once more in order of recording
 
+    def extras(self) -> Iterator[Attachment | Metadata]:
+        """None: a database has no place for them."""
+        return iter(())
+
     def _record(self, topic: int, log_ns: object, data: object) -> Iterator[Record]:
         if not isinstance(log_ns, int) or not isinstance(data, bytes):
             self._note(f"a message of {self._ids[topic]} is no bytes")
@@ -107,22 +113,24 @@ class SqliteStorage:
         query = f"SELECT id, name, type, serialization_format, {', '.join(optional)} FROM topics"
         rows = database.execute(query).fetchall()
         counts = self._count(database)
-        # Two rows may have one name: with other QoS, or, in merged recordings, with other types.
-        kept = one_type_each((name, kind, (encoding == "cdr", counts.get(number, 0))) for number, name, kind, encoding, _, _ in rows)
+        # Two rows may have one name: with other QoS, or, in merged recordings, with other types or encodings.
+        kept = one_type_each((name, kind, _why_foreign(encoding), counts.get(number, 0)) for number, name, kind, encoding, _, _ in rows)
         for number, name, kind, encoding, qos, type_hash in rows:
-            if kind != kept[name]:
-                self.foreign.update([other_type(name, kind, kept[name])])
-                continue
-            self._ids[number] = name
-            if number in counts:
-                self.counts[name] = self.counts.get(name, 0) + counts[number]
-            if encoding != "cdr":
-                self.foreign[name] = f"its messages are '{encoding}', not CDR"
             schema, text = definitions.get(kind, ("ros2msg", ""))
             if schema not in _ENCODINGS:
                 schema, text = "ros2msg", ""
             profiles = parse_qos(qos or "")
-            self.topics[name] = Topic(name, kind, text or "", type_hash or "", profiles, qos if profiles else "", schema, encoding)
+            topic = Topic(name, kind, text or "", type_hash or "", profiles, qos if profiles else "", schema, encoding)
+            why = _why_foreign(encoding)
+            if (kind, why) != kept[name]:
+                self.foreign.update([not_kept(topic, why, kept[name])])
+                continue
+            self._ids[number] = name
+            self.topics[name] = topic
+            if number in counts:
+                self.counts[name] = self.counts.get(name, 0) + counts[number]
+            if why:
+                self.foreign[name] = why
         if "metadata" in tables:
             for row in database.execute("SELECT metadata FROM metadata").fetchall():
                 self.facts |= facts_of_metadata(str(row[0]))
@@ -147,6 +155,10 @@ class SqliteStorage:
     def _note(self, what: str) -> None:
         if what not in self.damage:
             self.damage.append(what)
+
+
+def _why_foreign(encoding: str) -> str:
+    return "" if encoding == "cdr" else f"its messages are '{encoding}', not CDR"
 
 
 def _is_cut(path: Path) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from mcap.records import Attachment, Metadata
+
 from dial_core.bags.layout import BagError, Topic
 
 STORAGE_ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
@@ -44,22 +46,30 @@ class Storage(Protocol):
         """All messages of `topics`, in order of log time as far as the file's own order allows. Damaged parts are left out."""
         ...
 
+    def extras(self) -> Iterator[Attachment | Metadata]:
+        """Attachments and notes of another recorder, which stand beside the messages, as far as they can be read."""
+        ...
 
-def one_type_each(kinds: Iterable[tuple[str, str, tuple]]) -> dict[str, str]:
-    """The type that each topic keeps, of (topic, type, weight): the one that weighs most, the first of equals.
 
-    Merged recordings may hold two types under one name; messages of the other one would be taken for those of the first.
+def one_type_each(kinds: Iterable[tuple[str, str, str, int]]) -> dict[str, tuple[str, str]]:
+    """The type that each topic keeps, with the reason why it is foreign, of (topic, type, that reason or "", messages).
+
+    Readable messages come before foreign ones, then the more numerous ones, the first of equals. Merged recordings may hold two types or
+    encodings under one name; messages of the other one would be taken for those of the first.
     """
-    kept: dict[str, tuple[str, tuple]] = {}
-    for topic, kind, weight in kinds:
+    kept: dict[str, tuple[tuple[str, str], tuple[bool, int]]] = {}
+    for topic, kind, why, count in kinds:
+        weight = (not why, count)
         if topic not in kept or weight > kept[topic][1]:
-            kept[topic] = (kind, weight)
+            kept[topic] = ((kind, why), weight)
     return {topic: kind for topic, (kind, _) in kept.items()}
 
 
-def other_type(topic: str, kind: str, kept: str) -> tuple[str, str]:
-    """The entry of `Storage.foreign` for messages of `kind` on a topic that keeps another type."""
-    return f"{topic} ({kind})", f"the topic has another type too, {kept}"
+def not_kept(topic: Topic, why: str, kept: tuple[str, str]) -> tuple[str, str]:
+    """The entry of `Storage.foreign` for messages of `topic` beside those that `one_type_each` chose; `why`: they are foreign, or ""."""
+    if topic.type == kept[0]:
+        return f"{topic.name} ({topic.encoding})", why
+    return f"{topic.name} ({topic.type})", f"the topic has another type too, {kept[0]}"
 
 
 def storage_files(folder: Path) -> list[Path]:

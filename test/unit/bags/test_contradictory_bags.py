@@ -74,6 +74,60 @@ def test_parts_of_a_recording_with_two_types_do_not_mix(tmp_path):
     require_right_type(Bag(write_mcap(tmp_path / "bag/x_1.mcap", RIGHT)))
 
 
+def write_with_json(path: Path, finish: bool = True, cdr: bool = True, json: bool = True) -> Path:
+    """Joint states as CDR, and one as JSON under the same name and type: a web client advertised it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        writer = McapWriter(file, chunk_size=500)
+        writer.start("ros2", "foxglove_bridge")
+        if json:
+            schema = writer.register_schema(JOINT_STATE, "jsonschema", b'{"type": "object"}')
+            writer.add_message(writer.register_channel(JOINTS, "json", schema), 5, b'{"name": ["a"]}', 5)
+        if cdr:
+            definition = STORE.generate_msgdef(JOINT_STATE, ros_version=2)[0].encode()
+            channel = writer.register_channel(JOINTS, "cdr", writer.register_schema(JOINT_STATE, "ros2msg", definition))
+            for _, _, log_ns, data in RIGHT:
+                writer.add_message(channel, log_ns + 10, data, log_ns + 10)
+        if finish:
+            writer.finish()
+    return path.parent
+
+
+def require_cdr(bag: Bag) -> None:
+    assert bag.topics[JOINTS].encoding == "cdr"
+    assert bag.foreign == {f"{JOINTS} (json)": "its messages are 'json', not CDR"}
+    found = [data for _, _, data in bag.messages({JOINTS})]
+    assert found == [data for *_, data in RIGHT][: len(found)]
+    assert bag.counts[JOINTS] == len(found) > len(RIGHT) - 10
+
+
+@pytest.mark.parametrize("finish", [True, False], ids=["whole", "killed"])
+def test_messages_of_another_encoding_do_not_cost_a_topic_those_that_can_be_read(tmp_path, finish):
+    require_cdr(Bag(write_with_json(tmp_path / "bag/x_0.mcap", finish)))
+
+
+def test_parts_of_a_recording_in_two_encodings_do_not_mix(tmp_path):
+    write_with_json(tmp_path / "bag/x_0.mcap", cdr=False)
+    require_cdr(Bag(write_with_json(tmp_path / "bag/x_1.mcap", json=False)))
+
+
+def test_two_encodings_under_one_name_in_sqlite_do_not_mix(tmp_path):
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
+    with sqlite3.connect(next(folder.glob("*.db3"))) as database:
+        database.execute(
+            "INSERT INTO topics SELECT 99, name, type, 'json', offered_qos_profiles, type_description_hash FROM topics WHERE name = ?",
+            (JOINTS,),
+        )
+        database.execute("INSERT INTO messages (topic_id, timestamp, data) VALUES (99, 5, ?)", (b'{"name": ["a"]}',))
+    require_cdr(Bag(folder))
+
+
+def test_repair_keeps_the_file_with_the_messages_of_the_other_encoding(tmp_path):
+    folder = write_with_json(tmp_path / "bag/x_0.mcap", finish=False)
+    assert repair(folder).damage == (f"{JOINTS} (json): its messages are 'json', not CDR",)
+    assert (folder / "x_0.mcap.damaged").is_file()
+
+
 def test_repair_keeps_the_file_with_the_messages_of_the_other_type(tmp_path):
     folder = write_mcap(tmp_path / "bag/x_0.mcap", WRONG + RIGHT, finish=False)
     assert repair(folder).damage == (f"{JOINTS} ({STRING}): {REASON}",)

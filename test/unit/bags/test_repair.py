@@ -7,14 +7,17 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mcap.reader import make_reader
 from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
 from rosbags.rosbag2 import StoragePlugin
 
 from dial_core.bags.layout import METADATA_FILE, BagError
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import needs_repair, repair, unfinished_bags
 
-from .foreign_recordings import EXPECTED, read, write_lazily, write_rosbag2
+from .conftest import STORE
+from .foreign_recordings import EXPECTED, JOINT_STATE, messages, read, write_lazily, write_rosbag2
 
 
 @pytest.fixture
@@ -144,3 +147,98 @@ def test_recordings_side_by_side_are_not_merged_by_repair(tmp_path):
     write_lazily(tmp_path / "bag/tuesday.mcap", finish=False)
     with pytest.raises(BagError, match="several recordings side by side"):
         repair(tmp_path / "bag")
+
+
+def listed(folder: Path, *names: str) -> None:
+    """Writes a metadata.yaml that lists `names` and nothing else."""
+    (folder / METADATA_FILE).write_text(f"rosbag2_bagfile_information:\n  relative_file_paths: [{', '.join(names)}]\n")
+
+
+@pytest.mark.parametrize("ours", ["x_0.mcap", "x_0.db3"])
+@pytest.mark.parametrize("name", ["bag", "x"], ids=["other names", "named as its folder"])
+@pytest.mark.parametrize("interrupted_at", [0, 1, 2, 3, 99])
+def test_what_the_metadata_do_not_list_is_not_read_and_not_touched(tmp_path, monkeypatch, ours, name, interrupted_at):
+    folder = write_lazily(tmp_path / name / "x_0.mcap", finish=False)
+    database = next(write_rosbag2(tmp_path / "other", StoragePlugin.SQLITE3).glob("*.db3")).read_bytes()
+    (folder / "x_0.db3").write_bytes(database[: len(database) * 3 // 4])
+    (folder / "notes.db3-wal").write_bytes(b"the log of another database")
+    listed(folder, ours)
+    unread = {path.name: path.read_bytes() for path in folder.iterdir() if path.name not in (ours, METADATA_FILE)}
+    got, rename, calls = read(Bag(folder)), Path.rename, []
+
+    def interrupted(self, target):
+        calls.append(target)
+        if len(calls) > interrupted_at:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    try:
+        repair(folder)
+    except KeyboardInterrupt:
+        monkeypatch.undo()
+        repair(folder)
+    monkeypatch.undo()
+    assert not needs_repair(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name in unread} == unread
+    assert read(Bag(folder)) == got
+
+
+def test_a_file_that_an_earlier_repair_kept_is_not_overwritten(tmp_path):
+    folder = write_lazily(tmp_path / "x/x_0.mcap", compression=CompressionType.NONE)
+    (folder / "x_0.mcap.damaged").write_bytes(b"kept before")
+    path = folder / "x_0.mcap"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 40] = b"\xee" * 40
+    path.write_bytes(data)
+    assert repair(folder).damage
+    kept = [path.read_bytes() for path in sorted(folder.glob("*.damaged*"))]
+    assert b"kept before" in kept
+    assert bytes(data) in kept
+
+
+def test_a_repair_that_is_interrupted_still_keeps_the_damaged_file(tmp_path, monkeypatch):
+    folder = write_lazily(tmp_path / "bag/x_0.mcap", compression=CompressionType.NONE)
+    path = folder / "x_0.mcap"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3 : len(data) // 3 + 40] = b"\xee" * 40
+    path.write_bytes(data)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dial_core.bags.repair._take_over", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        repair(folder)
+    monkeypatch.undo()
+    assert repair(folder).damage
+    assert (folder / "x_0.mcap.damaged").read_bytes() == data
+
+
+@pytest.mark.parametrize("finish", [True, False], ids=["damaged", "killed"])
+def test_attachments_and_notes_of_another_recorder_are_kept(tmp_path, finish):
+    path = tmp_path / "bag/x_0.mcap"
+    path.parent.mkdir()
+    with path.open("wb") as file:
+        writer = McapWriter(file, chunk_size=4000, compression=CompressionType.NONE)
+        writer.start("ros2", "another recorder")
+        writer.add_attachment(3, 4, "calibration.yaml", "text/yaml", b"fx: 615")
+        writer.add_metadata("station", {"operator": "Ada"})
+        definition = STORE.generate_msgdef(JOINT_STATE, ros_version=2)[0].encode()
+        channel = writer.register_channel("/joint_states", "cdr", writer.register_schema(JOINT_STATE, "ros2msg", definition), {})
+        for topic, _, log_ns, data in messages():
+            if topic == "/joint_states":
+                writer.add_message(channel, log_ns, data, log_ns)
+        if finish:
+            writer.finish()
+    if finish:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 3 : len(data) // 3 + 40] = b"\xee" * 40
+        path.write_bytes(data)
+    assert repair(path.parent).action == "repaired"
+    with (path.parent / "bag_0.mcap").open("rb") as file:
+        reader = make_reader(file)
+        (attachment,) = reader.iter_attachments()
+        assert (attachment.name, attachment.media_type, attachment.data) == ("calibration.yaml", "text/yaml", b"fx: 615")
+        assert (attachment.create_time, attachment.log_time) == (3, 4)
+        assert {"station": {"operator": "Ada"}}.items() <= {record.name: record.metadata for record in reader.iter_metadata()}.items()
