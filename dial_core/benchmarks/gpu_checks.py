@@ -196,7 +196,10 @@ def exact_resume(device: torch.device, preset: str) -> Facts:
 
 
 class _Resumable(nn.Module):
-    """The tiny model under training on given noise; raises KeyboardInterrupt before its `stop_at`-th step, if not 0."""
+    """The tiny model under training; raises KeyboardInterrupt before its `stop_at`-th step, if not 0.
+
+    Noise, times of the flow and dropout come from the global generators, whose states a checkpoint has to hold.
+    """
 
     def __init__(self, stop_at: int) -> None:
         super().__init__()
@@ -208,8 +211,11 @@ class _Resumable(nn.Module):
         self.steps += 1
         if self.stop_at and self.steps > self.stop_at:
             raise KeyboardInterrupt
-        torch.manual_seed(int(sample.sum()))
-        return self.model("end_to_end", **training_batch(self.model, len(sample)))
+        cards = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(cards):  # the batch is a function of its numbers, and the global generators stay where they were
+            torch.manual_seed(int(sample.sum()))
+            batch = training_batch(self.model, len(sample))
+        return self.model("end_to_end", **batch)
 
 
 class _Samples:

@@ -76,7 +76,12 @@ THEIRS_FIXED: dict[str, Any] = {
     "head.diffusion_model_cfg.positional_embeddings": None,
 }
 # What the release's code always does, and our model only with these values.
-OURS_FIXED: dict[str, Any] = {"flow.tau": "released", "loss": "mean", "decoder.drops_attention_twice": True}
+OURS_FIXED: dict[str, Any] = {
+    "flow.tau": "released",
+    "loss": "mean",
+    "fusion.drops_attention_twice": True,
+    "decoder.drops_attention_twice": True,
+}
 
 
 def architecture_of(

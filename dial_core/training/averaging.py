@@ -16,7 +16,8 @@ class WeightAverage:
     """average <- d * average + (1 - d) * weights over what learns, with d = min(decay, (1 + step) / (10 + step)).
 
     The smaller d of the first steps removes the random weights that it starts at from the average.
-    Sharded weights (FSDP2) are averaged shard by shard: each process keeps and stores its own part.
+    Sharded weights (FSDP2) are averaged shard by shard: each process keeps and stores its own part. Of whole weights all processes have
+    the same average, and a checkpoint holds it once, as part 0: it resumes on any number of processes.
     """
 
     def __init__(self, decay: float) -> None:
@@ -24,17 +25,17 @@ class WeightAverage:
         self.values: dict[str, torch.Tensor] = {}
 
     @classmethod
-    def stored(cls, checkpoint: Path, rank: int, decay: float, model: nn.Module) -> WeightAverage:
+    def stored(cls, checkpoint: Path, part: int, decay: float, model: nn.Module) -> WeightAverage:
         """The average that a checkpoint of `model` holds. Raises as `begin`."""
         average = cls(decay)
-        average.begin(model, checkpoint, rank)
+        average.begin(model, checkpoint, part)
         return average
 
-    def begin(self, model: nn.Module, checkpoint: Path | None, rank: int) -> None:
+    def begin(self, model: nn.Module, checkpoint: Path | None, part: int) -> None:
         """Starts at the weights, or at the average that `checkpoint` holds.
 
         Raises:
-            DialError: the checkpoint has none for this process, or the weights are in a form that cannot be averaged.
+            DialError: the checkpoint lacks this part, or the weights are in a form that cannot be averaged.
         """
         learning = dict(_learning(model))
         if any(value.numel() == 0 and hasattr(value, "ds_shape") for value in learning.values()):
@@ -42,10 +43,10 @@ class WeightAverage:
         if checkpoint is None:
             self.values = {name: local(value.detach()).float().clone() for name, value in learning.items()}
             return
-        file = checkpoint / _name(rank)
+        file = checkpoint / _name(part)
         if not file.exists():
             raise DialError(
-                f"{file} is missing: resume with `ema_decay` and the number of processes that {checkpoint.parent} was started with"
+                f"{file} is missing: resume with `ema_decay` as {checkpoint.parent} was started, in shards also on as many processes"
             )
         self.values = {name: value.to(local(learning[name]).device) for name, value in load_file(file).items()}
 
@@ -56,9 +57,9 @@ class WeightAverage:
         for name, value in _learning(model):
             self.values[name].lerp_(local(value.detach()).float(), 1 - decay)
 
-    def save(self, checkpoint: Path, rank: int) -> None:
-        """Writes this process's part into a checkpoint folder."""
-        save_file({name: value.cpu().contiguous() for name, value in self.values.items()}, checkpoint / _name(rank))
+    def save(self, checkpoint: Path, part: int) -> None:
+        """Writes a part into a checkpoint folder."""
+        save_file({name: value.cpu().contiguous() for name, value in self.values.items()}, checkpoint / _name(part))
 
     @torch.no_grad()
     def take_over(self, model: nn.Module) -> None:
@@ -71,5 +72,5 @@ def _learning(model: nn.Module):
     return ((name, value) for name, value in model.named_parameters() if value.requires_grad)
 
 
-def _name(rank: int) -> str:
-    return f"average-{rank:03d}.safetensors"
+def _name(part: int) -> str:
+    return f"average-{part:03d}.safetensors"

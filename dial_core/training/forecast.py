@@ -17,12 +17,12 @@ from dial_core.observation.camera_view import Box, part_in_words
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.vector_layout import OURS, load_layout
 from dial_core.training.mapped_dataset import MappedDataset
-from dial_core.training.memory import frozen_bytes, memory_of, require_room
+from dial_core.training.memory import RESERVE_GIB, frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, TrainingStage
 from dial_core.training.stages import open_sources
 from dial_core.training.starting import architecture_of
-from dial_core.training.wrist_axes import AS_RECORDED
+from dial_core.training.wrist_axes import in_words
 
 GIB = 2.0**30
 
@@ -153,7 +153,7 @@ def _sources(recipe: Recipe, horizon: int) -> dict[str, str]:
         source, rate_hz = recipe.source(name), recipe.rate_of(name)
         parts = [f"slot {source.slot}", "wrists only" if source.dimensions == "eef" else "all dimensions"]
         parts += [f"{rate_hz:g} Hz, {horizon} steps are {horizon / rate_hz:.2f} s"]
-        parts += [f"wrist axes {', '.join(source.wrist_axes)}"] if source.wrist_axes != AS_RECORDED else []
+        parts += [f"wrist axes {words}"] if (words := in_words(source.wrist_axes)) else []
         parts += [_view(source.crop, source.fit)] if source.crop else []
         rows[f"source {name}"] = "; ".join(parts)
     return rows
@@ -191,7 +191,8 @@ def _run(stage: TrainingStage, model: DialModel, arch: Architecture, hardware: H
         + (", gradient checkpointing" if plan.gradient_checkpointing else ""),
         f"memory a GPU ({strategy}, estimate)": f"{memory.total / GIB:.1f} GiB: weights {memory.weights / GIB:.1f}, "
         f"gradients {memory.gradients / GIB:.1f}, moments {memory.moments / GIB:.1f}, average {memory.average / GIB:.1f}, "
-        f"temporaries {memory.temporaries / GIB:.1f}, activations {memory.activations / GIB:.1f}",
+        f"temporaries {memory.temporaries / GIB:.1f}, activations {memory.activations / GIB:.1f} "
+        f"(vision {memory.vision / GIB:.1f} before them); the libraries take some {RESERVE_GIB:g} more",
         "checkpoint": f"{(4 * learning + frozen_bytes(model, arch, plan)) / GIB:.1f} GiB of weights, "
         f"{averages}{4 * plan.moments(model) / GIB:.1f} GiB of moments; {plan.keep_checkpoints} kept",
     }

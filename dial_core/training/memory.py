@@ -14,7 +14,9 @@ from dial_core.training.optimisation import Optimisation
 Strategy = Literal["ddp", "fsdp2", "zero2", "zero3"]
 _PROMPT_TOKENS = 30  # of chat template and instruction
 _FLOAT, _HALF = 4, 2  # [bytes]
-_DEEPSPEED_BUCKET = 500_000_000  # elements, two of them at work (config/deepspeed)
+_ZERO2_BUCKET = 500_000_000  # elements of either bucket, to reduce and to gather (config/deepspeed/zero2.json)
+RESERVE_GIB = 3.0
+"""What a device needs beside the parts of `Memory` [GiB]: CUDA and NCCL, workspaces, the allocator's gaps. A guess, not measured."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Memory:
     average: float
     temporaries: float  # buckets, and gradients that are whole before they are shared out
     activations: float
+    vision: float  # of the frozen tower's pass, freed before the activations arise
 
     @property
     def total(self) -> float:
-        """Sum of the parts. The allocator and the libraries take a few GB more."""
-        return self.weights + self.gradients + self.moments + self.average + self.temporaries + self.activations
+        """Most of it at one time. The allocator and the libraries take `RESERVE_GIB` more."""
+        lasting = self.weights + self.gradients + self.moments + self.average + self.temporaries
+        return lasting + max(self.activations, self.vision)
 
 
 def memory_of(
@@ -60,7 +64,7 @@ def memory_of(
         size = _HALF if plan.bf16 else _FLOAT
         weights = size * (everything / shards + root) + _FLOAT * learning / states
         gradients = (size + (_FLOAT if plan.bf16 else 0)) * learning / states
-        temporaries: float = 2 * _HALF * _DEEPSPEED_BUCKET
+        temporaries: float = size * _deepspeed_buckets(strategy, arch)
     else:
         frozen = frozen_bytes(model, arch, plan)
         gathered = _FLOAT * root_learning + frozen * (root > 0)
@@ -74,7 +78,8 @@ def memory_of(
         moments=_FLOAT * plan.moments(model) / states,
         average=_FLOAT * learning / shards if plan.ema_decay else 0,
         temporaries=temporaries,
-        activations=samples * _activations(arch, plan, decodings),
+        activations=samples * _activations(arch, plan, strategy, decodings),
+        vision=samples * _vision(arch, plan, strategy),
     )
 
 
@@ -102,14 +107,14 @@ def require_room(
     capacity_gib: float,
     decodings: int = 1,
 ) -> None:
-    """Checks that a step of `samples` on each device is estimated to fit into its memory.
+    """Checks that a step of `samples` on each device is estimated to fit into its memory, less `RESERVE_GIB`.
 
     Raises:
         DialError: it does not fit into `capacity_gib`; the message has the first micro-batch and strategy that do.
     """
 
     def gib(micro: int, way: str) -> float:
-        return memory_of(model, arch, plan, micro, gpus, way, decodings).total / 2**30
+        return memory_of(model, arch, plan, micro, gpus, way, decodings).total / 2**30 + RESERVE_GIB
 
     if gib(samples, strategy) <= capacity_gib:
         return
@@ -122,8 +127,8 @@ def require_room(
         way, micro = fitting[0]
         advice = f"`--strategy {way} --micro-batch {micro}` does, with {gib(micro, way):.1f} GiB"
     raise DialError(
-        f"a step needs about {gib(samples, strategy):.1f} GiB a GPU with {strategy} and micro-batches of {samples}, more than "
-        f"{capacity_gib:g} GiB; {advice}"
+        f"a step needs about {gib(samples, strategy):.1f} GiB a GPU with {strategy} and micro-batches of {samples} "
+        f"({RESERVE_GIB:g} of them reserved for the libraries), more than {capacity_gib:g} GiB; {advice}"
     )
 
 
@@ -136,13 +141,38 @@ def _gathered(arch: Architecture, everything: int) -> int:
     return everything - (text.layers - 2) * layer - fusion.layers * block
 
 
-def _activations(arch: Architecture, plan: Optimisation, decodings: int) -> float:
-    """Bytes that one sample's forward pass leaves for its backward pass."""
-    size = _HALF if plan.bf16 else _FLOAT
+def _deepspeed_buckets(strategy: str, arch: Architecture) -> float:
+    """Elements of DeepSpeed's buckets; ZeRO-3's are `auto`: the width squared to reduce, nine tenths of that to prefetch."""
+    return 2 * _ZERO2_BUCKET if strategy == "zero2" else 1.9 * arch.width**2
+
+
+def _residual_bytes(plan: Optimisation, strategy: str) -> int:
+    """Of one number of the residual streams: autocast leaves them float32, DeepSpeed's bfloat16 weights make them bfloat16."""
+    return _HALF if plan.bf16 and strategy in ("zero2", "zero3") else _FLOAT
+
+
+def _activations(arch: Architecture, plan: Optimisation, strategy: str, decodings: int) -> float:
+    """Bytes that one sample's forward pass leaves for its backward pass.
+
+    Of what a block keeps, its two norms' inputs are the residual stream; recomputation keeps that stream before every language layer.
+    """
+    size, residual = _HALF if plan.bf16 else _FLOAT, _residual_bytes(plan, strategy)
     text, decoder, fusion = arch.text, arch.decoder, arch.fusion
     tokens = 2 * arch.foresight_tokens + _PROMPT_TOKENS
-    layer = tokens * (8 * text.width + 4 * text.ffn_width)
-    language = tokens * text.width * text.layers + layer if plan.gradient_checkpointing else text.layers * layer
-    fused = fusion.layers * 2 * arch.foresight_tokens * 16 * fusion.width
-    decoded = decoder.layers * (1 + arch.horizon) * 18 * decoder.width + decoder.layers * arch.foresight_tokens * 2 * decoder.width
-    return float(size * (language + fused + decodings * decoded))
+    layer = tokens * (2 * residual * text.width + size * (6 * text.width + 4 * text.ffn_width))
+    language = residual * tokens * text.width * text.layers + layer if plan.gradient_checkpointing else text.layers * layer
+    fused = fusion.layers * 2 * arch.foresight_tokens * (2 * residual + 14 * size) * fusion.width
+    decoded = decoder.layers * (1 + arch.horizon) * (2 * residual + 16 * size) * decoder.width
+    decoded += size * decoder.layers * arch.foresight_tokens * 2 * decoder.width
+    return float(language + fused + decodings * decoded)
+
+
+def _vision(arch: Architecture, plan: Optimisation, strategy: str) -> float:
+    """Bytes at the widest place of the tower's pass over one sample's two images, which keeps nothing: a block's feed-forward.
+
+    There are the residual stream before and after attention, the norm's output in both formats, and three tensors as wide as the
+    feed-forward. A source of pixels with chunks of their own encodes more views than these two.
+    """
+    size, residual, vision = _HALF if plan.bf16 else _FLOAT, _residual_bytes(plan, strategy), arch.vision
+    rows, columns = arch.patch_grid
+    return float(2 * rows * columns * ((3 * residual + size) * vision.width + 3 * size * vision.ffn_width))

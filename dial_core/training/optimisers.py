@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dial_core.training.optimisation import Optimisation
+
+_MATCHED_RMS = 0.2  # of an AdamW step, in terms of its rate: Liu et al. 2025, and torch's `match_rms_adamw`
 
 
 def make_optimiser(plan: Optimisation, model: nn.Module) -> torch.optim.Optimizer:
@@ -17,6 +19,48 @@ def make_optimiser(plan: Optimisation, model: nn.Module) -> torch.optim.Optimize
     if plan.optimiser == "muon":
         return MuonAdamW(groups, plan)
     return torch.optim.AdamW(groups, lr=plan.learning_rate, betas=plan.betas, eps=1e-8, fused=True)
+
+
+class CpuMuon(torch.optim.Muon):
+    """torch's Muon, orthogonalising in float32 where the processor multiplies no bfloat16 matrices.
+
+    torch's always computes in bfloat16, which a processor without such units emulates: 237 ms instead of 9.5 ms for one 768 x 192 matrix
+    on an AMD EPYC with AVX2. Same states, same steps but for bfloat16's rounding, so a run may go on on another processor.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """One step of every matrix that has a gradient."""
+        if closure is not None or multiplies_bfloat16():
+            return super().step(closure)
+        for group in self.param_groups:
+            for parameter in (p for p in group["params"] if p.grad is not None):
+                state = self.state[parameter]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(parameter.grad)
+                momentum = state["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
+                update = parameter.grad.lerp(momentum, group["momentum"]) if group["nesterov"] else momentum
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                length = group["lr"] * _MATCHED_RMS * max(parameter.shape) ** 0.5
+                parameter.add_(_orthogonal(update, group["ns_coefficients"], group["ns_steps"], group["eps"]), alpha=-length)
+        return None
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this processor has units for products of bfloat16 matrices (AMX), which are faster than its float32."""
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+def _orthogonal(matrix: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
+    """The matrix with all singular values near 1, by as many Newton-Schulz iterations (Jordan et al. 2024)."""
+    a, b, c = coefficients
+    tall = matrix.shape[0] > matrix.shape[1]
+    wide = matrix.T if tall else matrix
+    wide = wide / wide.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = wide @ wide.T
+        wide = torch.addmm(wide, torch.addmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
+    return wide.T if tall else wide
 
 
 class MuonAdamW(torch.optim.Optimizer):
@@ -32,7 +76,9 @@ class MuonAdamW(torch.optim.Optimizer):
         rest = [group for group in groups if not group["by_muon"]]
         self._parts: list[torch.optim.Optimizer] = []
         if muon:
-            self._parts.append(torch.optim.Muon(muon, lr=plan.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+            on_cpu = muon[0]["params"][0].device.type == "cpu"
+            kind = CpuMuon if on_cpu else torch.optim.Muon
+            self._parts.append(kind(muon, lr=plan.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
         if rest:
             self._parts.append(torch.optim.AdamW(rest, lr=plan.learning_rate, betas=plan.betas, eps=1e-8, fused=True))
         super().__init__([group for part in self._parts for group in part.param_groups], {})

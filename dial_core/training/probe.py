@@ -20,6 +20,8 @@ from dial_core.model.dial import DialModel, DialOutput
 from dial_core.model.language_head import next_token_loss
 from dial_core.model.prompt import IGNORED
 from dial_core.model.training_batch import TrainingBatch
+from dial_core.training.optimisation import Optimisation
+from dial_core.training.optimisers import make_optimiser
 
 _WARMUP_STEPS, _LEAST_STEPS = 2, 3
 _INSTRUCTION_TOKENS = 20  # of chat template and instruction
@@ -44,6 +46,7 @@ class Workload:
     stage: Literal["pretrain", "warmup", "end_to_end"] = "end_to_end"
     pixels: bool = False
     flow_draws: int = 1
+    optimiser: Literal["adamw", "muon"] = "adamw"
 
 
 @dataclass(frozen=True)
@@ -79,20 +82,21 @@ def _measure(probe: Probe, precision: str, compiled: bool) -> float:
     trained: nn.Module = model
     if probe.count > 1:
         trained = nn.parallel.DistributedDataParallel(model, gradient_as_bucket_view=True)
-    return seconds_a_step(stepper(trained, batch, precision), probe.window_s, probe.count > 1)
+    plan = Optimisation(steps=1, batch_size=probe.workload.samples, optimiser=probe.workload.optimiser, learning_rate=1e-5)
+    return seconds_a_step(stepper(trained, batch, precision, plan), probe.window_s, probe.count > 1)
 
 
-def stepper(model: nn.Module, batch: Mapping[str, Any], precision: str) -> Callable[[], None]:
-    """A function that takes one optimiser step, as the trainer does."""
+def stepper(model: nn.Module, batch: Mapping[str, Any], precision: str, plan: Optimisation) -> Callable[[], None]:
+    """A function that takes one step of the plan's optimiser, as the trainer does."""
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=1e-5, fused=True)
+    optimiser = make_optimiser(plan, model)
     kind = learning[0].device.type
 
     def step() -> None:
         with torch.autocast(kind, torch.bfloat16) if precision == "bfloat16" else nullcontext():
             loss = model(**batch).loss
         loss.backward()
-        nn.utils.clip_grad_norm_(learning, 1.0)
+        nn.utils.clip_grad_norm_(learning, plan.clip_norm)
         optimiser.step()
         optimiser.zero_grad()
 

@@ -17,7 +17,7 @@ from dial_core.robot.vector_layout import BasePose
 from dial_core.training.augmentation import ImageAugmentation
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import Variety
-from dial_core.training.wrist_axes import AS_RECORDED, SignedAxis, column_map
+from dial_core.training.wrist_axes import AS_RECORDED, WristAxes, axes_of, column_map
 
 ROBOT = "robot"  # the source that a plain `--dataset FOLDER` is
 
@@ -32,7 +32,7 @@ class DataSource(Config):
         rate_hz: of its frames [Hz], where that is not the robot's control rate: the release takes people's videos at 30 Hz as they are,
             so that a chunk of 16 steps is 0.53 s of their motion.
         wrist_axes: the axes of both wrist frames in terms of the recorded ones, such as [y, -x, z]: how a hand's frame becomes the
-            robot's.
+            robot's; or of each, {left: [x, -y, -z], right: [-x, -y, z]}.
         crop, fit: how the frames of a camera that is not the robot's are seen (`SeenCamera`).
     """
 
@@ -40,13 +40,14 @@ class DataSource(Config):
     human: bool = False
     dimensions: Literal["all", "eef"] = "all"
     rate_hz: float | None = Field(default=None, gt=0)
-    wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED
+    wrist_axes: WristAxes = AS_RECORDED
     crop: Box | None = None
     fit: Fit = "crop"
 
     @model_validator(mode="after")
     def _right_handed(self) -> Self:
-        column_map(self.wrist_axes)
+        for axes in axes_of(self.wrist_axes):
+            column_map(axes)
         return self
 
     @property

@@ -37,6 +37,7 @@ from dial_core.training.starting import architecture_of, starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
 from dial_core.training.trained_vectors import trained_layout, trained_vectors
 from dial_core.training.trainer import run_training
+from dial_core.training.wrist_axes import axes_of
 
 MAY_CHANGE = [
     f"stage.optimisation.{key}" for key in ("spike_factor", "save_period_s", "keep_checkpoints", "keep_every_steps", "log_period_steps")
@@ -163,7 +164,8 @@ def make_streams(
         else:
             with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]
-        streams.append(make_stream(name, dataset, vectors[name], views, normalisers[name], arch, source.slot, source.wrist_axes))
+        axes = axes_of(source.wrist_axes, layout.wrists)
+        streams.append(make_stream(name, dataset, vectors[name], views, normalisers[name], arch, source.slot, axes))
     own = [name for name in normalisers if recipe.source(name).statistics == recipe.robot_statistics]
     if not own:
         raise DialError(f"no stage draws from a source of the robot '{recipe.slot}', so its vectors cannot be normalised; add `{ROBOT}`")

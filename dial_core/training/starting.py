@@ -35,7 +35,8 @@ def workload_of(recipe: Recipe, start: Path | None) -> Workload:
     """The step that takes most of a run: one of the last stage, whose gradients go everywhere. Raises as `architecture_of`."""
     stage = recipe.effective_stages()[-1]
     arch, samples = architecture_of(recipe, start), stage.optimisation.batch_size
-    return Workload(arch, samples, stage.chunks_per_foresight, stage.stage, recipe.images == "pixels", stage.flow_draws)
+    pixels = recipe.images == "pixels"
+    return Workload(arch, samples, stage.chunks_per_foresight, stage.stage, pixels, stage.flow_draws, stage.optimisation.optimiser)
 
 
 def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:

@@ -20,7 +20,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.normalise import Normaliser
 from dial_core.observation.camera_view import CameraView
 from dial_core.training.augmentation import ImageAugmentation
-from dial_core.training.wrist_axes import AS_RECORDED, SignedAxis, with_wrist_axes
+from dial_core.training.wrist_axes import AS_RECORDED, Axes, with_wrist_axes
 
 
 class TrainingViews(Protocol):
@@ -70,8 +70,8 @@ class SourceVectors:
         normaliser: of these dimensions.
         state_dim, action_dim: widths of the model, S and A.
         sure: float32 (F, D), 1 where a frame's action counts (people's hands are not always seen); None: everywhere.
-        wrist_axes: of the wrist frames, in terms of the recorded ones; 6D rotations are not normalised, so the statistics stay, and turning
-            a wrist's own axes commutes with moving it into another frame.
+        wrist_axes: of the vectors' first and second wrist frame, in terms of the recorded ones; 6D rotations are not normalised, so
+            the statistics stay, and turning a wrist's own axes commutes with moving it into another frame.
     """
 
     states: np.ndarray | LayoutRows
@@ -80,7 +80,7 @@ class SourceVectors:
     state_dim: int
     action_dim: int
     sure: np.ndarray | MaskRows | None = None
-    wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED
+    wrist_axes: tuple[Axes, Axes] = (AS_RECORDED, AS_RECORDED)
 
     def __len__(self) -> int:
         return len(self.states)
@@ -149,7 +149,7 @@ def make_stream(
     normaliser: Normaliser,
     arch: Architecture,
     slot: str,
-    wrist_axes: tuple[SignedAxis, SignedAxis, SignedAxis] = AS_RECORDED,
+    wrist_axes: tuple[Axes, Axes] = (AS_RECORDED, AS_RECORDED),
 ) -> Stream:
     """A dataset in the model's terms.
 
@@ -158,7 +158,7 @@ def make_stream(
         views: its images by camera, in the contract's order.
         normaliser: of these vectors.
         slot: name of the embodiment's slot.
-        wrist_axes: of the wrist frames, in terms of the recorded ones.
+        wrist_axes: of the vectors' first and second wrist frame, in terms of the recorded ones.
 
     Raises:
         DialError: the model has no such slot or is too narrow.

@@ -83,7 +83,7 @@ def run_training(
     if newest[0] >= plan.steps and newest[1] is not None:  # Trainer would do one step more
         load_model(model, newest[1] / "model.safetensors")
         if plan.ema_decay:
-            WeightAverage.stored(newest[1], state.process_index, plan.ema_decay, model).take_over(model)
+            WeightAverage.stored(newest[1], 0, plan.ema_decay, model).take_over(model)  # whole: in shards the last step is not saved
         return dict(model.state_dict())
     if plan.gradient_checkpointing:
         model.activation_checkpointing_enable()  # type: ignore[operator]
@@ -175,6 +175,11 @@ class DialTrainer(TrainerSeams):
         """Whether the weights lie in pieces on the processes, and so do the checkpoints."""
         return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
 
+    @property
+    def part(self) -> int:
+        """Which part of the average this process stores: its own in shards, the only one where weights are whole."""
+        return self.args.process_index if self.sharded else 0
+
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """The plan's optimiser, with its learning rate for each module."""
         self.plan.check_sharding(self.sharded)
@@ -239,8 +244,8 @@ class DialTrainer(TrainerSeams):
 
     def checkpoint_staged(self, folder: Path) -> None:
         """Publishes the checkpoint once every process has finished its part."""
-        if self.average:
-            self.average.save(folder, self.args.process_index)
+        if self.average and (self.sharded or self.is_world_process_zero()):
+            self.average.save(folder, self.part)
         if self.is_world_process_zero():
             self.watch.save(folder)
         self.accelerator.wait_for_everyone()
@@ -272,7 +277,7 @@ class _Rhythm(TrainerCallback):
         quiet = not state.is_world_process_zero
         self.advance = self._bar.enter_context(progress_bar(self.trainer.title, state.max_steps, state.global_step, quiet))
         if self.trainer.average:
-            self.trainer.average.begin(model, self.trainer.newest, args.process_index)
+            self.trainer.average.begin(model, self.trainer.newest, self.trainer.part)
 
     def on_log(self, args, state, control, logs=None, **_):
         logs = logs or {}

@@ -17,6 +17,7 @@ import torch
 from accelerate import FullyShardedDataParallelPlugin
 from torch import nn
 from torch.distributed.fsdp import MixedPrecisionPolicy
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
 
@@ -39,7 +40,9 @@ class TrainerSeams(Trainer):
 
     @abstractmethod
     def before_step(self, model: nn.Module, norm: Any) -> None:
-        """Called with the clipped gradients in place, their norm before clipping, and the weights not yet touched.
+        """Called with the gradients as the backward pass left them, not yet clipped, their norm, and the weights not yet touched.
+
+        Under DeepSpeed its engine has clipped them and taken the step.
 
         Raises:
             DialError: the step must not be taken.
@@ -79,8 +82,15 @@ class TrainerSeams(Trainer):
         return SequentialSampler(data)
 
     def _clip_grad_norm(self, model: nn.Module) -> torch.Tensor | float | None:
-        norm = super()._clip_grad_norm(model)
+        """Measures the norm, asks `before_step`, then clips: clipping by a norm of NaN makes every gradient NaN."""
+        if self.is_deepspeed_enabled:  # its engine has clipped and stepped already
+            norm: Any = super()._clip_grad_norm(model)
+            self.before_step(model, norm)
+            return norm
+        learned = [parameter for parameter in model.parameters() if parameter.grad is not None]
+        norm = get_total_norm([parameter.grad for parameter in learned if parameter.grad is not None])
         self.before_step(model, norm)
+        clip_grads_with_norm_(learned, self.args.max_grad_norm, norm)
         return norm
 
     def _get_output_dir(self, trial: Any = None) -> str:

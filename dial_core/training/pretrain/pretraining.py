@@ -71,7 +71,8 @@ class PretrainRecipe(Config):
     @property
     def workload(self) -> Workload:
         """The step that takes longest."""
-        return Workload(DialConfig.from_preset(self.model).arch, self.optimisation.batch_size, stage="pretrain")
+        arch, seeing = DialConfig.from_preset(self.model).arch, self.optimisation
+        return Workload(arch, seeing.batch_size, stage="pretrain", optimiser=seeing.optimiser)
 
 
 @dataclass

@@ -120,6 +120,12 @@ def test_an_interrupted_run_ends_with_the_same_weights():
     assert gpu_checks.exact_resume(CPU, "dial_tiny")["largest_difference"] == 0
 
 
+def test_a_resumed_run_that_does_not_restore_the_generators_fails_the_check(monkeypatch):
+    monkeypatch.setattr(trainer.DialTrainer, "_load_rng_state", lambda self, checkpoint: None)
+    with pytest.raises(CheckFailedError, match="from an uninterrupted one"):
+        gpu_checks.exact_resume(CPU, "dial_tiny")
+
+
 def test_each_check_runs_in_a_process_and_a_crash_costs_its_own_row_only(monkeypatch, tmp_path):
     monkeypatch.setitem(CHECKS, "nowhere", GpuCheck("nowhere", "a check that the other process does not have", lambda *_: {}, 1.0))
     results = run_checks(["device", "nowhere"], "cpu", "dial_tiny", tmp_path)

@@ -3,8 +3,12 @@
 pytest test/unit/model/test_attention.py
 """
 
+import json
+from pathlib import Path
+
 import pytest
 import torch
+from safetensors import safe_open
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
@@ -13,6 +17,8 @@ from dial_core.model.attention import Attention, attend, rotated, signed
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.fused_layers import ATTENTION
+
+RELEASE = Path(__file__).parents[2] / "data/dial_release_case_a.safetensors"  # made by the authors' release; holds its configuration
 
 
 def inputs(heads: int = 4, shared: int = 4, length: int = 5, keys: int = 7) -> list[torch.Tensor]:
@@ -111,7 +117,12 @@ def test_the_releases_blocks_drop_the_output_of_attention_twice(twice, dropped):
     assert (outputs == 0).float().mean().item() == pytest.approx(dropped, abs=0.01)
 
 
-def test_the_preset_released_drops_as_the_release_does():
-    arch = DialConfig.from_preset("released").arch
-    assert arch.decoder.drops_attention_twice
-    assert not DialConfig.from_preset("paper").arch.decoder.drops_attention_twice
+@pytest.mark.parametrize(("ours", "theirs"), [("fusion", "vl_self_attention_cfg"), ("decoder", "diffusion_model_cfg")])
+def test_the_preset_released_drops_as_the_release_does(ours, theirs):
+    with safe_open(RELEASE, "pt") as file:
+        stack = json.loads(file.metadata()["config"])["head"][theirs]
+    assert stack["final_dropout"]  # the release's blocks then drop once more than diffusers' attention in them
+    for name, twice in (("released", True), ("paper", False)):
+        built = getattr(DialModel.without_weights(DialConfig.from_preset(name).arch).system1, ours)
+        dropouts = [[part.p for part in block.attention.dropout] for block in built.blocks]
+        assert dropouts == [[stack["dropout"]] * (2 if twice else 1)] * len(built.blocks), name

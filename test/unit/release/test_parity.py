@@ -44,7 +44,7 @@ SMALL = {
         "rope_sections": [2, 3, 3],
     },
     "tokens": {"pad": 1, "image": 60, "video": 61, "vision_start": 62, "vision_end": 63},
-    "fusion": {"layers": 1, "heads": 2, "head_width": 16},
+    "fusion": {"layers": 1, "heads": 2, "head_width": 16, "drops_attention_twice": True},
     "decoder": {"layers": 6, "heads": 2, "head_width": 8, "output_width": 24, "rim_width": 40, "max_tokens": 9}
     | {"drops_attention_twice": True},
     "flow": {"tau": "released", "beta_alpha": 2.0, "buckets": 500},

@@ -1,4 +1,5 @@
 import io
+import json
 
 import pytest
 from rich.console import Console
@@ -8,7 +9,7 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training.forecast import forecast, parameter_counts
-from dial_core.training.memory import frozen_bytes, memory_of, require_room
+from dial_core.training.memory import RESERVE_GIB, frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.recipe import Recipe
 
@@ -26,7 +27,7 @@ def full_size() -> DialModel:
 def test_a_run_that_does_not_fit_is_described_to_the_end_before_it_is_refused():
     out = io.StringIO()
     recipe, console = load_config(Recipe, "training", "released_few_shot"), Console(file=out, width=160, force_terminal=False)
-    with pytest.raises(DialError, match="more than 80 GiB; `--strategy ddp --micro-batch 128` does"):
+    with pytest.raises(DialError, match="more than 80 GiB; `--strategy ddp --micro-batch 64` does"):
         forecast(recipe, None, {}, Hardware(), 1, "ddp", console, 80.0)
     assert "stage 2 of 2" in out.getvalue()
     assert "system2.world_head" in out.getvalue()
@@ -73,7 +74,7 @@ def test_the_authors_run_is_described_number_by_number():
         "ours, or that of the start: left and right wrist in the frame of the base, left_arm, right_arm, left_hand, right_hand, waist",
         "(L_world + L_fm) / 2",
         "(0.999 - s) / 0.999, s ~ Beta(1.5, 1.0), embedded in 1000 buckets",
-        "fusion 0.2, decoder 0.2 (attention twice)",
+        "fusion 0.2 (attention twice), decoder 0.2 (attention twice)",
         "one; in the last stage L_world trains a copy",
         "state 128 wide, sin_cos; action 128 wide; mean_std",
         "gr1 (24) of 32",
@@ -94,8 +95,10 @@ def test_the_authors_run_is_described_number_by_number():
 
 
 def test_people_in_the_authors_run_keep_their_rate_and_their_view():
-    text = " ".join(forecast_of("released_human", hardware=Hardware(micro_batch=32), gpus=8).split())
-    assert "slot gr1; wrists only; 30 Hz, 16 steps are 0.53 s; rows 30% to 100%, columns 0% to 100%; fit stretch" in text
+    text = " ".join(forecast_of("released_human", hardware=Hardware(micro_batch=32), gpus=8).replace("│", " ").split())
+    turned = "wrist axes left x, -y, -z and right -x, -y, z"
+    view = "rows 30% to 100%, columns 0% to 100%; fit stretch"
+    assert f"slot gr1; wrists only; 30 Hz, 16 steps are 0.53 s; {turned}; {view}" in text
 
 
 def test_a_dry_run_on_data_counts_it_and_warns(fake_dataset, tmp_path):
@@ -125,6 +128,52 @@ def test_memory_is_what_the_strategy_spreads(full_size):
     assert gib(64, "fsdp2") < gib(8, "fsdp2") < 40
     with pytest.raises(DialError, match="unknown strategy 'magic'; strategies: ddp, fsdp2, zero2, zero3"):
         gib(8, "magic")
+
+
+def test_deepspeeds_buckets_are_those_of_its_configuration(full_size):
+    def buckets(strategy: str) -> float:
+        return memory_of(full_size, full_size.arch, PLAN, 8, 8, strategy).temporaries
+
+    zero2, zero3 = (
+        json.loads((config_root() / f"deepspeed/{strategy}.json").read_text())["zero_optimization"] for strategy in ("zero2", "zero3")
+    )
+    assert buckets("zero2") == 2 * (zero2["reduce_bucket_size"] + zero2["allgather_bucket_size"])
+    assert {zero3["reduce_bucket_size"], zero3["stage3_prefetch_bucket_size"]} == {"auto"}
+    assert "allgather_bucket_size" not in zero3
+    assert buckets("zero3") == pytest.approx(2 * 1.9 * 2048**2)  # width^2, and 0.9 of it to prefetch
+
+
+def test_what_recomputation_starts_from_is_float32_under_autocast_and_bfloat16_under_deepspeed(full_size):
+    def stream(strategy: str) -> float:
+        """Of the 36 layers' inputs: what one layer more adds."""
+        arch = full_size.arch
+        deeper = arch.model_copy(update={"text": arch.text.model_copy(update={"layers": arch.text.layers + 1})})
+        one, other = (memory_of(full_size, sizes, PLAN, 8, 8, strategy).activations for sizes in (arch, deeper))
+        return other - one
+
+    numbers = 8 * (2 * 64 + 30) * 2048
+    assert {strategy: stream(strategy) / numbers for strategy in ("ddp", "fsdp2", "zero2", "zero3")} == {
+        "ddp": 4,
+        "fsdp2": 4,
+        "zero2": 2,
+        "zero3": 2,
+    }
+
+
+def test_the_vision_pass_is_counted_where_it_is_the_largest(full_size):
+    arch = full_size.arch
+    memory = memory_of(full_size, arch, PLAN, 8, 1, "ddp")
+    assert memory.vision > 8 * 2 * 256 * 1280 * 2 * 4  # two residual streams of 256 patches, of two images a sample
+    wide = arch.model_copy(update={"vision": arch.vision.model_copy(update={"ffn_width": 100 * arch.vision.ffn_width})})
+    widest = memory_of(full_size, wide, PLAN, 8, 1, "ddp")
+    assert memory.total < widest.total == pytest.approx(memory.total - memory.activations + widest.vision)
+
+
+def test_a_step_that_leaves_the_libraries_no_room_is_refused(full_size):
+    needed = memory_of(full_size, full_size.arch, PLAN, 8, 1, "ddp").total / GIB
+    require_room(full_size, full_size.arch, PLAN, 8, 1, "ddp", needed + RESERVE_GIB + 0.01)
+    with pytest.raises(DialError, match="reserved for the libraries"):
+        require_room(full_size, full_size.arch, PLAN, 8, 1, "ddp", needed + RESERVE_GIB - 0.01)
 
 
 def test_each_pass_of_the_decoder_leaves_its_activations(full_size):

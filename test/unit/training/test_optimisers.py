@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dial_core.model.embodiment_slots import SlotLinear
+from dial_core.training import optimisers
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.optimisers import make_optimiser
 
@@ -71,6 +72,27 @@ def test_a_resumed_optimiser_steps_as_one_that_was_never_stopped():
     stepped(resumed, second, range(3, 6))
     for (name, a), b in zip(whole.named_parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("keys", [{}, {"weight_decay": 0.1}])
+def test_on_a_processor_without_bfloat16_units_muon_steps_as_torchs_does_but_for_rounding(monkeypatch, keys):
+    ours, torchs = Small(), Small()
+    start = ours.other.weight.detach().clone()
+    for model, units in ((ours, False), (torchs, True)):
+        monkeypatch.setattr(optimisers, "multiplies_bfloat16", lambda units=units: units)
+        stepped(model, make_optimiser(plan(**keys), model), range(5))
+    for name in ("block", "other"):
+        a, b = getattr(ours, name).weight, getattr(torchs, name).weight
+        assert not torch.equal(a, b), "one of them is rounded to bfloat16"
+    moved, apart = (ours.other.weight - start).norm(), (ours.other.weight - torchs.other.weight).norm()
+    assert apart < 0.03 * moved
+
+
+def test_muons_products_are_in_float32_where_bfloat16_would_be_emulated(monkeypatch):
+    monkeypatch.setattr(optimisers, "multiplies_bfloat16", lambda: False)
+    monkeypatch.setattr(torch.Tensor, "bfloat16", lambda tensor: pytest.fail("emulated"))
+    model = Small()
+    stepped(model, make_optimiser(plan(), model), range(2))
 
 
 def test_a_schedule_of_rates_reaches_both():

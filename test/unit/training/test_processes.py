@@ -1,13 +1,14 @@
 """Two processes are one: the same samples, the same losses, the same weights.
 
 pytest test/unit/training/test_processes.py
-Run as a program (FOLDER [bf16]), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on
+Run as a program (FOLDER [bf16] [average]), by itself or under torchrun (which `accelerate launch` starts too), it trains a small DIAL on
 robot and human samples.
 """
 
 import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,6 +134,7 @@ def train_small(folder: Path, steps: int = 4, **changes) -> None:
     frozen = as_published(model)
     model.register_forward_pre_hook(require_float32, with_kwargs=True)
     values = {"steps": steps, "batch_size": 8, "learning_rate": 1e-3, "log_period_steps": 1, "save_period_s": 1e-9}
+    values |= {"keep_checkpoints": 2}
     weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
     if weights:
         assert all(weights[name].dtype == torch.float32 and weights[name].equal(value) for name, value in frozen.items())
@@ -202,6 +204,16 @@ def test_frozen_weights_kept_in_bfloat16_end_as_they_began(alone, tmp_path, shar
         assert stored["system2.backbone.language_model.embed_tokens.weight"].dtype == torch.bfloat16
 
 
+@pytest.mark.slow
+def test_an_average_of_whole_weights_resumes_on_another_number_of_processes(tmp_path):
+    alone = launched(tmp_path, [], "average")
+    shutil.rmtree(tmp_path / "checkpoint-4")  # its last step, once more, on two
+    for file in (*tmp_path.glob("finalised-*"), tmp_path / "trained.safetensors"):
+        file.unlink()
+    require_equal(alone, launched(tmp_path, LAUNCH, "average"))
+    assert [file.name for file in (tmp_path / "checkpoint-4").glob("average-*")] == ["average-000.safetensors"]
+
+
 def test_deepspeed_without_a_gpu_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -212,4 +224,4 @@ def test_deepspeed_without_a_gpu_is_refused_before_anything_is_written(tmp_path,
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), bf16="bf16" in sys.argv[2:])
+    main(Path(sys.argv[1]), bf16="bf16" in sys.argv[2:], ema_decay=0.9 if "average" in sys.argv[2:] else None)

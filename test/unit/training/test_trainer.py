@@ -152,11 +152,13 @@ def test_a_spike_stops_the_run_again_when_the_same_command_resumes(tmp_path):
     assert rows(tmp_path)[-1]["step"] == 61
 
 
-def test_gradients_that_are_not_finite_are_named(tmp_path):
+@pytest.mark.parametrize("factor", [float("inf"), float("nan")])
+def test_gradients_that_are_not_finite_are_named_and_no_others(tmp_path, factor):
     model = Line()
-    model.layer.weight.register_hook(lambda gradient: gradient * float("inf"))
-    with pytest.raises(DialError, match=r"gradient's norm is (inf|nan).*not finite in layer\.weight"):
+    model.layer.weight.register_hook(lambda gradient: gradient * factor)
+    with pytest.raises(DialError, match=r"gradient's norm is (inf|nan).*not finite in layer\.weight and 0 more"):
         train(model, tmp_path)
+    assert json.loads((tmp_path / "stopped.json").read_text())["gradients_not_finite"] == ["layer.weight"]
 
 
 def test_every_module_learns_at_its_own_rate(tmp_path):
