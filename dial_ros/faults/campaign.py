@@ -1,6 +1,7 @@
 """Which scenarios there are, and how one is played: a freely running robot, the fault, the judgement."""
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -166,6 +167,9 @@ def play(graph: GraphUnderTest, scenario: Scenario, busy: int = 0) -> Outcome:
         outcome.check("no rejected trajectory", not rejected, f"{len(rejected)}: {rejected[0]}" if rejected else "")
     use = outcome.use
     found = f"outside {use.outside_rad:.4f} rad, velocity {use.velocity:.3f}, acceleration {use.acceleration:.3f} of the limit"
+    if use.set_points and not use.kept:
+        name = re.sub(r"\W+", "_", scenario.name)
+        found += f"; {graph.monitor.keep_worst(graph.log_dir / 'excesses' / f'{name}.npz')}"
     outcome.check("limits kept", use.kept and use.set_points > 0, found)
     outcome.load_average = os.getloadavg()[0]
     return outcome

@@ -256,8 +256,15 @@ def relayed_graph(relayed: Relayed, checkpoint: str = "", splice_lead_s: float |
 def graph_under_test(
     log_dir: Path, relayed: Relayed = Relayed.INPUTS, checkpoint: str = "", splice_lead_s: float | None = None
 ) -> Iterator[GraphUnderTest]:
-    """A running graph in a DDS domain of its own, every node active; arguments as of `relayed_graph`."""
-    nodes = relayed_graph(relayed, checkpoint, splice_lead_s)
+    """A running graph in a DDS domain of its own, every node active; arguments as of `relayed_graph`.
+
+    System-1's trace and the nodes' logs in `log_dir` are those of the last graph that ran.
+    """
+    trace: dict[str, Value] = {"trace_file": str(log_dir.absolute() / "system1_trace.jsonl")}
+    nodes = tuple(
+        replace(node, parameters=node.parameters | (trace if node.name == "system1" else {}))
+        for node in relayed_graph(relayed, checkpoint, splice_lead_s)
+    )
     with running(nodes, "sim", log_dir) as started, high_priority():
         graph_started = GraphUnderTest(started.runner, nodes, relayed, log_dir)
         try:

@@ -52,12 +52,33 @@ def limit_use(stamps_ns: np.ndarray, positions: np.ndarray, guard: Guard, period
     """
     if not len(positions):
         return LimitUse()
+    speeds, changes = _shares(stamps_ns, positions, guard, period_ns, judged)
+    outside = np.maximum(guard.lower - positions, positions - guard.upper)
+    return LimitUse(float(outside.max()), float(speeds.max(initial=0.0)), float(changes.max(initial=0.0)), len(positions))
+
+
+def worst_of(
+    stamps_ns: np.ndarray, positions: np.ndarray, guard: Guard, period_ns: int, judged: np.ndarray | None = None
+) -> tuple[int, int]:
+    """Set-point and joint of the greatest excess: of an acceleration, else of a velocity, else of a position. As `limit_use`."""
+    speeds, changes = _shares(stamps_ns, positions, guard, period_ns, judged)
+    outside = np.maximum(guard.lower - positions, positions - guard.upper)
+    for share, before in ((changes, 1), (speeds, 1)):
+        if share.max(initial=0.0) > 1 + SHARE_TOLERANCE:
+            k, joint = np.unravel_index(share.argmax(), share.shape)
+            return int(k) + before, int(joint)
+    k, joint = np.unravel_index(outside.argmax(), outside.shape)
+    return int(k), int(joint)
+
+
+def _shares(
+    stamps_ns: np.ndarray, positions: np.ndarray, guard: Guard, period_ns: int, judged: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the limits of velocity (K - 1, J) and of acceleration (K - 2, J); 0 where none is judged."""
     period_s = period_ns / NANOSECONDS
     judged = np.ones(positions.shape, dtype=bool) if judged is None else judged
     adjacent = (np.diff(stamps_ns) == period_ns)[:, None] & judged[:-1] & judged[1:]
     velocities = np.diff(positions, axis=0) / period_s
     accelerations = np.diff(velocities, axis=0) / period_s
-    speeds = (np.abs(velocities) / guard.velocity)[adjacent]
-    changes = (np.abs(accelerations) / guard.acceleration)[adjacent[:-1] & adjacent[1:]]
-    outside = np.maximum(guard.lower - positions, positions - guard.upper)
-    return LimitUse(float(outside.max()), float(speeds.max(initial=0.0)), float(changes.max(initial=0.0)), len(positions))
+    speeds = np.where(adjacent, np.abs(velocities) / guard.velocity, 0.0)
+    return speeds, np.where(adjacent[:-1] & adjacent[1:], np.abs(accelerations) / guard.acceleration, 0.0)

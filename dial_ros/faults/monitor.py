@@ -1,6 +1,7 @@
 """Records a scenario: status of both systems, set-points of the controllers, rejected trajectories, and the robot's clock."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 from rclpy.node import Node
@@ -11,7 +12,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.robot.embodiment import Embodiment
-from dial_ros.faults.limits import LimitUse, limit_use
+from dial_ros.faults.limits import LimitUse, limit_use, worst_of
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.node.polled import PolledSubscription
@@ -20,6 +21,7 @@ CONTROLLER_HZ = 1000  # update rate of the emulated controllers in the campaign;
 PERIOD_NS = NANOSECONDS // CONTROLLER_HZ
 RESTING_RAD_S = 1e-4  # a set-point that moves slower rests
 TICK_NS = 10_000_000  # of the simulated clock
+KEPT_AROUND = 1000  # set-points before and after the greatest excess: a second
 ALL_MESSAGES = QoSProfile(depth=1000)  # reliable
 
 
@@ -74,16 +76,30 @@ class Monitor:
 
     def limit_use(self) -> LimitUse:
         """How near to their limits the set-points since `begin` came."""
-        if not self._positions:
-            return LimitUse()
-        stamps_ns, positions = np.concatenate(self._stamps_ns), np.concatenate(self._positions)
+        return limit_use(*self._judged(), PERIOD_NS, self._judgements()) if self._positions else LimitUse()
+
+    def keep_worst(self, file: Path) -> str:
+        """Writes the set-points around the greatest excess to `file`, NumPy's npz; says which joint and when [s of the robot's time]."""
+        stamps_ns, positions, guard = self._judged()
+        k, joint = worst_of(stamps_ns, positions, guard, PERIOD_NS, self._judgements())
+        around = slice(max(k - KEPT_AROUND, 0), k + KEPT_AROUND)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(file, stamps_ns=stamps_ns[around], positions=positions[around], joint_names=self.embodiment.joint_names)
+        return f"{self.embodiment.joint_names[joint]} at {stamps_ns[k] / NANOSECONDS:.3f} s, see {file}"
+
+    def _judged(self) -> tuple[np.ndarray, np.ndarray, Guard]:
+        return np.concatenate(self._stamps_ns), np.concatenate(self._positions), self._guard
+
+    def _judgements(self) -> np.ndarray:
+        """True (K, J) for the set-points since `begin` that are judged."""
+        stamps_ns, positions, _ = self._judged()
         judged = np.ones(positions.shape, dtype=bool)
         for controller, begin_ns, end_ns in self._excluded:
             joints = self.embodiment.indices(next(c.joints for c in self.embodiment.controllers if c.name == controller))
             stands = (np.diff(positions[:, joints], axis=0) == 0).all(axis=1) & (stamps_ns[:-1] >= begin_ns) & (stamps_ns[:-1] <= end_ns)
             if stands.any():
                 judged[int(stands.argmax()), joints] = False
-        return limit_use(stamps_ns, positions, self._guard, PERIOD_NS, judged)
+        return judged
 
     def rests_for_s(self) -> float:
         """How long the set-points have stood still [s]."""

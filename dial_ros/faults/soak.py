@@ -78,7 +78,10 @@ def soak(graph: GraphUnderTest, minutes: float, busy_processes: int = 0) -> Soak
         thing = OBJECTS[result.instructions % len(OBJECTS)]
         result.instructions += graph.instruct(f"pick the {thing} from the placemat and place it on the plate").success
         graph.during(INSTRUCTION_PERIOD_S)
-        result.use |= graph.monitor.limit_use()
+        use = graph.monitor.limit_use()
+        result.use |= use
+        if use.set_points and not use.kept:
+            print(f"limit exceeded: {graph.monitor.keep_worst(graph.log_dir / 'excesses' / f'minute_{elapsed_min:.1f}.npz')}", flush=True)
         result.rejected_trajectories += len(graph.monitor.rejected)
         away = [s for s in graph.monitor.statuses if s.state != System1Status.STATE_RUNNING]
         result.seconds_not_running += INSTRUCTION_PERIOD_S * len(away) / max(len(graph.monitor.statuses), 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dial_core.control.joint_limits import Guard
-from dial_ros.faults.limits import LimitUse, limit_use
+from dial_ros.faults.limits import LimitUse, limit_use, worst_of
 
 PERIOD_NS = 10_000_000
 GUARD = Guard(lower=np.array([-1.0]), upper=np.array([1.0]), velocity=np.array([2.0]), acceleration=np.array([10.0]))
@@ -58,3 +58,16 @@ def test_what_is_not_judged_makes_no_acceleration():
     stamps = np.arange(5) * PERIOD_NS
     assert not limit_use(stamps, positions, GUARD, PERIOD_NS).kept
     assert limit_use(stamps, positions, GUARD, PERIOD_NS, judged).kept
+
+
+@pytest.mark.parametrize(
+    ("positions", "worst"),
+    [
+        ([0.0, 0.0, 0.005, 0.005, 0.5], 3),
+        ([0.0, 0.0, 0.0, 1.0005, 1.0], 3),
+        ([1.0, 1.0005, 1.001, 1.0005], 2),
+    ],
+)
+def test_the_worst_moment_is_that_of_a_step_else_the_farthest_outside(positions, worst):
+    stamps = np.arange(len(positions)) * PERIOD_NS
+    assert worst_of(stamps, np.array(positions)[:, None], GUARD, PERIOD_NS) == (worst, 0)

@@ -49,6 +49,18 @@ def test_every_set_point_is_judged_and_rest_begins_with_the_last_that_moved(node
     assert monitor.rests_for_s() == pytest.approx(0.010)
 
 
+def test_what_exceeds_a_limit_is_kept_with_joint_and_time(node, tmp_path):
+    monitor = Monitor(node, EMBODIMENT)
+    send(monitor, moving_then_standing())
+    stop_s = 21 * PERIOD_NS * 1e-9
+    told = monitor.keep_worst(tmp_path / "excesses" / "stop.npz")
+    assert any(told.startswith(f"{joint} at {stop_s:.3f} s") for joint in ARM.joints)
+    kept = np.load(tmp_path / "excesses" / "stop.npz")
+    np.testing.assert_array_equal(kept["positions"], moving_then_standing())
+    assert kept["stamps_ns"].tolist() == [PERIOD_NS * (k + 1) for k in range(40)]
+    assert tuple(kept["joint_names"]) == EMBODIMENT.joint_names
+
+
 def test_the_stop_that_the_fault_itself_causes_is_not_judged(node):
     monitor = Monitor(node, EMBODIMENT)
     send(monitor, moving_then_standing())
