@@ -130,16 +130,27 @@ def _change(values: dict, change: str) -> None:
         raise DialError(f"'{change}' changes nothing: expected KEY=VALUE such as stages.0.optimisation.steps=100 ({error})") from error
 
 
+def read_yaml(path: Path) -> Any:
+    """What a YAML file holds.
+
+    Raises:
+        DialError: it cannot be read, is not UTF-8, or is broken (also an impossible date).
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DialError(f"{path} cannot be read: {error}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise DialError(f"{path} cannot be read, it is not valid YAML: {error}") from error
+
+
 def read_values(path: Path) -> dict:
     """The mapping in a YAML file, not yet validated.
 
     Raises:
         DialError: broken YAML, or something else than a mapping.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise DialError(f"{path} is not valid YAML: {error}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise DialError(f"{path} must hold a mapping of keys to values, found {type(values).__name__}")
     return values

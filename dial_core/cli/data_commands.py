@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -197,12 +196,12 @@ def stats(
     names = opened.features["action"].flat_names
     table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=str(dataset), box=None)
     state, action = found["observation.state"], found["action"]
-    for index in range(len(action.mean)):
-        cells = [
-            cell
-            for part in (state, action)
-            for cell in (f"{part.mean[index]:.2f} ± {part.std[index]:.2f}", f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}")
-        ]
+    for index in range(max(len(state.mean), len(action.mean))):
+        cells = []
+        for part in (state, action):
+            there = index < len(part.mean)
+            cells += [f"{part.mean[index]:.2f} ± {part.std[index]:.2f}"] if there else [""]
+            cells += [f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}"] if there else [""]
         table.add_row(names[index] if index < len(names) else str(index), *cells)
     results.print(table, highlight=False)
 
@@ -243,12 +242,24 @@ def _described(source: LeRobotDataset) -> Table:
     for name in ("collection", "conversion"):
         file = source.folder / f"meta/{name}.json"
         if file.is_file():
-            kept = {key: value for key, value in json.loads(file.read_text()).items() if not isinstance(value, dict)}
-            rows[name] = ", ".join(f"{key} {value}" for key, value in kept.items())
+            rows[name] = _provenance(file)
     table = Table(show_header=False, title=str(source.folder))
     for name, text in rows.items():
         table.add_row(name, text)
     return table
+
+
+def _provenance(file: Path) -> str:
+    """What a file of ours says of where a dataset came from; a broken one costs its row only."""
+    from dial_core.datasets.meta_files import read_json
+
+    try:
+        values = read_json(file)
+    except DialError as error:
+        return str(error)
+    if not isinstance(values, dict):
+        return f"{file} must hold keys and values"
+    return ", ".join(f"{key} {value}" for key, value in values.items() if not isinstance(value, dict))
 
 
 def _print_drift(dataset: Path, checkpoint: Path) -> None:

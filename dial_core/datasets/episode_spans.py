@@ -87,7 +87,7 @@ def episode_spans(
                 task_index=places[record.tasks[0]] if record.tasks else -1,
                 table=_table(folder, info, record),
                 videos={name: video for name, video in found.items() if video is not None},
-                seed=int(extra.get("seed") or 0),
+                seed=_whole(extra.get("seed")) or 0,  # another program may mean something else by it
                 facts=_facts(extra.get("facts")),
             )
         )
@@ -130,7 +130,7 @@ def _path(folder: Path, info: Info, template: str, place: Mapping) -> Path:
     text = getattr(info, template)
     try:
         return folder / text.format(**place).replace("\\", "/")  # as Windows writes paths
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise DialError(
             f"{folder}/meta/info.json: key '{template}' is '{text}'; it may name {', '.join(place)} and nothing else ({error})"
         ) from error

@@ -146,8 +146,13 @@ def load_tasks(folder: Path) -> dict[int, str]:
     else:
         return {}
     file = table if table.is_file() else lines
-    tasks = [validated(TaskRecord, row, f"{file}, row {number}") for number, row in enumerate(rows)]
-    return {task.task_index: task.task for task in tasks}
+    tasks: dict[int, str] = {}
+    for number, row in enumerate(rows):
+        task = validated(TaskRecord, row, f"{file}, row {number}")
+        if tasks.setdefault(task.task_index, task.task) != task.task:
+            told = f"'{tasks[task.task_index]}' and '{task.task}'"
+            raise DialError(f"{file}, row {number}: key 'task_index': {task.task_index} stands for two instructions, {told}")
+    return tasks
 
 
 def validated(schema: type[R], values: Any, source: str) -> R:

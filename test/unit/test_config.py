@@ -100,3 +100,11 @@ def test_single_values_are_changed_by_their_path(tmp_path):
     for wrong, message in {"parts.7.steps=1": "changes nothing", "parts": "expected KEY=VALUE", "parts.0.stepz=1": "stepz"}.items():
         with pytest.raises(DialError, match=message):
             load_config(Whole, "training", tmp_path / "whole.yaml", [wrong])
+
+
+@pytest.mark.parametrize("text", ["steps: 3  # f\xfcr\n".encode("latin-1"), b"made: 2026-02-31\n"])
+def test_a_file_of_another_encoding_or_with_an_impossible_date_is_named(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_bytes(text)
+    with pytest.raises(DialError, match=r"recipe\.yaml cannot be read, it is not valid YAML"):
+        load_config(StubRecipe, "recipes", str(path))

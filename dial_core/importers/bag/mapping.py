@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
-from dial_core.config import Config, load_config, validate
+from dial_core.config import Config, load_config, read_yaml, validate
 from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.errors import DialError
 
@@ -78,10 +76,7 @@ def read_controller_rules(path: Path) -> dict[str, ControllerRules]:
     Raises:
         DialError: it cannot be read, or no controller in it has parameters.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        raise DialError(f"{path} cannot be read: {error}") from error
+    content = read_yaml(path)
     rules = {
         name: validate(ControllerRules, {key: parameters[key] for key in ControllerRules.model_fields if key in parameters}, source=path)
         for name, parameters in _parameters(content)

@@ -43,3 +43,12 @@ def test_data_is_held_against_the_statistics_of_the_shipped_checkpoint(fake_data
 def test_one_path_is_not_enough(tmp_path):
     with pytest.raises(DialError, match=r"SRC\.\.\. DST"):
         dial("data", "merge", tmp_path)
+
+
+@pytest.mark.parametrize(("text", "words"), [('{"source": "a', "is not valid JSON"), ("[1, 2]", "must hold keys and values")])
+def test_a_broken_note_of_the_conversion_costs_its_row_only(fake_dataset, tmp_path, text, words):
+    dataset = fake_dataset(tmp_path / "dataset")
+    (dataset.folder / "meta/conversion.json").write_text(text)
+    shown = dial("data", "info", dataset.folder)
+    assert "exit 0" in shown
+    assert words in " ".join(shown.replace("│", " ").split())

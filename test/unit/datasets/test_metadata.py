@@ -49,6 +49,8 @@ def change_json(file, **values):
         ({"features": []}, r"key 'features': .*\(got \[\]\)"),
         ({"features": {"action": {"shape": [3]}}}, r"key 'features\.action\.dtype' is missing"),
         ({"codebase_version": "v1.6"}, r"version v1\.6; versions read: v2\.0, v2\.1, v3\.0"),
+        ({"data_path": "data/{episode_index.x}.parquet"}, "key 'data_path' is .*; it may name"),
+        ({"data_path": "data/{episode_index[0]}.parquet"}, "key 'data_path' is .*; it may name"),
         ({"data_path": "data/{episode_number}.parquet"}, "key 'data_path' is .*; it may name episode_chunk, episode_index"),
     ],
 )
@@ -289,3 +291,16 @@ def test_dimensions_are_found_by_names_that_are_theirs_alone(v2, names, found):
 def test_depth_maps_are_known_by_either_mark(marks):
     assert Feature(dtype="video", shape=(96, 96, 3), **marks).is_depth
     assert not Feature(dtype="video", shape=(96, 96, 3), info={"video.is_depth_map": False}).is_depth
+
+
+def test_one_index_of_two_instructions_is_refused(v2):
+    (v2 / "meta/tasks.jsonl").write_text('{"task_index": 0, "task": "pick"}\n{"task_index": 0, "task": "place"}\n')
+    with pytest.raises(DialError, match=r"tasks\.jsonl, row 1: key 'task_index': 0 stands for two instructions, 'pick' and 'place'"):
+        _ = LeRobotDataset(v2).episodes
+
+
+@pytest.mark.parametrize("seed", ["train_42", [1, 2], float("nan"), {"a": 1}])
+def test_another_programs_seed_of_an_episode_counts_for_nothing(v2, seed):
+    file = v2 / "meta/episodes.jsonl"
+    file.write_text("".join(json.dumps(json.loads(line) | {"seed": seed}) + "\n" for line in file.read_text().splitlines()))
+    assert {span.seed for span in LeRobotDataset(v2).episodes} == {0}
