@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from dial_core.cli import (
     bag_commands,
@@ -127,13 +128,13 @@ def main() -> None:
     try:
         app()
     except DialError as error:
-        console.print(f"[bold red]dial:[/] {error}", highlight=False)
+        console.print(f"[bold red]dial:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except OSError as error:
         if not is_disk_full(error):
             raise
         file = Path(error.filename or Path.cwd())
-        console.print(f"[bold red]dial:[/] {full_disk(file.parent, file.name)}", highlight=False)
+        console.print(f"[bold red]dial:[/] {escape(str(full_disk(file.parent, file.name)))}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         resumes = any(command in RESUMING for command in sys.argv[1:2])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from dial_core.cli.import_report import print_import
 from dial_core.cli.operator_commands import become
@@ -74,17 +75,25 @@ def repair(bags: Bags) -> None:
     from dial_core.bags.storage import storage_files
     from dial_core.errors import DialError
 
+    unrepaired = 0
     for source in bags:
         if not source.is_dir():
             raise DialError(f"{source} is no folder; name a bag's folder, or a folder of bags")
         found = [source] if storage_files(source) or needs_repair(source) else unfinished_bags(source)
         for folder in found:
-            done = run(folder)
-            console.print(f"{folder}: {done.action}, {done.messages} messages", highlight=False, soft_wrap=True)
+            try:
+                done = run(folder)
+            except DialError as error:
+                unrepaired += 1
+                console.print(f"[red]not repaired[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+                continue
+            console.print(escape(f"{folder}: {done.action}, {done.messages} messages"), highlight=False, soft_wrap=True)
             for text in done.damage:
-                console.print(f"[yellow]lost[/] {text}", highlight=False, soft_wrap=True)
+                console.print(f"[yellow]lost[/] {escape(text)}", highlight=False, soft_wrap=True)
         if not found:
-            console.print(f"{source}: no unfinished bag in it", highlight=False)
+            console.print(escape(f"{source}: no unfinished bag in it"), highlight=False)
+    if unrepaired:
+        raise DialError(f"{unrepaired} bags could not be repaired; the reasons stand above")
 
 
 replay_app = typer.Typer(no_args_is_help=True, help="Play recordings: through the simulated robot, or through System-1 alone.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Column, Table
 
 from dial_core.checkpoint.location import checkpoint_folder
@@ -123,12 +124,12 @@ def check(
     findings = check_dataset(source, embodiment)
     for finding in findings:
         colour = "red" if finding.kind == "error" else "yellow"
-        results.print(f"[{colour}]{finding.kind}[/] {finding.where}: {finding.text}", highlight=False)
+        results.print(f"[{colour}]{finding.kind}[/] {escape(f'{finding.where}: {finding.text}')}", highlight=False)
     errors = sum(finding.kind == "error" for finding in findings)
     count = len(source.episodes)
     verdict = "training would stop or learn wrong" if errors else "nothing stops training"
     results.print(
-        f"[bold]{errors}[/] errors, [bold]{len(findings) - errors}[/] warnings in {count} episodes of {dataset}: {verdict}",
+        f"[bold]{errors}[/] errors, [bold]{len(findings) - errors}[/] warnings in {count} episodes of {escape(str(dataset))}: {verdict}",
         highlight=False,
         soft_wrap=True,
     )
@@ -202,7 +203,7 @@ def stats(
             there = index < len(part.mean)
             cells += [f"{part.mean[index]:.2f} ± {part.std[index]:.2f}"] if there else [""]
             cells += [f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}"] if there else [""]
-        table.add_row(names[index] if index < len(names) else str(index), *cells)
+        table.add_row(escape(names[index]) if index < len(names) else str(index), *cells)
     results.print(table, highlight=False)
 
 
@@ -243,9 +244,9 @@ def _described(source: LeRobotDataset) -> Table:
         file = source.folder / f"meta/{name}.json"
         if file.is_file():
             rows[name] = _provenance(file)
-    table = Table(show_header=False, title=str(source.folder))
+    table = Table(show_header=False, title=escape(str(source.folder)))
     for name, text in rows.items():
-        table.add_row(name, text)
+        table.add_row(name, escape(text))
     return table
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
+from rich.markup import escape
 
 from dial_core.cli.options import console
 
@@ -22,19 +23,20 @@ def print_import(report: ImportReport, out: Path, things: str) -> None:
 
     `things`: what a job is, in the plural.
     """
-    lines = [f"[yellow]left out[/] {names}: {text}" for names, text in _grouped(report.left_out).items()]
+    lines = [f"[yellow]left out[/] {escape(f'{names}: {text}')}" for names, text in _grouped(report.left_out).items()]
     for title, found in (("in part", report.rejected), ("note", report.remarks)):
-        lines += [f"[yellow]{title}[/] {names}: {text}" for names, text in _grouped({n: "; ".join(t) for n, t in found.items()}).items()]
+        grouped = _grouped({name: "; ".join(texts) for name, texts in found.items()})
+        lines += [f"[yellow]{title}[/] {escape(f'{names}: {text}')}" for names, text in grouped.items()]
     for line in lines[:SHOWN]:
         console.print(line, highlight=False, soft_wrap=True)
     if len(lines) > SHOWN:
-        console.print(f"... and {len(lines) - SHOWN} more, in {out}/meta/conversion.json", highlight=False)
+        console.print(escape(f"... and {len(lines) - SHOWN} more, in {out}/meta/conversion.json"), highlight=False)
     excluded = len(report.jobs) - report.converted - report.failed
     remarks = [f"{report.failed} could not be converted"] if report.failed else []
     remarks += [f"{excluded} left out on purpose"] if excluded else []
     remarks += [f"{len(report.rejected)} used in part"] if report.rejected else []
     console.print(
-        f"[bold]{report.episodes}[/] episodes of {report.converted} of {len(report.jobs)} {things} in {out}"
+        f"[bold]{report.episodes}[/] episodes of {report.converted} of {len(report.jobs)} {things} in {escape(str(out))}"
         + (f"; {', '.join(remarks)}" if remarks else ""),
         highlight=False,
         soft_wrap=True,

@@ -1,11 +1,18 @@
 """The data commands from their words to what they print."""
 
+from pathlib import Path
+
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from dial_core import cli
+from dial_core.bags.synthetic import record
 from dial_core.cli import app
+from dial_core.cli.import_report import print_import
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.importers.engine import ImportReport, JobReport
 
 from ..importers.source_files import write_gr00t_set
 
@@ -52,3 +59,29 @@ def test_a_broken_note_of_the_conversion_costs_its_row_only(fake_dataset, tmp_pa
     shown = dial("data", "info", dataset.folder)
     assert "exit 0" in shown
     assert words in " ".join(shown.replace("│", " ").split())
+
+
+def test_square_brackets_in_foreign_texts_are_printed_as_they_are(capsys):
+    report = ImportReport((JobReport("b", ["episode_0"]), JobReport("run[a]", reason="channel '[/INST] pick' cannot be read")))
+    with pytest.raises(typer.Exit):
+        print_import(report, Path("out[1]"), "bags")
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "left out run[a]: channel '[/INST] pick' cannot be read" in shown
+    assert "bags in out[1]" in shown
+
+
+def test_an_error_with_brackets_is_printed_whole(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "app", lambda: (_ for _ in ()).throw(DialError("pip install -e .[data] [/]")))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "pip install -e .[data] [/]" in capsys.readouterr().err
+
+
+def test_a_bag_that_cannot_be_repaired_keeps_no_other_from_it(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/a_0.mcap").write_bytes(b"")
+    (record(tmp_path / "b", seconds=0.5) / "metadata.yaml").unlink()
+    with pytest.raises(DialError, match="1 bags could not be repaired"):
+        dial("repair", tmp_path)
+    assert (tmp_path / "b/metadata.yaml").is_file()
+    assert (tmp_path / "a/a_0.mcap").is_file()
