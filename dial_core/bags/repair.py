@@ -59,13 +59,15 @@ def repair(folder: Path) -> Repair:
     """
     work = folder / _WORK
     if (work / METADATA_FILE).is_file():
+        if not (work / _REPLACED).is_file():  # 0.1.0 kept no list, and took over every storage file
+            raise BagError(f"{work} is of an earlier version: move what lies in {work / 'old'} back, remove {work}, and repair again")
         return _take_over(folder)
     shutil.rmtree(work, ignore_errors=True)
     if len(recordings_in(folder)) > 1:
         raise BagError(f"{folder} holds several recordings side by side; put each in a folder of its own, then repair those")
     bag = Bag(folder)
     if not any(bag.counts.values()):
-        raise BagError(f"{folder}: not one message can be read; delete the folder")
+        raise BagError(f"{folder}: not one message can be read; move its storage files away")
     if bag.whole and bag.described:
         return Repair(sum(bag.counts.values()), "whole already, left alone")
     if bag.whole and (messages := _describe(bag)) is not None:

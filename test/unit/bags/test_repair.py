@@ -15,6 +15,7 @@ from rosbags.rosbag2 import StoragePlugin
 from dial_core.bags.layout import METADATA_FILE, BagError
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import needs_repair, repair, unfinished_bags
+from dial_core.bags.synthetic import record
 
 from .conftest import STORE
 from .foreign_recordings import EXPECTED, JOINT_STATE, messages, read, write_lazily, write_rosbag2
@@ -242,3 +243,12 @@ def test_attachments_and_notes_of_another_recorder_are_kept(tmp_path, finish):
         assert (attachment.name, attachment.media_type, attachment.data) == ("calibration.yaml", "text/yaml", b"fx: 615")
         assert (attachment.create_time, attachment.log_time) == (3, 4)
         assert {"station": {"operator": "Ada"}}.items() <= {record.name: record.metadata for record in reader.iter_metadata()}.items()
+
+
+def test_a_repair_that_an_earlier_version_left_half_done_is_not_guessed(tmp_path):
+    folder = record(tmp_path / "bag", seconds=0.5)
+    (folder / ".repair/old").mkdir(parents=True)
+    (folder / "metadata.yaml").rename(folder / ".repair/metadata.yaml")
+    with pytest.raises(BagError, match=r"of an earlier version: move what lies in .*old back"):
+        repair(folder)
+    assert (folder / ".repair/metadata.yaml").is_file()
