@@ -53,6 +53,8 @@ class Bag:
         counts: Counter[str] = Counter()
         kept = self._types_by_topic()
         for storage in self._storages:
+            if metadata is None:
+                self._require_one_recording(storage)
             self.facts |= storage.facts
             self.foreign |= {name: why for name, why in storage.foreign.items() if name not in storage.topics}
             for name, topic in storage.topics.items():
@@ -67,6 +69,16 @@ class Bag:
         self.topics = {name: topic for name, topic in self.all_topics.items() if name not in self.foreign}
         self.counts = {name: count for name, count in counts.items() if count}
         self.facts |= metadata.facts if metadata else {}
+
+    def _require_one_recording(self, storage: Storage) -> None:
+        """Raises BagError if a file notes another instruction or outcome than those before: by their names they may be parts of one."""
+        for name in ("instruction", "outcome"):
+            before, now = self.facts.get(name, ""), storage.facts.get(name, "")
+            if before and now and before != now:
+                raise BagError(
+                    f"{self.folder} holds several recordings: {storage.path.name} notes the {name} '{now}', a file before it '{before}'; "
+                    f"put each in a folder of its own"
+                )
 
     def messages(self, topics: Collection[str]) -> Iterator[tuple[str, int, bytes]]:
         """Topic, log time [ns] and CDR bytes of all messages of `topics`, in order of log time as far as damaged files allow.

@@ -15,6 +15,7 @@ from rosbags.rosbag2 import StoragePlugin
 from dial_core.bags.layout import METADATA_FILE, BagError
 from dial_core.bags.reader import Bag
 from dial_core.bags.repair import repair
+from dial_core.bags.synthetic import record
 
 from .conftest import STORE
 from .foreign_recordings import EXPECTED, JOINT_STATE, STRING, messages, read, string, write_rosbag2
@@ -211,3 +212,13 @@ def test_a_cut_database_that_lost_no_message_is_completed_too_since_others_canno
     assert not bag.whole
     assert repair(tmp_path / "bag").messages == len(EXPECTED)
     assert read(Bag(tmp_path / "bag")) == EXPECTED
+
+
+@pytest.mark.parametrize(("facts", "names"), [({"instruction": "place B"}, "instruction 'place B'"), ({"outcome": "failure"}, "outcome")])
+def test_recordings_of_two_instructions_in_one_folder_are_not_read_as_one(tmp_path, facts, names):
+    for number, noted in enumerate(({"instruction": "pick A"}, {"instruction": "pick A"} | facts)):
+        made = record(tmp_path / f"one_{number}", seconds=0.5, **noted)
+        (tmp_path / "both").mkdir(exist_ok=True)
+        next(made.glob("*.mcap")).rename(tmp_path / f"both/episode_{number}.mcap")
+    with pytest.raises(BagError, match=rf"holds several recordings: episode_1\.mcap notes the {names}.*a folder of its own"):
+        Bag(tmp_path / "both")
