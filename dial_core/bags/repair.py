@@ -13,6 +13,7 @@ from dial_core.bags.reader import Bag
 from dial_core.bags.storage import recordings_in, storage_files
 from dial_core.files.atomic import flush_folder, write_text
 from dial_core.files.disk_space import require_free
+from dial_core.files.folders import folders_below
 
 _WORK = ".repair"
 _DAMAGED = ".damaged"
@@ -37,8 +38,7 @@ class Repair:
 
 def unfinished_bags(directory: Path) -> list[Path]:
     """Folders below `directory` with storage files that a recorder left behind: without `metadata.yaml`, or in the midst of a repair."""
-    folders = [folder for folder in sorted(directory.glob("*/")) if not folder.name.startswith(".")]
-    return [folder for folder in folders if needs_repair(folder)]
+    return [folder for folder in folders_below(directory) if folder != directory and needs_repair(folder)]
 
 
 def needs_repair(folder: Path) -> bool:

@@ -252,3 +252,9 @@ def test_a_repair_that_an_earlier_version_left_half_done_is_not_guessed(tmp_path
     with pytest.raises(BagError, match=r"of an earlier version: move what lies in .*old back"):
         repair(folder)
     assert (folder / ".repair/metadata.yaml").is_file()
+
+
+def test_unfinished_bags_are_found_below_folders_of_days_and_runs(tmp_path):
+    folder = record(tmp_path / "2026-11-28/run_3", seconds=0.5)
+    (folder / METADATA_FILE).unlink()
+    assert unfinished_bags(tmp_path) == [folder]
