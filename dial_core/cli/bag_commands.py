@@ -93,7 +93,7 @@ def repair(bags: Bags) -> None:
         if not found:
             console.print(escape(f"{source}: no unfinished bag in it"), highlight=False)
     if unrepaired:
-        raise DialError(f"{unrepaired} bags could not be repaired; the reasons stand above")
+        raise DialError(f"not repaired: {unrepaired} of the bags; the reasons stand above")
 
 
 replay_app = typer.Typer(no_args_is_help=True, help="Play recordings: through the simulated robot, or through System-1 alone.")

@@ -195,14 +195,15 @@ def stats(
         _print_drift(dataset, against)
         return
     names = opened.features["action"].flat_names
-    table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=str(dataset), box=None)
+    table = Table(Column("dimension", no_wrap=True), "state", "range", "action", "range", title=escape(str(dataset)), box=None)
     state, action = found["observation.state"], found["action"]
     for index in range(max(len(state.mean), len(action.mean))):
         cells = []
         for part in (state, action):
-            there = index < len(part.mean)
-            cells += [f"{part.mean[index]:.2f} ± {part.std[index]:.2f}"] if there else [""]
-            cells += [f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}"] if there else [""]
+            if index < len(part.mean):
+                cells += [f"{part.mean[index]:.2f} ± {part.std[index]:.2f}", f"{part.minimum[index]:.2f} .. {part.maximum[index]:.2f}"]
+            else:
+                cells += ["", ""]
         table.add_row(escape(names[index]) if index < len(names) else str(index), *cells)
     results.print(table, highlight=False)
 

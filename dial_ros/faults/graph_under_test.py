@@ -1,10 +1,9 @@
 """The graph under test: its processes, the fault injector, the monitor, and the requests that an operator would make."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dial_ros.bringup.runner import Runner
 from dial_ros.faults.fault_injector import COMMANDED, FaultInjector, Relayed, remappings
 from dial_ros.faults.hold_causes import ProcessorWait
 from dial_ros.faults.monitor import CONTROLLER_HZ, Monitor
+from dial_ros.faults.priority_and_memory import high_priority, normal_priority, rss_mb
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.srv import ResetWorld, SetInstruction
 from dial_ros.tools.client import SPIN_S, ClientNode, NotInTimeError, running
@@ -28,7 +28,6 @@ INSTRUCTION = "pick the can from the placemat and place it on the plate"
 EMBODIMENT = load_embodiment("gr1")
 START_LIMIT_S = 180.0  # of wall time; on a busy machine importing torch takes long
 FROZEN_S = 0.2  # images through the injector never repeat unless a fault repeats them
-HIGH_PRIORITY = -10  # nice
 NOTED_EVERY_S = 0.05
 SETTLED_S = 3.0  # simulated time: room for observations stamped two seconds back
 RUNNING = System1Status.STATE_RUNNING
@@ -229,11 +228,18 @@ class GraphUnderTest:
         self.node.destroy_node()
 
 
-def relayed_graph(relayed: Relayed, checkpoint: str = "", splice_lead_s: float | None = None) -> tuple[NodeSpec, ...]:
-    """The sim graph with streams through the injector and controllers at 1 kHz; `splice_lead_s` [s] in place of the default."""
+def relayed_graph(relayed: Relayed, checkpoint: str = "", splice_lead_s: float | None = None, trace_file: str = "") -> tuple[NodeSpec, ...]:
+    """The sim graph with streams through the injector and controllers at 1 kHz.
+
+    Args:
+        splice_lead_s: of System-1 [s]; None: the default.
+        trace_file: of System-1; empty: none.
+    """
     policy: dict[str, Value] = {"image_transport": "compressed"} if relayed is Relayed.COMPRESSED else {}
     own: dict[str, dict[str, Value]] = {
-        "system1": policy | {"frozen_timeout": FROZEN_S} | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s}),
+        "system1": policy
+        | {"frozen_timeout": FROZEN_S, "trace_file": trace_file}
+        | ({} if splice_lead_s is None else {"splice_lead": splice_lead_s}),
         "system2": policy,
         "mujoco_robot": {"controller_rate_hz": CONTROLLER_HZ},
         # Continuity is judged over one period of theirs; the emulated controllers take what has arrived every 10 ms.
@@ -260,11 +266,7 @@ def graph_under_test(
 
     System-1's trace and the nodes' logs in `log_dir` are those of the last graph that ran.
     """
-    trace: dict[str, Value] = {"trace_file": str(log_dir.absolute() / "system1_trace.jsonl")}
-    nodes = tuple(
-        replace(node, parameters=node.parameters | (trace if node.name == "system1" else {}))
-        for node in relayed_graph(relayed, checkpoint, splice_lead_s)
-    )
+    nodes = relayed_graph(relayed, checkpoint, splice_lead_s, str(log_dir.absolute() / "system1_trace.jsonl"))
     with running(nodes, "sim", log_dir) as started, high_priority():
         graph_started = GraphUnderTest(started.runner, nodes, relayed, log_dir)
         try:
@@ -272,45 +274,3 @@ def graph_under_test(
             yield graph_started
         finally:
             graph_started.close()
-
-
-@contextmanager
-def high_priority() -> Iterator[None]:
-    """The campaign itself goes before everything else, where it may: it must not be what is late on a busy machine."""
-    _set_priority(HIGH_PRIORITY)
-    try:
-        yield
-    finally:
-        _set_priority(0)
-
-
-@contextmanager
-def normal_priority() -> Iterator[None]:
-    """Processes started within are not given the campaign's own priority."""
-    _set_priority(0)
-    try:
-        yield
-    finally:
-        _set_priority(HIGH_PRIORITY)
-
-
-def _set_priority(nice: int) -> None:
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, nice)
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process [MB]."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def reset_peak(pid: int) -> None:
-    """Makes the peak of a process's resident memory count from now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
-
-
-def peak_rss_mb(pid: int) -> float:
-    """Peak of a process's resident memory since `reset_peak` [MB]."""
-    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) * 1024 / 1e6

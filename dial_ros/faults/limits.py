@@ -63,10 +63,10 @@ def worst_of(
     """Set-point and joint of the greatest excess: of an acceleration, else of a velocity, else of a position. As `limit_use`."""
     speeds, changes = _shares(stamps_ns, positions, guard, period_ns, judged)
     outside = np.maximum(guard.lower - positions, positions - guard.upper)
-    for share, before in ((changes, 1), (speeds, 1)):
+    for share in (changes, speeds):
         if share.max(initial=0.0) > 1 + SHARE_TOLERANCE:
             k, joint = np.unravel_index(share.argmax(), share.shape)
-            return int(k) + before, int(joint)
+            return int(k) + 1, int(joint)
     k, joint = np.unravel_index(outside.argmax(), outside.shape)
     return int(k), int(joint)
 

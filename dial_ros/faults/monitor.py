@@ -76,23 +76,24 @@ class Monitor:
 
     def limit_use(self) -> LimitUse:
         """How near to their limits the set-points since `begin` came."""
-        return limit_use(*self._judged(), PERIOD_NS, self._judgements()) if self._positions else LimitUse()
+        return limit_use(*self._recorded(), self._guard, PERIOD_NS, self._judged()) if self._positions else LimitUse()
 
     def keep_worst(self, file: Path) -> str:
         """Writes the set-points around the greatest excess to `file`, NumPy's npz; says which joint and when [s of the robot's time]."""
-        stamps_ns, positions, guard = self._judged()
-        k, joint = worst_of(stamps_ns, positions, guard, PERIOD_NS, self._judgements())
+        stamps_ns, positions = self._recorded()
+        k, joint = worst_of(stamps_ns, positions, self._guard, PERIOD_NS, self._judged())
         around = slice(max(k - KEPT_AROUND, 0), k + KEPT_AROUND)
         file.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(file, stamps_ns=stamps_ns[around], positions=positions[around], joint_names=self.embodiment.joint_names)
         return f"{self.embodiment.joint_names[joint]} at {stamps_ns[k] / NANOSECONDS:.3f} s, see {file}"
 
-    def _judged(self) -> tuple[np.ndarray, np.ndarray, Guard]:
-        return np.concatenate(self._stamps_ns), np.concatenate(self._positions), self._guard
+    def _recorded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Stamps (K,) [ns] and set-points (K, J) [rad] since `begin`."""
+        return np.concatenate(self._stamps_ns), np.concatenate(self._positions)
 
-    def _judgements(self) -> np.ndarray:
+    def _judged(self) -> np.ndarray:
         """True (K, J) for the set-points since `begin` that are judged."""
-        stamps_ns, positions, _ = self._judged()
+        stamps_ns, positions = self._recorded()
         judged = np.ones(positions.shape, dtype=bool)
         for controller, begin_ns, end_ns in self._excluded:
             joints = self.embodiment.indices(next(c.joints for c in self.embodiment.controllers if c.name == controller))

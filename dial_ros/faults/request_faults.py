@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import IO
 
 from dial_ros.faults.checks import check_recovery
-from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
 from dial_ros.faults.hold_causes import unaccounted
 from dial_ros.faults.outcome import Outcome
+from dial_ros.faults.priority_and_memory import normal_priority
 from dial_ros.faults.stream_faults import FAULT_S
 from dial_ros.tools.client import NotInTimeError
 

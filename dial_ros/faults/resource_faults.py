@@ -9,8 +9,9 @@ from pathlib import Path
 from dial_ros.bringup.graph import graph as node_graph
 from dial_ros.faults.checks import check_hold, check_recovery
 from dial_ros.faults.corruptions import Corruption, decompression_bomb
-from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, peak_rss_mb, reset_peak, rss_mb
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
+from dial_ros.faults.priority_and_memory import peak_rss_mb, reset_peak, rss_mb
 from dial_ros.srv import StartEpisode, StopEpisode
 
 SIDE_PX = 12_000

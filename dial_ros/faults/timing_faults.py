@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_ros.faults.checks import HORIZON_S, check_recovery
 from dial_ros.faults.corruptions import Corruption, at_rate, delayed
-from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest, normal_priority
+from dial_ros.faults.graph_under_test import RUNNING, GraphUnderTest
 from dial_ros.faults.outcome import Outcome
+from dial_ros.faults.priority_and_memory import normal_priority
 from dial_ros.msg import System1Status
 
 CAMERA_HZ = 20.0  # of the simulated robot

@@ -129,7 +129,7 @@ def convert_bag(job: ImportJob) -> JobReport:
     streams = find_streams(bag, embodiment, cameras, conversion.mapping)
     require_images(bag, streams.images, cameras)
     bad: dict[str, dict[int, str]] = {topic: {} for topic in streams.images}
-    while True:
+    for _ in range(2):
         timeline = read_timeline(bag, streams, embodiment, bad)
         resampled = resample(timeline, embodiment, conversion.resampling, conversion.mapping.controllers)
         texts = instructions_of(resampled, timeline, streams, bag, conversion.instruction)
@@ -140,6 +140,8 @@ def convert_bag(job: ImportJob) -> JobReport:
         for film, camera in zip(films, cameras, strict=True):
             if not film.complete:  # once more without all its unusable images, so that no image stands for another
                 bad[film.topic] |= unusable_images(bag, film.topic, camera)
+    else:
+        raise DialError("images that could be used could not be a second time; is something else writing to it?")
     found = examine(job.source, stored, " / ".join(dict.fromkeys(texts)), bag, streams, timeline, resampled, embodiment, repeated)
     dark = remarks_on_films(films)
     found.warnings += dark

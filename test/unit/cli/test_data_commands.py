@@ -81,7 +81,7 @@ def test_a_bag_that_cannot_be_repaired_keeps_no_other_from_it(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/a_0.mcap").write_bytes(b"")
     (record(tmp_path / "b", seconds=0.5) / "metadata.yaml").unlink()
-    with pytest.raises(DialError, match="1 bags could not be repaired"):
+    with pytest.raises(DialError, match="not repaired: 1 of the bags"):
         dial("repair", tmp_path)
     assert (tmp_path / "b/metadata.yaml").is_file()
     assert (tmp_path / "a/a_0.mcap").is_file()

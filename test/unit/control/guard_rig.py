@@ -51,7 +51,7 @@ class Rig:
             assert (set_point <= LIMITS.upper + 2e-3).all()
             self.set_points.append(set_point)
             self._deliver()
-            self._readings_ns, self._readings = [0], 0
+            self._begin_reading(0)
             self.guard.note_joints(self.now_ns, set_point + self.off)
             self._publish_holds(self.guard.owed_holds(self._read_clock), 0)
 
@@ -68,7 +68,8 @@ class Rig:
         `phase_ns`: after the controllers' last update; `transport_ns`: of what the guard publishes, which arrives in order;
         `judging_ns`: the guard's process is not scheduled for so long after it has first read the clock.
         """
-        stopped_before, self._readings_ns, self._readings = self.guard.breach is not None, [phase_ns, phase_ns + judging_ns], 0
+        stopped_before = self.guard.breach is not None
+        self._begin_reading(phase_ns, phase_ns + judging_ns)
         if passed := self.guard.offer(name, request, self._read_clock, obstacle):
             self._publish(name, request, transport_ns)
         elif not stopped_before:
@@ -78,7 +79,7 @@ class Rig:
 
     def stop(self, transport_ns=0):
         """The guard stops all controllers, for a second publisher."""
-        self._readings_ns, self._readings = [0], 0
+        self._begin_reading(0)
         self.guard.stop(TrajectoryCheck.SOURCE, "a second publisher")
         self._publish_holds(self.guard.holds(self._read_clock), transport_ns)
 
@@ -87,6 +88,10 @@ class Rig:
         """How far a set-point was outside of the position limits [rad]; not positive: none was."""
         set_points = np.array(self.set_points)
         return max((LIMITS.lower - set_points).max(), (set_points - LIMITS.upper).max())
+
+    def _begin_reading(self, *offsets_ns):
+        """The guard's process begins something: it reads the clock at these times from now, and then at the last."""
+        self._readings_ns, self._readings = list(offsets_ns), 0
 
     def _read_clock(self):
         """The robot's time for the guard, whose process does one thing after the other: it never reads an earlier time than before."""
