@@ -108,14 +108,6 @@ def domain() -> int:
 
 
 @pytest.fixture(scope="module")
-def nodes(domain):
-    with tempfile.TemporaryDirectory() as folder:
-        started = Nodes(domain, Path(folder))
-        yield started
-        started.kill_all()
-
-
-@pytest.fixture(scope="module")
 def probe(domain):
     saved = dict(os.environ)
     os.environ.update(ENVIRONMENT)
@@ -127,6 +119,15 @@ def probe(domain):
     rclpy.shutdown(context=context)
     os.environ.clear()
     os.environ.update(saved)
+
+
+@pytest.fixture(scope="module")
+def nodes(domain, probe):
+    """Ends before `probe`: Fast DDS has crashed when a participant was destroyed while others of its domain came and went."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = Nodes(domain, Path(folder))
+        yield started
+        started.kill_all()
 
 
 @pytest.fixture(scope="session")

@@ -50,12 +50,12 @@ def run(probe):
     probe.until(lambda: len(probe.trajectories) > 1 and probe.system1.state == System1Status.STATE_RUNNING, "System-1 moves the robot")
 
 
-def test_what_system1_sends_passes_and_the_controllers_execute_it(guarded):
+def test_what_system1_sends_passes_and_the_controllers_execute_it(guarded, nodes):
     run(guarded)
     start_ns, before = to_ns(guarded.joints.header.stamp), guarded.system1.published_chunks
     guarded.until(lambda: to_ns(guarded.joints.header.stamp) > start_ns + 4_000_000_000, "four simulated seconds")
     guarded.until(lambda: int(values(guarded)["passed"]) >= 5 * (guarded.system1.published_chunks - before) - 5, "chunks pass")
-    assert {key: value for key, value in values(guarded).items() if key.startswith("refused/") and value != "0"} == {}
+    assert {key: value for key, value in values(guarded).items() if key.startswith("refused/") and value != "0"} == {}, nodes.log("guard")
     assert guarded.report.level == DiagnosticStatus.OK
     assert guarded.rejections == []
     assert guarded.system1.state == System1Status.STATE_RUNNING
