@@ -35,6 +35,7 @@ from dial_core.cli import (
 from dial_core.cli.options import console, results
 from dial_core.errors import DialError
 from dial_core.files.disk_space import full_disk, is_disk_full
+from dial_core.files.refused_paths import refused_path
 
 # Commands that resume where they were interrupted.
 RESUMING = ("pretrain", "pretrain-encoder", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
@@ -131,10 +132,11 @@ def main() -> None:
         console.print(f"[bold red]dial:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except OSError as error:
-        if not is_disk_full(error):
-            raise
         file = Path(error.filename or Path.cwd())
-        console.print(f"[bold red]dial:[/] {escape(str(full_disk(file.parent, file.name)))}", highlight=False)
+        said = str(full_disk(file.parent, file.name)) if is_disk_full(error) else refused_path(error)
+        if said is None:
+            raise
+        console.print(f"[bold red]dial:[/] {escape(said)}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         resumes = any(command in RESUMING for command in sys.argv[1:2])

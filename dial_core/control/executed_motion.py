@@ -78,6 +78,12 @@ class ExecutedMotion:
         """Whether any controller has ever reported what it executes, so that latencies can be measured."""
         return any(controller.reported_ns is not None for controller in self._controllers.values())
 
+    @property
+    def witnessed_ns(self) -> int | None:
+        """The latest time that the robot itself has shown: the newest stamp of a controller's report or a joint state [ns]; None: none."""
+        reported = (controller.reported_ns for controller in self._controllers.values())
+        return max((time_ns for time_ns in (*reported, self._measured_ns) if time_ns is not None), default=None)
+
     def sent(self, motion: JointMotion, sent_ns: int, takes_over_ns: int) -> None:
         """A motion was published. Controllers that executed another one until now have lost the one before."""
         wrong = [controller for controller in self._controllers.values() if controller.wrong_since_ns is not None]

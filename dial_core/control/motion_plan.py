@@ -20,6 +20,7 @@ from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.latencies import CAUTIOUS_LEAD_S, LEAD_MARGIN_SHARE, LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.motion_start import start_of, without_servo_error
 from dial_core.control.overlap import Committed, make_overlap
 from dial_core.control.recent_durations import RecentDurations
 from dial_core.control.robot_clock import STEP_S
@@ -32,8 +33,6 @@ LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hicc
 HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
-SERVO_RAD = 0.005  # so far beyond a limit a servo may leave a joint that was commanded to it
-MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
 JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
 
 
@@ -144,7 +143,7 @@ class MotionPlan:
         """
         begun_ns = _known(outlet.now_ns())
         _require_past(stamp_ns, begun_ns)
-        if begun_ns < self._starts_ns:
+        if not self._passed(self._starts_ns, begun_ns):
             raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
         self._require_pace(begun_ns)
         if self.execution is not None and (silent := self.execution.silent(begun_ns)):
@@ -155,10 +154,10 @@ class MotionPlan:
             raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)
         reported = np.zeros(len(measured), dtype=bool) if self.execution is None else self.execution.reported(begun_ns)
-        running = _start(commanded, stamp_ns, _at_the_limit(measured, self.guard), reported)
-        moves = running is commanded and begun_ns < commanded.end_ns
+        running = start_of(commanded, stamp_ns, without_servo_error(measured, self.guard), reported)
+        moves = running is commanded and not self._passed(commanded.end_ns, begun_ns)
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
-        if self.execution is not None and not moves:
+        if self.execution is not None and not (moves and begun_ns < commanded.end_ns):
             self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
         lead_s = self.lead_s if moves else self._lead_from_rest(begun_ns, stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS))
@@ -199,7 +198,8 @@ class MotionPlan:
             takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
-            starts = motion.beginning_at(motion.offset_s(self._starts_ns)) if begun_ns < self._starts_ns else motion
+            begun = self._passed(self._starts_ns, begun_ns)
+            starts = motion if begun else motion.beginning_at(motion.offset_s(self._starts_ns))
             # What rests and is not known to be where it was commanded to be would step there: a controller that is just activated.
             publish = outlet.prepare(starts, self.execution.unknown(begun_ns) if self.execution else ())
             ready_ns = outlet.now_ns()
@@ -247,6 +247,15 @@ class MotionPlan:
         """What was commanded, as far as the controllers execute it; None before the first motion."""
         return self.running if self.running is None or self.execution is None else self.execution.executed(self.running, now_ns)
 
+    def _passed(self, time_ns: int, now_ns: int) -> bool:
+        """Whether the controllers have certainly passed `time_ns`: the robot has shown it, where it shows any.
+
+        What their clock shows now is an estimate, which is ahead while a simulator is not scheduled, or where the computers' clocks differ:
+        a motion that begins from rest, sent while they still decelerate, would be a step.
+        """
+        witnessed_ns = None if self.execution is None else self.execution.witnessed_ns
+        return time_ns <= (now_ns if witnessed_ns is None else min(witnessed_ns, now_ns))
+
     def _in_doubt(self, now_ns: int) -> bool:
         return self.execution is not None and self.execution.in_doubt(now_ns)
 
@@ -258,33 +267,12 @@ class MotionPlan:
         """Raises SpliceMissedError while the robot comes to rest because trajectories took too long to be executed."""
         if self.execution is None or not self.execution.latencies.too_long:
             return
-        if self.running is not None and now_ns < self.running.end_ns:
+        if self.running is not None and not self._passed(self.running.end_ns, now_ns):
             raise SpliceMissedError(
                 f"a trajectory was executed {self.execution.latencies.longest_s:.2f} s after it was sent, "
                 f"which a lead of {LONGEST_LEAD_S} s does not cover with a margin of {LEAD_MARGIN_SHARE:.0%}; coming to rest"
             )
         self.execution.latencies.restart()
-
-
-def _start(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, reported: np.ndarray) -> JointMotion:
-    """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
-
-    Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
-    two are the servo's error, and starting from the measured joints would be a step. Where the controller is `reported` (J,) to stand
-    where it was commanded, the joint is only blocked or pushed, however far.
-    """
-    if commanded is None:
-        return JointMotion.standing(stamp_ns, measured)
-    if stamp_ns < commanded.end_ns:
-        return commanded
-    moved = (np.abs(measured - commanded.positions[-1]) > MOVED_RAD) & ~reported
-    return commanded.relocated(moved, measured) if moved.any() else commanded
-
-
-def _at_the_limit(measured: np.ndarray, guard: Guard) -> np.ndarray:
-    """The measured joints, without the servos' error beyond a position limit: a set-point there would be outside too."""
-    inside = np.clip(measured, guard.lower, guard.upper)
-    return np.where(np.abs(measured - inside) <= SERVO_RAD, inside, measured)
 
 
 def _leaves(lead_s: float, ready_ns: int, takes_over_ns: int) -> bool:

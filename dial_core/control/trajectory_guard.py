@@ -17,7 +17,8 @@ from dial_core.control.executed_motion import SAME_ORIGIN_S, measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import HOLD_HISTORY_S, MOVED_RAD
+from dial_core.control.motion_plan import HOLD_HISTORY_S
+from dial_core.control.motion_start import MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
 from dial_core.control.trajectory_checks import JUDGING_S, BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
 from dial_core.robot.embodiment import Controller, Embodiment

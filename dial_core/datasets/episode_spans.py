@@ -14,11 +14,15 @@ from dial_core.errors import DialError
 
 @dataclass(frozen=True)
 class VideoSpan:
-    """Where an episode lies in a video: from `start_s` [s] on, which is frame `first` if the video runs at the dataset's rate."""
+    """Where an episode lies in a video: from `start_s` [s] on, which is frame `first` if the video runs at the dataset's rate.
+
+    `end_s`: where it ends [s], infinity if the metadata do not say it.
+    """
 
     path: Path
     start_s: float = 0.0
     first: int = 0
+    end_s: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -110,11 +114,15 @@ def _video(folder: Path, info: Info, record: EpisodeRecord, key: str) -> VideoSp
         return VideoSpan(_path(folder, info, "video_path", {"video_key": key, **_place_v2(info, record)}))
     extra = record.model_extra or {}
     chunk, file = (_whole(extra.get(f"videos/{key}/{name}")) for name in ("chunk_index", "file_index"))
-    start_s = extra.get(f"videos/{key}/from_timestamp")
-    if chunk is None or file is None or not isinstance(start_s, (int, float)) or not math.isfinite(start_s):
+    start_s, end_s = (_seconds(extra.get(f"videos/{key}/{name}_timestamp")) for name in ("from", "to"))
+    if chunk is None or file is None or start_s is None:
         return None
     path = _path(folder, info, "video_path", {"video_key": key, "chunk_index": chunk, "file_index": file})
-    return VideoSpan(path, float(start_s), round(start_s * info.fps))
+    return VideoSpan(path, start_s, round(start_s * info.fps), math.inf if end_s is None else end_s)
+
+
+def _seconds(value: object) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def _whole(value: object) -> int | None:

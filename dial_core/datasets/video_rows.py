@@ -3,7 +3,8 @@
 A video may be one episode's or hold many; its clock need not be the table's (muxed at another rate, 29.97 against 30), frames may be
 missing, too many, or have stopped for a while. The rule, in this order:
 
-1. As many frames as rows, evenly spaced: row k is frame k, whatever rate the file claims.
+1. As many frames as rows, evenly spaced: row k is frame k, whatever rate the file claims. Of a file that holds many episodes: unless
+   the metadata end where the file does and still place the episode elsewhere, so that one has frames too many and another too few.
 2. Otherwise by time: a row takes the newest frame that is not after it. A camera at the rows' own rate may jitter by half a period. A frame
    older than `MAX_FRAME_AGE_S` is refused: the camera hung, and a robot would have stopped.
 3. Rows whose timestamps begin late lie that much later in the video, if it reaches so far: they were cut from the beginning of an episode.
@@ -64,17 +65,25 @@ def one_video(video: Path, rows: int, rate_hz: float, begin_s: float = 0.0) -> R
 
 
 def shared_video(
-    video: Path, lengths: Sequence[int], place: int, start_s: float, rate_hz: float, begin_s: float = 0.0, end_s: float = math.inf
+    video: Path,
+    lengths: Sequence[int],
+    place: int,
+    start_s: float,
+    rate_hz: float,
+    begin_s: float = 0.0,
+    end_s: float = math.inf,
+    file_end_s: float = math.inf,
 ) -> RowFrames:
     """The frames of one episode in a video of several.
 
     Args:
         lengths: rows of all episodes in the file, in its order.
         place: of this episode among them.
-        start_s: where the metadata say that it begins. It counts only if the file has not exactly one frame for each row: writers that
-            add up rounded durations drift by frames.
+        start_s: where the metadata say that it begins. If the file has exactly one frame for each row, it counts only where
+            `file_end_s` vouches for it: writers that add up rounded durations drift by frames.
         begin_s: the first row's timestamp [s].
         end_s: where the metadata say that the next episode begins.
+        file_end_s: where the metadata say that the last episode of the file ends; infinity if they do not say it.
 
     Raises:
         DialError: as `one_video`.
@@ -82,16 +91,24 @@ def shared_video(
     times = frame_times(video)
     times = times - times[0]
     rows = lengths[place]
-    if len(times) == sum(lengths):
-        first = sum(lengths[:place])
+    first = sum(lengths[:place])
+    if len(times) == sum(lengths) and not _placed_elsewhere(times, first, start_s, rate_hz, file_end_s):
         own = times[first : first + rows]
         return RowFrames(video, first + _matched(own - own[0], rows, rate_hz, video))
-    local = times - start_s - _late(begin_s, rows, rate_hz, min(float(times[-1]), end_s - 1.0 / rate_hz) - start_s)
+    late_s = _late(begin_s, rows, rate_hz, min(float(times[-1]), end_s - 1.0 / rate_hz) - start_s)
+    local = times - start_s - late_s
     first = int(np.searchsorted(local, -0.5 / rate_hz))
-    last = int(np.searchsorted(local, (rows - 0.5) / rate_hz))
+    own_s = min(rows / rate_hz, end_s - start_s - late_s if end_s > start_s else math.inf)  # then the frames of the next one begin
+    last = int(np.searchsorted(local, own_s - 0.5 / rate_hz))
     if first == len(times):
         raise DialError(f"{video} ends at {times[-1]:.2f} s, the episode begins at {start_s:.2f} s; video and rows do not belong together")
     return RowFrames(video, first + _matched(local[first:last], rows, rate_hz, video))
+
+
+def _placed_elsewhere(times: np.ndarray, first: int, start_s: float, rate_hz: float, file_end_s: float) -> bool:
+    """Whether metadata that agree with the frames at `times` on the file's end place frame `first` at another time, `start_s`."""
+    period_s = 1.0 / rate_hz
+    return abs(float(times[-1]) + period_s - file_end_s) <= 0.5 * period_s < abs(float(times[first]) - start_s)
 
 
 def _late(begin_s: float, rows: int, rate_hz: float, last_s: float) -> float:

@@ -20,6 +20,7 @@ from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
 from dial_core.files.disk_space import DiskFullError, disk_errors, require_free, with_rest
 from dial_core.files.fingerprint import require_same
+from dial_core.files.refused_paths import refused_path
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
 from dial_core.observation.camera_view import CameraView, StoredView
@@ -238,6 +239,10 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
         raise
     except DialError as error:
         return JobReport(job.name, reason=str(error).replace(f"{job.source}: ", ""))
+    except OSError as error:
+        if (refused := refused_path(error)) is None:
+            raise
+        return JobReport(job.name, reason=refused)
 
 
 def _report_of(result: JobResult) -> JobReport:

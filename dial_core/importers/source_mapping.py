@@ -168,7 +168,13 @@ class VectorReader:
                 "meta/info.json, give the group a rule in a mapping (config/sources/), or list it as `absent`"
             )
         part = self._part(rule.part if rule else group, parts, what)
-        width = len(rule.order) if rule and rule.order else part.end - part.start
+        numbers = part.end - part.start
+        if rule and (outside := [place for place in rule.order if not 0 <= place < numbers]):
+            raise DialError(
+                f"the `order` of joint group '{group}' in the mapping asks for number {outside[0]} of part '{part.name}' of the {what}, "
+                f"which has {numbers}: they are counted from 0"
+            )
+        width = len(rule.order) if rule and rule.order else numbers
         if width != len(members):
             raise DialError(
                 f"part '{part.name}' of the {what} has {width} numbers, joint group '{group}' of '{self.embodiment.name}' has "

@@ -33,9 +33,9 @@ class ArrivalWorld:
 
     def go_on(self, until_ns):
         while self.time_ns + PERIOD_NS <= until_ns:
-            self.time_ns += PERIOD_NS
+            updated_ns, self.time_ns = self.time_ns, self.time_ns + PERIOD_NS
             for arrival_ns, request in [item for item in self.sent if item[0] <= self.time_ns]:
-                self.arm.accept(request, self.time_ns)
+                self.arm.accept(request, updated_ns)  # between two updates
                 self.sent.remove((arrival_ns, request))
             self.stamps_ns.append(self.time_ns)
             self.set_points.append(self.arm.sample(self.time_ns).copy())

@@ -3,6 +3,8 @@
 pytest test/unit/control/test_reporting_controllers.py
 """
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,22 @@ def test_trajectories_that_are_lost_for_a_while_leave_no_step():
         follow_chunks(world, plan, 3)
     assert plan.execution.lost >= 3
     assert world.use().kept, world.use()
+
+
+@pytest.mark.parametrize("shown_by", ["reports", "joint states"])
+@pytest.mark.parametrize("ahead_ms", [0, 20, 50, 150, 300])
+def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest_before_they_rest(ahead_ms, shown_by):
+    # Beside ten busy processes the simulator was not scheduled for 50 ms: 9 times an acceleration limit.
+    for before_ms in range(-20, 360, 40):
+        world, plan = reporting(transport_ms=0)
+        if shown_by == "joint states":
+            world.execution = None
+        follow_chunks(world, plan, 2)
+        world.go_on(plan.running.end_ns - before_ms * MS)
+        plan.execution.note_measured(plan.running, world.time_ns, world.arm.command[0])
+        world.now_ns = lambda world=world: world.time_ns + ahead_ms * MS
+        world.preparing_ms = lambda: 0
+        with contextlib.suppress(SpliceMissedError):
+            plan.follow(restless(np.random.default_rng(3), 3.0), world.time_ns - 30 * MS, GR1.home_position, world)
+        world.go_on(world.time_ns + 2 * S)
+        assert world.use().kept, (before_ms, world.use())

@@ -146,6 +146,22 @@ def test_with_other_frames_in_the_file_the_metadata_say_where_an_episode_lies(tm
         shared_video(path, [30, 30], 1, 4.0, 30.0)
 
 
+def test_a_frame_too_many_and_one_too_few_are_not_shifted_into_the_next_episode(tmp_path):
+    # 31 and 29 frames for 30 rows each: counts agree by chance, and the metadata, which end where the file does, say where each begins
+    path = film(tmp_path / "a.mp4", range(60))
+    second_s, end_s = 31 / 30, 2.0
+    assert seen(shared_video(path, [30, 30], 0, 0.0, 30.0, end_s=second_s, file_end_s=end_s), range(30)) == list(range(30))
+    second = shared_video(path, [30, 30], 1, second_s, 30.0, begin_s=second_s, file_end_s=end_s)
+    assert seen(second, range(30)) == [*range(31, 60), 59]
+
+
+def test_an_episode_never_sees_the_frames_of_the_next_one(tmp_path):
+    # 29, 30 and 33 frames for 30 rows each
+    path = film(tmp_path / "a.mp4", range(92))
+    first = shared_video(path, [30, 30, 30], 0, 0.0, 30.0, end_s=29 / 30, file_end_s=92 / 30)
+    assert seen(first, range(30)) == [*range(29), 28]
+
+
 def test_what_is_no_video_is_one_line(tmp_path):
     with pytest.raises(DialError, match=r"none\.mp4 is missing"):
         one_video(tmp_path / "none.mp4", 3, 30.0)

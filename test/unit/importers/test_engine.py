@@ -53,6 +53,16 @@ def test_a_job_that_fails_is_named_and_the_others_are_packed(tmp_path):
     assert not work_folder(tmp_path / "out").exists()
 
 
+def test_a_path_that_the_system_refuses_costs_its_job_and_is_named(tmp_path):
+    def second_is_forbidden(job):
+        if job.key == 1:
+            raise PermissionError(errno.EACCES, "Permission denied", "/data/1/a.mcap")
+        return store_one(job)
+
+    reason = run(second_is_forbidden, tmp_path / "out").left_out["bag 1"]
+    assert reason == "/data/1/a.mcap: this user may not use it; correct its owner or mode, or choose another path"
+
+
 def test_a_full_disk_stops_the_import_with_what_to_do_and_the_same_call_resumes(tmp_path):
     stored = []
 

@@ -8,7 +8,7 @@ from pyarrow import parquet
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, camera_of, convert_lerobot
-from dial_core.importers.source_mapping import SourceMapping
+from dial_core.importers.source_mapping import PartRule, SourceMapping, VectorReader, load_mapping
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
@@ -112,6 +112,16 @@ def test_a_finger_past_its_hinges_limit_is_closed_and_no_more(tmp_path):
     write_gr00t_episode(folder, 0, states, actions)
     convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
     assert LeRobotDataset(tmp_path / "out").actions[:, 18 + 14] == pytest.approx([2.0, 1.57 + 1.6, 1.57 + 1.74])
+
+
+@pytest.mark.parametrize("place", [7, -1])
+def test_an_order_beyond_its_part_is_refused_before_any_work(tmp_path, place):
+    folder = write_gr00t_set(tmp_path / "robocasa", lengths=(3,))
+    rule = PartRule(part="left_arm", order=(0, 1, 2, 3, 4, 5, place))
+    mapping = load_mapping("robocasa_gr1")
+    mapping = mapping.model_copy(update={"groups": {**mapping.groups, "left_arm": rule}})
+    with pytest.raises(DialError, match=rf"`order` of joint group 'left_arm' .* asks for number {place} of part 'left_arm' .* which has 7"):
+        VectorReader(mapping, LeRobotDataset(folder).modality, load_embodiment("gr1"))
 
 
 def test_broken_episodes_are_named_and_the_others_are_converted(tmp_path):
