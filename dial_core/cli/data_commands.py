@@ -49,6 +49,7 @@ def convert_lerobot(
     instruction: Annotated[str, typer.Option(help="For all episodes; empty: their own.")] = "",
     image_size: ImageSize = 0,
     crop: CropOption = WHOLE_IMAGE,
+    first: Annotated[int, typer.Option(min=0, help="At most so many episodes of each dataset, its first ones; 0: all.")] = 0,
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
@@ -63,7 +64,7 @@ def convert_lerobot(
     from dial_core.importers.lerobot.lerobot_survey import find_in_datasets
 
     folders, out = _sources_and_out(sources)
-    settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size, _kept(crop))  # type: ignore[arg-type]
+    settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size, _kept(crop), first)  # type: ignore[arg-type]
     if not out.exists():
         print_found(find_in_datasets(folders, settings))
     print_import(run(folders, out, settings, workers), out, "episodes")

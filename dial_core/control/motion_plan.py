@@ -157,7 +157,7 @@ class MotionPlan:
         running = start_of(commanded, stamp_ns, without_servo_error(measured, self.guard), reported)
         moves = running is commanded and not self._passed(commanded.end_ns, begun_ns)
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
-        if self.execution is not None and not (moves and begun_ns < commanded.end_ns):
+        if self.execution is not None and not (moves and begun_ns < running.end_ns):
             self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
         lead_s = self.lead_s if moves else self._lead_from_rest(begun_ns, stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS))

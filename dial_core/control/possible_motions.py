@@ -67,8 +67,11 @@ class PossibleMotions:
         if (approach := self._approach) is not None:
             self._approach = _Approach(approach.ends_ns + step_ns, approach.position, approach.repeatable)
 
-    def pass_on(self, new: JointMotion, now_ns: int, limits: Guard) -> None:
+    def pass_on(self, new: JointMotion, now_ns: int, limits: Guard, shown_ns: int | None = None) -> None:
         """Takes `new` to be executed from now on, or at some update within the window.
+
+        `shown_ns`: the time that the robot itself has shown, by the stamp of its newest joint state; None: now. What its clock shows now is
+        an estimate, which may be ahead: a controller rests only if it rested at that time too.
 
         One that ends before may be rejected by the controller, which then keeps to the one before. It must be what is executed already,
         and changes nothing here: otherwise a sequence of such ones could lead away from what is executed.
@@ -76,12 +79,13 @@ class PossibleMotions:
         Raises:
             BreachError: LATE or CONTINUITY: the set-points would step. Nothing has changed then.
         """
+        shown_ns = now_ns if shown_ns is None else min(shown_ns, now_ns)
         if self.approaching(now_ns):
             self._require_same_first_point(new, now_ns, limits)
-        elif why := self._step(new, now_ns, limits, self._takes_over_ns(new, now_ns)):
+        elif why := self._step(new, now_ns, limits, self._takes_over_ns(new, now_ns, shown_ns)):
             if not self._begins_ahead(new, now_ns):
                 raise self._discontinuity(new, now_ns, limits, why)
-            self._approach = self._begun_approach(new, now_ns, limits)
+            self._approach = self._begun_approach(new, now_ns, limits, shown_ns)
         elif self._begins_ahead(new, now_ns) and (np.abs(new.velocities[0]) > AT_REST).any():
             raise BreachError(TrajectoryCheck.CONTINUITY, "its first point lies ahead and moves, but the controller rests until then")
         if not self._may_be_rejected(new, now_ns):
@@ -144,9 +148,9 @@ class PossibleMotions:
         """Whether `new` may have ended when a controller receives it."""
         return new.end_ns < self._window_ns(now_ns)
 
-    def _takes_over_ns(self, new: JointMotion, now_ns: int) -> int:
+    def _takes_over_ns(self, new: JointMotion, now_ns: int, shown_ns: int) -> int:
         """The first moment at which a controller may execute `new`, which moves to its first point if that is ahead."""
-        return now_ns if self._begins_ahead(new, now_ns) else max(now_ns, new.begin_ns)
+        return shown_ns if self._begins_ahead(new, now_ns) else max(now_ns, new.begin_ns)
 
     def _step(self, new: JointMotion, now_ns: int, limits: Guard, begin_ns: int) -> str:
         """The largest step to `new` from any motion that may be executed when it takes over, at `begin_ns` or later; empty: none."""
@@ -213,7 +217,7 @@ class PossibleMotions:
                 TrajectoryCheck.LATE, f"the controller is still on its way to the first point of another one, for {in_s:.3f} s"
             )
 
-    def _begun_approach(self, new: JointMotion, now_ns: int, limits: Guard) -> _Approach:
+    def _begun_approach(self, new: JointMotion, now_ns: int, limits: Guard, shown_ns: int) -> _Approach:
         """The approach that `new` asks for. docs/guard.md derives the bounds.
 
         A controller that is about to rest rests already by a clock that is a little ahead: such a trajectory is LATE, though refused.
@@ -222,7 +226,7 @@ class PossibleMotions:
             BreachError: CONTINUITY or LATE.
         """
         place = self.newest.sample(now_ns)[0]
-        if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, now_ns):
+        if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, shown_ns):
             soon = now_ns < self._held_until_ns or self.newest.end_ns - now_ns <= LATE_S * NANOSECONDS
             check = TrajectoryCheck.LATE if soon else TrajectoryCheck.CONTINUITY
             raise BreachError(check, f"its first point lies ahead, but the controller moves: {why}")

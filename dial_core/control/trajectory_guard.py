@@ -212,7 +212,7 @@ class TrajectoryGuard:
         motions = copy(self._executed(controlled, now_ns))
         require_limits(motions.newest.sample(now_ns)[0], new, now_ns, limits, controlled.controller.joints)
         try:
-            motions.pass_on(new, now_ns, limits)
+            motions.pass_on(new, now_ns, limits, self._measured[-1][0])
         except BreachError:
             if self._begins_at_measured(controlled, new, now_ns):
                 self._require_rest_where_sent(controlled)

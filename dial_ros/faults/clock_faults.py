@@ -41,6 +41,7 @@ class ClockStep:
         room_ns = round((max(-self.seconds, 0.0) + SETTLED_S) * NANOSECONDS)
         graph.until(lambda: graph.monitor.newest_ns > room_ns, "room for a step back", 60)
         graph.until_chunks(1)
+        graph.until(lambda: not graph.monitor.rests_for_s(), "a motion")  # not the rest before one that has been sent
         relay = graph.injector.relays["clock"]
         relay.corrupt(shifted_clock(self.seconds))
         graph.until(lambda: relay.first_corrupted_ns is not None, "a tick")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dial_core.datasets.episode_spans import EpisodeSpan
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.lerobot import LeRobotDataset, camera_name
 from dial_core.datasets.lerobot_meta import vector_names
@@ -40,6 +41,7 @@ class LeRobotConversion:
         instruction: for all episodes; empty: their own.
         image_size: height and width [px] of the images; 0: those of the embodiment's camera.
         crop: the part of the camera's image that is kept (`SeenCamera`).
+        first: at most so many episodes of each dataset, its first ones; 0: all.
     """
 
     mapping: str = "by_name"
@@ -49,6 +51,7 @@ class LeRobotConversion:
     instruction: str = ""
     image_size: int = 0
     crop: Box | None = None
+    first: int = 0
 
     def robot(self) -> Embodiment:
         """The embodiment that the data is of, with cameras of the wanted size."""
@@ -57,6 +60,10 @@ class LeRobotConversion:
     def reader(self, source: LeRobotDataset) -> VectorReader:
         """How the vectors of a dataset become the robot's. Raises DialError if its parts do not fit."""
         return VectorReader(load_mapping(self.mapping), source.modality, self.robot(), with_actions=self.actions == "recorded")
+
+    def chosen(self, source: LeRobotDataset) -> Sequence[EpisodeSpan]:
+        """The episodes of a dataset that are converted."""
+        return source.episodes[: self.first or None]
 
     def view(self) -> CameraView:
         """How frames are stored."""
@@ -84,7 +91,7 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
             ImportJob(f"{title}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
-            for place, episode in enumerate(source.episodes)
+            for place, episode in enumerate(settings.chosen(source))
         ]
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
     return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost)

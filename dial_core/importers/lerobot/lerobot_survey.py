@@ -28,7 +28,7 @@ def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
         source = LeRobotDataset(folder, accept_cut=True)
         reader = settings.reader(source)
         camera = camera_of(source, mapping)
-        episodes = source.episodes
+        episodes = settings.chosen(source)
     except DialError as error:
         return FoundGroup([folder.name], problem=str(error).replace(f"{folder}/", "").replace(f"{folder}: ", ""))
     view, size = settings.view(), source.features[source.camera_keys[camera]].height_width
@@ -36,7 +36,7 @@ def _look_at(folder: Path, settings: LeRobotConversion) -> FoundGroup:
     fitted = f" {size[0]}x{size[1]}" + (f", stored {in_words(view)}" if size != (view.height, view.width) or view.crop else "")
     stored = "" if camera in source.video_keys else ", single images"
     uses = [
-        ("episodes", f"LeRobot {source.version}, {rate}"),
+        ("episodes", f"LeRobot {source.version}, {rate}" + (f", the first {settings.first}" if settings.first else "")),
         (f"camera {view.name}", source.camera_keys[camera] + fitted + stored),
         *((f"joints of {group}", _named(parts)) for group, parts in reader.state_parts.items()),
         *_actions(reader, settings),

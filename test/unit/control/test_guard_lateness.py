@@ -3,6 +3,8 @@
 pytest test/unit/control/test_guard_lateness.py
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -120,3 +122,22 @@ def test_a_trajectory_that_arrives_after_its_end_is_late_and_no_fault_of_its_com
     assert rig.guard.breach.check is TrajectoryCheck.LATE
     assert "in the past" in str(rig.guard.breach)
     assert rig.offer(ARM.name, rig.swing(0.1)), "no reset is needed"
+
+
+@pytest.mark.parametrize("delta", [0.0, 0.02])
+def test_a_clock_ahead_of_the_robots_does_not_let_a_motion_begin_from_rest_before_the_controller_rests(rig, delta):
+    assert rig.offer(ARM.name, rig.swing(0.5))
+    rig.run(1.06)
+    goal = rig.guard._controlled[ARM.name].motions.newest.positions[-1]
+
+    def from_rest():
+        swing = rig.swing(-0.3, over_s=1.0, begins_s=0.5)
+        moved = goal + delta - np.array(swing.positions[0])
+        return replace(swing, positions=tuple(tuple((np.array(row) + moved).tolist()) for row in swing.positions))
+
+    assert not rig.guard.offer(ARM.name, from_rest(), lambda: rig.now_ns + 60 * MS)
+    assert rig.guard.breach.check is TrajectoryCheck.LATE
+    rig.run(0.05)
+    assert rig.offer(ARM.name, from_rest()), "it rests"
+    rig.run(2.0)
+    assert rig.worst <= 1 + 1e-6

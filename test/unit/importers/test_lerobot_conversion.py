@@ -114,6 +114,13 @@ def test_a_finger_past_its_hinges_limit_is_closed_and_no_more(tmp_path):
     assert LeRobotDataset(tmp_path / "out").actions[:, 18 + 14] == pytest.approx([2.0, 1.57 + 1.6, 1.57 + 1.74])
 
 
+def test_the_first_episodes_of_each_dataset_may_be_chosen(tmp_path):
+    folders = [write_gr00t_set(tmp_path / name, lengths=(3, 3, 3)) for name in ("a", "b")]
+    settings = LeRobotConversion("robocasa_gr1", first=2)
+    assert convert_lerobot(folders, tmp_path / "out", settings, workers=0).episodes == 4
+    assert [span.index for span in LeRobotDataset(tmp_path / "out").episodes] == [0, 1, 2, 3]
+
+
 @pytest.mark.parametrize("place", [7, -1])
 def test_an_order_beyond_its_part_is_refused_before_any_work(tmp_path, place):
     folder = write_gr00t_set(tmp_path / "robocasa", lengths=(3,))
