@@ -132,8 +132,11 @@ def main() -> None:
         console.print(f"[bold red]dial:[/] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except OSError as error:
-        file = Path(error.filename or Path.cwd())
-        said = str(full_disk(file.parent, file.name)) if is_disk_full(error) else refused_path(error)
+        if is_disk_full(error):
+            file = Path(error.filename or Path.cwd())
+            said: str | None = str(full_disk(file.parent, file.name))
+        else:
+            said = refused_path(error)
         if said is None:
             raise
         console.print(f"[bold red]dial:[/] {escape(said)}", highlight=False)

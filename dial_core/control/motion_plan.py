@@ -198,7 +198,7 @@ class MotionPlan:
             takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
             origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
-            begun = self._passed(self._starts_ns, begun_ns)
+            begun = self._starts_ns <= origin_ns or self._passed(self._starts_ns, begun_ns)  # the former: the robot shows nothing any more
             starts = motion if begun else motion.beginning_at(motion.offset_s(self._starts_ns))
             # What rests and is not known to be where it was commanded to be would step there: a controller that is just activated.
             publish = outlet.prepare(starts, self.execution.unknown(begun_ns) if self.execution else ())

@@ -106,9 +106,13 @@ def shared_video(
 
 
 def _placed_elsewhere(times: np.ndarray, first: int, start_s: float, rate_hz: float, file_end_s: float) -> bool:
-    """Whether metadata that agree with the frames at `times` on the file's end place frame `first` at another time, `start_s`."""
+    """Whether metadata that agree with the frames at `times` on the file's end place frame `first` at another time, `start_s`.
+
+    By most of a period, in a file without jitter, which is not taken for a frame too many.
+    """
     period_s = 1.0 / rate_hz
-    return abs(float(times[-1]) + period_s - file_end_s) <= 0.5 * period_s < abs(float(times[first]) - start_s)
+    ends_alike = abs(float(times[-1]) + period_s - file_end_s) <= 0.5 * period_s
+    return ends_alike and abs(float(times[first]) - start_s) > 0.75 * period_s and _evenly_spaced(times)
 
 
 def _late(begin_s: float, rows: int, rate_hz: float, last_s: float) -> float:

@@ -121,3 +121,14 @@ def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest
             plan.follow(restless(np.random.default_rng(3), 3.0), world.time_ns - 30 * MS, GR1.home_position, world)
         world.go_on(world.time_ns + 2 * S)
         assert world.use().kept, (before_ms, world.use())
+
+
+def test_a_stop_after_the_robot_has_gone_silent_while_a_motion_began_has_no_point_before_its_origin():
+    world, plan = reporting(transport_ms=0)
+    follow_chunks(world, plan, 1)
+    world.execution = None  # neither reports nor joint states from now on
+    world.go_on(world.time_ns + 2 * S)
+    sent, prepare = [], world.prepare
+    world.prepare = lambda motion, without=(): sent.append(motion) or prepare(motion, without)
+    plan.hold(world)
+    assert sent[0].times_s[0] > 0
