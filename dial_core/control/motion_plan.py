@@ -153,11 +153,14 @@ class MotionPlan:
         if self.execution is not None and self.execution.unconfirmed(begun_ns):
             raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)
+        rests = commanded is not None and begun_ns >= commanded.end_ns
+        if commanded is not None and rests and not (self._passed(commanded.end_ns, begun_ns) or self._passed(stamp_ns, begun_ns)):
+            raise SpliceMissedError("the robot has not shown yet that it rests, nor the time of the observation; the chunk is not sent")
         reported = np.zeros(len(measured), dtype=bool) if self.execution is None else self.execution.reported(begun_ns)
         running = start_of(commanded, stamp_ns, without_servo_error(measured, self.guard), reported)
         moves = running is commanded and not self._passed(commanded.end_ns, begun_ns)
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
-        if self.execution is not None and not (moves and begun_ns < running.end_ns):
+        if self.execution is not None and (rests or not moves):
             self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
         lead_s = self.lead_s if moves else self._lead_from_rest(begun_ns, stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS))

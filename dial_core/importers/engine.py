@@ -166,7 +166,7 @@ def import_jobs(
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
     folder = work_folder(out)
-    require_same(folder, fingerprint)
+    require_same(folder, fingerprint, defaults={"first": 0})  # of LeRobotConversion
     reports = _run(work, jobs, workers) + [JobReport(name, reason=reason) for name, reason in (lost or {}).items()]
     paths = [folder / name for report in reports for name in report.episodes]
     if not paths:

@@ -105,10 +105,13 @@ def test_trajectories_that_are_lost_for_a_while_leave_no_step():
 
 
 @pytest.mark.parametrize("shown_by", ["reports", "joint states"])
+@pytest.mark.parametrize("camera", ["the robot's clock", "System-1's clock"])
 @pytest.mark.parametrize("ahead_ms", [0, 20, 50, 150, 300])
-def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest_before_they_rest(ahead_ms, shown_by):
+def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest_before_they_rest(ahead_ms, camera, shown_by):
     # Beside ten busy processes the simulator was not scheduled for 50 ms: 9 times an acceleration limit.
-    for before_ms in range(-20, 360, 40):
+    sent = 0
+    # A motion that System-1 itself takes to run is another matter: a camera ahead by more than the inference takes (docs/nodes.md).
+    for before_ms in range(-20, 360 if camera == "the robot's clock" else ahead_ms - 10, 40):
         world, plan = reporting(transport_ms=0)
         if shown_by == "joint states":
             world.execution = None
@@ -117,10 +120,12 @@ def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest
         plan.execution.note_measured(plan.running, world.time_ns, world.arm.command[0])
         world.now_ns = lambda world=world: world.time_ns + ahead_ms * MS
         world.preparing_ms = lambda: 0
+        stamp_ns = (world.now_ns() if camera == "System-1's clock" else world.time_ns) - 30 * MS
         with contextlib.suppress(SpliceMissedError):
-            plan.follow(restless(np.random.default_rng(3), 3.0), world.time_ns - 30 * MS, GR1.home_position, world)
+            sent += bool(plan.follow(restless(np.random.default_rng(3), 3.0), stamp_ns, world.arm.command[0], world))
         world.go_on(world.time_ns + 2 * S)
         assert world.use().kept, (before_ms, world.use())
+    assert sent or ahead_ms > 150, "not every chunk is refused"
 
 
 def test_a_stop_after_the_robot_has_gone_silent_while_a_motion_began_has_no_point_before_its_origin():
