@@ -134,12 +134,12 @@ def main() -> None:
     except OSError as error:
         if is_disk_full(error):
             file = Path(error.filename or Path.cwd())
-            said: str | None = str(full_disk(file.parent, file.name))
+            message: str | None = str(full_disk(file.parent, file.name))
         else:
-            said = refused_path(error)
-        if said is None:
+            message = refused_path(error)
+        if message is None:
             raise
-        console.print(f"[bold red]dial:[/] {escape(said)}", highlight=False)
+        console.print(f"[bold red]dial:[/] {escape(message)}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         resumes = any(command in RESUMING for command in sys.argv[1:2])

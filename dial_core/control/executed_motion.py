@@ -78,11 +78,14 @@ class ExecutedMotion:
         """Whether any controller has ever reported what it executes, so that latencies can be measured."""
         return any(controller.reported_ns is not None for controller in self._controllers.values())
 
-    @property
-    def witnessed_ns(self) -> int | None:
-        """The latest time that the robot itself has shown: the newest stamp of a controller's report or a joint state [ns]; None: none."""
-        reported = (controller.reported_ns for controller in self._controllers.values())
-        return max((time_ns for time_ns in (*reported, self._measured_ns) if time_ns is not None), default=None)
+    def witnessed_ns(self, now_ns: int) -> int | None:
+        """The time that the whole robot has shown [ns]: the earliest of the newest stamps of controllers' reports and of joint states.
+
+        None: nothing has arrived within REPORTS_S. What has not is left out, as a controller that never reports is.
+        """
+        stamps_ns = [controller.reported_ns for controller in self._controllers.values()] + [self._measured_ns]
+        recent_ns = [stamp_ns for stamp_ns in stamps_ns if stamp_ns is not None and now_ns - stamp_ns < REPORTS_S * NANOSECONDS]
+        return min(recent_ns, default=None)
 
     def sent(self, motion: JointMotion, sent_ns: int, takes_over_ns: int) -> None:
         """A motion was published. Controllers that executed another one until now have lost the one before."""

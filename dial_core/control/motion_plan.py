@@ -153,14 +153,15 @@ class MotionPlan:
         if self.execution is not None and self.execution.unconfirmed(begun_ns):
             raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
         commanded = self._executed(begun_ns)
-        rests = commanded is not None and begun_ns >= commanded.end_ns
-        if commanded is not None and rests and not (self._passed(commanded.end_ns, begun_ns) or self._passed(stamp_ns, begun_ns)):
+        end_ns = 0 if commanded is None else commanded.end_ns
+        ended, rests = begun_ns >= end_ns, self._passed(end_ns, begun_ns)  # by the estimated time, and certainly
+        if ended and not rests and not self._passed(stamp_ns, begun_ns):
             raise SpliceMissedError("the robot has not shown yet that it rests, nor the time of the observation; the chunk is not sent")
         reported = np.zeros(len(measured), dtype=bool) if self.execution is None else self.execution.reported(begun_ns)
         running = start_of(commanded, stamp_ns, without_servo_error(measured, self.guard), reported)
-        moves = running is commanded and not self._passed(commanded.end_ns, begun_ns)
+        moves = running is commanded and not rests
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
-        if self.execution is not None and (rests or not moves):
+        if self.execution is not None and (ended or not moves):
             self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
         lead_s = self.lead_s if moves else self._lead_from_rest(begun_ns, stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS))
@@ -256,7 +257,7 @@ class MotionPlan:
         What their clock shows now is an estimate, which is ahead while a simulator is not scheduled, or where the computers' clocks differ:
         a motion that begins from rest, sent while they still decelerate, would be a step.
         """
-        witnessed_ns = None if self.execution is None else self.execution.witnessed_ns
+        witnessed_ns = None if self.execution is None else self.execution.witnessed_ns(now_ns)
         return time_ns <= (now_ns if witnessed_ns is None else min(witnessed_ns, now_ns))
 
     def _in_doubt(self, now_ns: int) -> bool:

@@ -132,9 +132,8 @@ class LeRobotDataset:
             return one_video(video.path, span.length, self.rate_hz, begin_s)
         together = self._sharing[camera, video.path]
         place = together.index(span)
-        end_s = together[place + 1].videos[camera].start_s if place + 1 < len(together) else math.inf
-        lengths, file_end_s = [other.length for other in together], together[-1].videos[camera].end_s
-        return shared_video(video.path, lengths, place, video.start_s, self.rate_hz, begin_s, end_s, file_end_s)
+        bounds_s = [*(other.videos[camera].start_s for other in together), together[-1].videos[camera].end_s]
+        return shared_video(video.path, [other.length for other in together], bounds_s, place, self.rate_hz, begin_s)
 
     def frames(self, span: EpisodeSpan, camera: str = "") -> np.ndarray:
         """All frames of one episode, uint8 (T, H, W, 3); `camera`: by name, the first one if empty."""

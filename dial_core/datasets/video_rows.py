@@ -3,8 +3,9 @@
 A video may be one episode's or hold many; its clock need not be the table's (muxed at another rate, 29.97 against 30), frames may be
 missing, too many, or have stopped for a while. The rule, in this order:
 
-1. As many frames as rows, evenly spaced: row k is frame k, whatever rate the file claims. Of a file that holds many episodes: unless
-   the metadata end where the file does and still place the episode elsewhere, so that one has frames too many and another too few.
+1. As many frames as rows, evenly spaced: row k is frame k, whatever rate the file claims. In a file of many episodes they follow one
+   another, unless the metadata place every episode on a frame and the last one's end at the file's: then those begin there, and one may
+   have frames too many where another has too few.
 2. Otherwise by time: a row takes the newest frame that is not after it. A camera at the rows' own rate may jitter by half a period. A frame
    older than `MAX_FRAME_AGE_S` is refused: the camera hung, and a robot would have stopped.
 3. Rows whose timestamps begin late lie that much later in the video, if it reaches so far: they were cut from the beginning of an episode.
@@ -27,6 +28,7 @@ from dial_core.files.integrity import require_content
 
 MAX_FRAME_AGE_S = 0.15
 SAME_RATE = 0.05  # rates that differ by this share are one rate with jitter
+ON_FRAME = 0.1  # of a row period: metadata that name a frame's time do it as closely
 JITTER, ROUNDING = 0.499, 0.05  # of a row period: of frames that belong to one row each, and of times in whole milliseconds
 
 
@@ -67,34 +69,32 @@ def one_video(video: Path, rows: int, rate_hz: float, begin_s: float = 0.0) -> R
 def shared_video(
     video: Path,
     lengths: Sequence[int],
+    bounds_s: Sequence[float],
     place: int,
-    start_s: float,
     rate_hz: float,
     begin_s: float = 0.0,
-    end_s: float = math.inf,
-    file_end_s: float = math.inf,
 ) -> RowFrames:
     """The frames of one episode in a video of several.
 
     Args:
         lengths: rows of all episodes in the file, in its order.
+        bounds_s: where the metadata say that each episode begins, and last where the file ends; infinity if they do not say it. If the
+            file has exactly one frame for each row, they count only where all lie on frames: writers that add up rounded durations drift.
         place: of this episode among them.
-        start_s: where the metadata say that it begins. If the file has exactly one frame for each row, it counts only where
-            `file_end_s` vouches for it: writers that add up rounded durations drift by frames.
         begin_s: the first row's timestamp [s].
-        end_s: where the metadata say that the next episode begins.
-        file_end_s: where the metadata say that the last episode of the file ends; infinity if they do not say it.
 
     Raises:
         DialError: as `one_video`.
     """
     times = frame_times(video)
     times = times - times[0]
-    rows = lengths[place]
-    first = sum(lengths[:place])
-    if len(times) == sum(lengths) and not _placed_elsewhere(times, first, start_s, rate_hz, file_end_s):
-        own = times[first : first + rows]
+    rows, start_s = lengths[place], bounds_s[place]
+    if len(times) == sum(lengths):
+        firsts = _on_frames(times, bounds_s, rate_hz)
+        first, last = np.cumsum([0, *lengths])[place : place + 2] if firsts is None else firsts[place : place + 2]
+        own = times[first:last]
         return RowFrames(video, first + _matched(own - own[0], rows, rate_hz, video))
+    end_s = bounds_s[place + 1] if place + 1 < len(lengths) else math.inf
     late_s = _late(begin_s, rows, rate_hz, min(float(times[-1]), end_s - 1.0 / rate_hz) - start_s)
     local = times - start_s - late_s
     first = int(np.searchsorted(local, -0.5 / rate_hz))
@@ -105,14 +105,13 @@ def shared_video(
     return RowFrames(video, first + _matched(local[first:last], rows, rate_hz, video))
 
 
-def _placed_elsewhere(times: np.ndarray, first: int, start_s: float, rate_hz: float, file_end_s: float) -> bool:
-    """Whether metadata that agree with the frames at `times` on the file's end place frame `first` at another time, `start_s`.
-
-    By most of a period, in a file without jitter, which is not taken for a frame too many.
-    """
-    period_s = 1.0 / rate_hz
-    ends_alike = abs(float(times[-1]) + period_s - file_end_s) <= 0.5 * period_s
-    return ends_alike and abs(float(times[first]) - start_s) > 0.75 * period_s and _evenly_spaced(times)
+def _on_frames(times: np.ndarray, bounds_s: Sequence[float], rate_hz: float) -> np.ndarray | None:
+    """The frames at `times` (F,) at which episodes begin (N,) and F, if all N + 1 bounds lie on a frame or the file's end; else None."""
+    bounds, shown = np.array(bounds_s), np.append(times, times[-1] + 1.0 / rate_hz)
+    nearest = np.abs(shown[None] - bounds[:, None]).argmin(axis=1)
+    on_frames = np.abs(shown[nearest] - bounds) <= ON_FRAME / rate_hz
+    apart = bool((np.diff(nearest) > 0).all()) and nearest[0] == 0 and nearest[-1] == len(times)
+    return nearest if apart and on_frames.all() else None
 
 
 def _late(begin_s: float, rows: int, rate_hz: float, last_s: float) -> float:

@@ -146,6 +146,7 @@ def import_jobs(
     workers: int,
     finish: Callable[[Path, list[JobReport]], None] = lambda folder, reports: None,
     lost: Mapping[str, str] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> ImportReport:
     """Runs all jobs and packs their episodes into a dataset at `out`, with `meta/conversion.json`.
 
@@ -159,6 +160,7 @@ def import_jobs(
         fingerprint: settings that an interrupted import must share with this one.
         finish: called with the work folder and all reports when the dataset is written, before the folder goes.
         lost: reason by name of what the sources once held and no job can read.
+        defaults: settings of the fingerprint that an import begun by an earlier version does not name.
 
     Raises:
         DialError: `out` exists, not one episode could be imported, or the disk is full.
@@ -166,7 +168,7 @@ def import_jobs(
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
     folder = work_folder(out)
-    require_same(folder, fingerprint, defaults={"first": 0})  # of LeRobotConversion
+    require_same(folder, fingerprint, defaults=defaults or {})
     reports = _run(work, jobs, workers) + [JobReport(name, reason=reason) for name, reason in (lost or {}).items()]
     paths = [folder / name for report in reports for name in report.episodes]
     if not paths:

@@ -94,7 +94,7 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
             for place, episode in enumerate(settings.chosen(source))
         ]
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
-    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost)
+    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults={"first": 0})
 
 
 def convert_episode(job: ImportJob) -> JobReport:

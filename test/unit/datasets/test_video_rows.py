@@ -3,6 +3,7 @@
 Frames carry their number as seven black or white stripes. pytest test/unit/datasets/test_video_rows.py
 """
 
+import math
 import struct
 from fractions import Fraction
 
@@ -101,9 +102,9 @@ def test_a_clock_that_begins_elsewhere_moves_no_frame(tmp_path, begin_s):
 
 def test_rows_that_were_cut_from_an_episode_of_a_shared_video_see_the_frames_of_their_own_time(tmp_path):
     path = film(tmp_path / "a.mp4", range(90))
-    assert seen(shared_video(path, [30, 24, 30], 1, 1.0, 30.0, begin_s=0.2, end_s=2.0), range(24)) == list(range(36, 60))
+    assert seen(shared_video(path, [30, 24, 30], [0, 1.0, 2.0, math.inf], 1, 30.0, begin_s=0.2), range(24)) == list(range(36, 60))
     # A clock that runs on from episode to episode says nothing.
-    assert seen(shared_video(path, [30, 24, 30], 1, 1.0, 30.0, begin_s=1.0, end_s=2.0), range(24)) == list(range(30, 54))
+    assert seen(shared_video(path, [30, 24, 30], [0, 1.0, 2.0, math.inf], 1, 30.0, begin_s=1.0), range(24)) == list(range(30, 54))
 
 
 @pytest.mark.parametrize("jitter", [(0, 4, -4), (0, 3), (0, -4, 0, 4)])
@@ -131,34 +132,43 @@ def test_a_camera_that_hung_is_refused_with_the_time(tmp_path):
         one_video(film(tmp_path / "a.mp4", kept, times=kept), ROWS, 30.0)
 
 
-def test_episodes_that_share_a_file_are_separated_by_their_rows_though_the_metadata_drift(tmp_path):
+@pytest.mark.parametrize(
+    "drifting_s",
+    [(0.0, 1.05, 2.1, math.inf), (0.0, 1.05, 2.1, 3.15), (0.0, 1.05, 2.1, 3.0), (0.0, 31 / 30, 62 / 30, 93 / 30), (0.0, 1.03, 2.07, 3.0)],
+)
+def test_episodes_that_share_a_file_are_separated_by_their_rows_though_the_metadata_drift(tmp_path, drifting_s):
     path = film(tmp_path / "a.mp4", range(90))
-    for place, drifting_s in enumerate((0.0, 1.05, 2.1)):
-        found = shared_video(path, [30, 30, 30], place, drifting_s, 30.0)
+    for place in range(3):
+        found = shared_video(path, [30, 30, 30], drifting_s, place, 30.0)
         assert seen(found, range(30)) == list(range(30 * place, 30 * place + 30))
 
 
 def test_with_other_frames_in_the_file_the_metadata_say_where_an_episode_lies(tmp_path):
     # the episode before was deleted from the metadata, its frames are still there
     path = film(tmp_path / "a.mp4", range(90))
-    assert seen(shared_video(path, [30, 30], 1, 2.0, 30.0), range(30)) == list(range(60, 90))
+    assert seen(shared_video(path, [30, 30], [0.0, 2.0, math.inf], 1, 30.0), range(30)) == list(range(60, 90))
     with pytest.raises(DialError, match=r"ends at 2\.97 s, the episode begins at 4\.00 s"):
-        shared_video(path, [30, 30], 1, 4.0, 30.0)
+        shared_video(path, [30, 30], [0.0, 4.0, math.inf], 1, 30.0)
 
 
 def test_a_frame_too_many_and_one_too_few_are_not_shifted_into_the_next_episode(tmp_path):
-    # 31 and 29 frames for 30 rows each: counts agree by chance, and the metadata, which end where the file does, say where each begins
-    path = film(tmp_path / "a.mp4", range(60))
-    second_s, end_s = 31 / 30, 2.0
-    assert seen(shared_video(path, [30, 30], 0, 0.0, 30.0, end_s=second_s, file_end_s=end_s), range(30)) == list(range(30))
-    second = shared_video(path, [30, 30], 1, second_s, 30.0, begin_s=second_s, file_end_s=end_s)
-    assert seen(second, range(30)) == [*range(31, 60), 59]
+    # 31 and 29 frames for 30 rows each: counts agree by chance, and the metadata, which lie on frames, say where each begins
+    path, bounds_s = film(tmp_path / "a.mp4", range(60)), [0.0, 31 / 30, 2.0]
+    assert seen(shared_video(path, [30, 30], bounds_s, 0, 30.0), range(30)) == list(range(30))
+    assert seen(shared_video(path, [30, 30], bounds_s, 1, 30.0, begin_s=31 / 30), range(30)) == [*range(31, 60), 59]
+
+
+def test_jitter_at_an_episodes_border_moves_no_frame(tmp_path):
+    times = [10 * n + (4 if n == 30 else 0) for n in range(60)]
+    path = film(tmp_path / "a.mp4", range(60), times=times, ticks_per_s=300)
+    for place in range(2):
+        assert seen(shared_video(path, [30, 30], [0.0, 1.0, 2.0], place, 30.0), range(30)) == list(range(30 * place, 30 * place + 30))
 
 
 def test_an_episode_never_sees_the_frames_of_the_next_one(tmp_path):
     # 29, 30 and 33 frames for 30 rows each
     path = film(tmp_path / "a.mp4", range(92))
-    first = shared_video(path, [30, 30, 30], 0, 0.0, 30.0, end_s=29 / 30, file_end_s=92 / 30)
+    first = shared_video(path, [30, 30, 30], [0.0, 29 / 30, 59 / 30, 92 / 30], 0, 30.0)
     assert seen(first, range(30)) == [*range(29), 28]
 
 

@@ -4,7 +4,6 @@ pytest test/unit/files/test_refused_paths.py
 """
 
 import errno
-from pathlib import Path
 
 import pytest
 
@@ -29,8 +28,6 @@ def test_the_command_refuses_a_path_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(cli.sys, "argv", ["dial", "draw", "dial_tiny", "--out", str(tmp_path / "notes.txt/x/diagram.svg")])
     with pytest.raises(SystemExit) as end:
         cli.main()
-    said = " ".join(capsys.readouterr().err.split())
+    said = capsys.readouterr().err.replace("\n", "").replace(" ", "")
     assert end.value.code == 1
-    assert said.startswith("dial:")
-    assert "not a folder" in said
-    assert Path("x").name not in said.split("folder")[1]
+    assert said == f"dial:{tmp_path}/notes.txt/x:apartofthepathisafile,notafolder;chooseanotherpath"
