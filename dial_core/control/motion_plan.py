@@ -24,13 +24,13 @@ from dial_core.control.motion_start import start_of, without_servo_error
 from dial_core.control.overlap import Committed, make_overlap
 from dial_core.control.recent_durations import RecentDurations
 from dial_core.control.robot_clock import STEP_S
-from dial_core.control.splice import hold, splice
+from dial_core.control.splice import hold, reaching_back, splice
 from dial_core.errors import DialError
 
 SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter says otherwise
 ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hiccup must not put off the next chunks beyond their horizon
-HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
+HISTORY_S = STEP_S + 0.1  # a motion that begins so long before now begins in the past, even if the clock is ahead by almost a step
 AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
 JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
@@ -169,6 +169,8 @@ class MotionPlan:
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
+            if moves and not self._passed(motion.begin_ns, begun_ns):  # its first point may lie ahead of the controllers
+                motion = reaching_back(motion, running, begun_ns - round(HISTORY_S * NANOSECONDS))
             publish = outlet.prepare(motion.beginning_at(motion.offset_s(takes_over_ns)) if soft_ns else motion)
             ready_ns = _known(outlet.now_ns())
             _require_no_step_back(begun_ns, ready_ns)
@@ -200,7 +202,7 @@ class MotionPlan:
                 break
             lead_s = self.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
             takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
-            origin_ns = max(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
+            origin_ns = max(begun_ns - round(HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             begun = self._starts_ns <= origin_ns or self._passed(self._starts_ns, begun_ns)  # the former: the robot shows nothing any more
             starts = motion if begun else motion.beginning_at(motion.offset_s(self._starts_ns))

@@ -14,6 +14,7 @@ from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.errors import DialError
 
 FIRST_KNOT_S = 0.001  # time_from_start of the first point must be > 0; early, so that the present lies between knots
+APART_S = 1e-6  # knots of one motion are apart by more than this: messages count nanoseconds
 
 
 class ChunkTooLateError(DialError):
@@ -73,6 +74,13 @@ def hold(running: JointMotion, stamp_ns: int, splice_ns: int, guard: Guard) -> J
     splice_s = _leaving(running, stamp_ns, (splice_ns - stamp_ns) / NANOSECONDS)
     start = running.sample(stamp_ns + round(splice_s * NANOSECONDS))
     return _joined(stamp_ns, _kept(running, stamp_ns, splice_s), braking(splice_s, start, guard))
+
+
+def reaching_back(motion: JointMotion, running: JointMotion, origin_ns: int) -> JointMotion:
+    """`motion`, which was spliced into `running`, from an earlier origin on: it repeats `running` up to its own first knot."""
+    times_s = motion.times_s + (motion.origin_ns - origin_ns) / NANOSECONDS
+    before = _kept(running, origin_ns, times_s[0] - APART_S)
+    return _joined(origin_ns, before, Knots(times_s, motion.positions, motion.velocities))
 
 
 def _leaving(running: JointMotion, stamp_ns: int, time_s: float) -> float:

@@ -17,7 +17,7 @@ from dial_core.control.executed_motion import SAME_ORIGIN_S, measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import HOLD_HISTORY_S
+from dial_core.control.motion_plan import HISTORY_S
 from dial_core.control.motion_start import MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
 from dial_core.control.trajectory_checks import JUDGING_S, BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
@@ -167,7 +167,7 @@ class TrajectoryGuard:
 
     def _own_origin_ns(self, now_ns: int) -> int:
         """An origin for a hold, some time ago. Commanders tell by it what a controller executes, so it must be no origin of theirs."""
-        origin_ns, apart_ns = now_ns - round(HOLD_HISTORY_S * NANOSECONDS), round(2 * SAME_ORIGIN_S * NANOSECONDS)
+        origin_ns, apart_ns = now_ns - round(HISTORY_S * NANOSECONDS), round(2 * SAME_ORIGIN_S * NANOSECONDS)
         for stamp_ns in sorted(self._stamps_ns, reverse=True):
             if abs(stamp_ns - origin_ns) < apart_ns:
                 origin_ns = stamp_ns - apart_ns

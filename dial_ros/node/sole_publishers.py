@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 from rclpy.node import Node
 
+NAMELESS = "a node whose name is not known yet"
+_UNKNOWN = "_NODE_NAME_UNKNOWN_"  # what rmw gives for the name of a node that it has not discovered
+
 
 class SolePublishers:
     """Finds other publishers on a node's topics, from the ROS graph."""
@@ -48,5 +51,9 @@ class SolePublishers:
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:
-    """Returns the sorted full names of the nodes that publish on a resolved topic; a node with two publishers is listed twice."""
-    return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in node.get_publishers_info_by_topic(topic))
+    """Returns the sorted full names of the nodes that publish on a resolved topic; a node with two publishers is listed twice.
+
+    A publisher is often discovered before the name of its node is: `NAMELESS` until then.
+    """
+    infos = node.get_publishers_info_by_topic(topic)
+    return sorted(NAMELESS if info.node_name == _UNKNOWN else f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)

@@ -110,8 +110,7 @@ def test_trajectories_that_are_lost_for_a_while_leave_no_step():
 def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest_before_they_rest(ahead_ms, camera, shown_by):
     # Beside ten busy processes the simulator was not scheduled for 50 ms: 9 times an acceleration limit.
     sent = 0
-    # A motion that System-1 itself takes to run is another matter: a camera ahead by more than the inference takes (docs/nodes.md).
-    for before_ms in range(-20, 360 if camera == "the robot's clock" else ahead_ms - 10, 40):
+    for before_ms in range(-20, 360, 40):
         world, plan = reporting(transport_ms=0)
         if shown_by == "joint states":
             world.execution = None
@@ -126,6 +125,23 @@ def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest
         world.go_on(world.time_ns + 2 * S)
         assert world.use().kept, (before_ms, world.use())
     assert sent or ahead_ms > 150, "not every chunk is refused"
+
+
+@pytest.mark.parametrize("ahead_ms", [50, 100, 140])
+def test_a_camera_and_a_system1_whose_clock_is_ahead_of_the_controllers_move_the_robot_within_its_limits(ahead_ms):
+    world, plan = reporting(transport_ms=10)
+    world.now_ns = lambda: world.time_ns + ahead_ms * MS
+    rng, sent = np.random.default_rng(0), 0
+    for _ in range(12):
+        stamp_ns, due_ns = world.now_ns(), world.time_ns + 150 * MS
+        world.go_on(world.time_ns + 40 * MS)
+        plan.execution.note_measured(plan.running, world.time_ns, world.arm.command[0])
+        with contextlib.suppress(SpliceMissedError):
+            sent += bool(plan.follow(restless(rng, stamp_ns / S), stamp_ns, world.arm.command[0], world))
+        world.go_on(due_ns)
+    assert sent >= 6
+    assert world.use().kept, world.use()
+    assert world.use().acceleration > 0.5, "it moves"
 
 
 def test_a_stop_after_the_robot_has_gone_silent_while_a_motion_began_has_no_point_before_its_origin():
