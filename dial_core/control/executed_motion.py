@@ -6,7 +6,7 @@ one does, the next motion is spliced into that. Where none does, the measured jo
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -103,6 +103,10 @@ class ExecutedMotion:
         ago is about to report. `now_ns`: None if the robot's time is unknown.
         """
         self._renewed, self._requested_ns = True, now_ns
+
+    def distinct_origin_ns(self, origin_ns: int) -> int:
+        """This origin, or an earlier one where it is too close to that of a motion that was sent for reports to tell the two apart."""
+        return distinct_origin_ns(origin_ns, [sent.motion.origin_ns for sent in self._sent])
 
     def reset(self) -> None:
         """Drops what was sent (the robot's time began again)."""
@@ -277,6 +281,15 @@ class ExecutedMotion:
 
     def _reports(self, controller: _Controller, now_ns: int) -> bool:
         return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS
+
+
+def distinct_origin_ns(origin_ns: int, taken_ns: Iterable[int]) -> int:
+    """The latest origin up to `origin_ns` that is twice SAME_ORIGIN_S from all that are taken; positive: 0 means on arrival."""
+    apart_ns = round(2 * SAME_ORIGIN_S * NANOSECONDS)
+    for other_ns in sorted(taken_ns, reverse=True):
+        if abs(other_ns - origin_ns) < apart_ns:
+            origin_ns = other_ns - apart_ns
+    return max(origin_ns, 1)
 
 
 def measured_error(running: JointMotion, time_ns: int, positions: np.ndarray) -> np.ndarray:

@@ -194,6 +194,8 @@ class JointTrajectoryController:
             self._reject(f"joints do not match the controller's: {', '.join(wrong)}", "joints do not match the controller's")
         if not request.times_ns:
             self._reject("empty trajectory received")
+        if request.stamp_ns < 0:
+            self._reject("its stamp is negative, which is no time of rclcpp's")
         ends = request.velocities[-1] if request.velocities else ()
         if not self.rules.allow_nonzero_velocity_at_trajectory_end and any(abs(v) > AT_REST for v in ends):
             self._reject("velocity of the last trajectory point is not zero")

@@ -24,24 +24,23 @@ from dial_core.control.motion_start import start_of, without_servo_error
 from dial_core.control.overlap import Committed, make_overlap
 from dial_core.control.recent_durations import RecentDurations
 from dial_core.control.robot_clock import STEP_S
+from dial_core.control.send_conditions import (
+    JUMP_S,
+    MotionStartingError,
+    SpliceMissedError,
+    known,
+    leaves,
+    require_no_step_back,
+    require_past,
+)
 from dial_core.control.splice import hold, reaching_back, splice
-from dial_core.errors import DialError
 
 SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter says otherwise
 ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hiccup must not put off the next chunks beyond their horizon
-HISTORY_S = STEP_S + 0.1  # a motion that begins so long before now begins in the past, even if the clock is ahead by almost a step
-AHEAD_S = 0.01  # an observation stamped further ahead than this is refused; below, the first point is as good as now
+HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
+PAST_S = 0.01  # a chunk that was observed after the time that the robot has shown begins so long before that time
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
-JUMP_S = 0.5  # a clock that goes back so far was set back; less is a correction of what it was estimated to show between two ticks
-
-
-class SpliceMissedError(DialError):
-    """A chunk could not be made ready in time; nothing was sent and the running motion continues."""
-
-
-class MotionStartingError(SpliceMissedError):
-    """A chunk comes while a motion from the measured joints begins; nothing was sent."""
 
 
 class Outlet(Protocol):
@@ -141,8 +140,8 @@ class MotionPlan:
                 or was set back meanwhile.
             After either nothing was sent, and nothing has changed but the measured durations.
         """
-        begun_ns = _known(outlet.now_ns())
-        _require_past(stamp_ns, begun_ns)
+        begun_ns = known(outlet.now_ns())
+        require_past(stamp_ns, begun_ns)
         if not self._passed(self._starts_ns, begun_ns):
             raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
         self._require_pace(begun_ns)
@@ -169,13 +168,13 @@ class MotionPlan:
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
-            if moves and not self._passed(motion.begin_ns, begun_ns):  # its first point may lie ahead of the controllers
-                motion = reaching_back(motion, running, begun_ns - round(HISTORY_S * NANOSECONDS))
+            if moves:
+                motion = self._begun(motion, running, begun_ns)
             publish = outlet.prepare(motion.beginning_at(motion.offset_s(takes_over_ns)) if soft_ns else motion)
-            ready_ns = _known(outlet.now_ns())
-            _require_no_step_back(begun_ns, ready_ns)
+            ready_ns = known(outlet.now_ns())
+            require_no_step_back(begun_ns, ready_ns)
             self._preparations.note(begun_ns, ready_ns)
-            if _leaves(lead_s, ready_ns, takes_over_ns):
+            if leaves(lead_s, ready_ns, takes_over_ns):
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
@@ -202,7 +201,7 @@ class MotionPlan:
                 break
             lead_s = self.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
             takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
-            origin_ns = max(begun_ns - round(HISTORY_S * NANOSECONDS), 1)  # 0 would mean: whenever it arrives
+            origin_ns = self._distinct_origin_ns(begun_ns - round(HISTORY_S * NANOSECONDS))
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             begun = self._starts_ns <= origin_ns or self._passed(self._starts_ns, begun_ns)  # the former: the robot shows nothing any more
             starts = motion if begun else motion.beginning_at(motion.offset_s(self._starts_ns))
@@ -213,7 +212,7 @@ class MotionPlan:
                 break
             self._preparations.note(begun_ns, ready_ns)
             # A stop is published in any case, the last time even if the controllers may feel it.
-            if _leaves(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
+            if leaves(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
                 self.running, self._holds = motion, True
                 self._note_sent(motion, ready_ns, takes_over_ns)
@@ -259,8 +258,22 @@ class MotionPlan:
         What their clock shows now is an estimate, which is ahead while a simulator is not scheduled, or where the computers' clocks differ:
         a motion that begins from rest, sent while they still decelerate, would be a step.
         """
+        return time_ns <= self._shown_ns(now_ns)
+
+    def _shown_ns(self, now_ns: int) -> int:
+        """The latest time that the controllers have certainly passed: what the robot has shown, or the estimate where it shows nothing."""
         witnessed_ns = None if self.execution is None else self.execution.witnessed_ns(now_ns)
-        return time_ns <= (now_ns if witnessed_ns is None else min(witnessed_ns, now_ns))
+        return now_ns if witnessed_ns is None else min(witnessed_ns, now_ns)
+
+    def _begun(self, motion: JointMotion, running: JointMotion, now_ns: int) -> JointMotion:
+        """A chunk's motion, spliced into `running`, with its first point in the controllers' past, whatever the camera's clock shows."""
+        if self._passed(motion.begin_ns, now_ns):
+            return motion
+        return reaching_back(motion, running, self._distinct_origin_ns(self._shown_ns(now_ns) - round(PAST_S * NANOSECONDS)))
+
+    def _distinct_origin_ns(self, origin_ns: int) -> int:
+        """This origin, or an earlier one where a report could take it for another motion's."""
+        return max(origin_ns, 1) if self.execution is None else self.execution.distinct_origin_ns(origin_ns)
 
     def _in_doubt(self, now_ns: int) -> bool:
         return self.execution is not None and self.execution.in_doubt(now_ns)
@@ -279,29 +292,3 @@ class MotionPlan:
                 f"which a lead of {LONGEST_LEAD_S} s does not cover with a margin of {LEAD_MARGIN_SHARE:.0%}; coming to rest"
             )
         self.execution.latencies.restart()
-
-
-def _leaves(lead_s: float, ready_ns: int, takes_over_ns: int) -> bool:
-    """Whether a motion that is ready takes over after the lead, or later."""
-    return ready_ns + round(lead_s * NANOSECONDS) <= takes_over_ns
-
-
-def _known(now_ns: int | None) -> int:
-    """The robot's time. Raises SpliceMissedError while it is unknown."""
-    if now_ns is None:
-        raise SpliceMissedError("a clock has stepped and no joint state has arrived since; the chunk is not sent")
-    return now_ns
-
-
-def _require_past(stamp_ns: int, now_ns: int) -> None:
-    """Raises SpliceMissedError if an observation is stamped ahead of the robot's clock: controllers would coast to its first point."""
-    ahead_s = (stamp_ns - now_ns) / NANOSECONDS
-    if ahead_s > AHEAD_S:
-        step = "the clock was set back: " if ahead_s > JUMP_S else ""
-        raise SpliceMissedError(f"{step}the observation is stamped {ahead_s:.2f} s ahead of the robot's clock; its chunk is not sent")
-
-
-def _require_no_step_back(earlier_ns: int, now_ns: int) -> None:
-    """Raises SpliceMissedError if the clock was set back in between."""
-    if now_ns < earlier_ns - JUMP_S * NANOSECONDS:
-        raise SpliceMissedError("the clock was set back while the chunk was made; it is not sent")

@@ -186,8 +186,9 @@ class PossibleMotions:
         if now_ns < self._held_until_ns:
             return BreachError(TrajectoryCheck.LATE, f"it does not know of the guard's own hold, or not yet: {why}")
         if self._might_have_approached(new, now_ns, limits):
-            since_s = (now_ns - new.begin_ns) / NANOSECONDS
-            return BreachError(TrajectoryCheck.LATE, f"it arrived {since_s:.3f} s after its first point: {why}")
+            left_s = (new.begin_ns - now_ns) / NANOSECONDS
+            how = f"{abs(left_s):.3f} s {'before' if left_s > 0 else 'after'} its first point"
+            return BreachError(TrajectoryCheck.LATE, f"it arrived {how}: {why}")
         begin_ns = max(new.begin_ns, now_ns - round(LATE_S * NANOSECONDS))
         for agreed_ns in range(now_ns, begin_ns - 1, -round(LATE_STEP_S * NANOSECONDS)):
             if not self._difference(self.newest, new, (agreed_ns, agreed_ns), limits, AGREED_SHARE):
@@ -195,10 +196,10 @@ class PossibleMotions:
         return BreachError(TrajectoryCheck.CONTINUITY, f"it does not continue what is executed: {why}")
 
     def _might_have_approached(self, new: JointMotion, now_ns: int, limits: Guard) -> bool:
-        """Whether `new` began a short time ago at a point, at rest, that the controller, which rests, might have approached."""
+        """Whether `new` begins within a period, or began shortly before, at a point that the controller might have approached, at rest."""
         place = self.newest.sample(now_ns)[0]
         near = (np.abs(new.positions[0] - place) <= APPROACH_RAD).all() and (np.abs(new.velocities[0]) <= AT_REST).all()
-        recent = 0 <= now_ns - new.begin_ns <= LATE_S * NANOSECONDS
+        recent = not self._begins_ahead(new, now_ns) and now_ns - new.begin_ns <= LATE_S * NANOSECONDS
         return bool(near and recent and not self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, now_ns))
 
     def _require_same_first_point(self, new: JointMotion, now_ns: int, limits: Guard) -> None:

@@ -77,7 +77,12 @@ def hold(running: JointMotion, stamp_ns: int, splice_ns: int, guard: Guard) -> J
 
 
 def reaching_back(motion: JointMotion, running: JointMotion, origin_ns: int) -> JointMotion:
-    """`motion`, which was spliced into `running`, from an earlier origin on: it repeats `running` up to its own first knot."""
+    """`motion`, which was spliced into `running`, from an earlier origin on: it repeats `running` up to its own first knot.
+
+    Where the origin is not earlier by two knots, it is the motion itself.
+    """
+    if origin_ns + round(2 * FIRST_KNOT_S * NANOSECONDS) >= motion.begin_ns:
+        return motion
     times_s = motion.times_s + (motion.origin_ns - origin_ns) / NANOSECONDS
     before = _kept(running, origin_ns, times_s[0] - APART_S)
     return _joined(origin_ns, before, Knots(times_s, motion.positions, motion.velocities))

@@ -111,6 +111,8 @@ def motion_of(request: TrajectoryRequest, controller: Controller, now_ns: int, t
 def _require_age(request: TrajectoryRequest, now_ns: int, tolerances: Tolerances) -> None:
     if not request.stamp_ns:
         raise BreachError(TrajectoryCheck.AGE, "it has no stamp, so nothing says how old it is")
+    if request.stamp_ns < 0:
+        raise BreachError(TrajectoryCheck.FORM, "its stamp is negative")
     age_s = (now_ns - request.stamp_ns) / NANOSECONDS
     if age_s > tolerances.max_age_s:
         raise BreachError(TrajectoryCheck.AGE, f"stamped {age_s:.2f} s ago (limit {tolerances.max_age_s:.2f} s)")

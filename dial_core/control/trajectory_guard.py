@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dial_core.control.executed_motion import SAME_ORIGIN_S, measured_error
+from dial_core.control.executed_motion import distinct_origin_ns, measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
@@ -167,11 +167,7 @@ class TrajectoryGuard:
 
     def _own_origin_ns(self, now_ns: int) -> int:
         """An origin for a hold, some time ago. Commanders tell by it what a controller executes, so it must be no origin of theirs."""
-        origin_ns, apart_ns = now_ns - round(HISTORY_S * NANOSECONDS), round(2 * SAME_ORIGIN_S * NANOSECONDS)
-        for stamp_ns in sorted(self._stamps_ns, reverse=True):
-            if abs(stamp_ns - origin_ns) < apart_ns:
-                origin_ns = stamp_ns - apart_ns
-        return max(origin_ns, 1)
+        return distinct_origin_ns(now_ns - round(HISTORY_S * NANOSECONDS), self._stamps_ns)
 
     def _judge(self, controlled: _Controlled, request: TrajectoryRequest, clock: ReadClock) -> None:
         """Judges a trajectory for the time at which it is published, JUDGING_S at most after the time that it is judged for.

@@ -16,8 +16,9 @@ from dial_core.control.emulated_controllers import EmulatedControllers
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.joint_limits import Clamps
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import MotionPlan, Outlet, Sent, SpliceMissedError
+from dial_core.control.motion_plan import MotionPlan, Outlet, Sent
 from dial_core.control.overlap import Committed, make_overlap
+from dial_core.control.send_conditions import SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.errors import DialError
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop

@@ -46,8 +46,14 @@ class SolePublishers:
             return f"{' and '.join(sorted(publishers))} also publishes" if publishers else ""
         if publishers.total() < 2:
             return ""
-        names = [name if count == 1 else f"{count} nodes named {name}" for name, count in sorted(publishers.items())]
+        names = [_several(name, count) for name, count in sorted(publishers.items())]
         return f"{' and '.join(names)} publish"
+
+
+def _several(name: str, count: int) -> str:
+    if count == 1:
+        return name
+    return f"{count} nodes whose names are not known yet" if name == NAMELESS else f"{count} nodes named {name}"
 
 
 def publishers_of(node: Node, topic: str) -> list[str]:

@@ -18,7 +18,7 @@ class TrajectorySplitter:
         self._controllers = [(controller, embodiment.indices(controller.joints)) for controller in embodiment.controllers]
 
     def messages(self, motion: JointMotion) -> dict[str, JointTrajectory]:
-        """Returns a JointTrajectory for each controller name, stamped with the motion's origin (the observation's time)."""
+        """Returns a JointTrajectory for each controller name, stamped with the motion's origin."""
         durations = [to_duration(offset_s) for offset_s in motion.times_s]
         return {
             controller.name: _message(

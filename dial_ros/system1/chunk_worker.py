@@ -9,7 +9,7 @@ import numpy as np
 from dial_core.control.arming import Arming, Input, State
 from dial_core.control.foresight_gate import Foresight, ForesightGate
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import MotionStartingError, SpliceMissedError
+from dial_core.control.send_conditions import MotionStartingError, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.tracing import TraceRow
 from dial_core.finiteness import NotFiniteError

@@ -3,7 +3,8 @@
 import numpy as np
 
 from dial_core.control.executed_motion import ExecutedMotion
-from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan
+from dial_core.control.send_conditions import SpliceMissedError
 from dial_core.robot.embodiment import load_embodiment
 
 from .test_arrival import GR1, GUARD, MS, ArrivalWorld, restless
@@ -12,15 +13,17 @@ S = 1_000_000_000
 
 
 class ReportingWorld(ArrivalWorld):
-    """The arm reports after every update which trajectory it plays."""
+    """The arm reports after every update which trajectory it plays; the origin that it reports may drift."""
 
     execution = None
+    drift_ns = 0
 
     def go_on(self, until_ns):
         while self.time_ns + 10 * MS <= until_ns:
             super().go_on(self.time_ns + 10 * MS)
             if self.execution is not None:
-                self.execution.note_reference("arm", self.time_ns, self.arm.origin_ns, self.arm.command[0])
+                origin_ns = None if self.arm.origin_ns is None else self.arm.origin_ns + self.drift_ns
+                self.execution.note_reference("arm", self.time_ns, origin_ns, self.arm.command[0])
 
 
 def follow_chunks(world, plan, count):

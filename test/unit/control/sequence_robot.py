@@ -10,8 +10,9 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.latencies import LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SOFT_START_S, MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import SOFT_START_S, MotionPlan
 from dial_core.control.robot_clock import RobotClock
+from dial_core.control.send_conditions import SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.control.supervisor import MotionSupervisor
 from dial_core.robot.embodiment import Controller
@@ -20,7 +21,11 @@ MS = 1_000_000
 PERIOD_NS = MS  # of the controllers
 LEAD_S, STEP_S, HORIZON = 0.05, 0.05, 16
 TRANSPORT_MS = 40  # less than the lead and a period
-FRAME_NS, CHUNK_NS, INFERENCE_NS, JOINTS_NS, REPORTS_NS = 50 * MS, 150 * MS, 80 * MS, 10 * MS, 20 * MS
+FRAME_NS, CHUNK_NS, JOINTS_NS = 50 * MS, 150 * MS, 10 * MS
+PACES_NS = (
+    (80 * MS, 20 * MS),
+    (8 * MS, 70 * MS),
+)  # of inference and reports; with the second the robot has not shown the time of an observation
 JOINTS = ("a", "b", "c")
 CONTROLLERS = (Controller(name="arm", joints=("a", "b")), Controller(name="hand", joints=("c",)))
 GUARD = Guard(np.array([-1.0, -2.0, 0.0]), np.array([1.0, 0.5, 1.7]), np.array([2.0, 3.0, 6.0]), np.array([8.0, 15.0, 40.0]))
@@ -123,6 +128,7 @@ class SequenceSystem1:
         execution = ExecutedMotion({c.name: SequenceRobot.columns(c) for c in CONTROLLERS}, JOINTS, max_divergence_rad=0.3)
         self.plan = MotionPlan(slice(0, len(JOINTS)), STEP_S, GUARD, LEAD_S, strategy, execution)
         self.supervisor = MotionSupervisor(self.arming, self.plan, self, simulated, self.reset_buffers)
+        self.inference_ns, self.reports_ns = PACES_NS[int(self.rng.integers(len(PACES_NS)))]
         self.lost, self.epoch = set(), 0
         self.stamps = {"camera": None, "joint_states": None, "foresight": None}
         self.thinking, self.under_way = [], []  # (due at steady time, ...)
@@ -157,7 +163,7 @@ class SequenceSystem1:
             self.stamps["joint_states"] = self.robot.now_ns - 2 * MS
             self.clock.note_joint_state(self.robot.now_ns - 2 * MS, self.own_ns, self.steady_ns)
             self.supervisor.react(self.clock.take_steps(), self.own_ns)
-        if self.steady_ns % REPORTS_NS == 0 and self.reporting:
+        if self.steady_ns % self.reports_ns == 0 and self.reporting:
             for name, origin_ns, position in self.robot.reports():
                 self.plan.execution.note_reference(name, self.robot.now_ns, origin_ns, position)
         if self.steady_ns % FRAME_NS == 0:
@@ -184,7 +190,7 @@ class SequenceSystem1:
             self.last_chunk_ns = stamp_ns
             self.plan.committed(stamp_ns)
             measured = self.robot.history[-1] + self.rng.normal(0, 0.001, len(JOINTS))
-            self.thinking.append((self.steady_ns + INFERENCE_NS, stamp_ns, measured, self.epoch, self.arming.instruction_id))
+            self.thinking.append((self.steady_ns + self.inference_ns, stamp_ns, measured, self.epoch, self.arming.instruction_id))
 
     def send(self, stamp_ns, measured, epoch, instruction_id):
         if epoch != self.epoch or self.arming.state is not State.RUNNING or instruction_id != self.arming.instruction_id:

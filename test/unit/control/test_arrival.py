@@ -10,8 +10,9 @@ import pytest
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan, SpliceMissedError
+from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan
 from dial_core.control.overlap import STRATEGIES
+from dial_core.control.send_conditions import SpliceMissedError
 from dial_core.robot.embodiment import Controller, load_embodiment
 from dial_ros.faults.limits import limit_use
 

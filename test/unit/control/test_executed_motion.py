@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dial_core.control.executed_motion import ExecutedMotion
+from dial_core.control.executed_motion import SAME_ORIGIN_S, ExecutedMotion, distinct_origin_ns
 from dial_core.control.motion import JointMotion, merged
 
 S = 1_000_000_000
@@ -198,3 +200,10 @@ def test_merged_motions_keep_the_shape_of_both():
         position = both.sample(round(time_s * S))[0]
         assert position[0] == pytest.approx(one.sample(round(time_s * S))[0][0], abs=1e-9)
         assert position[1] == pytest.approx(other.sample(round(time_s * S))[0][1], abs=1e-9)
+
+
+@given(st.integers(0, 10**9), st.lists(st.integers(0, 10**9), max_size=16))
+def test_a_distinct_origin_is_no_later_and_far_from_all_others(origin_ns, taken_ns):
+    chosen_ns = distinct_origin_ns(origin_ns, taken_ns)
+    assert 0 < chosen_ns <= max(origin_ns, 1)
+    assert chosen_ns == 1 or all(abs(chosen_ns - other_ns) >= 2 * SAME_ORIGIN_S * S for other_ns in taken_ns)

@@ -8,8 +8,8 @@ import pytest
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import JointMotion
-from dial_core.control.motion_plan import SpliceMissedError
 from dial_core.control.robot_clock import RobotClock
+from dial_core.control.send_conditions import SpliceMissedError
 
 from .reporting_world import S, follow_chunks, reporting
 from .test_arrival import GR1, GUARD, MS, restless

@@ -124,6 +124,15 @@ def test_a_trajectory_that_arrives_after_its_end_is_late_and_no_fault_of_its_com
     assert rig.offer(ARM.name, rig.swing(0.1)), "no reset is needed"
 
 
+@pytest.mark.parametrize("begins_ms", [30, 9, 1, 0, -1, -150])
+def test_a_motion_from_rest_that_comes_around_its_first_point_is_late_and_no_fault_of_its_commander(rig, begins_ms):
+    # 1 ms before it, in the controller's period, it was neither ahead nor past, and stopped the guard until its reset.
+    swing = rig.swing(0.3, begins_s=0.2, stamp_ns=rig.now_ns + (begins_ms - 200) * MS)
+    beside = replace(swing, positions=tuple(tuple((np.array(row) + 0.006).tolist()) for row in swing.positions))
+    assert not rig.offer(ARM.name, beside)
+    assert rig.guard.breach.check is TrajectoryCheck.LATE, rig.guard.breach
+
+
 @pytest.mark.parametrize("delta", [0.0, 0.02])
 def test_a_clock_ahead_of_the_robots_does_not_let_a_motion_begin_from_rest_before_the_controller_rests(rig, delta):
     assert rig.offer(ARM.name, rig.swing(0.5))

@@ -47,6 +47,7 @@ REJECTED = {
     # rule 2: the whole of it past
     "a last point that is past": ({"stamp_ns": 869 * MS}, "its last point lies 0.001 s in the past"),
     "a stamp of long ago": ({"stamp_ns": 10 * MS}, "in the past"),
+    "a negative stamp": ({"stamp_ns": -MS, "times_ns": (1950 * MS, 2000 * MS, 2050 * MS)}, "stamp is negative"),
     # rule 3: strictly increasing times
     "two points at one time": ({"times_ns": (50 * MS, 50 * MS, 150 * MS)}, "times between points must increase"),
     "points in the wrong order": ({"times_ns": (100 * MS, 50 * MS, 150 * MS)}, "times between points must increase"),

@@ -5,8 +5,9 @@ import pytest
 
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SOFT_START_S, MotionPlan, MotionStartingError, SpliceMissedError
+from dial_core.control.motion_plan import SOFT_START_S, MotionPlan
 from dial_core.control.overlap import STRATEGIES
+from dial_core.control.send_conditions import MotionStartingError, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
 from dial_core.robot.embodiment import load_embodiment
 

@@ -8,8 +8,9 @@ import contextlib
 import numpy as np
 import pytest
 
+from dial_core.control.executed_motion import SAME_ORIGIN_S
 from dial_core.control.latencies import LEAD_MARGIN_SHARE, LONGEST_LEAD_S
-from dial_core.control.motion_plan import SpliceMissedError
+from dial_core.control.send_conditions import SpliceMissedError
 
 from .reporting_world import S, follow_chunks, reporting
 from .test_arrival import GR1, MS, restless
@@ -127,21 +128,31 @@ def test_a_clock_ahead_of_the_controllers_does_not_make_a_motion_begin_from_rest
     assert sent or ahead_ms > 150, "not every chunk is refused"
 
 
-@pytest.mark.parametrize("ahead_ms", [50, 100, 140])
-def test_a_camera_and_a_system1_whose_clock_is_ahead_of_the_controllers_move_the_robot_within_its_limits(ahead_ms):
+@pytest.mark.parametrize("drift_ms", [0, -12])
+@pytest.mark.parametrize(("ahead_ms", "latency_ms"), [(0, 20), (50, 20), (80, 40), (140, 40)])
+def test_a_camera_and_a_system1_that_are_ahead_of_what_the_controllers_show_move_them_within_their_limits(ahead_ms, latency_ms, drift_ms):
     world, plan = reporting(transport_ms=10)
+    world.drift_ns = drift_ms * MS
     world.now_ns = lambda: world.time_ns + ahead_ms * MS
-    rng, sent = np.random.default_rng(0), 0
-    for _ in range(12):
+    world.preparing_ms = lambda: 5
+    rng, origins_ns = np.random.default_rng(0), []
+    for k in range(24):
         stamp_ns, due_ns = world.now_ns(), world.time_ns + 150 * MS
-        world.go_on(world.time_ns + 40 * MS)
-        plan.execution.note_measured(plan.running, world.time_ns, world.arm.command[0])
+        world.go_on(world.time_ns + latency_ms * MS)
+        plan.execution.note_measured(plan.running, world.time_ns - 40 * MS, world.arm.command[0])
         with contextlib.suppress(SpliceMissedError):
-            sent += bool(plan.follow(restless(rng, stamp_ns / S), stamp_ns, world.arm.command[0], world))
+            if plan.follow(restless(rng, stamp_ns / S), stamp_ns, world.arm.command[0], world):
+                origins_ns.append(plan.running.origin_ns)
+                assert k < 8 or plan.running.begin_ns < world.time_ns, "in motion its first point is past"
+        if k == 16:
+            plan.hold(world)
+            origins_ns.append(plan.running.origin_ns)
         world.go_on(due_ns)
-    assert sent >= 6
+    assert len(origins_ns) >= 12
     assert world.use().kept, world.use()
     assert world.use().acceleration > 0.5, "it moves"
+    assert plan.execution.lost == 0
+    assert np.diff(np.sort(origins_ns)).min() >= 2 * SAME_ORIGIN_S * S, "reports tell them apart"
 
 
 def test_a_stop_after_the_robot_has_gone_silent_while_a_motion_began_has_no_point_before_its_origin():

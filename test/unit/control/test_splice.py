@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dial_core.control.joint_limits import Guard, Limit, Margins
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
-from dial_core.control.splice import ChunkTooLateError, hold, splice
+from dial_core.control.splice import ChunkTooLateError, hold, reaching_back, splice
 from dial_core.robot.embodiment import load_embodiment
 
 EMBODIMENT = load_embodiment("gr1")
@@ -81,6 +81,30 @@ def test_what_is_kept_has_every_knot_of_two_motions_however_close_they_are(seed,
         for kept, ran in zip(held.sample(ns(time_s)), both.sample(ns(time_s)), strict=True):
             np.testing.assert_allclose(kept, ran, atol=1e-6)
     assert beyond_limits(held, 0.1, 0.8) <= SLACK
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.floats(0.0003, 0.003), st.floats(-0.05, 0.8))
+def test_a_motion_that_reaches_back_is_what_ran_before_and_itself_from_its_own_beginning_on(seed, knot_s, back_s):
+    rng, stamp_ns = np.random.default_rng(seed), ns(1.0)
+    old_s = np.sort(np.append(rng.uniform(0.001, 2.0, 12), 1.0 + knot_s))
+    running = JointMotion(0, old_s, np.cumsum(rng.normal(0, 0.01, (13, 29)), 0) + EMBODIMENT.home_position, rng.normal(0, 0.1, (13, 29)))
+    motion, _ = splice(running, chunk_at(1.0), stamp_ns, ns(1.1), STEP_S, GUARD)
+    origin_ns = stamp_ns - ns(back_s)
+    back = reaching_back(motion, running, origin_ns)
+    assert back.times_s[0] > 0
+    assert (np.diff((back.times_s * NANOSECONDS).round()) > 0).all(), "a message counts nanoseconds"
+    assert back.begin_ns <= motion.begin_ns
+    if back is motion:
+        assert back_s < 0.002, "an origin that is earlier is taken"
+        return
+    assert back.origin_ns == origin_ns
+    for source, begin_ns, end_ns in (
+        (running, max(back.begin_ns, running.begin_ns), motion.begin_ns),
+        (motion, motion.begin_ns, motion.end_ns),
+    ):
+        for time_ns in np.linspace(begin_ns + 1, end_ns, 50).round().astype(int):
+            np.testing.assert_allclose(back.sample(int(time_ns))[0], source.sample(int(time_ns))[0], rtol=0, atol=1e-9)
 
 
 def test_every_motion_is_a_valid_chunk_for_a_controller():
