@@ -70,8 +70,8 @@ def test_a_second_publisher_makes_a_running_robot_hold_and_is_named(running, str
     assert topic in running.probe.system1.reason
     # A publisher may be discovered before its node's name.
     running.until(lambda: "/stranger" in running.probe.system1.reason, "its name in the status")
-    running.until(lambda: "/stranger" in running.probe.report.message, "its name in the diagnostics")
-    assert running.probe.report.level == DiagnosticStatus.ERROR
+    error = DiagnosticStatus.ERROR
+    running.until(lambda: running.probe.report.level == error and "/stranger" in running.probe.report.message, "an error that names it")
     assert running.probe.system1.state == System1Status.STATE_HOLDING
     running.until_stopping()
     assert running.gets_nothing()
