@@ -195,7 +195,7 @@ class JointTrajectoryController:
         if not request.times_ns:
             self._reject("empty trajectory received")
         if request.stamp_ns < 0:
-            self._reject("its stamp is negative, which is no time of rclcpp's")
+            self._reject("its stamp is negative, which rclcpp::Time does not accept")
         ends = request.velocities[-1] if request.velocities else ()
         if not self.rules.allow_nonzero_velocity_at_trajectory_end and any(abs(v) > AT_REST for v in ends):
             self._reject("velocity of the last trajectory point is not zero")

@@ -38,7 +38,7 @@ from dial_core.control.splice import hold, reaching_back, splice
 SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter says otherwise
 ATTEMPTS = 3  # to have a motion ready in time
 LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hiccup must not put off the next chunks beyond their horizon
-HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
+HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
 PAST_S = 0.01  # a chunk that was observed after the time that the robot has shown begins so long before that time
 SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
 
@@ -201,7 +201,7 @@ class MotionPlan:
                 break
             lead_s = self.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
             takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
-            origin_ns = self._distinct_origin_ns(begun_ns - round(HISTORY_S * NANOSECONDS))
+            origin_ns = self._distinct_origin_ns(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS))
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             begun = self._starts_ns <= origin_ns or self._passed(self._starts_ns, begun_ns)  # the former: the robot shows nothing any more
             starts = motion if begun else motion.beginning_at(motion.offset_s(self._starts_ns))

@@ -79,7 +79,7 @@ def hold(running: JointMotion, stamp_ns: int, splice_ns: int, guard: Guard) -> J
 def reaching_back(motion: JointMotion, running: JointMotion, origin_ns: int) -> JointMotion:
     """`motion`, which was spliced into `running`, from an earlier origin on: it repeats `running` up to its own first knot.
 
-    Where the origin is not earlier by two knots, it is the motion itself.
+    `motion` itself if the origin is less than 2 ms before its first knot.
     """
     if origin_ns + round(2 * FIRST_KNOT_S * NANOSECONDS) >= motion.begin_ns:
         return motion

@@ -17,7 +17,7 @@ from dial_core.control.executed_motion import distinct_origin_ns, measured_error
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_core.control.motion_plan import HISTORY_S
+from dial_core.control.motion_plan import HOLD_HISTORY_S
 from dial_core.control.motion_start import MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
 from dial_core.control.trajectory_checks import JUDGING_S, BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
@@ -167,7 +167,7 @@ class TrajectoryGuard:
 
     def _own_origin_ns(self, now_ns: int) -> int:
         """An origin for a hold, some time ago. Commanders tell by it what a controller executes, so it must be no origin of theirs."""
-        return distinct_origin_ns(now_ns - round(HISTORY_S * NANOSECONDS), self._stamps_ns)
+        return distinct_origin_ns(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), self._stamps_ns)
 
     def _judge(self, controlled: _Controlled, request: TrajectoryRequest, clock: ReadClock) -> None:
         """Judges a trajectory for the time at which it is published, JUDGING_S at most after the time that it is judged for.

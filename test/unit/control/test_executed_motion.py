@@ -202,8 +202,11 @@ def test_merged_motions_keep_the_shape_of_both():
         assert position[1] == pytest.approx(other.sample(round(time_s * S))[0][1], abs=1e-9)
 
 
-@given(st.integers(0, 10**9), st.lists(st.integers(0, 10**9), max_size=16))
+@given(st.integers(10**9, 2 * 10**9), st.lists(st.integers(10**9, 2 * 10**9), max_size=16))
 def test_a_distinct_origin_is_no_later_and_far_from_all_others(origin_ns, taken_ns):
     chosen_ns = distinct_origin_ns(origin_ns, taken_ns)
-    assert 0 < chosen_ns <= max(origin_ns, 1)
-    assert chosen_ns == 1 or all(abs(chosen_ns - other_ns) >= 2 * SAME_ORIGIN_S * S for other_ns in taken_ns)
+    apart_ns = round(2 * SAME_ORIGIN_S * S)
+    assert chosen_ns <= origin_ns
+    assert all(abs(chosen_ns - other_ns) >= apart_ns for other_ns in taken_ns)
+    assert chosen_ns == origin_ns or chosen_ns + apart_ns in taken_ns, "no earlier than it must be"
+    assert distinct_origin_ns(0, taken_ns) == 1, "0 would mean: on arrival"

@@ -10,7 +10,7 @@ import pytest
 
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import HISTORY_S, MotionPlan
+from dial_core.control.motion_plan import HOLD_HISTORY_S, MotionPlan
 from dial_core.control.possible_motions import STEP_SHARE
 from dial_core.control.splice import hold
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
@@ -94,12 +94,12 @@ def test_a_stop_decelerates_every_controller_within_limits(rig):
 
 def test_a_hold_has_an_origin_that_no_commander_takes_for_one_of_its_own(rig):
     """System-1 recognises by origins, to 20 ms, which of its motions a controller plays: one of them was taken for a hold a step away."""
-    stamps_ns = [rig.now_ns - round(1e9 * HISTORY_S) + offset * MS for offset in (-140, -70, -35, -3, 5, 200)]
+    stamps_ns = [rig.now_ns - round(1e9 * HOLD_HISTORY_S) + offset * MS for offset in (-140, -70, -35, -3, 5, 200)]
     for stamp_ns in stamps_ns:
         rig.offer(ARM.name, rig.swing(0.1, begins_s=(rig.now_ns - stamp_ns) / 1e9 + 0.1, stamp_ns=stamp_ns))
     hold_ns = dict(rig.guard.holds(lambda: rig.now_ns))[ARM.name].origin_ns
     assert min(abs(hold_ns - stamp_ns) for stamp_ns in stamps_ns) >= 40 * MS
-    assert 0 <= rig.now_ns - hold_ns - 1e9 * HISTORY_S < 300 * MS
+    assert 0 <= rig.now_ns - hold_ns - 1e9 * HOLD_HISTORY_S < 300 * MS
 
 
 def test_after_a_wrong_trajectory_nothing_passes_until_a_reset(rig):
