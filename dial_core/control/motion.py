@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 NANOSECONDS = 1_000_000_000
+APART_S = 1e-6  # knots of one motion are apart by more than this: messages count nanoseconds
 
 
 def to_ns(stamp: Any) -> int:
@@ -44,7 +45,7 @@ class JointMotion:
     def beginning_at(self, time_s: float) -> "JointMotion":
         """The part from `time_s` [s] after the origin on, which must lie before the last knot."""
         position, velocity = self.sample_offset(time_s)
-        later = self.times_s > time_s + 1e-6
+        later = self.times_s > time_s + APART_S
         return JointMotion(
             self.origin_ns,
             np.concatenate([[time_s], self.times_s[later]]),
@@ -106,7 +107,7 @@ def merged(motion: JointMotion, other: JointMotion, columns: np.ndarray) -> Join
     """`motion` with the joints `columns` doing what `other` does. A cubic cut in two is the same cubic: both keep their shape."""
     shift_s = (other.origin_ns - motion.origin_ns) / NANOSECONDS
     times_s = np.unique(np.concatenate([motion.times_s, other.times_s + shift_s]).round(9))
-    times_s = times_s[np.concatenate([[True], np.diff(times_s) > 1e-6])]
+    times_s = times_s[np.concatenate([[True], np.diff(times_s) > APART_S])]
     own, others = ([part.sample_offset(t) for t in ts] for part, ts in ((motion, times_s), (other, times_s - shift_s)))
     positions, velocities = (np.array([state[k] for state in own]) for k in (0, 1))
     positions[:, columns] = np.array([state[0] for state in others])[:, columns]

@@ -28,8 +28,8 @@ from dial_core.control.send_conditions import (
     JUMP_S,
     MotionStartingError,
     SpliceMissedError,
-    known,
-    leaves,
+    keeps_lead,
+    require_known,
     require_no_step_back,
     require_past,
 )
@@ -140,7 +140,7 @@ class MotionPlan:
                 or was set back meanwhile.
             After either nothing was sent, and nothing has changed but the measured durations.
         """
-        begun_ns = known(outlet.now_ns())
+        begun_ns = require_known(outlet.now_ns())
         require_past(stamp_ns, begun_ns)
         if not self._passed(self._starts_ns, begun_ns):
             raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
@@ -169,12 +169,12 @@ class MotionPlan:
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
             if moves:
-                motion = self._begun(motion, running, begun_ns)
+                motion = self._with_first_point_past(motion, running, begun_ns)
             publish = outlet.prepare(motion.beginning_at(motion.offset_s(takes_over_ns)) if soft_ns else motion)
-            ready_ns = known(outlet.now_ns())
+            ready_ns = require_known(outlet.now_ns())
             require_no_step_back(begun_ns, ready_ns)
             self._preparations.note(begun_ns, ready_ns)
-            if leaves(lead_s, ready_ns, takes_over_ns):
+            if keeps_lead(lead_s, ready_ns, takes_over_ns):
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
@@ -212,7 +212,7 @@ class MotionPlan:
                 break
             self._preparations.note(begun_ns, ready_ns)
             # A stop is published in any case, the last time even if the controllers may feel it.
-            if leaves(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
+            if keeps_lead(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
                 self.running, self._holds = motion, True
                 self._note_sent(motion, ready_ns, takes_over_ns)
@@ -265,8 +265,8 @@ class MotionPlan:
         witnessed_ns = None if self.execution is None else self.execution.witnessed_ns(now_ns)
         return now_ns if witnessed_ns is None else min(witnessed_ns, now_ns)
 
-    def _begun(self, motion: JointMotion, running: JointMotion, now_ns: int) -> JointMotion:
-        """A chunk's motion, spliced into `running`, with its first point in the controllers' past, whatever the camera's clock shows."""
+    def _with_first_point_past(self, motion: JointMotion, running: JointMotion, now_ns: int) -> JointMotion:
+        """A chunk's motion, spliced into `running`, that begins in the controllers' past, whatever the camera's clock shows."""
         if self._passed(motion.begin_ns, now_ns):
             return motion
         return reaching_back(motion, running, self._distinct_origin_ns(self._shown_ns(now_ns) - round(PAST_S * NANOSECONDS)))

@@ -15,12 +15,12 @@ class MotionStartingError(SpliceMissedError):
     """A chunk comes while a motion from the measured joints begins; nothing was sent."""
 
 
-def leaves(lead_s: float, ready_ns: int, takes_over_ns: int) -> bool:
+def keeps_lead(lead_s: float, ready_ns: int, takes_over_ns: int) -> bool:
     """Whether a motion that is ready takes over after the lead, or later."""
     return ready_ns + round(lead_s * NANOSECONDS) <= takes_over_ns
 
 
-def known(now_ns: int | None) -> int:
+def require_known(now_ns: int | None) -> int:
     """The robot's time. Raises SpliceMissedError while it is unknown."""
     if now_ns is None:
         raise SpliceMissedError("a clock has stepped and no joint state has arrived since; the chunk is not sent")

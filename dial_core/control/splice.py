@@ -10,11 +10,10 @@ import numpy as np
 
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.limit_tracking import Knots, braking, finer, track_within_limits, within_limits
-from dial_core.control.motion import NANOSECONDS, JointMotion
+from dial_core.control.motion import APART_S, NANOSECONDS, JointMotion
 from dial_core.errors import DialError
 
 FIRST_KNOT_S = 0.001  # time_from_start of the first point must be > 0; early, so that the present lies between knots
-APART_S = 1e-6  # knots of one motion are apart by more than this: messages count nanoseconds
 
 
 class ChunkTooLateError(DialError):

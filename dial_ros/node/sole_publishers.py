@@ -43,16 +43,15 @@ class SolePublishers:
             publishers -= Counter([self._self])
             if self._self in publishers:
                 return f"another node named {self._self} also publishes"
-            return f"{' and '.join(sorted(publishers))} also publishes" if publishers else ""
-        if publishers.total() < 2:
-            return ""
-        names = [_several(name, count) for name, count in sorted(publishers.items())]
-        return f"{' and '.join(names)} publish"
+            return f"{_named(publishers)} also {'publishes' if publishers.total() == 1 else 'publish'}" if publishers else ""
+        return f"{_named(publishers)} publish" if publishers.total() > 1 else ""
+
+
+def _named(publishers: Counter[str]) -> str:
+    return " and ".join(name if count == 1 else _several(name, count) for name, count in sorted(publishers.items()))
 
 
 def _several(name: str, count: int) -> str:
-    if count == 1:
-        return name
     return f"{count} nodes whose names are not known yet" if name == NAMELESS else f"{count} nodes named {name}"
 
 

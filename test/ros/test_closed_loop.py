@@ -95,7 +95,7 @@ def test_rates_hold_in_simulated_time_and_no_chunk_is_rejected(loop):
     assert two.model_id == one.model_id != ""
 
 
-def test_chunks_are_stamped_with_the_observation_and_end_at_rest(loop):
+def test_a_motion_from_rest_is_stamped_with_the_observation_and_chunks_end_at_rest(loop):
     # From rest; one in motion begins earlier where the robot has not shown the frame's time yet, as with a fast System-1.
     assert to_ns(loop.trajectories[0].header.stamp) % 50_000_000 == 0, "the stamp is that of a camera frame"
     message = loop.trajectories[-1]

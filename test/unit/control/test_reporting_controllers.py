@@ -155,6 +155,23 @@ def test_a_camera_and_a_system1_that_are_ahead_of_what_the_controllers_show_move
     assert np.diff(np.sort(origins_ns)).min() >= 2 * SAME_ORIGIN_S * S, "reports tell them apart"
 
 
+def test_chunks_for_which_the_robot_has_shown_no_new_time_begin_apart():
+    world, plan = reporting(transport_ms=10)
+    world.preparing_ms = lambda: 5
+    follow_chunks(world, plan, 8)
+    plan.execution.note_measured(plan.running, world.time_ns, world.arm.command[0])  # the last joint state for a while
+    origins_ns = []
+    for _ in range(3):
+        stamp_ns = world.time_ns
+        world.go_on(stamp_ns + 60 * MS)
+        if plan.follow(restless(np.random.default_rng(4), stamp_ns / S), stamp_ns + 30 * MS, world.arm.command[0], world):
+            origins_ns.append(plan.running.origin_ns)
+        world.go_on(stamp_ns + 130 * MS)
+    assert np.diff(np.sort(origins_ns)).min() >= 2 * SAME_ORIGIN_S * S
+    assert max(origins_ns) < stamp_ns - 200 * MS, "all before what the robot has shown"
+    assert world.use().kept, world.use()
+
+
 def test_a_stop_after_the_robot_has_gone_silent_while_a_motion_began_has_no_point_before_its_origin():
     world, plan = reporting(transport_ms=0)
     follow_chunks(world, plan, 1)

@@ -66,6 +66,7 @@ MALFORMED = {
     "more than 20 points within 0.001 s": lambda t: crowded(t, 21),
     "more than 20 points": lambda t: crowded(t, 39),
     "before its stamp": lambda t: replace(t, times_ns=(-1, *t.times_ns[1:])),
+    "stamp is negative": lambda t: replace(t, stamp_ns=-1),
 }
 
 
