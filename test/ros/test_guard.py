@@ -20,6 +20,7 @@ from .conftest import START_S, moving
 pytestmark = pytest.mark.ros
 
 ARM = next(c for c in load_embodiment("gr1").controllers if c.name == "right_arm_controller")
+LEAD_S = 0.5  # from the last joint states to the first point; a busy machine may deliver what is sent 0.3 s later
 TOPIC = f"guarded/{ARM.name}/joint_trajectory"
 
 
@@ -45,12 +46,24 @@ class TrajectorySender:
         middle = np.full(len(start), 1.5 * delta / over_s)
         motion = JointMotion(
             stamp_ns + round(stamp_offset_s * NANOSECONDS),
-            0.2 + over_s * np.array([0.0, 0.5, 1.0]) - stamp_offset_s,
+            LEAD_S + over_s * np.array([0.0, 0.5, 1.0]) - stamp_offset_s,
             np.stack([start, start + delta / 2, start + delta]),
             np.stack([0 * middle, middle, 0 * middle]),
         )
         self._ends_ns = motion.end_ns
         self._out.publish(motion_to_message(motion, ARM.joints))
+        return motion.origin_ns
+
+    def pass_one(self, delta):
+        """Sends a motion as `send` does until the guard has passed one: a busy machine may make it late, which is answered by a hold."""
+        for _ in range(5):
+            self.probe.trajectories.clear()
+            sent_ns = self.send(delta)
+            self.probe.until(lambda: self.probe.trajectories, "the trajectory or a hold")
+            if to_ns(self.probe.trajectories[0].header.stamp) == sent_ns:
+                return
+            self.until_rest()
+        pytest.fail(f"the guard passes nothing: {self.report.message}")
 
     def until_stopped(self, check):
         self.probe.until(lambda: self.report and self.report.level == DiagnosticStatus.ERROR, "the guard reports a stop")
@@ -85,8 +98,7 @@ def passing(commander):
 
 def test_a_good_trajectory_passes_unchanged_and_moves_the_robot(passing):
     before = dict(zip(passing.probe.joints.name, passing.probe.joints.position, strict=True))
-    passing.send(-0.1)
-    passing.probe.until(lambda: passing.probe.trajectories, "the controllers get it")
+    passing.pass_one(-0.1)
     assert len(passing.probe.trajectories[0].points) == 3
     passing.probe.until(lambda: moving(passing.probe.joints), "the robot moves")
     passing.until_rest()
@@ -104,8 +116,7 @@ BAD = {
 
 @pytest.mark.parametrize("check", BAD)
 def test_a_bad_trajectory_is_not_passed_and_every_controller_is_sent_a_hold(passing, check):
-    passing.send(-0.05)
-    passing.probe.until(lambda: passing.probe.trajectories, "a good one passes first")
+    passing.pass_one(-0.05)
     passing.probe.trajectories.clear()
     BAD[check](passing)
     passing.until_stopped(check)
@@ -126,13 +137,11 @@ def test_after_a_wrong_trajectory_nothing_passes_until_the_reset(passing):
     answer = passing.probe.call(Trigger, "guard/reset", Trigger.Request())
     assert answer.success
     assert "would reach" in answer.message
-    passing.send(-0.05)
-    passing.probe.until(lambda: passing.probe.trajectories, "the next one passes")
+    passing.pass_one(-0.05)
 
 
 def test_a_second_publisher_stops_the_robot_and_is_named(passing):
-    passing.send(-0.05)
-    passing.probe.until(lambda: passing.probe.trajectories, "a good one passes first")
+    passing.pass_one(-0.05)
     stranger = Node("stranger", context=passing.probe.context)
     try:
         stranger.create_publisher(JointTrajectory, TOPIC, qos.LATEST)
@@ -154,7 +163,7 @@ def test_a_second_publisher_stops_the_robot_and_is_named(passing):
 
 
 def test_a_guard_that_ends_while_the_robot_moves_sends_a_hold(passing, nodes):
-    passing.send(-0.3)
+    passing.pass_one(-0.3)
     passing.probe.until(lambda: moving(passing.probe.joints), "the robot moves")
     passing.probe.trajectories.clear()
     started_s = time.monotonic()
