@@ -20,7 +20,7 @@ from .conftest import START_S, moving
 pytestmark = pytest.mark.ros
 
 ARM = next(c for c in load_embodiment("gr1").controllers if c.name == "right_arm_controller")
-LEAD_S = 0.5  # from the last joint states to the first point; a busy machine may deliver what is sent 0.3 s later
+LEAD_S = 0.5  # from the last joint states to the first point: time for a busy machine to deliver it (`max_lead` is 0.6)
 TOPIC = f"guarded/{ARM.name}/joint_trajectory"
 
 
@@ -39,7 +39,7 @@ class TrajectorySender:
         return {value.key: value.value for value in self.report.values}
 
     def send(self, delta, over_s=1.0, stamp_offset_s=0.0):
-        """Sends a motion of all joints of the arm by `delta` [rad] from where they are measured, to rest."""
+        """Sends a motion of all joints of the arm by `delta` [rad] from where they are measured, to rest; returns its stamp [ns]."""
         place = dict(zip(self.probe.joints.name, self.probe.joints.position, strict=True))
         start = np.array([place[name] for name in ARM.joints])
         stamp_ns = to_ns(self.probe.joints.header.stamp)
