@@ -37,7 +37,7 @@ JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
 REMEMBERED_STAMPS = 16
-ATTEMPTS = 5  # to judge a trajectory within JUDGING_S
+JUDGEMENTS = 20  # of a trajectory, until one takes no longer than JUDGING_S; each is for a later time, so none passes what has become late
 EXPECTED_S = 0.005  # that a judgement is expected to take at most: what takes longer was not scheduled
 
 ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unknown
@@ -47,7 +47,8 @@ ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unkno
 class _Controlled:
     """One controller: its columns in the robot's vectors, what it may execute (None: unknown), and whether it is owed a hold.
 
-    `took_ns`: the last two judgements of its trajectories, of the robot's time; more joints take longer.
+    `took_ns`: the last two judgements of its trajectories, of the robot's time; more joints take longer. A simulated clock, which is
+    estimated between its ticks, may go back within a judgement: that one is left out.
     """
 
     controller: Controller
@@ -181,7 +182,7 @@ class TrajectoryGuard:
         began_ns = now_ns = _known(clock())
         if self.breach is not None and request.stamp_ns <= self._refused_stamp_ns:
             raise BreachError(self.breach.check, "part of a motion that was refused")
-        for _ in range(ATTEMPTS):
+        for _ in range(JUDGEMENTS):
             # On a slow processor each judgement takes longer than JUDGING_S; one that did so once was not scheduled.
             expected_ns = min(max(min(controlled.took_ns) - round(JUDGING_S / 2 * NANOSECONDS), 0), round(EXPECTED_S * NANOSECONDS))
             before_ns, published_ns = now_ns, now_ns + expected_ns
@@ -194,12 +195,13 @@ class TrajectoryGuard:
                 now_ns = _known(clock())
                 continue
             now_ns = _known(clock())
-            controlled.took_ns.append(now_ns - before_ns)
+            if now_ns >= before_ns:
+                controlled.took_ns.append(now_ns - before_ns)
             if 0 <= now_ns - published_ns <= JUDGING_S * NANOSECONDS:
                 controlled.motions, controlled.owes_hold = motions, False
                 return
         spent_s = (now_ns - began_ns) / NANOSECONDS
-        raise BreachError(TrajectoryCheck.LATE, f"the guard could not judge it in time: {ATTEMPTS} attempts took {spent_s:.3f} s")
+        raise BreachError(TrajectoryCheck.LATE, f"the guard could not judge it in time: {JUDGEMENTS} judgements took {spent_s:.3f} s")
 
     def _passed_on(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int) -> PossibleMotions:
         """What the controller may execute if the trajectory is published at `now_ns`. Raises BreachError if it must not be."""

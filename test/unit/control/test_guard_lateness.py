@@ -74,12 +74,41 @@ def test_of_each_controller_is_expected_what_its_own_judgements_took(rig):
     assert len(times_ns) == 2, "one judgement"
 
 
+def simulated_clock(rig, rng, judgement_ms):
+    """As a node reads it in a simulation at half of real time: the newest tick, one each 10 ms, plus the real time since it came."""
+    real_ms, ticks_ms = 0.0, np.cumsum(rng.exponential(20.0, size=100))
+
+    def read():
+        nonlocal real_ms
+        real_ms += judgement_ms * (0.5 + rng.exponential(0.5))
+        tick = int(np.searchsorted(ticks_ms, real_ms, side="right"))
+        return rig.now_ns + round((10 * tick + real_ms - (ticks_ms[tick - 1] if tick else 0.0)) * MS)
+
+    return read
+
+
+@pytest.mark.parametrize("judgement_ms", [1.0, 2.5])
+def test_a_simulated_clock_that_goes_back_at_its_ticks_makes_no_trajectory_late(judgement_ms):
+    rng, refused = np.random.default_rng(0), []
+    for _ in range(100):
+        rig = Rig()
+        if not rig.guard.offer(ARM.name, rig.swing(0.5, begins_s=0.3), simulated_clock(rig, rng, judgement_ms)):
+            refused.append(str(rig.guard.breach))
+    assert refused == []
+
+
+def test_what_a_judgement_took_is_not_known_if_the_clock_went_back_meanwhile(rig):
+    """4 ms each. After two of them the clock goes back within the third, and the fourth is still expected to take as long as the two."""
+    request, times_ns = turned_back(rig, 500), iter(rig.now_ns + ms * MS for ms in (0, 4, 8, 5, 9))
+    assert rig.guard.offer(ARM.name, request, lambda: next(times_ns))
+    assert next(times_ns, None) is None
+
+
 def test_a_guard_that_is_never_in_time_refuses(rig):
-    """Each judgement takes 4 ms longer than the one before."""
-    request, times_ns = turned_back(rig, 500), iter(rig.now_ns + each * MS for each in (0, 3, 10, 21, 36, 55))
-    assert not rig.guard.offer(ARM.name, request, lambda: next(times_ns))
+    """Each judgement takes longer than any is expected to."""
+    assert not rig.guard.offer(ARM.name, turned_back(rig, 500), slow_clock(rig, 8))
     assert rig.guard.breach.check is TrajectoryCheck.LATE
-    assert "5 attempts took 0.055 s" in str(rig.guard.breach)
+    assert "20 judgements took 0.160 s" in str(rig.guard.breach)
 
 
 def test_a_hold_is_made_for_the_time_at_which_it_is_published(rig):
