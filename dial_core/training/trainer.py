@@ -35,7 +35,7 @@ from dial_core.training.processes import TIMEOUT, process_state
 from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
 from dial_core.training.trainer_seams import TrainerSeams
 
-PARTS = ("world_loss", "action_loss", "text_loss", "class_loss", "patch_loss", "spread_loss", "place_loss", "copy_loss")
+PARTS = ("world_loss", "action_loss", "text_loss", "class_loss", "patch_loss", "spread_loss", "place_loss", "where_loss", "copy_loss")
 # Keyword of a model's forward pass -> how many elements a batch has in the mean that is its loss; None where it has no such loss.
 ELEMENTS: dict[str, Callable[[dict], Tensor | None]] = {
     "action_elements": lambda batch: batch["action_mask"].expand_as(batch["action"]).sum() if "action_mask" in batch else None,

@@ -237,7 +237,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
     named = NamedObjects(tokens, encoded, words, model.arch.token_grid, recipe.pointing.seed)
     run_training(pointing, named, CollateNamed(prompter), recipe.pointing, out / "pointing", "pointing", hardware)
     pointing.hand_over()
-    copying = QueryCopying(model, pointing.names)
+    copying = QueryCopying(model, pointing.readouts)
     run_training(copying, named, CollateNamed(prompter), recipe.copying, out / "copying", "copying", hardware)
     if state.is_main_process:
         asked = NamedObjects(_tokens(model, held_out, out / "held_out_tokens.npy"), held_out, words, model.arch.token_grid, 0)

@@ -1,9 +1,10 @@
 """What a large pretrained VLM does at new tokens within a few steps, taught to the tiny one: to answer there what it sees and reads.
 
 The foresight queries stand behind the prompt, where the image's tokens stand. Each one learns here whether its image token shows the object
-that the instruction names (pointing), and then to give that token back as well (copying). Without the first, foresight follows the hand and
-ignores the name. Without the second, `dial train` has to teach it, with steps so large that the first is lost: a name decides in few
-frames, and what decides nothing is overwritten (docs/results/miniature.md).
+that the instruction names, and where that object is (pointing), and then to give its token back as well (copying). Without the first,
+foresight follows the hand and ignores the name: a query that sees the hand has to know where the object is, far from its own token.
+Without the second, `dial train` has to teach it, with steps so large that the first is lost: a name decides in few frames, and what decides
+nothing is overwritten (docs/results/miniature.md).
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects
 from dial_core.training.pretrain.views import Views
 
-COPY_WEIGHT = 5.0  # a mean over all features has small gradients: brings the two losses to one scale
+COPY_WEIGHT = 5.0  # a mean over all features has small gradients: brings the losses to one scale
+WHERE_WEIGHT = 2.0
 _BATCH = 64
 
 
@@ -68,16 +70,39 @@ class CollateNamed:
 
 @dataclass
 class QueryOutput:
-    """Of a batch: the weighted sum of the two losses.
+    """Of a batch: the weighted sum of its losses.
 
     Attributes:
         place_loss: mean cross-entropy [nat] over the image tokens of "which one shows the named object".
+        where_loss: mean squared error, over all queries, of where that token stands, of half the view's width and height.
         copy_loss: mean squared error of the image tokens given back.
     """
 
     loss: Tensor
     place_loss: Tensor
+    where_loss: Tensor
     copy_loss: Tensor | None = None
+
+
+class Readouts(nn.Module):
+    """What is read from a query's state (B, N, D): `names`, whether its token shows the named object, and `where` that one is."""
+
+    def __init__(self, width: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.names, self.where, self.grid = nn.Linear(width, 1), nn.Linear(width, 2), grid
+
+    def losses(self, states_BND: Tensor, shown_B: Tensor) -> tuple[Tensor, Tensor]:
+        """Place loss and where loss; `shown_B`: the number of the token that shows the named object."""
+        where_BN2 = self.where(states_BND)
+        return (
+            F.cross_entropy(self.names(states_BND)[..., 0], shown_B),
+            F.mse_loss(where_BN2, self.centres(shown_B)[:, None].expand_as(where_BN2)),
+        )
+
+    def centres(self, shown_B: Tensor) -> Tensor:
+        """Centres (B, 2) of image tokens as (x, y), from -1 to 1 over the view."""
+        rows, columns = self.grid
+        return 2 * torch.stack(((shown_B % columns + 0.5) / columns, (shown_B // columns + 0.5) / rows), -1) - 1
 
 
 class QueryPointing(nn.Module):
@@ -87,7 +112,7 @@ class QueryPointing(nn.Module):
         super().__init__()
         self.model = model
         self.query = nn.Parameter(torch.randn(1, model.arch.width) * 0.02)  # the scale of the text embedding
-        self.names = nn.Linear(model.arch.width, 1)
+        self.readouts = Readouts(model.arch.width, model.arch.token_grid)
 
     def compile_blocks(self, compiled: bool = True) -> None:
         """See `DialModel.compile_blocks`."""
@@ -97,8 +122,8 @@ class QueryPointing(nn.Module):
         """Loss of a batch. image_tokens float (B, N, D); input_ids, attention_mask int64 (B, T); shown int64 (B,)."""
         queries_ND = self.query.expand(self.model.arch.foresight_tokens, -1)
         states_BND = self.model.system2.hidden_states(image_tokens, input_ids, attention_mask, queries_ND)[:, input_ids.shape[1] :]
-        loss = F.cross_entropy(self.names(states_BND)[..., 0], shown)
-        return QueryOutput(loss, loss)
+        place_loss, where_loss = self.readouts.losses(states_BND, shown)
+        return QueryOutput(place_loss + WHERE_WEIGHT * where_loss, place_loss, where_loss)
 
     @torch.no_grad()
     def hand_over(self) -> None:
@@ -110,11 +135,11 @@ class QueryPointing(nn.Module):
 
 
 class QueryCopying(nn.Module):
-    """Language model, queries and foresight head of a model under both losses; `names` is what pointing read the place with."""
+    """Language model, queries and foresight head of a model under all losses, read by what pointing has learned."""
 
-    def __init__(self, model: DialModel, names: nn.Linear) -> None:
+    def __init__(self, model: DialModel, readouts: Readouts) -> None:
         super().__init__()
-        self.model, self.names = model, names
+        self.model, self.readouts = model, readouts
         for name, parameter in model.system2.named_parameters():
             if name.startswith(("queries", "foresight_head")):
                 parameter.requires_grad_(True)
@@ -125,22 +150,27 @@ class QueryCopying(nn.Module):
 
     def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, shown: Tensor) -> QueryOutput:
         """Losses of a batch, given as in `QueryPointing`."""
-        foresight_BND, logits_BN = self.answers(image_tokens, input_ids, attention_mask)
-        copy_loss, place_loss = F.mse_loss(foresight_BND, image_tokens), F.cross_entropy(logits_BN, shown)
-        return QueryOutput(COPY_WEIGHT * copy_loss + place_loss, place_loss, copy_loss)
+        copied_BND, states_BND = self.answers(image_tokens, input_ids, attention_mask)
+        copy_loss = F.mse_loss(copied_BND, image_tokens)
+        place_loss, where_loss = self.readouts.losses(states_BND, shown)
+        return QueryOutput(COPY_WEIGHT * copy_loss + place_loss + WHERE_WEIGHT * where_loss, place_loss, where_loss, copy_loss)
 
     def answers(self, image_tokens_BND: Tensor, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """The tokens given back (B, N, D), and how much each query says that its token shows the named object, as logits (B, N)."""
+        """The tokens given back (B, N, D), and the states of the queries (B, N, D)."""
         states_BND = self.model.system2.query_states(image_tokens_BND, input_ids_BT, attention_mask_BT)
-        return self.model.system2.both_heads(states_BND)[0], self.names(states_BND)[..., 0]
+        return self.model.system2.both_heads(states_BND)[0], states_BND
 
     @torch.inference_mode()
     def measure(self, questions: NamedObjects, prompter: Prompter) -> dict:
-        """On held-out views, every nameable object once: the share of right tokens, that where several can be named, the copies' error."""
+        """On held-out views, every nameable object once.
+
+        The share of right tokens, and that where several can be named; how far a query's answer to where the object is lies from its
+        token's centre, the median over all queries, of half the view's width; the copies' error.
+        """
         self.eval()
         rng = np.random.default_rng(0)
         cases = [(view, name) for view in questions.naming for name in questions.nameable(view)]
-        right, several, errors = [], [], []
+        right, several, away, errors = [], [], [], []
         for first in range(0, len(cases), _BATCH):
             items = []
             for view, name in cases[first : first + _BATCH]:
@@ -148,8 +178,9 @@ class QueryCopying(nn.Module):
                 items.append((questions.tokens[view], words.instruct(name, rng), questions.token_at(*places[name])))
                 several.append(len(places) > 1)
             batch = CollateNamed(prompter)(items)
-            copied, logits = self.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
-            right += (logits.argmax(-1) == batch["shown"]).tolist()
+            copied, states = self.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+            right += (self.readouts.names(states)[..., 0].argmax(-1) == batch["shown"]).tolist()
+            away += (self.readouts.where(states) - self.readouts.centres(batch["shown"])[:, None]).norm(dim=-1).flatten().tolist()
             errors += F.mse_loss(copied, batch["image_tokens"], reduction="none").mean((1, 2)).tolist()
         if not cases:
             raise DialError("no held-out view shows an object that an instruction can name; hold out more views (`held_out`)")
@@ -158,5 +189,6 @@ class QueryCopying(nn.Module):
             "right_token": round(float(np.mean(right)), 4),
             "right_token_of_several": round(float(np.mean(of_several)), 4) if of_several else None,
             "several": len(of_several),
+            "where_error": round(float(np.median(away)), 4),
             "copy_error": round(float(np.mean(errors)), 4),
         }

@@ -10,7 +10,15 @@ from dial_core.model.dial import DialModel
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.pretrain.grounding import vocabularies_of
-from dial_core.training.pretrain.query_grounding import COPY_WEIGHT, CollateNamed, NamedObjects, QueryCopying, QueryPointing
+from dial_core.training.pretrain.query_grounding import (
+    COPY_WEIGHT,
+    WHERE_WEIGHT,
+    CollateNamed,
+    NamedObjects,
+    QueryCopying,
+    QueryPointing,
+    Readouts,
+)
 from dial_core.training.pretrain.views import Views
 
 GRID = (6, 6)
@@ -72,22 +80,36 @@ def batch():
 
 def test_queries_begin_as_the_vector_that_was_learned_and_point_as_before(pointing, batch):
     pointing.hand_over()
-    copying = QueryCopying(pointing.model, pointing.names)
-    torch.testing.assert_close(copying(**batch).place_loss, pointing(**batch).loss)
+    copying = QueryCopying(pointing.model, pointing.readouts)
+    torch.testing.assert_close(copying(**batch).place_loss, pointing(**batch).place_loss)
+    torch.testing.assert_close(copying(**batch).where_loss, pointing(**batch).where_loss)
 
 
 def test_the_losses_are_those_of_the_tokens_given_back_and_of_the_named_place(pointing, batch):
-    copying = QueryCopying(pointing.model, pointing.names)
+    copying = QueryCopying(pointing.model, pointing.readouts)
     output = copying(**batch)
-    copied, logits = copying.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+    copied, states = copying.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+    logits = copying.readouts.names(states)[..., 0]
     torch.testing.assert_close(output.copy_loss, ((copied - batch["image_tokens"]) ** 2).mean())
     torch.testing.assert_close(output.place_loss, -logits.log_softmax(-1)[torch.arange(4), batch["shown"]].mean())
-    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss
+    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss + WHERE_WEIGHT * output.where_loss
+
+
+def test_every_query_is_taught_where_the_named_object_is():
+    readouts = Readouts(2, GRID)
+    torch.testing.assert_close(readouts.centres(torch.tensor([0, 5, 35])), torch.tensor([[-5.0, -5.0], [5.0, -5.0], [5.0, 5.0]]) / 6)
+    with torch.no_grad():
+        readouts.where.weight.copy_(torch.eye(2))
+        readouts.where.bias.zero_()
+    states = readouts.centres(torch.tensor([7, 20]))[:, None].repeat(1, 36, 1)
+    assert readouts.losses(states, torch.tensor([7, 20]))[1] == 0
+    states[1, 30, 0] += 0.6
+    torch.testing.assert_close(readouts.losses(states, torch.tensor([7, 20]))[1], torch.tensor(0.36 / 144))
 
 
 def test_copying_trains_queries_and_head_as_well(pointing, batch):
     pointing.model.set_trainable("pretrain")
-    copying = QueryCopying(pointing.model, pointing.names)
+    copying = QueryCopying(pointing.model, pointing.readouts)
     copying(**batch).loss.backward()
     moved = {name for name, parameter in pointing.model.system2.named_parameters() if parameter.grad is not None}
     assert {"queries", "foresight_head.0.weight", "foresight_head.2.bias"} <= moved
@@ -95,12 +117,12 @@ def test_copying_trains_queries_and_head_as_well(pointing, batch):
 
 
 def test_the_measurement_asks_for_every_object_once(pointing):
-    copying = QueryCopying(pointing.model, pointing.names)
+    copying = QueryCopying(pointing.model, pointing.readouts)
     report = copying.measure(questions([CAN_AND_CUP, NOTHING, CUP_ALONE]), Prompter(tiny_tokenizer(), 36))
     assert report["several"] == 2
     assert report["right_token"] in (0.0, 0.3333, 0.6667, 1.0)
     assert report["right_token_of_several"] in (0.0, 0.5, 1.0)
     with torch.no_grad():
-        copying.names.weight.zero_()
-        copying.names.bias.zero_()
+        copying.readouts.names.weight.zero_()
+        copying.readouts.names.bias.zero_()
     assert copying.measure(questions([[(3.0, 3.0), MISSING, MISSING, MISSING]]), Prompter(tiny_tokenizer(), 36))["right_token"] == 1.0
