@@ -15,6 +15,7 @@ from dial_core.observation.camera_view import Box, Fit, SeenCamera
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.robot.vector_layout import BasePose
 from dial_core.training.augmentation import ImageAugmentation
+from dial_core.training.early_steps import Beginnings
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.samples import Variety
 from dial_core.training.wrist_axes import AS_RECORDED, WristAxes, axes_of, column_map
@@ -70,7 +71,7 @@ class TrainingStage(Config):
 
     A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each, drawn from the sources by the
     weights of `mixture` (shares of the samples, or `frames`: of each source in proportion to its frames; all from the robot if it is
-    absent). For each chunk noise and tau are drawn `flow_draws` times.
+    absent). For each chunk noise and tau are drawn `flow_draws` times. `beginnings`: of episodes, drawn more often than by their frames.
     """
 
     name: str = Field(default="", pattern=r"^[\w-]*$")  # of its folder; the stage's kind if empty
@@ -80,6 +81,7 @@ class TrainingStage(Config):
     max_foresight_age_steps: int = Field(default=0, ge=0)  # [control steps]
     state_noise: float = Field(default=0.0, ge=0)  # of the normalised state
     flow_draws: int = Field(default=1, gt=0)
+    beginnings: Beginnings | None = None
     optimisation: Optimisation
 
     def weights(self, frames: Mapping[str, int]) -> dict[str, float]:

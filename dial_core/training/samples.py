@@ -16,6 +16,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.flow_matching import draw_tau_by
 from dial_core.model.prompt import Prompter
 from dial_core.model.training_batch import OptionalColumns, TrainingBatch, TrainingSample
+from dial_core.training.early_steps import Beginnings, EpisodeBeginnings, beginnings_of
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.streams import Stream
 
@@ -55,15 +56,25 @@ class ChunkSamples:
         arch: Architecture,
         variety: Variety,
         seed: int,
+        beginnings: Beginnings | None = None,
     ) -> None:
         self.streams, self.stage, self.arch, self.variety, self.seed = streams, stage, arch, variety, seed
-        self.mixture = Mixture({stream.name: len(stream) for stream in streams}, weights, seed)
+        self.drawn: list[tuple[int, EpisodeBeginnings | None]] = [(index, None) for index in range(len(streams))]
+        sizes, shares = {stream.name: len(stream) for stream in streams}, dict(weights)
+        if beginnings is not None:
+            for index, part in beginnings_of(streams, beginnings).items():
+                name, whole = streams[index].name, shares.get(streams[index].name, 0.0)
+                sizes[f"beginnings of {name}"], shares[f"beginnings of {name}"] = len(part), beginnings.share * whole
+                shares[name] = whole - beginnings.share * whole
+                self.drawn.append((index, part))
+        self.mixture = Mixture(sizes, shares, seed)
         self.encoded = lru_cache(_PROMPTS_KEPT)(lambda instruction: prompter.encode([instruction]))
         self.newer_views = variety.max_foresight_age_steps > 0 or variety.chunks_per_foresight > 1
 
     def __getitem__(self, number: int) -> TrainingSample:
         source, row = self.mixture.draw(number)
-        return self.sample(source, row, draw_stream(self.seed, number))
+        index, part = self.drawn[source]
+        return self.sample(index, row if part is None else part.row(row), draw_stream(self.seed, number))
 
     def sample(self, source: int, row: int, rng: np.random.Generator) -> TrainingSample:
         """The sample of frame `row` of a stream, with what is random in it from `rng`."""

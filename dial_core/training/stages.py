@@ -183,7 +183,7 @@ def _train_stage(
     require_free(folder, room, f"training with {plan.keep_checkpoints} checkpoints")
     prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens, checkpoint.contract.instruction_prefix)
     weights = stage.weights({stream.name: len(stream) for stream in streams})
-    samples = ChunkSamples(streams, weights, prompter, stage.stage, model.arch, stage.variety, plan.seed)
+    samples = ChunkSamples(streams, weights, prompter, stage.stage, model.arch, stage.variety, plan.seed, stage.beginnings)
     return run_training(model, samples, ChunkCollator(model.arch), plan, folder, stage.name or stage.stage, hardware)
 
 

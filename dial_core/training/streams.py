@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -120,6 +120,7 @@ class Stream:
         instructions: all of the dataset.
         slot: the embodiment's place in the model.
         further_views: images of the further cameras, which System-1 sees beside the first.
+        several_objects: (E,) whether an episode's facts list two objects or more; None: nothing is known.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Stream:
     instructions: list[str]
     slot: int = 0
     further_views: tuple[TrainingViews, ...] = ()
+    several_objects: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -187,7 +189,13 @@ def make_stream(
         prompts=np.array([span.task_index for span in dataset.episodes]),
         instructions=dataset.instructions,
         slot=arch.embodiments.index(slot),
+        several_objects=np.array([_lists_several(span.facts) for span in dataset.episodes]),
     )
+
+
+def _lists_several(facts: Mapping[str, object]) -> bool:
+    objects = facts.get("objects")
+    return isinstance(objects, list | tuple) and len(objects) > 1
 
 
 def _padded(vectors: np.ndarray, width: int) -> np.ndarray:
