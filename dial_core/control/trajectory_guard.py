@@ -37,7 +37,7 @@ JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
 WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
 RESTING_RAD_S = 0.2
 REMEMBERED_STAMPS = 16
-JUDGEMENTS = 20  # of a trajectory, until one takes no longer than JUDGING_S; each is for a later time, so none passes what has become late
+JUDGEMENTS = 10  # of a trajectory, until one takes no longer than JUDGING_S; each is for the time at which it is made
 EXPECTED_S = 0.005  # that a judgement is expected to take at most: what takes longer was not scheduled
 
 ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unknown
@@ -48,7 +48,7 @@ class _Controlled:
     """One controller: its columns in the robot's vectors, what it may execute (None: unknown), and whether it is owed a hold.
 
     `took_ns`: the last two judgements of its trajectories, of the robot's time; more joints take longer. A simulated clock, which is
-    estimated between its ticks, may go back within a judgement: that one is left out.
+    estimated between its ticks, may go back by more than a judgement took: that one is left out.
     """
 
     controller: Controller

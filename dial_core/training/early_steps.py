@@ -6,18 +6,18 @@ of fifteen of a tabletop dataset. A small model then learns to see ahead without
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field
 
 from dial_core.config import Config
 from dial_core.errors import DialError
-from dial_core.training.streams import Stream
+from dial_core.training.streams import Stream, lists_several
 
 
 class Beginnings(Config):
-    """Which beginnings, and how often.
+    """Oversampling of the first steps of episodes.
 
     Attributes:
         share: of the samples of each source that has such episodes.
@@ -44,21 +44,35 @@ class EpisodeBeginnings:
         return len(self._starts) * self._steps
 
     def row(self, number: int) -> int:
-        """Row `number` of them; of an episode that is shorter the last row comes again."""
+        """Row `number` of them; an episode that is shorter repeats its last row."""
         episode, step = divmod(number, self._steps)
         return int(min(self._starts[episode] + step, self._lasts[episode]))
 
 
-def beginnings_of(streams: Sequence[Stream], wanted: Beginnings) -> dict[int, EpisodeBeginnings]:
-    """Those of every stream that has some, by its number.
+def beginnings_of(streams: Sequence[Stream | None], wanted: Beginnings) -> dict[int, EpisodeBeginnings]:
+    """Those of every stream that has some, by its number; None: a stream that nothing is drawn from.
 
     Raises:
         DialError: none has.
     """
-    found = {index: part for index, stream in enumerate(streams) if len(part := EpisodeBeginnings(stream, wanted))}
+    found = {index: part for index, stream in enumerate(streams) if stream and len(part := EpisodeBeginnings(stream, wanted))}
     if not found:
-        raise DialError(
-            f"`beginnings`: no episode of {', '.join(stream.name for stream in streams)} lists several objects (fact `objects`); "
-            "leave `several_objects` out of the stage, or all of `beginnings`"
-        )
+        raise _none_in([stream.name for stream in streams if stream])
     return found
+
+
+def require_beginnings(wanted: Beginnings | None, facts: Mapping[str, Iterable[Mapping[str, object]]]) -> None:
+    """Checks a stage before any is trained: `facts` of the episodes of every source that it draws from.
+
+    Raises:
+        DialError: several objects are wanted, and no episode lists them.
+    """
+    if wanted is not None and wanted.several_objects and not any(lists_several(one) for source in facts.values() for one in source):
+        raise _none_in(list(facts))
+
+
+def _none_in(sources: Sequence[str]) -> DialError:
+    return DialError(
+        f"`beginnings`: no episode of {', '.join(sources)} lists several objects (fact `objects`); "
+        "leave `several_objects` out of the stage, or all of `beginnings`"
+    )

@@ -71,7 +71,7 @@ class TrainingStage(Config):
 
     A batch is `optimisation.batch_size` foresights with `chunks_per_foresight` chunks each, drawn from the sources by the
     weights of `mixture` (shares of the samples, or `frames`: of each source in proportion to its frames; all from the robot if it is
-    absent). For each chunk noise and tau are drawn `flow_draws` times. `beginnings`: of episodes, drawn more often than by their frames.
+    absent). For each chunk noise and tau are drawn `flow_draws` times. `beginnings` oversamples the first steps of episodes.
     """
 
     name: str = Field(default="", pattern=r"^[\w-]*$")  # of its folder; the stage's kind if empty

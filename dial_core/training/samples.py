@@ -62,7 +62,8 @@ class ChunkSamples:
         self.drawn: list[tuple[int, EpisodeBeginnings | None]] = [(index, None) for index in range(len(streams))]
         sizes, shares = {stream.name: len(stream) for stream in streams}, dict(weights)
         if beginnings is not None:
-            for index, part in beginnings_of(streams, beginnings).items():
+            drawn_from = [stream if shares.get(stream.name) else None for stream in streams]
+            for index, part in beginnings_of(drawn_from, beginnings).items():
                 name, whole = streams[index].name, shares.get(streams[index].name, 0.0)
                 sizes[f"beginnings of {name}"], shares[f"beginnings of {name}"] = len(part), beginnings.share * whole
                 shares[name] = whole - beginnings.share * whole

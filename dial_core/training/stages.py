@@ -24,6 +24,7 @@ from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.collating import ChunkCollator
+from dial_core.training.early_steps import require_beginnings
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
@@ -133,7 +134,8 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) 
     The first time, `workers` processes gather each dataset's vectors (`mapped_dataset.py`).
 
     Raises:
-        DialError: a folder is missing, or named but not drawn from, or a dataset is broken.
+        DialError: a folder is missing, or named but not drawn from, or a dataset is broken or lacks the episodes that a stage's
+            `beginnings` asks for.
     """
     wanted = list(dict.fromkeys(name for stage in recipe.effective_stages() for name in stage.mixture))
     if missing := [name for name in wanted if name not in folders]:
@@ -145,6 +147,9 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) 
         require_same_robot(name, dataset, recipe)
         require_rate(name, dataset, recipe)
         dataset.gather()
+    for stage in recipe.effective_stages():
+        drawn = [name for name, weight in stage.mixture.items() if weight]
+        require_beginnings(stage.beginnings, {name: [span.facts for span in datasets[name].episodes] for name in drawn})
     return datasets
 
 

@@ -189,11 +189,12 @@ def make_stream(
         prompts=np.array([span.task_index for span in dataset.episodes]),
         instructions=dataset.instructions,
         slot=arch.embodiments.index(slot),
-        several_objects=np.array([_lists_several(span.facts) for span in dataset.episodes]),
+        several_objects=np.array([lists_several(span.facts) for span in dataset.episodes]),
     )
 
 
-def _lists_several(facts: Mapping[str, object]) -> bool:
+def lists_several(facts: Mapping[str, object]) -> bool:
+    """Whether an episode's facts list two objects or more, as `dial collect` writes them."""
     objects = facts.get("objects")
     return isinstance(objects, list | tuple) and len(objects) > 1
 

@@ -164,8 +164,8 @@ class QueryCopying(nn.Module):
     def measure(self, questions: NamedObjects, prompter: Prompter) -> dict:
         """On held-out views, every nameable object once.
 
-        The share of right tokens, and that where several can be named; how far a query's answer to where the object is lies from its
-        token's centre, the median over all queries, of half the view's width; the copies' error.
+        The share of right tokens, and that where several can be named; how far a query's answer to where the object is lies from the
+        centre of the token that shows it, the median over all queries, in halves of the view's width and height; the copies' error.
         """
         self.eval()
         rng = np.random.default_rng(0)

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 
 from dial_core.config import load_config
 from dial_core.errors import DialError
-from dial_core.training.early_steps import Beginnings, EpisodeBeginnings
+from dial_core.training.early_steps import Beginnings, EpisodeBeginnings, require_beginnings
+from dial_core.training.mixture import Mixture
 from dial_core.training.recipe import Recipe
 from dial_core.training.samples import ChunkSamples, Variety
-from dial_core.training.streams import Stream, _lists_several
+from dial_core.training.streams import Stream, lists_several
 
 from .test_samples import make_samples, numbered_stream
 
@@ -59,9 +60,25 @@ def test_the_share_of_the_samples_comes_from_them_and_the_other_source_keeps_its
     assert set(robot) == set(range(50))
 
 
-def test_without_them_the_same_samples_are_drawn_as_before(monkeypatch):
+def test_without_them_rows_are_drawn_evenly(monkeypatch):
     streams, weights = [stream([False, True])], {"robot": 1.0}
-    assert drawn(with_beginnings(streams, None, weights), monkeypatch, 50) == drawn(make_samples(streams, weights), monkeypatch, 50)
+    evenly = Mixture({"robot": 50}, weights, 0)
+    assert drawn(with_beginnings(streams, None, weights), monkeypatch, 50) == [evenly.draw(number) for number in range(50)]
+
+
+def test_a_source_that_nothing_is_drawn_from_has_none():
+    streams, wanted = [stream(), stream([True, True], "other")], Beginnings(share=0.5, steps=4, several_objects=True)
+    with pytest.raises(DialError, match="no episode of robot lists several objects"):
+        with_beginnings(streams, wanted, {"robot": 1.0, "other": 0.0})
+
+
+def test_a_stage_is_checked_before_any_is_trained():
+    wanted = Beginnings(share=0.5, steps=4, several_objects=True)
+    require_beginnings(wanted, {"robot": [{}, {"objects": ["can", "cup"]}], "human": []})
+    require_beginnings(Beginnings(share=0.5, steps=4), {"robot": [{}]})
+    require_beginnings(None, {"robot": [{}]})
+    with pytest.raises(DialError, match="no episode of robot, human lists several objects"):
+        require_beginnings(wanted, {"robot": [{"objects": ["can"]}], "human": [{}]})
 
 
 def test_a_dataset_that_knows_no_objects_is_refused_with_what_to_do():
@@ -76,9 +93,9 @@ def test_a_share_leaves_something_for_the_rest(share):
 
 
 @pytest.mark.parametrize("objects", [["can", "cup"], ["can"], 2, None])
-def test_facts_tell_whether_a_scene_has_several_objects(objects):
-    assert _lists_several({"objects": objects}) is (objects == ["can", "cup"])
-    assert not _lists_several({})
+def test_facts_show_whether_a_scene_has_several_objects(objects):
+    assert lists_several({"objects": objects}) is (objects == ["can", "cup"])
+    assert not lists_several({})
 
 
 def test_the_miniature_draws_them_in_both_stages():

@@ -16,6 +16,8 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.dial import DialModel
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.vector_layout import OURS
+from dial_core.training import stages
+from dial_core.training.early_steps import Beginnings
 from dial_core.training.normalisers import choose_normalisers
 from dial_core.training.optimisation import Hardware
 from dial_core.training.pretrain.pretraining import PretrainRecipe
@@ -100,6 +102,27 @@ stages:
     stage: end_to_end
     optimisation: *fast
 """
+
+
+def test_a_stages_beginnings_reach_its_samples_with_what_the_dataset_says_of_objects(fake_dataset, tmp_path, monkeypatch):
+    class DrawnError(Exception):
+        pass
+
+    def drawn(streams, *rest):
+        raise DrawnError(streams[0].several_objects.tolist(), rest[-1])
+
+    make_random_checkpoint(tmp_path / "start")
+    fake_dataset(tmp_path / "dataset")
+    wanted = "beginnings: {share: 0.5, steps: 2, several_objects: true}"
+    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("chunks_per_foresight: 2", wanted))
+    monkeypatch.setattr(stages, "ChunkSamples", drawn)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    with pytest.raises(DrawnError) as found:
+        train(recipe, tmp_path / "start", {"robot": tmp_path / "dataset"}, tmp_path / "out", 0, "dial train")
+    several, beginnings = found.value.args
+    assert several
+    assert all(several)
+    assert beginnings == Beginnings(share=0.5, steps=2, several_objects=True)
 
 
 def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_dataset, tmp_path):
