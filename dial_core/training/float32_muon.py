@@ -41,10 +41,7 @@ class Float32Muon(torch.optim.Muon):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step of every matrix that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        loss = None if closure is None else torch.enable_grad()(closure)()
         updates = [
             _Update(parameter, group, self._momentum(parameter, group))
             for group in self.param_groups

@@ -100,3 +100,17 @@ def test_a_schedule_of_rates_reaches_both():
     stepped(model, optimiser, range(1))
     assert all(p.grad.any() for p in (model.block.weight, model.norm.weight)), "one of Muon's, one of AdamW's"
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_a_closure_computes_the_gradients_that_are_stepped(monkeypatch):
+    monkeypatch.setattr(optimisers, "multiplies_bfloat16", lambda: False)
+    model = Small()
+    before, optimiser = model.block.weight.detach().clone(), make_optimiser(plan(), model)
+
+    def closure():
+        loss = model(torch.ones(4, 24))
+        loss.backward()
+        return loss
+
+    assert optimiser.step(closure) > 0
+    assert not torch.equal(model.block.weight, before)

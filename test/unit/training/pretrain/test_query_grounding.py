@@ -97,6 +97,7 @@ def test_the_losses_are_those_of_the_tokens_given_back_and_of_the_named_place(po
 
 def test_every_query_is_taught_where_the_named_object_is():
     readouts = Readouts(2, GRID)
+    torch.testing.assert_close(Readouts(2, (2, 4)).centres(torch.tensor([0, 6])), torch.tensor([[-0.75, -0.5], [0.25, 0.5]]))
     torch.testing.assert_close(readouts.centres(torch.tensor([0, 5, 35])), torch.tensor([[-5.0, -5.0], [5.0, -5.0], [5.0, 5.0]]) / 6)
     with torch.no_grad():
         readouts.where.weight.copy_(torch.eye(2))
