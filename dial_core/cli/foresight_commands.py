@@ -58,10 +58,15 @@ def foresight(
     episodes: Annotated[int, typer.Option(min=1, help="Scenes of each task.")] = 10,
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     driver: Driver = "expert",
+    several_objects: Annotated[bool, typer.Option("--several-objects", help="Only scenes in which a name decides.")] = False,
     workers: Workers = 2,
     out: Annotated[Path, typer.Option(help="Folder for foresight.json, foresight.md and foresight.png.")] = Path("out/foresight"),
 ) -> None:
-    """Measure how well System-2 predicts, by task and over the episode, against predicting "no change"."""
+    """Measure how well System-2 predicts, by task and over the episode, against predicting "no change".
+
+    Where several objects are in view, also whether it heeds the name: how often its foresight is nearer the future than the
+    foresight of the same instruction with the other object.
+    """
     from dial_core.evaluation.closed_loop.evaluate import prepare
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
@@ -71,6 +76,6 @@ def foresight(
     source = PolicySource.parse(checkpoint)
     tasks = tuple(task) or suite_tasks(suite)
     protocol = prepare(Protocol(policy=source.kind, suite=suite, tasks=tasks, episodes=episodes, seed=seed), source)
-    measured = measure(protocol, source, driver, workers)
+    measured = measure(protocol, source, driver, workers, several_objects)
     console.print(Markdown(write_quality(out, summarise_quality(protocol, driver, measured))))
     console.print(f"[bold]{out}[/]")

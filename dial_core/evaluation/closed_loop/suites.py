@@ -85,5 +85,10 @@ def instruction_of(suite: str, case: Case, other: bool) -> str | None:
     return scene.instruction
 
 
+def holds_several_objects(suite: str, case: Case) -> bool:
+    """Whether the source of a scene holds several objects, so that a name decides; no for a benchmark's, which does not tell."""
+    return not benchmark_of(suite) and len(scene_of(_tabletop_task(suite, case.task), case.seed).objects) > 1
+
+
 def _tabletop_task(suite: str, task: str) -> Task:
     return load_task(task) if is_file(task) else _load_suite(suite).task(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +36,7 @@ class Watched:
         horizon: control steps that a foresight predicts ahead.
         rate_hz: of the control steps.
         success: how the episode ended.
+        misnamed: as `foresights`, had the instruction named the other object in view; empty without one.
     """
 
     case: Case
@@ -46,6 +47,7 @@ class Watched:
     horizon: int
     rate_hz: float
     success: bool
+    misnamed: dict[int, np.ndarray] = field(default_factory=dict)
 
     def future_of(self, step: int) -> int:
         """The frame that the foresight of `step` means: one horizon later, at most the last one (as in training)."""
@@ -69,12 +71,16 @@ def watch(protocol: Protocol, sessions: tuple[ForesightSource, ChunkSource], dri
         policy.begin(arena, case.seed, arena.instruction)
         frames: list[np.ndarray] = []
         foresights: dict[int, np.ndarray] = {}
+        misnamed: dict[int, np.ndarray] = {}
+        other = arena.other_instruction() if arena.outcome().objects > 1 else None
         verdicts = Verdicts(protocol.hold_steps)
         while not verdicts.success and len(frames) < arena.max_steps:
             seen = arena.observe()
             view = fit_view(seen.image, system2.contract.views[0])
             if len(frames) % protocol.system2_period_steps == 0:
                 foresights[len(frames)] = system2.foresight(view, seen.instruction)
+                if other is not None:
+                    misnamed[len(frames)] = system2.foresight(view, other)
             frames.append(view)
             verdicts.add(len(frames), arena.advance(policy.targets(seen)))
         return Watched(
@@ -86,6 +92,7 @@ def watch(protocol: Protocol, sessions: tuple[ForesightSource, ChunkSource], dri
             horizon=system2.contract.horizon,
             rate_hz=arena.embodiment.rate_hz,
             success=verdicts.success,
+            misnamed=misnamed,
         )
     finally:
         arena.close()

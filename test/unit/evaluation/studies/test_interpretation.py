@@ -9,8 +9,17 @@ from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.dial_policy import open_sessions
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.suites import holds_several_objects
 from dial_core.evaluation.studies import interpretation
-from dial_core.evaluation.studies.foresight_quality import errors, measure, relative_error, summarise_quality, write_quality
+from dial_core.evaluation.studies.foresight_quality import (
+    errors,
+    measure,
+    names_heeded,
+    relative_error,
+    summarise_quality,
+    write_quality,
+)
+from dial_core.evaluation.studies.instruction_change import two_object_seeds
 from dial_core.evaluation.studies.interpretation import Interpreter, Watched, watch
 
 CASE = Case("PlacematToPlate", 100_000)
@@ -82,6 +91,42 @@ def test_the_report_separates_tasks_and_parts_of_the_episode(watched, tmp_path):
     assert "| PlacematToPlate |" in text
     assert "| episode 10 to 20 % | - |" in text
     assert {path.name for path in tmp_path.iterdir()} == {"foresight.json", "foresight.md", "foresight.png"}
+
+
+def test_a_name_is_heeded_where_the_right_foresight_is_nearer_the_future(watched, tmp_path):
+    never = {step: watched.tokens[step] for step in watched.foresights}
+    heeds = errors(replace(watched, misnamed=never))
+    ignores = errors(replace(watched, misnamed=dict(watched.foresights)))
+    assert heeds.misnamed == heeds.no_change
+    assert names_heeded([heeds, heeds, ignores, errors(watched)]) == {
+        "nearer": 2,
+        "scenes": 3,
+        "rate": 0.6667,
+        "interval": [0.2077, 0.9385],
+    }
+    assert names_heeded([errors(watched)])["rate"] is None
+    text = write_quality(tmp_path, summarise_quality(Protocol(episodes=1), "expert", [heeds, ignores]))
+    assert "| 0 to 10 % | 1/2 | 9 to 91 % |" in text
+    assert "right name" not in write_quality(tmp_path, summarise_quality(Protocol(episodes=1), "expert", [errors(watched)]))
+
+
+def test_the_other_name_is_asked_for_where_there_is_one(checkpoint, monkeypatch):
+    monkeypatch.setattr(interpretation, "make_arena", short_arena)
+    protocol = Protocol(flow_steps=1)
+    sessions = open_sessions(str(checkpoint), protocol)
+    two = two_object_seeds("PlacematToPlate", 1)[0]
+    one = next(seed for seed in range(100_000, 100_100) if not holds_several_objects(protocol.suite, Case("PlacematToPlate", seed)))
+    seen = watch(protocol, sessions, "expert", Case("PlacematToPlate", two))
+    assert list(seen.misnamed) == list(seen.foresights)
+    assert all(not np.array_equal(seen.misnamed[step], own) for step, own in seen.foresights.items())
+    assert watch(protocol, sessions, "expert", Case("PlacematToPlate", one)).misnamed == {}
+
+
+def test_scenes_in_which_no_name_decides_are_left_out_if_asked(checkpoint):
+    with pytest.raises(DialError, match=r"no scene of seeds 100000 to 100000 holds several objects to name"):
+        measure(
+            Protocol(tasks=("PlateToBowl",), episodes=1), PolicySource("checkpoint", str(checkpoint)), "expert", 0, several_objects=True
+        )
 
 
 def test_what_has_no_foresight_is_refused():
