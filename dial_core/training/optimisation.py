@@ -13,6 +13,7 @@ from dial_core.config import Config
 from dial_core.errors import DialError
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
+CHANGES_NO_WEIGHT = ("spike_factor", "save_period_s", "keep_checkpoints", "keep_every_steps", "log_period_steps")  # of `Optimisation`
 
 
 class Optimisation(Config):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import distributed, nn
 
 from dial_core.training.float32_muon import Float32Muon
 from dial_core.training.optimisation import Optimisation
@@ -25,6 +25,14 @@ def multiplies_bfloat16() -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 
+def _all_multiply_bfloat16() -> bool:
+    """Whether the processors of all processes that train together on CPUs do: `Float32Muon` shares its work with all or none."""
+    own = torch.tensor(int(multiplies_bfloat16()))
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.all_reduce(own, distributed.ReduceOp.MIN)
+    return bool(own)
+
+
 class MuonAdamW(torch.optim.Optimizer):
     """Two of torch's optimisers as one: groups marked `by_muon` are stepped by Muon, all others by fused AdamW.
 
@@ -38,7 +46,7 @@ class MuonAdamW(torch.optim.Optimizer):
         rest = [group for group in groups if not group["by_muon"]]
         self._parts: list[torch.optim.Optimizer] = []
         if muon:
-            emulated = muon[0]["params"][0].device.type == "cpu" and not multiplies_bfloat16()
+            emulated = muon[0]["params"][0].device.type == "cpu" and not _all_multiply_bfloat16()
             kind = Float32Muon if emulated else torch.optim.Muon
             self._parts.append(kind(muon, lr=plan.learning_rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
         if rest:

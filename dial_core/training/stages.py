@@ -28,7 +28,7 @@ from dial_core.training.early_steps import require_beginnings
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
-from dial_core.training.optimisation import Hardware, Optimisation
+from dial_core.training.optimisation import CHANGES_NO_WEIGHT, Hardware, Optimisation
 from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
 from dial_core.training.run_folder import published
@@ -40,9 +40,7 @@ from dial_core.training.trained_vectors import trained_layout, trained_vectors
 from dial_core.training.trainer import run_training
 from dial_core.training.wrist_axes import axes_of
 
-MAY_CHANGE = [
-    f"stage.optimisation.{key}" for key in ("spike_factor", "save_period_s", "keep_checkpoints", "keep_every_steps", "log_period_steps")
-]
+MAY_CHANGE = [f"stage.optimisation.{key}" for key in CHANGES_NO_WEIGHT]
 """Keys of a recipe that may differ where a run resumes: they change no weight. A spike is passed with a larger `spike_factor`."""
 
 

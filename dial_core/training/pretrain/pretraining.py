@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from dial_core.checkpoint.checkpoint import save_checkpoint
 from dial_core.config import Config
 from dial_core.files.atomic import atomic_write, write_json
+from dial_core.files.fingerprint import require_same
 from dial_core.jobs.progress import progress_bar
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
@@ -35,7 +36,7 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.collating import LENGTH_UNIT
 from dial_core.training.cpu_execution import CpuExecution
 from dial_core.training.mixture import Mixture, draw_stream
-from dial_core.training.optimisation import Optimisation
+from dial_core.training.optimisation import CHANGES_NO_WEIGHT, Optimisation
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question, question, shift_view, vocabularies_of
 from dial_core.training.pretrain.patch_grounding import PatchGrounding
 from dial_core.training.pretrain.pointing import measure_pointing
@@ -44,6 +45,8 @@ from dial_core.training.pretrain.views import Views, load_views, render_views
 from dial_core.training.probe import Workload
 from dial_core.training.processes import process_state
 from dial_core.training.trainer import run_training
+
+PARTS = ("optimisation", "reading", "pointing", "copying")  # of a recipe: what is trained one after the other
 
 
 class PretrainRecipe(Config):
@@ -209,9 +212,15 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
 
     Resumable: views are kept as shards, the training has checkpoints. Every one of several processes that train together calls this.
     `command` goes into the model card.
+
+    Raises:
+        DialError: `out` was begun by another recipe.
     """
     state, hardware = process_state(), (execution or CpuExecution()).hardware()
     with state.main_process_first():
+        if state.is_main_process:
+            may_change = [f"{part}.{key}" for part in PARTS for key in CHANGES_NO_WEIGHT]
+            require_same(out / "recipe", recipe.model_dump(mode="json"), may_change)
         views = load_views(render_views(recipe.suites, recipe.views, recipe.view_seed, out / "views", workers))
     words = vocabularies_of(recipe.suites, views.names, recipe.wordings)
     order = np.random.default_rng(recipe.view_seed).permutation(len(views))

@@ -1,4 +1,4 @@
-"""Muon in float32 on several processes: together they step as one does, and each does its share."""
+"""Muon in float32 on several processes: together they choose it and step as one does, and each does its share."""
 
 import subprocess
 import sys
@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed
 
-from dial_core.training import float32_muon
+from dial_core.training import float32_muon, optimisers
 from dial_core.training.float32_muon import Float32Muon
+from dial_core.training.optimisation import Optimisation
+from dial_core.training.optimisers import make_optimiser
 
 SHAPES = [(24, 48), (48, 16), (16, 16), (8, 40)]
 STEPS = 3
@@ -42,7 +44,10 @@ def matrices() -> tuple[list[Tensor], int]:
 def as_one_of_them(rank: int, folder: Path) -> None:
     """What each process of the test runs."""
     distributed.init_process_group("gloo", f"file://{folder / 'meeting'}", timedelta(minutes=1), PROCESSES, rank)
-    torch.save(matrices(), folder / f"{rank}.pt")
+    optimisers.multiplies_bfloat16 = lambda: rank == 0  # one machine of a mixed cluster has AMX
+    plan = Optimisation(steps=1, batch_size=1, learning_rate=1e-3, optimiser="muon")
+    chosen = type(make_optimiser(plan, torch.nn.Linear(24, 48, bias=False))._parts[0]).__name__
+    torch.save((*matrices(), chosen), folder / f"{rank}.pt")
     distributed.destroy_process_group()
 
 
@@ -50,8 +55,9 @@ def test_processes_together_step_as_one_does_and_each_makes_its_share_orthogonal
     started = [subprocess.Popen([sys.executable, __file__, str(rank), str(tmp_path)]) for rank in range(PROCESSES)]
     assert [process.wait(timeout=120) for process in started] == [0] * PROCESSES
     (alone, made_alone), together = matrices(), [torch.load(tmp_path / f"{rank}.pt") for rank in range(PROCESSES)]
-    assert made_alone == sum(made for _, made in together) == STEPS * len(SHAPES) - 1
-    for stepped, made in together:
+    assert made_alone == sum(made for _, made, _ in together) == STEPS * len(SHAPES) - 1
+    for stepped, made, chosen in together:
+        assert chosen == "Float32Muon", "one of the processors has no units for bfloat16"
         assert made >= STEPS
         assert all(torch.equal(mine, one) for mine, one in zip(stepped, alone, strict=True))
 
