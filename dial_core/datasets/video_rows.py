@@ -108,7 +108,9 @@ def shared_video(
 def _on_frames(times: np.ndarray, bounds_s: Sequence[float], rate_hz: float) -> np.ndarray | None:
     """The frames at `times` (F,) at which episodes begin (N,) and F, if all N + 1 bounds lie on a frame or the file's end; else None."""
     bounds, shown = np.array(bounds_s), np.append(times, times[-1] + 1.0 / rate_hz)
-    nearest = np.abs(shown[None] - bounds[:, None]).argmin(axis=1)
+    after = np.searchsorted(shown, bounds).clip(1, len(shown) - 1)
+    closer = np.where(bounds - shown[after - 1] <= shown[after] - bounds, after - 1, after)
+    nearest = np.searchsorted(shown, shown[closer])  # of frames at one time the first
     on_frames = np.abs(shown[nearest] - bounds) <= ON_FRAME / rate_hz
     apart = bool((np.diff(nearest) > 0).all()) and nearest[0] == 0 and nearest[-1] == len(times)
     return nearest if apart and on_frames.all() else None
