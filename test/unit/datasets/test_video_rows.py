@@ -6,13 +6,16 @@ Frames carry their number as seven black or white stripes. pytest test/unit/data
 import math
 import struct
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dial_core.datasets.video import write_video
-from dial_core.datasets.video_rows import one_video, shared_video
+from dial_core.datasets.video_rows import ON_FRAME, _on_frames, one_video, shared_video
 from dial_core.errors import DialError
 
 ROWS = 60
@@ -222,3 +225,22 @@ def test_a_video_that_a_telephone_filmed_sideways_is_upright(tmp_path, matrix, t
     assert rows.size == expected.shape[:2]
     for frame in rows.frames([0, 3]):
         assert np.abs(frame.astype(int) - expected).mean() < 10
+
+
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=12).map(sorted),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(-12, 12)), min_size=2, max_size=5),
+    st.booleans(),
+)
+def test_episodes_begin_at_the_frames_that_a_comparison_with_all_frames_finds(ticks, bounds, ends_unknown):
+    rate_hz, tick_s = 20.0, 0.01
+    times = np.array(ticks) * tick_s
+    shown = np.append(times, times[-1] + 1.0 / rate_hz)
+    bounds_s = sorted(float(shown[place % len(shown)]) + off * 0.001 for place, off in bounds)
+    if ends_unknown:
+        bounds_s[-1] = math.inf
+    nearest = [int(np.abs(shown - bound).argmin()) for bound in bounds_s]
+    close = all(abs(shown[place] - bound) <= ON_FRAME / rate_hz for place, bound in zip(nearest, bounds_s, strict=True))
+    apart = all(b > a for a, b in pairwise(nearest)) and nearest[0] == 0 and nearest[-1] == len(times)
+    found = _on_frames(times, bounds_s, rate_hz)
+    assert (None if found is None else found.tolist()) == (nearest if close and apart else None)
