@@ -116,10 +116,13 @@ def load(folder):
 
 load(sys.argv[1])  # what the libraries take once is not the model's
 open("/proc/self/clear_refs", "w").write("5")  # the peak starts again from here
-before = kilobytes("VmRSS")
+before, libraries = kilobytes("VmRSS"), kilobytes("RssFile")
 model = load(sys.argv[2])
+peak, later = kilobytes("VmHWM"), kilobytes("VmRSS")
+again = kilobytes("RssFile") - libraries  # a kernel that reclaims memory drops pages of libraries, which then come back
+assert sys.argv[2] not in open("/proc/self/maps").read(), "weights are read, not mapped: mapped ones would be among those pages"
 weights = sum(parameter.nbytes for parameter in model.parameters())
-print(1024 * (kilobytes("VmHWM") - before) / weights, 1024 * (kilobytes("VmRSS") - before) / weights, weights)
+print(1024 * (peak - before - max(0, again)) / weights, 1024 * (later - before - again) / weights, weights)
 """
 
 
