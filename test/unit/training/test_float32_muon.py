@@ -1,5 +1,6 @@
 """Muon in float32 on several processes: together they choose it and step as one does, and each does its share."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -72,3 +73,4 @@ def test_shares_are_even_and_leave_nothing_out():
 
 if __name__ == "__main__":
     as_one_of_them(int(sys.argv[1]), Path(sys.argv[2]))
+    os._exit(0)  # as programs leave their processes (training/processes.py): gloo's threads may abort one whose interpreter is taken down
