@@ -27,6 +27,7 @@ def reproduce(
     device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of everything that is made. Without: out/reproduction/PLAN.")] = None,
     page: Annotated[Path | None, typer.Option(help="Page to write, images beside it. Without: paper.md in the folder.")] = None,
+    shipped: Annotated[bool, typer.Option("--shipped", help="Evaluate shipped checkpoints instead of training them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print every step, its state, and the hours to go.")] = False,
 ) -> None:
     """Reproduce the paper's comparisons at small size: pretrain, demonstrations, tokens, trainings, evaluations, page.
@@ -38,6 +39,7 @@ def reproduce(
         dial reproduce --dry-run
         dial reproduce --jobs 2 --workers 1 --page docs/results/paper.md
         dial reproduce --only flare
+        dial reproduce --shipped --only dial
     """
     from dial_core.config import load_config
     from dial_core.files.folder_lock import folder_lock
@@ -49,7 +51,7 @@ def reproduce(
     from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
 
     folder = out or Path("out/reproduction") / Path(plan).stem
-    pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder)
+    pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, shipped)
     steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
 
     def announce(text: str) -> None:

@@ -44,6 +44,8 @@ class _PageWriter:
         yield from (f"# {plan.title}", "", *_paragraph(plan.text))
         yield "These are results on this project's own light tabletop benchmark. They are not results on RoboCasa."
         yield from ("", f"All of it: `dial reproduce {plan_name}`; one row: `dial reproduce {plan_name} --only METHOD`.", "")
+        if shipped := ", ".join(self._called(method) for method in self._pipeline.shipped):
+            yield from (f"With `--shipped`: {shipped} as the package brings it, not trained anew.", "")
         for section in plan.sections:
             yield from (f"## {section.title}", "", *_paragraph(section.text), *self._section(section), "")
         yield from self._film()
@@ -189,12 +191,14 @@ class _PageWriter:
         yield from ("## What was trained", "", "| method | model | recipe | data | trained in | |", "|---|---|---|---|---|---|")
         for name in self._plan.methods_shown():
             method = self._plan.methods[name]
-            mark = self._marks.read(self._pipeline.steps[f"train/{name}"])
-            if not mark or mark.wall_s is None:
+            training = self._pipeline.steps.get(f"train/{name}")
+            mark = self._marks.read(training) if training else None
+            if training and (not mark or mark.wall_s is None):
                 continue
+            trained_in = readable_hours(mark.wall_s) if mark and mark.wall_s else f"shipped: `checkpoints/{method.shipped}`"
             data = ", ".join(f"{source}: {self._data_line(dataset)}" for source, dataset in method.data.items())
             trained = f"{self._called(name)} | `{method.model}` | `{method.recipe}` | {data}"
-            yield f"| {trained} | {readable_hours(mark.wall_s)} | {method.note} |"
+            yield f"| {trained} | {trained_in} | {method.note} |"
         yield ""
 
     def _commands(self, plan_name: str) -> Iterator[str]:

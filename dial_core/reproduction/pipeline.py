@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from dial_core.checkpoint.contract import read_contract
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.config import Config, config_path, load_config
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
@@ -65,18 +67,22 @@ class PipelineStep:
 class Pipeline:
     """All steps of a plan below the folder `out`, each after those that it needs."""
 
-    def __init__(self, plan: ReproductionPlan, out: Path) -> None:
-        """Raises DialError where the plan names a recipe, preset, suite or task that there is not."""
+    def __init__(self, plan: ReproductionPlan, out: Path, shipped: bool = False) -> None:
+        """`shipped`: methods whose checkpoint comes with the package are evaluated with it and not trained.
+
+        Raises DialError where the plan names a recipe, preset, suite, task or checkpoint that there is not.
+        """
         self.plan, self.out = plan, out
+        self.shipped = {name: plan.methods[name].shipped for name in plan.methods_shown() if shipped and plan.methods[name].shipped}
+        trained = {name: plan.methods[name] for name in plan.methods_shown() if name not in self.shipped}
         steps = [self._pretraining()]
-        if any(_has_second_tower(plan.methods[name].model) for name in plan.methods_shown()):
+        if any(_has_second_tower(method.model) for method in trained.values()):
             steps.append(self._view_encoder())
         for name, data in plan.demonstrations.items():
-            if any(name in plan.methods[method].data.values() for method in plan.methods_shown()):
+            if any(name in method.data.values() for method in trained.values()):
                 steps += self._demonstrations(name, data)
         encoding: dict[str, str] = {}  # dataset -> the step that encodes it last
-        for name in plan.methods_shown():
-            method = plan.methods[name]
+        for name, method in trained.items():
             steps += [self._start(name, method), self._image_tokens(name, method, encoding), self._training(name, method)]
         steps += [self._evaluation(method, name, plan.scenes[name]) for method, name in plan.evaluations()]
         for section in plan.sections:
@@ -203,21 +209,25 @@ class Pipeline:
 
     def _evaluation(self, method: str, name: str, scenes: Scenes) -> PipelineStep:
         filmed = 1 if method == self.plan.film else 0
-        words = ("eval", self._checkpoint(method), *_scene_words(scenes), "--videos", str(filmed), "--out", str(self.result(method, name)))
+        policy, needs, inputs = self._policy(method)
+        words = ("eval", policy, *_scene_words(scenes), "--videos", str(filmed), "--out", str(self.result(method, name)))
         core_s = self._episodes(scenes) * self.plan.costs.episode
-        return PipelineStep(f"eval/{method}/{name}", words, (f"train/{method}",), {}, core_s, parallel=True)
+        return PipelineStep(f"eval/{method}/{name}", words, needs, inputs, core_s, parallel=True)
 
     def _probes(self, section: Probes) -> Iterable[PipelineStep]:
-        scenes, needs = self.plan.scenes[section.scenes], (f"train/{section.method}",)
+        scenes, (policy, needs, inputs) = self.plan.scenes[section.scenes], self._policy(section.method)
         scenes = scenes.model_copy(update={"tasks": scenes.tasks or suite_tasks(scenes.suite)})
         core_s = self._episodes(scenes) * self.plan.costs.episode
         for kind, factor in (("probe", PROBES), ("foresight", 1)):
             folder = self.study(kind, section)
-            words = (kind, self._checkpoint(section.method), *_scene_words(scenes), "--out", str(folder))
-            yield PipelineStep(f"{kind}/{section.method}/{section.scenes}", words, needs, {}, factor * core_s, parallel=True)
+            words = (kind, policy, *_scene_words(scenes), "--out", str(folder))
+            yield PipelineStep(f"{kind}/{section.method}/{section.scenes}", words, needs, inputs, factor * core_s, parallel=True)
 
-    def _checkpoint(self, method: str) -> str:
-        return str(self.out / "train" / method / "checkpoint")
+    def _policy(self, method: str) -> tuple[str, tuple[str, ...], dict[str, str]]:
+        """A method's checkpoint on the command line, what makes it, and what tells it from another of that name."""
+        if shipped := self.shipped.get(method):
+            return shipped, (), {"model_id": read_contract(checkpoint_folder(shipped)).model_id}
+        return str(self.out / "train" / method / "checkpoint"), (f"train/{method}",), {}
 
     def _episodes(self, scenes: Scenes) -> int:
         return len(scenes.tasks or suite_tasks(scenes.suite)) * scenes.episodes

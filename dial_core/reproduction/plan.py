@@ -53,6 +53,7 @@ class Method(Config):
         model: preset in `config/models/`.
         recipe: in `config/training/`.
         data: source of the recipe -> key of the plan's demonstrations.
+        shipped: name of the checkpoint that this training made, if it comes with the package.
         note: what a reader of the table must know of it.
     """
 
@@ -60,6 +61,7 @@ class Method(Config):
     model: str = "dial_tiny"
     recipe: str = "dial_tiny"
     data: dict[str, str] = Field(min_length=1)
+    shipped: str = ""
     note: str = ""
 
 

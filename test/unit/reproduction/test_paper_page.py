@@ -10,6 +10,7 @@ from dial_core.evaluation.studies.probes import PROBES
 from dial_core.reproduction.done_marks import DoneMarks, command_of
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_page import write_page
+from dial_core.reproduction.pipeline import Pipeline
 
 TASKS = ("PlacematToPlate", "TrayToPot")
 
@@ -51,6 +52,13 @@ def test_steps_that_were_run_stand_with_their_commands(pipeline, tmp_path):
     for step in steps[:2]:
         assert f"| {step.name} | `{command_of(step)}` | {readable_hours(3600.0)} |" in text
     assert f"{len(steps) - 2} of {len(steps)} steps have not been run yet" in text
+
+
+def test_a_page_says_which_method_is_the_shipped_checkpoint(plan, tmp_path):
+    plan.methods["dial"] = plan.methods["dial"].model_copy(update={"shipped": "dial_tiny"})
+    text = write_page(Pipeline(plan, tmp_path / "out", shipped=True), "small", tmp_path / "paper.md")
+    assert "With `--shipped`: DIAL as the package brings it, not trained anew." in text
+    assert "| DIAL | `dial_tiny` | `dial_tiny` | robot: 2 demonstrations of 1 tasks | shipped: `checkpoints/dial_tiny` |" in text
 
 
 def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline, save, tmp_path):

@@ -91,6 +91,24 @@ def test_methods_that_share_image_tokens_compute_them_one_after_the_other_and_pa
     assert (first.core_s, second.core_s) == (2.0, 0.0)
 
 
+def test_a_shipped_checkpoint_is_evaluated_without_its_training_and_the_others_are_trained(plan, values, tmp_path):
+    values["methods"]["dial"]["shipped"] = "dial_tiny"
+    with_shipped = validate(ReproductionPlan, values, source="test")
+    assert list(Pipeline(with_shipped, tmp_path).steps) == list(Pipeline(plan, tmp_path).steps)  # unless it is asked for
+    pipeline = Pipeline(with_shipped, tmp_path, shipped=True)
+    assert [step.name for step in pipeline.chosen(["dial"])] == ["eval/dial/seen", "probe/dial/seen", "foresight/dial/seen"]
+    assert pipeline.steps["eval/dial/seen"].words[:2] == ("eval", "dial_tiny")
+    assert pipeline.steps["eval/dial/seen"].inputs["model_id"], "another checkpoint of that name is another result"
+    assert {"demonstrations/few", "tokens/flare", "train/flare", "eval/flare/seen"} <= set(pipeline.steps)
+    assert "tokens/dial" not in pipeline.steps["tokens/flare"].needs
+
+
+def test_a_shipped_checkpoint_that_is_not_there_is_refused(values, tmp_path):
+    values["methods"]["dial"]["shipped"] = "dial_large"
+    with pytest.raises(DialError, match="no checkpoint 'dial_large'"):
+        Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path, shipped=True)
+
+
 def test_only_a_method_brings_what_its_results_need_and_no_other_results(pipeline):
     names = [step.name for step in pipeline.chosen(["flare"])]
     assert names[-1] == "eval/flare/seen"
