@@ -1,4 +1,4 @@
-"""The statistics of success counts: Wilson's interval of one rate, McNemar's test and an interval of a paired difference."""
+"""The statistics of success counts: intervals of one rate, McNemar's test and an interval of a paired difference."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+RESAMPLES = 10_000  # of the bootstrap
 Z_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
@@ -21,6 +24,20 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
     spread = z * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def clustered_interval(clusters: Sequence[Sequence[bool]]) -> tuple[float, float]:
+    """The 95 % bootstrap interval of a success rate whose outcomes depend on each other within clusters, which are what is resampled.
+
+    Scenes of one seed share places and objects over tasks, so that Wilson's interval, which takes all for independent, is too
+    narrow for a rate over many tasks. (0, 1) without outcomes.
+    """
+    counts = np.array([[sum(outcomes), len(outcomes)] for outcomes in clusters if outcomes])
+    if not len(counts):
+        return 0.0, 1.0
+    drawn = counts[np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))].sum(1)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)

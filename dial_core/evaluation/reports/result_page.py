@@ -12,7 +12,7 @@ import dial_core
 from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.reports.compare import policy_name
-from dial_core.evaluation.reports.intervals import wilson_interval
+from dial_core.evaluation.reports.intervals import clustered_interval, wilson_interval
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.files.atomic import write_json, write_text
 
@@ -20,6 +20,7 @@ from dial_core.files.atomic import write_json, write_text
 def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float) -> dict:
     """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
 
+    `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
     `two_objects` says which object stood in the target at the end, of the scenes with several.
     """
     order = {task: place for place, task in enumerate(protocol.tasks)}
@@ -32,6 +33,7 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
         "code_version": dial_core.__version__,
         "sources": sources_hash(),
         "success": _successes(results),
+        "over_seeds": _over_seeds(results),
         "by_task": {task: _task_row([result for result in results if result.task == task]) for task in protocol.tasks},
         "one_object": _successes([result for result in results if result.objects == 1]),
         "two_objects": {
@@ -90,6 +92,12 @@ def markdown(summary: dict, title: str) -> str:
     for name, row in rows.items():
         steps = "-" if row["steps"] is None else f"{row['steps']:.0f}"
         lines.append(f"| {name} | {rate_text(row['success'])} | {interval_text(row['success'])} | {steps} | {row['crashed']} |")
+    seeds = summary.get("over_seeds")
+    if seeds and seeds["seeds"] > 1 and len(summary["by_task"]) > 1:
+        lines += [
+            "",
+            f"All over {seeds['seeds']} seeds, whose scenes share places and objects over tasks: 95 % {interval_text(seeds)} (bootstrap).",
+        ]
     two = summary["two_objects"]
     if two["success"]["trials"]:
         lines += [
@@ -166,6 +174,13 @@ def _all_row(summary: dict) -> dict:
 
 def _successes(results: Sequence[EpisodeResult]) -> dict:
     return rate(sum(result.success for result in results), len(results))
+
+
+def _over_seeds(results: Sequence[EpisodeResult]) -> dict:
+    by_seed: dict[int, list[bool]] = {}
+    for result in results:
+        by_seed.setdefault(result.seed, []).append(result.success)
+    return {"seeds": len(by_seed), "interval": [round(bound, 4) for bound in clustered_interval(list(by_seed.values()))]}
 
 
 def rate_text(count: dict) -> str:

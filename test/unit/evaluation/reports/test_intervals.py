@@ -1,12 +1,22 @@
 import pytest
 
-from dial_core.evaluation.reports.intervals import compare_paired, mcnemar_p, wilson_interval
+from dial_core.evaluation.reports.intervals import clustered_interval, compare_paired, mcnemar_p, wilson_interval
 
 
 def test_wilson_interval_equals_published_values():
     assert wilson_interval(85, 100) == pytest.approx((0.7672, 0.9069), abs=1e-4)
     assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
     assert wilson_interval(0, 0) == (0.0, 1.0)
+
+
+def test_clusters_widen_the_interval_only_where_their_outcomes_hang_together():
+    alike = [[True] * 10] * 30 + [[False] * 10] * 10
+    independent = [[k % 4 != 0] for k in range(400)]
+    wilson = wilson_interval(300, 400)
+    assert clustered_interval(independent) == pytest.approx(wilson, abs=0.01)
+    assert clustered_interval(alike) == pytest.approx(wilson_interval(30, 40), abs=0.03)
+    assert clustered_interval([]) == clustered_interval([[]]) == (0.0, 1.0)
+    assert clustered_interval([[True, True], [True]]) == (1.0, 1.0)
 
 
 def test_mcnemars_p_is_the_binomial_tail_of_the_scenes_that_differ():

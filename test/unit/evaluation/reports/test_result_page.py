@@ -33,6 +33,14 @@ def test_a_report_of_many_tasks_has_a_row_for_each_and_one_for_all(tmp_path):
     text = write_report(tmp_path, summarise(Protocol(tasks=tasks, episodes=1), results, 1.0), "many")
     assert "| Task0 | 100.0 (1/1) |" in text
     assert "| **all** | 50.0 (6/12) |" in text
+    assert "seeds, whose scenes share" not in text  # one seed says nothing of others
+
+
+def test_a_report_of_many_tasks_also_has_the_interval_over_seeds_which_tasks_share(tmp_path):
+    results = [replace(RESULT, task=task, seed=100_000 + seed, success=seed % 2 == 0) for task in ("A", "B") for seed in range(20)]
+    text = write_report(tmp_path, summarise(Protocol(tasks=("A", "B"), episodes=20), results, 1.0), "many")
+    assert "| **all** | 50.0 (20/40) | 35.2 to 64.8 |" in text
+    assert "All over 20 seeds, whose scenes share places and objects over tasks: 95 % 30.0 to 70.0 (bootstrap)." in text
     assert (tmp_path / "success.png").stat().st_size > 1000
 
 
