@@ -51,7 +51,7 @@ def reproduce(
     from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
 
     folder = out or Path("out/reproduction") / Path(plan).stem
-    pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, shipped)
+    pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, _model_id if shipped else None)
     steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
 
     def announce(text: str) -> None:
@@ -96,6 +96,13 @@ def tokens(
 
     count = precompute_tokens(load_config(Recipe, "training", recipe), start, named_folders(dataset), workers)
     console.print(f"image tokens of [bold]{count}[/] frames", highlight=False)
+
+
+def _model_id(checkpoint: str) -> str:
+    """What tells a shipped checkpoint from another of its name."""
+    from dial_core.checkpoint.contract import read_contract
+
+    return read_contract(checkpoint_folder(checkpoint)).model_id
 
 
 def _environment(device: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ OVERHEAD_S = 10.0  # a command's start: Python, torch, the checkpoint
 
 def expected_s(step: PipelineStep, workers: int) -> float:
     """Seconds that a step takes by the plan's costs, its processes working at once."""
-    return OVERHEAD_S + step.core_s / (max(1, workers) if step.parallel else 1)
+    return OVERHEAD_S + step.core_s / (max(1, workers) if step.parallel or step.trains else 1)
 
 
 def corrections(steps: Sequence[PipelineStep], marks: DoneMarks) -> dict[str, float]:

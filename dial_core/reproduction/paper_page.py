@@ -79,9 +79,10 @@ class _PageWriter:
                 yield from (f"{NOT_RUN.capitalize()}: {', '.join(missing)}.", "")
             if not evaluated:
                 continue
-            reference = self._called(section.reference)
-            yield f"| method | success | 95 % (Wilson) | against {reference} | 95 % | p (McNemar, exact) | lowest of a task | crashed |"
-            yield "|---|---|---|---|---|---|---|---|"
+            against = f"against {self._called(section.reference)} | 95 % | p (McNemar, exact)"
+            moved = "of two objects, the named one moved / the other one"
+            yield f"| method | success | 95 % (Wilson) | {against} | {moved} | lowest of a task | crashed |"
+            yield "|---|---|---|---|---|---|---|---|---|"
             for method in evaluated:
                 yield self._comparison_row(method, section.reference, name)
             yield ""
@@ -102,9 +103,11 @@ class _PageWriter:
             paired = Paired(**compare(other, summary)["all"])
             low, high = paired.interval
             against = [f"{100 * paired.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", f"{paired.p_value:.3g}"]
+        two = summary["two_objects"]
+        moved = f"{rate_text(two['named_moved'])} / {rate_text(two['other_moved'])}" if two["success"]["trials"] else "-"
         lowest = min(summary["by_task"], key=lambda task: summary["by_task"][task]["success"]["rate"])
         worst = f"{rate_text(summary['by_task'][lowest]['success'])} {lowest}"
-        cells = [rate_text(summary["success"]), interval_text(summary["success"]), *against, worst, str(summary["crashed"])]
+        cells = [rate_text(summary["success"]), interval_text(summary["success"]), *against, moved, worst, str(summary["crashed"])]
         return f"| {self._called(method)} | {' | '.join(cells)} |"
 
     def _by_task(self, section: Comparison) -> Iterator[str]:
@@ -166,26 +169,32 @@ class _PageWriter:
                 yield f"| {task} | {row['relative']:.3f} | {row['interval'][0]:.3f} to {row['interval'][1]:.3f} |"
 
     def _film(self) -> Iterator[str]:
-        """The filmed method's episodes: one of each task of the first scenes in which it was evaluated."""
+        """The filmed method's first scene of every task: a sheet for each of its evaluations, and a film of the first one."""
         method = self._plan.film
-        scenes = [name for shown, name in self._plan.evaluations() if shown == method]
-        evaluated = {name: summary for name in scenes if (summary := self._summary(method, name))}
-        if not evaluated:
+        evaluated = [name for shown, name in self._plan.evaluations() if shown == method]
+        sheets = {name: films for name in evaluated if (films := self._films(method, name))}
+        if not sheets:
             return
-        name, summary = next(iter(evaluated.items()))
-        outcomes = {(episode["task"], episode["seed"]): episode["success"] for episode in summary["episodes"]}
-        folder = self._pipeline.result(method, name) / "videos"
-        films = [(folder / f"{task.replace('/', '_')}-{seed}.mp4", task, success) for (task, seed), success in outcomes.items()]
-        films = [film for film in films if film[0].is_file()]
-        if not films:
-            return
+        first = next(iter(sheets))
         yield from ("## Episodes", "")
-        yield f"{self._called(method)} on the first scene of every task ({self._scenes_called(name)}), whatever came of it."
+        yield f"{self._called(method)} at the end of the first scene of every task, whatever came of it."
         yield "A green border: succeeded; a red one: failed."
         yield ""
-        yield from self._image("episodes", lambda image: draw_sheet(films, image))
-        write_film(films, self._images / "episodes.mp4")
-        yield from (f"All of them at once: [{self._images.name}/episodes.mp4]({self._images.name}/episodes.mp4).", "")
+        for name, films in sheets.items():
+            yield from (f"{self._scenes_called(name).capitalize()}:", "")
+            title = "episodes" if name == first else f"episodes {name}"
+            yield from self._image(title, lambda image, films=films: draw_sheet(films, image))
+        write_film(sheets[first], self._images / "episodes.mp4")
+        yield from (f"All of the first at once: [{self._images.name}/episodes.mp4]({self._images.name}/episodes.mp4).", "")
+
+    def _films(self, method: str, name: str) -> list[tuple[Path, str, bool]]:
+        """(film, task, success) of the scenes of an evaluation that were filmed."""
+        summary, folder = self._summary(method, name), self._pipeline.result(method, name) / "videos"
+        if not summary:
+            return []
+        outcomes = ((row["task"], row["seed"], row["success"]) for row in summary["episodes"])
+        filmed = [(folder / f"{task.replace('/', '_')}-{seed}.mp4", task, success) for task, seed, success in outcomes]
+        return [film for film in filmed if film[0].is_file()]
 
     def _what_was_trained(self) -> Iterator[str]:
         yield from ("## What was trained", "", "| method | model | recipe | data | trained in | |", "|---|---|---|---|---|---|")

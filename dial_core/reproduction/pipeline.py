@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dial_core.checkpoint.contract import read_contract
-from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.config import Config, config_path, load_config
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
@@ -67,13 +65,15 @@ class PipelineStep:
 class Pipeline:
     """All steps of a plan below the folder `out`, each after those that it needs."""
 
-    def __init__(self, plan: ReproductionPlan, out: Path, shipped: bool = False) -> None:
-        """`shipped`: methods whose checkpoint comes with the package are evaluated with it and not trained.
+    def __init__(self, plan: ReproductionPlan, out: Path, model_id: Callable[[str], str] | None = None) -> None:
+        """`model_id`, of a shipped checkpoint by name: with it, methods whose checkpoint ships are evaluated with that and not trained.
 
-        Raises DialError where the plan names a recipe, preset, suite, task or checkpoint that there is not.
+        Raises DialError where the plan names a recipe, preset, suite or task that there is not, and what `model_id` raises.
         """
         self.plan, self.out = plan, out
-        self.shipped = {name: plan.methods[name].shipped for name in plan.methods_shown() if shipped and plan.methods[name].shipped}
+        shipping = [name for name in plan.methods_shown() if model_id and plan.methods[name].shipped]
+        self.shipped = {name: plan.methods[name].shipped for name in shipping}
+        self._model_ids = {name: model_id(checkpoint) for name, checkpoint in self.shipped.items()} if model_id else {}
         trained = {name: plan.methods[name] for name in plan.methods_shown() if name not in self.shipped}
         steps = [self._pretraining()]
         if any(_has_second_tower(method.model) for method in trained.values()):
@@ -226,7 +226,7 @@ class Pipeline:
     def _policy(self, method: str) -> tuple[str, tuple[str, ...], dict[str, str]]:
         """A method's checkpoint on the command line, what makes it, and what tells it from another of that name."""
         if shipped := self.shipped.get(method):
-            return shipped, (), {"model_id": read_contract(checkpoint_folder(shipped)).model_id}
+            return shipped, (), {"model_id": self._model_ids[method]}
         return str(self.out / "train" / method / "checkpoint"), (f"train/{method}",), {}
 
     def _episodes(self, scenes: Scenes) -> int:

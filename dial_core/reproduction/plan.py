@@ -159,14 +159,13 @@ class ReproductionPlan(Config):
         return self
 
     def evaluations(self) -> list[tuple[str, str]]:
-        """(method, scenes) pairs that the sections need, each once, in their order."""
-        return list(
-            dict.fromkeys((method, name) for section in self.sections for name in scenes_of(section) for method in methods_of(section))
-        )
+        """(method, scenes) pairs that the sections need, each once, in their order; probes evaluate for themselves."""
+        evaluated = [section for section in self.sections if not isinstance(section, Probes)]
+        return list(dict.fromkeys((method, name) for section in evaluated for name in scenes_of(section) for method in methods_of(section)))
 
     def methods_shown(self) -> list[str]:
         """Methods that some section shows, in the plan's order."""
-        shown = {method for method, _ in self.evaluations()}
+        shown = {method for section in self.sections for method in methods_of(section)}
         return [method for method in self.methods if method in shown]
 
 

@@ -48,6 +48,12 @@ def test_only_what_a_section_shows_is_collected_trained_and_evaluated(pipeline):
     ]
 
 
+def test_a_method_that_is_only_probed_is_trained_and_not_evaluated_beside_its_probes(values, tmp_path):
+    values["sections"] = values["sections"][2:]
+    names = list(Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path).steps)
+    assert names[-3:] == ["train/dial", "probe/dial/seen", "foresight/dial/seen"]
+
+
 def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
     out = tmp_path / "out"
     words = {name: " ".join(step.words) for name, step in pipeline.steps.items()}
@@ -95,18 +101,12 @@ def test_a_shipped_checkpoint_is_evaluated_without_its_training_and_the_others_a
     values["methods"]["dial"]["shipped"] = "dial_tiny"
     with_shipped = validate(ReproductionPlan, values, source="test")
     assert list(Pipeline(with_shipped, tmp_path).steps) == list(Pipeline(plan, tmp_path).steps)  # unless it is asked for
-    pipeline = Pipeline(with_shipped, tmp_path, shipped=True)
+    pipeline = Pipeline(with_shipped, tmp_path, model_id=str.upper)
     assert [step.name for step in pipeline.chosen(["dial"])] == ["eval/dial/seen", "probe/dial/seen", "foresight/dial/seen"]
     assert pipeline.steps["eval/dial/seen"].words[:2] == ("eval", "dial_tiny")
-    assert pipeline.steps["eval/dial/seen"].inputs["model_id"], "another checkpoint of that name is another result"
+    assert pipeline.steps["eval/dial/seen"].inputs == {"model_id": "DIAL_TINY"}, "another checkpoint of that name is another result"
     assert {"demonstrations/few", "tokens/flare", "train/flare", "eval/flare/seen"} <= set(pipeline.steps)
     assert "tokens/dial" not in pipeline.steps["tokens/flare"].needs
-
-
-def test_a_shipped_checkpoint_that_is_not_there_is_refused(values, tmp_path):
-    values["methods"]["dial"]["shipped"] = "dial_large"
-    with pytest.raises(DialError, match="no checkpoint 'dial_large'"):
-        Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path, shipped=True)
 
 
 def test_only_a_method_brings_what_its_results_need_and_no_other_results(pipeline):

@@ -83,3 +83,15 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
     mark = json.loads((tmp_path / "out/steps/train/flare.json").read_text())
     assert mark["command"].startswith("dial train --recipe")
     assert mark["wall_s"] > 0
+
+
+def test_a_shipped_checkpoint_stands_for_its_training_and_must_be_there(plan, values, tmp_path):
+    words = ("reproduce", str(plan), "--out", str(tmp_path / "out"), "--dry-run", "--shipped", "--only", "dial")
+    for name, steps in (("dial_tiny", 3), ("dial_large", None)):
+        values["methods"]["dial"]["shipped"] = name
+        plan.write_text(yaml.safe_dump(values))
+        result = CliRunner().invoke(app, words)
+        if steps:
+            assert f"{steps} of {steps} steps to do" in " ".join(result.output.split())
+        else:
+            assert "no checkpoint 'dial_large'" in str(result.exception)

@@ -148,6 +148,7 @@ def test_hours_follow_from_costs_needs_and_steps_at_a_time(tmp_path):
     assert schedule_s(STEPS, durations, jobs=2) == 30.0
     assert schedule_s(STEPS[3:], {"d": 10.0, "e": 5.0}, jobs=2) == 10.0  # the others are done
     assert expected_s(step("x", core_s=100.0, parallel=True), workers=4) == OVERHEAD_S + 25.0
+    assert expected_s(step("x", core_s=100.0, trains=True), workers=4) == OVERHEAD_S + 25.0
     assert expected_s(step("x", core_s=100.0), workers=4) == OVERHEAD_S + 100.0
     assert (readable_hours(90), readable_hours(5400)) == ("2 min", "1.5 h")
 
