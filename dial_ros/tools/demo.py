@@ -1,4 +1,4 @@
-"""`make demo`: a humanoid does one task in three scenes in simulation, through the real nodes; figures and films in out/demo/.
+"""`make demo`: a humanoid does three tasks in simulation, through the real nodes; figures and films in out/demo/.
 
 python -m dial_ros.tools.demo [--help]
 """
@@ -29,7 +29,7 @@ from dial_ros.tools.demo_report import TrialFigures, figures, summary
 from dial_ros.tools.simulation import running_simulation
 from dial_ros.tools.trials import Trial
 
-FIRST_TASK = "PlacematToPlate"  # the world's, where none is asked for
+TASKS = ("PlacematToPlate", "TrayToPot", "BottleToCabinetClose")  # one of two objects by name, a rim to clear, a door to close
 FIRST_SEED = 100_000  # training uses the seeds below
 
 
@@ -103,7 +103,8 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
     """
     os.environ.setdefault(COMPILE_SWITCH, "0")
     trials, results = [], []
-    scenes = [(task, seed) for task in chosen.task or [FIRST_TASK] for seed in range(chosen.seed, chosen.seed + chosen.trials)]
+    scenes = [(task, seed) for task in chosen.task for seed in range(chosen.seed, chosen.seed + chosen.trials)]
+    allowed_s = limits_s(chosen)
     progress = Progress(console, len(scenes))
     console.print("starting system2, system1 and mujoco_robot ...")
     options = {name: getattr(chosen, name) for name in ("seed", "scene_camera", "real_time_factor")}
@@ -112,7 +113,7 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
             progress.begin()
             result = None
             try:
-                trial = operator.run(seed, chosen.limit_s or limit_s(task), progress.update, task)
+                trial = operator.run(seed, allowed_s[task], progress.update, task)
                 result = figures(trial)
             finally:
                 progress.end(result)
@@ -122,16 +123,16 @@ def run_trials(chosen: argparse.Namespace, console: Console, recording: bool) ->
     return trials, results, model_id
 
 
-def arguments(description: str, trials: int, limit_s: float, out: str) -> argparse.ArgumentParser:
-    """Returns the parser of the options that the demo and the evaluation share."""
+def arguments(description: str, trials: int, tasks: Sequence[str], out: str) -> argparse.ArgumentParser:
+    """Returns the parser of the options that the demo and the evaluation share; `tasks`: those of a run that names none."""
     parser = argparse.ArgumentParser(
         prog=os.environ.get("DIAL_PROG"), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--trials", type=int, default=trials, help="how many of each task, on successive seeds")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
     over = "simulated seconds until a trial counts as failed; 0: as many as the task allows"
-    parser.add_argument("--limit-s", type=float, default=limit_s, help=over)
-    one = f"name in config/tasks or a YAML file; may be repeated; none: {FIRST_TASK}"
+    parser.add_argument("--limit-s", type=float, default=0.0, help=over)
+    one = f"name in config/tasks or a YAML file; may be repeated; none: {', '.join(tasks)}"
     parser.add_argument("--task", type=_task, action="append", default=[], help=one)
     named = "trained model: a folder, or a name such as dial_tiny"
     parser.add_argument("--checkpoint", type=checkpoint_folder, default=DEFAULT_CHECKPOINT, help=named)
@@ -141,9 +142,10 @@ def arguments(description: str, trials: int, limit_s: float, out: str) -> argpar
     return parser
 
 
-def limit_s(task: str) -> float:
-    """The time that a task allows, as in the harness without ROS, so that success rates compare [s]."""
-    return load_task(task).max_steps / load_embodiment().rate_hz
+def limits_s(chosen: argparse.Namespace) -> dict[str, float]:
+    """Task -> simulated time that a trial may take [s]: without `--limit-s` as in the harness without ROS, so that rates compare."""
+    rate_hz = load_embodiment().rate_hz
+    return {task: chosen.limit_s or load_task(task).max_steps / rate_hz for task in chosen.task}
 
 
 def _task(text: str) -> str:
@@ -155,9 +157,10 @@ def main(words: Sequence[str] | None = None) -> int:
     """Runs the demo; returns 0 if the graph ran and the files were written, whether or not the robot succeeded."""
     console = Console()
     try:
-        chosen = arguments(__doc__.splitlines()[0], trials=3, limit_s=25.0, out="out/demo").parse_args(words)
+        chosen = arguments(__doc__.splitlines()[0], trials=1, tasks=TASKS, out="out/demo").parse_args(words)
+        chosen.task = chosen.task or list(TASKS)
         trials, results, model_id = run_trials(chosen, console, recording=True)
-        settings = {"limit_s": chosen.limit_s, "real_time_factor_limit": chosen.real_time_factor}
+        settings = {"limit_s": limits_s(chosen), "real_time_factor_limit": chosen.real_time_factor}
         write_json(chosen.out / "summary.json", summary(results, model_id, settings))
         console.print("drawing demo.mp4, demo.gif, foresight.png ...")
         draw(chosen, trials)

@@ -14,16 +14,15 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.evaluation.reports.intervals import wilson_interval
 from dial_core.files.atomic import write_json
-from dial_ros.tools.demo import FIRST_TASK, arguments, limit_s, run_trials, table_of
+from dial_ros.tools.demo import arguments, limits_s, run_trials, table_of
 from dial_ros.tools.demo_report import TrialFigures, summary
 
-OF_THE_TASK = 0.0  # as `--limit-s`: as long as the task allows
+TASK = "PlacematToPlate"  # where none is asked for
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Runs the evaluation; returns 0 if all trials ran, whether or not the robot succeeded."""
-    # The time limit of the harness without ROS, so that the two success rates compare.
-    parser = arguments(__doc__.splitlines()[0], trials=20, limit_s=OF_THE_TASK, out="out/ros_evaluation")
+    parser = arguments(__doc__.splitlines()[0], trials=20, tasks=[TASK], out="out/ros_evaluation")
     # The other suites change what a task's file says, and the simulation loads tasks by file.
     parser.add_argument("--suite", choices=["in_distribution"], help="all tasks of the suite, instead of --task")
     chosen = parser.parse_args(words)
@@ -31,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if chosen.suite and chosen.task:
             raise DialError("--suite goes with all its tasks, --task with single ones; give one of them")
-        chosen.task = list(suite_tasks(chosen.suite)) if chosen.suite else chosen.task or [FIRST_TASK]
+        chosen.task = list(suite_tasks(chosen.suite)) if chosen.suite else chosen.task or [TASK]
         _, results, model_id = run_trials(chosen, console, recording=False)
     except DialError as error:
         console.print(f"[red]evaluation failed:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -40,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> int:
         console.print("interrupted")
         return 130
     settings = {
-        "limit_s": {task: chosen.limit_s or limit_s(task) for task in chosen.task},
+        "limit_s": limits_s(chosen),
         "real_time_factor_limit": chosen.real_time_factor,
         "first_seed": chosen.seed,
     }

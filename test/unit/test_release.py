@@ -10,12 +10,15 @@ import numpy as np
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.checkpoint.location import checkpoint_folder
+from dial_core.checkpoint.trained_on import TrainedOn
+from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.robot.embodiment import load_embodiment
-from dial_core.sim.task import load_task
+from dial_core.sim.scene import scene_of
+from dial_core.sim.task import EVALUATION_SEEDS_FROM, load_task
 
 ROOT = Path(__file__).resolve().parents[2]
-MAX_BYTES = 16_000_000
+MAX_BYTES = 32_000_000
 
 
 def test_the_shipped_checkpoint_is_small_and_its_card_says_how_it_was_made():
@@ -27,15 +30,17 @@ def test_the_shipped_checkpoint_is_small_and_its_card_says_how_it_was_made():
     assert '"seed"' in card
 
 
-def test_the_shipped_checkpoint_fits_the_robot_and_knows_every_word_of_the_task():
-    checkpoint = load_checkpoint(checkpoint_folder("dial_tiny"))
+def test_the_shipped_checkpoint_fits_the_robot_and_knows_every_word_of_its_tasks():
+    folder = checkpoint_folder("dial_tiny")
+    checkpoint = load_checkpoint(folder)
     robot = load_embodiment("gr1")
     checkpoint.contract.require(robot, "ego")
     system2, system1 = System2Session(checkpoint), System1Session(checkpoint)
-    task = load_task("PlacematToPlate")
-    for name in task.objects:
-        for sentence in task.instructions:
-            assert system2.unknown_words(sentence.format(object=name, source=task.source, target=task.target)) == []
+    tasks = suite_tasks("in_distribution")
+    assert sorted(TrainedOn.load(folder).card()["tasks"]) == sorted(tasks)
+    for task in map(load_task, tasks):
+        for seed in range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 10):
+            assert system2.unknown_words(scene_of(task, seed).instruction) == []
     image = np.full((96, 96, 3), 128, np.uint8)
     foresight = system2.foresight(image, "put the can on the plate")
     chunk = system1.chunk(image, foresight, np.zeros(47, np.float32))

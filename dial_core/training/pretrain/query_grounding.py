@@ -4,7 +4,7 @@ The foresight queries stand behind the prompt, where the image's tokens stand. E
 that the instruction names, and where that object is (pointing), and then to give its token back as well (copying). Without the first,
 foresight follows the hand and ignores the name: a query that sees the hand has to know where the object is, far from its own token.
 Without the second, `dial train` has to teach it, with steps so large that the first is lost: a name decides in few frames, and what decides
-nothing is overwritten (docs/results/miniature.md).
+nothing is overwritten (docs/results/dial_tiny.md).
 """
 
 from __future__ import annotations
