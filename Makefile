@@ -23,7 +23,7 @@ help:  ## this list
 
 setup: .venv/.ready  ## make .venv: dependencies, ROS interfaces (a few minutes once, then nothing)
 
-demo: setup  ## a humanoid does one task in three scenes in simulation, through real ROS 2 nodes; results in out/demo/
+demo: setup  ## a humanoid does three tasks in simulation, through real ROS 2 nodes; results in out/demo/
 	$(PYTHON_IN_VENV) -m dial_ros.tools.demo $(ARGS)
 
 play: setup  ## the same robot, and a page on which you instruct, watch and stop it: http://127.0.0.1:8080

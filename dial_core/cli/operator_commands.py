@@ -23,7 +23,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "demo": (
         "dial_ros.tools.demo",
         (),
-        "Run one task in three scenes in simulation, through the real nodes; figures and films in `out/demo`.",
+        "Run three tasks in simulation, through the real nodes; figures and films in `out/demo`.",
     ),
     "instruct": ("dial_ros.tools.operate", ("instruct",), 'Give the robot a task: `dial instruct "put the can on the plate"`.'),
     "stop": ("dial_ros.tools.operate", ("stop",), "Emergency stop, latched; `--reset` unlatches it."),

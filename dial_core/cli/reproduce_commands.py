@@ -25,7 +25,7 @@ def reproduce(
     jobs: Annotated[int, typer.Option(min=1, help="Steps at a time. On a GPU: as many small trainings as fit.")] = 1,
     ray: Annotated[str, typer.Option(metavar="ADDRESS", help="Ray cluster for the steps that can spread over one (not trainings).")] = "",
     device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
-    out: Annotated[Path | None, typer.Option(help="Folder of everything that is made. Without: out/reproduction/PLAN.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of all results. Without: out/reproduction/PLAN, or PLAN_shipped.")] = None,
     page: Annotated[Path | None, typer.Option(help="Page to write, images beside it. Without: paper.md in the folder.")] = None,
     shipped: Annotated[bool, typer.Option("--shipped", help="Evaluate shipped checkpoints instead of training them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print every step, its state, and the hours to go.")] = False,
@@ -50,9 +50,11 @@ def reproduce(
     from dial_core.reproduction.plan import ReproductionPlan
     from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
 
-    folder = out or Path("out/reproduction") / Path(plan).stem
+    folder = out or Path("out/reproduction") / (Path(plan).stem + "_shipped" * shipped)
     pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, _model_id if shipped else None)
     steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
+    for step in pipeline.steps.values():  # the page reads all marks: one of another plan is refused before hours of work
+        marks.read(step)
 
     def announce(text: str) -> None:
         console.print(text, highlight=False)
@@ -99,7 +101,7 @@ def tokens(
 
 
 def _model_id(checkpoint: str) -> str:
-    """What tells a shipped checkpoint from another of its name."""
+    """Returns the model id of a shipped checkpoint."""
     from dial_core.checkpoint.contract import read_contract
 
     return read_contract(checkpoint_folder(checkpoint)).model_id

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dial_core.evaluation.reports.compare import compare
 from dial_core.evaluation.reports.intervals import Paired
-from dial_core.evaluation.reports.result_page import interval_text, rate_text
+from dial_core.evaluation.reports.plots import draw_bars
+from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, over_seeds, rate_text
 from dial_core.evaluation.studies.probes import PROBES
 from dial_core.files.atomic import write_text
 from dial_core.reproduction.done_marks import DoneMarks, command_of
@@ -43,9 +44,10 @@ class _PageWriter:
         plan = self._plan
         yield from (f"# {plan.title}", "", *_paragraph(plan.text))
         yield "These are results on this project's own light tabletop benchmark. They are not results on RoboCasa."
-        yield from ("", f"All of it: `dial reproduce {plan_name}`; one row: `dial reproduce {plan_name} --only METHOD`.", "")
+        command = self._command(plan_name)
+        yield from ("", f"All of it: `{command}`; one row: `{command} --only METHOD`.", "")
         if shipped := ", ".join(self._called(method) for method in self._pipeline.shipped):
-            yield from (f"With `--shipped`: {shipped} as the package brings it, not trained anew.", "")
+            yield from (f"With `--shipped`: {shipped} is the checkpoint that comes with the package and was not trained again.", "")
         for section in plan.sections:
             yield from (f"## {section.title}", "", *_paragraph(section.text), *self._section(section), "")
         yield from self._film()
@@ -80,9 +82,9 @@ class _PageWriter:
             if not evaluated:
                 continue
             against = f"against {self._called(section.reference)} | 95 % | p (McNemar, exact)"
-            moved = "of two objects, the named one moved / the other one"
-            yield f"| method | success | 95 % (Wilson) | {against} | {moved} | lowest of a task | crashed |"
-            yield "|---|---|---|---|---|---|---|---|---|"
+            moved = "of two objects, the named one in the target | the other one"
+            yield f"| method | success | 95 % (Wilson) | 95 % over seeds | {against} | {moved} | lowest of a task | crashed |"
+            yield "|---" * 11 + "|"
             for method in evaluated:
                 yield self._comparison_row(method, section.reference, name)
             yield ""
@@ -91,9 +93,18 @@ class _PageWriter:
             summaries = {name: summary for name in section.scenes if (summary := self._summary(method, name))}
             if len(summaries) == len(section.scenes):
                 complete[self._called(method)] = {self._scenes_called(name): summary["success"] for name, summary in summaries.items()}
-        if complete:
+        if len(section.methods) == len(section.scenes) == 1 and complete:
+            yield from self._image(section.title, lambda image: self._draw_tasks(section, image))
+        elif complete:
             yield from self._image(section.title, lambda image: draw_methods(complete, image, section.title))
         yield from self._by_task(section)
+
+    def _draw_tasks(self, section: Comparison, image: Path) -> None:
+        """Bars of the tasks, for a section that would have a single bar."""
+        summary = self._summary(section.methods[0], section.scenes[0])
+        assert summary is not None, "it is drawn because it was evaluated"
+        bars = {task: row["success"] for task, row in summary["by_task"].items()} | {"all": summary["success"]}
+        draw_bars(bars, image, f"{self._called(section.methods[0])}, {self._scenes_called(section.scenes[0])}")
 
     def _comparison_row(self, method: str, reference: str, scenes: str) -> str:
         summary, other = self._summary(method, scenes), self._summary(reference, scenes)
@@ -104,10 +115,12 @@ class _PageWriter:
             low, high = paired.interval
             against = [f"{100 * paired.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", f"{paired.p_value:.3g}"]
         two = summary["two_objects"]
-        moved = f"{rate_text(two['named_moved'])} / {rate_text(two['other_moved'])}" if two["success"]["trials"] else "-"
+        moved = f"{rate_text(two['named_moved'])} | {rate_text(two['other_moved'])}"
+        seeds = over_seeds((row["seed"], row["success"]) for row in summary["episodes"])
+        over = interval_text(seeds) if seeds["seeds"] >= FEWEST_SEEDS else "-"
         lowest = min(summary["by_task"], key=lambda task: summary["by_task"][task]["success"]["rate"])
         worst = f"{rate_text(summary['by_task'][lowest]['success'])} {lowest}"
-        cells = [rate_text(summary["success"]), interval_text(summary["success"]), *against, moved, worst, str(summary["crashed"])]
+        cells = [rate_text(summary["success"]), interval_text(summary["success"]), over, *against, moved, worst, str(summary["crashed"])]
         return f"| {self._called(method)} | {' | '.join(cells)} |"
 
     def _by_task(self, section: Comparison) -> Iterator[str]:
@@ -181,11 +194,16 @@ class _PageWriter:
         yield "A green border: succeeded; a red one: failed."
         yield ""
         for name, films in sheets.items():
-            yield from (f"{self._scenes_called(name).capitalize()}:", "")
+            succeeded = sum(success for _, _, success in films)
+            summary = self._summary(method, name)
+            assert summary is not None, "its scenes were filmed"
+            of_all = rate_text(summary["success"])
+            yield from (f"{self._scenes_called(name).capitalize()}: {succeeded} of these {len(films)}, {of_all} of all scenes.", "")
             title = "episodes" if name == first else f"episodes {name}"
             yield from self._image(title, lambda image, films=films: draw_sheet(films, image))
         write_film(sheets[first], self._images / "episodes.mp4")
-        yield from (f"All of the first at once: [{self._images.name}/episodes.mp4]({self._images.name}/episodes.mp4).", "")
+        film = f"{self._images.name}/episodes.mp4"
+        yield from (f"All episodes of the first sheet in one video: [{film}]({film}).", "")
 
     def _films(self, method: str, name: str) -> list[tuple[Path, str, bool]]:
         """(film, task, success) of the scenes of an evaluation that were filmed."""
@@ -204,7 +222,7 @@ class _PageWriter:
             mark = self._marks.read(training) if training else None
             if training and (not mark or mark.wall_s is None):
                 continue
-            trained_in = readable_hours(mark.wall_s) if mark and mark.wall_s else f"shipped: `checkpoints/{method.shipped}`"
+            trained_in = readable_hours(mark.wall_s) if mark and mark.wall_s is not None else f"shipped: `checkpoints/{method.shipped}`"
             data = ", ".join(f"{source}: {self._data_line(dataset)}" for source, dataset in method.data.items())
             trained = f"{self._called(name)} | `{method.model}` | `{method.recipe}` | {data}"
             yield f"| {trained} | {trained_in} | {method.note} |"
@@ -222,8 +240,11 @@ class _PageWriter:
                 missing += 1
         if missing:
             steps = f"{missing} of {len(self._pipeline.steps)} steps"
-            yield from ("", f"{steps} have not been run yet; `dial reproduce {plan_name} --dry-run` lists them with their hours.")
+            yield from ("", f"{steps} have not been run yet; `{self._command(plan_name)} --dry-run` lists them with their hours.")
         yield ""
+
+    def _command(self, plan_name: str) -> str:
+        return f"dial reproduce {plan_name}" + (" --shipped" if self._pipeline.shipped else "")
 
     def _summary(self, method: str, scenes: str) -> dict | None:
         if (method, scenes) not in self._summaries:

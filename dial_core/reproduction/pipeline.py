@@ -66,16 +66,23 @@ class Pipeline:
     """All steps of a plan below the folder `out`, each after those that it needs."""
 
     def __init__(self, plan: ReproductionPlan, out: Path, model_id: Callable[[str], str] | None = None) -> None:
-        """`model_id`, of a shipped checkpoint by name: with it, methods whose checkpoint ships are evaluated with that and not trained.
+        """Builds the steps of a plan.
 
-        Raises DialError where the plan names a recipe, preset, suite or task that there is not, and what `model_id` raises.
+        Args:
+            plan: what is compared.
+            out: folder of everything that is made.
+            model_id: returns a shipped checkpoint's model id by its name. If given, methods whose checkpoint ships are evaluated
+                with it and not trained.
+
+        Raises:
+            DialError: the plan names a recipe, preset, suite or task that does not exist; and what `model_id` raises.
         """
         self.plan, self.out = plan, out
         shipping = [name for name in plan.methods_shown() if model_id and plan.methods[name].shipped]
         self.shipped = {name: plan.methods[name].shipped for name in shipping}
         self._model_ids = {name: model_id(checkpoint) for name, checkpoint in self.shipped.items()} if model_id else {}
         trained = {name: plan.methods[name] for name in plan.methods_shown() if name not in self.shipped}
-        steps = [self._pretraining()]
+        steps = [self._pretraining()] if trained else []
         if any(_has_second_tower(method.model) for method in trained.values()):
             steps.append(self._view_encoder())
         for name, data in plan.demonstrations.items():
@@ -224,7 +231,7 @@ class Pipeline:
             yield PipelineStep(f"{kind}/{section.method}/{section.scenes}", words, needs, inputs, factor * core_s, parallel=True)
 
     def _policy(self, method: str) -> tuple[str, tuple[str, ...], dict[str, str]]:
-        """A method's checkpoint on the command line, what makes it, and what tells it from another of that name."""
+        """Returns a method's checkpoint as a command takes it, the steps that make it, and the inputs for the fingerprint."""
         if shipped := self.shipped.get(method):
             return shipped, (), {"model_id": self._model_ids[method]}
         return str(self.out / "train" / method / "checkpoint"), (f"train/{method}",), {}

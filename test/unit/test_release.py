@@ -39,8 +39,8 @@ def test_the_shipped_checkpoint_fits_the_robot_and_knows_every_word_of_its_tasks
     tasks = suite_tasks("in_distribution")
     assert sorted(TrainedOn.load(folder).card()["tasks"]) == sorted(tasks)
     for task in map(load_task, tasks):
-        for seed in range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 10):
-            assert system2.unknown_words(scene_of(task, seed).instruction) == []
+        said = {scene_of(task, seed).instruction for seed in range(EVALUATION_SEEDS_FROM, EVALUATION_SEEDS_FROM + 200)}
+        assert system2.unknown_words(" ".join(sorted(said))) == [], task.name
     image = np.full((96, 96, 3), 128, np.uint8)
     foresight = system2.foresight(image, "put the can on the plate")
     chunk = system1.chunk(image, foresight, np.zeros(47, np.float32))

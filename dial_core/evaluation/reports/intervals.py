@@ -27,10 +27,10 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
 
 
 def clustered_interval(clusters: Sequence[Sequence[bool]]) -> tuple[float, float]:
-    """The 95 % bootstrap interval of a success rate whose outcomes depend on each other within clusters, which are what is resampled.
+    """Returns the 95 % bootstrap interval of a success rate, resampling whole clusters of outcomes that depend on each other.
 
-    Scenes of one seed share places and objects over tasks, so that Wilson's interval, which takes all for independent, is too
-    narrow for a rate over many tasks. (0, 1) without outcomes.
+    Scenes of one seed share places and objects over tasks. Wilson's interval takes all scenes for independent and is too narrow
+    for a rate over many tasks. Without outcomes (0, 1); few clusters, or outcomes that are all alike, make it too narrow as well.
     """
     counts = np.array([[sum(outcomes), len(outcomes)] for outcomes in clusters if outcomes])
     if not len(counts):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median
@@ -15,6 +15,8 @@ from dial_core.evaluation.reports.compare import policy_name
 from dial_core.evaluation.reports.intervals import clustered_interval, wilson_interval
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.files.atomic import write_json, write_text
+
+FEWEST_SEEDS = 10  # of which a bootstrap over seeds is shown; of fewer it is too narrow
 
 
 def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float) -> dict:
@@ -33,7 +35,7 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
         "code_version": dial_core.__version__,
         "sources": sources_hash(),
         "success": _successes(results),
-        "over_seeds": _over_seeds(results),
+        "over_seeds": over_seeds((result.seed, result.success) for result in results),
         "by_task": {task: _task_row([result for result in results if result.task == task]) for task in protocol.tasks},
         "one_object": _successes([result for result in results if result.objects == 1]),
         "two_objects": {
@@ -93,7 +95,7 @@ def markdown(summary: dict, title: str) -> str:
         steps = "-" if row["steps"] is None else f"{row['steps']:.0f}"
         lines.append(f"| {name} | {rate_text(row['success'])} | {interval_text(row['success'])} | {steps} | {row['crashed']} |")
     seeds = summary.get("over_seeds")
-    if seeds and seeds["seeds"] > 1 and len(summary["by_task"]) > 1:
+    if seeds and seeds["seeds"] >= FEWEST_SEEDS and len(summary["by_task"]) > 1:
         lines += [
             "",
             f"All over {seeds['seeds']} seeds, whose scenes share places and objects over tasks: 95 % {interval_text(seeds)} (bootstrap).",
@@ -176,10 +178,11 @@ def _successes(results: Sequence[EpisodeResult]) -> dict:
     return rate(sum(result.success for result in results), len(results))
 
 
-def _over_seeds(results: Sequence[EpisodeResult]) -> dict:
+def over_seeds(outcomes: Iterable[tuple[int, bool]]) -> dict:
+    """The number of seeds of some (seed, success), and the 95 % interval of the success rate by a bootstrap over seeds, as JSON values."""
     by_seed: dict[int, list[bool]] = {}
-    for result in results:
-        by_seed.setdefault(result.seed, []).append(result.success)
+    for seed, success in outcomes:
+        by_seed.setdefault(seed, []).append(success)
     return {"seeds": len(by_seed), "interval": [round(bound, 4) for bound in clustered_interval(list(by_seed.values()))]}
 
 

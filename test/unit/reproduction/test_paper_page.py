@@ -57,7 +57,7 @@ def test_steps_that_were_run_stand_with_their_commands(pipeline, tmp_path):
 def test_a_page_says_which_method_is_the_shipped_checkpoint(plan, tmp_path):
     plan.methods["dial"] = plan.methods["dial"].model_copy(update={"shipped": "dial_tiny"})
     text = write_page(Pipeline(plan, tmp_path / "out", model_id=str.upper), "small", tmp_path / "paper.md")
-    assert "With `--shipped`: DIAL as the package brings it, not trained anew." in text
+    assert "With `--shipped`: DIAL is the checkpoint that comes with the package and was not trained again." in text
     assert "| DIAL | `dial_tiny` | `dial_tiny` | robot: 2 demonstrations of 1 tasks | shipped: `checkpoints/dial_tiny` |" in text
 
 

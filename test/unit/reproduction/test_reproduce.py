@@ -85,13 +85,31 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
     assert mark["wall_s"] > 0
 
 
-def test_a_shipped_checkpoint_stands_for_its_training_and_must_be_there(plan, values, tmp_path):
-    words = ("reproduce", str(plan), "--out", str(tmp_path / "out"), "--dry-run", "--shipped", "--only", "dial")
-    for name, steps in (("dial_tiny", 3), ("dial_large", None)):
-        values["methods"]["dial"]["shipped"] = name
+@pytest.fixture
+def dry_run(plan, values, tmp_path):
+    """(shipped checkpoint, words): the result of `dial reproduce --dry-run` of the small plan whose `dial` ships so."""
+
+    def run(shipped: str, *words: str):
+        values["methods"]["dial"]["shipped"] = shipped
         plan.write_text(yaml.safe_dump(values))
-        result = CliRunner().invoke(app, words)
-        if steps:
-            assert f"{steps} of {steps} steps to do" in " ".join(result.output.split())
-        else:
-            assert "no checkpoint 'dial_large'" in str(result.exception)
+        return CliRunner().invoke(app, ["reproduce", str(plan), "--out", str(tmp_path / "out"), "--dry-run", *words])
+
+    return run
+
+
+def test_a_shipped_checkpoint_stands_for_its_training(dry_run):
+    assert "3 of 3 steps to do" in " ".join(dry_run("dial_tiny", "--shipped", "--only", "dial").output.split())
+
+
+def test_a_shipped_checkpoint_that_is_not_there_is_refused(dry_run):
+    assert "no checkpoint 'dial_large'" in str(dry_run("dial_large", "--shipped").exception)
+
+
+def test_a_folder_of_the_shipped_checkpoint_is_refused_for_a_trained_one_before_anything_runs(dry_run, tmp_path):
+    assert dry_run("dial_tiny", "--shipped").exit_code == 0
+    mark = {"command": "dial eval dial_tiny", "fingerprint": "0", "wall_s": 1.0, "expected_s": 1.0, "machine": "", "version": ""}
+    folder = tmp_path / "out/steps/eval/dial"
+    folder.mkdir(parents=True)
+    (folder / "seen.json").write_text(json.dumps(mark))
+    refused = str(dry_run("dial_tiny", "--only", "flare").exception)
+    assert "step eval/dial/seen was started with other settings: it was `dial eval dial_tiny`" in refused

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
+from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.files.atomic import write_json
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node.messages import to_time
-from dial_ros.tools.demo import arguments
+from dial_ros.tools.demo import TASKS, arguments, limits_s
 from dial_ros.tools.demo_report import figures, summary
 from dial_ros.tools.trials import Trial
 
@@ -91,5 +93,18 @@ def test_the_summary_is_json_that_says_what_was_measured_where(trial, tmp_path):
 
 def test_results_go_to_the_working_folder_wherever_the_package_is_installed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    chosen = arguments("demo", trials=1, limit_s=1.0, out="out/demo").parse_args([])
+    chosen = arguments("demo", trials=1, tasks=TASKS, out="out/demo").parse_args([])
     assert chosen.out.absolute() == tmp_path / "out/demo"
+
+
+@pytest.mark.parametrize(("words", "limits"), [([], {"TrayToPot": 12.0, "CupToDrawerClose": 21.0}), (["--limit-s", "3"], 3.0)])
+def test_a_trial_may_take_as_long_as_its_task_allows_or_as_was_asked_for(words, limits):
+    tasks = ["TrayToPot", "CupToDrawerClose"]
+    chosen = arguments("demo", 1, TASKS, "out").parse_args([*words, *(word for task in tasks for word in ("--task", task))])
+    assert limits_s(chosen) == (limits if isinstance(limits, dict) else dict.fromkeys(tasks, limits))
+
+
+def test_the_demo_plays_tasks_of_the_shipped_checkpoint_one_of_them_articulated():
+    trained = TrainedOn.load(checkpoint_folder(DEFAULT_CHECKPOINT)).tasks
+    assert set(TASKS) <= set(trained)
+    assert any(task.endswith("Close") for task in TASKS)
