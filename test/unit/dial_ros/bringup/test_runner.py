@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dial_core.checkpoint.trained_on import TrainedOn
 from dial_ros.bringup.graph import NodeSpec, graph
 from dial_ros.bringup.runner import Runner, command, doubts
 
@@ -161,8 +162,10 @@ def alive(process_id: int) -> bool:
         return False
 
 
-def test_a_task_that_the_checkpoint_was_not_trained_on_is_named_before_the_start():
-    assert doubts(graph("sim")) == []
-    (doubt,) = doubts(graph("sim", task="CanToDrawerClose"))
+def test_a_task_that_the_checkpoint_was_not_trained_on_is_named_before_the_start(tmp_path):
+    assert doubts(graph("sim")) == doubts(graph("sim", task="CanToDrawerClose")) == []
+    TrainedOn.of(["put the can on the plate"], ["PlacematToPlate"]).save(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    (doubt,) = doubts(graph("sim", task="CanToDrawerClose", checkpoint=str(tmp_path)))
     assert "not trained on CanToDrawerClose" in doubt
     assert doubts(graph("record")) == []
