@@ -13,9 +13,7 @@ from dial_core.errors import DialError
 from dial_core.files.atomic import write_json, write_text
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-POLICY = (
-    "A checkpoint folder, `tcp://HOST:PORT` of a `dial serve`, `ws://HOST:PORT` of an openpi server, `expert`, `random`, `replay:DATASET`."
-)
+POLICY = "A checkpoint (folder or name), `tcp://HOST:PORT` of `dial serve`, `ws://HOST:PORT` of an openpi server, `expert`, `random`, `replay:DATASET`."
 Suite = Annotated[str, typer.Option(help="Which scenes: a suite by name; an unknown name lists them.")]
 Tasks = Annotated[
     list[str],
@@ -114,7 +112,7 @@ def expert(
 
 
 def probe(
-    policy: Annotated[str, typer.Argument(help="A checkpoint folder, or `tcp://HOST:PORT` of a `dial serve`.")],
+    policy: Annotated[str, typer.Argument(help="A checkpoint folder or name, or `tcp://HOST:PORT` of a `dial serve`.")],
     suite: Suite = "in_distribution",
     task: Tasks = ["PlacematToPlate"],  # noqa: B006
     episodes: Episodes = 50,

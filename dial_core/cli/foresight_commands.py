@@ -11,7 +11,7 @@ from rich.markdown import Markdown
 from dial_core.cli.options import EvaluationSeed, Workers, console
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-Model = Annotated[str, typer.Argument(help="A checkpoint folder, or `tcp://HOST:PORT` of a `dial serve`.")]
+Model = Annotated[str, typer.Argument(help="A checkpoint folder or name, or `tcp://HOST:PORT` of a `dial serve`.")]
 Driver = Annotated[str, typer.Option(help="Who moves the robot: expert, the scripted one; or own, the checkpoint itself.")]
 Suite = Annotated[str, typer.Option(help="Which scenes: a suite by name; an unknown name lists them.")]
 
@@ -34,11 +34,12 @@ def viz(
     """
     from dial_core.evaluation.closed_loop.arena import Case
     from dial_core.evaluation.closed_loop.dial_policy import open_sessions
+    from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
     from dial_core.evaluation.studies.interpretation import Interpreter, watch
 
     protocol = Protocol(suite=suite, tasks=(task,), seed=seed, episodes=1)
-    watched = watch(protocol, open_sessions(checkpoint, protocol), driver, Case(task, seed))
+    watched = watch(protocol, open_sessions(PolicySource.parse(checkpoint).location, protocol), driver, Case(task, seed))
     interpreter = Interpreter(watched)
     out.mkdir(parents=True, exist_ok=True)
     name = f"{task.replace('/', '_')}-{seed}"

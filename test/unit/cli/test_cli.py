@@ -34,6 +34,12 @@ def test_the_help_names_every_command_that_resumes():
     assert set(sentence.replace(" and", ",").split(", ")) == set(cli.RESUMING)
 
 
+@pytest.mark.parametrize("command", ["eval", "probe", "change", "foresight", "viz"])
+def test_whatever_plays_a_checkpoint_finds_it_by_name(command):
+    result = CliRunner().invoke(app, [command, "dial_large"])
+    assert "no checkpoint 'dial_large': no such folder, and the package brings: dial_tiny" in str(result.exception)
+
+
 @pytest.mark.parametrize(("command", "notice"), [("collect", "resumes from here"), ("eval", "resumes from here"), ("viz", "starts over")])
 def test_an_interrupted_command_says_whether_it_resumes(command, notice, monkeypatch, capsys):
     def interrupted():
