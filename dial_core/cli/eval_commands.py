@@ -13,7 +13,9 @@ from dial_core.errors import DialError
 from dial_core.files.atomic import write_json, write_text
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-POLICY = "A checkpoint (folder or name), `tcp://HOST:PORT` of `dial serve`, `ws://HOST:PORT` of an openpi server, `expert`, `random`, `replay:DATASET`."
+POLICY = (
+    "A checkpoint (folder or name), `tcp://HOST:PORT` of `dial serve`, `ws://HOST:PORT` of openpi, `expert`, `random`, `replay:DATASET`."
+)
 Suite = Annotated[str, typer.Option(help="Which scenes: a suite by name; an unknown name lists them.")]
 Tasks = Annotated[
     list[str],
