@@ -115,8 +115,8 @@ def expert(
 
 def probe(
     policy: Annotated[str, typer.Argument(help="A checkpoint folder or name, or `tcp://HOST:PORT` of a `dial serve`.")],
-    suite: Suite = "in_distribution",
-    task: Tasks = ["PlacematToPlate"],  # noqa: B006
+    suite: Annotated[str, typer.Option(help="Which scenes: a suite by name, all its tasks. Without it and --task: PlacematToPlate.")] = "",
+    task: Tasks = [],  # noqa: B006
     episodes: Episodes = 50,
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
     out: Out = None,
@@ -135,7 +135,7 @@ def probe(
     from dial_core.evaluation.studies.probes import probe as run
 
     source = PolicySource.parse(policy)
-    protocol = prepare(_protocol(_scenes(suite, task, episodes, seed)), source)
+    protocol = prepare(_protocol(_scenes(*_probed(suite, task), episodes, seed)), source)
     folder = out or Path("out/probe") / f"{protocol.suite}-{protocol.hash}"
     console.print(Markdown(write_table(folder, run(protocol, source, folder, workers, tuple(only)), "What the foresight carries")))
     console.print(f"[bold]{folder}[/]")
@@ -202,6 +202,11 @@ def _scenes(suite: str, tasks: list[str], episodes: int, seed: int, rules: str =
 
     fixed = suite_protocol(suite, rules)
     return {**fixed, "suite": suite, "tasks": tuple(tasks) or suite_tasks(suite), "episodes": episodes or fixed["episodes"], "seed": seed}
+
+
+def _probed(suite: str, tasks: list[str]) -> tuple[str, list[str]]:
+    """The suite and tasks of a probe; an empty list is all of the suite."""
+    return suite or "in_distribution", tasks if tasks or suite else ["PlacematToPlate"]
 
 
 def _protocol(values: dict):

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from dial_core import cli
-from dial_core.cli import app
+from dial_core.cli import app, eval_commands
 
 
 @pytest.mark.parametrize("command", ["pretrain", "collect", "train", "eval", "expert", "probe", "merge", "viz", "foresight"])
@@ -38,6 +38,12 @@ def test_the_help_names_every_command_that_resumes():
 def test_whatever_plays_a_checkpoint_finds_it_by_name(command):
     result = CliRunner().invoke(app, [command, "dial_large"])
     assert "no checkpoint 'dial_large': no such folder, and the package brings: dial_tiny" in str(result.exception)
+
+
+def test_a_probe_of_a_suite_is_of_all_its_tasks_and_one_of_nothing_named_of_a_single_one():
+    assert eval_commands._probed("unseen_object", []) == ("unseen_object", [])
+    assert eval_commands._probed("", ["TrayToPot"]) == ("in_distribution", ["TrayToPot"])
+    assert eval_commands._probed("", []) == ("in_distribution", ["PlacematToPlate"])
 
 
 @pytest.mark.parametrize(("command", "notice"), [("collect", "resumes from here"), ("eval", "resumes from here"), ("viz", "starts over")])
