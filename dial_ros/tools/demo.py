@@ -128,12 +128,13 @@ def arguments(description: str, trials: int, tasks: Sequence[str], out: str) -> 
     parser = argparse.ArgumentParser(
         prog=os.environ.get("DIAL_PROG"), description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
+    parser.set_defaults(task=[])  # here and not below, where the help would show it beside the tasks
     parser.add_argument("--trials", type=int, default=trials, help="how many of each task, on successive seeds")
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first scene; training uses 0 to 99999")
     over = "simulated seconds until a trial counts as failed; 0: as many as the task allows"
     parser.add_argument("--limit-s", type=float, default=0.0, help=over)
     one = f"name in config/tasks or a YAML file; may be repeated; none: {', '.join(tasks)}"
-    parser.add_argument("--task", type=_task, action="append", default=[], help=one)
+    parser.add_argument("--task", type=_task, action="append", default=argparse.SUPPRESS, help=one)
     named = "trained model: a folder, or a name such as dial_tiny"
     parser.add_argument("--checkpoint", type=checkpoint_folder, default=DEFAULT_CHECKPOINT, help=named)
     parser.add_argument("--real-time-factor", type=float, default=1.0, help="simulated over wall time, at most; 0: as fast as it goes")
