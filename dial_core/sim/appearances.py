@@ -1,8 +1,10 @@
 """Appearances: procedural table textures, floor, lights and, for unseen ones, colours that replace the things' own."""
 
+from collections.abc import Sequence
 from functools import cache
 
 import mujoco
+import numpy as np
 
 from dial_core.config import Config, config_root, read_values, validate
 from dial_core.errors import DialError
@@ -46,8 +48,8 @@ def appearance_pools() -> dict[str, tuple[Appearance, ...]]:
     return {path.stem: _pool(path).appearances for path in sorted((config_root() / "appearances").glob("*.yaml"))}
 
 
-def find_appearances(names: tuple[str, ...]) -> tuple[Appearance, ...]:
-    """The appearances called `names`; a pool's name stands for all of its appearances.
+def find_appearances(wanted: tuple[str | Appearance, ...]) -> tuple[Appearance, ...]:
+    """The appearances that `wanted` names or holds; a pool's name stands for all of its appearances.
 
     Raises:
         DialError: there is none of that name.
@@ -55,11 +57,32 @@ def find_appearances(names: tuple[str, ...]) -> tuple[Appearance, ...]:
     pools = appearance_pools()
     single = {appearance.name: (appearance,) for appearances in pools.values() for appearance in appearances}
     found: list[Appearance] = []
-    for name in names:
+    for name in wanted:
+        if isinstance(name, Appearance):
+            found.append(name)
+            continue
         if name not in pools and name not in single:
             raise DialError(f"no appearance or pool of appearances '{name}'; pools: {', '.join(pools)}; appearances: {', '.join(single)}")
         found += pools.get(name) or single[name]
     return tuple(found)
+
+
+def random_appearance(patterns: Sequence[str], rng: np.random.Generator) -> Appearance:
+    """A table in one of the `patterns` with any two colours, on a floor and under lights of any tint."""
+
+    def vector(low: float, high: float) -> Vector:
+        red, green, blue = (float(value) for value in rng.uniform(low, high, 3))
+        return red, green, blue
+
+    return Appearance(
+        name="random",
+        pattern=str(rng.choice(patterns)),
+        colours=(vector(0.0, 1.0), vector(0.0, 1.0)),
+        floor=vector(0.2, 0.65),
+        light=vector(0.2, 0.5),
+        light_from=(float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.8, 0.9)), 0.9),
+        ambient=vector(0.32, 0.48),
+    )
 
 
 def add_appearance(spec: mujoco.MjSpec, appearance: Appearance) -> str:

@@ -12,6 +12,7 @@ import mujoco
 import numpy as np
 
 from dial_core.robot.embodiment import Embodiment
+from dial_core.sim.appearances import find_appearances, random_appearance
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.expert.kinematic_arm import KinematicArm, palm_rotation
 from dial_core.sim.objects import ObjectSpec, sample_object, yaw_quaternion
@@ -35,11 +36,14 @@ EDGE_PX = 1.0  # a point closer to the border counts as outside
 _libraries: dict[tuple[str, str], np.ndarray] = {}
 
 
-def random_views(suites: dict[str, float], count: int, seed: int) -> Iterator[tuple[str, np.ndarray, dict[str, tuple[float, float]]]]:
+def random_views(
+    suites: dict[str, float], count: int, seed: int, recoloured: float = 0.0
+) -> Iterator[tuple[str, np.ndarray, dict[str, tuple[float, float]]]]:
     """`count` random views of the tables of `suites` (name -> weight): (task name, image, places), the last two as in `random_view`.
 
     Every few views another task's table is set, with movable types drawn from all of its suite and one of the task's
-    appearances. The same arguments give the same views.
+    appearances. The same arguments give the same views. `recoloured`: share of the tables that stand in random colours and light
+    instead, in the pattern of one of those appearances.
     """
     loaded = [load_suite(name) for name in suites]
     movable = [sorted({t for task in suite.tasks for t in task.object_types if not load_object(t).fixed}) for suite in loaded]
@@ -51,22 +55,27 @@ def random_views(suites: dict[str, float], count: int, seed: int) -> Iterator[tu
         room = SLOTS_AT_MOST - len({task.source, task.target})
         chosen = [str(name) for name in rng.permutation(movable[drawn])[:room]]
         some = max(1, room - 2)
-        world = World(task.model_copy(update={"objects": tuple(chosen[:some]), "distractors": tuple(chosen[some:])}))
+        shown: dict = {"objects": tuple(chosen[:some]), "distractors": tuple(chosen[some:])}
+        repaint = recoloured > 0 and rng.random() < recoloured
+        if repaint:
+            patterns = [appearance.pattern for appearance in find_appearances(task.appearances)]
+            shown["appearances"] = (random_appearance(patterns, rng),)
+        world = World(task.model_copy(update=shown))
         try:
             world.reset(int(rng.integers(2**31)))
             for _ in range(min(VIEWS_PER_WORLD, count - first)):
-                yield task.name, *random_view(world, rng)
+                yield task.name, *random_view(world, rng, repaint)
         finally:
             world.close()
 
 
-def random_view(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
+def random_view(world: World, rng: np.random.Generator, repaint: bool = False) -> tuple[np.ndarray, dict[str, tuple[float, float]]]:
     """A random image of the world's table, with its appearance and hand, and where things are in it.
 
     Returns:
         image uint8 (H, W, 3), and name -> (x, y) [px] of the centres of visible objects, source and target by type, of
         `palm` (centre), `thumb` (tip) and `handle` (where a fixture is pushed closed). Hidden and cropped things are left
-        out. The world's state is overwritten.
+        out. The world's state is overwritten. `repaint`: each thing has random colours half of the time.
     """
     joints = _random_joints(world, rng)
     world.put_robot(joints)
@@ -88,12 +97,20 @@ def random_view(world: World, rng: np.random.Generator) -> tuple[np.ndarray, dic
         objects = [thing for thing in others if np.linalg.norm(thing.xy - front.xy) > CLEAR_M] + [front]
     # Nothing stands inside the hand, unless it is in the grasp.
     objects = [t for t in objects if np.linalg.norm(t.xy - grasp[:2]) > CLEAR_M or grasp[2] > TABLE_TOP_M + t.base + 0.16]
-    world.lay_out((*objects, *([held] if held else []), *furniture), colour)
+    shown = [*objects, *([held] if held else []), *furniture]
+    world.lay_out(tuple(_repainted(thing, rng) for thing in shown) if repaint else tuple(shown), colour)
     if held:
         position, quaternion = _in_grasp(world, held, rng)
         world.slots[held.type].place(world.model, world.data, position, quaternion)
     world.put_robot(joints)
-    return world.render(), _annotations(world, [*objects, *([held] if held else []), *furniture])
+    return world.render(), _annotations(world, shown)
+
+
+def _repainted(thing: ObjectSpec, rng: np.random.Generator) -> ObjectSpec:
+    """The thing, half of the time with random colours for its parts: who always sees other colours would learn to name nothing by them."""
+    if rng.random() < 0.5:
+        return thing
+    return replace(thing, colours={part: tuple(rng.uniform(0.0, 1.0, 3).tolist()) for part in thing.colours})
 
 
 def _random_joints(world: World, rng: np.random.Generator) -> np.ndarray:

@@ -59,6 +59,7 @@ class PretrainRecipe(Config):
 
     model: str
     suites: dict[str, float]  # whose tables are shown, by weight
+    recoloured: float = Field(default=0.0, ge=0, le=1)  # share of the tables that are shown in random colours and light
     wordings: tuple[str, ...] = ()  # instructions beside the tasks' own: the words that a pretrained model would know
     views: int = Field(gt=0)
     held_out: int = Field(gt=0)
@@ -221,7 +222,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
         if state.is_main_process:
             may_change = [f"{part}.{key}" for part in PARTS for key in CHANGES_NO_WEIGHT]
             require_same(out / "recipe", recipe.model_dump(mode="json"), may_change)
-        views = load_views(render_views(recipe.suites, recipe.views, recipe.view_seed, out / "views", workers))
+        views = load_views(render_views(recipe.suites, recipe.recoloured, recipe.views, recipe.view_seed, out / "views", workers))
     words = vocabularies_of(recipe.suites, views.names, recipe.wordings)
     order = np.random.default_rng(recipe.view_seed).permutation(len(views))
     held_out, shown = views.take(order[: recipe.held_out]), views.take(order[recipe.held_out :])

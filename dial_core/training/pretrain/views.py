@@ -48,22 +48,23 @@ class Views:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard: `count` views of `suites` (name -> weight) from the random stream `seed`, written to `path`."""
+    """One shard: `count` views of `suites` (name -> weight), `recoloured` as in `random_views`, from the stream `seed`, to `path`."""
 
     suites: dict[str, float]
+    recoloured: float
     seed: int
     count: int
     path: str
 
 
-def render_views(suites: dict[str, float], count: int, seed: int, folder: Path, workers: int) -> Path:
-    """Renders `count` random views of `suites` as shards in `folder`; shards that exist are kept."""
+def render_views(suites: dict[str, float], recoloured: float, count: int, seed: int, folder: Path, workers: int) -> Path:
+    """Renders `count` random views as shards in `folder`; shards that exist are kept. `suites`, `recoloured`: see `random_views`."""
     folder.mkdir(parents=True, exist_ok=True)
     jobs = []
     for first in range(0, count, VIEWS_PER_SHARD):
         shard = seed * 1_000_000 + first
         size = min(VIEWS_PER_SHARD, count - first)
-        jobs.append(ShardJob(suites, shard, size, str(folder / f"views-{shard:09d}-{size}.npz")))
+        jobs.append(ShardJob(suites, recoloured, shard, size, str(folder / f"views-{shard:09d}-{size}.npz")))
     missing = [job for job in jobs if not Path(job.path).exists()]
     done = count - sum(job.count for job in missing)
     with progress_bar(f"views of {', '.join(suites)}", count, done) as advance:
@@ -76,7 +77,7 @@ def render_views(suites: dict[str, float], count: int, seed: int, folder: Path, 
 
 def render_shard(job: ShardJob) -> None:
     """Renders one shard; the file appears complete or not at all."""
-    tasks, images, annotations = zip(*random_views(job.suites, job.count, job.seed), strict=True)
+    tasks, images, annotations = zip(*random_views(job.suites, job.count, job.seed, job.recoloured), strict=True)
     names = sorted({name for annotation in annotations for name in annotation})
     pixels = np.full((job.count, len(names), 2), np.nan, np.float32)
     for row, annotation in zip(pixels, annotations, strict=True):

@@ -1,7 +1,10 @@
 import numpy as np
 
+from dial_core.sim.appearances import random_appearance
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.random_views import random_view, random_views
+from dial_core.sim.scene import scene_of
+from dial_core.sim.task import load_task
 
 NAMES = {"can", "bottle", "cup", "milk", "plate", "placemat", "palm", "thumb"}
 
@@ -47,6 +50,22 @@ def test_views_of_suites_show_their_tables_with_both_hands_and_open_fixtures():
     seen = {name for _, _, places in rows for name in places}
     assert {"palm", "thumb"} < seen
     assert len({name for name in seen - {"palm", "thumb", "handle"} if not load_object(name).fixed}) > 6
+
+
+def test_recoloured_views_show_the_same_kinds_of_things_in_colours_that_no_task_has():
+    rows = list(random_views({"in_distribution": 1.0}, 40, seed=5, recoloured=1.0))
+    assert all(places for _, _, places in rows)
+    assert len({task for task, *_ in rows}) == 2
+    # A table corner's pixel, of each world: no training appearance is as saturated as most random colours are.
+    corners = np.array([image[60, 2] for _, image, _ in rows[::20]], float)
+    assert np.ptp(corners, axis=1).max() > 60
+
+
+def test_an_appearance_can_be_given_instead_of_named():
+    given = random_appearance(["wood", "plain"], np.random.default_rng(0))
+    task = load_task("PlacematToPlate").model_copy(update={"appearances": (given,)})
+    assert scene_of(task, 3).appearance == given
+    assert given.pattern in {"wood", "plain"}
 
 
 def test_the_same_seed_gives_the_same_views_of_suites():

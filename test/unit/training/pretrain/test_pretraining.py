@@ -26,5 +26,5 @@ def test_a_folder_that_another_recipe_began_is_refused_and_one_that_is_saved_mor
     with pytest.raises(RenderedError):
         pretrain(recipe, tmp_path, 0, "dial pretrain")
     fewer = load_config(PretrainRecipe, "training", "dial_tiny_pretrain", ["copying.steps=50", "views=1000"])
-    with pytest.raises(DialError, match=r"copying.steps was 800, is now 50; views was 40000, is now 1000"):
+    with pytest.raises(DialError, match=r"copying.steps was 1000, is now 50; views was 56000, is now 1000"):
         pretrain(fewer, tmp_path, 0, "dial pretrain")
