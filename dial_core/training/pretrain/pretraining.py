@@ -254,7 +254,9 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
         report["queries"] = copying.measure(asked, prompter)
         robot = load_embodiment()
         unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
-        save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command))
+        card = _card(recipe, report, command)
+        # Rounded here, once: what never learns from now on, the tower, then takes half the room in every checkpoint that comes of this one.
+        save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=card, dtype=torch.float16)
         write_json(out / "pointing.json", report)
     state.wait_for_everyone()
     return report
