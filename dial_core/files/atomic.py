@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with disk_errors(path.parent, path.name):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
+            _make_readable(partial)
             _flush(partial)
             os.replace(partial, path)
             _flush(path.parent)
@@ -56,6 +58,8 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
             yield staging
+            for file in _files(staging):
+                _make_readable(file)
             flush_folder(staging)
             if path.exists():
                 os.replace(path, retired)
@@ -79,9 +83,21 @@ def write_json(path: Path, values: Any) -> None:
 
 def flush_folder(folder: Path) -> None:
     """Flushes every file below `folder` to disk, so that a power cut after a rename leaves no empty files."""
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            _flush(path)
+    for path in _files(folder):
+        _flush(path)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def _make_readable(path: Path) -> None:
+    """Gives a file the reading bits of any new file: some libraries (safetensors) write through temporary files, for their user alone."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode | (0o444 & ~mask) != mode:
+        path.chmod(mode | (0o444 & ~mask))
 
 
 def _flush(path: Path) -> None:

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import stat
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from dial_core.errors import DialError
 from dial_core.files import atomic
@@ -42,6 +45,22 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path):
         (staging / "data").write_text("second")
     assert (out / "data").read_text() == "second"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_others_can_read_what_a_library_wrote_for_its_user_alone(tmp_path):
+    """Safetensors does since 0.8: a policy that one account had trained could not be loaded by the robot's."""
+    before = os.umask(0o027)
+    try:
+        with atomic_folder(tmp_path / "checkpoint") as staging:
+            save_file({"weights": torch.zeros(2)}, staging / "model.safetensors")
+            (staging / "run.sh").touch(mode=0o750)
+        with atomic_write(tmp_path / "weights.safetensors") as partial:
+            save_file({"weights": torch.zeros(2)}, partial)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "checkpoint/model.safetensors").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "checkpoint/run.sh").stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "weights.safetensors").stat().st_mode) == 0o640
 
 
 def test_what_is_written_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
