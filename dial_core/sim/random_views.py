@@ -43,7 +43,7 @@ def random_views(
 
     Every few views another task's table is set, with movable types drawn from all of its suite and one of the task's
     appearances. The same arguments give the same views. `recoloured`: share of the tables that stand in random colours and light
-    instead, in the pattern of one of those appearances.
+    instead, in the pattern of one of those appearances, if the task has any.
     """
     loaded = [load_suite(name) for name in suites]
     movable = [sorted({t for task in suite.tasks for t in task.object_types if not load_object(t).fixed}) for suite in loaded]
@@ -59,7 +59,7 @@ def random_views(
         repaint = recoloured > 0 and rng.random() < recoloured
         if repaint:
             patterns = [appearance.pattern for appearance in find_appearances(task.appearances)]
-            shown["appearances"] = (random_appearance(patterns, rng),)
+            shown["appearances"] = (random_appearance(patterns or ["plain"], rng),)
         world = World(task.model_copy(update=shown))
         try:
             world.reset(int(rng.integers(2**31)))

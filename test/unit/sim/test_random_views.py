@@ -1,9 +1,11 @@
 import numpy as np
 
+from dial_core.sim import random_views as views_module
 from dial_core.sim.appearances import random_appearance
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.random_views import random_view, random_views
 from dial_core.sim.scene import scene_of
+from dial_core.sim.suite import Suite
 from dial_core.sim.task import load_task
 
 NAMES = {"can", "bottle", "cup", "milk", "plate", "placemat", "palm", "thumb"}
@@ -59,6 +61,12 @@ def test_recoloured_views_show_the_same_kinds_of_things_in_colours_that_no_task_
     # A table corner's pixel, of each world: no training appearance is as saturated as most random colours are.
     corners = np.array([image[60, 2] for _, image, _ in rows[::20]], float)
     assert np.ptp(corners, axis=1).max() > 60
+
+
+def test_a_table_without_an_appearance_can_be_recoloured(monkeypatch):
+    plain = load_task("PlacematToPlate").model_copy(update={"appearances": ()})
+    monkeypatch.setattr(views_module, "load_suite", lambda _: Suite("plain", "", (plain,)))
+    assert len(list(random_views({"plain": 1.0}, 2, seed=0, recoloured=1.0))) == 2
 
 
 def test_an_appearance_can_be_given_instead_of_named():
