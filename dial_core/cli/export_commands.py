@@ -33,7 +33,7 @@ def export(
         str, typer.Option(help="aoti: float32; onnx: float32 or int8; tensorrt: bf16, fp16 or fp8. By default the first of these.")
     ] = "",
     flow_steps: Annotated[int, typer.Option(min=1, help="Euler steps in System-1's program.")] = 4,
-    noise_seed: Annotated[int, typer.Option(help="Seed of the noise in System-1's program.")] = 0,
+    noise_seed: Annotated[int, typer.Option(min=-1, help="Seed of the noise in System-1's program; -1: none.")] = -1,
     observations: Annotated[int, typer.Option(min=1, help="Tabletop scenes on which program and model are compared.")] = 8,
     scenes: Annotated[int, typer.Option(min=1, help="int8: scenes that program and model both run before the program is kept.")] = 100,
     task: Annotated[str, typer.Option(help="int8: task of those scenes.")] = "PlacematToPlate",

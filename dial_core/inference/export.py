@@ -23,6 +23,7 @@ from dial_core.inference.interface_file import write_interface
 from dial_core.inference.program_parity import ProgramParity, RecordedObservation, compare
 from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, int8_weight_bits
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.model.flow_matching import NO_NOISE
 
 TOLERANCE = 1e-3  # largest error over the outputs' standard deviation; float32 programs are at 1e-6
 INT8_COSINE = 0.98  # smallest cosine similarity; below that quantisation itself failed, and there is nothing to evaluate
@@ -68,7 +69,7 @@ def export_system(
     runtime: Runtime,
     observations: Sequence[RecordedObservation],
     flow_steps: int = 4,
-    noise_seed: int = 0,
+    noise_seed: int = NO_NOISE,
 ) -> tuple[Path, ProgramParity]:
     """Writes the program of a system into the folder of exported programs; returns its file and its parity with the model.
 
@@ -99,7 +100,7 @@ def trace_system(
     runtime: Runtime,
     observations: Sequence[RecordedObservation],
     flow_steps: int = 4,
-    noise_seed: int = 0,
+    noise_seed: int = NO_NOISE,
 ) -> TracedSystem:
     """Traces a system on the first observation.
 

@@ -13,6 +13,7 @@ from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, integer, receive, send, text
+from dial_core.model.flow_matching import NO_NOISE
 
 MAX_CLIENTS = 32
 MAX_FLOW_STEPS = 64
@@ -82,7 +83,7 @@ class _Client(socketserver.BaseRequestHandler):
     def _answer(self, header: dict, arrays: Arrays) -> tuple[dict, Arrays]:
         call = header.get("call")
         if call == "open":
-            flow_steps, noise_seed = integer(header, "flow_steps", 1, MAX_FLOW_STEPS), integer(header, "noise_seed", 0, 2**63 - 1)
+            flow_steps, noise_seed = integer(header, "flow_steps", 1, MAX_FLOW_STEPS), integer(header, "noise_seed", NO_NOISE, 2**63 - 1)
             self._system1 = System1Session(self.server.checkpoint, self.server.device, flow_steps, noise_seed)
             return {"contract": self._system1.contract.model_dump()}, {}
         if call == "foresight":

@@ -22,6 +22,7 @@ import torch
 import dial_core
 from dial_core.errors import DialError
 from dial_core.inference.tensorrt_engine import engine_machine, open_engine
+from dial_core.model.flow_matching import NO_NOISE
 
 Runtime = Literal["auto", "eager", "aoti", "onnx", "int8", "tensorrt-bf16", "tensorrt-fp16", "tensorrt-fp8"]
 """How a session computes: by the model itself (`eager`), or by a program of AOTInductor, ONNX Runtime (`onnx`, `int8`) or TensorRT.
@@ -93,7 +94,8 @@ class ProgramSpec:
 
     @property
     def _name(self) -> str:
-        part = f"-flow{self.flow_steps}-noise{self.noise_seed}-slot{self.slot}" if self.system == 1 else ""
+        start = "mean" if self.noise_seed == NO_NOISE else f"noise{self.noise_seed}"
+        part = f"-flow{self.flow_steps}-{start}-slot{self.slot}" if self.system == 1 else ""
         return f"system{self.system}-{self.runtime}{part}"
 
     @property

@@ -12,6 +12,7 @@ from dial_core.config import validate
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.wire import SCHEME, Arrays, receive, send
+from dial_core.model.flow_matching import NO_NOISE
 
 TIMEOUT_S = 60.0
 
@@ -84,7 +85,7 @@ class RemoteSystem1:
         return self._connection.call("chunk", arrays)[1]["result"]
 
 
-def connect(address: str, flow_steps: int = 4, noise_seed: int = 0) -> tuple[RemoteSystem2, RemoteSystem1]:
+def connect(address: str, flow_steps: int = 4, noise_seed: int = NO_NOISE) -> tuple[RemoteSystem2, RemoteSystem1]:
     """Returns both sessions of the server at `tcp://host:port`; the options are those of `System1Session`."""
     connection = Connection(address)
     answer, _ = connection.call("open", flow_steps=flow_steps, noise_seed=noise_seed)

@@ -24,6 +24,7 @@ from dial_core.inference.first_use import computation
 from dial_core.inference.programs import ProgramSpec, Runtime, runtime_for
 from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
 from dial_core.inference.session_inputs import finite_array, image_tensor
+from dial_core.model.flow_matching import NO_NOISE, initial_noise
 from dial_core.model.inpainting import sample_chunk_onto
 from dial_core.model.prompt import Prompter
 from dial_core.model.system2 import Layout
@@ -177,7 +178,7 @@ class System1Session:
         checkpoint: Checkpoint,
         device: str = "cpu",
         flow_steps: int = 4,
-        noise_seed: int = 0,
+        noise_seed: int = NO_NOISE,
         slot: int | None = None,
         precision: Precision = "auto",
         capture: bool = True,
@@ -197,8 +198,7 @@ class System1Session:
         self._schedule = self.model.system1.schedule(flow_steps, self.slot)
         self._rim = checkpoint.rim
         # One noise for the life of the session: chunks of successive observations then differ by what was seen only.
-        noise = np.random.default_rng(noise_seed).standard_normal((1, self.contract.horizon, checkpoint.model.arch.action_dim))
-        self._noise = torch.tensor(noise, dtype=torch.float32, device=self.device)
+        self._noise = initial_noise(noise_seed, (1, self.contract.horizon, checkpoint.model.arch.action_dim)).to(self.device)
         recorder = recorder_for(self.device, capture and self.runtime == "eager")
         self._act = computation(self, Captured(self.function, recorder), checkpoint.folder, report)
         self._see = Captured(self._condition, recorder)  # for chunks that agree with committed actions
@@ -209,7 +209,7 @@ class System1Session:
         path: str | Path,
         device: str = "cpu",
         flow_steps: int = 4,
-        noise_seed: int = 0,
+        noise_seed: int = NO_NOISE,
         precision: Precision = "auto",
         capture: bool = True,
         runtime: Runtime = "eager",

@@ -23,6 +23,7 @@ from dial_core.inference.program_parity import ProgramParity, RecordedObservatio
 from dial_core.inference.programs import Program, open_onnx, runtime_for
 from dial_core.inference.tensorrt_engine import Shapes, build_engine, open_engine, trtexec_command, why_no_engine
 from dial_core.inference.typed_graph import folded, inputs_to_scale, save_graph, typed, with_probes
+from dial_core.model.flow_matching import NO_NOISE
 
 COSINE = {"bf16": 0.999, "fp16": 0.999, "fp8": 0.97}  # smallest similarity with the model; below, rounding itself failed
 FURTHER_WORDS = 128  # tokens beyond the traced prompt's that an engine accepts: tactics are chosen for short prompts
@@ -54,7 +55,7 @@ def export_engine(
     precision: str,
     observations: Sequence[RecordedObservation],
     flow_steps: int = 4,
-    noise_seed: int = 0,
+    noise_seed: int = NO_NOISE,
 ) -> EngineExport:
     """Writes the typed graph of a system and, on a machine with GPU and TensorRT, its engine.
 

@@ -10,6 +10,19 @@ import torch
 
 from dial_core.model.configuration import Flow
 
+NO_NOISE = -1  # in place of a seed
+
+
+def initial_noise(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
+    """What every chunk of a session starts from, float32: Gaussian noise of the seed, as the paper draws it; `NO_NOISE`: its mean, zeros.
+
+    A network that has not learned to forget its noise lets it through as an error that is the same in every chunk, such as a hand that
+    never quite closes (docs/results/dial_tiny.md).
+    """
+    if seed == NO_NOISE:
+        return torch.zeros(shape)
+    return torch.tensor(np.random.default_rng(seed).standard_normal(shape), dtype=torch.float32)
+
 
 def draw_tau(flow: Flow, batch: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """Training times (B,) in [0, 1): uniform (`paper`), or (scale - s) / scale with s ~ Beta (`released`)."""

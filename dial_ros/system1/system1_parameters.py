@@ -19,7 +19,7 @@ PARAMETERS = {
         "ensemble", "where chunks overlap: ensemble (their mean), replace (the newest alone), blend (cross-fade) or rtc (inpainted)"
     ),
     "flow_steps": Parameter(4, "Euler steps of the flow [1]", 1, 100),
-    "noise_seed": Parameter(0, "seed of the fixed initial noise of the flow [1]", 0, 2**31 - 1),
+    "noise_seed": Parameter(-1, "seed of the fixed initial noise of the flow; -1: none, it starts at the noise's mean [1]", -1, 2**31 - 1),
     "camera_timeout": Parameter(0.5, "age of the newest whole frame beyond which the robot holds [s]", 0.01, 60.0),
     "frozen_timeout": Parameter(
         0.0, "a camera that repeats one image for longer counts as stale; 0: off, as a renderer may repeat itself [s]", 0.0, 60.0

@@ -44,12 +44,13 @@ class StepObservation:
 class EndState:
     """What an arena knows of the end: number of `objects`, whether the `named` one and whether an `other` one is in place.
 
-    `faults`: what was wrong with the scene before the robot had moved.
+    `hand`: the one that does the task, where the simulation says so; `faults`: what was wrong with the scene before the robot had moved.
     """
 
     objects: int = 1
     named: bool = False
     other: bool = False
+    hand: str = ""
     faults: tuple[str, ...] = ()
 
 
@@ -165,7 +166,7 @@ class TabletopArena:
     def outcome(self) -> EndState:
         """Which objects stand in the target."""
         moved, named = set(self.world.moved_objects()), self.world.scene.target
-        return EndState(len(self.world.scene.objects), named in moved, bool(moved - {named}))
+        return EndState(len(self.world.scene.objects), named in moved, bool(moved - {named}), self.world.hand)
 
     def close(self) -> None:
         """Frees the renderer."""

@@ -80,6 +80,7 @@ class Rules(Config):
         execution: how chunks become commands; see `Protocol`.
         execute_steps, strategy: of chunks.
         system2_period_steps, system2_delay_steps: of foresights; the authors make one from the very image of each chunk.
+        noise_seed: of the decoder's initial noise; the authors draw it, as the paper does.
         episodes: of each environment.
     """
 
@@ -91,6 +92,7 @@ class Rules(Config):
     strategy: Strategy
     system2_period_steps: int
     system2_delay_steps: int
+    noise_seed: int = 0
     episodes: int
 
     @model_validator(mode="after")

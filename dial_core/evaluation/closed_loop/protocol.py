@@ -56,7 +56,7 @@ class Protocol(Config):
         splice_lead_s: from the moment a chunk is sent until it takes over [s]; see `control.motion_plan`.
         controller_period_s: between two updates of the emulated controllers [s].
         flow_steps: Euler steps of the action decoder.
-        noise_seed: of the decoder's fixed initial noise.
+        noise_seed: of the decoder's fixed initial noise; -1: none, as `model/flow_matching.NO_NOISE` explains.
         instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
         foresight: what System-1 gets; see `probes`.
         camera: which camera the policy sees through.
@@ -85,7 +85,7 @@ class Protocol(Config):
     splice_lead_s: float = Field(default=SPLICE_LEAD_S, ge=0)
     controller_period_s: float = Field(default=0.01, gt=0)
     flow_steps: int = Field(default=4, gt=0)
-    noise_seed: int = 0
+    noise_seed: int = Field(default=-1, ge=-1)
     instruct: Literal["scene", "other"] = "scene"
     foresight: ForesightKind = "own"
     camera: str = "ego"

@@ -46,6 +46,7 @@ class EpisodeResult:
         faults: what was wrong with the scene before the robot had moved.
         done: stretches [first, last] of control steps (from 1) at whose ends the task was judged done.
         objects: how many were in the scene.
+        hand: which one does its task, where the simulation says so.
         named_moved, other_moved: which stood in the target at the end.
         foresight_age_s: mean age of the foresights acted on [s].
         error: what crashed, if it did; a crash is a failure.
@@ -62,6 +63,7 @@ class EpisodeResult:
     judged: int = 0
     done: list[list[int]] = field(default_factory=list)
     objects: int = 1
+    hand: str = ""
     named_moved: bool = False
     other_moved: bool = False
     foresight_age_s: float | None = None
@@ -147,6 +149,7 @@ def _play(job: EpisodeJob, arena: Arena, policy: Policy) -> EpisodeResult:
         judged=verdicts.count,
         done=verdicts.done,
         objects=outcome.objects,
+        hand=outcome.hand,
         named_moved=outcome.named,
         other_moved=outcome.other,
         faults=list(outcome.faults),

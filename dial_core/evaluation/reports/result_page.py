@@ -23,7 +23,8 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
     """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
 
     `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
-    `two_objects` says which object stood in the target at the end, of the scenes with several.
+    `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: left and right scenes are mirror
+    images, so that a difference is the policy's.
     """
     order = {task: place for place, task in enumerate(protocol.tasks)}
     results = sorted(results, key=lambda result: (order[result.task], result.seed))
@@ -43,6 +44,7 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
             "named_moved": rate(sum(result.named_moved for result in several), len(several)),
             "other_moved": rate(sum(result.other_moved for result in several), len(several)),
         },
+        "by_hand": {hand: _successes([result for result in results if result.hand == hand]) for hand in ("left", "right")},
         "foresight_age_s": round(fmean(ages), 4) if ages else None,
         "broken_starts": {
             "scenes": rate(sum(bool(result.faults) for result in results), len(results)),
@@ -107,6 +109,10 @@ def markdown(summary: dict, title: str) -> str:
             f"Of the scenes with several objects: {rate_text(two['success'])}; the named one stood in the target in "
             f"{rate_text(two['named_moved'])}, another one in {rate_text(two['other_moved'])}.",
         ]
+    hands = summary.get("by_hand", {})
+    if hands and all(success["trials"] for success in hands.values()):
+        rates = ", ".join(f"{hand} {rate_text(success)}" for hand, success in hands.items())
+        lines += ["", f"By the hand that does the task: {rates}."]
     return "\n".join([*lines, "", *_broken_starts(summary), *_signature(summary)])
 
 

@@ -154,8 +154,8 @@ def test_auto_is_eager_on_a_gpu():
 @pytest.mark.slow
 def test_the_process_compiles_the_program_that_the_session_then_runs(folder, monkeypatch):
     monkeypatch.setattr("dial_core.inference.compile_program.only_idle_time", lambda: None)  # of this process
-    assert main([str(folder), "1", "1", "0"]) == 0
+    assert main([str(folder), "1", "1", "-1"]) == 0
     session = System1Session.from_checkpoint(folder, flow_steps=1, runtime="auto", report=pytest.fail)
     assert not isinstance(session._act, Captured | EagerUntilCompiled)
     monkeypatch.setattr("dial_core.inference.compile_program.export_system", pytest.fail)
-    assert main([str(folder), "1", "1", "0"]) == 0  # another process finds it
+    assert main([str(folder), "1", "1", "-1"]) == 0  # another process finds it

@@ -13,6 +13,7 @@ from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured, Recording
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.model.flow_matching import NO_NOISE
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import load_embodiment
 
@@ -83,8 +84,10 @@ def test_the_noise_seed_and_the_instruction_matter(checkpoint, image, state):
     other = system2.foresight(image, INSTRUCTION.replace("can", "bottle"))
     assert np.abs(foresight - other).max() > 1e-5
     np.testing.assert_array_equal(system2.foresight(image, INSTRUCTION), foresight)
-    chunks = [System1Session(checkpoint, noise_seed=seed).chunk(image, foresight, state) for seed in (0, 1)]
+    unseeded, *chunks = [System1Session(checkpoint, noise_seed=seed).chunk(image, foresight, state) for seed in (NO_NOISE, 0, 1)]
     assert np.abs(chunks[0] - chunks[1]).max() > 1e-5
+    assert np.abs(unseeded - chunks[0]).max() > 1e-5
+    np.testing.assert_array_equal(System1Session(checkpoint).chunk(image, foresight, state), unseeded)
 
 
 def record(function, inputs):

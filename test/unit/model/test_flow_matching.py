@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from dial_core.model.configuration import Flow
-from dial_core.model.flow_matching import draw_tau, draw_tau_by, embedding_time, interpolate, masked_mean_square, sinusoid
+from dial_core.model.flow_matching import (
+    NO_NOISE,
+    draw_tau,
+    draw_tau_by,
+    embedding_time,
+    initial_noise,
+    interpolate,
+    masked_mean_square,
+    sinusoid,
+)
 
 PAPER, RELEASED = Flow(tau="paper"), Flow(tau="released")
 
@@ -84,3 +93,12 @@ def test_time_codes_have_the_form_of_the_release():
     assert code[1].item() == pytest.approx(math.sin(250 * 10_000 ** (-1 / 4)), abs=1e-4)
     code = sinusoid(time, 8, last_frequency_index=3, cosine_first=True)[0]
     assert code[1].item() == pytest.approx(math.cos(250 * 10_000 ** (-1 / 3)), abs=1e-4)
+
+
+def test_noise_is_drawn_from_its_seed_and_without_one_it_is_its_mean():
+    drawn = initial_noise(3, (2, 16, 47))
+    assert torch.equal(drawn, initial_noise(3, (2, 16, 47)))
+    assert not torch.equal(drawn, initial_noise(4, (2, 16, 47)))
+    assert drawn.dtype == torch.float32
+    assert abs(float(drawn.std()) - 1) < 0.05
+    assert torch.equal(initial_noise(NO_NOISE, (2, 16, 47)), torch.zeros(2, 16, 47))

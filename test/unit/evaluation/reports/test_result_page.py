@@ -44,6 +44,15 @@ def test_a_report_of_many_tasks_also_has_the_interval_over_seeds_which_tasks_sha
     assert (tmp_path / "success.png").stat().st_size > 1000
 
 
+def test_a_report_tells_the_hands_apart_where_both_have_scenes(tmp_path):
+    right = [replace(result, hand="right") for result in RESULTS]
+    both = [*right, replace(RESULT, seed=100_003, hand="left", success=False)]
+    assert "By the hand that" not in write_report(tmp_path, summarise(Protocol(episodes=3), right, 1.0), "one hand")
+    assert "By the hand that does the task: left 0.0 (0/1), right 66.7 (2/3)." in write_report(
+        tmp_path, summarise(Protocol(episodes=4), both, 1.0), "both hands"
+    )
+
+
 def test_a_table_says_what_its_rows_share_and_what_they_do_not(tmp_path):
     summaries = {f"every {steps}": summarise(Protocol(episodes=3, execute_steps=steps), RESULTS, 1.0) for steps in (3, 8)}
     text = write_table(tmp_path, summaries, "chunks")
