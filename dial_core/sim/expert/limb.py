@@ -11,7 +11,10 @@ from dial_core.sim.world import World
 DIP_RAD = 0.10  # fingers point a little downwards
 
 # The hand: sums of two coupled hinges.
-FINGERS_RAD = 2.3  # closed on an object of NOMINAL_RADIUS_M
+# Half a radian more than it takes to hold an object of NOMINAL_RADIUS_M: learners miss their targets by a tenth or two, and a hand that
+# barely holds then lets go.
+FINGERS_RAD = 2.8
+FINGERS_MOST_RAD = 3.3
 NOMINAL_RADIUS_M = 0.028
 CLOSURE_RAD_PER_M = 85.0  # closed further on thinner objects
 FIST_RAD = 3.1
@@ -72,7 +75,7 @@ class Limb:
 
     def grip(self, radius_m: float) -> None:
         """How far closure 1 closes the fingers: onto an object of this radius."""
-        self.grip_rad = FINGERS_RAD - CLOSURE_RAD_PER_M * (radius_m - NOMINAL_RADIUS_M)
+        self.grip_rad = min(FINGERS_MOST_RAD, FINGERS_RAD - CLOSURE_RAD_PER_M * (radius_m - NOMINAL_RADIUS_M))
 
     def joints(self, position: np.ndarray, heading: float, dip: float, closure: float) -> np.ndarray:
         """All joints (29,) [rad] after one control step towards the pose."""
