@@ -11,9 +11,9 @@ from dial_core.sim.world import World
 DIP_RAD = 0.10  # fingers point a little downwards
 
 # The hand: sums of two coupled hinges.
-# Half a radian more than it takes to hold an object of NOMINAL_RADIUS_M: learners miss their targets by a tenth or two, and a hand that
-# barely holds then lets go.
-FINGERS_RAD = 2.8
+# 0.3 rad more than it takes to hold an object of NOMINAL_RADIUS_M: learners miss their targets by a tenth or two, and a hand that barely
+# holds then lets go. Still more (2.8) tips tall objects over as the hand opens.
+FINGERS_RAD = 2.6
 FINGERS_MOST_RAD = 3.3
 NOMINAL_RADIUS_M = 0.028
 CLOSURE_RAD_PER_M = 85.0  # closed further on thinner objects
