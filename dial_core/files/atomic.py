@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,11 +93,18 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def _make_readable(path: Path) -> None:
     """Gives a file the reading bits of any new file: some libraries (safetensors) write through temporary files, for their user alone."""
-    mask = os.umask(0o077)
-    os.umask(mask)
     mode = stat.S_IMODE(path.stat().st_mode)
-    if mode | (0o444 & ~mask) != mode:
-        path.chmod(mode | (0o444 & ~mask))
+    wanted = mode | (0o444 & ~_umask())
+    if wanted != mode:
+        with suppress(PermissionError):  # file systems without modes, files of others
+            path.chmod(wanted)
+
+
+def _umask() -> int:
+    """Of this process. Read from Linux: Python can only ask by setting it, which would meet files that other threads make meanwhile."""
+    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        return next((int(line.split()[1], 8) for line in status if line.startswith("Umask:")), 0o022)
+    return 0o022
 
 
 def _flush(path: Path) -> None:

@@ -14,10 +14,10 @@ NO_NOISE = -1  # in place of a seed
 
 
 def initial_noise(seed: int, shape: tuple[int, ...]) -> torch.Tensor:
-    """What every chunk of a session starts from, float32: Gaussian noise of the seed, as the paper draws it; `NO_NOISE`: its mean, zeros.
+    """Returns the initial noise of a session's chunks, float32 of `shape`: Gaussian noise of the seed, or with `NO_NOISE` its mean, zeros.
 
-    A network that has not learned to forget its noise lets it through as an error that is the same in every chunk, such as a hand that
-    never quite closes (docs/results/dial_tiny.md).
+    A network that has not learned to forget its noise passes it on to the chunks as a constant error, such as a hand that never quite
+    closes (docs/results/dial_tiny.md).
     """
     if seed == NO_NOISE:
         return torch.zeros(shape)

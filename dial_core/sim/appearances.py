@@ -2,16 +2,15 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Annotated
 
-import mujoco
 import numpy as np
+from pydantic import Discriminator, Tag, field_validator
 
 from dial_core.config import Config, config_root, read_values, validate
 from dial_core.errors import DialError
 from dial_core.sim.camera import Vector
-from dial_core.sim.patterns import PATTERNS, paint
-
-TEXTURE_PX = 256
+from dial_core.sim.patterns import PATTERNS
 
 
 class Appearance(Config):
@@ -26,6 +25,20 @@ class Appearance(Config):
     ambient: Vector = (0.40, 0.40, 0.40)
     repaint: tuple[Vector, ...] = ()
 
+    @field_validator("pattern")
+    @classmethod
+    def _exists(cls, pattern: str) -> str:
+        if pattern not in PATTERNS:
+            raise ValueError(f"no pattern '{pattern}'; available: {', '.join(PATTERNS)}")
+        return pattern
+
+
+NamedOrGiven = Annotated[
+    Annotated[str, Tag("name")] | Annotated[Appearance, Tag("appearance")],
+    Discriminator(lambda value: "name" if isinstance(value, str) else "appearance"),
+]
+"""The name of an appearance or of a pool of them, or an appearance itself."""
+
 
 class AppearancePool(Config):
     """A file of appearances (`config/appearances/<name>.yaml`)."""
@@ -36,11 +49,7 @@ class AppearancePool(Config):
 
 @cache
 def _pool(path) -> AppearancePool:
-    pool = validate(AppearancePool, read_values(path), source=path)
-    for appearance in pool.appearances:
-        if appearance.pattern not in PATTERNS:
-            raise DialError(f"{path}: appearance '{appearance.name}' has pattern '{appearance.pattern}'; available: {', '.join(PATTERNS)}")
-    return pool
+    return validate(AppearancePool, read_values(path), source=path)
 
 
 def appearance_pools() -> dict[str, tuple[Appearance, ...]]:
@@ -48,7 +57,7 @@ def appearance_pools() -> dict[str, tuple[Appearance, ...]]:
     return {path.stem: _pool(path).appearances for path in sorted((config_root() / "appearances").glob("*.yaml"))}
 
 
-def find_appearances(wanted: tuple[str | Appearance, ...]) -> tuple[Appearance, ...]:
+def find_appearances(wanted: Sequence[NamedOrGiven]) -> tuple[Appearance, ...]:
     """The appearances that `wanted` names or holds; a pool's name stands for all of its appearances.
 
     Raises:
@@ -57,13 +66,13 @@ def find_appearances(wanted: tuple[str | Appearance, ...]) -> tuple[Appearance, 
     pools = appearance_pools()
     single = {appearance.name: (appearance,) for appearances in pools.values() for appearance in appearances}
     found: list[Appearance] = []
-    for name in wanted:
-        if isinstance(name, Appearance):
-            found.append(name)
-            continue
-        if name not in pools and name not in single:
-            raise DialError(f"no appearance or pool of appearances '{name}'; pools: {', '.join(pools)}; appearances: {', '.join(single)}")
-        found += pools.get(name) or single[name]
+    for one in wanted:
+        if isinstance(one, Appearance):
+            found.append(one)
+        elif one in pools or one in single:
+            found += pools.get(one) or single[one]
+        else:
+            raise DialError(f"no appearance or pool of appearances '{one}'; pools: {', '.join(pools)}; appearances: {', '.join(single)}")
     return tuple(found)
 
 
@@ -80,27 +89,6 @@ def random_appearance(patterns: Sequence[str], rng: np.random.Generator) -> Appe
         colours=(vector(0.0, 1.0), vector(0.0, 1.0)),
         floor=vector(0.2, 0.65),
         light=vector(0.2, 0.5),
-        light_from=(float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.8, 0.9)), 0.9),
+        light_from=(float(rng.uniform(-0.7, 0.7)), float(rng.uniform(-0.8, 0.9)), float(rng.uniform(0.7, 1.2))),
         ambient=vector(0.32, 0.48),
     )
-
-
-def add_appearance(spec: mujoco.MjSpec, appearance: Appearance) -> str:
-    """Adds texture, floor and lights of `appearance` to `spec`; returns the name of the table's material."""
-    pixels = paint(appearance.pattern, appearance.colours, TEXTURE_PX)
-    texture = spec.add_texture(name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3)
-    texture.data = pixels.tobytes()
-    material = spec.add_material(name="table", specular=0.1, shininess=0.1)
-    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "table"
-    spec.worldbody.add_geom(
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        pos=[0.6, 0, -0.76],
-        size=[2.5, 2.5, 0.01],
-        rgba=[*appearance.floor, 1],
-        contype=0,
-        conaffinity=0,
-    )
-    spec.visual.headlight.ambient = list(appearance.ambient)
-    sun = spec.worldbody.lights[0]
-    sun.diffuse, sun.dir = list(appearance.light), [-value for value in appearance.light_from]
-    return "table"

@@ -107,7 +107,7 @@ def random_view(world: World, rng: np.random.Generator, repaint: bool = False) -
 
 
 def _repainted(thing: ObjectSpec, rng: np.random.Generator) -> ObjectSpec:
-    """The thing, half of the time with random colours for its parts: who always sees other colours would learn to name nothing by them."""
+    """The thing, half of the time with random colours for its parts. The others keep theirs, so that colour stays a cue for the name."""
     if rng.random() < 0.5:
         return thing
     return replace(thing, colours={part: tuple(rng.uniform(0.0, 1.0, 3).tolist()) for part in thing.colours})

@@ -4,10 +4,11 @@ import mujoco
 import numpy as np
 
 from dial_core.robot.embodiment import Embodiment
-from dial_core.sim.appearances import Appearance, add_appearance
+from dial_core.sim.appearances import Appearance
 from dial_core.sim.camera import CameraMount
 from dial_core.sim.catalogue import ObjectType
 from dial_core.sim.objects import add_object
+from dial_core.sim.patterns import paint
 from dial_core.sim.robot import STATIC_CONTACT, add_robot
 
 TIMESTEP_S = 0.002
@@ -16,6 +17,7 @@ SCENE_TARGET_M = (0.15, -0.05, 0.18)
 SCENE_VIEW_DEG = 42.0
 TABLE_TOP_M = 0.04  # above the robot's base frame
 TABLE_EDGE_M = 0.12  # in front of the robot's base frame
+TEXTURE_PX = 256  # side of the table's texture
 
 
 def build_model(
@@ -39,7 +41,7 @@ def build_model(
         specular=[0.05, 0.05, 0.05],
     )
     half = [0.4, 0.8, 0.02]
-    surface = {"material": add_appearance(spec, appearance)} if appearance else {}
+    surface = {"material": _add_appearance(spec, appearance)} if appearance else {}
     spec.worldbody.add_geom(
         name="table",
         type=mujoco.mjtGeom.mjGEOM_BOX,
@@ -56,6 +58,27 @@ def build_model(
     for kind in types:
         add_object(spec, kind)
     return spec.compile()
+
+
+def _add_appearance(spec: mujoco.MjSpec, appearance: Appearance) -> str:
+    """Adds texture, floor and lights of `appearance` to `spec`; returns the name of the table's material."""
+    pixels = paint(appearance.pattern, appearance.colours, TEXTURE_PX)
+    texture = spec.add_texture(name="table", type=mujoco.mjtTexture.mjTEXTURE_2D, width=TEXTURE_PX, height=TEXTURE_PX, nchannel=3)
+    texture.data = pixels.tobytes()
+    material = spec.add_material(name="table", specular=0.1, shininess=0.1)
+    material.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "table"
+    spec.worldbody.add_geom(
+        type=mujoco.mjtGeom.mjGEOM_BOX,
+        pos=[0.6, 0, -0.76],
+        size=[2.5, 2.5, 0.01],
+        rgba=[*appearance.floor, 1],
+        contype=0,
+        conaffinity=0,
+    )
+    spec.visual.headlight.ambient = list(appearance.ambient)
+    sun = spec.worldbody.lights[0]
+    sun.diffuse, sun.dir = list(appearance.light), [-value for value in appearance.light_from]
+    return "table"
 
 
 def _looking_at(eye: np.ndarray, target: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import Literal
 
 from dial_core.config import Config, config_root, load_config
 from dial_core.errors import DialError
-from dial_core.sim.appearances import Appearance
+from dial_core.sim.appearances import NamedOrGiven
 from dial_core.sim.camera import CameraMount
 
 EVALUATION_SEEDS_FROM = 100_000  # scenes of smaller seeds are for training
@@ -33,8 +33,8 @@ class Task(Config):
     """Move one object from `source` to `target`; close the target too if it can be closed.
 
     With `hand: nearer` half of the scenes are mirrored in the plane y = 0, and the arm on that side works. Regions are
-    those of the right hand. `appearances` name pools of appearances in `config/appearances/`, or give one; without any, the
-    table is of one colour.
+    those of the right hand. `appearances`: names of appearances or pools in `config/appearances/`, or whole appearances; without
+    any, the table is of one colour.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Task(Config):
     distractors: tuple[str, ...] = ()  # types that may stand elsewhere on the table
     distractor_count: tuple[int, int] = (0, 0)
     distractor_regions: tuple[Region, ...] = ()
-    appearances: tuple[str | Appearance, ...] = ()
+    appearances: tuple[NamedOrGiven, ...] = ()
     camera: CameraMount | None = None  # instead of the embodiment's head camera mount
 
     @property

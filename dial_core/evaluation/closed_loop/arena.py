@@ -44,13 +44,12 @@ class StepObservation:
 class EndState:
     """What an arena knows of the end: number of `objects`, whether the `named` one and whether an `other` one is in place.
 
-    `hand`: the one that does the task, where the simulation says so; `faults`: what was wrong with the scene before the robot had moved.
+    `faults`: what was wrong with the scene before the robot had moved.
     """
 
     objects: int = 1
     named: bool = False
     other: bool = False
-    hand: str = ""
     faults: tuple[str, ...] = ()
 
 
@@ -166,7 +165,7 @@ class TabletopArena:
     def outcome(self) -> EndState:
         """Which objects stand in the target."""
         moved, named = set(self.world.moved_objects()), self.world.scene.target
-        return EndState(len(self.world.scene.objects), named in moved, bool(moved - {named}), self.world.hand)
+        return EndState(len(self.world.scene.objects), named in moved, bool(moved - {named}))
 
     def close(self) -> None:
         """Frees the renderer."""

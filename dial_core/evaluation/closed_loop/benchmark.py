@@ -80,7 +80,7 @@ class Rules(Config):
         execution: how chunks become commands; see `Protocol`.
         execute_steps, strategy: of chunks.
         system2_period_steps, system2_delay_steps: of foresights; the authors make one from the very image of each chunk.
-        noise_seed: of the decoder's initial noise; the authors draw it, as the paper does.
+        noise_seed: of the decoder's initial noise, one for the session; the authors draw another for each chunk.
         episodes: of each environment.
     """
 
@@ -92,7 +92,7 @@ class Rules(Config):
     strategy: Strategy
     system2_period_steps: int
     system2_delay_steps: int
-    noise_seed: int = 0
+    noise_seed: int = Field(default=0, ge=-1)
     episodes: int
 
     @model_validator(mode="after")

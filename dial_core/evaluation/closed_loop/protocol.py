@@ -56,7 +56,7 @@ class Protocol(Config):
         splice_lead_s: from the moment a chunk is sent until it takes over [s]; see `control.motion_plan`.
         controller_period_s: between two updates of the emulated controllers [s].
         flow_steps: Euler steps of the action decoder.
-        noise_seed: of the decoder's fixed initial noise; -1: none, as `model/flow_matching.NO_NOISE` explains.
+        noise_seed: of the decoder's fixed initial noise; -1: none, see `flow_matching.initial_noise`.
         instruct: `scene`: the object that the seed names; `other`: another one in view, and success is judged on that one.
         foresight: what System-1 gets; see `probes`.
         camera: which camera the policy sees through.

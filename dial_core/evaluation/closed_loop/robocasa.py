@@ -113,7 +113,7 @@ class RobocasaArena:
 
     def outcome(self) -> EndState:
         """Whether the last step ended in success, and what was wrong with the scene before the first; other objects are not identified."""
-        return EndState(1, bool(self._seen["success"]), False, faults=self._faults)
+        return EndState(1, bool(self._seen["success"]), False, self._faults)
 
     def close(self) -> None:
         """Ends the server."""

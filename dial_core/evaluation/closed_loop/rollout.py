@@ -12,7 +12,7 @@ from dial_core.datasets.video import write_video
 from dial_core.evaluation.closed_loop.arena import Arena, Case
 from dial_core.evaluation.closed_loop.policies import Policy, PolicySource, make_policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.evaluation.closed_loop.suites import make_arena
+from dial_core.evaluation.closed_loop.suites import make_arena, working_hand
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 
@@ -46,7 +46,7 @@ class EpisodeResult:
         faults: what was wrong with the scene before the robot had moved.
         done: stretches [first, last] of control steps (from 1) at whose ends the task was judged done.
         objects: how many were in the scene.
-        hand: which one does its task, where the simulation says so.
+        hand: which one does the task; empty where the suite does not tell, and after a crash.
         named_moved, other_moved: which stood in the target at the end.
         foresight_age_s: mean age of the foresights acted on [s].
         error: what crashed, if it did; a crash is a failure.
@@ -149,7 +149,7 @@ def _play(job: EpisodeJob, arena: Arena, policy: Policy) -> EpisodeResult:
         judged=verdicts.count,
         done=verdicts.done,
         objects=outcome.objects,
-        hand=outcome.hand,
+        hand=working_hand(job.protocol.suite, job.case),
         named_moved=outcome.named,
         other_moved=outcome.other,
         faults=list(outcome.faults),

@@ -90,5 +90,10 @@ def holds_several_objects(suite: str, case: Case) -> bool:
     return not benchmark_of(suite) and len(scene_of(_tabletop_task(suite, case.task), case.seed).objects) > 1
 
 
+def working_hand(suite: str, case: Case) -> str:
+    """The hand that does the task of a scene, `left` or `right`; empty for a benchmark's, which does not tell."""
+    return "" if benchmark_of(suite) else scene_of(_tabletop_task(suite, case.task), case.seed).hand
+
+
 def _tabletop_task(suite: str, task: str) -> Task:
     return load_task(task) if is_file(task) else _load_suite(suite).task(task)

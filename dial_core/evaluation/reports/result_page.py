@@ -23,8 +23,8 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
     """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
 
     `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
-    `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: left and right scenes are mirror
-    images, so that a difference is the policy's.
+    `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: the scenes
+    of both hands are drawn from mirrored distributions. Crashed episodes are in neither.
     """
     order = {task: place for place, task in enumerate(protocol.tasks)}
     results = sorted(results, key=lambda result: (order[result.task], result.seed))
@@ -111,8 +111,8 @@ def markdown(summary: dict, title: str) -> str:
         ]
     hands = summary.get("by_hand", {})
     if hands and all(success["trials"] for success in hands.values()):
-        rates = ", ".join(f"{hand} {rate_text(success)}" for hand, success in hands.items())
-        lines += ["", f"By the hand that does the task: {rates}."]
+        rates = ", ".join(f"{hand} {rate_text(success)}, 95 % {interval_text(success)}" for hand, success in hands.items())
+        lines += ["", f"By the hand that does the task: {rates}{'; crashed scenes are in neither' if summary['crashed'] else ''}."]
     return "\n".join([*lines, "", *_broken_starts(summary), *_signature(summary)])
 
 

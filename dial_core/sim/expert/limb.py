@@ -12,9 +12,8 @@ DIP_RAD = 0.10  # fingers point a little downwards
 
 # The hand: sums of two coupled hinges.
 # 0.3 rad more than it takes to hold an object of NOMINAL_RADIUS_M: learners miss their targets by a tenth or two, and a hand that barely
-# holds then lets go. Still more (2.8) tips tall objects over as the hand opens.
+# holds then lets go. Half a radian more (2.8) tips tall objects over as the hand opens.
 FINGERS_RAD = 2.6
-FINGERS_MOST_RAD = 3.3
 NOMINAL_RADIUS_M = 0.028
 CLOSURE_RAD_PER_M = 85.0  # closed further on thinner objects
 FIST_RAD = 3.1
@@ -75,7 +74,7 @@ class Limb:
 
     def grip(self, radius_m: float) -> None:
         """How far closure 1 closes the fingers: onto an object of this radius."""
-        self.grip_rad = min(FINGERS_MOST_RAD, FINGERS_RAD - CLOSURE_RAD_PER_M * (radius_m - NOMINAL_RADIUS_M))
+        self.grip_rad = FINGERS_RAD - CLOSURE_RAD_PER_M * (radius_m - NOMINAL_RADIUS_M)
 
     def joints(self, position: np.ndarray, heading: float, dip: float, closure: float) -> np.ndarray:
         """All joints (29,) [rad] after one control step towards the pose."""

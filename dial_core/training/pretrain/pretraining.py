@@ -234,6 +234,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
     seeing, questions = Grounding(model, len(views.names)), ViewQuestions(shown, words, recipe)
     run_training(seeing, questions, Collate(prompter), recipe.optimisation, out / "training", "pretrain", hardware)
     model.backbone.visual.requires_grad_(False)
+    _round(model.backbone.visual)  # it never learns again: every checkpoint that comes of this one stores it in half precision, exactly
     encoded = shown.take(np.arange(min(recipe.reading_views, len(shown))))
     with state.main_process_first():
         tokens = _tokens(model, encoded, out / "tokens.npy")
@@ -249,17 +250,24 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
     pointing.hand_over()
     copying = QueryCopying(model, pointing.readouts)
     run_training(copying, named, CollateNamed(prompter), recipe.copying, out / "copying", "copying", hardware)
+    _round(model)
     if state.is_main_process:
         asked = NamedObjects(_tokens(model, held_out, out / "held_out_tokens.npy"), held_out, words, model.arch.token_grid, 0)
         report["queries"] = copying.measure(asked, prompter)
         robot = load_embodiment()
         unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
         card = _card(recipe, report, command)
-        # Rounded here, once: what never learns from now on, the tower, then takes half the room in every checkpoint that comes of this one.
         save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=card, dtype=torch.float16)
         write_json(out / "pointing.json", report)
     state.wait_for_everyone()
     return report
+
+
+@torch.no_grad()
+def _round(module: nn.Module) -> None:
+    """Rounds the weights to half precision, in which they are stored."""
+    for parameter in module.parameters():
+        parameter.copy_(parameter.half())
 
 
 @torch.no_grad()
@@ -282,7 +290,8 @@ def _card(recipe: PretrainRecipe, report: dict, command: str) -> str:
     return f"""# {recipe.model}, pretrained to point
 
 Made by `{command}`: next-token training, with dense grounding of the image tokens, from scratch on {recipe.views}
-rendered views of the tables of {" and ".join(recipe.suites)}. It stands in for Qwen's pretraining;
+rendered views of the tables of {" and ".join(recipe.suites)},
+{recipe.recoloured:.0%} of them in random colours and light. It stands in for Qwen's pretraining;
 the foresight queries point too and give the view's tokens back; System-1 is untrained.
 
 Recipe: `{recipe.model_dump_json()}`

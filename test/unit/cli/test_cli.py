@@ -60,6 +60,6 @@ def test_an_interrupted_command_says_whether_it_resumes(command, notice, monkeyp
 
 
 def test_the_command_imports_no_renderer_before_it_has_chosen_one():
-    """MuJoCo reads MUJOCO_GL when it is imported; main sets it first."""
+    """MuJoCo reads MUJOCO_GL when it is imported; main sets it first. Tasks are read where there is no MuJoCo."""
     code = "import sys, dial_core.cli; sys.exit('mujoco' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path(__file__).parents[3]).returncode == 0

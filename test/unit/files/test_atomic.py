@@ -54,11 +54,13 @@ def test_others_can_read_what_a_library_wrote_for_its_user_alone(tmp_path):
         with atomic_folder(tmp_path / "checkpoint") as staging:
             save_file({"weights": torch.zeros(2)}, staging / "model.safetensors")
             (staging / "run.sh").touch(mode=0o750)
+            (staging / "private").touch(mode=0o600)
         with atomic_write(tmp_path / "weights.safetensors") as partial:
             save_file({"weights": torch.zeros(2)}, partial)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "checkpoint/model.safetensors").stat().st_mode) == 0o640
+    assert stat.S_IMODE((tmp_path / "checkpoint/private").stat().st_mode) == 0o640
     assert stat.S_IMODE((tmp_path / "checkpoint/run.sh").stat().st_mode) == 0o750
     assert stat.S_IMODE((tmp_path / "weights.safetensors").stat().st_mode) == 0o640
 

@@ -59,6 +59,12 @@ def test_a_remote_session_gives_to_the_last_bit_what_a_local_one_gives(server, f
     assert np.abs(local1.chunk(image, foresight, state, committed) - chunk).max() > 1e-3
 
 
+def test_a_remote_chunk_starts_by_default_where_a_local_one_does(server, folder, image):
+    checkpoint = load_checkpoint(folder)
+    inputs = image, System2Session(checkpoint).foresight(image, INSTRUCTION), np.zeros(checkpoint.contract.state_dim, np.float32)
+    np.testing.assert_array_equal(connect(server.address)[1].chunk(*inputs), System1Session(checkpoint).chunk(*inputs))
+
+
 def test_a_refusal_comes_with_its_reason_and_the_connection_lives_on(server, image):
     system2, _ = connect(server.address)
     with pytest.raises(DialError, match=r"refused: DialError: image of camera 'ego': expected uint8 \(96, 96, 3\)"):

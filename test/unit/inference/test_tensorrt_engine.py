@@ -5,6 +5,7 @@ pytest test/unit/inference/test_tensorrt_engine.py
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,7 @@ from dial_core.inference import tensorrt_engine
 from dial_core.inference.programs import ProgramSpec, open_program, runtime_for
 from dial_core.inference.sessions import System2Session
 from dial_core.inference.tensorrt_engine import build_engine, engine_machine, trtexec_command, why_no_engine
+from dial_core.model.flow_matching import NO_NOISE
 
 SPEC = ProgramSpec(1, "tensorrt-bf16", "0123456789abcdef", 1, 4, 0)
 SHAPES = {"input_ids": ((1, 16), (1, 50), (1, 178))}
@@ -87,6 +89,7 @@ def test_an_engine_is_named_after_its_gpu_and_its_tensorrt(gpu):
     assert engine_machine() == "NVIDIA-H100-80GB-HBM3-trt10.13.3.9"
     assert SPEC.file.name == "system1-tensorrt-bf16-flow4-noise0-slot0-NVIDIA-H100-80GB-HBM3-trt10.13.3.9.engine"
     assert SPEC.graph.name == "system1-tensorrt-bf16-flow4-noise0-slot0.onnx"
+    assert replace(SPEC, noise_seed=NO_NOISE).graph.name == "system1-tensorrt-bf16-flow4-mean-slot0.onnx"
 
 
 @pytest.mark.parametrize("other", [{"name": "Orin"}, {"version": "11.4.0.106"}])

@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from typer.testing import CliRunner
 
+from dial_core.checkpoint.stored_weights import TensorFile
 from dial_core.cli import app
 from dial_core.config import config_path
 from dial_core.errors import DialError
@@ -70,6 +72,10 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
     assert "12 of 12 steps to do" in reproduce("--dry-run")
     reproduce("--only", "train/dial")
     assert InThisProcess.ran == ["pretrain", "collect", "begin", "tokens", "train"]
+    stored = {part: TensorFile(tmp_path / "out" / part / "checkpoint/model.safetensors") for part in ("pretrain", "train/dial")}
+    tower = [name for name in stored["pretrain"].names if "visual" in name]
+    assert all(file.read(name).dtype == torch.float16 for file in stored.values() for name in tower), "what never learns is rounded once"
+    assert all(torch.equal(*(file.read(name) for file in stored.values())) for name in tower)
     reproduce()
     assert InThisProcess.ran == ["begin", "tokens", "train", "eval", "eval", "probe", "foresight"]
     text = (tmp_path / "paper.md").read_text()

@@ -1,4 +1,4 @@
-"""Shipped weights were trained on PlacematToPlate as it is: its scenes, motions and images must not change.
+"""Shipped weights were trained on PlacematToPlate as it is: its scenes, images and approaches must not change.
 
 A change of these values is a change of the world that the shipped checkpoint knows. pytest test/unit/sim/test_frozen_scenes.py
 """

@@ -1,12 +1,13 @@
 import numpy as np
 
 from dial_core.sim import random_views as views_module
-from dial_core.sim.appearances import random_appearance
+from dial_core.sim.appearances import find_appearances, random_appearance
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.random_views import random_view, random_views
 from dial_core.sim.scene import scene_of
 from dial_core.sim.suite import Suite
 from dial_core.sim.task import load_task
+from dial_core.sim.world import World
 
 NAMES = {"can", "bottle", "cup", "milk", "plate", "placemat", "palm", "thumb"}
 
@@ -54,13 +55,32 @@ def test_views_of_suites_show_their_tables_with_both_hands_and_open_fixtures():
     assert len({name for name in seen - {"palm", "thumb", "handle"} if not load_object(name).fixed}) > 6
 
 
-def test_recoloured_views_show_the_same_kinds_of_things_in_colours_that_no_task_has():
-    rows = list(random_views({"in_distribution": 1.0}, 40, seed=5, recoloured=1.0))
-    assert all(places for _, _, places in rows)
-    assert len({task for task, *_ in rows}) == 2
-    # A table corner's pixel, of each world: no training appearance is as saturated as most random colours are.
-    corners = np.array([image[60, 2] for _, image, _ in rows[::20]], float)
-    assert np.ptp(corners, axis=1).max() > 60
+def test_recoloured_tables_have_random_colours_in_a_pattern_of_training_and_half_of_their_things_too(monkeypatch):
+    made, shown = [], []
+
+    class WatchedWorld(World):
+        def __init__(self, task):
+            made.append(task)
+            super().__init__(task)
+
+        def lay_out(self, things, colour):
+            shown.extend((thing, self.types[thing.type].colours) for thing in things)
+            super().lay_out(things, colour)
+
+    monkeypatch.setattr(views_module, "World", WatchedWorld)
+    trained_on = {appearance.pattern for appearance in find_appearances(("training",))}
+
+    def own_colours(recoloured):
+        made.clear()
+        assert all(places for _, _, places in random_views({"in_distribution": 1.0}, 40, seed=5, recoloured=recoloured))
+        return np.mean([all(colour in choices[part] for part, colour in thing.colours.items()) for thing, choices in shown])
+
+    assert own_colours(0.0) == 1.0
+    assert [task.appearances for task in made] == [("training",)] * 2
+    shown.clear()
+    assert 0.35 < own_colours(1.0) < 0.65
+    assert [appearance.name for task in made for appearance in task.appearances] == ["random"] * 2
+    assert {appearance.pattern for task in made for appearance in task.appearances} <= trained_on
 
 
 def test_a_table_without_an_appearance_can_be_recoloured(monkeypatch):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from dial_core.config import config_root
+from dial_core.config import config_root, validate
 from dial_core.errors import DialError
 from dial_core.sim.appearances import appearance_pools, find_appearances
 from dial_core.sim.catalogue import load_object
 from dial_core.sim.scene import other_instruction, scene_of
 from dial_core.sim.suite import load_suite, suite_names
-from dial_core.sim.task import task_names
+from dial_core.sim.task import Task, load_task, task_names
 
 COUNTS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_instruction": 24, "unseen_object": 32}
 ALIKE = 0.1  # two colours closer than this (distance in RGB 0..1) appearance alike
@@ -111,6 +111,13 @@ def test_wrong_names_are_named(tmp_path, monkeypatch):
         load_object("spoon")
     with pytest.raises(DialError, match="no appearance or pool of appearances 'neon'; pools: training, unseen"):
         find_appearances(("neon",))
+    for wrong, message in (
+        ({"pattern": "brick"}, "appearances.*pattern.*no pattern 'brick'; available: plain, wood"),
+        ({"pattern": "wood", "colour": 1}, "appearances.*colour"),
+    ):
+        given = {"name": "mine", "colours": [[0, 0, 0], [1, 1, 1]], "floor": [0, 0, 0]} | wrong
+        with pytest.raises(DialError, match=message):
+            validate(Task, load_task("PlateToPan").model_dump() | {"appearances": [given]}, source="mine.yaml")
     with pytest.raises(DialError, match="has no task 'PanToPot'; it has CuttingboardToBasket"):
         load_suite("in_distribution").task("PanToPot")
     for kind in ("tasks", "settings", "objects", "families", "appearances"):

@@ -78,6 +78,7 @@ def test_protocols_are_known_by_name_and_the_authors_is_the_default():
     assert suite_protocol("robocasa_gr1") == authors
     assert (authors["judged"], authors["execute_steps"], authors["episodes"], authors["settle_steps"]) == ("chunk_end", 16, 50, 0)
     assert (authors["system2_period_steps"], authors["system2_delay_steps"]) == (16, 0), "a foresight from the very image of the chunk"
+    assert {rules["noise_seed"] for rules in (authors, settled, strict)} == {0}, "drawn noise, as the authors'"
     assert (settled["settle_steps"], settled["judged"]) == (100, "chunk_end"), "5 s at 20 Hz"
     assert (strict["judged"], strict["hold_steps"]) == ("every_step", 10)
     hashes = {Protocol(**values, suite="robocasa_gr1", tasks=("PnPCupToDrawerClose",)).hash for values in (authors, settled, strict)}

@@ -44,13 +44,14 @@ def test_a_report_of_many_tasks_also_has_the_interval_over_seeds_which_tasks_sha
     assert (tmp_path / "success.png").stat().st_size > 1000
 
 
-def test_a_report_tells_the_hands_apart_where_both_have_scenes(tmp_path):
+def test_a_report_has_success_by_hand_where_both_have_scenes(tmp_path):
     right = [replace(result, hand="right") for result in RESULTS]
     both = [*right, replace(RESULT, seed=100_003, hand="left", success=False)]
     assert "By the hand that" not in write_report(tmp_path, summarise(Protocol(episodes=3), right, 1.0), "one hand")
-    assert "By the hand that does the task: left 0.0 (0/1), right 66.7 (2/3)." in write_report(
-        tmp_path, summarise(Protocol(episodes=4), both, 1.0), "both hands"
-    )
+    shown = "By the hand that does the task: left 0.0 (0/1), 95 % 0.0 to 79.3, right 66.7 (2/3), 95 % 20.8 to 93.8"
+    assert f"{shown}." in write_report(tmp_path, summarise(Protocol(episodes=4), both, 1.0), "both hands")
+    crashed = [*both, replace(RESULT, seed=100_004, success=False, error="fell over")]
+    assert f"{shown}; crashed scenes are in neither." in write_report(tmp_path, summarise(Protocol(episodes=5), crashed, 1.0), "a crash")
 
 
 def test_a_table_says_what_its_rows_share_and_what_they_do_not(tmp_path):

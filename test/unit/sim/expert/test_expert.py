@@ -64,9 +64,10 @@ def test_the_expert_is_deterministic(world):
 
 def test_a_hand_that_closes_less_than_it_was_shown_still_holds_the_object():
     """Half of the scenes failed with 0.3 rad less, which is what a learner misses at times."""
-    world, solved = World(load_suite("in_distribution").task("CuttingboardToBasket")), {"left": 0, "right": 0}
+    world = World(load_suite("in_distribution").task("CuttingboardToBasket"))
+    solved = []
     try:
-        for seed in range(4):
+        for seed in range(5):
             world.reset(seed)
             fingers = [index for index, joint in enumerate(world.embodiment.joints) if joint.group == f"{world.hand}_hand"][:4]
             expert = Expert(world, seed)
@@ -76,7 +77,7 @@ def test_a_hand_that_closes_less_than_it_was_shown_still_holds_the_object():
                 joints = expert.action()[world.embodiment.joint_slice].astype(float)
                 joints[fingers] = np.maximum(joints[fingers] - 0.3, 0.0)
                 world.advance(joints, PERIOD_S)
-            solved[world.hand] += world.success()
+            solved.append((world.hand, world.success()))
     finally:
         world.close()
-    assert sum(solved.values()) >= 4, solved
+    assert solved == [("right", True), ("left", True), ("right", True), ("right", True), ("left", True)]
