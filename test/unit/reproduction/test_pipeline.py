@@ -153,3 +153,10 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(values, path, va
     place[path[-1]] = value
     with pytest.raises(DialError, match=error):
         validate(ReproductionPlan, values, source="test")
+
+
+def test_pocket_is_the_miniature_with_fewer_steps_and_nothing_else():
+    pocket, miniature = (load_config(Recipe, "training", name).model_dump() for name in ("pocket", "miniature"))
+    for of_pocket, of_miniature in zip(pocket["stages"], miniature["stages"], strict=True):
+        assert of_pocket["optimisation"].pop("steps") < of_miniature["optimisation"].pop("steps")
+    assert pocket == miniature
