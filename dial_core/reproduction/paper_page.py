@@ -185,7 +185,8 @@ class _PageWriter:
         """The filmed method's first scene of every task: a sheet for each of its evaluations, and a film of the first one."""
         method = self._plan.film
         evaluated = [name for shown, name in self._plan.evaluations() if shown == method]
-        sheets = {name: films for name in evaluated if (films := self._films(method, name))}
+        filmed = {name: films for name in evaluated if (films := self._films(method, name))}
+        sheets = {name: filmed[name] for name in self._different(list(filmed))}
         if not sheets:
             return
         first = next(iter(sheets))
@@ -204,6 +205,11 @@ class _PageWriter:
         write_film(sheets[first], self._images / "episodes.mp4")
         film = f"{self._images.name}/episodes.mp4"
         yield from (f"All episodes of the first sheet in one video: [{film}]({film}).", "")
+
+    def _different(self, names: list[str]) -> list[str]:
+        """Those whose first scenes no earlier one shows: some differ in the number of episodes alone."""
+        first = [self._plan.scenes[name].model_dump(include={"suite", "tasks", "seed"}) for name in names]
+        return [name for place, name in enumerate(names) if first[place] not in first[:place]]
 
     def _films(self, method: str, name: str) -> list[tuple[Path, str, bool]]:
         """(film, task, success) of the scenes of an evaluation that were filmed."""

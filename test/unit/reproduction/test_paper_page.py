@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from dial_core.config import validate
 from dial_core.datasets.video import read_video, write_video
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
@@ -11,6 +12,7 @@ from dial_core.reproduction.done_marks import DoneMarks, command_of
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_page import write_page
 from dial_core.reproduction.pipeline import Pipeline
+from dial_core.reproduction.plan import ReproductionPlan
 
 TASKS = ("PlacematToPlate", "TrayToPot")
 
@@ -118,3 +120,15 @@ def test_filmed_episodes_come_on_a_sheet_and_in_one_film_as_long_as_the_longest(
     still_running = film[0][80, 1].astype(int)
     assert abs(still_running[1] - still_running[0]) < 20
     assert (tmp_path / "paper/episodes.png").is_file()
+
+
+@pytest.mark.parametrize(("other", "sheets"), [({"episodes": 9}, 1), ({"episodes": 9, "seed": 100_001}, 2)])
+def test_scenes_that_differ_in_their_number_alone_share_a_sheet(values, tmp_path, fake_episode, other, sheets):
+    values["scenes"]["more"] = values["scenes"]["seen"] | other
+    values["sections"][0]["scenes"] = ["seen", "more"]
+    pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path / "out")
+    for scenes in ("seen", "more"):
+        folder = pipeline.result("dial", scenes)
+        write_video(folder / "videos/TrayToPot-100000.mp4", fake_episode(0).frames[:2], 20.0)
+        (folder / "result.json").write_text(json.dumps(summary(*[True] * 8)))
+    assert write_page(pipeline, "small", tmp_path / "paper.md").count("![episodes") == sheets
