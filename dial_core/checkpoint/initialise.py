@@ -16,6 +16,7 @@ from dial_core.model.pretrained import load_backbone, load_view_encoder
 from dial_core.robot.embodiment import load_embodiment
 
 BACKBONE = "system2.backbone."
+HEAD = "system2.foresight_head."
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,10 @@ def _take_vlm(model: DialModel, source: str | Path) -> set[str]:
 
 
 def _take(model: DialModel, folder: Path, only_backbone: bool) -> set[str]:
-    """Copies every tensor of a checkpoint that has a place of its shape, the backbone's strictly; returns their names."""
+    """Copies every tensor of a checkpoint that has a place of its shape, the backbone's strictly; returns their names.
+
+    A head that ends in another space is not taken, be it as wide: it would begin as a map into the wrong one.
+    """
     with quiet_loading():
         source = DialModel.from_pretrained(folder)
     differing = [part for part, value in _computation(source.arch).items() if value != _computation(model.arch)[part]]
@@ -87,6 +91,8 @@ def _take(model: DialModel, folder: Path, only_backbone: bool) -> set[str]:
         raise DialError(f"the backbone in {folder} is another one than the preset's: they differ in {', '.join(differing)}")
     places, found = model.state_dict(), source.state_dict()
     fitting = [name for name, tensor in found.items() if name in places and places[name].shape == tensor.shape]
+    if source.arch.view_encoder != model.arch.view_encoder:
+        fitting = [name for name in fitting if not name.startswith(HEAD)]
     taken = {name for name in fitting if name.startswith(BACKBONE) or not only_backbone}
     with torch.no_grad():
         for name in taken:

@@ -272,7 +272,8 @@ class _PageWriter:
         scenes = self._plan.scenes[name]
         last = scenes.seed + scenes.episodes - 1
         tasks = f"its tasks {', '.join(scenes.tasks)}" if scenes.tasks else "all its tasks"
-        return f"Suite `{scenes.suite}`, {tasks}, scenes {scenes.seed} to {last} of each."
+        timing = "".join(f", `--{option} {steps}`" for option, steps in scenes.timing.items())
+        return f"Suite `{scenes.suite}`, {tasks}, scenes {scenes.seed} to {last} of each{timing}."
 
     def _data_line(self, name: str) -> str:
         data = self._plan.demonstrations[name]

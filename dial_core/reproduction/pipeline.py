@@ -217,7 +217,8 @@ class Pipeline:
     def _evaluation(self, method: str, name: str, scenes: Scenes) -> PipelineStep:
         filmed = 1 if method == self.plan.film else 0
         policy, needs, inputs = self._policy(method)
-        words = ("eval", policy, *_scene_words(scenes), "--videos", str(filmed), "--out", str(self.result(method, name)))
+        timing = [word for option, steps in scenes.timing.items() for word in (f"--{option}", str(steps))]
+        words = ("eval", policy, *_scene_words(scenes), *timing, "--videos", str(filmed), "--out", str(self.result(method, name)))
         core_s = self._episodes(scenes) * self.plan.costs.episode
         return PipelineStep(f"eval/{method}/{name}", words, needs, inputs, core_s, parallel=True)
 

@@ -66,13 +66,25 @@ class Method(Config):
 
 
 class Scenes(Config):
-    """One suite's scenes: `episodes` of each task from scene `seed` on; `tasks` picks some of the suite's, or names YAML files."""
+    """One suite's scenes: `episodes` of each task from scene `seed` on; `tasks` picks some of the suite's, or names YAML files.
+
+    Attributes:
+        system2_period_steps, system2_delay_steps: of the foresights in evaluations; None: the robot's loop, as `dial eval` has it.
+    """
 
     called: str = ""
     suite: str = "in_distribution"
     tasks: tuple[str, ...] = ()
     episodes: int = Field(gt=0)
     seed: int = Field(default=EVALUATION_SEEDS_FROM, ge=EVALUATION_SEEDS_FROM)
+    system2_period_steps: int | None = Field(default=None, gt=0)
+    system2_delay_steps: int | None = Field(default=None, ge=0)
+
+    @property
+    def timing(self) -> dict[str, int]:
+        """What differs from the robot's loop, as `dial eval` calls it."""
+        steps = {"system2-period-steps": self.system2_period_steps, "system2-delay-steps": self.system2_delay_steps}
+        return {option: value for option, value in steps.items() if value is not None}
 
 
 class Comparison(Config):
@@ -155,6 +167,8 @@ class ReproductionPlan(Config):
             _require(f"section '{section.title}'", scenes_of(section), self.scenes)
             if isinstance(section, Comparison) and section.reference not in section.methods:
                 raise ValueError(f"section '{section.title}': the reference {section.reference} is none of its methods")
+            if isinstance(section, Probes) and self.scenes[section.scenes].timing:
+                raise ValueError(f"section '{section.title}': probes keep the robot's timing; scenes {section.scenes} have their own")
         _require("film", [self.film] if self.film else [], self.methods)
         return self
 

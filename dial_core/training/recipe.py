@@ -117,8 +117,7 @@ class Recipe(Config):
         base: pose of the robot's base in the world, for a layout whose wrists stand there; an episode's own (its fact `base`) comes first.
         state_encoding: `raw`, or `sin_cos`: the joints of the state enter as sine and cosine, as in the release.
         statistics: `recomputed` from this run's data, or `reused`: the robot's slot keeps those of the start, as fine-tuning wants.
-        warmup: off trains the warmup stages end to end too, for the same number of steps (the paper's ablation), all of the model at
-            their `learning_rate`: a warmup's rates by module are meant for decoupled training.
+        warmup: off trains the warmup stages end to end too, for the same number of steps at the same rates (the paper's ablation).
         human_data: off leaves human sources out of every mixture.
     """
 
@@ -182,7 +181,7 @@ class Recipe(Config):
         if not self.human_data:
             stages = [stage.model_copy(update={"mixture": self._without_humans(stage.mixture)}) for stage in stages]
         if not self.warmup:
-            stages = [stage if stage.stage == "end_to_end" else _end_to_end(stage) for stage in stages]
+            stages = [stage.model_copy(update={"stage": "end_to_end"}) for stage in stages]
         return stages
 
     def slots(self, there: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -202,8 +201,3 @@ class Recipe(Config):
 def _can_be_drawn(mixture: Mapping[str, float | Literal["frames"]]) -> bool:
     shares = [1.0 if weight == "frames" else weight for weight in mixture.values()]
     return sum(shares) > 0 and all(math.isfinite(share) and share >= 0 for share in shares)
-
-
-def _end_to_end(warmup: TrainingStage) -> TrainingStage:
-    optimisation = warmup.optimisation.model_copy(update={"learning_rates": {}})
-    return warmup.model_copy(update={"stage": "end_to_end", "optimisation": optimisation})

@@ -47,6 +47,16 @@ def test_an_equal_architecture_is_taken_whole_or_its_backbone_only(pretrained, t
     assert not part["system2.queries"].equal(expected["system2.queries"])
 
 
+def test_a_head_into_another_space_begins_fresh_though_it_is_as_wide(pretrained, tmp_path):
+    fresh = transplant(tmp_path / "start", "dial_tiny_dino", pretrained).fresh
+    expected, found = (load_checkpoint(path).model.state_dict() for path in (pretrained, tmp_path / "start"))
+    head = [name for name in expected if name.startswith("system2.foresight_head.")]
+    assert head
+    assert set(head) <= set(fresh)
+    assert found["system2.queries"].equal(expected["system2.queries"])
+    assert head[0] not in transplant(tmp_path / "other", "dial_tiny_seer", pretrained).fresh
+
+
 def test_for_another_robot_only_what_its_vectors_touch_is_fresh(pretrained, tmp_path):
     (tmp_path / "iron.yaml").write_text("extends: dial_tiny\nstate_dim: 50\naction_dim: 50\nembodiments: [iron]\n")
     fresh = transplant(tmp_path / "start", str(tmp_path / "iron.yaml"), pretrained, embodiment="iron").fresh

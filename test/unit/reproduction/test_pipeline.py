@@ -67,6 +67,14 @@ def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
     assert "--videos 1" in words["eval/dial/seen"]  # the filmed one
 
 
+def test_scenes_may_have_their_own_timing_of_foresights(values, tmp_path):
+    values["scenes"]["together"] = values["scenes"]["seen"] | {"system2_period_steps": 3, "system2_delay_steps": 0}
+    values["sections"][0]["scenes"] = ["seen", "together"]
+    steps = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path).steps
+    assert "--seed 100000 --system2-period-steps 3 --system2-delay-steps 0 --videos" in " ".join(steps["eval/dial/together"].words)
+    assert "--system2" not in " ".join(steps["eval/dial/seen"].words)
+
+
 def test_shares_of_changed_instructions_and_of_misses_are_collected(values, tmp_path):
     values["demonstrations"]["few"] |= {"changed": 0.25, "missed": 0.2, "two_objects": 0.7}
     pipeline = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
@@ -144,6 +152,7 @@ def test_a_changed_recipe_changes_the_fingerprint_of_its_training_alone(pipeline
         (("sections", 0, "reference"), "unshown", "the reference unshown is none of its methods"),
         (("sections", 2, "scenes"), "unseen", "section 'Probes' names unseen; there are seen"),
         (("film",), "flair", "film names flair"),
+        (("scenes", "seen", "system2_delay_steps"), 0, "section 'Probes': probes keep the robot's timing; scenes seen have their own"),
     ],
 )
 def test_names_that_do_not_exist_are_refused_with_those_that_do(values, path, value, error):

@@ -283,14 +283,12 @@ def test_the_papers_two_switches_change_the_stages_and_nothing_else():
     assert [stage.optimisation for stage in alone.effective_stages()] == [stage.optimisation for stage in recipe.stages]
 
 
-def test_rates_by_module_of_a_warmup_do_not_enter_end_to_end_training():
-    recipe = load_config(Recipe, "training", "dial_tiny")
-    plan = recipe.stages[0].optimisation.model_copy(update={"learning_rates": {"system2": 2e-3}})
-    recipe = recipe.model_copy(update={"stages": [recipe.stages[0].model_copy(update={"optimisation": plan}), recipe.stages[1]]})
-    warmup, end_to_end = recipe.effective_stages()
-    first, second = recipe.model_copy(update={"warmup": False}).effective_stages()
-    assert first.optimisation == warmup.optimisation.model_copy(update={"learning_rates": {}})
-    assert second == end_to_end
+@pytest.mark.parametrize("name", ["pocket", "miniature"])
+def test_without_warmup_every_module_keeps_its_rate(name):
+    # The language model's is a fifth of the others': at the full rate it forgets to read, and the ablation would show that instead.
+    stages = load_config(Recipe, "training", f"{name}_no_warmup").effective_stages()
+    assert [stage.stage for stage in stages] == ["end_to_end"] * 2
+    assert [stage.optimisation.learning_rates for stage in stages] == [{"system2.backbone": 1e-4}] * 2
 
 
 @pytest.mark.parametrize("name", RECIPES)
