@@ -21,6 +21,11 @@ from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.system1.commander import Commander
 
+NO_REPORTS = (
+    "control_msgs is not installed (apt-get install ros-jazzy-control-msgs): what the controllers report is not read, so that the splice "
+    "lead does not follow measured latencies, lost trajectories are not noticed, and max_divergence alone judges what controllers execute"
+)
+
 
 def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> ExecutedMotion:
     """The ExecutedMotion of all controllers of an embodiment."""
@@ -49,9 +54,12 @@ class ExecutionFeedback:
     def __init__(self, node: DialNode, controllers: Sequence[Controller], execution: ExecutedMotion, lock: RLock) -> None:
         self._node, self._execution, self._lock = node, execution, lock
         self._subscriptions: list[Subscription] = []
+        state = _controller_state()
+        if state is None and not node.value("use_sim_time"):
+            node.get_logger().warning(NO_REPORTS)
         for controller in controllers:
             self._subscribe(JointTrajectory, f"{controller.name}/reference", partial(self._on_reference, controller))
-            if state := _controller_state():
+            if state is not None:
                 self._subscribe(state, f"{controller.name}/controller_state", partial(self._on_state, controller))
 
     def close(self) -> None:

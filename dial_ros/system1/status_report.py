@@ -119,7 +119,7 @@ class Report:
         return message
 
     def _fill_latencies(self, message: System1Status) -> None:
-        message.reckoned_delay = self.estimated_delay_s
+        message.estimated_delay = self.estimated_delay_s
         row = self.last_chunk
         if row is None:
             for name in ("transport", "waiting", "inference", "stitching", "camera_to_command"):

@@ -215,7 +215,7 @@ def test_the_status_reports_the_latency_of_the_last_chunk_by_stage(running):
     assert min(stages) >= 0
     assert status.inference_latency > 0
     assert status.transport_latency + status.waiting_latency <= status.camera_to_command_latency + 1e-4
-    assert status.camera_to_command_latency <= status.reckoned_delay
+    assert status.camera_to_command_latency <= status.estimated_delay
     assert status.camera_rate > 0
     assert list(status.clamp_names) == ["position", "velocity", "acceleration", "jump"]
     assert sum(status.clamp_counts) == status.clamped_targets

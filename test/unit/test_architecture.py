@@ -1,4 +1,4 @@
-"""The house rules that a machine can check: doors open one way, files fit in the head, no names that say nothing.
+"""The design rules that a machine can check: imports one way, files fit in the head, no names that say nothing.
 
 pytest test/unit/test_architecture.py
 """
@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 320  # "about 300": a little air, so that nobody deletes a docstring to fit
 MAX_BODY_LINES = 50  # "about 40"
 
-# Room -> rooms it may import. A room is a folder of dial_core, or a file at its top.
+# Package -> packages it may import. A package is a folder of dial_core, or a file at its top.
 LEAVES = {"errors", "config", "finiteness", "files", "jobs"}
-DOORS = {
+ALLOWED_IMPORTS = {
     "errors": set(),
     "finiteness": {"errors"},
     "config": {"errors"},
@@ -42,7 +42,7 @@ DOORS = {
     "benchmarks": {"training", "inference", "datasets", "checkpoint", "observation", "model", "sim", "robot"} | LEAVES,
     "reproduction": {"training", "evaluation", "datasets", "model", "sim"} | LEAVES,
 }
-DOORS["cli"] = set(DOORS)
+ALLOWED_IMPORTS["cli"] = set(ALLOWED_IMPORTS)
 ROS_MAY_USE = {"bags", "inference", "checkpoint", "observation", "control", "sim", "viz", "robot"} | LEAVES
 # Statistics of a demo or of an evaluation over ROS are the harness's own.
 ROS_TOOLS_MAY_USE = ROS_MAY_USE | {"evaluation"}
@@ -52,9 +52,9 @@ def python_files(*folders: str) -> list[Path]:
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def imported_rooms(path: Path) -> set[str]:
+def imported_packages(path: Path) -> set[str]:
     """First part below `dial_core` of everything that a file imports."""
-    rooms = set()
+    packages = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -65,8 +65,8 @@ def imported_rooms(path: Path) -> set[str]:
                 names = [f"dial_core.{alias.name}" for alias in node.names]
         else:
             continue
-        rooms |= {name.split(".")[1] for name in names if name.startswith("dial_core.")}
-    return rooms
+        packages |= {name.split(".")[1] for name in names if name.startswith("dial_core.")}
+    return packages
 
 
 def imported_names(node: ast.AST) -> list[str]:
@@ -91,21 +91,21 @@ def imports_of(path: Path, modules: set[str]) -> set[str]:
     return found & modules - {module_of(path)}
 
 
-def room_of(path: Path) -> str:
+def package_of(path: Path) -> str:
     return path.relative_to(ROOT / "dial_core").parts[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize("path", python_files("dial_core"), ids=lambda p: str(p.relative_to(ROOT)))
 def test_doors_of_the_core_open_one_way(path):
-    room = room_of(path)
-    if room == "__init__":
+    package = package_of(path)
+    if package == "__init__":
         return
-    assert room in DOORS, f"{path}: a new room '{room}' needs its doors listed here and in the architecture"
-    assert imported_rooms(path) <= DOORS[room] | {room}
+    assert package in ALLOWED_IMPORTS, f"{path}: a new package '{package}' needs its imports listed here and in the architecture"
+    assert imported_packages(path) <= ALLOWED_IMPORTS[package] | {package}
 
 
-def test_rooms_do_not_import_each_other_in_a_circle():
-    TopologicalSorter({room: doors - {room} for room, doors in DOORS.items()}).prepare()  # raises CycleError
+def test_packages_do_not_import_each_other_in_a_circle():
+    TopologicalSorter({package: allowed - {package} for package, allowed in ALLOWED_IMPORTS.items()}).prepare()  # raises CycleError
 
 
 def test_files_do_not_import_each_other_in_a_circle():
@@ -115,9 +115,9 @@ def test_files_do_not_import_each_other_in_a_circle():
 
 
 @pytest.mark.parametrize("path", python_files("dial_ros"), ids=lambda p: str(p.relative_to(ROOT)))
-def test_ros_reaches_only_the_rooms_it_may(path):
+def test_ros_reaches_only_the_packages_it_may(path):
     allowed = ROS_TOOLS_MAY_USE if path.parent.name == "tools" else ROS_MAY_USE
-    assert imported_rooms(path) <= allowed
+    assert imported_packages(path) <= allowed
 
 
 def test_control_computes_without_torch():
@@ -160,9 +160,9 @@ def test_every_path_and_link_in_the_documents_leads_somewhere(document):
 @pytest.mark.parametrize("package", ["dial_core", "dial_ros"])
 def test_every_room_stands_in_the_diagram_of_the_architecture(package):
     diagram = (ROOT / "docs/architecture.md").read_text().split("```")[1]
-    rooms = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()} - {"msg", "srv"}
-    assert rooms
-    assert not [room for room in sorted(rooms) if f"{room}/" not in diagram]
+    packages = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()} - {"msg", "srv"}
+    assert packages
+    assert not [name for name in sorted(packages) if f"{name}/" not in diagram]
 
 
 def test_the_core_knows_nothing_of_ros():

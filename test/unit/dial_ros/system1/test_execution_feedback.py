@@ -1,12 +1,18 @@
 """Which controllers count as diverged, by what has been received of them."""
 
+import sys
+from threading import RLock
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
+import pytest
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import NANOSECONDS, JointMotion
-from dial_ros.system1.execution_feedback import divergence
+from dial_core.robot.embodiment import load_embodiment
+from dial_ros.node.lifecycle import DialNode
+from dial_ros.system1.execution_feedback import ExecutionFeedback, divergence, execution_of
 
 
 def after_a_report(at_s=1.0):
@@ -55,3 +61,15 @@ def test_a_robot_that_cannot_be_reached_for_long_is_no_process_that_was_not_sche
 
 def test_without_any_joint_state_a_silent_controller_has_diverged_all_the_same():
     assert list(divergence(after_a_report(), ns(2.6), None)) == ["arm"]
+
+
+@pytest.mark.parametrize(("simulated", "warnings"), [(False, 1), (True, 0)])
+def test_beside_a_real_robot_a_missing_control_msgs_is_no_silent_loss_of_the_reports(monkeypatch, simulated, warnings):
+    monkeypatch.setitem(sys.modules, "control_msgs.msg", None)
+    robot, node = load_embodiment("gr1"), Mock(spec=DialNode)
+    node.value.return_value = simulated
+    ExecutionFeedback(node, robot.controllers, execution_of(robot, 0.3), RLock())
+    warned = node.get_logger.return_value.warning.call_args_list
+    assert len(warned) == warnings
+    assert all("ros-jazzy-control-msgs" in call.args[0] for call in warned)
+    assert node.create_subscription.call_count == len(robot.controllers)
