@@ -17,7 +17,8 @@ from dial_core.errors import DialError
 def reproduce(
     plan: Annotated[str, typer.Argument(help="Plan, by name in config/reproduction/ or a path.")] = "miniature",
     only: Annotated[
-        list[str], typer.Option(help="Only this method's results, or steps that begin so (train, eval/flare), and what they need; repeat.")
+        list[str],
+        typer.Option(help="Only what is measured of this method or on these scenes, or steps that begin so (train, eval/flare); repeat."),
     ] = [],  # noqa: B006  # typer reads it, nothing changes it
     workers: Annotated[
         int, typer.Option(min=0, help="Processes of each step; trainings share every batch among them. 0: none beside its own.")
@@ -38,6 +39,7 @@ def reproduce(
 
         dial reproduce --dry-run
         dial reproduce --jobs 2 --workers 1 --page docs/results/paper.md
+        dial reproduce --only six
         dial reproduce --only flare
         dial reproduce --shipped --only dial
     """

@@ -100,7 +100,8 @@ class Pipeline:
     def chosen(self, only: Sequence[str]) -> list[PipelineStep]:
         """The steps that `only` names, with all that they need, in order; all steps without it.
 
-        A name is a step, the beginning of steps (`eval`, `eval/flare`), or a method: everything that is measured of it.
+        A name is a step, the beginning of steps (`eval`, `eval/flare`), a method (everything that is measured of it), or scenes (everything
+        that is measured on them).
 
         Raises:
             DialError: a name fits nothing; the message lists what there is.
@@ -111,8 +112,8 @@ class Pipeline:
         for name in only:
             fitting = [step for step in self.steps if step == name or step.startswith(f"{name}/") or self._measures(step, name)]
             if not fitting:
-                methods = ", ".join(self.plan.methods_shown())
-                raise DialError(f"--only {name} fits no step; methods: {methods}; steps: {', '.join(self.steps)}")
+                methods, scenes = ", ".join(self.plan.methods_shown()), ", ".join(self.plan.scenes)
+                raise DialError(f"--only {name} fits no step; methods: {methods}; scenes: {scenes}; steps: {', '.join(self.steps)}")
             wanted.update(fitting)
         while further := {need for name in wanted for need in self.steps[name].needs} - wanted:
             wanted |= further
@@ -126,9 +127,9 @@ class Pipeline:
         """Folder of `probe` or `foresight` of a section."""
         return self.out / kind / section.method / section.scenes
 
-    def _measures(self, step: str, method: str) -> bool:
-        parts = step.split("/")
-        return method in self.plan.methods and parts[0] in ("eval", "probe", "foresight") and parts[1] == method
+    def _measures(self, step: str, name: str) -> bool:
+        kind, *measured = step.split("/")
+        return kind in ("eval", "probe", "foresight") and name in measured
 
     def _pretraining(self) -> PipelineStep:
         recipe, costs = load_config(PretrainRecipe, "training", self.plan.pretraining.recipe), self.plan.costs

@@ -123,8 +123,15 @@ def test_only_a_method_brings_what_its_results_need_and_no_other_results(pipelin
     assert "train/flare" in names
     assert "train/dial" not in names
     assert [step.name for step in pipeline.chosen(["pretrain"])] == ["pretrain"]
-    with pytest.raises(DialError, match="--only flair fits no step; methods: dial, flare; steps: pretrain"):
+    with pytest.raises(DialError, match="--only flair fits no step; methods: dial, flare; scenes: seen; steps: pretrain"):
         pipeline.chosen(["flair"])
+
+
+def test_only_scenes_brings_every_method_that_is_measured_on_them(values, tmp_path):
+    values["scenes"]["elsewhere"] = values["scenes"]["seen"] | {"seed": 200_000}
+    values["sections"][0] |= {"methods": ["dial"], "scenes": ["elsewhere"]}
+    names = [step.name for step in Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path).chosen(["elsewhere"])]
+    assert names == ["pretrain", "demonstrations/few", "start/dial", "tokens/dial", "train/dial", "eval/dial/elsewhere"]
 
 
 def test_floating_hands_are_filmed_task_by_task_and_merged(values, tmp_path):
