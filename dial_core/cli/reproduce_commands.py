@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -73,6 +74,7 @@ def reproduce(
         source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
         results.print(f"{summary}; {source}", highlight=False)
         return
+    before = signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C does: what runs ends too
     with folder_lock(folder, "dial reproduce") as lock:
         runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce, ray)
         todo, _, left_s = remaining(steps, marks, workers, jobs)
@@ -80,8 +82,13 @@ def reproduce(
         try:
             runner.run(steps)
         finally:
+            signal.signal(signal.SIGTERM, before)
             write_page(pipeline, plan, written)
     console.print(f"[bold]{written}[/]")
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def tokens(

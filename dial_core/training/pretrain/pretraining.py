@@ -254,10 +254,10 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
     if state.is_main_process:
         asked = NamedObjects(_tokens(model, held_out, out / "held_out_tokens.npy"), held_out, words, model.arch.token_grid, 0)
         report["queries"] = copying.measure(asked, prompter)
+        report["after_copying"] = measure_pointing(model, prompter, held_out, words)  # is the text still read? Some variants need it
         robot = load_embodiment()
         unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
-        card = _card(recipe, report, command)
-        save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=card, dtype=torch.float16)
+        save_checkpoint(out / "checkpoint", model, tokenizer, unknown, robot, card=_card(recipe, report, command), dtype=torch.float16)
         write_json(out / "pointing.json", report)
     state.wait_for_everyone()
     return report

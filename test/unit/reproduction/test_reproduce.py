@@ -4,6 +4,8 @@ pytest test/unit/reproduction/test_reproduce.py
 """
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from dial_core.checkpoint.stored_weights import TensorFile
 from dial_core.cli import app
 from dial_core.config import config_path
 from dial_core.errors import DialError
+from dial_core.files.folder_lock import folder_lock
 from dial_core.reproduction import step_runner
 
 OPTIMISATION = {"steps": 1, "batch_size": 4, "learning_rate": 1e-3, "log_period_steps": 1}
@@ -76,6 +79,8 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
     tower = [name for name in stored["pretrain"].names if "visual" in name]
     assert all(file.read(name).dtype == torch.float16 for file in stored.values() for name in tower), "what never learns is rounded once"
     assert all(torch.equal(*(file.read(name) for file in stored.values())) for name in tower)
+    pointing = json.loads((tmp_path / "out/pretrain/pointing.json").read_text())
+    assert pointing["after_copying"].keys() == pointing.keys() - {"queries", "after_copying"}
     reproduce()
     assert InThisProcess.ran == ["begin", "tokens", "train", "eval", "eval", "probe", "foresight"]
     text = (tmp_path / "paper.md").read_text()
@@ -89,6 +94,19 @@ def test_one_command_goes_from_nothing_to_the_page_and_then_has_nothing_to_do(pl
     mark = json.loads((tmp_path / "out/steps/train/flare.json").read_text())
     assert mark["command"].startswith("dial train --recipe")
     assert mark["wall_s"] > 0
+
+
+@pytest.mark.slow
+def test_a_terminated_reproduction_ends_what_it_runs(plan, tmp_path):
+    log = tmp_path / "out/steps/pretrain.log"
+    command = [sys.executable, "-m", "dial_core.cli", "reproduce", str(plan), "--out", str(tmp_path / "out"), "--only", "pretrain"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        while not (log.is_file() and "$ dial pretrain" in log.read_text()):
+            assert process.poll() is None
+        process.terminate()
+    assert process.returncode != 0
+    with folder_lock(tmp_path / "out", "the test"):  # which a step that still ran would hold
+        assert not (tmp_path / "out/pretrain/pointing.json").exists()
 
 
 @pytest.fixture
