@@ -222,20 +222,19 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
         if state.is_main_process:
             may_change = [f"{part}.{key}" for part in PARTS for key in CHANGES_NO_WEIGHT]
             require_same(out / "recipe", recipe.model_dump(mode="json"), may_change)
-        views = load_views(render_views(recipe.suites, recipe.recoloured, recipe.views, recipe.view_seed, out / "views", workers))
-    words = vocabularies_of(recipe.suites, views.names, recipe.wordings)
-    order = np.random.default_rng(recipe.view_seed).permutation(len(views))
-    held_out, shown = views.take(order[: recipe.held_out]), views.take(order[recipe.held_out :])
+        folder = render_views(recipe.suites, recipe.recoloured, recipe.views, recipe.view_seed, out / "views", workers)
+    held_out, shown = load_views(folder).split(recipe.held_out, recipe.view_seed)
+    words = vocabularies_of(recipe.suites, shown.names, recipe.wordings)
     model = DialModel.from_preset(recipe.model, recipe.optimisation.seed)
     model.set_trainable("pretrain")
     tokenizer = tiny_tokenizer()
     prompter = Prompter(tokenizer, model.arch.foresight_tokens)
     torch.manual_seed(recipe.optimisation.seed)  # the heads that are thrown away afterwards
-    seeing, questions = Grounding(model, len(views.names)), ViewQuestions(shown, words, recipe)
+    seeing, questions = Grounding(model, len(shown.names)), ViewQuestions(shown, words, recipe)
     run_training(seeing, questions, Collate(prompter), recipe.optimisation, out / "training", "pretrain", hardware)
     model.backbone.visual.requires_grad_(False)
     _round(model.backbone.visual)  # it never learns again: every checkpoint that comes of this one stores it in half precision, exactly
-    encoded = shown.take(np.arange(min(recipe.reading_views, len(shown))))
+    encoded = shown.first(recipe.reading_views)
     with state.main_process_first():
         tokens = _tokens(model, encoded, out / "tokens.npy")
     read = TokenQuestions(tokens, encoded, words, recipe.reading.seed)
@@ -275,14 +274,15 @@ def _tokens(model: DialModel, views: Views, file: Path) -> np.ndarray:
     """The tower's tokens of all views, float16 (V, N, D), computed once and kept in `file`."""
     if not file.exists():
         model.eval()
-        batches = [slice(first, first + 64) for first in range(0, len(views), 64)]
-        parts = []
+        # One array from the start: many small ones, kept among every batch's temporaries, take five times their size of the heap.
+        tokens = np.empty((len(views), model.arch.foresight_tokens, model.arch.width), np.float16)
         with progress_bar("image tokens of views", len(views)) as advance:
-            for batch in batches:
-                parts.append(model.encode_image(torch.from_numpy(views.images[batch])).half().numpy())
-                advance(len(parts[-1]))
+            for first in range(0, len(views), 64):
+                batch = slice(first, first + 64)
+                tokens[batch] = model.encode_image(torch.from_numpy(views.images[batch])).half().numpy()
+                advance(len(tokens[batch]))
         with atomic_write(file) as partial, partial.open("wb") as opened:
-            np.save(opened, np.concatenate(parts))
+            np.save(opened, tokens)
     return np.load(file)
 
 

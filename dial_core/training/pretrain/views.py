@@ -45,6 +45,15 @@ class Views:
         """The views at `indices`, in that order."""
         return Views(self.images[indices], self.pixels[indices], self.names, [self.tasks[index] for index in indices])
 
+    def first(self, count: int) -> Views:
+        """The first `count` views, or all that there are; they share memory with these."""
+        return Views(self.images[:count], self.pixels[:count], self.names, self.tasks[:count])
+
+    def split(self, count: int, seed: int) -> tuple[Views, Views]:
+        """`count` random views, and the others in random order."""
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.take(order[:count]), self.take(order[count:])
+
 
 @dataclass(frozen=True)
 class ShardJob:
