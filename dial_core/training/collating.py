@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from dial_core.model.configuration import Architecture
 from dial_core.model.positions import image_text_positions
+from dial_core.model.prompt import IGNORED, Prompter
 from dial_core.model.training_batch import TrainingBatch, TrainingSample, require_shapes
 from dial_core.training.samples import join_samples
 
@@ -36,6 +40,14 @@ class ChunkCollator:
         """Rotary positions (3, B, T + N) of prompts and the queries after them."""
         at_image = self.arch.query_positions == "image"
         return image_text_positions(ids_BT, mask_BT, self.arch.tokens.image, self.arch.token_grid, self.queries, at_image)
+
+
+def answer_rows(prompter: Prompter, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
+    """Token rows int64 (B, T) of prompts with their answers, with mask and labels; T in few lengths, as each may be compiled for itself."""
+    ids_BT, mask_BT, labels_BT = prompter.encode_answers(list(prompts), list(answers))
+    missing = -ids_BT.shape[1] % LENGTH_UNIT
+    ids_BT, mask_BT = (pad(rows, (missing, 0)) for rows in (ids_BT, mask_BT))
+    return {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": pad(labels_BT, (missing, 0), value=IGNORED)}
 
 
 def trimmed(ids_BT: Tensor, mask_BT: Tensor) -> tuple[Tensor, Tensor]:

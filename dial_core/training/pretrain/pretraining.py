@@ -3,7 +3,7 @@
 Four parts. Seeing: vision tower and language model together, the image tokens under dense supervision too. Reading: the
 tower is frozen, its tokens are computed once, and the language model continues alone at a third of the cost: it learns
 which word means which thing long after the tower can distinguish them. Pointing and copying: it learns to answer at the
-foresight queries too (`query_grounding.py`).
+foresight queries too, and keeps answering in text (`query_grounding.py`).
 
 It is a stand-in for Qwen's pretraining, at a size at which no pretrained model exists: afterwards the vision tower and
 the text embedding are frozen, as in the paper (Sec. 4.1), and the language model is System-2's starting point.
@@ -12,7 +12,6 @@ the text embedding are frozen, as in the paper (Sec. 4.1), and the language mode
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,10 +29,10 @@ from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.language_head import next_token_loss
 from dial_core.model.normalise import Normaliser
-from dial_core.model.prompt import IGNORED, Prompter
+from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.robot.embodiment import load_embodiment
-from dial_core.training.collating import LENGTH_UNIT
+from dial_core.training.collating import answer_rows
 from dial_core.training.cpu_execution import CpuExecution
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.optimisation import CHANGES_NO_WEIGHT, Optimisation
@@ -133,7 +132,7 @@ class Collate:
 
     def __call__(self, items: list[tuple[np.ndarray, np.ndarray, str, str]]) -> dict[str, Tensor]:
         images, places, prompts, answers = zip(*items, strict=True)
-        text = _text(self.prompter, prompts, answers)
+        text = answer_rows(self.prompter, prompts, answers)
         pixels = torch.from_numpy(np.stack(images))
         return {"pixels": pixels, "places": torch.from_numpy(np.stack(places))} | text
 
@@ -146,16 +145,8 @@ class CollateTokens:
 
     def __call__(self, items: list[tuple[np.ndarray, str, str]]) -> dict[str, Tensor]:
         tokens, prompts, answers = zip(*items, strict=True)
-        text = _text(self.prompter, prompts, answers)
+        text = answer_rows(self.prompter, prompts, answers)
         return {"image_tokens": torch.from_numpy(np.stack(tokens).astype(np.float32))} | text
-
-
-def _text(prompter: Prompter, prompts: Sequence[str], answers: Sequence[str]) -> dict[str, Tensor]:
-    """Token rows (B, T) with their labels; T in few different lengths, as each may be compiled for itself."""
-    ids_BT, mask_BT, labels_BT = prompter.encode_answers(list(prompts), list(answers))
-    missing = -ids_BT.shape[1] % LENGTH_UNIT
-    ids_BT, mask_BT = (nn.functional.pad(rows, (missing, 0)) for rows in (ids_BT, mask_BT))
-    return {"input_ids": ids_BT, "attention_mask": mask_BT, "labels": nn.functional.pad(labels_BT, (missing, 0), value=IGNORED)}
 
 
 class Grounding(nn.Module):

@@ -4,11 +4,13 @@ The foresight queries stand behind the prompt, where the image's tokens stand. E
 that the instruction names, and where that object is (pointing), and then to give its token back as well (copying). Without the first,
 foresight follows the hand and ignores the name: a query that sees the hand has to know where the object is, far from its own token.
 Without the second, `dial train` has to teach it, with steps so large that the first is lost: a name decides in few frames, and what decides
-nothing is overwritten (docs/results/dial_tiny.md).
+nothing is overwritten (docs/results/dial_tiny.md). Half of every batch is asked in text as well: queries alone would overwrite that, and
+the variants whose System-1 sees the words (docs/variants.md) need it as a large VLM has it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +20,11 @@ from torch.nn import functional as F
 
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
+from dial_core.model.language_head import next_token_loss
 from dial_core.model.prompt import Prompter
-from dial_core.training.collating import trimmed
+from dial_core.training.collating import answer_rows, trimmed
 from dial_core.training.mixture import Mixture, draw_stream
-from dial_core.training.pretrain.grounding import Vocabulary, names_objects
+from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question
 from dial_core.training.pretrain.views import Views
 
 COPY_WEIGHT = 5.0  # a mean over all features has small gradients: brings the losses to one scale
@@ -30,19 +33,22 @@ _BATCH = 64
 
 
 class NamedObjects:
-    """Sample k: a view's tokens (N, D), an instruction that names one of the objects in it, the number of the token that shows it."""
+    """Sample k: a view's tokens (N, D), an instruction that names one of the objects in it, the number of the token that shows it; and a
+    question about one of the objects with its answer in text."""
 
     def __init__(self, tokens: np.ndarray, views: Views, vocabularies: dict[str, Vocabulary], grid: tuple[int, int], seed: int) -> None:
         self.tokens, self.views, self.vocabularies, self.grid = tokens, views, vocabularies, grid
         self.naming = [index for index in range(len(views)) if names_objects(views.visible(index), vocabularies[views.tasks[index]])]
         self.seed, self.mixture = seed, Mixture({"views": len(self.naming)}, {"views": 1.0}, seed)
 
-    def __getitem__(self, number: int) -> tuple[np.ndarray, str, int]:
+    def __getitem__(self, number: int) -> tuple[np.ndarray, str, int, str, str]:
         view = self.naming[self.mixture.draw(number)[1]]
         rng = draw_stream(self.seed, number)
-        places = self.nameable(view)
+        places, words = self.nameable(view), self.vocabularies[self.views.tasks[view]]
         name = str(rng.choice(list(places)))
-        return self.tokens[view], self.vocabularies[self.views.tasks[view]].instruct(name, rng), self.token_at(*places[name])
+        instruction = words.instruct(name, rng)
+        question = object_question(self.views.visible(view), self.views.images.shape[2], rng, words)
+        return self.tokens[view], instruction, self.token_at(*places[name]), *question
 
     def nameable(self, view: int) -> dict[str, tuple[float, float]]:
         """The objects in a view that an instruction can name, with their places [px]."""
@@ -56,16 +62,23 @@ class NamedObjects:
 
 
 class CollateNamed:
-    """Items of `NamedObjects` -> image tokens float (B, N, D), token rows int64 (B, T) with their mask, `shown` int64 (B,)."""
+    """Items of `NamedObjects` -> image tokens float (B, N, D), token rows int64 (B, T) with their mask, `shown` int64 (B,); and of the
+    first half of them `question_ids`, `question_mask` and `labels` int64 (B / 2, T')."""
 
     def __init__(self, prompter: Prompter) -> None:
         self.prompter = prompter
 
-    def __call__(self, items: list[tuple[np.ndarray, str, int]]) -> dict[str, Tensor]:
-        tokens, prompts, shown = zip(*items, strict=True)
-        ids_BT, mask_BT = trimmed(*self.prompter.encode(list(prompts)))
-        image_tokens = torch.from_numpy(np.stack(tokens).astype(np.float32))
-        return {"image_tokens": image_tokens, "input_ids": ids_BT, "attention_mask": mask_BT, "shown": torch.tensor(shown)}
+    def __call__(self, items: list[tuple[np.ndarray, str, int, str, str]]) -> dict[str, Tensor]:
+        tokens, instructions, shown, questions, answers = zip(*items, strict=True)
+        half = (len(items) + 1) // 2
+        text = answer_rows(self.prompter, questions[:half], answers[:half])
+        asked = {"question_ids": text["input_ids"], "question_mask": text["attention_mask"], "labels": text["labels"]}
+        return self.named(tokens, instructions) | {"shown": torch.tensor(shown)} | asked
+
+    def named(self, tokens: Sequence[np.ndarray], instructions: Sequence[str]) -> dict[str, Tensor]:
+        """What the queries answer by: image tokens, and the instructions' rows with their mask."""
+        ids_BT, mask_BT = trimmed(*self.prompter.encode(list(instructions)))
+        return {"image_tokens": torch.from_numpy(np.stack(tokens).astype(np.float32)), "input_ids": ids_BT, "attention_mask": mask_BT}
 
 
 @dataclass
@@ -75,12 +88,14 @@ class QueryOutput:
     Attributes:
         place_loss: mean cross-entropy [nat] over the image tokens of "which one shows the named object".
         where_loss: mean squared error, over all queries, of where that token stands, of half the view's width and height.
+        text_loss: mean cross-entropy [nat] of the tokens of the answers in text.
         copy_loss: mean squared error of the image tokens given back.
     """
 
     loss: Tensor
     place_loss: Tensor
     where_loss: Tensor
+    text_loss: Tensor
     copy_loss: Tensor | None = None
 
 
@@ -105,6 +120,13 @@ class Readouts(nn.Module):
         return 2 * torch.stack(((shown_B % columns + 0.5) / columns, (shown_B // columns + 0.5) / rows), -1) - 1
 
 
+def _text_loss(
+    model: DialModel, image_tokens_BND: Tensor, elements: Tensor | None, question_ids: Tensor, question_mask: Tensor, labels: Tensor
+) -> Tensor:
+    """Mean cross-entropy of the labels, int64 (R, T) as the rows and their mask, on the tokens of the batch's first R views."""
+    return next_token_loss(model, image_tokens_BND[: len(question_ids)], question_ids, question_mask, labels, elements)
+
+
 class QueryPointing(nn.Module):
     """The language model with one vector for all queries, which differ by where they stand: what it learns at one place holds at all."""
 
@@ -118,12 +140,21 @@ class QueryPointing(nn.Module):
         """See `DialModel.compile_blocks`."""
         self.model.compile_blocks(compiled)
 
-    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, shown: Tensor) -> QueryOutput:
-        """Loss of a batch. image_tokens float (B, N, D); input_ids, attention_mask int64 (B, T); shown int64 (B,)."""
+    def forward(
+        self,
+        image_tokens: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        shown: Tensor,
+        label_elements: Tensor | None = None,
+        **asked: Tensor,
+    ) -> QueryOutput:
+        """Loss of a batch: image_tokens float (B, N, D); input_ids, attention_mask int64 (B, T); shown int64 (B,); and `_text_loss`."""
         queries_ND = self.query.expand(self.model.arch.foresight_tokens, -1)
         states_BND = self.model.system2.hidden_states(image_tokens, input_ids, attention_mask, queries_ND)[:, input_ids.shape[1] :]
         place_loss, where_loss = self.readouts.losses(states_BND, shown)
-        return QueryOutput(place_loss + WHERE_WEIGHT * where_loss, place_loss, where_loss)
+        text_loss = _text_loss(self.model, image_tokens, label_elements, **asked)
+        return QueryOutput(place_loss + WHERE_WEIGHT * where_loss + text_loss, place_loss, where_loss, text_loss)
 
     @torch.no_grad()
     def hand_over(self) -> None:
@@ -148,12 +179,22 @@ class QueryCopying(nn.Module):
         """See `DialModel.compile_blocks`."""
         self.model.compile_blocks(compiled)
 
-    def forward(self, image_tokens: Tensor, input_ids: Tensor, attention_mask: Tensor, shown: Tensor) -> QueryOutput:
+    def forward(
+        self,
+        image_tokens: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        shown: Tensor,
+        label_elements: Tensor | None = None,
+        **asked: Tensor,
+    ) -> QueryOutput:
         """Losses of a batch, given as in `QueryPointing`."""
         copied_BND, states_BND = self.answers(image_tokens, input_ids, attention_mask)
         copy_loss = F.mse_loss(copied_BND, image_tokens)
         place_loss, where_loss = self.readouts.losses(states_BND, shown)
-        return QueryOutput(COPY_WEIGHT * copy_loss + place_loss + WHERE_WEIGHT * where_loss, place_loss, where_loss, copy_loss)
+        text_loss = _text_loss(self.model, image_tokens, label_elements, **asked)
+        loss = COPY_WEIGHT * copy_loss + place_loss + WHERE_WEIGHT * where_loss + text_loss
+        return QueryOutput(loss, place_loss, where_loss, text_loss, copy_loss)
 
     def answers(self, image_tokens_BND: Tensor, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens given back (B, N, D), and the states of the queries (B, N, D)."""
@@ -172,15 +213,17 @@ class QueryCopying(nn.Module):
         cases = [(view, name) for view in questions.naming for name in questions.nameable(view)]
         right, several, away, errors = [], [], [], []
         for first in range(0, len(cases), _BATCH):
-            items = []
+            instructions, tokens = [], []
             for view, name in cases[first : first + _BATCH]:
                 places, words = questions.nameable(view), questions.vocabularies[questions.views.tasks[view]]
-                items.append((questions.tokens[view], words.instruct(name, rng), questions.token_at(*places[name])))
+                instructions.append(words.instruct(name, rng))
+                tokens.append(questions.token_at(*places[name]))
                 several.append(len(places) > 1)
-            batch = CollateNamed(prompter)(items)
+            batch = CollateNamed(prompter).named([questions.tokens[view] for view, _ in cases[first : first + _BATCH]], instructions)
             copied, states = self.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
-            right += (self.readouts.names(states)[..., 0].argmax(-1) == batch["shown"]).tolist()
-            away += (self.readouts.where(states) - self.readouts.centres(batch["shown"])[:, None]).norm(dim=-1).flatten().tolist()
+            shown = torch.tensor(tokens)
+            right += (self.readouts.names(states)[..., 0].argmax(-1) == shown).tolist()
+            away += (self.readouts.where(states) - self.readouts.centres(shown)[:, None]).norm(dim=-1).flatten().tolist()
             errors += F.mse_loss(copied, batch["image_tokens"], reduction="none").mean((1, 2)).tolist()
         if not cases:
             raise DialError("no held-out view shows an object that an instruction can name; hold out more views (`held_out`)")

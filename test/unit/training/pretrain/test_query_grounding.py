@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from dial_core.config import load_config
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.model.language_head import next_token_loss
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.pretrain.grounding import vocabularies_of
@@ -52,7 +53,7 @@ def pointing() -> QueryPointing:
 def test_an_instruction_names_the_object_that_its_token_shows():
     asked = questions([CAN_AND_CUP, NOTHING, CUP_ALONE])
     assert asked.naming == [0, 2]
-    seen = {(shown, "can" in text, "cup" in text) for _, text, shown in (asked[number] for number in range(60))}
+    seen = {(shown, "can" in text, "cup" in text) for _, text, shown, *_ in (asked[number] for number in range(60))}
     assert seen == {(1, True, False), (35, False, True), (30, False, True)}
 
 
@@ -92,7 +93,19 @@ def test_the_losses_are_those_of_the_tokens_given_back_and_of_the_named_place(po
     logits = copying.readouts.names(states)[..., 0]
     torch.testing.assert_close(output.copy_loss, ((copied - batch["image_tokens"]) ** 2).mean())
     torch.testing.assert_close(output.place_loss, -logits.log_softmax(-1)[torch.arange(4), batch["shown"]].mean())
-    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss + WHERE_WEIGHT * output.where_loss
+    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss + WHERE_WEIGHT * output.where_loss + output.text_loss
+
+
+def test_half_of_a_batch_is_asked_in_text_too_so_that_it_is_not_forgotten(pointing, batch):
+    tokenizer, asked = tiny_tokenizer(), questions([CAN_AND_CUP])
+    assert batch["labels"].shape == batch["question_ids"].shape == batch["question_mask"].shape
+    for row, number in zip(batch["labels"], range(2), strict=True):
+        assert tokenizer.decode(row[row >= 0]).startswith(asked[number][4])
+    rows = batch["question_ids"], batch["question_mask"], batch["labels"]
+    expected = next_token_loss(pointing.model, batch["image_tokens"][:2], *rows)
+    torch.testing.assert_close(pointing(**batch).text_loss, expected)
+    summed = pointing(**batch, label_elements=torch.tensor(1.0)).text_loss
+    torch.testing.assert_close(summed, expected * (batch["labels"][:, 1:] >= 0).sum())
 
 
 def test_every_query_is_taught_where_the_named_object_is():
