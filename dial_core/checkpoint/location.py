@@ -9,6 +9,13 @@ DEFAULT_CHECKPOINT = "dial_tiny"
 CONFIG = "config.json"
 
 
+def shipped_checkpoint(name: str) -> Path | None:
+    """Returns the folder of the package's own checkpoint of that plain name, if there is one and the working folder has none."""
+    folder = share_root() / "checkpoints" / name
+    own = Path(name).name == name and (folder / CONFIG).is_file() and not (Path(name) / CONFIG).is_file()
+    return folder if own else None
+
+
 def checkpoint_folder(name: str | Path) -> Path:
     """Returns the folder of a checkpoint.
 
@@ -22,10 +29,10 @@ def checkpoint_folder(name: str | Path) -> Path:
     path = Path(name).expanduser()
     if (path / CONFIG).is_file():
         return path.absolute()
-    shipped = share_root() / "checkpoints"
-    if path.name == str(path) and (shipped / path / CONFIG).is_file():
-        return shipped / path
+    if folder := shipped_checkpoint(str(name)):
+        return folder
     if path.is_dir():
         raise DialError(f"{path} holds no checkpoint (no {CONFIG}); name a folder that `dial train` made")
+    shipped = share_root() / "checkpoints"
     known = ", ".join(sorted(folder.name for folder in shipped.glob("*/") if (folder / CONFIG).is_file())) or "none"
     raise DialError(f"no checkpoint '{name}': no such folder, and the package brings: {known}. Train one with `dial train`")

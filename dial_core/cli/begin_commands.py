@@ -11,7 +11,7 @@ from dial_core.cli.options import Out, console
 
 
 def begin(
-    source: Annotated[str, typer.Argument(help="A checkpoint of ours, an imported release, a VLM's folder, or its name on the hub.")],
+    source: Annotated[str, typer.Argument(help="A checkpoint of ours, an imported release, a VLM's folder or name on the hub.")],
     out: Out,
     model: Annotated[str, typer.Option(help="Preset in config/models/, e.g. qwen2_5_vl_3b or dial_tiny_flare.")] = "qwen2_5_vl_3b",
     only_backbone: Annotated[bool, typer.Option("--only-backbone", help="Take nothing else from a checkpoint of ours.")] = False,
@@ -23,13 +23,15 @@ def begin(
 ) -> None:
     """Make the checkpoint for `dial train --start`: a preset's model with a trained backbone and every other tensor that fits.
 
-    The paper's comparison is this command with another preset (docs/variants.md): every variant begins with the same backbone.
+    The paper's comparison is this command with another preset (docs/variants.md): every variant begins with the same pretraining.
     What has no place in the preset is left, what has no source is random, and is listed. The backbone must fit whole.
 
         dial begin Qwen/Qwen2.5-VL-3B-Instruct --out out/start
         dial begin out/pretrain/checkpoint --model dial_tiny_flare --out out/flare/start
     """
     from dial_core.checkpoint.initialise import transplant
+    from dial_core.checkpoint.location import shipped_checkpoint
 
-    made = transplant(Path(out), model, source, only_backbone, tokenizer, view_encoder, embodiment, camera, seed)
+    begun_with = shipped_checkpoint(source) or source
+    made = transplant(Path(out), model, begun_with, only_backbone, tokenizer, view_encoder, embodiment, camera, seed)
     console.print(f"[bold]{out}[/]: {model}, id {made.contract.model_id}; {len(made.fresh)} tensors are random, listed in its README.md")

@@ -27,7 +27,8 @@ def pretrain(
     """Pretrain the tiny VLM: next-token prediction on rendered views ("where is the can" -> image coordinates).
 
     A stand-in for Qwen's pretraining. Leaves `OUT/checkpoint`, which `dial train` starts from (System-1 still
-    random), and `OUT/pointing.json`: median pixel errors and how often the named one of two is found.
+    random), and `OUT/pointing.json`: median pixel errors and how often the named one of two is found, in text before and
+    after the foresight queries were taught (`after_copying`), and by these (`queries`).
     """
     from dial_core.config import load_config
     from dial_core.training.pretrain.pretraining import PretrainRecipe

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -74,17 +76,25 @@ def reproduce(
         source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
         results.print(f"{summary}; {source}", highlight=False)
         return
-    before = signal.signal(signal.SIGTERM, _interrupt)  # as Ctrl-C does: what runs ends too
-    with folder_lock(folder, "dial reproduce") as lock:
+    with folder_lock(folder, "dial reproduce") as lock, _interrupted_by_sigterm():
         runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce, ray)
         todo, _, left_s = remaining(steps, marks, workers, jobs)
         console.print(f"{len(steps) - len(todo)} of {len(steps)} steps done, about {readable_hours(left_s)} to go", highlight=False)
         try:
             runner.run(steps)
         finally:
-            signal.signal(signal.SIGTERM, before)
             write_page(pipeline, plan, written)
     console.print(f"[bold]{written}[/]")
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises KeyboardInterrupt: it comes to this process alone, and the steps that run have to be ended."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(*_: object) -> None:

@@ -33,7 +33,7 @@ def next_token_loss(
     # Logits only where a label is: the prompt's positions are most of the sequence.
     logits = F.linear(hidden[:, :-1][counts], model.backbone.language_model.embed_tokens.weight)
     total = F.cross_entropy(logits.float(), targets[counts], reduction="sum")
-    return total / (counts.sum() if elements is None else elements)
+    return total / (counts.sum().clamp(min=1) if elements is None else elements)
 
 
 @torch.no_grad()

@@ -221,7 +221,7 @@ class _PageWriter:
         return [film for film in filmed if film[0].is_file()]
 
     def _what_was_trained(self) -> Iterator[str]:
-        yield from ("## What was trained", "", "| method | model | recipe | data | trained in | |", "|---|---|---|---|---|---|")
+        yield from ("## What was trained", "", "| method | `--only` | model | recipe | data | trained in | |", "|---" * 7 + "|")
         for name in self._plan.methods_shown():
             method = self._plan.methods[name]
             training = self._pipeline.steps.get(f"train/{name}")
@@ -230,7 +230,7 @@ class _PageWriter:
                 continue
             trained_in = readable_hours(mark.wall_s) if mark and mark.wall_s is not None else f"shipped: `checkpoints/{method.shipped}`"
             data = ", ".join(f"{source}: {self._data_line(dataset)}" for source, dataset in method.data.items())
-            trained = f"{self._called(name)} | `{method.model}` | `{method.recipe}` | {data}"
+            trained = f"{self._called(name)} | `{name}` | `{method.model}` | `{method.recipe}` | {data}"
             yield f"| {trained} | {trained_in} | {method.note} |"
         yield ""
 

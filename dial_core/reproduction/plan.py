@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,8 +10,9 @@ from pydantic import Field, model_validator
 from dial_core.config import Config
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
-# Keys become names of folders and of steps.
-NAME = r"^[a-z0-9][a-z0-9_]*$"
+# Keys become names of folders and of steps, and `--only` takes those of methods, scenes and kinds of steps.
+NAME = r"[a-z0-9][a-z0-9_]*"
+STEP_KINDS = ("pretrain", "encoder", "demonstrations", "hands", "start", "tokens", "train", "eval", "probe", "foresight")
 
 
 class Pretraining(Config):
@@ -157,6 +159,15 @@ class ReproductionPlan(Config):
     sections: list[Section] = Field(min_length=1)
     film: str = ""
     costs: Costs
+
+    @model_validator(mode="after")
+    def _names_are_distinct(self) -> Self:
+        names = [*STEP_KINDS, *self.methods, *self.scenes]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(repeated)}: methods, scenes and kinds of steps ({', '.join(STEP_KINDS)}) need names of their own")
+        if wrong := [name for name in (*self.demonstrations, *self.methods, *self.scenes) if not re.fullmatch(NAME, name)]:
+            raise ValueError(f"{', '.join(wrong)}: a name is of small letters, digits and underscores")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Self:

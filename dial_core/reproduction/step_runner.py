@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 from dial_core.errors import DialError
@@ -113,6 +114,7 @@ class Commands:
         """`inherited`: a file descriptor that the processes keep open: the lock of the reproduction's folder."""
         self._environment, self._inherited = dict(environment), inherited
         self._processes: set[subprocess.Popen] = set()
+        self._lock, self._stopped = Lock(), False
 
     def __call__(self, words: Sequence[str], log: Path) -> None:
         """Runs one command to its end. Raises DialError if it fails, with the last lines of its log."""
@@ -121,10 +123,12 @@ class Commands:
             output.write(f"$ dial {' '.join(words)}\n".encode())
             output.flush()
             command = [sys.executable, "-m", "dial_core.cli", *words]
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=os.environ | self._environment, pass_fds=[self._inherited]
-            )
-            self._processes.add(process)
+            environment = os.environ | self._environment
+            with self._lock:  # `stop` sees every process, or none begins after it
+                if self._stopped:
+                    raise DialError("stopped before it began")
+                process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, pass_fds=[self._inherited])
+                self._processes.add(process)
             code = process.wait()
             self._processes.discard(process)
         if code:
@@ -132,6 +136,8 @@ class Commands:
             raise DialError(f"exit code {code}, see {log}: {tail}")
 
     def stop(self) -> None:
-        """Ends the commands that run."""
-        for process in list(self._processes):
-            process.terminate()
+        """Ends the commands that run, and lets none begin."""
+        with self._lock:
+            self._stopped = True
+            for process in list(self._processes):
+                process.terminate()

@@ -96,7 +96,7 @@ def package_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", python_files("dial_core"), ids=lambda p: str(p.relative_to(ROOT)))
-def test_doors_of_the_core_open_one_way(path):
+def test_imports_of_the_core_go_one_way(path):
     package = package_of(path)
     if package == "__init__":
         return
@@ -158,7 +158,7 @@ def test_every_path_and_link_in_the_documents_leads_somewhere(document):
 
 
 @pytest.mark.parametrize("package", ["dial_core", "dial_ros"])
-def test_every_room_stands_in_the_diagram_of_the_architecture(package):
+def test_every_package_stands_in_the_diagram_of_the_architecture(package):
     diagram = (ROOT / "docs/architecture.md").read_text().split("```")[1]
     packages = {path.name for path in (ROOT / package).iterdir() if (path / "__init__.py").exists()} - {"msg", "srv"}
     assert packages

@@ -70,6 +70,7 @@ class PretrainRecipe(Config):
     reading: Optimisation
     pointing: Optimisation
     copying: Optimisation
+    text_share: float = Field(default=0.0, ge=0, le=1)  # of the samples of these two, which are asked in text as well
 
     @property
     def workload(self) -> Workload:
@@ -235,11 +236,12 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
         report = measure_pointing(model, prompter, held_out, words)
     torch.manual_seed(recipe.pointing.seed)
     pointing = QueryPointing(model)
-    named = NamedObjects(tokens, encoded, words, model.arch.token_grid, recipe.pointing.seed)
-    run_training(pointing, named, CollateNamed(prompter), recipe.pointing, out / "pointing", "pointing", hardware)
+    named = NamedObjects(tokens, encoded, words, model.arch.token_grid, recipe.pointing.seed, recipe.text_share)
+    collate = CollateNamed(prompter, text=recipe.text_share > 0)
+    run_training(pointing, named, collate, recipe.pointing, out / "pointing", "pointing", hardware)
     pointing.hand_over()
     copying = QueryCopying(model, pointing.readouts)
-    run_training(copying, named, CollateNamed(prompter), recipe.copying, out / "copying", "copying", hardware)
+    run_training(copying, named, collate, recipe.copying, out / "copying", "copying", hardware)
     _round(model)
     if state.is_main_process:
         asked = NamedObjects(_tokens(model, held_out, out / "held_out_tokens.npy"), held_out, words, model.arch.token_grid, 0)

@@ -4,14 +4,14 @@ The foresight queries stand behind the prompt, where the image's tokens stand. E
 that the instruction names, and where that object is (pointing), and then to give its token back as well (copying). Without the first,
 foresight follows the hand and ignores the name: a query that sees the hand has to know where the object is, far from its own token.
 Without the second, `dial train` has to teach it, with steps so large that the first is lost: a name decides in few frames, and what decides
-nothing is overwritten (docs/results/dial_tiny.md). Half of every batch is asked in text as well: queries alone would overwrite that, and
+nothing is overwritten (docs/results/dial_tiny.md). A share of the samples is asked in text as well: queries alone would overwrite that, and
 the variants whose System-1 sees the words (docs/variants.md) need it as a large VLM has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.model.language_head import next_token_loss
-from dial_core.model.prompt import Prompter
+from dial_core.model.prompt import IGNORED, Prompter
 from dial_core.training.collating import answer_rows, trimmed
 from dial_core.training.mixture import Mixture, draw_stream
 from dial_core.training.pretrain.grounding import Vocabulary, names_objects, object_question
@@ -29,26 +29,38 @@ from dial_core.training.pretrain.views import Views
 
 COPY_WEIGHT = 5.0  # a mean over all features has small gradients: brings the losses to one scale
 WHERE_WEIGHT = 2.0
+NOTHING_ASKED = ("where", "")  # the row of a batch without questions
 _BATCH = 64
 
 
 class NamedObjects:
-    """Sample k: a view's tokens (N, D), an instruction that names one of the objects in it, the number of the token that shows it; and a
-    question about one of the objects with its answer in text."""
+    """Sample k: a view's tokens (N, D), an instruction that names one of the objects in it, and the number of the token that shows it.
 
-    def __init__(self, tokens: np.ndarray, views: Views, vocabularies: dict[str, Vocabulary], grid: tuple[int, int], seed: int) -> None:
-        self.tokens, self.views, self.vocabularies, self.grid = tokens, views, vocabularies, grid
+    With the probability `text_share` also a question about one of the objects, with its answer in text; else None.
+    """
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        views: Views,
+        vocabularies: dict[str, Vocabulary],
+        grid: tuple[int, int],
+        seed: int,
+        text_share: float = 0.0,
+    ) -> None:
+        self.tokens, self.views, self.vocabularies, self.grid, self.text_share = tokens, views, vocabularies, grid, text_share
         self.naming = [index for index in range(len(views)) if names_objects(views.visible(index), vocabularies[views.tasks[index]])]
         self.seed, self.mixture = seed, Mixture({"views": len(self.naming)}, {"views": 1.0}, seed)
 
-    def __getitem__(self, number: int) -> tuple[np.ndarray, str, int, str, str]:
+    def __getitem__(self, number: int) -> tuple[np.ndarray, str, int, tuple[str, str] | None]:
         view = self.naming[self.mixture.draw(number)[1]]
         rng = draw_stream(self.seed, number)
         places, words = self.nameable(view), self.vocabularies[self.views.tasks[view]]
         name = str(rng.choice(list(places)))
         instruction = words.instruct(name, rng)
-        question = object_question(self.views.visible(view), self.views.images.shape[2], rng, words)
-        return self.tokens[view], instruction, self.token_at(*places[name]), *question
+        asked = rng.random() < self.text_share
+        question = object_question(self.views.visible(view), self.views.images.shape[2], rng, words) if asked else None
+        return self.tokens[view], instruction, self.token_at(*places[name]), question
 
     def nameable(self, view: int) -> dict[str, tuple[float, float]]:
         """The objects in a view that an instruction can name, with their places [px]."""
@@ -62,18 +74,26 @@ class NamedObjects:
 
 
 class CollateNamed:
-    """Items of `NamedObjects` -> image tokens float (B, N, D), token rows int64 (B, T) with their mask, `shown` int64 (B,); and of the
-    first half of them `question_ids`, `question_mask` and `labels` int64 (B / 2, T')."""
+    """Items of `NamedObjects` -> image tokens float (B, N, D), token rows int64 (B, T) with their mask, `shown` int64 (B,).
 
-    def __init__(self, prompter: Prompter) -> None:
-        self.prompter = prompter
+    With `text` also the R questions: `question_of` int64 (R,), the sample of each, and their rows `question_ids`, `question_mask` and
+    `labels` int64 (R, T'). A batch without any has one whose labels are all ignored.
+    """
 
-    def __call__(self, items: list[tuple[np.ndarray, str, int, str, str]]) -> dict[str, Tensor]:
-        tokens, instructions, shown, questions, answers = zip(*items, strict=True)
-        half = (len(items) + 1) // 2
-        text = answer_rows(self.prompter, questions[:half], answers[:half])
-        asked = {"question_ids": text["input_ids"], "question_mask": text["attention_mask"], "labels": text["labels"]}
-        return self.named(tokens, instructions) | {"shown": torch.tensor(shown)} | asked
+    def __init__(self, prompter: Prompter, text: bool = False) -> None:
+        self.prompter, self.text = prompter, text
+
+    def __call__(self, items: list[tuple[np.ndarray, str, int, tuple[str, str] | None]]) -> dict[str, Tensor]:
+        tokens, instructions, shown, questions = zip(*items, strict=True)
+        batch = self.named(tokens, instructions) | {"shown": torch.tensor(shown)}
+        return batch | self._questions(questions) if self.text else batch
+
+    def _questions(self, questions: Sequence[tuple[str, str] | None]) -> dict[str, Tensor]:
+        asked = {number: question for number, question in enumerate(questions) if question is not None}
+        rows = answer_rows(self.prompter, *zip(*(asked or {0: NOTHING_ASKED}).values(), strict=True))
+        labels = rows["labels"] if asked else torch.full_like(rows["labels"], IGNORED)
+        places = {"question_of": torch.tensor(list(asked) or [0]), "labels": labels}
+        return places | {"question_ids": rows["input_ids"], "question_mask": rows["attention_mask"]}
 
     def named(self, tokens: Sequence[np.ndarray], instructions: Sequence[str]) -> dict[str, Tensor]:
         """What the queries answer by: image tokens, and the instructions' rows with their mask."""
@@ -88,14 +108,14 @@ class QueryOutput:
     Attributes:
         place_loss: mean cross-entropy [nat] over the image tokens of "which one shows the named object".
         where_loss: mean squared error, over all queries, of where that token stands, of half the view's width and height.
-        text_loss: mean cross-entropy [nat] of the tokens of the answers in text.
+        text_loss: mean cross-entropy [nat] of the tokens of the answers in text, if any are asked for.
         copy_loss: mean squared error of the image tokens given back.
     """
 
     loss: Tensor
     place_loss: Tensor
     where_loss: Tensor
-    text_loss: Tensor
+    text_loss: Tensor | None = None
     copy_loss: Tensor | None = None
 
 
@@ -120,11 +140,13 @@ class Readouts(nn.Module):
         return 2 * torch.stack(((shown_B % columns + 0.5) / columns, (shown_B // columns + 0.5) / rows), -1) - 1
 
 
-def _text_loss(
-    model: DialModel, image_tokens_BND: Tensor, elements: Tensor | None, question_ids: Tensor, question_mask: Tensor, labels: Tensor
-) -> Tensor:
-    """Mean cross-entropy of the labels, int64 (R, T) as the rows and their mask, on the tokens of the batch's first R views."""
-    return next_token_loss(model, image_tokens_BND[: len(question_ids)], question_ids, question_mask, labels, elements)
+def _with_text(output: QueryOutput, model: DialModel, batch: dict[str, Tensor], elements: Tensor | None) -> QueryOutput:
+    """The output with the loss of the questions of a batch (`CollateNamed`), if it has any."""
+    if "labels" not in batch:
+        return output
+    rows = batch["question_ids"], batch["question_mask"], batch["labels"]
+    text_loss = next_token_loss(model, batch["image_tokens"][batch["question_of"]], *rows, elements)
+    return replace(output, loss=output.loss + text_loss, text_loss=text_loss)
 
 
 class QueryPointing(nn.Module):
@@ -140,21 +162,13 @@ class QueryPointing(nn.Module):
         """See `DialModel.compile_blocks`."""
         self.model.compile_blocks(compiled)
 
-    def forward(
-        self,
-        image_tokens: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        shown: Tensor,
-        label_elements: Tensor | None = None,
-        **asked: Tensor,
-    ) -> QueryOutput:
-        """Loss of a batch: image_tokens float (B, N, D); input_ids, attention_mask int64 (B, T); shown int64 (B,); and `_text_loss`."""
-        queries_ND = self.query.expand(self.model.arch.foresight_tokens, -1)
-        states_BND = self.model.system2.hidden_states(image_tokens, input_ids, attention_mask, queries_ND)[:, input_ids.shape[1] :]
-        place_loss, where_loss = self.readouts.losses(states_BND, shown)
-        text_loss = _text_loss(self.model, image_tokens, label_elements, **asked)
-        return QueryOutput(place_loss + WHERE_WEIGHT * where_loss + text_loss, place_loss, where_loss, text_loss)
+    def forward(self, label_elements: Tensor | None = None, **batch: Tensor) -> QueryOutput:
+        """Losses of a batch of `CollateNamed`. `label_elements`: of which the text loss is the mean, where that is not this batch's own."""
+        queries_ND, ids_BT = self.query.expand(self.model.arch.foresight_tokens, -1), batch["input_ids"]
+        states = self.model.system2.hidden_states(batch["image_tokens"], ids_BT, batch["attention_mask"], queries_ND)
+        place_loss, where_loss = self.readouts.losses(states[:, ids_BT.shape[1] :], batch["shown"])
+        output = QueryOutput(place_loss + WHERE_WEIGHT * where_loss, place_loss, where_loss)
+        return _with_text(output, self.model, batch, label_elements)
 
     @torch.no_grad()
     def hand_over(self) -> None:
@@ -179,22 +193,13 @@ class QueryCopying(nn.Module):
         """See `DialModel.compile_blocks`."""
         self.model.compile_blocks(compiled)
 
-    def forward(
-        self,
-        image_tokens: Tensor,
-        input_ids: Tensor,
-        attention_mask: Tensor,
-        shown: Tensor,
-        label_elements: Tensor | None = None,
-        **asked: Tensor,
-    ) -> QueryOutput:
+    def forward(self, label_elements: Tensor | None = None, **batch: Tensor) -> QueryOutput:
         """Losses of a batch, given as in `QueryPointing`."""
-        copied_BND, states_BND = self.answers(image_tokens, input_ids, attention_mask)
-        copy_loss = F.mse_loss(copied_BND, image_tokens)
-        place_loss, where_loss = self.readouts.losses(states_BND, shown)
-        text_loss = _text_loss(self.model, image_tokens, label_elements, **asked)
-        loss = COPY_WEIGHT * copy_loss + place_loss + WHERE_WEIGHT * where_loss + text_loss
-        return QueryOutput(loss, place_loss, where_loss, text_loss, copy_loss)
+        copied_BND, states_BND = self.answers(batch["image_tokens"], batch["input_ids"], batch["attention_mask"])
+        copy_loss = F.mse_loss(copied_BND, batch["image_tokens"])
+        place_loss, where_loss = self.readouts.losses(states_BND, batch["shown"])
+        loss = COPY_WEIGHT * copy_loss + place_loss + WHERE_WEIGHT * where_loss
+        return _with_text(QueryOutput(loss, place_loss, where_loss, copy_loss=copy_loss), self.model, batch, label_elements)
 
     def answers(self, image_tokens_BND: Tensor, input_ids_BT: Tensor, attention_mask_BT: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens given back (B, N, D), and the states of the queries (B, N, D)."""

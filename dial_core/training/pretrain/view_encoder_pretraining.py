@@ -105,7 +105,7 @@ def pretrain_view_encoder(recipe: EncoderRecipe, views_folder: Path, out: Path, 
             f"{views_folder} has {len(views)} views and the recipe holds {recipe.held_out} out; render more with `dial pretrain`"
         )
     held_out, shown = views.split(recipe.held_out, recipe.optimisation.seed)
-    del views  # a copy of 28 kB a view
+    del views  # the two parts are copies
     torch.manual_seed(recipe.optimisation.seed)
     tower = DinoView(arch).tower.requires_grad_(True)
     asked = shown.first(4 * recipe.held_out)

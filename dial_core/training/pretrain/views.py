@@ -50,7 +50,7 @@ class Views:
         return Views(self.images[:count], self.pixels[:count], self.names, self.tasks[:count])
 
     def split(self, count: int, seed: int) -> tuple[Views, Views]:
-        """`count` random views, and the others in random order."""
+        """`count` random views (all, if there are no more) and the others in random order, as copies."""
         order = np.random.default_rng(seed).permutation(len(self))
         return self.take(order[:count]), self.take(order[count:])
 

@@ -56,11 +56,20 @@ def test_steps_that_were_run_stand_with_their_commands(pipeline, tmp_path):
     assert f"{len(steps) - 2} of {len(steps)} steps have not been run yet" in text
 
 
+def test_a_page_says_where_foresights_do_not_come_as_in_the_robots_loop(plan, save, tmp_path):
+    own = {"system2_period_steps": 3, "system2_delay_steps": 0}
+    plan.scenes["seen"] = plan.scenes["seen"].model_copy(update=own)
+    plan.sections.pop()  # probes keep the robot's timing
+    save("dial", *[True] * 8)
+    text = write_page(Pipeline(plan, tmp_path / "out"), "small", tmp_path / "paper.md")
+    assert "scenes 100000 to 100003 of each, `--system2-period-steps 3`, `--system2-delay-steps 0`." in text
+
+
 def test_a_page_says_which_method_is_the_shipped_checkpoint(plan, tmp_path):
     plan.methods["dial"] = plan.methods["dial"].model_copy(update={"shipped": "dial_tiny"})
     text = write_page(Pipeline(plan, tmp_path / "out", model_id=str.upper), "small", tmp_path / "paper.md")
     assert "With `--shipped`: DIAL is the checkpoint that comes with the package and was not trained again." in text
-    assert "| DIAL | `dial_tiny` | `dial_tiny` | robot: 2 demonstrations of 1 tasks | shipped: `checkpoints/dial_tiny` |" in text
+    assert "| DIAL | `dial` | `dial_tiny` | `dial_tiny` | robot: 2 demonstrations of 1 tasks | shipped: `checkpoints/dial_tiny` |" in text
 
 
 def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline, save, tmp_path):

@@ -171,6 +171,20 @@ def test_names_that_do_not_exist_are_refused_with_those_that_do(values, path, va
         validate(ReproductionPlan, values, source="test")
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "error"),
+    [
+        ("methods", "seen", "seen: methods, scenes and kinds of steps"),
+        ("scenes", "eval", "eval: methods, scenes and kinds of steps"),
+        ("methods", "a/b", "a/b: a name is of small letters"),
+    ],
+)
+def test_names_that_only_could_not_tell_apart_are_refused(values, part, name, error):
+    values[part][name] = next(iter(values[part].values()))
+    with pytest.raises(DialError, match=error):
+        validate(ReproductionPlan, values, source="test")
+
+
 def test_pocket_is_the_miniature_with_fewer_steps_and_nothing_else():
     pocket, miniature = (load_config(Recipe, "training", name).model_dump() for name in ("pocket", "miniature"))
     for of_pocket, of_miniature in zip(pocket["stages"], miniature["stages"], strict=True):

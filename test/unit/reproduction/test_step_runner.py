@@ -142,6 +142,14 @@ def test_one_reproduction_at_a_time_works_in_a_folder_and_its_orphans_hold_the_l
         pass
 
 
+def test_what_was_stopped_begins_no_command(tmp_path):
+    with (tmp_path / "held").open("w") as held:
+        commands = Commands({}, held.fileno())
+        commands.stop()
+        with pytest.raises(DialError, match="stopped before it began"):
+            commands(["--help"], tmp_path / "step.log")
+
+
 def test_hours_follow_from_costs_needs_and_steps_at_a_time(tmp_path):
     durations = dict.fromkeys("abcde", 10.0)
     assert schedule_s(STEPS, durations, jobs=1) == 50.0

@@ -283,7 +283,7 @@ def test_the_papers_two_switches_change_the_stages_and_nothing_else():
     assert [stage.optimisation for stage in alone.effective_stages()] == [stage.optimisation for stage in recipe.stages]
 
 
-@pytest.mark.parametrize("name", ["pocket", "miniature"])
+@pytest.mark.parametrize("name", ["dial_tiny", "pocket", "miniature"])
 def test_without_warmup_every_module_keeps_its_rate(name):
     # The language model's is a fifth of the others': at the full rate it forgets to read, and the ablation would show that instead.
     stages = load_config(Recipe, "training", f"{name}_no_warmup").effective_stages()

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
-import pytest
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import NANOSECONDS, JointMotion
@@ -63,13 +62,24 @@ def test_without_any_joint_state_a_silent_controller_has_diverged_all_the_same()
     assert list(divergence(after_a_report(), ns(2.6), None)) == ["arm"]
 
 
-@pytest.mark.parametrize(("simulated", "warnings"), [(False, 1), (True, 0)])
-def test_beside_a_real_robot_a_missing_control_msgs_is_no_silent_loss_of_the_reports(monkeypatch, simulated, warnings):
-    monkeypatch.setitem(sys.modules, "control_msgs.msg", None)
+def subscribed(simulated: bool) -> tuple[int, list[str]]:
+    """Subscriptions a controller, and the warnings, of a node beside a simulated or a real robot."""
     robot, node = load_embodiment("gr1"), Mock(spec=DialNode)
     node.value.return_value = simulated
     ExecutionFeedback(node, robot.controllers, execution_of(robot, 0.3), RLock())
-    warned = node.get_logger.return_value.warning.call_args_list
-    assert len(warned) == warnings
-    assert all("ros-jazzy-control-msgs" in call.args[0] for call in warned)
-    assert node.create_subscription.call_count == len(robot.controllers)
+    warnings = [call.args[0] for call in node.get_logger.return_value.warning.call_args_list]
+    return node.create_subscription.call_count // len(robot.controllers), warnings
+
+
+def test_beside_a_real_robot_a_missing_control_msgs_is_no_silent_loss_of_the_reports(monkeypatch):
+    monkeypatch.setitem(sys.modules, "control_msgs.msg", None)
+    assert subscribed(simulated=True) == (1, [])
+    count, warnings = subscribed(simulated=False)
+    assert count == 1
+    assert ["ros-jazzy-control-msgs" in warning for warning in warnings] == [True]
+
+
+def test_with_control_msgs_both_kinds_of_reports_are_read(monkeypatch):
+    monkeypatch.setitem(sys.modules, "control_msgs.msg", SimpleNamespace(JointTrajectoryControllerState=object))
+    monkeypatch.setitem(sys.modules, "control_msgs", SimpleNamespace(msg=sys.modules["control_msgs.msg"]))
+    assert subscribed(simulated=False) == (2, [])

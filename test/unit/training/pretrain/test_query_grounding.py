@@ -26,11 +26,11 @@ GRID = (6, 6)
 NAMES = ["can", "cup", "palm", "plate"]
 
 
-def questions(pixels: list[list[tuple[float, float]]], seed: int = 0) -> NamedObjects:
+def questions(pixels: list[list[tuple[float, float]]], seed: int = 0, text_share: float = 0.0) -> NamedObjects:
     """Views of 96x96 with the given places of `NAMES`; token t of every view is t in all its features."""
     views = Views(np.zeros((len(pixels), 96, 96, 3), np.uint8), np.array(pixels, np.float32), NAMES, ["PlacematToPlate"] * len(pixels))
     tokens = np.broadcast_to(np.arange(36, dtype=np.float16)[:, None], (len(pixels), 36, 32))
-    return NamedObjects(tokens, views, vocabularies_of({"in_distribution": 1.0}, NAMES), GRID, seed)
+    return NamedObjects(tokens, views, vocabularies_of({"in_distribution": 1.0}, NAMES), GRID, seed, text_share)
 
 
 MISSING = (np.nan, np.nan)
@@ -93,19 +93,37 @@ def test_the_losses_are_those_of_the_tokens_given_back_and_of_the_named_place(po
     logits = copying.readouts.names(states)[..., 0]
     torch.testing.assert_close(output.copy_loss, ((copied - batch["image_tokens"]) ** 2).mean())
     torch.testing.assert_close(output.place_loss, -logits.log_softmax(-1)[torch.arange(4), batch["shown"]].mean())
-    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss + WHERE_WEIGHT * output.where_loss + output.text_loss
+    assert output.loss == COPY_WEIGHT * output.copy_loss + output.place_loss + WHERE_WEIGHT * output.where_loss
 
 
-def test_half_of_a_batch_is_asked_in_text_too_so_that_it_is_not_forgotten(pointing, batch):
-    tokenizer, asked = tiny_tokenizer(), questions([CAN_AND_CUP])
-    assert batch["labels"].shape == batch["question_ids"].shape == batch["question_mask"].shape
-    for row, number in zip(batch["labels"], range(2), strict=True):
-        assert tokenizer.decode(row[row >= 0]).startswith(asked[number][4])
+def asked_in_text(share: float, seed: int = 0) -> NamedObjects:
+    return questions([CAN_AND_CUP, CUP_ALONE], seed, share)
+
+
+def test_a_share_of_the_samples_is_asked_in_text_so_that_it_is_not_forgotten(pointing):
+    items = [asked_in_text(0.5)[number] for number in range(8)]
+    assert 0 < sum(question is not None for *_, question in items) < 8
+    batch = CollateNamed(Prompter(tiny_tokenizer(), 36), text=True)(items)
+    answers = [tiny_tokenizer().decode(row[row >= 0]) for row in batch["labels"]]
+    for answer, number in zip(answers, batch["question_of"], strict=True):
+        assert answer.startswith(items[number][3][1])
     rows = batch["question_ids"], batch["question_mask"], batch["labels"]
-    expected = next_token_loss(pointing.model, batch["image_tokens"][:2], *rows)
-    torch.testing.assert_close(pointing(**batch).text_loss, expected)
-    summed = pointing(**batch, label_elements=torch.tensor(1.0)).text_loss
-    torch.testing.assert_close(summed, expected * (batch["labels"][:, 1:] >= 0).sum())
+    expected = next_token_loss(pointing.model, batch["image_tokens"][batch["question_of"]], *rows)
+    output = pointing(**batch)
+    torch.testing.assert_close(output.text_loss, expected)
+    torch.testing.assert_close(output.loss, output.place_loss + WHERE_WEIGHT * output.where_loss + expected)
+    assert pointing(**CollateNamed(Prompter(tiny_tokenizer(), 36))(items)).text_loss is None
+
+
+@pytest.mark.parametrize("module", ["pointing", "copying"])
+def test_a_batch_cut_into_parts_has_the_text_loss_of_the_whole(pointing, module):
+    model = pointing if module == "pointing" else QueryCopying(pointing.model, pointing.readouts)
+    items, collate = [asked_in_text(0.5)[number] for number in range(6)], CollateNamed(Prompter(tiny_tokenizer(), 36), text=True)
+    whole = collate(items)
+    elements = (whole["labels"][:, 1:] >= 0).sum()
+    parts = [model(**collate([item]), label_elements=elements).text_loss for item in items]
+    assert any(part == 0 for part in parts), "of a sample without a question"
+    torch.testing.assert_close(sum(parts), model(**whole).text_loss)
 
 
 def test_every_query_is_taught_where_the_named_object_is():
