@@ -213,7 +213,7 @@ def pretrain(recipe: PretrainRecipe, out: Path, workers: int, command: str, exec
     with state.main_process_first():
         if state.is_main_process:
             may_change = [f"{part}.{key}" for part in PARTS for key in CHANGES_NO_WEIGHT]
-            require_same(out / "recipe", recipe.model_dump(mode="json"), may_change)
+            require_same(out / "recipe", recipe.model_dump(mode="json"), may_change, {"text_share": 0.0})
         folder = render_views(recipe.suites, recipe.recoloured, recipe.views, recipe.view_seed, out / "views", workers)
     held_out, shown = load_views(folder).split(recipe.held_out, recipe.view_seed)
     words = vocabularies_of(recipe.suites, shown.names, recipe.wordings)
