@@ -32,7 +32,7 @@ class Float32Muon(torch.optim.Muon):
     """torch's Muon, orthogonalising in float32.
 
     torch's always computes in bfloat16, which a processor without such units emulates: 265 ms of processor time instead of 19 ms for one
-    768 x 192 matrix on an AMD EPYC with AVX2. Same states, same steps but for bfloat16's rounding, so a run may go on on another one.
+    768 x 192 matrix on an AMD EPYC with AVX2. Same states, same steps but for bfloat16's rounding, so a run may resume on another one.
 
     Where torch.distributed is initialised, all processes must have the same gradients, as under DDP. Each makes its share of the matrices
     orthogonal and sends them to the others: the steps are those of one process, bit for bit, in a fraction of the time.

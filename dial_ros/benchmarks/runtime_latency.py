@@ -2,7 +2,7 @@
 
 python -m dial_ros.benchmarks.runtime_latency --runtimes eager,aoti --pairs 2 --seconds 20
 
-Nodes cannot change their runtime, so every phase starts the graph anew, with the same scene and instruction in each phase of a
+Nodes cannot change their runtime, so every phase starts the graph again, with the same scene and instruction in each phase of a
 round; phases alternate, so that other load on the machine meets all runtimes alike. Programs must have been exported. Latencies are
 in the robot's time, which is simulated; the real-time factor says how it relates to the wall's. The last line is JSON.
 """
