@@ -259,6 +259,7 @@ class _PageWriter:
 
     def _image(self, title: str, draw) -> Iterator[str]:
         name = "".join(letter if letter.isalnum() else "_" for letter in title.lower()).strip("_") + ".png"
+        self._images.mkdir(parents=True, exist_ok=True)
         draw(self._images / name)
         yield from (f"![{title}]({self._images.name}/{name})", "")
 

@@ -65,6 +65,13 @@ def test_a_page_says_where_foresights_do_not_come_as_in_the_robots_loop(plan, sa
     assert "scenes 100000 to 100003 of each, `--system2-period-steps 3`, `--system2-delay-steps 0`." in text
 
 
+def test_a_section_of_one_method_draws_its_tasks_into_a_folder_that_is_not_there_yet(plan, save, tmp_path):
+    plan.sections[:] = [plan.sections[0].model_copy(update={"methods": ("dial",)})]
+    save("dial", *[True] * 8)
+    write_page(Pipeline(plan, tmp_path / "out"), "small", tmp_path / "new" / "paper.md")
+    assert (tmp_path / "new" / "paper" / "the_comparison.png").is_file()
+
+
 def test_a_page_says_which_method_is_the_shipped_checkpoint(plan, tmp_path):
     plan.methods["dial"] = plan.methods["dial"].model_copy(update={"shipped": "dial_tiny"})
     text = write_page(Pipeline(plan, tmp_path / "out", model_id=str.upper), "small", tmp_path / "paper.md")
