@@ -217,7 +217,7 @@ def test_every_launch_configuration_is_one_that_accelerate_reads(path):
 def test_a_dry_run_of_muon_says_so_counts_one_moment_of_a_matrix_and_refuses_shards(full_size):
     shown = " ".join(forecast_of("dial_tiny", model="dial_tiny").split())
     assert "Muon for matrices, AdamW for the rest" in shown
-    assert "all 5.0e-04; 15 times as much for matrices; warmup 5%" in shown
+    assert "all 5.0e-04, system2.backbone 1.0e-04; 15 times as much for matrices; warmup 5%" in shown
     muon = PLAN.model_copy(update={"optimiser": "muon"})
     arch = DialConfig.from_preset("qwen2_5_vl_3b").arch
     adamw_bytes, muon_bytes = (memory_of(full_size, arch, plan, 8, 8, "ddp").moments for plan in (PLAN, muon))
