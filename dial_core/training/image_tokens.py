@@ -12,13 +12,13 @@ import numpy as np
 from dial_core.datasets.lerobot import LeRobotDataset, camera_key
 from dial_core.errors import DialError
 from dial_core.files.array_file import ArrayFile
-from dial_core.files.atomic import atomic_write
+from dial_core.files.atomic import atomic_write, write_text
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView, fit_view
 from dial_core.training.image_encoding import COMPILED_FROM_IMAGES, ImageEncoder
-from dial_core.training.mapped_dataset import alone, features_folder
+from dial_core.training.mapped_dataset import alone, features_folder, frames_digest
 
 _EPISODES_PER_JOB = 10
 
@@ -43,7 +43,7 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, c
     """Image tokens of every frame of a camera, float16 (F, N, d) on disk; computed first where they are missing.
 
     They lie in `features_folder` under the hash of the vision tower and the view, so that every model with the same (frozen) tower
-    shares them. An interrupted computation resumes where it stopped.
+    shares them. An interrupted computation resumes where it stopped; where the dataset's frames have changed since, it begins again.
 
     Args:
         camera: of the dataset, by name.
@@ -54,7 +54,9 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, c
     file.parent.mkdir(parents=True, exist_ok=True)
     with alone(file.with_name("lock")):
         last = dataset.episodes[-1]
-        _allocate(file, (last.first + last.length, model.config.arch.foresight_tokens, model.config.arch.feature_width))
+        shape = (last.first + last.length, model.config.arch.foresight_tokens, model.config.arch.feature_width)
+        _forget_others(file, frames_digest(dataset, [camera]), shape)
+        _allocate(file, shape)
         jobs = list(_missing_jobs(model_folder, dataset, file, camera, view))
         images = sum(span.length for job in jobs for span in dataset.episodes[job.first_episode : job.last_episode])
         compiled = images >= COMPILED_FROM_IMAGES * max(1, workers)
@@ -111,6 +113,20 @@ def _view_folder(dataset: LeRobotDataset, camera: str, view: CameraView) -> str:
     if untouched and camera == dataset.cameras[0]:
         return ""
     return f"{camera}-" + hashlib.sha256(view.model_dump_json(exclude={"name"}).encode()).hexdigest()[:8]
+
+
+def _forget_others(file: Path, frames: str, shape: tuple[int, int, int]) -> None:
+    """Removes tokens of other frames than those of the digest `frames`: the dataset in this place was replaced, or got more episodes.
+
+    Tokens from before the digest was noted are kept if they are as many.
+    """
+    noted = file.with_name("frames")
+    others = noted.exists() and noted.read_text(encoding="utf-8") != frames
+    if others or (file.exists() and np.load(file, mmap_mode="r").shape != shape):
+        for mark in file.parent.glob("episodes-*.done"):
+            mark.unlink()
+        file.unlink(missing_ok=True)
+    write_text(noted, frames)
 
 
 def _allocate(file: Path, shape: tuple[int, int, int]) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ import numpy as np
 
 from dial_core.datasets.lerobot import ACTION_MASK, LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.files.atomic import atomic_folder
+from dial_core.files.atomic import atomic_folder, write_text
 from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
@@ -78,6 +79,12 @@ class MappedDataset(LeRobotDataset):
         """1 where an action counts, float32 (F, A); None: everywhere."""
         return self._mapped(ACTION_MASK) if ACTION_MASK in self.features else None
 
+    @cached_property
+    def content(self) -> str:
+        """Short SHA-256 of what is trained on: every vector and instruction, and the lengths of the files with the frames. Copies share it."""
+        words = json.dumps([span.tasks for span in self.episodes])
+        return hashlib.sha256(f"{self._vectors_digest()} {frames_digest(self, self.cameras)} {words}".encode()).hexdigest()[:16]
+
     def gather(self) -> None:
         """Gathers the vectors, if they are not there yet. Raises DialError where a value is not finite."""
         _ = self._store
@@ -103,6 +110,17 @@ class MappedDataset(LeRobotDataset):
             digest.update(f"{path.name} {status and (status.st_size, status.st_mtime_ns)}".encode())
         digest.update(str([span.length for span in self.episodes]).encode())
         return digest.hexdigest()[:12]
+
+    def _vectors_digest(self) -> str:
+        """SHA-256 of the gathered vectors, computed once: they may be many gigabytes."""
+        noted = self._store / "sha256"
+        if not noted.exists():
+            digest = hashlib.sha256()
+            for file in sorted(self._store.glob("*.npy")):
+                with file.open("rb") as opened:
+                    digest.update(hashlib.file_digest(opened, "sha256").digest())
+            write_text(noted, digest.hexdigest())
+        return noted.read_text(encoding="utf-8")
 
     def _gather(self, store: Path) -> None:
         columns = [column for column in _STORED if column in self.features or column != ACTION_MASK]
@@ -145,6 +163,24 @@ def _gather_episodes(job: GatherJob) -> None:
             names = dataset.info["features"][column].get("names") or ()
             require_finite(vectors, f"{dataset.folder}, {span.name}: {column}", names, DROP_EPISODE)
             rows[span.first : span.first + span.length] = vectors
+
+
+def frames_digest(dataset: LeRobotDataset, cameras: Sequence[str]) -> str:
+    """SHA-256 of how the episodes lie in the files of some cameras, and of those files' lengths: it changes where frames do.
+
+    Without their times: a copy of a dataset has the same frames.
+    """
+    digest = hashlib.sha256()
+    lengths: dict[Path, int] = {}
+    for span in dataset.episodes:
+        for camera in cameras:
+            video = span.videos.get(camera)
+            path = video.path if video else span.table  # single images lie among the rows
+            if path not in lengths:
+                lengths[path] = path.stat().st_size if path.exists() else -1
+            place = (video.start_s, video.first) if video else ()
+            digest.update(f"{span.index} {span.length} {camera} {path.relative_to(dataset.folder)} {lengths[path]} {place}\n".encode())
+    return digest.hexdigest()
 
 
 def features_folder(dataset: Path) -> Path:

@@ -8,10 +8,11 @@ from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.datasets.drift import Drift, drift_of
 from dial_core.datasets.layout_rows import DatasetVectors, names_in
 from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.normalisation import fit_normaliser
 from dial_core.errors import DialError
 from dial_core.model.normalise import Normaliser
-from dial_core.robot.embodiment import load_embodiment
+from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.robot.vector_layout import OURS, LayoutConverter, VectorLayout
 from dial_core.training.recipe import Recipe
 
@@ -96,6 +97,38 @@ def require_same_robot(name: str, dataset: LeRobotDataset, recipe: Recipe) -> No
             f"source '{name}': {dataset.folder} is of '{robot_type}', but it is to be trained into slot '{source.slot}'; "
             f"name the right dataset, or give the source `slot: {robot_type}` in the recipe"
         )
+
+
+def require_same_vectors(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
+    """Checks that a source's state and action have the embodiment's dimensions, in its order: a number's place says which joint it is.
+
+    Of a source with `dimensions: eef` the wrists count alone. A dataset that names no dimensions is checked for their number.
+
+    Raises:
+        DialError: they do not; the message names the first dimension that differs.
+    """
+    source, robot = recipe.source(name), load_embodiment(recipe.embodiment)
+    if source.dimensions == "all" and source.slot != robot.name:
+        return  # of another robot, whose description a run need not have
+    wanted = vector_names(robot)[source.vector]
+    for column in ("observation.state", "action"):
+        feature = dataset.features.get(column)
+        if feature is None:
+            continue  # reported where it is read
+        width = min(feature.width, EEF_DIM) if source.dimensions == "eef" else feature.width
+        if width != len(wanted):
+            raise DialError(
+                f"source '{name}': {dataset.folder} has {feature.width} dimensions of {column}, embodiment '{robot.name}' has "
+                f"{len(wanted)}; `dial convert lerobot` brings other people's vectors into the embodiment's"
+            )
+        named = feature.flat_names[source.vector]
+        differing = [place for place, pair in enumerate(zip(named, wanted, strict=False)) if pair[0] != pair[1]]
+        if differing:
+            place = differing[0]
+            raise DialError(
+                f"source '{name}': dimension {place} of {column} in {dataset.folder} is '{named[place]}', of embodiment '{robot.name}' it is "
+                f"'{wanted[place]}' ({len(differing)} differ): training would move other joints; convert the data with `dial convert lerobot`"
+            )
 
 
 def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:

@@ -27,7 +27,13 @@ from dial_core.training.collating import ChunkCollator
 from dial_core.training.early_steps import require_beginnings
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.mapped_dataset import MappedDataset
-from dial_core.training.normalisers import choose_normalisers, require_rate, require_same_robot, reused_statistics_report
+from dial_core.training.normalisers import (
+    choose_normalisers,
+    require_rate,
+    require_same_robot,
+    require_same_vectors,
+    reused_statistics_report,
+)
 from dial_core.training.optimisation import CHANGES_NO_WEIGHT, Hardware, Optimisation
 from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
@@ -81,7 +87,7 @@ def _train_stages(
     datasets = open_sources(recipe, folders, workers)
     with state.main_process_first():
         start = starting_point(recipe, start, out)
-    source = _source(recipe, start, datasets)
+    source = _source(recipe, start, datasets) if state.is_main_process else {}
     spans = [span for dataset in datasets.values() for span in dataset.episodes]
     asked = TrainedOn.of((span.instruction for span in spans), (str(span.facts.get("task", "")) for span in spans))
     current = start
@@ -90,6 +96,7 @@ def _train_stages(
         if state.is_main_process:
             # A run of a version that lacked a key had what is its default now.
             defaults = {f"stage.{field}": value for field, value in by_field(by_default(stage)).items()} | by_field(by_default(recipe))
+            defaults |= {f"dataset.{name}.content": facts["content"] for name, facts in source["dataset"].items()}
             require_same(folder, {"stage": stage.model_dump(mode="json"), **source}, MAY_CHANGE, defaults)
         state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
@@ -127,7 +134,7 @@ def check_stages(recipe: Recipe, start: Path | None, hardware: Hardware, process
 
 
 def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) -> dict[str, MappedDataset]:
-    """The datasets that the recipe's stages draw from, by source, checked for their robot and for values that are not finite.
+    """The datasets that the recipe's stages draw from, by source, checked for their robot, its dimensions and for values that are not finite.
 
     The first time, `workers` processes gather each dataset's vectors (`mapped_dataset.py`).
 
@@ -143,6 +150,7 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) 
     datasets = {name: MappedDataset(folders[name], workers) for name in wanted}
     for name, dataset in datasets.items():
         require_same_robot(name, dataset, recipe)
+        require_same_vectors(name, dataset, recipe)
         require_rate(name, dataset, recipe)
         dataset.gather()
     for stage in recipe.effective_stages():
@@ -242,7 +250,12 @@ def _save(
 def _source(recipe: Recipe, start: Path, datasets: Mapping[str, MappedDataset]) -> dict:
     """What all stages of a run are made from, as the fingerprint of a stage folder remembers it."""
     shown = {
-        name: {"episodes": len(dataset.episodes), "frames": dataset.frame_count, "seed": _collected(dataset).get("seed")}
+        name: {
+            "episodes": len(dataset.episodes),
+            "frames": dataset.frame_count,
+            "seed": _collected(dataset).get("seed"),
+            "content": dataset.content,
+        }
         for name, dataset in datasets.items()
     }
     return _settings(recipe) | {"start": json.loads((start / CONTRACT).read_text())["model_id"], "dataset": shown}

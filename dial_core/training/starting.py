@@ -40,24 +40,25 @@ def workload_of(recipe: Recipe, start: Path | None) -> Workload:
 
 
 def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
-    """The checkpoint folder to start from; written to `out/0-start` where there is none that fits.
+    """The checkpoint folder to start from: `start`, or the recipe's preset around its backbone's pretrained weights in `out/0-start`.
 
-    Without `start` it is the recipe's preset around its backbone's pretrained weights (`dial begin`). A checkpoint without a
-    slot for one of the recipe's sources gets it, as a copy of its first slot.
+    A checkpoint without a slot for one of the recipe's sources gets it, as a copy of its first slot, in `out/0-start-ID`, ID its own.
 
     Raises:
         DialError: there is nothing to begin with, or its weights cannot be had.
     """
-    made = out / FOLDER
-    if start is None and not made.exists():
-        transplant(made, *_preset(recipe), embodiment=recipe.embodiment, seed=recipe.stages[0].optimisation.seed)
-    there = made if made.exists() else start
-    assert there is not None
-    slots = DialConfig.from_pretrained(there).arch.embodiments
+    if start is None:
+        start = out / FOLDER
+        if not start.exists():
+            transplant(start, *_preset(recipe), embodiment=recipe.embodiment, seed=recipe.stages[0].optimisation.seed)
+    slots = DialConfig.from_pretrained(start).arch.embodiments
     if recipe.slots(slots) == slots:
-        return there
-    checkpoint = load_checkpoint(there)
-    card = there / "README.md"
+        return start
+    checkpoint = load_checkpoint(start)
+    made = out / f"{FOLDER}-{checkpoint.contract.model_id}"  # another start in the same `out` must not find this one's
+    if made.exists():
+        return made
+    card = start / "README.md"
     grown = grow_slots(checkpoint.model, recipe.slots(slots))
     robot, contract = load_embodiment(recipe.embodiment), checkpoint.contract
     save_checkpoint(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
+from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView
@@ -49,6 +50,25 @@ def test_a_training_waits_while_another_one_computes_the_same_tokens(fake_datase
         assert not (file.parent / "tokens.npy").exists()
     waiting.join(timeout=60.0)
     assert (file.parent / "tokens.npy").exists()
+
+
+def test_tokens_are_computed_again_where_the_frames_changed_or_became_more(fake_dataset, tmp_path):
+    make_random_checkpoint(tmp_path / "model")
+    view = CameraView(name="ego", height=96, width=96)
+    first = cached_features(tmp_path / "model", fake_dataset(tmp_path / "dataset", (6, 7)), 0, "ego", view)[np.arange(13)]
+    shutil.move(tmp_path / "dataset/features", tmp_path / "features")
+    other = fake_dataset(tmp_path / "dataset", (7, 6))
+    shutil.move(tmp_path / "features", other.folder / "features")
+    again = cached_features(tmp_path / "model", LeRobotDataset(other.folder), 0, "ego", view)[np.arange(13)]
+    model = DialModel.from_pretrained(tmp_path / "model").eval()
+    frames = torch.from_numpy(other.frames(other.episodes[1]))
+    np.testing.assert_allclose(again[7:], model.encode_image(frames).half().numpy(), atol=2e-3)
+    assert not np.array_equal(again, first)
+    shutil.move(other.folder / "features", tmp_path / "features")
+    more = fake_dataset(tmp_path / "dataset", (7, 6, 8))
+    shutil.move(tmp_path / "features", more.folder / "features")
+    next((more.folder / "features").glob("*/frames")).unlink()  # of an earlier version, which noted nothing
+    assert len(cached_features(tmp_path / "model", LeRobotDataset(more.folder), 0, "ego", view)) == 21
 
 
 @pytest.mark.slow  # two processes import torch

@@ -72,11 +72,16 @@ def test_both_stages_train_all_but_the_frozen_parts_and_a_second_call_has_nothin
     assert settings["stage"].pop("flow_draws") == 1
     assert settings["stage"]["optimisation"].pop("optimiser") == "adamw"
     assert settings.pop("state_encoding") == "raw"
+    assert settings["dataset"]["robot"].pop("content")
     fingerprint.write_text(json.dumps(settings))
     run()
     with folder_lock(tmp_path / "out", "dial train"), pytest.raises(DialError, match="another `dial train`"):
         run()
-    # A finished stage is not passed off as that of another recipe or dataset.
+    # A finished stage is not passed off as that of another recipe or dataset, be it of the same size.
+    fingerprint.write_text(json.dumps(settings | {"dataset": {"robot": settings["dataset"]["robot"] | {"content": "0123"}}}))
+    with pytest.raises(DialError, match=r"dataset\.robot\.content was 0123, is now"):
+        run()
+    fingerprint.write_text(json.dumps(settings))
     (tmp_path / "recipe.yaml").write_text(RECIPE.replace("chunks_per_foresight: 2", "chunks_per_foresight: 1"))
     with pytest.raises(DialError, match=r"stage\.chunks_per_foresight was 2, is now 1.*another --out"):
         run()
@@ -133,7 +138,7 @@ def test_people_and_robots_train_one_model_from_pixels_stage_after_stage(fake_da
     trained = load_checkpoint(train(recipe, tmp_path / "start", folders, tmp_path / "out", 0, "dial train"))
     assert trained.model.arch.embodiments == ("gr1", "human")
     assert trained.normaliser.action_dim == 47
-    initial = load_checkpoint(tmp_path / "out/0-start").model.state_dict()
+    initial = load_checkpoint(next((tmp_path / "out").glob("0-start-*"))).model.state_dict()
     first = load_checkpoint(tmp_path / "out/1-warmup/checkpoint").model.state_dict()
     last = load_checkpoint(tmp_path / "out/2-robot_only/checkpoint").model.state_dict()
     head = "system1.action_head.layer2.weight"
@@ -203,6 +208,20 @@ def test_a_model_without_a_pretrained_backbone_needs_a_start(tmp_path):
     recipe = Recipe(embodiment="gr1", model="dial_tiny", stages=load_config(Recipe, "training", "dial_tiny").stages)
     with pytest.raises(DialError, match="dial begin"):
         starting_point(recipe, None, tmp_path)
+
+
+def test_another_start_in_the_same_folder_is_not_taken_for_the_one_that_got_a_slot_there(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    queries = []
+    for seed in (0, 1):
+        make_random_checkpoint(tmp_path / str(seed), seed=seed)
+        begun = starting_point(recipe, tmp_path / str(seed), tmp_path / "out")
+        assert begun == starting_point(recipe, tmp_path / str(seed), tmp_path / "out")
+        queries += [load_checkpoint(folder).model.state_dict()["system2.queries"] for folder in (begun, tmp_path / str(seed))]
+    assert queries[0].equal(queries[1])
+    assert queries[2].equal(queries[3])
+    assert not queries[0].equal(queries[2])
 
 
 def test_a_start_without_the_slot_gets_it_as_a_copy_of_its_first():
