@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from nicegui import app, ui
+from nicegui import Client, ui
 
 from dial_ros.msg import System1Status
 from dial_ros.operator.act_panels import InstructionPanel, RecorderPanel, SimulationPanel
@@ -27,7 +27,7 @@ UNSTOPPED = "Use the robot's own emergency stop."
 
 
 class OperatorPage:
-    """Builds one document for every visitor, and subscribes to the robot's topics only while there is one."""
+    """Builds one document for every visitor, and subscribes to the robot's topics only while one of them is connected."""
 
     def __init__(self, visit: OperatorVisit, rate_hz: float) -> None:
         """`visit`: what every visitor's is a copy of, without `who`."""
@@ -36,18 +36,28 @@ class OperatorPage:
 
     def register(self) -> None:
         """Serves the page at `/`."""
-        ui.page("/", title=f"DIAL: {self._visit.embodiment.name}")(self._build)
-        app.on_disconnect(lambda client: self._leave(client.id))
+        ui.page("/", title=f"DIAL: {self._visit.embodiment.name}")(self.build)
 
-    def _leave(self, client_id: str) -> None:
-        self._viewers.discard(client_id)
-        self._visit.view.watch(bool(self._viewers))
-
-    def _build(self) -> None:
+    def build(self) -> None:
+        """Builds the document of the visitor who asks for the page."""
         client = ui.context.client
+        # A browser whose websocket was lost for a moment connects again with the same document: nothing is built then.
+        client.on_connect(self._count)
+        client.on_disconnect(self._count)
+        client.on_delete(self._forget)
+        Document(replace(self._visit, who=client.ip or "?"), self._period_s)
+
+    def _count(self, client: Client) -> None:
+        # Asked, not counted: the new connection may be there before the end of the old one is noticed.
+        if not client.has_socket_connection:
+            self._forget(client)
+            return
         self._viewers.add(client.id)
         self._visit.view.watch(True)
-        Document(replace(self._visit, who=client.ip or "?"), self._period_s)
+
+    def _forget(self, client: Client) -> None:
+        self._viewers.discard(client.id)
+        self._visit.view.watch(bool(self._viewers))
 
 
 class Document:
