@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from geometry_msgs.msg import Twist
 from rclpy.node import Node
@@ -48,19 +49,45 @@ class Scene:
 
 
 class ActionLog:
-    """A file with one JSON line per action: time, who, answer. Safe to use from several threads."""
+    """A file with one JSON line per action: time, who, answer. Safe to use from several threads.
+
+    No action depends on it: a disk that is full or gone is reported in `failure` and raises nothing.
+
+    Attributes:
+        failure: why the last line could not be written, and where; empty if it was.
+    """
 
     def __init__(self, file: Path) -> None:
-        self.file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
+        self.file, self.failure = file, ""
         self._lock = threading.Lock()
+        self._append("")  # what will not work is known before the first action
 
     def note(self, who: str, action: str, answer: Answer) -> None:
         """Appends a line and flushes it."""
         row = {"time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "who": who, "action": action, "granted": answer.granted}
         row |= {"answer": answer.text, "seconds": round(answer.seconds, 3)}
-        with self._lock, self.file.open("a") as file:
-            file.write(json.dumps(row) + "\n")
+        self._append(json.dumps(row) + "\n")
+
+    def _append(self, line: str) -> None:
+        with self._lock:
+            try:
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+                with self.file.open("ab+") as file:
+                    if line and _torn(file):
+                        line = "\n" + line
+                    file.write(line.encode())
+            except OSError as error:
+                self.failure = f"{self.file}: {error.strerror or error}"
+            else:
+                self.failure = ""
+
+
+def _torn(file: IO[bytes]) -> bool:
+    """Whether a file, open at its end, ends within a line: a disk that was full took only a part of it."""
+    if not file.tell():
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
 
 
 class Actions:
@@ -90,6 +117,11 @@ class Actions:
     def available(self, service: str) -> bool:
         """Whether a node offers `service`."""
         return self._clients[service].service_is_ready()
+
+    @property
+    def log_failure(self) -> str:
+        """Why actions are not written down, and where; empty if they are."""
+        return self._log.failure
 
     @property
     def teleoperated(self) -> bool:
@@ -154,7 +186,7 @@ class Actions:
         if self.read_only or not self.teleoperated:
             return
         if time.monotonic() - self._jogged_s > JOG_PAUSE_S and not motion.still:
-            self._log.note(who, "teleoperate", Answer(True, "keys pressed", 0.0))
+            self._note(who, "teleoperate", Answer(True, "keys pressed", 0.0))
         self._jogged_s = time.monotonic()
         twist = Twist()
         twist.linear.x, twist.linear.y, twist.linear.z = motion.velocity
@@ -176,13 +208,18 @@ class Actions:
         """Removes the episode that is being recorded, or the last one."""
         self._unless_read_only("recorder/discard_episode", Trigger.Request(), who, "discard episode", on_answer)
 
+    def _note(self, who: str, action: str, answer: Answer) -> None:
+        self._log.note(who, action, answer)
+        if self._log.failure:
+            self._node.get_logger().warning(f"actions are not written down: {self._log.failure}", throttle_duration_sec=5.0)
+
     def _unless_read_only(
         self, service: str, request: Any, who: str, action: str, on_answer: OnAnswer, keep: Callable[[Any], None] = lambda _: None
     ) -> None:
         if self.read_only:
             answer = Answer(False, "this page is for spectators: only the emergency stop works here", 0.0)
-            self._log.note(who, action, answer)
             on_answer(answer)
+            self._note(who, action, answer)
             return
         self._request(service, request, who, action, on_answer, ANSWER_S, keep)
 
@@ -201,8 +238,8 @@ class Actions:
 
         def report(granted: bool, text: str) -> None:
             answer = Answer(granted, text, time.monotonic() - asked_s)
-            self._log.note(who, action, answer)
-            on_answer(answer)
+            on_answer(answer)  # first: a disk that answers late must not delay an acknowledgement
+            self._note(who, action, answer)
 
         def done(future: Any) -> None:
             response = future.result()

@@ -72,6 +72,7 @@ class Document:
         self._header()
         with ui.element("div").classes("w-full").style("max-width: 1880px; margin: 0 auto; padding: 14px;"):
             self._message = ui.label(WELCOME).classes("calm w-full").mark("message")
+            self._unlogged = ui.label("").classes("note w-full").mark("unlogged")
             with ui.element("div").classes("columns"):
                 with ui.element("div").classes("column").style("grid-area: view"):
                     camera, error, limits = CameraPanel(visit), ErrorPanel(visit), LimitPanel(visit)
@@ -90,7 +91,7 @@ class Document:
         ]
         ui.add_head_html(STOP_KEYS)
         ui.on("operator_stop", self._stop)
-        ui.timer(period_s, self._refresh)
+        ui.timer(period_s, self.refresh)
         ui.timer(1.0, self._find_nodes)
 
     def _header(self) -> None:
@@ -141,7 +142,8 @@ class Document:
             panel.find_nodes()
         await self._recorder.find_nodes()
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
+        """Shows what has come since the last time, and the answers to actions."""
         visit = self._visit
         visit.view.poll(self._period_s)
         while visit.answers:
@@ -149,6 +151,9 @@ class Document:
         if self._stop_sent_s is not None and time.monotonic() - self._stop_sent_s > 2 * STOP_ACKNOWLEDGED_S:
             # Not even its absence was reported: the ROS side of this page is gone.
             self._say(Answer(False, "NOT ACKNOWLEDGED: the page has lost ROS", 2 * STOP_ACKNOWLEDGED_S), "Emergency stop")
+        why = visit.actions.log_failure
+        set_text(self._unlogged, f"Actions still work, but are not written down: {why}" if why else "")
+        self._unlogged.set_visibility(bool(why))
         seen = visit.view.seen
         system1 = system_lights(seen)[0]
         set_text(self._state, f"{SYMBOL[system1.level]} {system1.text}")

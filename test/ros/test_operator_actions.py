@@ -3,6 +3,8 @@
 pytest test/ros/test_operator_actions.py
 """
 
+from pathlib import Path
+
 import pytest
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -43,18 +45,18 @@ class ServedRobot(Node):
 
 @pytest.fixture
 def bench(domain, tmp_path):
-    """A function (robot?, read_only) -> actions, robot, and a function that waits for the next answer."""
+    """A function (robot?, read_only, log) -> robot, and a function that waits for the answer to an action."""
     rclpy.init(domain_id=domain)
     executor, nodes = SingleThreadedExecutor(), []
 
-    def make(with_robot=True, read_only=False):
+    def make(with_robot=True, read_only=False, log=tmp_path / "log.jsonl"):
         page = Node("page")
         robot = ServedRobot() if with_robot else None
         nodes.extend(node for node in (page, robot) if node)
         for node in (page, robot):
             if node:
                 executor.add_node(node)
-        actions = Actions(page, ActionLog(tmp_path / "log.jsonl"), read_only)
+        actions = Actions(page, ActionLog(log), read_only)
         while with_robot and not all(actions.available(s) for s in ("system1/estop", "system1/pause", "system2/set_instruction")):
             executor.spin_once(timeout_sec=0.1)
 
@@ -88,6 +90,13 @@ def test_a_stop_that_nobody_acknowledges_is_shouted_within_its_time(bench):
     answer = answer_to("stop")
     assert not answer.granted
     assert answer.text.startswith("NOT ACKNOWLEDGED: system1/estop has not answered in 0.5 s; no node offers it")
+
+
+def test_a_stop_is_acknowledged_although_the_log_cannot_be_written(bench):
+    robot, answer_to = bench(log=Path("/dev/full"))
+    assert answer_to("stop").granted
+    assert answer_to("stop").granted, "the thread that takes answers has ended"
+    assert robot.asked == ["stop", "stop"]
 
 
 def test_words_that_mean_a_stop_pause_and_never_arm(bench):

@@ -6,6 +6,7 @@ pytest test/unit/dial_ros/operator
 import asyncio
 import json
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,6 +198,24 @@ def test_every_action_is_written_down_with_time_and_who(tmp_path):
     assert [(line["who"], line["action"], line["granted"]) for line in lines] == expected
     assert lines[0]["seconds"] == 0.042
     assert lines[0]["time"].startswith("20")
+
+
+def test_a_disk_that_takes_no_line_is_reported_and_ends_nothing(tmp_path):
+    log = ActionLog(Path("/dev/full"))
+    log.note("me", "emergency stop", Answer(True, "stopped", 0.01))
+    assert log.failure == "/dev/full: No space left on device"
+    (tmp_path / "in the way").touch()
+    assert "in the way" in ActionLog(tmp_path / "in the way" / "actions.jsonl").failure
+
+
+def test_a_line_that_was_cut_off_by_a_full_disk_does_not_spoil_the_next(tmp_path):
+    log = ActionLog(tmp_path / "actions.jsonl")
+    log.file.write_text('{"time": "20')
+    log.note("me", "pause", Answer(True, "paused", 0.01))
+    assert log.failure == ""
+    cut, whole = log.file.read_text().splitlines()
+    assert cut == '{"time": "20'
+    assert json.loads(whole)["action"] == "pause"
 
 
 def answered(query=b"", cookie=b"", kind="http"):

@@ -1,4 +1,4 @@
-"""Who counts as a viewer, by NiceGUI's own connections.
+"""Who counts as a viewer, by NiceGUI's own connections, and what a document shows, without a browser.
 
 pytest test/unit/dial_ros/operator/test_page.py
 """
@@ -7,12 +7,17 @@ import asyncio
 from unittest.mock import Mock
 
 import pytest
-from nicegui import Client, core, ui
+from nicegui import Client, ElementFilter, core, ui
 from starlette.requests import Request
 
+from dial_core.checkpoint.trained_on import TrainedOn
+from dial_core.robot.embodiment import load_embodiment
 from dial_ros.operator import page
 from dial_ros.operator.actions import Actions
+from dial_ros.operator.commanded_motion import CommandedMotion
+from dial_ros.operator.robot_view import Seen
 from dial_ros.operator.visit import OperatorVisit, Shared
+from dial_ros.operator.vocabulary import KnownWords
 
 REQUEST = {"type": "http", "path": "/", "scheme": "http", "server": ("127.0.0.1", 80), "query_string": b"", "headers": []}
 
@@ -79,3 +84,21 @@ def test_a_document_that_no_browser_connects_to_costs_nothing(watched):
         load()
 
     assert not any(watched(visit))
+
+
+def test_a_log_that_cannot_be_written_is_shown_until_it_can():
+    robot, actions = load_embodiment("gr1"), Mock(Actions, log_failure="log.jsonl: No space left on device", teleoperated=False)
+    view = Mock(seen=Seen(), commanded=CommandedMotion(robot))
+
+    async def visit() -> None:
+        with Client(ui.page("/"), request=Request(REQUEST)):
+            document = page.Document(OperatorVisit(view, robot, {}, actions, KnownWords(""), TrainedOn(), Shared()), 0.1)
+            (line,) = ElementFilter(kind=ui.label, marker="unlogged")
+            document.refresh()
+            assert "No space left on device" in line.text
+            assert line.visible
+            actions.log_failure = ""
+            document.refresh()
+            assert not line.visible
+
+    asyncio.run(visit())
