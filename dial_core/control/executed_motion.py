@@ -13,6 +13,7 @@ import numpy as np
 
 from dial_core.control.latencies import Latencies
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
+from dial_core.finiteness import not_finite
 
 REMEMBERED_MOTIONS = 8
 REMEMBERED_GAPS = 10
@@ -47,6 +48,7 @@ class _Controller:
     plays: _SentMotion | None = None  # None: nothing of what was sent
     begun_ns: int = 0  # when the newest motion was sent that it has ever been seen to play
     wrong_since_ns: int | None = None
+    refused: str = ""  # why its newest report was not taken
     gaps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_GAPS))  # between reports
 
     def silent_for_s(self, now_ns: int) -> float:
@@ -136,8 +138,10 @@ class ExecutedMotion:
             if controller.wrong_since_ns is not None:
                 controller.wrong_since_ns += step_ns
 
-    def note_reference(self, name: str, time_ns: int, origin_ns: int | None, position: np.ndarray) -> None:
-        """A controller reports what it executes.
+    def note_reference(self, name: str, time_ns: int, origin_ns: int | None, position: np.ndarray) -> str:
+        """A controller reports what it executes. Returns why the report is refused; empty if it is taken.
+
+        A refused report counts as none: a controller that gives no others is silent, so that no chunk is sent, and diverged in the end.
 
         Args:
             time_ns: of the report.
@@ -145,6 +149,10 @@ class ExecutedMotion:
             position: reference of its joints then (J',) [rad].
         """
         controller, newest = self._controllers[name], self._sent[-1] if self._sent else None
+        found = not_finite(position, [self._joint_names[column] for column in controller.columns])
+        controller.refused = f"{name} reports a reference that it cannot execute: {found}" if found else ""
+        if found:
+            return controller.refused
         if controller.reported_ns is not None and time_ns > controller.reported_ns:
             controller.gaps_ns.append(time_ns - controller.reported_ns)
         started = controller.plays = self._matching(controller, time_ns, origin_ns, position)
@@ -152,7 +160,7 @@ class ExecutedMotion:
         controller.moved = known and bool((np.abs(position - controller.position) > RESTING_RAD).any())
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
-            return
+            return ""
         if started is not None and controller.begun_ns < started.sent_ns <= time_ns:
             controller.begun_ns = started.sent_ns
             self.latencies.note(started.sent_ns, (time_ns - started.sent_ns) / NANOSECONDS)
@@ -160,6 +168,7 @@ class ExecutedMotion:
             controller.wrong_since_ns = None
         elif time_ns > newest.takes_over_ns + GRACE_S * NANOSECONDS and controller.wrong_since_ns is None:
             controller.wrong_since_ns = newest.takes_over_ns
+        return ""
 
     def _matching(self, controller: _Controller, time_ns: int, origin_ns: int | None, position: np.ndarray) -> _SentMotion | None:
         """The sent motion that has this origin and is there at this time: of several the nearest in origin, then the newest."""
@@ -266,7 +275,11 @@ class ExecutedMotion:
         silent_s = {name: min(controller.silent_for_s(now_ns), heard_s) for name, controller in self._controllers.items()}
         if self._requested_ns is not None and now_ns - self._requested_ns <= PATIENCE_S * NANOSECONDS:
             silent_s = {}
-        found = {name: f"{name} has not reported for {s:.1f} s what it executes" for name, s in silent_s.items() if s > PATIENCE_S}
+        found = {
+            name: f"{name} has not reported for {s:.1f} s what it executes{f' ({why})' if (why := self._controllers[name].refused) else ''}"
+            for name, s in silent_s.items()
+            if s > PATIENCE_S
+        }
         if self._renewed:
             return found
         for name, controller in self._controllers.items():

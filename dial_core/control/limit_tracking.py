@@ -10,17 +10,20 @@ A joint whose cubics keep all that passes unchanged. One that does not tracks th
 acceleration, which cubics reproduce exactly: then the knots' limits are the motion's.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from dial_core.control.joint_limits import Guard
+from dial_core.finiteness import require_finite
 
 PIECE_S = 0.025  # longest step of constant acceleration
 FIRST_PIECE_S = 0.001  # the first: a joint at its limit that still moves outwards is stopped at once, not over a whole piece
 CATCH_UP_S = 0.05  # a joint that lags closes the gap with this time constant
 SLACK = 1e-6  # of a limit: numerical
 NEARLY_INSIDE_RAD = 1e-4  # not worth a motion
+LEADING_BACK_S = 2.0  # a stop leads a joint back inside for so long at most: one found a thousand radians outside has no way back
 
 
 class Knots(NamedTuple):
@@ -80,15 +83,32 @@ def track_within_limits(reference: Knots, guard: Guard) -> Knots:
 def braking(start_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) -> Knots:
     """Knots from `start`, position (J,) [rad] and velocity (J,) [rad/s] at `start_s` [s], until every joint rests.
 
-    Each joint decelerates as hard as its limit allows. One that stands outside of its position limits is led back in.
+    Each joint decelerates as hard as its limit allows. One that stands outside of its position limits is led back in, for
+    LEADING_BACK_S at most. The knots end after `longest_braking_s`, whatever the start.
+
+    Raises:
+        NotFiniteError: the start holds NaN or infinity.
     """
-    times, states = [start_s], [start]
+    for values, what in zip(start, ("positions", "velocities"), strict=True):
+        require_finite(values, f"{what} from which a motion is to be braked")
+    times, states, longest_s = [start_s], [start], longest_braking_s(guard)
+    anywhere = replace(guard, lower=np.full_like(guard.lower, -np.inf), upper=np.full_like(guard.upper, np.inf))
     while len(states) < 3 or states[-1][1].any():  # a whole piece at least: a stop that is a little late must not have ended
+        elapsed_s = times[-1] - start_s
+        if elapsed_s >= longest_s:
+            states[-1] = states[-1][0], np.zeros_like(start[1])  # it was far beyond the velocity limit
+            break
         piece_s = FIRST_PIECE_S if len(states) == 1 else PIECE_S
         times.append(times[-1] + piece_s)
-        states.append(_step(states[-1], np.zeros_like(start[0]), piece_s, guard))
+        inside = guard if elapsed_s < LEADING_BACK_S else anywhere
+        states.append(_step(states[-1], np.zeros_like(start[0]), piece_s, inside))
     positions, velocities = zip(*states, strict=True)
     return Knots(np.array(times), np.array(positions), np.array(velocities))
+
+
+def longest_braking_s(guard: Guard) -> float:
+    """Time within which `braking` ends [s]: it leads back inside, then stops from twice the velocity limit."""
+    return LEADING_BACK_S + 2 * float((guard.velocity / guard.acceleration).max())
 
 
 def _step(state: tuple[np.ndarray, np.ndarray], wanted: np.ndarray, step_s: float, guard: Guard) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +122,8 @@ def _step(state: tuple[np.ndarray, np.ndarray], wanted: np.ndarray, step_s: floa
     # Upwards and downwards at once: these few lines run for every step of every chunk.
     room = np.stack([guard.upper - position, position - guard.lower])
     upwards, downwards = _fastest(room, np.stack([velocity, -velocity]), step_s, guard.acceleration)
-    allowed = np.minimum(np.maximum(wanted, np.maximum(-downwards, -guard.velocity)), np.minimum(upwards, guard.velocity))
+    allowed = np.minimum(np.maximum(wanted, -downwards), upwards)
+    allowed = np.minimum(np.maximum(allowed, -guard.velocity), guard.velocity)  # last: one far outside is led back no faster
     after = np.minimum(np.maximum(allowed, velocity - change), velocity + change)
     return position + (velocity + after) * (step_s / 2), after
 

@@ -87,7 +87,9 @@ class ExecutionFeedback:
         played_ns = to_ns(point.time_from_start)
         with self._lock:
             own = positions[[place[name] for name in controller.joints]]
-            self._execution.note_reference(controller.name, stamp_ns, stamp_ns - played_ns if played_ns else None, own)
+            refused = self._execution.note_reference(controller.name, stamp_ns, stamp_ns - played_ns if played_ns else None, own)
+        if refused:
+            self._node.complain("controller state", refused)
 
 
 def _controller_state() -> type | None:

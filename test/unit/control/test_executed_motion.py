@@ -183,6 +183,24 @@ def test_a_reference_that_is_elsewhere_than_the_motion_it_names_counts_as_anothe
     assert execution.executed(new, round(1.31 * S)).sample(round(1.31 * S))[0][1] == pytest.approx(0.2)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_report_that_is_not_finite_is_refused_by_name_and_counts_as_silence(execution, value):
+    motion = moving(1.0)
+    send(execution, motion, 1.1)
+    for name in ("arm", "hand"):
+        report(execution, name, 1.2, motion)
+    broken = np.array([value, 0.02])
+    refused = "arm reports a reference that it cannot execute: 1 of 2 values are not finite: a"
+    assert execution.note_reference("arm", round(1.3 * S), motion.origin_ns, broken) == refused
+    assert execution.executed(motion, round(1.31 * S)) is motion, "the last report counts"
+    report(execution, "hand", 2.35, motion)
+    execution.note_reference("arm", round(2.35 * S), motion.origin_ns, broken)
+    assert execution.silent(round(2.35 * S)) == ["arm"]
+    assert execution.diverged(motion, round(2.35 * S)) == {"arm": f"arm has not reported for 1.1 s what it executes ({refused})"}
+    report(execution, "arm", 2.4, motion)
+    assert execution.diverged(motion, round(2.4 * S)) == {}
+
+
 def test_without_reports_measured_joints_that_do_not_follow_have_diverged_and_a_lag_has_not(execution):
     motion = moving(1.0, slope=1.0)
     for time_s in np.arange(1.1, 2.9, 0.1):

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dial_core.control.joint_limits import Guard
-from dial_core.control.limit_tracking import PIECE_S, SLACK, Knots, braking, finer, track_within_limits
+from dial_core.control.limit_tracking import PIECE_S, SLACK, Knots, braking, finer, longest_braking_s, track_within_limits
 from dial_core.control.motion import JointMotion
 from dial_core.control.splice import hold
+from dial_core.finiteness import NotFiniteError
 from dial_core.robot.embodiment import load_embodiment
 
 GUARD = Guard.for_embodiment(load_embodiment("gr1"))
@@ -59,3 +60,26 @@ def test_braking_keeps_the_acceleration_limit_in_its_short_first_piece_too():
 def test_a_hold_at_rest_ends_a_whole_piece_after_it_takes_over():
     held = hold(JointMotion.standing(10**9, load_embodiment("gr1").home_position), 10**9, 10**9 + 250_000_000, GUARD)
     assert held.times_s[-1] >= 0.25 + PIECE_S
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("part", [0, 1])
+def test_braking_from_values_that_are_not_finite_is_refused_instead_of_never_ending(part, value):
+    start = GUARD.lower.copy(), np.zeros(29)
+    start[part][3] = value
+    with pytest.raises(NotFiniteError, match=r"1 of 29 values are not finite"):
+        braking(0.0, start, GUARD)
+
+
+@pytest.mark.parametrize("velocity", [0.0, 1e3, -1e12])
+@pytest.mark.parametrize("position", [0.0, -1e3, 1e12])
+def test_braking_ends_at_rest_wherever_it_begins(position, velocity):
+    knots = braking(0.0, (np.full(29, position), np.full(29, velocity)), GUARD)
+    assert knots.times_s[-1] <= longest_braking_s(GUARD) + PIECE_S
+    assert not knots.velocities[-1].any()
+
+
+def test_a_joint_that_is_found_far_outside_is_braked_within_its_acceleration_when_leading_it_back_takes_too_long():
+    knots = braking(0.0, (GUARD.upper + 1000.0, np.zeros(29)), GUARD)
+    changes = np.abs(np.diff(knots.velocities, axis=0)) / np.diff(knots.times_s)[:, None]
+    assert (changes <= GUARD.acceleration * (1 + 1e-9)).all()

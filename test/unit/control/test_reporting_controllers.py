@@ -181,3 +181,17 @@ def test_a_stop_after_the_robot_has_gone_silent_while_a_motion_began_has_no_poin
     world.prepare = lambda motion, without=(): sent.append(motion) or prepare(motion, without)
     plan.hold(world)
     assert sent[0].times_s[0] > 0
+
+
+def test_a_report_with_nan_neither_reaches_the_controllers_nor_keeps_a_stop_from_ending():
+    world, plan = reporting(transport_ms=5)
+    follow_chunks(world, plan, 3)
+    world.go_on(world.time_ns + 300 * MS)
+    tell, world.execution = world.execution, None
+    broken = world.arm.command[0].copy()
+    broken[3] = np.nan
+    assert "not finite: l_elbow_pitch" in tell.note_reference("arm", world.time_ns, world.arm.origin_ns, broken)
+    assert plan.hold(world) is not None
+    world.go_on(world.time_ns + S)
+    assert not world.arm.command[1].any()
+    assert world.use().kept, world.use()

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import NANOSECONDS, JointMotion
@@ -83,3 +84,16 @@ def test_with_control_msgs_both_kinds_of_reports_are_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "control_msgs.msg", SimpleNamespace(JointTrajectoryControllerState=object))
     monkeypatch.setitem(sys.modules, "control_msgs", SimpleNamespace(msg=sys.modules["control_msgs.msg"]))
     assert subscribed(simulated=False) == (2, [])
+
+
+def test_a_reference_with_nan_is_refused_by_name():
+    robot, node = load_embodiment("gr1"), Mock(spec=DialNode)
+    execution, arm = execution_of(robot, 0.3), robot.controllers[0]
+    feedback = ExecutionFeedback(node, robot.controllers, execution, RLock())
+    values = [0.0] * len(arm.joints)
+    point = JointTrajectoryPoint(positions=[np.nan, *values[1:]])
+    feedback._on_reference(arm, JointTrajectory(joint_names=list(arm.joints), points=[point]))
+    (kind, why), _ = node.complain.call_args
+    assert kind == "controller state"
+    assert why == f"{arm.name} reports a reference that it cannot execute: 1 of {len(values)} values are not finite: {arm.joints[0]}"
+    assert not execution.reports_any
