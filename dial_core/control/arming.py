@@ -10,8 +10,8 @@ The node reports events and carries out the effects that each one returns. The s
     otherwise                     -> running
 
 An instruction is voided by an emergency stop, a clock step, a controller that does not execute what it was sent, and a
-deactivation. A voided id never arms again, whatever transitions follow: instructions are latched topics, and a robot must not
-start to move because a node was restarted.
+deactivation. A voided id never arms again, whatever transitions follow: a robot must not start to move because a node was
+restarted.
 
 Degradation has two tiers. An input older than WARN_SHARE of its limit raises a warning. Beyond the limit the robot decelerates
 and holds, and resumes when all inputs are fresh. (If System-1 itself dies, the last trajectory ends at rest; see `splice`.)
@@ -104,18 +104,16 @@ class Arming:
         self._disarm("no instruction")
         return self._settle(now_ns)
 
-    def instruct(self, instruction_id: str, now_ns: int, from_before: bool = False) -> Effect:
+    def instruct(self, instruction_id: str, now_ns: int) -> Effect:
         """Arms for a new instruction, which replaces the current one; the same id again changes nothing.
 
-        Args:
-            from_before: it was published before the activation. It is voided: `activate` alone never moves the robot.
+        Call it only with what is published while System-1 is active, never with what a latched topic repeats: `activate` alone must
+        not move the robot.
         """
         if instruction_id == self.instruction_id or instruction_id in self._voided:
             return Effect.NOTHING
         self.instruction_id = instruction_id
-        if from_before:
-            self._disarm("the latest instruction was given before the activation; send a new instruction")
-        elif self._stopped:
+        if self._stopped:
             # Whoever resets the stop must not be surprised by a motion.
             self._disarm("an emergency stop was reset; send a new instruction")
         else:

@@ -19,11 +19,11 @@ class MotionSupervisor:
         self.arming, self.plan = arming, plan
         self._outlet, self._simulated, self._reset_buffers = outlet, simulated, reset_buffers
 
-    def instruct(self, instruction_id: str, now_ns: int, from_before: bool = False) -> Effect:
+    def instruct(self, instruction_id: str, now_ns: int) -> Effect:
         """Arms for a new instruction, as `Arming.instruct`, and gives the controllers new time to execute what is sent."""
         if instruction_id != self.arming.instruction_id and self.plan.execution is not None:
             self.plan.execution.renew_patience(self._outlet.now_ns())
-        return self.arming.instruct(instruction_id, now_ns, from_before)
+        return self.arming.instruct(instruction_id, now_ns)
 
     def carry_out(self, effect: Effect) -> None:
         """Carries out the effects of an event."""

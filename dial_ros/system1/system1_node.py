@@ -136,9 +136,8 @@ class System1Node(DialNode):
         self._diverged: dict[str, str] = {}  # controllers that do not execute what they are sent
         self._arming.activate(self.now_ns())
         self._chunks = ChunkWorker(self, self.parts, self._arming, self._gate, self._report, self._lock)
-        # Subscribed only now: the latched instruction is recognised as one from before by when it was published.
-        self._activated_wall_ns = time.time_ns()
-        self._instruction_in = self.create_subscription(Instruction, "instruction", self._on_instruction, qos.LATCHED)
+        # Subscribed only now, and volatile: DDS delivers nothing then that was published before, whatever the clocks say.
+        self._instruction_in = self.create_subscription(Instruction, "instruction", self._on_instruction, qos.LATEST)
 
     def deactivate(self) -> None:
         with self._lock:
@@ -205,7 +204,7 @@ class System1Node(DialNode):
 
     # -- inputs (executor thread) --------------------------------------------------------------------------------
 
-    def _on_instruction(self, message: Instruction, info: Mapping[str, int]) -> None:
+    def _on_instruction(self, message: Instruction) -> None:
         try:
             require_bounded(message)
         except UnreadableMessageError as error:
@@ -214,8 +213,7 @@ class System1Node(DialNode):
         with self._lock:
             if message.instruction_id == self._arming.instruction_id:
                 return
-            from_before = info["source_timestamp"] < self._activated_wall_ns
-            self._carry_out(self.parts.supervisor.instruct(message.instruction_id, self.now_ns(), from_before))
+            self._carry_out(self.parts.supervisor.instruct(message.instruction_id, self.now_ns()))
             self._instruction, self._foresight_refusal = message, ""
             self._gate.clear()
             outcome = ", ".join(filter(None, (self._arming.state.value, self._arming.reason, self._arming.warning)))

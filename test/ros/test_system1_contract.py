@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+from rclpy.qos import DurabilityPolicy
 from std_srvs.srv import SetBool, Trigger
 
 from dial_core.checkpoint.contract import Contract
@@ -11,7 +12,8 @@ from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.trace_plot import draw_timeline
 from dial_core.control.tracing import read_trace
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.msg import System1Status
+from dial_ros.msg import Instruction, System1Status
+from dial_ros.node import qos
 
 from .conftest import START_S
 from .played_world import PlayedWorld
@@ -79,6 +81,22 @@ def test_an_instruction_from_before_never_arms_a_node_that_is_activated_again(ru
         running.change_state(wanted)
     running.until_state(System1Status.STATE_DISARMED, "disarmed")
     assert running.gets_nothing()
+
+
+def test_no_clock_decides_whether_an_instruction_is_from_before_because_only_live_ones_arrive(world):
+    """Compared with its publisher's time of day, an hour-old latched instruction of a machine that is ahead armed on activation."""
+    ends = [end for end in world.probe.get_subscriptions_info_by_topic("/instruction") if end.node_name == "system1"]
+    assert [end.qos_profile.durability for end in ends] == [DurabilityPolicy.VOLATILE]
+
+
+def test_a_latched_topic_gives_a_volatile_subscription_nothing_from_before(probe):
+    received, out = [], probe.create_publisher(Instruction, "history", qos.LATCHED)
+    out.publish(Instruction(text="before"))
+    probe.create_subscription(Instruction, "history", lambda message: received.append(message.text), qos.LATEST)
+    probe.until(lambda: out.get_subscription_count() == 1, "a match")
+    out.publish(Instruction(text="after"))
+    probe.until(lambda: received, "an instruction")
+    assert received == ["after"]
 
 
 @pytest.mark.parametrize("reason", BREACHES)

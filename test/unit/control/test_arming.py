@@ -152,14 +152,11 @@ def test_a_voided_instruction_never_arms_again_not_even_after_a_deactivation(eve
     assert (arming.state, arming.instruction_id) == (State.RUNNING, "b")
 
 
-def test_an_instruction_from_before_the_activation_does_not_move_the_robot():
+def test_an_activation_alone_does_not_move_the_robot():
     arming = active()
-    arming.instruct("latched", 1, from_before=True)
     arming.update(FRESH, 2)
     assert arming.state is State.DISARMED
-    assert "given before the activation; send a new instruction" in arming.reason
-    arming.instruct("latched", 3)
-    assert arming.state is State.DISARMED
+    assert arming.reason == "no instruction"
     arming.instruct("new", 4)
     assert arming.state is State.WAITING
 

@@ -105,7 +105,7 @@ def test_late_trajectories_neither_break_a_limit_nor_keep_the_guard_stopped(seed
             system1.late_ms = int(late_ms[tick // 3000])
         if system1.arming.state is State.DISARMED and tick % 200 == 0:
             instructions += 1
-            system1.supervisor.instruct(str(instructions), system1.robot.now_ns, False)
+            system1.supervisor.instruct(str(instructions), system1.robot.now_ns)
         system1.tick()
         assert not system1.guard.latched, str(system1.guard.breach)
     assert system1.robot.outside <= 1e-5
