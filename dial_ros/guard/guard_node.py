@@ -24,6 +24,7 @@ from dial_core.control.motion import NANOSECONDS, JointMotion, to_ns
 from dial_core.control.robot_clock import Which
 from dial_core.control.trajectory_checks import Tolerances, TrajectoryCheck
 from dial_core.control.trajectory_guard import TrajectoryGuard
+from dial_core.errors import DialError
 from dial_core.observation.readings import UnreadableMessageError
 from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import load_embodiment
@@ -49,10 +50,18 @@ class GuardNode(DialNode):
     def __init__(self) -> None:
         super().__init__("guard")
         self._connections = ExitStack()
+        self._configured_limits: Limits | None = None
         self._longest_check_s = 0.0
         self._obstacle: tuple[TrajectoryCheck, str] | None = None  # what forbids any motion
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
+
+    @property
+    def _limits(self) -> Limits:
+        """The robot's limits. Raises DialError unless configured."""
+        if self._configured_limits is None:
+            raise DialError("guard is not configured; call its lifecycle transition `configure` first")
+        return self._configured_limits
 
     def configure(self) -> None:
         self._embodiment = load_embodiment(self.value("embodiment"))
@@ -61,8 +70,8 @@ class GuardNode(DialNode):
         with ExitStack() as connections:  # undone if one of them cannot be made
             self._robot_time = RobotTime(self)
             connections.callback(self._robot_time.close)
-            self._limits = Limits(self, self._embodiment, self._on_limits, always_narrows=True)
-            connections.callback(self._limits.close)
+            limits = Limits(self, self._embodiment, self._on_limits, always_narrows=True)
+            connections.callback(limits.close)
             self._outputs = {}
             for name in self._joints:
                 self._outputs[name] = self.create_publisher(JointTrajectory, f"{name}/joint_trajectory", qos.LATEST)
@@ -79,13 +88,13 @@ class GuardNode(DialNode):
             self.require_sole_publishers(published=commanded, subscribed=[f"guarded/{topic}" for topic in commanded])
             self._intruders = SolePublishers(self, published=commanded)
             self._sources = {name: SolePublishers(self, subscribed=[f"guarded/{name}/joint_trajectory"]) for name in self._joints}
-            self._connections = connections.pop_all()
+            self._configured_limits, self._connections = limits, connections.pop_all()
         self._guard = self._new_guard()
         if (priority := self.value("real_time_priority")) and (why := ask_for_real_time(priority)):
             self.get_logger().warning(f"{why}; a busy machine may delay trajectories by more than `transport` (docs/guard.md)")
 
     def obstacle(self) -> str:
-        return self._limits.misfit
+        return self._limits.misfit if self._configured_limits else ""
 
     def listened(self) -> bool:
         return self._limits.listened
@@ -101,6 +110,7 @@ class GuardNode(DialNode):
             output.wait_for_all_acked(ACKNOWLEDGE)
 
     def cleanup(self) -> None:
+        self._configured_limits = None
         self._connections.close()
 
     def summary(self) -> str:

@@ -14,7 +14,13 @@ from rclpy.lifecycle import TransitionCallbackReturn
 
 from dial_core.errors import DialError
 from dial_ros.bringup.security import NODE_SERVICES
+from dial_ros.guard.guard_node import GuardNode
+from dial_ros.mujoco_robot.mujoco_robot_node import MujocoRobotNode
 from dial_ros.node.lifecycle import DialNode
+from dial_ros.recorder.recorder_node import RecorderNode
+from dial_ros.system1.system1_node import System1Node
+from dial_ros.system2.system2_node import System2Node
+from dial_ros.teleoperation.teleoperation_node import TeleoperationNode
 
 from .conftest import PATIENCE_S
 
@@ -49,6 +55,30 @@ def test_a_node_that_fails_to_deactivate_stays_active(node):
     node.may = True
     assert node.trigger_deactivate() is TransitionCallbackReturn.SUCCESS
     assert not node.active
+
+
+@pytest.mark.parametrize("kind", [GuardNode, MujocoRobotNode, RecorderNode, System1Node, System2Node, TeleoperationNode])
+def test_a_node_that_is_not_configured_publishes_its_diagnostics_all_the_same(domain, kind):
+    rclpy.init(domain_id=domain)
+    try:
+        node = kind()
+        node.publish_diagnostics()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
+
+
+def test_the_guard_publishes_its_diagnostics_after_a_cleanup_too(domain):
+    rclpy.init(domain_id=domain, args=["--ros-args", "-p", "real_time_priority:=0"])
+    try:
+        node = GuardNode()
+        assert node.trigger_configure() is TransitionCallbackReturn.SUCCESS
+        node.publish_diagnostics()
+        assert node.trigger_cleanup() is TransitionCallbackReturn.SUCCESS
+        node.publish_diagnostics()
+        node.destroy_node()
+    finally:
+        rclpy.shutdown()
 
 
 def test_the_policy_lists_every_service_that_rclpy_gives_a_node(node):
