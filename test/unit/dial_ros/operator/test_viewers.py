@@ -1,6 +1,6 @@
 """Who counts as a viewer, by NiceGUI's own connections, and what a document shows, without a browser.
 
-pytest test/unit/dial_ros/operator/test_page.py
+pytest test/unit/dial_ros/operator/test_viewers.py
 """
 
 import asyncio
