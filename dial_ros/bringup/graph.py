@@ -40,6 +40,7 @@ class NodeSpec:
     parameters: dict[str, Value]
     remappings: dict[str, str] = field(default_factory=dict)  # name inside the node -> name on the robot
     required: bool = True  # when it dies, the graph is stopped
+    grace_s: float = 8.0  # after SIGINT, before the starter escalates: a node finishes its inference and destroys its publishers
 
     @property
     def executable(self) -> str:
@@ -47,6 +48,7 @@ class NodeSpec:
         return self.name
 
 
+RECORDER_GRACE_S = 180.0  # it writes what waits for the disk, 512 MiB at most (`queue_mb`), and says how long that takes
 WAY_TO_GUARD_S = 0.05  # of the least splice_lead with a guard, which needs the rest before a trajectory differs from the one before
 
 _POLICY_ARGUMENTS = (
@@ -207,7 +209,7 @@ def _page(values: dict[str, Value], checkpoint: str, remappings: dict[str, str])
 def _recorder(values: dict[str, Value], embodiment: Embodiment, remappings: dict[str, str]) -> NodeSpec:
     own = {name: values[name] for name in ("use_sim_time", "autostart", "directory")} | {"embodiment": values["robot"]}
     commands = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
-    return _node("recorder", own, remappings | commands)
+    return replace(_node("recorder", own, remappings | commands), grace_s=RECORDER_GRACE_S)
 
 
 def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: str = "") -> dict[str, str]:

@@ -94,6 +94,7 @@ def _launch_node(node: NodeSpec, namespace: str):
         remappings=list(node.remappings.items()),
         output="screen",
         emulate_tty=True,
+        sigterm_timeout=str(node.grace_s),
         on_exit=partial(_stop_all, node.name) if node.required else None,
     )
 

@@ -22,7 +22,6 @@ from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, Value, environment, graph
 
-STOP_GRACE_S = 8.0  # after SIGINT, before SIGKILL: a node finishes its inference and destroys its publishers
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
 
@@ -105,16 +104,15 @@ class Runner:
             pass
         return self.dead()
 
-    def stop(self, grace_s: float = STOP_GRACE_S) -> dict[str, int]:
-        """Stops every node with SIGINT, and after `grace_s` [s] with SIGKILL; returns their exit statuses by name."""
+    def stop(self, grace_s: float | None = None) -> dict[str, int]:
+        """Stops every node with SIGINT, and with SIGKILL after `grace_s` [s], by default its own; returns their exit statuses by name.
+
+        A KeyboardInterrupt meanwhile is passed on as a further SIGINT: a node that still completes something then ends at once.
+        """
         self.send(signal.SIGINT)
-        deadline = time.monotonic() + grace_s
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        begun_s = time.monotonic()
+        for name, process in self._processes.items():
+            self._await_end(process, begun_s + (self._nodes[name].grace_s if grace_s is None else grace_s))
         for printer in self._printers:
             printer.join(timeout=1.0)
         return {name: process.returncode for name, process in self._processes.items()}
@@ -125,6 +123,16 @@ class Runner:
 
     def __exit__(self, *_) -> None:
         self.stop()
+
+    def _await_end(self, process: subprocess.Popen, deadline_s: float) -> None:
+        while process.poll() is None:
+            try:
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            except KeyboardInterrupt:
+                self.send(signal.SIGINT)
 
     def _spawn(self, node: NodeSpec, log_mode: str = "w") -> subprocess.Popen:
         log_file: IO[str] | None = None
@@ -155,9 +163,15 @@ def run(kind: str, **chosen: Value) -> int:
     for doubt in doubts(nodes):
         print(f"[runner] warning: {doubt}", file=sys.stderr, flush=True)
     stop_requested = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop_requested.set())
     runner = Runner(nodes, environment(kind), namespace=str(chosen.get("namespace", "")))
+
+    def stop(*_) -> None:
+        if stop_requested.is_set():  # asked again, while the nodes end
+            runner.send(signal.SIGINT)
+        stop_requested.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
     with runner:
         if str(chosen.get("autostart", True)).lower() == "true":
             _announce(

@@ -42,6 +42,14 @@ class Parameter:
         return descriptor
 
 
+@dataclass(frozen=True)
+class Unfinished:
+    """Work that must be completed before a process ends: what it is, and how much of it is left, in any unit."""
+
+    what: str
+    left: float
+
+
 class DialNode(LifecycleNode):
     """Base class of the nodes. A subclass defines PARAMETERS and `configure`, `activate`, `deactivate`, `cleanup`, `diagnose`."""
 
@@ -82,6 +90,15 @@ class DialNode(LifecycleNode):
 
     def deactivate(self) -> None:
         """Stops the node's work."""
+
+    def unfinished(self) -> Unfinished | None:
+        """Returns what must be completed before `deactivate`, None if nothing. Called repeatedly while the process ends, from the first
+        call on the node takes no more work.
+        """
+        return None
+
+    def give_up(self) -> None:
+        """Drops what `unfinished` reported: the process ends now."""
 
     def cleanup(self) -> None:
         """Destroys what `configure` created; also called after a `configure` that failed half way, and again at shutdown."""

@@ -3,6 +3,7 @@
 import ctypes
 import faulthandler
 import gc
+import math
 import os
 import signal
 import time
@@ -18,6 +19,9 @@ from dial_ros.node.lifecycle import DialNode
 LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
 DEPARTED_S = 22.0  # an autostart waits so long for other publishers to leave: one that was killed leaves when its lease ends
 GOODBYE_S = 3.0  # for the whole end, DDS included: `ros2 launch` sends SIGTERM 5 s after SIGINT
+STALLED_S = 30.0  # work that is completed before has so long to advance; a disk may take that for one flush
+ANNOUNCED_S = 1.0  # between two lines about it
+AGAIN_S = 1.0  # signals within this time are one request: a service manager and a launcher may both send one
 END_WITH_PARENT = "DIAL_END_WITH_PARENT"  # environment variable: set to 1 by whoever starts a graph
 
 
@@ -25,9 +29,9 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
     """Runs a node until SIGINT, SIGTERM or its failure. Returns the exit status: 0, or 1 if it failed or could not start."""
     orphaned = _parent_watch()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
-    stop: list[int] = []
+    stop: list[float] = []  # when a signal came [s]
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _: stop.append(received))
+        signal.signal(number, lambda *_: stop.append(time.monotonic()))
     try:
         node = make_node()
     except Exception as error:  # a parameter of the wrong type or out of range; a broken installation
@@ -47,6 +51,7 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
                 break
         return 0 if node.failure is None else 1
     finally:
+        _complete(node, executor, stop)
         _end(node, executor)
 
 
@@ -61,7 +66,7 @@ def _parent_watch() -> Callable[[], bool]:
     return lambda: os.getppid() != parent
 
 
-def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) -> bool:
+def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[float]) -> bool:
     """Configures, waits briefly for the input that `activate` checks, and activates. Returns False if a transition fails."""
     if node.trigger_configure() is not TransitionCallbackReturn.SUCCESS:
         return False
@@ -72,6 +77,26 @@ def _started(node: DialNode, executor: SingleThreadedExecutor, stop: list[int]) 
     while not stop and node.conflict() and time.monotonic() < departed_s:
         executor.spin_once(timeout_sec=0.05)
     return bool(stop) or node.trigger_activate() is TransitionCallbackReturn.SUCCESS
+
+
+def _complete(node: DialNode, executor: SingleThreadedExecutor, stop: list[float]) -> None:
+    """Executes the node until it has completed its work, as a recorder its bag; gives up at a further signal, or if nothing advances."""
+    announced_s = advanced_s = time.monotonic()
+    asked_s, least = stop[0] if stop else advanced_s, math.inf
+    while (work := node.unfinished()) is not None:
+        now_s = time.monotonic()
+        if work.left < least:
+            least, advanced_s = work.left, now_s
+        asked_again = any(at_s > asked_s + AGAIN_S for at_s in stop)
+        if asked_again or now_s > advanced_s + STALLED_S:
+            why = "asked to end again" if asked_again else f"nothing has advanced for {STALLED_S:.0f} s"
+            node.get_logger().error(f"{why}; given up: {work.what}")
+            node.give_up()
+            return
+        if now_s > announced_s + ANNOUNCED_S:
+            node.get_logger().warning(f"ending after {work.what}; Ctrl-C again ends at once")
+            announced_s = now_s
+        executor.spin_once(timeout_sec=0.05)
 
 
 def _end(node: DialNode, executor: SingleThreadedExecutor) -> None:

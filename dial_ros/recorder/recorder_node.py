@@ -7,16 +7,13 @@ remembered and stand at the beginning of every bag.
 
 import shutil
 import sys
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message
 from rclpy.service import Service
-from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 from std_srvs.srv import Trigger
 
@@ -28,27 +25,19 @@ from dial_core.bags.spool import Spool
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import Instruction
-from dial_ros.node.interface_text import message_class
-from dial_ros.node.lifecycle import DialNode, Parameter
+from dial_ros.node.lifecycle import DialNode, Parameter, Unfinished
 from dial_ros.node.process import run
-from dial_ros.recorder.recorded_topics import DEPTH, RecordedTopic, definitions, described, parse_extra, topics_of
+from dial_ros.recorder.recorded_streams import RecordedStreams
+from dial_ros.recorder.recorded_topics import definitions, described, parse_extra, topics_of
 from dial_ros.srv import StartEpisode, StopEpisode
 
-FLOWS_S = 1.0  # a required topic whose last message is older [wall s] does not flow
 OUTCOMES = {
     StopEpisode.Request.OUTCOME_UNKNOWN: "unknown",
     StopEpisode.Request.OUTCOME_SUCCESS: "success",
     StopEpisode.Request.OUTCOME_FAILURE: "failure",
 }
 
-
-@dataclass
-class Arrived:
-    """What has come of one topic: how many messages, when the last one [wall s], and its bytes if it is latched."""
-
-    count: int = 0
-    last_s: float = -1e9
-    latched: bytes | None = None
+STOPPED = {"outcome": "unknown", "note": "the recorder was stopped"}
 
 
 class RecorderNode(DialNode):
@@ -71,7 +60,7 @@ class RecorderNode(DialNode):
         self._spool: Spool | None = None
         self._newest: Path | None = None  # bag of the last episode, for discard
         self._trouble = ""  # why the last episode ended before its time
-        self._inputs: list[Subscription] = []
+        self._streams: RecordedStreams | None = None  # while active
         self._services_in: list[Service] = []
         self._watches: list[Timer] = []
 
@@ -93,19 +82,33 @@ class RecorderNode(DialNode):
         ]
 
     def activate(self) -> None:
-        self._arrived = {topic.name: Arrived() for topic in self._topics}
-        self._names = {topic.name: self.resolve_topic_name(topic.name) for topic in self._topics}
-        self._inputs = [self._subscribe(topic) for topic in self._topics]
+        self._streams = RecordedStreams(self, self._topics, self._on_message)
         self._watches = [self.every(0.5, self._watch)]
+
+    def unfinished(self) -> Unfinished | None:
+        spool = self._spool
+        if spool is None:
+            return None
+        if not spool.ending:
+            self._take_waiting()
+            spool.end(STOPPED)
+        if spool.done:
+            return None  # `deactivate` reports how it ended
+        left_s = "" if spool.remaining_s is None else f", about {spool.remaining_s:.0f} s"
+        return Unfinished(f"completing {spool.writer.folder}: {spool.waiting_bytes / MIB:.1f} MiB to write{left_s}", spool.waiting_bytes)
+
+    def give_up(self) -> None:
+        if self._spool is not None:
+            self._spool.give_up()
 
     def deactivate(self) -> None:
         if self._spool is not None:
-            self._finish("unknown", "the recorder was stopped")
-        for subscription in self._inputs:
-            self.destroy_subscription(subscription)
+            self._finish(**STOPPED)
+        if self._streams is not None:
+            self._streams.close()
         for timer in self._watches:
             self.destroy_timer(timer)
-        self._inputs, self._watches = [], []
+        self._streams, self._watches = None, []
 
     def cleanup(self) -> None:
         for service in self._services_in:
@@ -113,32 +116,13 @@ class RecorderNode(DialNode):
         self._services_in = []
 
     def clock_jumped_back(self) -> None:
-        if self._spool is not None:
+        if self._spool is not None and not self._spool.ending:
             self._end_early("the clock jumped back")
 
-    def _subscribe(self, topic: RecordedTopic):
-        resolved, arrived, latched = self._names[topic.name], self._arrived[topic.name], topic.latched
-
-        def take(data: bytes, info: dict) -> None:
-            arrived.count += 1
-            arrived.last_s = time.monotonic()
-            if latched:
-                arrived.latched = data
-            if self._spool is not None:
-                now_ns = self.now_ns()
-                self._spool.put(resolved, now_ns, info.get("source_timestamp") or now_ns, data)
-
-        return self.create_subscription(message_class(topic.type), topic.name, take, topic.profile, raw=True)
-
-    def _take_what_waits(self) -> None:
-        """Messages that came before now but still wait in the middleware: on a busy machine the executor lags behind."""
-        for subscription in self._inputs:
-            for _ in range(DEPTH):
-                with subscription.handle:
-                    taken = subscription.handle.take_message(subscription.msg_type, True)
-                if taken is None:
-                    break
-                subscription.callback(*taken)
+    def _on_message(self, topic: str, sent_ns: int | None, data: bytes) -> None:
+        if self._spool is not None:
+            now_ns = self.now_ns()
+            self._spool.put(topic, now_ns, sent_ns or now_ns, data)
 
     # -- services ------------------------------------------------------------------------------------------------
 
@@ -154,6 +138,9 @@ class RecorderNode(DialNode):
     def _on_stop(self, request: StopEpisode.Request, response: StopEpisode.Response) -> StopEpisode.Response:
         if self._spool is None:
             response.message = self._trouble or "no episode is being recorded; call start_episode first"
+            return response
+        if self._spool.ending:
+            response.message = f"the recorder is ending; {self._spool.writer.folder} is completed with outcome {STOPPED['outcome']}"
             return response
         if request.outcome not in OUTCOMES:
             response.message = f"outcome {request.outcome} is none of OUTCOME_UNKNOWN 0, OUTCOME_SUCCESS 1, OUTCOME_FAILURE 2"
@@ -176,7 +163,13 @@ class RecorderNode(DialNode):
         if self._newest is None:
             response.message = "no episode to discard: none was recorded since the recorder started, or it is discarded already"
             return response
-        shutil.rmtree(self._newest, ignore_errors=True)
+        try:
+            shutil.rmtree(self._newest)
+        except OSError as error:
+            if self._newest.exists():  # else somebody else removed it
+                response.message = f"{self._newest} could not be removed: {error}; remove what is left of it by hand, or discard again"
+                self.get_logger().error(response.message)
+                return response
         response.success, response.message = True, f"discarded {self._newest}"
         self.get_logger().info(response.message)
         self._newest = None
@@ -186,7 +179,7 @@ class RecorderNode(DialNode):
 
     def _start(self, label: str, instruction: str) -> Path:
         """Opens a bag and lets the messages in. Raises DialError with the reason if that cannot be."""
-        if not self.active:
+        if not self.active or self._streams is None:
             raise DialError("the recorder is not active; `ros2 lifecycle set recorder activate`")
         if self._spool is not None:
             raise DialError(f"{self._spool.writer.folder.name} is being recorded; stop or discard it first")
@@ -195,24 +188,20 @@ class RecorderNode(DialNode):
         folder = self._folder.bag(label)
         if (free_mb := self._folder.free_mb()) < self.value("min_free_mb"):
             raise DialError(f"only {free_mb:.0f} MiB free in {self._folder.path}, wanted {self.value('min_free_mb')}; make room")
-        still = [t.name for t in self._topics if t.required and time.monotonic() - self._arrived[t.name].last_s > FLOWS_S]
-        if still and self.value("wait_for_streams"):
-            raise DialError(
-                f"nothing arrives on {', '.join(self._names[name] for name in still)}; is the driver running, is the topic named so?"
-            )
+        if (silent := self._streams.silent()) and self.value("wait_for_streams"):
+            raise DialError(f"nothing arrives on {', '.join(silent)}; is the driver running, is the topic named so?")
         topics = [described(self, topic, self._definitions[topic.type]) for topic in self._topics]
         writer = BagWriter(folder, topics, self._facts(folder.name, instruction), self.value("split_mb") * MIB)
         spool = Spool(writer, self.value("queue_mb") * MIB)
         now_ns = self.now_ns()
-        for name, arrived in self._arrived.items():
-            if arrived.latched is not None:
-                spool.put(self._names[name], now_ns, now_ns, arrived.latched)
+        for name, data in self._streams.latched():
+            spool.put(name, now_ns, now_ns, data)
         self._spool, self._newest, self._trouble = spool, folder, ""
         self.get_logger().info(f"recording {folder}")
         return folder
 
     def _facts(self, label: str, instruction: str) -> dict[str, str]:
-        latched = self._arrived["instruction"].latched
+        latched = self._streams.newest("instruction") if self._streams is not None else None
         if not instruction and latched is not None:
             instruction = deserialize_message(latched, Instruction).text[:LONGEST_NOTE]
         return {
@@ -225,7 +214,7 @@ class RecorderNode(DialNode):
 
     def _finish(self, outcome: str, note: str) -> str:
         """Completes the bag; what went wrong, or an empty text."""
-        self._take_what_waits()
+        self._take_waiting()
         spool, self._spool = self._spool, None
         if spool is None:
             return "no episode is being recorded"
@@ -235,7 +224,7 @@ class RecorderNode(DialNode):
             self._trouble = str(error)
             self.get_logger().error(self._trouble)
             return self._trouble
-        lost = f", {spool.lost} lost: the disk is too slow" if spool.lost else ""
+        lost = f", {spool.lost} lost: the disk was too slow" if spool.lost else ""
         self.get_logger().info(
             f"{spool.writer.folder}: {outcome}, {spool.writer.messages} messages, {spool.written_bytes / MIB:.1f} MiB{lost}"
         )
@@ -246,10 +235,14 @@ class RecorderNode(DialNode):
         self._trouble = self._trouble or f"the episode {self._newest} was ended before its time: {why}"
         self.get_logger().error(self._trouble)
 
+    def _take_waiting(self) -> None:
+        if self._streams is not None:
+            self._streams.take_waiting()
+
     # -- watching ------------------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        if self._spool is None:
+        if self._spool is None or self._spool.ending:
             return
         if self._spool.failure:
             self._end_early(self._spool.failure)
@@ -273,8 +266,8 @@ class RecorderNode(DialNode):
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         spool = self._spool
-        still = [t.name for t in self._topics if t.required and time.monotonic() - self._arrived[t.name].last_s > FLOWS_S]
-        values: dict[str, object] = {"free_mb": self._free_mb(), "not_arriving": ", ".join(still)}
+        silent = self._streams.silent() if self._streams is not None else []
+        values: dict[str, object] = {"free_mb": self._free_mb(), "not_arriving": ", ".join(silent)}
         if spool is None:
             return (DiagnosticStatus.ERROR, self._trouble, values) if self._trouble else (DiagnosticStatus.OK, "idle", values)
         values |= {
@@ -284,7 +277,7 @@ class RecorderNode(DialNode):
             "lost": spool.lost,
             "most_waiting_mb": round(spool.most_waiting_bytes / MIB, 1),
         }
-        return (DiagnosticStatus.WARN if spool.lost or still else DiagnosticStatus.OK), "recording", values
+        return (DiagnosticStatus.WARN if spool.lost or silent else DiagnosticStatus.OK), "recording", values
 
 
 def main() -> int:

@@ -215,6 +215,7 @@ def test_the_launch_file_starts_the_graph(kind, stand_in_for_launch):
     assert [(n.options["name"], n.options["executable"], n.options["parameters"][1], n.options["namespace"]) for n in started] == [
         (node.name, node.executable, node.parameters, "left_lab") for node in graph(kind)
     ]
+    assert [float(n.options["sigterm_timeout"]) for n in started] == [node.grace_s for node in graph(kind)]
 
 
 @pytest.mark.parametrize("kind", list(ARGUMENTS))

@@ -23,6 +23,14 @@ print("ready", flush=True)
 while True:  # short sleeps: a signal just before a long one would not cut it short
     time.sleep(0.05)
 """
+ENDS_WHEN_ASKED_TWICE = """
+import signal, time
+asked = []
+signal.signal(signal.SIGINT, lambda *_: (asked.append(0), print("asked", len(asked), flush=True)))
+print("ready", flush=True)
+while len(asked) < 2:
+    time.sleep(0.05)
+"""
 DIES = "raise SystemExit(7)"
 IGNORES_SIGNALS = """
 import signal, time
@@ -77,6 +85,31 @@ def test_a_node_that_ignores_signals_is_killed_after_the_grace(tmp_path, node):
     runner.start()
     wait_until(lambda: "ready" in log(tmp_path, "deaf"))
     assert runner.stop(grace_s=0.3) == {"deaf": -signal.SIGKILL}
+
+
+def test_a_node_has_a_grace_of_its_own(tmp_path, node):
+    runner = runner_of(tmp_path, node("deaf", IGNORES_SIGNALS, grace_s=0.3))
+    runner.start()
+    wait_until(lambda: "ready" in log(tmp_path, "deaf"))
+    assert runner.stop() == {"deaf": -signal.SIGKILL}
+
+
+def test_a_second_ctrl_c_reaches_a_node_that_still_ends(tmp_path, node, monkeypatch):
+    runner = runner_of(tmp_path, node("slow", ENDS_WHEN_ASKED_TWICE, grace_s=60.0))
+    runner.start()
+    wait_until(lambda: "ready" in log(tmp_path, "slow"))
+    process = runner.process("slow")
+    wait, pressed = process.wait, []
+
+    def interrupted(timeout: float) -> int:
+        if not pressed:
+            wait_until(lambda: "asked 1" in log(tmp_path, "slow"))
+            pressed.append(True)
+            raise KeyboardInterrupt
+        return wait(timeout)
+
+    monkeypatch.setattr(process, "wait", interrupted)
+    assert runner.stop() == {"slow": 0}
 
 
 def test_the_death_of_a_required_node_is_reported_and_that_of_another_is_not(tmp_path, node):
