@@ -5,8 +5,9 @@ from __future__ import annotations
 import bisect
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ import numpy as np
 from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.control.motion import NANOSECONDS, to_ns
-from dial_core.observation.readings import JointOrder, UnreadableMessageError, image_from_message
+from dial_core.observation.readings import UnreadableMessageError, image_from_message
+from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.operator.charts import AHEAD_S, ERRORS_SHOWN_S
 from dial_ros.operator.commanded_motion import HISTORY_S, CommandedMotion
 from dial_ros.operator.robot_view import Seen, data_url
 
+JOINT_STATE = "sensor_msgs/msg/JointState"
 IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 FRAME_GAP_S = 0.09  # frames closer than this to the one before are not kept
 SAMPLED = 4  # every so many-th joint state is enough for curves and means
@@ -50,6 +53,29 @@ class Track:
         return list(zip(self.times_ns[span], self.values[span], strict=True))
 
 
+class MeasuredJoints:
+    """Joint states of a robot, merged from parts as System-1 merges them."""
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self.track = Track([], [])  # of the robot's time [ns] and all positions (J,) [rad] by log time
+        self._states = SplitJointStates(embodiment.joint_names)
+
+    @property
+    def lacking(self) -> tuple[str, ...]:
+        """Joints that the newest messages did not report."""
+        return self._states.lacking
+
+    def add(self, log_ns: int, message: Any) -> None:
+        """Takes a JointState; one of another device of the same robot changes nothing."""
+        stamp_ns = to_ns(message.header.stamp)
+        try:
+            positions = self._states.take(stamp_ns, message)
+        except UnreadableMessageError:
+            return
+        if positions is not None:
+            self.track.add(log_ns, (stamp_ns, positions))
+
+
 class BagView:
     """Reads a bag once; `seek` and `poll` then set `seen` and `commanded` to a moment of it."""
 
@@ -62,15 +88,18 @@ class BagView:
         self.facts: dict[str, str] = {}
         self.seen, self.commanded = Seen(clock_s=lambda: self.position_s), CommandedMotion(embodiment)
         self.playing, self.speed = False, 1.0
-        self.embodiment, self._order = embodiment, JointOrder(embodiment.joint_names)
-        self._joints, self._frames, self._foresights, self._system1, self._system2, self._errors, self._unchanged, self._success = (
-            Track([], []) for _ in range(8)
+        self.embodiment = embodiment
+        self._frames, self._foresights, self._system1, self._system2, self._errors, self._unchanged, self._success = (
+            Track([], []) for _ in range(7)
         )
         self._sent: dict[str, Track] = {controller.name: Track([], []) for controller in embodiment.controllers}
         self._colours: dict[str, Any] = {}  # instruction -> basis
-        self._read(Bag(folder))
+        own, other = MeasuredJoints(embodiment), MeasuredJoints(embodiment)
+        self._read(Bag(folder), own, other)
+        self._joints = (own if own.track.times_ns else other).track
         if not self._joints.times_ns:
-            raise BagError(f"{folder} has no joint states of {embodiment.name}: nothing can be shown; give --robot")
+            lacking = f" (missing: {', '.join(other.lacking)})" if len(other.lacking) < len(embodiment.joints) else ""
+            raise BagError(f"{folder} has no joint states of {embodiment.name}{lacking}: nothing can be shown; give --robot")
         self._begin_ns, self._end_ns = self._joints.times_ns[0], self._joints.times_ns[-1]
         self.position_s = 0.0
         self._polled_s = time.monotonic()
@@ -168,8 +197,11 @@ class BagView:
         panel = self._colours[instruction].colours(tokens)
         return data_url(np.kron(panel, np.ones((TILE_PX, TILE_PX, 1), np.uint8)))
 
-    def _read(self, bag: Bag) -> None:
+    def _read(self, bag: Bag, own: MeasuredJoints, other: MeasuredJoints) -> None:
+        """Reads everything; `own` gets the joints on topics that the embodiment names, `other` those on all, perhaps a leader arm's too."""
         self.facts = bag.facts
+        joints = [name for name, topic in bag.topics.items() if topic.type == JOINT_STATE]
+        named_joints = set(own_topics(joints, self.embodiment))
         takes: dict[str, Callable[[int, Any], None]] = {}
         cameras = [name for name, topic in bag.topics.items() if topic.type in IMAGES and bag.counts.get(name)]
         named = [name for name in cameras if any(camera.topic.strip("/") in name for camera in self.embodiment.cameras)]
@@ -183,8 +215,8 @@ class BagView:
         for name, topic in bag.topics.items():
             if topic.type == "trajectory_msgs/msg/JointTrajectory" and name.endswith("/joint_trajectory"):
                 takes[name] = self._on_trajectory
-            elif topic.type == "sensor_msgs/msg/JointState":
-                takes[name] = self._on_joints
+            elif name in joints:
+                takes[name] = partial(_take_joints, [own, other] if name in named_joints else [other])
             elif topic.type == "dial_ros/msg/LatentForesight":
                 takes[name] = self._on_foresight
             elif name == next(iter([*named, *cameras]), None):
@@ -193,12 +225,6 @@ class BagView:
                 takes[name] = ends[end]
         for name, log_ns, data in bag.messages(set(takes)):
             takes[name](log_ns, bag.decode(name, data))
-
-    def _on_joints(self, log_ns: int, message: Any) -> None:
-        try:
-            self._joints.add(log_ns, (to_ns(message.header.stamp), self._order.positions(message).copy()))
-        except UnreadableMessageError:
-            return  # of another device of the same robot
 
     def _on_trajectory(self, log_ns: int, message: Any) -> None:
         for controller in self.embodiment.controllers:  # by its joints: controllers may be named otherwise on the robot
@@ -219,3 +245,17 @@ class BagView:
             tokens = np.frombuffer(bytes(message.data), np.dtype(message.dtype)).astype(np.float32)
             if tokens.size == shape[0] * shape[1]:
                 self._foresights.add(log_ns, (message.instruction_id, tokens.reshape(shape)))
+
+
+def own_topics(topics: Sequence[str], embodiment: Embodiment) -> list[str]:
+    """Which of a bag's topics of joint states are those of the embodiment, in whatever namespace: of several the shortest name."""
+    found = []
+    for names in embodiment.joint_states_topics.items():
+        fitting = [topic for topic in topics if any(f"/{topic.lstrip('/')}".endswith(f"/{name.lstrip('/')}") for name in names)]
+        found += sorted(fitting, key=len)[:1]
+    return found
+
+
+def _take_joints(measured: Sequence[MeasuredJoints], log_ns: int, message: Any) -> None:
+    for each in measured:
+        each.add(log_ns, message)

@@ -19,7 +19,8 @@ from std_msgs.msg import Bool, Float32
 from trajectory_msgs.msg import JointTrajectory
 
 from dial_core.control.motion import NANOSECONDS, to_ns
-from dial_core.observation.readings import JointOrder, UnreadableMessageError, image_from_message
+from dial_core.observation.readings import UnreadableMessageError, image_from_message
+from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
@@ -28,7 +29,9 @@ from dial_ros.operator.commanded_motion import HISTORY_S, CommandedMotion
 
 SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not received for so long is gone
 LARGEST_LOSSLESS_PX = 40_000  # larger images are sent as JPEG
+JOINTS_APART_S = 0.02  # of the robot's time, between two joint states of a curve
 FEW = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)  # samples of a fast topic between two refreshes
+PARTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)  # of joint states: a slow broadcaster's among those of fast ones
 ALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -90,13 +93,14 @@ class RobotView:
         self.seen, self.commanded = Seen(), CommandedMotion(embodiment)
         self.joint_names = embodiment.joint_names
         self._node, self._embodiment, self._camera = node, embodiment, camera
-        self._order = JointOrder(embodiment.joint_names)
+        self._states, self._whole_s = SplitJointStates(embodiment.joint_names), time.monotonic()  # and when they were last whole [s]
         self._subscribed: list[tuple[PolledSubscription, Callable[[Any], None]]] = []
         self._polled_s, self._unchanged = 0.0, 0.0
 
     def watch(self, wanted: bool) -> None:
         """Subscribes if somebody watches (`wanted`); otherwise ends all subscriptions."""
         if wanted and not self._subscribed:
+            self._whole_s = time.monotonic()
             self._subscribe()
         elif not wanted:
             while self._subscribed:
@@ -128,7 +132,8 @@ class RobotView:
         add(Float32, "foresight/error", self._on_error, FEW)
         for controller in self._embodiment.controllers:
             add(JointTrajectory, f"{controller.name}/joint_trajectory", partial(self.commanded.note, controller.name), ALL)
-        add(JointState, "joint_states", self._on_joints, FEW)
+        for topic in self._embodiment.joint_states_topics:
+            add(JointState, topic, self._on_joints, PARTS)
 
     def _on_system1(self, message: System1Status) -> None:
         self.seen.system1 = message
@@ -172,10 +177,19 @@ class RobotView:
         self.seen.errors.append((time.monotonic(), float(message.data), self._unchanged))
 
     def _on_joints(self, message: JointState) -> None:
+        stamp_ns = to_ns(message.header.stamp)
         try:
-            note_joints(self.seen, to_ns(message.header.stamp), self._order.positions(message))
+            positions = self._states.take(stamp_ns, message)
         except UnreadableMessageError as error:
             self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
+            return
+        if positions is not None:
+            self._whole_s = time.monotonic()
+            if not self.seen.joints or not 0 <= stamp_ns - self.seen.joints[-1][0] < JOINTS_APART_S * NANOSECONDS:
+                note_joints(self.seen, stamp_ns, positions)
+        elif time.monotonic() - self._whole_s > SILENT_S:
+            why = f"no joints are shown: joint states lack {', '.join(self._states.lacking)}"
+            self._node.get_logger().warning(why, throttle_duration_sec=5.0)
 
 
 def note_joints(seen: Seen, stamp_ns: int, positions: np.ndarray) -> None:

@@ -8,8 +8,9 @@ import time
 import numpy as np
 import pytest
 
-from dial_core.bags.layout import BagError
-from dial_core.bags.synthetic import CONTROLLER, ELBOW, ROBOT, elbow, record
+from dial_core.bags.bag_writer import BagWriter
+from dial_core.bags.layout import BagError, Topic
+from dial_core.bags.synthetic import CONTROLLER, ELBOW, JOINTS, KINDS, MS, ROBOT, STORE, elbow, joint_bytes, record
 from dial_core.control.motion import NANOSECONDS
 from dial_ros.operator.bag_view import BagView
 from dial_ros.operator.playback import load, main
@@ -83,6 +84,38 @@ def test_a_bag_of_another_robot_is_refused_by_name(bag, capsys):
         load(bag, "iron")
     assert main([str(bag.parent / "nothing")]) == 1
     assert "does not exist" in capsys.readouterr().err
+
+
+LEFT, RIGHT = ROBOT.joint_names[:20], ROBOT.joint_names[20:]
+
+
+def in_parts(topic, stamp_ns, data):
+    """Joint states of two broadcasters in turn."""
+    return joint_bytes(stamp_ns + NANOSECONDS, LEFT if stamp_ns // (10 * MS) % 2 else RIGHT) if topic == JOINTS else data
+
+
+def test_joint_states_in_parts_are_merged_as_system_1_merges_them(tmp_path):
+    view = BagView(record(tmp_path / "episode", 2.0, change=in_parts), ROBOT)
+    view.seek(1.8)
+    assert view.seen.measured[ELBOW] == pytest.approx(elbow(2.8 - LAG_S), abs=0.01)
+    assert view.duration_s == pytest.approx(2.0, abs=0.05)
+
+
+def test_parts_on_topics_of_their_own_are_merged_and_a_leader_arm_of_the_same_joints_does_not_count(tmp_path):
+    folder = tmp_path / "parts"
+    names = {"/robot/joint_states": LEFT, "/hands/joint_states": RIGHT, "/gello/states": RIGHT}
+    described = [Topic(name, KINDS[JOINTS], STORE.generate_msgdef(KINDS[JOINTS], ros_version=2)[0]) for name in names]
+    writer = BagWriter(folder, described, {})
+    for k in range(100):
+        for name, joints in names.items():
+            writer.write(name, k * 10 * MS, k * 10 * MS, joint_bytes(k * 10 * MS + NANOSECONDS, joints, still=name == "/gello/states"))
+    writer.close()
+    robot = ROBOT.model_copy(update={"joint_states_topic": "/robot/joint_states", "further_joint_states_topics": ("/hands/joint_states",)})
+    view = BagView(folder, robot)
+    assert [positions[ELBOW] for _, positions in view.seen.joints] == pytest.approx(
+        [elbow(stamp_ns / NANOSECONDS - LAG_S) for stamp_ns, _ in view.seen.joints], abs=0.006
+    )
+    assert BagView(folder, ROBOT).duration_s > 0.9, "topics that the embodiment does not name are merged where its own do not suffice"
 
 
 def test_images_that_cannot_be_read_leave_the_rest(tmp_path):
