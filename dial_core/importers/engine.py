@@ -6,6 +6,7 @@ complete, its report beside them; an import that is run again takes up what has 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections import Counter
@@ -168,7 +169,8 @@ def import_jobs(
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
     folder = work_folder(out)
-    require_same(folder, fingerprint, defaults=defaults or {})
+    described = {"embodiment_description": hashlib.sha256(robot.model_dump_json().encode()).hexdigest()[:12]}
+    require_same(folder, fingerprint | described, defaults={**described, **(defaults or {})})
     reports = _run(work, jobs, workers) + [JobReport(name, reason=reason) for name, reason in (lost or {}).items()]
     paths = [folder / name for report in reports for name in report.episodes]
     if not paths:

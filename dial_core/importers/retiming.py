@@ -54,10 +54,13 @@ class Retiming:
         return moved
 
 
-def retime(samples: int, rate_hz: float, wanted_hz: float) -> Retiming:
-    """Steps at `wanted_hz` over `samples` at `rate_hz`; the last step is not after the last sample."""
+def retime(samples: int, rate_hz: float, wanted_hz: float, ahead_s: float = 0.0) -> Retiming:
+    """Steps at `wanted_hz` over `samples` at `rate_hz`; the last step is not after the last sample.
+
+    `ahead_s`: how much later [s] than its time a step looks, within the recording.
+    """
     count = int(np.floor((samples - 1) * wanted_hz / rate_hz + _SLACK)) + 1
-    place = np.arange(count) * (rate_hz / wanted_hz)
+    place = np.clip(np.arange(count) * (rate_hz / wanted_hz) + ahead_s * rate_hz, 0, samples - 1)
     before = np.floor(place + _SLACK).astype(int)
     share = np.clip(place - before, 0.0, 1.0)
     share[share < _SLACK] = 0.0

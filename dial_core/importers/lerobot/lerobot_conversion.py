@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -93,8 +94,16 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
             ImportJob(f"{title}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
             for place, episode in enumerate(settings.chosen(source))
         ]
-    fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings)}
-    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults={"first": 0})
+    rules = {"mapping_rules": load_mapping(settings.mapping).model_dump(mode="json"), "parts": [_parts_of(folder) for folder in sources]}
+    fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **rules}
+    defaults = {"first": 0, **rules}
+    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults=defaults)
+
+
+def _parts_of(folder: Path) -> str:
+    """Short SHA-256 of the file that names the parts of a dataset's vectors; empty if there is none."""
+    file = folder / "meta/modality.json"
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""
 
 
 def convert_episode(job: ImportJob) -> JobReport:
@@ -122,7 +131,10 @@ def _converted(job: ImportJob) -> JobReport:
         require_finite(vectors, what, vector_names(embodiment), DROP_EPISODE)
     _require_targets(states[:, embodiment.joint_slice], actions[:, embodiment.joint_slice])
     remarks = _doubts(states, actions, embodiment, source.rate_hz)
-    states, actions = timing.vectors(states), timing.vectors(actions)
+    # An action is where the robot is to be one step later: of the recording there, of the control rate here.
+    ahead_s = 1 / embodiment.rate_hz - 1 / source.rate_hz
+    targets = retime(episode.length, source.rate_hz, embodiment.rate_hz, ahead_s)
+    states, actions = timing.vectors(states), targets.vectors(actions)
     if settings.actions == "next":
         actions = next_states(states)
     if len(states) < SHORTEST_STEPS:

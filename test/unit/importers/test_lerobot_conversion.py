@@ -5,8 +5,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from dial_core.config import config_root
 from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.datasets.video import encode
 from dial_core.errors import DialError
+from dial_core.importers.lerobot import lerobot_conversion
 from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, camera_of, convert_lerobot
 from dial_core.importers.source_mapping import PartRule, SourceMapping, VectorReader, load_mapping
 from dial_core.robot.embodiment import load_embodiment
@@ -67,6 +70,27 @@ def test_another_rate_is_brought_to_the_robots(tmp_path):
     dataset = LeRobotDataset(tmp_path / "out")
     assert dataset.states[:, 18] == pytest.approx([0.0, 0.0015, 0.003, 0.0045, 0.006])
     np.testing.assert_allclose(dataset.frames(dataset.episodes[0]).mean((1, 2, 3)), [0, 10, 30, 40, 60], atol=2)
+
+
+@pytest.mark.parametrize("rate_hz", [10.0, 30.0, 50.0])
+def test_an_action_of_another_rate_is_where_the_robot_is_to_be_one_control_step_later(fake_dataset, tmp_path, rate_hz):
+    dataset = fake_dataset(tmp_path / "dataset", (40,))
+    video = dataset.episodes[0].video
+    video.write_bytes(encode(dataset.frames(dataset.episodes[0]), rate_hz))
+    info, file = json.loads((dataset.folder / "meta/info.json").read_text()), dataset.episodes[0].table
+    (dataset.folder / "meta/info.json").write_text(json.dumps(info | {"fps": rate_hz}))
+    table, times_s = parquet.read_table(file), np.arange(40) / rate_hz
+    table = table.set_column(table.schema.get_field_index("timestamp"), "timestamp", pyarrow.array(times_s.astype(np.float32)))
+    for column, later_s in (("observation.state", 0.0), ("action", 1 / rate_hz)):  # one step later, of the recording
+        values = np.stack(table[column].to_pylist())
+        values[:, 18] = times_s + later_s
+        rows = pyarrow.FixedSizeListArray.from_arrays(pyarrow.array(values.reshape(-1).astype(np.float32)), values.shape[1])
+        table = table.set_column(table.schema.get_field_index(column), column, rows)
+    parquet.write_table(table, file)
+    convert_lerobot([dataset.folder], tmp_path / "out", LeRobotConversion(), workers=0)
+    converted = LeRobotDataset(tmp_path / "out")
+    ahead_s = converted.actions[:, 18] - converted.states[:, 18]
+    np.testing.assert_allclose(ahead_s[2:-2], 0.05, atol=1e-4)
 
 
 def test_rows_that_were_cut_from_the_beginning_keep_their_frames(tmp_path):
@@ -153,8 +177,6 @@ def test_broken_episodes_are_named_and_the_others_are_converted(tmp_path):
 
 def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatch):
     folder = write_gr00t_set(tmp_path / "robocasa")
-    from dial_core.importers.lerobot import lerobot_conversion
-
     convert = lerobot_conversion.convert_episode
 
     def stop_at_the_second(job):
@@ -168,6 +190,27 @@ def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatc
     monkeypatch.setattr(lerobot_conversion, "convert_episode", convert)
     (folder / "videos/chunk-000/observation.images.ego_view/episode_000000.mp4").unlink()  # the first one is not read again
     assert convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0).converted == 2
+
+
+def test_an_interrupted_conversion_is_not_resumed_with_a_corrected_mapping_parts_or_robot(fake_dataset, tmp_path, monkeypatch):
+    folder, mapping, robot = fake_dataset(tmp_path / "dataset").folder, tmp_path / "mine.yaml", tmp_path / "gr1.yaml"
+    mapping.write_text("embodiment: gr1\ngroups: {waist: {part: waist, scale: 0.5}}\n")
+    robot.write_text((config_root() / "embodiments/gr1.yaml").read_text())
+    settings = LeRobotConversion(str(mapping), embodiment=str(robot))
+
+    def stop(job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(lerobot_conversion, "convert_episode", stop)
+    with pytest.raises(KeyboardInterrupt):
+        convert_lerobot([folder], tmp_path / "out", settings, workers=0)
+    mapping.write_text("embodiment: gr1\ngroups: {waist: {part: waist, scale: 1.0}}\n")
+    with pytest.raises(DialError, match=r"mapping_rules.groups.waist.scale was 0.5, is now 1.0"):
+        convert_lerobot([folder], tmp_path / "out", settings, workers=0)
+    mapping.write_text("embodiment: gr1\ngroups: {waist: {part: waist, scale: 0.5}}\n")
+    robot.write_text(robot.read_text().replace("rate_hz: 20.0", "rate_hz: 10.0"))
+    with pytest.raises(DialError, match="embodiment_description was"):
+        convert_lerobot([folder], tmp_path / "out", settings, workers=0)
 
 
 def test_a_robot_with_other_joints_is_refused_before_any_work(tmp_path):
