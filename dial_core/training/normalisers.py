@@ -126,17 +126,28 @@ def require_same_vectors(name: str, dataset: LeRobotDataset, recipe: Recipe) -> 
         if differing:
             place = differing[0]
             raise DialError(
-                f"source '{name}': dimension {place} of {column} in {dataset.folder} is '{named[place]}', of embodiment '{robot.name}' it is "
-                f"'{wanted[place]}' ({len(differing)} differ): training would move other joints; convert the data with `dial convert lerobot`"
+                f"source '{name}': dimension {place} of {column} in {dataset.folder} is '{named[place]}', of embodiment '{robot.name}' it "
+                f"is '{wanted[place]}' ({len(differing)} differ): other joints would move; convert the data with `dial convert lerobot`"
             )
 
 
 def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
     """Checks that a source's frames come at the recipe's rate: at another one its chunks would last another time.
 
+    The robot's own come at its control rate, at which its chunks are executed.
+
     Raises:
         DialError: they do not; the message says how to convert the data or to train on it as it is.
     """
+    if recipe.source(name).statistics == recipe.robot_statistics:
+        control = load_embodiment(recipe.embodiment).rate_hz
+        if abs(dataset.rate_hz - control) > 0.01 * control or abs(recipe.rate_of(name) - control) > 0.01 * control:
+            raise DialError(
+                f"source '{name}': {dataset.folder} has {dataset.rate_hz:g} frames a second, and chunks of '{recipe.slot}' are executed at "
+                f"{control:g}: it would move {control / dataset.rate_hz:.2g} times as fast as in the demonstrations. Convert the data to "
+                f"{control:g} Hz (`dial convert lerobot`), without a `rate_hz` of the source"
+            )
+        return
     expected = recipe.rate_of(name)
     if abs(dataset.rate_hz - expected) > 0.01 * expected:
         raise DialError(

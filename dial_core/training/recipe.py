@@ -148,6 +148,13 @@ class Recipe(Config):
                 raise ValueError(f"stage {number}: mixture has shares and `frames`; give all sources the one or the other")
             if self.images == "cached" and self.augmentation != ImageAugmentation():
                 raise ValueError("augmentation changes pixels: it needs `images: pixels`")
+        if self.augmentation.always_crops:
+            if not self.cameras:
+                raise ValueError("`always_crops` changes what the robot sees too: name its cameras, `cameras: [{name: ego}]`")
+            if padded := [camera.name for camera in self.cameras if camera.fit == "pad"]:
+                raise ValueError(
+                    f"`always_crops` would cut camera {', '.join(padded)}'s black bars in training alone; give it fit: crop or stretch"
+                )
         if not self.human_data and any(not _can_be_drawn(self._without_humans(stage.mixture)) for stage in self.stages):
             raise ValueError("human_data: false leaves a stage without data")
         return self

@@ -148,10 +148,24 @@ def test_data_of_another_rate_is_trained_on_only_if_the_recipe_says_so(fake_data
     dataset = fake_dataset(tmp_path / "dataset")
     file = dataset.folder / "meta/info.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"fps": 30.0}))
-    with pytest.raises(DialError, match=r"has 30 frames a second, the recipe expects 20; .* `sources.robot.rate_hz: 30`"):
-        require_rate("robot", LeRobotDataset(dataset.folder), recipe)
-    as_it_is = recipe.model_copy(update={"sources": {"robot": DataSource(slot="gr1", rate_hz=30.0)}})
-    require_rate("robot", LeRobotDataset(dataset.folder), as_it_is)
+    people = DataSource(slot="gr1", human=True, dimensions="eef")
+    of_people = recipe.model_copy(update={"sources": {"human": people}})
+    with pytest.raises(DialError, match=r"has 30 frames a second, the recipe expects 20; .* `sources.human.rate_hz: 30`"):
+        require_rate("human", LeRobotDataset(dataset.folder), of_people)
+    as_it_is = recipe.model_copy(update={"sources": {"human": people.model_copy(update={"rate_hz": 30.0})}})
+    require_rate("human", LeRobotDataset(dataset.folder), as_it_is)
+
+
+@pytest.mark.parametrize("rate_hz", [None, 30.0])
+def test_the_robots_own_data_come_at_the_rate_at_which_its_chunks_are_executed(fake_dataset, recipe, tmp_path, rate_hz):
+    dataset = fake_dataset(tmp_path / "dataset")
+    file = dataset.folder / "meta/info.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"fps": 30.0}))
+    asked = recipe.model_copy(update={"sources": {"robot": DataSource(slot="gr1", rate_hz=rate_hz)}})
+    with pytest.raises(
+        DialError, match=r"chunks of 'gr1' are executed at 20: it would move 0.67 times as fast .*Convert the data to 20 Hz"
+    ):
+        require_rate("robot", LeRobotDataset(dataset.folder), asked)
 
 
 def test_a_value_that_is_not_finite_is_reported_by_episode_and_frame(fake_dataset, recipe, tmp_path):

@@ -281,6 +281,16 @@ def test_a_recipe_that_cannot_be_trained_is_refused_as_it_is_read(tmp_path, chan
         load_config(Recipe, "training", tmp_path / "recipe.yaml", [change])
 
 
+@pytest.mark.parametrize(
+    ("cameras", "message"), [("[]", "name its cameras"), ("[{name: ego, fit: pad}]", "camera ego's black bars in training alone")]
+)
+def test_crops_that_the_robot_would_not_see_are_refused(tmp_path, cameras, message):
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    changes = ["images=pixels", "augmentation={crop: 0.9, always_crops: true}", f"cameras={cameras}"]
+    with pytest.raises(DialError, match=message):
+        load_config(Recipe, "training", tmp_path / "recipe.yaml", changes)
+
+
 RECIPES = ("dial_tiny", "released_few_shot", "released_human", "few_shot", "full", "human", "real_robot")
 
 
