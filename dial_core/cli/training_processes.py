@@ -42,7 +42,7 @@ def distribute(processes: str, precision: str, compiled: bool | None, workload: 
 
     wish = Wish(_count(processes), _precision(precision), compiled)
     if launched_by_others():
-        return kept_execution(out) if (out / "execution.json").exists() else wish.plain
+        return kept_execution(out, wish)
     execution = choose_execution(wish, workload, steps, out, console)
     if execution.processes == 1:
         return execution

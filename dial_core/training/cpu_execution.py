@@ -69,9 +69,14 @@ class Wish:
         return None not in asdict(self).values()
 
     @property
+    def asked(self) -> dict:
+        """What is asked for, by field of `CpuExecution`."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
     def plain(self) -> CpuExecution:
         """What is asked for, and otherwise one process in the recipe's precision, not compiled."""
-        return CpuExecution(**{name: value for name, value in asdict(self).items() if value is not None})
+        return CpuExecution(**self.asked)
 
 
 def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, console: Console) -> CpuExecution:
@@ -83,10 +88,9 @@ def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, cons
         workload: the step that is measured.
         steps: of the whole run.
     """
-    asked = {name: value for name, value in asdict(wish).items() if value is not None}
     if (out / FILE).exists():
         kept = CpuExecution.model_validate_json((out / FILE).read_text())
-        chosen = kept.model_copy(update=asked)
+        chosen = kept.model_copy(update=wish.asked)
     elif wish.complete or steps < MEASURED_FROM_STEPS or launched_by_others() or torch.cuda.is_available():
         chosen = wish.plain
     else:
@@ -96,9 +100,10 @@ def choose_execution(wish: Wish, workload: Workload, steps: int, out: Path, cons
     return chosen
 
 
-def kept_execution(out: Path) -> CpuExecution:
-    """What `choose_execution` decided for the run in `out`; the plain way if it was not asked."""
-    return CpuExecution.model_validate_json((out / FILE).read_text()) if (out / FILE).exists() else CpuExecution()
+def kept_execution(out: Path, wish: Wish = Wish()) -> CpuExecution:  # frozen
+    """What `choose_execution` decided for the run in `out`, the plain way if it was not asked, but for what is wished."""
+    kept = CpuExecution.model_validate_json((out / FILE).read_text()) if (out / FILE).exists() else CpuExecution()
+    return kept.model_copy(update=wish.asked)
 
 
 def launched_by_others() -> bool:

@@ -81,7 +81,7 @@ class MappedDataset(LeRobotDataset):
 
     @cached_property
     def content(self) -> str:
-        """Short SHA-256 of what is trained on: every vector and instruction, and the lengths of the files with the frames. Copies share it."""
+        """Short SHA-256 of what is trained on: all vectors and instructions, the lengths of the files with the frames. Copies share it."""
         words = json.dumps([span.tasks for span in self.episodes])
         return hashlib.sha256(f"{self._vectors_digest()} {frames_digest(self, self.cameras)} {words}".encode()).hexdigest()[:16]
 

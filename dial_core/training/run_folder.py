@@ -42,9 +42,15 @@ def publish(folder: Path, step: int) -> Path:
 
 
 def prune(folder: Path, keep: int, keep_every_steps: int | None) -> None:
-    """Deletes all checkpoints but the `keep` newest and those at multiples of `keep_every_steps`."""
-    for step, path in published(folder)[:-keep]:
-        if not (keep_every_steps and step % keep_every_steps == 0):
+    """Deletes all checkpoints but the `keep` newest and those at multiples of `keep_every_steps`.
+
+    Damaged ones do not count, as no run resumes from them, and go as soon as there is a whole one.
+    """
+    found = published(folder)
+    whole = [step for step, path in found if not damage_in(path)]
+    kept = {*whole[-keep:], *(step for step in whole if keep_every_steps and step % keep_every_steps == 0)}
+    for step, path in found:
+        if kept and step not in kept:
             doomed = folder / STAGING / f"old-{path.name}"  # renamed first: nobody resumes from a half-deleted one
             doomed.parent.mkdir(exist_ok=True)
             shutil.rmtree(doomed, ignore_errors=True)

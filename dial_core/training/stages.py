@@ -134,7 +134,7 @@ def check_stages(recipe: Recipe, start: Path | None, hardware: Hardware, process
 
 
 def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) -> dict[str, MappedDataset]:
-    """The datasets that the recipe's stages draw from, by source, checked for their robot, its dimensions and for values that are not finite.
+    """The datasets that the recipe's stages draw from, by source, checked for their robot, its dimensions and values that are not finite.
 
     The first time, `workers` processes gather each dataset's vectors (`mapped_dataset.py`).
 

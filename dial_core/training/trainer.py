@@ -7,6 +7,7 @@ atomically.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import time
@@ -16,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_model
 from torch import Tensor, nn
@@ -94,10 +96,17 @@ def run_training(
         rewind_log(folder / "log.jsonl", newest[0])
     frozen = FrozenWeights(model) if arguments.bf16 else None
     trainer = DialTrainer(plan, folder, title, newest[1], model=model, args=arguments, data=data, collate=collate)
-    trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
-    if hardware.compiled:
-        model.compile_blocks(False)  # type: ignore[operator]
-    weights = trainer.finish()
+    try:
+        trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
+        if hardware.compiled:
+            model.compile_blocks(False)  # type: ignore[operator]
+        weights = trainer.finish()
+    finally:
+        # Trainer and callbacks hold each other: until they are collected, the next stage would share the GPU with this one's moments.
+        del trainer
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
     if frozen:
         frozen.release(model)
     return frozen.restored(weights) if frozen else weights
@@ -108,6 +117,9 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader processes are forked after prompts were encoded
     if hardware.wandb and not find_spec("wandb"):
         raise DialError("--wandb needs the package wandb: `pip install wandb`, then `wandb login`; TensorBoard works without")
+    bf16 = plan.bf16 if hardware.precision == "recipe" else hardware.precision == "bfloat16"
+    # A launch's `mixed_precision` would apply wherever the run itself asks for none.
+    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
     micro_batch, accumulation = hardware.split(plan.batch_size, int(os.environ.get("WORLD_SIZE", "1")))
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -115,7 +127,7 @@ def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> Training
         per_device_train_batch_size=micro_batch,
         gradient_accumulation_steps=accumulation,
         max_grad_norm=plan.clip_norm,
-        bf16=plan.bf16 if hardware.precision == "recipe" else hardware.precision == "bfloat16",
+        bf16=bf16,
         ddp_find_unused_parameters=False,  # what learns in a stage gets a gradient in it (`DialModel.set_trainable`)
         seed=plan.seed,
         logging_steps=plan.log_period_steps,
@@ -167,6 +179,8 @@ class DialTrainer(TrainerSeams):
         numbered = _Numbered(data, plan.steps * plan.batch_size)
         super().__init__(train_dataset=numbered, data_collator=collate, callbacks=[_Rhythm(self)], **given)
         self.model_accepts_loss_kwargs = False
+        if self.args.process_index:  # else all processes drop out the same: Trainer seeds them alike
+            torch.manual_seed(int(np.random.SeedSequence((plan.seed, self.args.process_index)).generate_state(1)[0]))
         for printing in [c for c in self.callback_handler.callbacks if type(c).__name__ == "PrinterCallback"]:
             self.remove_callback(printing)
 
@@ -229,8 +243,9 @@ class DialTrainer(TrainerSeams):
         self.watch.judge(facts, model, self.newest, taken=bool(self.is_deepspeed_enabled))
         for name, value in means.items():
             self._logged.setdefault(name, []).append(value)
+        kept = bool(self.plan.keep_every_steps) and step % (self.plan.keep_every_steps or 1) == 0
         # Of a run in shards the last step is not saved: its weights are gathered next, and there is no resuming after it.
-        self.control.should_save = not self.sharded if step == self.plan.steps else due > 0
+        self.control.should_save = not self.sharded if step == self.plan.steps else due > 0 or kept
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds the parts' means and writes the row to `log.jsonl` too."""

@@ -53,6 +53,7 @@ def test_the_fastest_way_is_measured_kept_and_taken_again(workload, measured, tm
     assert {(probe.count, probe.workload.samples) for probe in measured} == {(1, 4), (2, 2), (1, 2)}
     measured.clear()
     assert chosen(Wish(), workload, LONG, tmp_path) == best == kept_execution(tmp_path)
+    assert kept_execution(tmp_path, Wish(precision="float32")) == best.model_copy(update={"precision": "float32"})
     assert not measured
 
 

@@ -145,6 +145,7 @@ def main(folder: Path, **changes) -> None:
     rank = os.environ.get("RANK", "0")
     process_state.end = Finalised(folder / f"finalised-{rank}")
     train_small(folder, **changes)
+    (folder / f"drawn-{rank}").write_text(str(torch.rand(()).item()))
     atexit.register((folder / f"exit-functions-{rank}").touch)
     leave_processes()
     assert not torch.distributed.is_initialized()
@@ -184,6 +185,8 @@ def test_half_precision_and_recomputation_give_nearly_the_same_losses(alone, tmp
 
 def test_two_processes_with_the_same_global_batch_give_the_losses_of_one(alone, tmp_path):
     require_equal(alone, launched(tmp_path, LAUNCH))
+    drawn = [file.read_text() for file in tmp_path.glob("drawn-*")]
+    assert len(drawn) == len(set(drawn)) == 2, "processes of equal generators drop out the same"
 
 
 @pytest.mark.slow

@@ -35,7 +35,14 @@ def test_a_new_checkpoint_replaces_a_damaged_one_of_its_step(run):
     assert [step for step, _ in checkpoints(run)] == [20, 40]
 
 
-def test_pruning_counts_damaged_ones_too(run):
+def test_pruning_keeps_whole_ones_and_removes_damaged_ones_whatever_their_step(run):
     (run / "checkpoint-40/model.safetensors").write_bytes(b"")
     prune(run, 1, None)
-    assert [step for step, _ in published(run)] == [40]
+    assert [step for step, _ in published(run)] == [20]
+
+
+def test_pruning_removes_nothing_where_all_are_damaged(run):
+    for step in (20, 40):
+        (run / f"checkpoint-{step}/model.safetensors").write_bytes(b"")
+    prune(run, 1, 20)
+    assert [step for step, _ in published(run)] == [20, 40]

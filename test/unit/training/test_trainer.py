@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from dial_core.errors import DialError
 from dial_core.model.embodiment_slots import SlotLinear
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.run_folder import checkpoints
-from dial_core.training.trainer import run_training
+from dial_core.training.trainer import DialTrainer, run_training
 from dial_core.training.trainer_seams import HOLDS_FOR, TrainerSeams
 
 
@@ -106,6 +107,49 @@ def test_a_checkpoint_that_was_being_written_when_the_run_died_is_not_taken_for_
 def test_checkpoints_are_pruned_but_for_the_newest_and_the_milestones(tmp_path):
     train(Line(), tmp_path, steps=12, keep_checkpoints=2, keep_every_steps=5)
     assert [step for step, _ in checkpoints(tmp_path)] == [5, 10, 11, 12]
+
+
+def test_milestones_are_saved_when_they_are_reached_and_not_only_if_a_period_ends_there(tmp_path):
+    train(Line(), tmp_path, steps=12, save_period_s=3600.0, keep_every_steps=5)
+    assert [step for step, _ in checkpoints(tmp_path)] == [5, 10, 12]
+
+
+def test_a_damaged_checkpoint_does_not_cost_those_that_come_after_it(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=21), tmp_path)
+    weights = tmp_path / "checkpoint-20/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(KeyboardInterrupt):
+        train(Line(stop_at=15), tmp_path)
+    assert [step for step, _ in checkpoints(tmp_path)] == [14]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_precision_is_what_the_run_asks_for_whatever_the_launch_says(tmp_path, monkeypatch, asked):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no" if asked else "bf16")
+    seen = []
+
+    class Watched(Line):
+        def forward(self, x, scale):
+            seen.append(self.layer(x).dtype)
+            return super().forward(x, scale)
+
+    train(Watched(), tmp_path, steps=1, bf16=asked)
+    assert seen == [torch.bfloat16 if asked else torch.float32]
+
+
+def test_nothing_of_a_run_is_kept_that_the_next_stage_would_need_the_memory_for(tmp_path, monkeypatch):
+    made, create = [], DialTrainer.create_optimizer
+
+    def watched(self, model=None):
+        optimiser = create(self, model)
+        made.extend([weakref.ref(self), weakref.ref(optimiser)])
+        return optimiser
+
+    monkeypatch.setattr(DialTrainer, "create_optimizer", watched)
+    train(Line(), tmp_path, steps=2)
+    assert made
+    assert [reference() for reference in made] == [None] * len(made)
 
 
 def test_a_finished_run_only_loads_its_weights(tmp_path):
