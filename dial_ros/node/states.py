@@ -17,3 +17,5 @@ SYSTEM2_STATES = {
     System2Status.STATE_WAITING: "waiting",
     System2Status.STATE_RUNNING: "running",
 }
+
+SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not received for so long is gone

@@ -47,6 +47,11 @@ class Track:
         place = bisect.bisect_right(self.times_ns, time_ns)
         return self.values[place - 1] if place else None
 
+    def newest_ns(self, time_ns: int) -> int | None:
+        """Log time of the last value at `time_ns` or before; None before the first."""
+        place = bisect.bisect_right(self.times_ns, time_ns)
+        return self.times_ns[place - 1] if place else None
+
     def between(self, begin_ns: int, end_ns: int) -> list[tuple[int, Any]]:
         """Times and values from `begin_ns` to `end_ns`, both included."""
         span = slice(bisect.bisect_left(self.times_ns, begin_ns), bisect.bisect_right(self.times_ns, end_ns))
@@ -142,7 +147,8 @@ class BagView:
         seen.camera = self._frames.at(at_ns) or ""
         seen.foresight = self._drawn(self._foresights.at(at_ns))
         seen.system1, seen.system2, seen.success = self._system1.at(at_ns), self._system2.at(at_ns), self._success.at(at_ns)
-        seen.received_s = {"system1": self.position_s, "system2": self.position_s}
+        reports = {"system1": self._system1.newest_ns(at_ns), "system2": self._system2.newest_ns(at_ns)}
+        seen.received_s = {node: (t - self._begin_ns) / NANOSECONDS for node, t in reports.items() if t is not None}
         errors = self._errors.between(at_ns - round(ERRORS_SHOWN_S * NANOSECONDS), at_ns)
         seen.errors = deque(((t - self._begin_ns) / NANOSECONDS, error, self._unchanged.at(t) or 0.0) for t, error in errors)
         self._command(at_ns)

@@ -15,6 +15,7 @@ from dial_ros.operator.robot_view import Seen
 Level = Literal["ok", "warn", "bad", "off"]
 STALE_SHARE = 0.5  # of a limit: an input older than this deserves attention
 SYMBOL: dict[Level, str] = {"ok": "●", "warn": "▲", "bad": "■", "off": "○"}  # a shape beside the colour: readable without colours
+REPORTED_S = 0.5  # System-1 reports five times a second: a report this old is not late yet
 RECENT_ERRORS_S = 5.0  # of the foresight's error that its light averages
 LOW_ERROR = 0.05  # [1] a foresight this close is good, whether or not anything moved
 STOPPED = "stopped"  # how node teleoperation reports its stop
@@ -54,8 +55,14 @@ def system_lights(seen: Seen) -> list[Light]:
     return lights
 
 
-def age_lights(status: System1Status, limits_s: dict[str, float]) -> list[Light]:
-    """Ages of System-1's inputs against their limits [s]; `limits_s` by input, as its parameters say."""
+def age_lights(status: System1Status, limits_s: dict[str, float], report_age_s: float = 0.0) -> list[Light]:
+    """Ages of System-1's inputs against their limits [s], and no light is green where the limit is not known.
+
+    Arguments:
+        limits_s: by input, as System-1's parameters say.
+        report_age_s: how long ago the status was received [s]; what it reports has aged by as much as it is late.
+    """
+    late_s = max(0.0, report_age_s - REPORTED_S)
     ages = {
         "camera": status.camera_age,
         "joint states": status.joint_states_age,
@@ -68,9 +75,13 @@ def age_lights(status: System1Status, limits_s: dict[str, float]) -> list[Light]
         if age_s < 0:
             lights.append(Light(name, "off", "none yet"))
             continue
-        text = f"{1000 * age_s:.0f} ms" + (f" of {1000 * limit_s:.0f}" if limit_s else "")
-        share = age_s / limit_s if limit_s else 0.0
-        lights.append(Light(name, "bad" if share > 1 else "warn" if share > STALE_SHARE else "ok", text))
+        age_s += late_s
+        if not limit_s:
+            lights.append(Light(name, "off", f"{1000 * age_s:.0f} ms, limit not known"))
+            continue
+        share = age_s / limit_s
+        level: Level = "bad" if share > 1 else "warn" if share > STALE_SHARE else "ok"
+        lights.append(Light(name, level, f"{1000 * age_s:.0f} ms of {1000 * limit_s:.0f}"))
     return lights
 
 

@@ -4,12 +4,14 @@ ROS spins in a thread; the page has the main one. Losing the page, its network o
 """
 
 import contextlib
+import math
 import os
 import secrets
 import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,7 @@ from dial_ros.operator.page_parameters import LIMITS, PARAMETERS
 from dial_ros.operator.robot_view import RobotView
 from dial_ros.operator.vocabulary import KnownWords
 
+ASK_AGAIN_S = 5.0  # after a question that was not answered
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -56,27 +59,32 @@ class OperatorNode(Node):
 
 
 class ReportedParameters:
-    """Parameters of the other nodes that the page shows; asked for once a second until each node has answered."""
+    """Parameters of the other nodes that the page shows; asked for until each node has answered. A question may get lost."""
 
     ASKED = {"system1": tuple(LIMITS.values()), "mujoco_robot": ("task", "seed"), "recorder": ("directory",)}
 
     def __init__(self, node: Node) -> None:
         self.values: dict[str, Any] = {}  # node/parameter -> value
         self._clients = {name: AsyncParameterClient(node, name) for name in self.ASKED}
+        self._asked_s: dict[str, float] = {}  # of the nodes that have not answered yet
         self._timer = node.create_timer(1.0, self._ask)
 
     def _ask(self) -> None:
-        for name, client in list(self._clients.items()):
-            if client.services_are_ready():
+        now_s = time.monotonic()
+        for name, client in self._clients.items():
+            if client.services_are_ready() and now_s - self._asked_s.get(name, -math.inf) >= ASK_AGAIN_S:
+                self._asked_s[name] = now_s
                 client.get_parameters(list(self.ASKED[name])).add_done_callback(partial(self._take, name))
-                del self._clients[name]
         if not self._clients:
             self._timer.cancel()
 
     def _take(self, name: str, future: Any) -> None:
-        if (answer := future.result()) is not None:
-            values = map(parameter_value_to_python, answer.values)
-            self.values |= {f"{name}/{key}": value for key, value in zip(self.ASKED[name], values, strict=True)}
+        asked, answer = self.ASKED[name], future.result()
+        # Another node of that name has none of the parameters, and answers with an empty list: nothing is known then.
+        if answer is None or len(answer.values) != len(asked):
+            return
+        self.values |= {f"{name}/{key}": parameter_value_to_python(value) for key, value in zip(asked, answer.values, strict=True)}
+        self._clients.pop(name, None)
 
 
 def require_token(host: str, token: str) -> None:

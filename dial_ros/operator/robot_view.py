@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,9 +26,9 @@ from dial_core.robot.embodiment import Embodiment
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.node.polled import PolledSubscription
+from dial_ros.node.states import SILENT_S
 from dial_ros.operator.commanded_motion import HISTORY_S, CommandedMotion
 
-SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not received for so long is gone
 LARGEST_LOSSLESS_PX = 40_000  # larger images are sent as JPEG
 JOINTS_APART_S = 0.02  # of the robot's time, between two joint states of a curve
 FEW = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)  # samples of a fast topic between two refreshes
@@ -60,9 +61,13 @@ class Seen:
     clock_s: Callable[[], float] = time.monotonic  # what `received_s` and `errors` are compared with
     shown_ns: int | None = None  # the robot's time that is shown, where it is not that of the newest joints (a bag)
 
+    def report_age_s(self, node: str) -> float:
+        """How long ago the newest report of a node was received [s]; infinite before the first."""
+        return self.clock_s() - self.received_s.get(node, -math.inf)
+
     def silent(self, node: str) -> bool:
         """Whether a node has not reported for too long, or never."""
-        return self.clock_s() - self.received_s.get(node, -1e9) > SILENT_S
+        return self.report_age_s(node) > SILENT_S
 
     @property
     def robot_ns(self) -> int | None:

@@ -136,6 +136,6 @@ class StatusPanel:
         """Shows the newest reports."""
         seen = self._visit.view.seen
         alive = seen.system1 is not None and not seen.silent("system1")
-        ages = age_lights(seen.system1, self._visit.limits_s()) if alive and seen.system1 else []
+        ages = age_lights(seen.system1, self._visit.limits_s(), seen.report_age_s("system1")) if alive and seen.system1 else []
         show(self._lights, rows(system_lights(seen) + ages))
         show(self._bars, timeline(waterfall(seen)))

@@ -18,7 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 from dial_core.errors import DialError
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
-from dial_ros.node.states import SYSTEM1_STATES, SYSTEM2_STATES
+from dial_ros.node.states import SILENT_S, SYSTEM1_STATES, SYSTEM2_STATES
 from dial_ros.srv import SetInstruction
 from dial_ros.tools.client import ClientNode, NotInTimeError, connected
 
@@ -36,6 +36,7 @@ class OperatorShell(ClientNode):
         self.system1: System1Status | None = None
         self.system2: System2Status | None = None
         self.diagnostics: dict[str, DiagnosticStatus] = {}
+        self.received_s: dict[str, float] = {}  # when each system last reported [s]
         self.create_subscription(System1Status, f"{self._prefix}system1/status", self._on_system1, qos.LATCHED)
         self.create_subscription(System2Status, f"{self._prefix}system2/status", self._on_system2, qos.LATCHED)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, qos.EVENTS)
@@ -77,9 +78,11 @@ class OperatorShell(ClientNode):
 
     def _on_system1(self, message: System1Status) -> None:
         self.system1 = message
+        self.received_s["System-1"] = time.monotonic()
 
     def _on_system2(self, message: System2Status) -> None:
         self.system2 = message
+        self.received_s["System-2"] = time.monotonic()
 
     def _on_diagnostics(self, message: DiagnosticArray) -> None:
         self.diagnostics |= {status.name: status for status in message.status if status.name.startswith(self._prefix or "/")}
@@ -101,14 +104,30 @@ def status_table(operator: OperatorShell) -> Table:
         table.add_row(name, LEVELS.get(status.level, "?"), escape(status.message))
     one, two = operator.system1, operator.system2
     if two is not None:
-        table.add_row("System-2", "", escape(state_of(two)))
-        table.add_row("", "", f"{two.foresight_rate:.1f} foresights/s, {_s(two.camera_to_foresight_latency)} from camera to foresight")
+        figures = f"{two.foresight_rate:.1f} foresights/s, {_s(two.camera_to_foresight_latency)} from camera to foresight"
+        _add_system(table, operator, "System-2", two, figures)
     if one is not None:
-        table.add_row("System-1", "", escape(state_of(one)))
-        table.add_row("", "", f"{one.chunk_rate:.1f} chunks/s, {_s(one.camera_to_command_latency)} from camera to command")
-        table.add_row("", "", f"camera {_s(one.camera_age)} old, joints {_s(one.joint_states_age)}, foresight {_s(one.foresight_age)}")
+        _add_system(
+            table,
+            operator,
+            "System-1",
+            one,
+            f"{one.chunk_rate:.1f} chunks/s, {_s(one.camera_to_command_latency)} from camera to command",
+            f"camera {_s(one.camera_age)} old, joints {_s(one.joint_states_age)}, foresight {_s(one.foresight_age)}",
+        )
         table.add_row("instruction", "", escape(one.instruction or "none"))
     return table
+
+
+def _add_system(table: Table, operator: OperatorShell, name: str, status: System1Status | System2Status, *figures: str) -> None:
+    """Adds the state and the figures of a system; of one that no longer reports only that, and the last it said."""
+    silent_s = time.monotonic() - operator.received_s[name]
+    if silent_s > SILENT_S:
+        table.add_row(name, "SILENT", escape(f"no report for {silent_s:.1f} s; the last one: {state_of(status)}"))
+        return
+    table.add_row(name, "", escape(state_of(status)))
+    for figure in figures:
+        table.add_row("", "", figure)
 
 
 def _s(seconds: float) -> str:

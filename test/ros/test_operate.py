@@ -1,6 +1,9 @@
 """What an operator does from a shell without ros2cli, against a stand-in for both systems."""
 
 import threading
+import time
+from io import StringIO
+from types import SimpleNamespace
 
 import pytest
 import rclpy
@@ -8,9 +11,10 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rich.console import Console
 from std_srvs.srv import SetBool, Trigger
 
-from dial_ros.msg import System1Status
+from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.srv import SetInstruction
 from dial_ros.tools import operate
@@ -107,6 +111,21 @@ def test_the_status_shows_the_nodes_of_the_namespace_only(robot, capsys):
     assert status == 0
     assert "/lab/system1 warning paused [on request]" in text
     assert "/other" not in text
+
+
+def test_a_system_that_no_longer_reports_is_not_shown_by_what_it_said_last():
+    reports = {
+        "system1": System1Status(state=System1Status.STATE_RUNNING, camera_age=0.05, foresight_age=0.2),
+        "system2": System2Status(state=System2Status.STATE_RUNNING),
+    }
+    now_s = time.monotonic()
+    shell = SimpleNamespace(diagnostics={}, received_s={"System-1": now_s, "System-2": now_s - 2.0}, **reports)
+    console = Console(width=200, file=StringIO())
+    console.print(operate.status_table(shell))
+    text = " ".join(console.file.getvalue().split())
+    assert "System-2 SILENT no report for 2.0 s; the last one: running" in text
+    assert "foresights/s" not in text
+    assert "camera 0.05 s old, joints 0.00 s, foresight 0.20 s" in text
 
 
 def test_a_missing_robot_is_reported_with_the_domain_and_what_starts_one(robot, capsys, monkeypatch):

@@ -12,6 +12,7 @@ from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import BagError, Topic
 from dial_core.bags.synthetic import CONTROLLER, ELBOW, JOINTS, KINDS, MS, ROBOT, STORE, elbow, joint_bytes, record
 from dial_core.control.motion import NANOSECONDS
+from dial_ros.msg import System1Status
 from dial_ros.operator.bag_view import BagView
 from dial_ros.operator.playback import load, main
 
@@ -116,6 +117,16 @@ def test_parts_on_topics_of_their_own_are_merged_and_a_leader_arm_of_the_same_jo
         [elbow(stamp_ns / NANOSECONDS - LAG_S) for stamp_ns, _ in view.seen.joints], abs=0.006
     )
     assert BagView(folder, ROBOT).duration_s > 0.9, "topics that the embodiment does not name are merged where its own do not suffice"
+
+
+def test_a_system_that_fell_silent_in_the_bag_is_shown_as_silent(view):
+    view._system1.add(1_200 * MS, status := System1Status())
+    view.seek(0.5)
+    assert view.seen.system1 is status
+    assert not view.seen.silent("system1")
+    view.seek(3.0)
+    assert view.seen.silent("system1")
+    assert view.seen.silent("system2"), "it never reported"
 
 
 def test_images_that_cannot_be_read_leave_the_rest(tmp_path):
