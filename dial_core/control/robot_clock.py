@@ -22,6 +22,15 @@ TRUSTED_S = 0.15  # own time ahead of the stamps by less than this is latency: t
 UNKNOWN_RATE = 20.0  # of simulated to steady time, before joint states show it
 
 
+def in_order_ns(stamp_ns: int, newest_ns: int | None) -> int:
+    """`stamp_ns` [ns] of a joint state, or `newest_ns` where another publisher's newer message overtook it on its way.
+
+    A stamp that lies further back is returned as it is: the robot's clock went back.
+    """
+    overtaken = newest_ns is not None and 0 < newest_ns - stamp_ns <= REORDERED_S * NANOSECONDS
+    return newest_ns if overtaken and newest_ns is not None else stamp_ns
+
+
 class Which(Enum):
     """Which clock stepped; the values begin a sentence."""
 

@@ -20,6 +20,7 @@ from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S
 from dial_core.control.motion_start import MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
+from dial_core.control.robot_clock import in_order_ns
 from dial_core.control.trajectory_checks import JUDGING_S, BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
 from dial_core.robot.embodiment import Controller, Embodiment
 
@@ -84,7 +85,8 @@ class TrajectoryGuard:
         return self.breach is not None and self.breach.check not in PASSING_BY_ITSELF
 
     def note_joints(self, stamp_ns: int, positions: np.ndarray) -> None:
-        """Takes in measured joints (J,) [rad]."""
+        """Takes in measured joints (J,) [rad]. A stamp that lies a little back is of a message that was overtaken."""
+        stamp_ns = in_order_ns(stamp_ns, self._measured[-1][0] if self._measured else None)
         if self._measured and stamp_ns < self._measured[-1][0]:
             self._measured.clear()
         self._measured.append((stamp_ns, positions))

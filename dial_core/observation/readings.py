@@ -14,6 +14,7 @@ import numpy as np
 
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS, to_ns
+from dial_core.control.robot_clock import in_order_ns
 from dial_core.errors import DialError
 from dial_core.finiteness import not_finite
 from dial_core.observation.encodings import DEPTHS, ENCODINGS, VIDEOS, Encoding, to_rgb
@@ -67,6 +68,10 @@ class JointHistory(StampedHistory[np.ndarray]):
 
     def __init__(self) -> None:
         super().__init__(length=1000)
+
+    def add(self, stamp_ns: int, value: np.ndarray) -> None:
+        """As of StampedHistory; a state of several broadcasters whose message was overtaken counts from the newest stamp on."""
+        super().add(in_order_ns(stamp_ns, self._entries[-1][0] if self._entries else None), value)
 
 
 class JointOrder:

@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 
 from dial_core.control.motion import NANOSECONDS
+from dial_core.control.robot_clock import in_order_ns
 from dial_core.observation.readings import JOINT_GAP_S, JointOrder
 
 
 class SplitJointStates:
-    """Keeps the newest position of every joint. A state is whole while no joint is older than the newest by more than a gap."""
+    """Keeps the newest position of every joint. A state is whole while no joint is older than the newest by more than a gap.
+
+    Attributes:
+        newest_ns: stamp of the newest message, which is that of the state: of several broadcasters, messages may overtake each other.
+    """
 
     def __init__(self, names: Sequence[str], gap_s: float = JOINT_GAP_S) -> None:
         """Arguments: the robot's joints in the order of the result; the largest age of one joint beside another [s]."""
@@ -20,6 +25,7 @@ class SplitJointStates:
         self._place = {name: i for i, name in enumerate(names)}
         self._orders: dict[tuple[str, ...], tuple[JointOrder, np.ndarray]] = {}
         self._others: set[str] = set()
+        self.newest_ns = 0
         self.clear()
 
     @property
@@ -34,7 +40,9 @@ class SplitJointStates:
         return [*fresh, *sorted(self._others)]
 
     def take(self, stamp_ns: int, message: Any) -> np.ndarray | None:
-        """Positions (J,) [rad] of all joints at `stamp_ns`; None while the state is not whole, or if the message has no joint of these.
+        """Positions (J,) [rad] of all joints at `newest_ns`; None while the state is not whole, or if the message has no joint of these.
+
+        `stamp_ns`: of the message.
 
         Raises:
             UnreadableMessageError: a position is missing or not finite, or a joint is named twice.
@@ -47,15 +55,20 @@ class SplitJointStates:
             unique = tuple(dict.fromkeys(own))
             self._orders[own] = JointOrder(unique), np.array([self._place[name] for name in unique], dtype=np.intp)
         order, place = self._orders[own]
-        self._positions[place], self._stamps_ns[place], self._newest_ns = order.positions(message), stamp_ns, stamp_ns
+        positions = order.positions(message)
+        self.newest_ns = in_order_ns(stamp_ns, self.newest_ns)
+        if self.newest_ns != stamp_ns:  # what is known of a joint from a newer message stays
+            newer = self._stamps_ns[place] <= stamp_ns
+            place, positions = place[newer], positions[newer]
+        self._positions[place], self._stamps_ns[place] = positions, stamp_ns
         return self._positions.copy() if self._fresh().all() else None
 
     def clear(self) -> None:
         """Drops all positions (the clock stepped)."""
         self._positions = np.full(len(self._names), np.nan)
         self._stamps_ns = np.full(len(self._names), -(2**62), dtype=np.int64)
-        self._newest_ns = 0
+        self.newest_ns = 0
 
     def _fresh(self) -> np.ndarray:
         # Stamps of the future are those of before a clock went back.
-        return np.abs(self._newest_ns - self._stamps_ns) <= self._gap_ns
+        return np.abs(self.newest_ns - self._stamps_ns) <= self._gap_ns

@@ -163,7 +163,7 @@ class GuardNode(DialNode):
             self.complain("joint_states", str(error))
             return
         if positions is not None:
-            self._guard.note_joints(stamp_ns, positions)
+            self._guard.note_joints(self._states.newest_ns, positions)
         if self.active:
             self._publish(self._guard.owed_holds(self._robot_time.now_ns))
 

@@ -155,10 +155,11 @@ class Senses:
             self._refuse("joint_states", "joint_states", f"joint state is stamped {ahead_s:.2f} s in the future; synchronise the clocks")
             return
         self._refusals.pop("joint_states", None)
-        if self.joint_stamps.take(stamp_ns):
+        newest_ns = self._states.newest_ns
+        if self.joint_stamps.take(newest_ns):
             self.joint_rate.tick(now_ns)
-        self._joints.add(stamp_ns, positions)
-        self.newest_joints = stamp_ns, positions
+        self._joints.add(newest_ns, positions)
+        self.newest_joints = newest_ns, positions
         self._agreement.note(stamp_ns, positions)
 
     def _joint_conflict(self, now_ns: int) -> str:

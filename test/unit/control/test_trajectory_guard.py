@@ -36,6 +36,13 @@ def test_a_trajectory_within_limits_passes_and_is_executed(rig):
     assert rig.guard.passed == 1
 
 
+@pytest.mark.parametrize(("behind_ms", "passes"), [(0, True), (8, True), (99, True), (150, False)])
+def test_joint_states_that_overtook_each_other_are_no_clock_that_went_back(behind_ms, passes):
+    rig = Rig()
+    rig.guard.note_joints(rig.now_ns - behind_ms * MS, rig.set_points[-1])
+    assert rig.offer(ARM.name, rig.swing(0.1)) is passes
+
+
 BAD = {
     TrajectoryCheck.POSITION: lambda r, t: replace(
         t, positions=changed(changed(t.positions, 1, 3, 0.5), 2, 3, 0.9), times_ns=(10**8, 10**9, 2 * 10**9)

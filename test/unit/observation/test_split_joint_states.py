@@ -38,6 +38,15 @@ def test_a_joint_that_is_too_old_makes_the_state_incomplete_and_is_named(states)
     assert states.take(155 * MS, message(a=1.1, c=3.1)) is not None
 
 
+def test_a_part_that_was_overtaken_by_another_broadcasters_is_taken_and_the_state_keeps_the_newest_stamp(states):
+    states.take(100 * MS, message(a=1.0, b=2.0))
+    assert states.take(92 * MS, message(c=3.0)).tolist() == [1.0, 2.0, 3.0]
+    assert states.newest_ns == 100 * MS
+    assert states.take(95 * MS, message(a=0.5)).tolist() == [1.0, 2.0, 3.0], "an older position of the same joint"
+    assert states.take(110 * MS, message(a=1.1, b=2.1)).tolist() == [1.1, 2.1, 3.0]
+    assert states.take(150 * MS, message(a=1.2, b=2.2)) is None, "`c` is of 92 ms"
+
+
 def test_a_message_of_other_joints_changes_nothing(states):
     states.take(100 * MS, message(a=1.0, b=2.0, c=3.0))
     assert states.take(900 * MS, message(wheel=1.0)) is None

@@ -73,6 +73,17 @@ def test_joints_are_those_at_or_just_before_the_frame():
     assert history.at(30 * MS, 0.05) == 5.0
 
 
+def test_joint_states_that_overtook_each_other_leave_the_history_and_a_clock_that_went_back_does_not():
+    history = JointHistory()
+    for stamp_ms in (1000, 1010, 1005, 1020, 1012):
+        history.add(stamp_ms * MS, np.array([float(stamp_ms)]))
+    assert history.at(1002 * MS, 0.05) == 1000.0
+    assert history.at(1019 * MS, 0.05) == 1005.0, "the last that came by 1010 ms"
+    history.add(900 * MS, np.array([900.0]))
+    assert history.at(1019 * MS, 0.05) is None
+    assert history.at(910 * MS, 0.05) == 900.0
+
+
 def test_the_newest_item_wins_while_the_worker_is_busy():
     busy, go_on, done = threading.Event(), threading.Event(), threading.Event()
     worked = []

@@ -257,6 +257,19 @@ def test_clearing_keeps_the_counters_and_a_reset_does_not():
     assert bench.callbacks == {}
 
 
+@pytest.mark.parametrize("late_ms", [0, 6, 12])
+def test_every_frame_is_used_where_the_second_broadcasters_messages_arrive_after_newer_ones(late_ms):
+    both, bench, seen = senses()
+    hands, others = GR1.joint_names[14:26], (*GR1.joint_names[:14], *GR1.joint_names[26:])
+    parts = [(ms, ms, others) for ms in range(1000, 1500, 10)] + [(ms + 5 + late_ms, ms + 5, hands) for ms in range(1000, 1500, 10)]
+    frames = [(ms + 40, ms, None) for ms in range(1100, 1400, 50)]
+    for arrives_ms, stamp_ms, names in sorted(parts + frames, key=lambda event: event[0]):
+        bench.time_ns = arrives_ms * MS
+        send_image(bench, stamp_ms) if names is None else joints(bench, stamp_ms, 0.1, names)
+    assert len(seen) == len(frames)
+    assert both.refused["joints_of_frame"] == 0
+
+
 def test_two_broadcasters_make_whole_joint_states_and_one_that_falls_silent_is_named():
     both, bench, _ = senses()
     hands, others = GR1.joint_names[14:26], (*GR1.joint_names[:14], *GR1.joint_names[26:])
