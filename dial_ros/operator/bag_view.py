@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,6 +29,7 @@ IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 FRAME_GAP_S = 0.09  # frames closer than this to the one before are not kept
 SAMPLED = 4  # every so many-th joint state is enough for curves and means
 TILE_PX = 16  # of one image token
+COLOURS = 3  # directions in which tokens are drawn: fewer tokens or dimensions have none
 
 
 @dataclass
@@ -230,7 +232,11 @@ class BagView:
             elif end := next((end for end in ends if name.endswith(end)), None):
                 takes[name] = ends[end]
         for name, log_ns, data in bag.messages(set(takes)):
-            takes[name](log_ns, bag.decode(name, data))
+            try:
+                message = bag.decode(name, data)
+            except BagError:
+                continue  # a damaged message costs itself
+            takes[name](log_ns, message)
 
     def _on_trajectory(self, log_ns: int, message: Any) -> None:
         for controller in self.embodiment.controllers:  # by its joints: controllers may be named otherwise on the robot
@@ -249,7 +255,8 @@ class BagView:
         shape = tuple(int(side) for side in message.shape)
         if len(shape) == 2 and message.dtype in ("float32", "float16"):
             tokens = np.frombuffer(bytes(message.data), np.dtype(message.dtype)).astype(np.float32)
-            if tokens.size == shape[0] * shape[1]:
+            drawable = math.isqrt(max(shape[0], 0)) ** 2 == shape[0] and min(shape) >= COLOURS
+            if tokens.size == shape[0] * shape[1] and drawable and np.isfinite(tokens).all():
                 self._foresights.add(log_ns, (message.instruction_id, tokens.reshape(shape)))
 
 

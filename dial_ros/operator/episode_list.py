@@ -62,8 +62,8 @@ def _thumbnail(bag: Bag) -> str:
     for name, _, data in bag.messages([topic]):
         try:
             pixels = image_from_message(bag.decode(name, data))
+            step = max(1, max(pixels.shape[:2]) // THUMBNAIL_PX)
+            return data_url(np.ascontiguousarray(pixels[::step, ::step]))
         except DialError:
             return ""
-        step = max(1, max(pixels.shape[:2]) // THUMBNAIL_PX)
-        return data_url(np.ascontiguousarray(pixels[::step, ::step]))
     return ""

@@ -61,7 +61,12 @@ class OperatorPage:
 
 
 class Document:
-    """What one visitor sees."""
+    """What one visitor sees.
+
+    Attributes:
+        message: the answer to the last action.
+        unlogged: why actions are not written down; hidden while they are.
+    """
 
     def __init__(self, visit: OperatorVisit, period_s: float) -> None:
         visit.say, visit.answers = self._say, type(visit.answers)()
@@ -71,8 +76,8 @@ class Document:
         ui.add_css(STYLE)
         self._header()
         with ui.element("div").classes("w-full").style("max-width: 1880px; margin: 0 auto; padding: 14px;"):
-            self._message = ui.label(WELCOME).classes("calm w-full").mark("message")
-            self._unlogged = ui.label("").classes("note w-full").mark("unlogged")
+            self.message = ui.label(WELCOME).classes("calm w-full").mark("message")
+            self.unlogged = ui.label("").classes("note w-full").mark("unlogged")
             with ui.element("div").classes("columns"):
                 with ui.element("div").classes("column").style("grid-area: view"):
                     camera, error, limits = CameraPanel(visit), ErrorPanel(visit), LimitPanel(visit)
@@ -90,7 +95,7 @@ class Document:
             self._teleoperation.refresh,
         ]
         ui.add_head_html(STOP_KEYS)
-        ui.on("operator_stop", self._stop)
+        ui.on("operator_stop", self.stop)
         ui.timer(period_s, self.refresh)
         ui.timer(1.0, self._find_nodes)
 
@@ -103,7 +108,7 @@ class Document:
                 self._pause = ui.button("Pause", on_click=self._toggle_pause).props("color=grey-8 size=lg").mark("pause")
                 self._reset = ui.button("Reset stop", on_click=self._reset_stop).props("color=orange-9 size=lg").mark("reset-stop")
                 self._reset.set_visibility(False)
-                ui.button("STOP", on_click=self._stop).props("color=red-9").classes("stop").mark("stop").tooltip("Space or Escape")
+                ui.button("STOP", on_click=self.stop).props("color=red-9").classes("stop").mark("stop").tooltip("Space or Escape")
 
     # -- acting --------------------------------------------------------------------------------------------------
 
@@ -112,20 +117,21 @@ class Document:
             self._stop_sent_s = None
         shout = not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED")
         calm = answer.granted and not any(doubt in answer.text for doubt in ("accepted, but", "Nothing will move"))
-        self._message.classes(replace=f"{'shout' if shout else 'calm' if calm else 'note'} w-full")
+        self.message.classes(replace=f"{'shout' if shout else 'calm' if calm else 'note'} w-full")
         if shout and what == "Emergency stop":
-            self._message.set_text(f"{what}: {answer.text}. {UNSTOPPED}")
+            self.message.set_text(f"{what}: {answer.text}. {UNSTOPPED}")
         elif what == "Emergency stop" and answer.granted:
             by = "teleoperation" if self._visit.actions.teleoperated else "System-1"
-            self._message.set_text(f"Stopped: acknowledged by {by} after {1000 * answer.seconds:.0f} ms. {answer.text}")
+            self.message.set_text(f"Stopped: acknowledged by {by} after {1000 * answer.seconds:.0f} ms. {answer.text}")
         else:
-            self._message.set_text(f"{what}: {answer.text}")
+            self.message.set_text(f"{what}: {answer.text}")
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Asks for the emergency stop, and says so until there is an answer."""
         self._stop_sent_s = time.monotonic()
         self._visit.actions.stop(self._visit.who, self._visit.reporting("Emergency stop"))
-        self._message.classes(replace="shout w-full")
-        self._message.set_text("STOP sent ...")
+        self.message.classes(replace="shout w-full")
+        self.message.set_text("STOP sent ...")
 
     def _reset_stop(self) -> None:
         self._visit.actions.reset_stop(self._visit.who, self._visit.reporting("Reset of the stop"))
@@ -145,15 +151,15 @@ class Document:
     def refresh(self) -> None:
         """Shows what has come since the last time, and the answers to actions."""
         visit = self._visit
-        visit.view.poll(self._period_s)
-        while visit.answers:
+        while visit.answers:  # first of all: what the robot sends may be unreadable, an acknowledgement must be shown
             visit.answers.popleft()()
         if self._stop_sent_s is not None and time.monotonic() - self._stop_sent_s > 2 * STOP_ACKNOWLEDGED_S:
             # Not even its absence was reported: the ROS side of this page is gone.
             self._say(Answer(False, "NOT ACKNOWLEDGED: the page has lost ROS", 2 * STOP_ACKNOWLEDGED_S), "Emergency stop")
+        visit.view.poll(self._period_s)
         why = visit.actions.log_failure
-        set_text(self._unlogged, f"Actions still work, but are not written down: {why}" if why else "")
-        self._unlogged.set_visibility(bool(why))
+        set_text(self.unlogged, f"Actions still work, but are not written down: {why}" if why else "")
+        self.unlogged.set_visibility(bool(why))
         seen = visit.view.seen
         system1 = system_lights(seen)[0]
         set_text(self._state, f"{SYMBOL[system1.level]} {system1.text}")

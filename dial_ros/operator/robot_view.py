@@ -168,12 +168,10 @@ class RobotView:
     def _on_foresight(self, message: Image) -> None:
         try:
             panels = image_from_message(message)  # view, foresight and change map, side by side
+            side = panels.shape[0]
+            self.seen.foresight, self.seen.change = data_url(panels[:, side : 2 * side]), data_url(panels[:, 2 * side : 3 * side])
         except UnreadableMessageError as error:
-            self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
-            return
-        side = panels.shape[0]
-        self.seen.foresight = data_url(panels[:, side : 2 * side])
-        self.seen.change = data_url(panels[:, 2 * side : 3 * side])
+            self._node.get_logger().warning(f"foresight/image: {error}", throttle_duration_sec=5.0)
 
     def _on_unchanged(self, message: Float32) -> None:
         self._unchanged = float(message.data)
@@ -207,9 +205,15 @@ def note_joints(seen: Seen, stamp_ns: int, positions: np.ndarray) -> None:
 
 
 def data_url(pixels: np.ndarray) -> str:
-    """An image (H, W, 3) uint8 RGB as a data URL: PNG, or JPEG where that would take long."""
+    """An image (H, W, 3) uint8 RGB as a data URL: PNG, or JPEG where that would take long.
+
+    Raises:
+        UnreadableMessageError: it has no pixels.
+    """
     import cv2
 
+    if not pixels.size:
+        raise UnreadableMessageError("an image without pixels cannot be shown")
     kind = ".png" if pixels.shape[0] * pixels.shape[1] <= LARGEST_LOSSLESS_PX else ".jpg"
     _, encoded = cv2.imencode(kind, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     return f"data:image/{'png' if kind == '.png' else 'jpeg'};base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -4,6 +4,7 @@ pytest test/unit/dial_ros/operator/test_bag_view.py
 """
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,6 +128,23 @@ def test_a_system_that_fell_silent_in_the_bag_is_shown_as_silent(view):
     view.seek(3.0)
     assert view.seen.silent("system1")
     assert view.seen.silent("system2"), "it never reported"
+
+
+def test_damaged_messages_cost_themselves(tmp_path):
+    def cut(topic, stamp_ns, data):
+        return data[:30] if stamp_ns < NANOSECONDS // 2 else data
+
+    view = BagView(record(tmp_path / "episode", 2.0, change=cut), ROBOT)
+    assert view.duration_s == pytest.approx(1.5, abs=0.02)
+    assert view.seen.camera.startswith("data:image/png")
+
+
+@pytest.mark.parametrize(("shape", "value"), [((16, 8), np.nan), ((15, 8), 0.5), ((1, 8), 0.5), ((16, 2), 0.5)])
+def test_a_foresight_that_cannot_be_drawn_is_left_out(view, shape, value):
+    tokens = np.full(shape, value, np.float32)
+    view._on_foresight(MS, SimpleNamespace(shape=shape, dtype="float32", data=tokens.tobytes(), instruction_id="1"))
+    view.seek(1.0)
+    assert view.seen.foresight == ""
 
 
 def test_images_that_cannot_be_read_leave_the_rest(tmp_path):

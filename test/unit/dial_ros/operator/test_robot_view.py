@@ -7,12 +7,13 @@ from array import array
 from collections import deque
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 
 from dial_core.control.motion import NANOSECONDS
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.node.messages import to_time
+from dial_ros.node.messages import image_to_message, to_time
 from dial_ros.node.polled import Taken
 from dial_ros.operator import robot_view
 from dial_ros.operator.robot_view import RobotView
@@ -85,3 +86,19 @@ def test_a_fast_robot_costs_no_more_points_than_a_curve_needs(topics, clock):
     topics["joint_states"].append(state(ROBOT.joint_names, 3 * MS))
     poll(view, clock)
     assert [stamp_ns // MS for stamp_ns, _ in view.seen.joints] == [3], "the robot's clock went back"
+
+
+def test_an_image_that_has_nothing_to_show_is_named_and_the_rest_is_taken(topics, clock):
+    node = Mock()
+    view = RobotView(node, ROBOT, "ego")
+    view.watch(True)
+    topics["image/ego"].append(Image(encoding="rgb8"))
+    topics["foresight/image"].append(image_to_message(np.zeros((96, 96, 3), np.uint8), 0, "ego"))  # one panel, not three
+    topics["joint_states"].append(state(ROBOT.joint_names, NANOSECONDS))
+    poll(view, clock)
+    assert len(view.seen.joints) == 1
+    assert (view.seen.camera, view.seen.foresight) == ("", "")
+    assert [call.args[0] for call in node.get_logger().warning.call_args_list] == [
+        "an image without pixels cannot be shown",
+        "foresight/image: an image without pixels cannot be shown",
+    ]

@@ -7,19 +7,20 @@ import asyncio
 from unittest.mock import Mock
 
 import pytest
-from nicegui import Client, ElementFilter, core, ui
+from nicegui import Client, core, ui
 from starlette.requests import Request
 
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.operator import page
-from dial_ros.operator.actions import Actions
+from dial_ros.operator.actions import Actions, Answer
 from dial_ros.operator.commanded_motion import CommandedMotion
 from dial_ros.operator.robot_view import Seen
 from dial_ros.operator.visit import OperatorVisit, Shared
 from dial_ros.operator.vocabulary import KnownWords
 
 REQUEST = {"type": "http", "path": "/", "scheme": "http", "server": ("127.0.0.1", 80), "query_string": b"", "headers": []}
+ROBOT = load_embodiment("gr1")
 
 
 @pytest.fixture
@@ -86,19 +87,37 @@ def test_a_document_that_no_browser_connects_to_costs_nothing(watched):
     assert not any(watched(visit))
 
 
+def document_of(view: Mock, actions: Mock) -> page.Document:
+    """A document without a browser."""
+    with Client(ui.page("/"), request=Request(REQUEST)):
+        return page.Document(OperatorVisit(view, ROBOT, {}, actions, KnownWords(""), TrainedOn(), Shared()), 0.1)
+
+
 def test_a_log_that_cannot_be_written_is_shown_until_it_can():
-    robot, actions = load_embodiment("gr1"), Mock(Actions, log_failure="log.jsonl: No space left on device", teleoperated=False)
-    view = Mock(seen=Seen(), commanded=CommandedMotion(robot))
+    actions = Mock(Actions, log_failure="log.jsonl: No space left on device", teleoperated=False)
 
     async def visit() -> None:
-        with Client(ui.page("/"), request=Request(REQUEST)):
-            document = page.Document(OperatorVisit(view, robot, {}, actions, KnownWords(""), TrainedOn(), Shared()), 0.1)
-            (line,) = ElementFilter(kind=ui.label, marker="unlogged")
+        document = document_of(Mock(seen=Seen(), commanded=CommandedMotion(ROBOT)), actions)
+        document.refresh()
+        assert "No space left on device" in document.unlogged.text
+        assert document.unlogged.visible
+        actions.log_failure = ""
+        document.refresh()
+        assert not document.unlogged.visible
+
+    asyncio.run(visit())
+
+
+def test_a_stop_is_shown_as_acknowledged_although_nothing_else_can_be_shown():
+    actions, view = Mock(Actions, log_failure="", teleoperated=False), Mock(seen=Seen(), commanded=CommandedMotion(ROBOT))
+    view.poll.side_effect = ValueError("a message that nobody foresaw")
+
+    async def visit() -> None:
+        document = document_of(view, actions)
+        document.stop()
+        actions.stop.call_args.args[1](Answer(True, "stopped", 0.02))
+        with pytest.raises(ValueError, match="nobody foresaw"):
             document.refresh()
-            assert "No space left on device" in line.text
-            assert line.visible
-            actions.log_failure = ""
-            document.refresh()
-            assert not line.visible
+        assert document.message.text == "Stopped: acknowledged by System-1 after 20 ms. stopped"
 
     asyncio.run(visit())
