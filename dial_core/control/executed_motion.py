@@ -2,25 +2,23 @@
 
 A controller that misses a message (lost, rejected, inactive, restarted) plays something else than was sent last, and the next
 motion that it accepts would be a step. ros2_control's controllers report what they execute (`controller_state`: reference); where
-one does, the next motion is spliced into that. Where none does, the measured joints are compared with what was commanded.
+one does, the next motion is spliced into that (which motion it is: see `played_motion`). Where none does, the measured joints are
+compared with what was commanded.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 
 from dial_core.control.latencies import Latencies
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
+from dial_core.control.played_motion import SAME_ORIGIN_S, SentMotion
+from dial_core.control.reporting_controller import ReportingController
 from dial_core.finiteness import not_finite
 
 REMEMBERED_MOTIONS = 8
-REMEMBERED_GAPS = 10
-SILENT_S, SILENT_PERIODS = 0.2, 3  # a controller is silent after so long, or so many of its usual periods, without a report
-SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts
-AGREES_RAD, AGREES_S = 0.005, 0.02  # a reference may differ by this, and be so early or late
-RESTING_RAD = 1e-9  # between two reports: a controller at rest reports what its trajectory ended with, exactly
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
@@ -28,36 +26,9 @@ REPORTS_S = 1.0  # a controller is believed to report what it executes for so lo
 GAP_S = 0.5  # a longer interval between joint states taken in is a gap: reports of that time may still be queued
 HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
 LAG_S = 0.3  # measured joints follow what is commanded within this time
-
-
-@dataclass(frozen=True)
-class _SentMotion:
-    motion: JointMotion
-    sent_ns: int
-    takes_over_ns: int
-
-
-@dataclass
-class _Controller:
-    """What is known of one controller: its columns, and its newest report."""
-
-    columns: np.ndarray
-    reported_ns: int | None = None
-    position: np.ndarray = field(default_factory=lambda: np.empty(0))
-    moved: bool = False  # between its last two reports
-    plays: _SentMotion | None = None  # None: nothing of what was sent
-    begun_ns: int = 0  # when the newest motion was sent that it has ever been seen to play
-    wrong_since_ns: int | None = None
-    refused: str = ""  # why its newest report was not taken
-    gaps_ns: deque[int] = field(default_factory=lambda: deque(maxlen=REMEMBERED_GAPS))  # between reports
-
-    def silent_for_s(self, now_ns: int) -> float:
-        """How long it has not reported [s]; 0 if it never did, or not longer than usual."""
-        if self.reported_ns is None:
-            return 0.0
-        usual_ns = float(np.median(self.gaps_ns)) if self.gaps_ns else 0.0
-        since_s = (now_ns - self.reported_ns) / NANOSECONDS
-        return since_s if since_s > max(SILENT_S, SILENT_PERIODS * usual_ns / NANOSECONDS) else 0.0
+NAMES_NO_ORIGIN = (
+    "it reports without time_from_start, and is not exactly where it was sent: ros2_controllers 4.34.0 (Jazzy) or 5.9.0 (Kilted) tell more"
+)
 
 
 class ExecutedMotion:
@@ -65,9 +36,9 @@ class ExecutedMotion:
 
     def __init__(self, controllers: Mapping[str, Sequence[int]], joint_names: Sequence[str], max_divergence_rad: float) -> None:
         """`controllers`: name -> columns in a motion; `max_divergence_rad`: of measured joints, where a controller does not report."""
-        self._controllers = {name: _Controller(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
+        self._controllers = {name: ReportingController(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
         self._joint_names, self._max_divergence_rad = tuple(joint_names), max_divergence_rad
-        self._sent: deque[_SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
+        self._sent: deque[SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
         self.latencies = Latencies()
         self._renewed = False  # a new request was made, and no motion has been sent since
         self._requested_ns: int | None = None  # when the last request was made
@@ -77,8 +48,23 @@ class ExecutedMotion:
 
     @property
     def reports_any(self) -> bool:
-        """Whether any controller has ever reported what it executes, so that latencies can be measured."""
+        """Whether any controller has ever reported what it executes."""
         return any(controller.reported_ns is not None for controller in self._controllers.values())
+
+    @property
+    def chunk_lead_s(self) -> float:
+        """Time that a chunk must be sent before it takes over, by the latencies [s].
+
+        Where no controller names the origin of what it plays, a motion is not noticed before it takes over: in time or not is all that
+        is known of its latency, so that caution would never end.
+        """
+        controllers = self._controllers.values()
+        measured = any(c.names_origin for c in controllers) or not any(c.begun_ns for c in controllers)
+        return self.latencies.chunk_lead_s if measured else self.latencies.stop_lead_s
+
+    def without_origin(self, name: str) -> bool:
+        """Whether a controller plays what it was sent and does not say how long (see `played_motion`)."""
+        return self._controllers[name].begun_ns > 0 and not self._controllers[name].names_origin
 
     def witnessed_ns(self, now_ns: int) -> int | None:
         """The time that the whole robot has shown [ns]: the earliest of the newest stamps of controllers' reports and of joint states.
@@ -96,7 +82,7 @@ class ExecutedMotion:
         for controller in wrong if self._renewed else ():
             controller.wrong_since_ns = takes_over_ns
         self._renewed = False
-        self._sent.append(_SentMotion(motion, sent_ns, takes_over_ns))
+        self._sent.append(SentMotion(motion, sent_ns, takes_over_ns))
 
     def renew_patience(self, now_ns: int | None) -> None:
         """After a new request no controller has diverged before it had PATIENCE_S to report, and to execute what is sent from now on.
@@ -116,14 +102,14 @@ class ExecutedMotion:
         self._requested_ns = self._measured_ns = self._heard_from_ns = None
         for controller in self._controllers.values():
             controller.reported_ns = controller.plays = controller.wrong_since_ns = None
-            controller.begun_ns = 0
+            controller.begun_ns, controller.decided = 0, True
 
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers play on, at other dates."""
 
-        def moved(sent: _SentMotion) -> _SentMotion:
+        def moved(sent: SentMotion) -> SentMotion:
             motion = replace(sent.motion, origin_ns=sent.motion.origin_ns + step_ns)
-            return _SentMotion(motion, sent.sent_ns + step_ns, sent.takes_over_ns + step_ns)
+            return SentMotion(motion, sent.sent_ns + step_ns, sent.takes_over_ns + step_ns)
 
         renewed = {id(sent): moved(sent) for sent in self._sent}
         self._sent = deque(renewed.values(), maxlen=REMEMBERED_MOTIONS)
@@ -145,7 +131,7 @@ class ExecutedMotion:
 
         Args:
             time_ns: of the report.
-            origin_ns: of the trajectory that it plays; None if it plays none.
+            origin_ns: of the trajectory that it plays; None if it plays none, or never says.
             position: reference of its joints then (J',) [rad].
         """
         controller, newest = self._controllers[name], self._sent[-1] if self._sent else None
@@ -155,34 +141,24 @@ class ExecutedMotion:
             return controller.refused
         if controller.reported_ns is not None and time_ns > controller.reported_ns:
             controller.gaps_ns.append(time_ns - controller.reported_ns)
-        started = controller.plays = self._matching(controller, time_ns, origin_ns, position)
-        known = controller.reported_ns is not None and controller.position.shape == position.shape
-        controller.moved = known and bool((np.abs(position - controller.position) > RESTING_RAD).any())
+        played = controller.played(self._sent, time_ns, origin_ns, position)
+        controller.plays, controller.decided, controller.early_s = played.sent, played.decided, played.early_s
+        controller.names_origin |= origin_ns is not None
+        approaches = not controller.names_origin and newest is not None and time_ns < newest.motion.begin_ns  # its first point
+        controller.moved = not approaches and controller.moved_to(position)
         controller.reported_ns, controller.position = time_ns, position
         if newest is None:
             return ""
+        started = played.sent if played.proves else None
         if started is not None and controller.begun_ns < started.sent_ns <= time_ns:
             controller.begun_ns = started.sent_ns
-            self.latencies.note(started.sent_ns, (time_ns - started.sent_ns) / NANOSECONDS)
+            measured = controller.names_origin or controller.wrong_since_ns is not None
+            self.latencies.note(started.sent_ns, (time_ns - started.sent_ns) / NANOSECONDS if measured else None)
         if controller.plays is newest:
             controller.wrong_since_ns = None
         elif time_ns > newest.takes_over_ns + GRACE_S * NANOSECONDS and controller.wrong_since_ns is None:
             controller.wrong_since_ns = newest.takes_over_ns
         return ""
-
-    def _matching(self, controller: _Controller, time_ns: int, origin_ns: int | None, position: np.ndarray) -> _SentMotion | None:
-        """The sent motion that has this origin and is there at this time: of several the nearest in origin, then the newest."""
-        if origin_ns is None:
-            return None
-        early_ns = round(AGREES_S * NANOSECONDS)
-        for sent in sorted(self._sent, key=lambda sent: (abs(sent.motion.origin_ns - origin_ns), -sent.sent_ns)):
-            if abs(sent.motion.origin_ns - origin_ns) > SAME_ORIGIN_S * NANOSECONDS:
-                return None
-            starts = time_ns < sent.motion.origin_ns + round(sent.motion.times_s[0] * NANOSECONDS)
-            around = np.array([sent.motion.sample(time_ns + k * early_ns)[0][controller.columns] for k in (-1, 0, 1)])
-            if starts or ((position >= around.min(0) - AGREES_RAD) & (position <= around.max(0) + AGREES_RAD)).all():
-                return sent
-        return None
 
     def executed(self, running: JointMotion, now_ns: int) -> JointMotion:
         """`running` with the joints of every controller that is known to execute something else doing that.
@@ -223,8 +199,8 @@ class ExecutedMotion:
         if not self._sent:
             return False
         resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
-        others = [c for c in self._controllers.values() if c.plays is not self._sent[-1] and self._reports(c, now_ns)]
-        return any((c.reported_ns or 0) <= resolved_ns for c in others)
+        reporting = [c for c in self._controllers.values() if self._reports(c, now_ns)]
+        return any(not c.decided or (c.plays is not self._sent[-1] and (c.reported_ns or 0) <= resolved_ns) for c in reporting)
 
     def pending_s(self, now_ns: int) -> float:
         """How long the newest motion has been on its way [s]; 0 if every controller that reports has shown whether it plays it."""
@@ -289,10 +265,11 @@ class ExecutedMotion:
             worst = int(off.argmax())
             found[name] = (
                 f"{name} does not execute what it is sent: {self._joint_names[controller.columns[worst]]} is {off[worst]:.2f} rad off"
+                f"{f'; {NAMES_NO_ORIGIN}' if controller.moved and not controller.names_origin else ''}"
             )
         return found
 
-    def _reports(self, controller: _Controller, now_ns: int) -> bool:
+    def _reports(self, controller: ReportingController, now_ns: int) -> bool:
         return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS
 
 

@@ -2,7 +2,7 @@
 
 A controller replaces what it plays by what arrives, so a trajectory that arrives after it takes over makes the set-points jump, and no
 sender can take it back. Of a latency only samples are known, one a motion: what it may be next is estimated from the longest and from how
-far they scatter, and while few are known it is taken to be long.
+far they scatter, and while few are known it is taken to be long. Of some motions no more is known than that they came in time.
 """
 
 from collections import deque
@@ -21,15 +21,16 @@ class Latencies:
     """Times from publishing a motion until controllers executed it [s], of each motion the longest of all controllers."""
 
     def __init__(self) -> None:
-        self._motions: deque[tuple[int, float]] = deque(maxlen=MEASURED_MOTIONS)  # when sent [ns], latency [s]
+        self._motions: deque[tuple[int, float | None]] = deque(maxlen=MEASURED_MOTIONS)  # when sent [ns], latency [s]; None: in time
         self._cautious = CAUTIOUS_MOTIONS  # motions that are measured before the latency counts as known
         self._after_slowness = 0  # the same after a restart
         self._before_s: float | None = None  # longest before the restart, while nothing has been measured since
 
-    def note(self, sent_ns: int, latency_s: float) -> None:
-        """A controller executes the motion that was sent at `sent_ns`."""
+    def note(self, sent_ns: int, latency_s: float | None) -> None:
+        """A controller executes the motion that was sent at `sent_ns`. `latency_s`: None if all that is known is that it came in time."""
         if self._motions and self._motions[-1][0] == sent_ns:
-            self._motions[-1] = sent_ns, max(latency_s, self._motions[-1][1])
+            known = [each for each in (latency_s, self._motions[-1][1]) if each is not None]
+            self._motions[-1] = sent_ns, max(known, default=None)
             return
         self._motions.append((sent_ns, latency_s))
         self._cautious = max(self._cautious - 1, 0)
@@ -48,12 +49,12 @@ class Latencies:
     @property
     def longest_s(self) -> float | None:
         """Longest of the last motions, or before a restart if none has been measured since [s]; None: none ever was."""
-        return max((latency_s for _, latency_s in self._motions), default=self._before_s)
+        return max(self._measured_s, default=None if self._motions else self._before_s)
 
     @property
     def too_long(self) -> bool:
         """Whether even the longest lead is not LEAD_MARGIN_SHARE longer than the longest latency."""
-        return bool(self._motions) and (self.longest_s or 0.0) * (1 + LEAD_MARGIN_SHARE) > LONGEST_LEAD_S
+        return bool(self._measured_s) and (self.longest_s or 0.0) * (1 + LEAD_MARGIN_SHARE) > LONGEST_LEAD_S
 
     @property
     def stop_lead_s(self) -> float:
@@ -65,11 +66,15 @@ class Latencies:
         """The same of a chunk, and at least CAUTIOUS_LEAD_S from rest on until enough motions have been measured [s]."""
         return max(self._lead_s(CHUNK_MARGIN_SPREAD), CAUTIOUS_LEAD_S if self._cautious else 0.0)
 
+    @property
+    def _measured_s(self) -> list[float]:
+        return [latency_s for _, latency_s in self._motions if latency_s is not None]
+
     def _lead_s(self, spreads: float) -> float:
         if self._after_slowness:
             return LONGEST_LEAD_S
         if (longest_s := self.longest_s) is None:
             return 0.0
-        spread_s = longest_s - min(latency_s for _, latency_s in self._motions)
+        spread_s = longest_s - min(self._measured_s, default=longest_s)
         margin_s = max(LEAD_MARGIN_S, LEAD_MARGIN_SHARE * longest_s, spreads * spread_s)
         return min(longest_s + margin_s, LONGEST_LEAD_S)

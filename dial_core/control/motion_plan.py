@@ -89,7 +89,7 @@ class MotionPlan:
     def lead_s(self) -> float:
         """Time kept from publishing a motion to its taking over [s]: the configured one, or what the measured latencies ask for."""
         known = self.execution is not None and self.execution.reports_any
-        return max(self._least_lead_s, self.execution.latencies.chunk_lead_s) if known and self.execution else self._least_lead_s
+        return max(self._least_lead_s, self.execution.chunk_lead_s) if known and self.execution else self._least_lead_s
 
     def _lead_from_rest(self, now_ns: int, last_target_ns: int) -> float:
         """The same from rest, where it makes no chunk too late: nothing would be measured there that shortens it again.

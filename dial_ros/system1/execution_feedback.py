@@ -26,6 +26,11 @@ NO_REPORTS = (
     "lead does not follow measured latencies, lost trajectories are not noticed, and max_divergence alone judges what controllers execute"
 )
 
+WITHOUT_ORIGIN = (
+    "{} reports without time_from_start: what it plays is found by where it is, and its latency is not measured. "
+    "Update to ros2_controllers 4.34.0 (Jazzy) or 5.9.0 (Kilted)"
+)
+
 
 def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> ExecutedMotion:
     """The ExecutedMotion of all controllers of an embodiment."""
@@ -54,6 +59,7 @@ class ExecutionFeedback:
     def __init__(self, node: DialNode, controllers: Sequence[Controller], execution: ExecutedMotion, lock: RLock) -> None:
         self._node, self._execution, self._lock = node, execution, lock
         self._subscriptions: list[Subscription] = []
+        self._without_origin: set[str] = set()  # controllers that were reported for it
         state = _controller_state()
         if state is None and not node.value("use_sim_time"):
             node.get_logger().warning(NO_REPORTS)
@@ -88,8 +94,12 @@ class ExecutionFeedback:
         with self._lock:
             own = positions[[place[name] for name in controller.joints]]
             refused = self._execution.note_reference(controller.name, stamp_ns, stamp_ns - played_ns if played_ns else None, own)
+            without_origin = self._execution.without_origin(controller.name)
         if refused:
             self._node.complain("controller state", refused)
+        if without_origin and controller.name not in self._without_origin:
+            self._without_origin.add(controller.name)
+            self._node.get_logger().warning(WITHOUT_ORIGIN.format(controller.name))
 
 
 def _controller_state() -> type | None:

@@ -17,12 +17,14 @@ class ReportingWorld(ArrivalWorld):
 
     execution = None
     drift_ns = 0
+    names_origin = True  # controllers before ros2_controllers 4.34 leave time_from_start at zero
 
     def go_on(self, until_ns):
         while self.time_ns + 10 * MS <= until_ns:
             super().go_on(self.time_ns + 10 * MS)
             if self.execution is not None:
-                origin_ns = None if self.arm.origin_ns is None else self.arm.origin_ns + self.drift_ns
+                known = self.arm.origin_ns is not None and self.names_origin
+                origin_ns = self.arm.origin_ns + self.drift_ns if known else None
                 self.execution.note_reference("arm", self.time_ns, origin_ns, self.arm.command[0])
 
 

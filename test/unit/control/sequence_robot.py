@@ -132,7 +132,7 @@ class SequenceSystem1:
         self.lost, self.epoch = set(), 0
         self.stamps = {"camera": None, "joint_states": None, "foresight": None}
         self.thinking, self.under_way = [], []  # (due at steady time, ...)
-        self.last_chunk_ns, self.reporting = 0, True
+        self.last_chunk_ns, self.reporting, self.naming_origin = 0, True, True
 
     @property
     def own_ns(self):
@@ -165,7 +165,7 @@ class SequenceSystem1:
             self.supervisor.react(self.clock.take_steps(), self.own_ns)
         if self.steady_ns % self.reports_ns == 0 and self.reporting:
             for name, origin_ns, position in self.robot.reports():
-                self.plan.execution.note_reference(name, self.robot.now_ns, origin_ns, position)
+                self.plan.execution.note_reference(name, self.robot.now_ns, origin_ns if self.naming_origin else None, position)
         if self.steady_ns % FRAME_NS == 0:
             self.see()
         for due in [item for item in self.thinking if item[0] <= self.steady_ns]:

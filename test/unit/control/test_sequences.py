@@ -24,9 +24,12 @@ END_S = HORIZON * STEP_S + 0.7  # by when a motion that nobody stops has come to
 
 
 class Sequences(RuleBasedStateMachine):
+    naming_origin = True  # of what controllers play, in their reports
+
     @initialize(strategy=st.sampled_from(sorted(STRATEGIES)), simulated=st.booleans(), seed=st.integers(0, 1000))
     def begin(self, strategy, simulated, seed):
         self.system1, self.simulated = SequenceSystem1(strategy, simulated, seed), simulated
+        self.system1.naming_origin = self.naming_origin
         self.count, self.active, self.stopped, self.valid = 0, False, False, None
         self.may_not_move_since, self.certain = 0, False  # ticks without motion allowed; whether a hold could be published
         self.ticks = 0
@@ -183,6 +186,12 @@ class Sequences(RuleBasedStateMachine):
         self.run(30)
 
 
+class SequencesWithoutOrigin(Sequences):
+    """The same of controllers that do not say how long they have played."""
+
+    naming_origin = False
+
+
 SEQUENCES = int(os.environ.get("DIAL_SEQUENCES", "25"))
 
 
@@ -202,7 +211,8 @@ def test_a_controller_that_missed_everything_for_two_seconds_moves_again_by_one_
 
 
 TestSequences = Sequences.TestCase
-TestSequences.settings = settings(
+TestSequencesWithoutOrigin = SequencesWithoutOrigin.TestCase
+TestSequencesWithoutOrigin.settings = TestSequences.settings = settings(
     max_examples=SEQUENCES,
     stateful_step_count=20,
     deadline=None,

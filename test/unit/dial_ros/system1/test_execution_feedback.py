@@ -12,6 +12,7 @@ from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.messages import to_time
 from dial_ros.system1.execution_feedback import ExecutionFeedback, divergence, execution_of
 
 
@@ -84,6 +85,23 @@ def test_with_control_msgs_both_kinds_of_reports_are_read(monkeypatch):
     monkeypatch.setitem(sys.modules, "control_msgs.msg", SimpleNamespace(JointTrajectoryControllerState=object))
     monkeypatch.setitem(sys.modules, "control_msgs", SimpleNamespace(msg=sys.modules["control_msgs.msg"]))
     assert subscribed(simulated=False) == (2, [])
+
+
+def test_controllers_that_do_not_say_how_long_they_have_played_are_named_once_with_the_version_that_does():
+    robot, node = load_embodiment("gr1"), Mock(spec=DialNode)
+    node.value.return_value = True  # simulated
+    execution, arm = execution_of(robot, 0.3), robot.controllers[0]
+    feedback = ExecutionFeedback(node, robot.controllers, execution, RLock())
+    row = np.ones(len(robot.joint_names))
+    execution.sent(JointMotion(ns(1.0), np.array([0.001, 1.0]), np.stack([0.0 * row, row]), np.stack([row, 0.0 * row])), ns(1.0), ns(1.05))
+    for time_s in (1.1, 1.2):
+        position = execution._sent[0].motion.sample(ns(time_s))[0][: len(arm.joints)].tolist()
+        message = JointTrajectory(joint_names=list(arm.joints), points=[JointTrajectoryPoint(positions=position)])
+        message.header.stamp = to_time(ns(time_s))
+        feedback._on_reference(arm, message)
+    (warning,) = [call.args[0] for call in node.get_logger.return_value.warning.call_args_list]
+    assert warning.startswith(f"{arm.name} reports without time_from_start")
+    assert "4.34.0 (Jazzy) or 5.9.0 (Kilted)" in warning
 
 
 def test_a_reference_with_nan_is_refused_by_name():

@@ -1,0 +1,135 @@
+"""Which of the sent motions a controller plays: the one whose origin it names, or else the one that is exactly where it is.
+
+joint_trajectory_controller names the origin (`reference.time_from_start` of its state) from ros2_controllers 4.34.0 (Jazzy) and 5.9.0
+(Kilted) on. Its reference is computed, not measured: it lies on the cubics that were sent, to the last digits, so that one report of a
+few joints in motion tells two motions apart that differ by a hundredth of a milliradian.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dial_core.control.motion import NANOSECONDS, JointMotion
+
+SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they report drifts
+AGREES_RAD, AGREES_S = 0.005, 0.02  # a reference may differ by this, and be so early or late
+EXACT_RAD = 1e-5  # without an origin, a reference that differs by more is of another motion
+STEADY_S = 0.003  # from one report to the next a stamp stays so close to the time that the reference is of
+START_S = np.linspace(0, AGREES_S, 5)  # where the search for that time begins, on both sides of the stamp
+ALIKE_RAD = 2e-4  # motions that differ by less from now on need not be told apart: a step of so much keeps the limits
+CORRECTIONS = 4  # by Newton's method
+
+
+@dataclass(frozen=True)
+class SentMotion:
+    """A motion of all joints, when it was sent and when it takes over [ns]."""
+
+    motion: JointMotion
+    sent_ns: int
+    takes_over_ns: int
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a report shows.
+
+    Fields:
+        sent: the motion that is played; None: none that was sent.
+        decided: False while another motion that may be played instead is in the same place.
+        early_s: the reference is of so long after its stamp [s]; None: not known.
+        proves: it could not be there without playing it: it names the origin, or moves as the motion does.
+    """
+
+    sent: SentMotion | None
+    decided: bool = True
+    early_s: float | None = None
+    proves: bool = False
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was known before a report.
+
+    Fields:
+        early_s: as of Played.
+        moved: whether the reference changed since the report before; None: there is none, or it is of the same time.
+        before: what the controller is known to play although a newer motion should have taken over; None: nothing of that kind.
+    """
+
+    early_s: float | None = None
+    moved: bool | None = None
+    before: SentMotion | None = None
+
+
+def by_origin(sent: Iterable[SentMotion], columns: np.ndarray, time_ns: int, origin_ns: int, position: np.ndarray) -> Played:
+    """The sent motion that has this origin and is there at this time: of several the nearest in origin, then the newest."""
+    early_ns = round(AGREES_S * NANOSECONDS)
+    for each in sorted(sent, key=lambda each: (abs(each.motion.origin_ns - origin_ns), -each.sent_ns)):
+        if abs(each.motion.origin_ns - origin_ns) > SAME_ORIGIN_S * NANOSECONDS:
+            break
+        around = np.array([each.motion.sample(time_ns + k * early_ns)[0][columns] for k in (-1, 0, 1)])
+        near = ((position >= around.min(0) - AGREES_RAD) & (position <= around.max(0) + AGREES_RAD)).all()
+        if time_ns < each.motion.begin_ns or near:
+            return Played(each, proves=True)
+    return Played(None)
+
+
+def by_position(
+    sent: Sequence[SentMotion],
+    columns: np.ndarray,
+    time_ns: int,
+    position: np.ndarray,
+    seen: Seen,
+) -> Played:
+    """The sent motion that is exactly at `position` (J',) [rad], where no origin is named. `sent`: those that may be played, in order.
+
+    A controller may always stand instead (it was restarted, or has missed everything): a motion that has not left its first position
+    yet does not show that it is played, and one that moves is not played by a controller that has not.
+    """
+    places = [(each, place) for each in sent if (place := _place(each.motion, columns, time_ns, position, seen.early_s)) is not None]
+    if seen.moved is False:
+        places = [(each, place) for each, place in places if not _moves(each.motion, columns, time_ns, place)]
+    if not places:
+        return Played(None) if seen.early_s is None else by_position(sent, columns, time_ns, position, replace(seen, early_s=None))
+    newest, place = places[-1]
+    moves = _moves(newest.motion, columns, time_ns, place)
+    stands = JointMotion.standing(time_ns, newest.motion.sample(time_ns + round(place * NANOSECONDS))[0])
+    rivals = [each for each, _ in places[:-1] if not _alike(each.motion, newest.motion, columns, time_ns)]
+    alone = newest is not sent[-1] or not rivals
+    if alone and (moves or _alike(stands, newest.motion, columns, time_ns)):
+        return Played(newest, early_s=place if moves else seen.early_s, proves=moves)
+    return Played(seen.before if seen.before in rivals else newest, decided=False, early_s=seen.early_s)
+
+
+def _moves(motion: JointMotion, columns: np.ndarray, time_ns: int, place: float) -> bool:
+    """Whether a motion moves noticeably within the time that a report may be off, `place` [s] after `time_ns`."""
+    speed = motion.sample(time_ns + round(place * NANOSECONDS))[1][columns]
+    return bool((np.abs(speed) * AGREES_S > EXACT_RAD).any())
+
+
+def _place(motion: JointMotion, columns: np.ndarray, time_ns: int, position: np.ndarray, early_s: float | None) -> float | None:
+    """How long after `time_ns` the motion is exactly at `position` [s]; None: neither then nor shortly before or after."""
+    starts_s = sorted({*START_S, *-START_S}, key=abs) if early_s is None else [early_s]
+    reach_s = AGREES_S if early_s is None else STEADY_S
+    low_s, high_s = (0.0 if early_s is None else early_s) - reach_s, (0.0 if early_s is None else early_s) + reach_s
+    for place in starts_s:
+        for _ in range(CORRECTIONS):
+            there, speed = (values[columns] for values in motion.sample_offset(motion.offset_s(time_ns) + place))
+            error = position - there
+            if (np.abs(error) <= EXACT_RAD).all():
+                return float(place)
+            if not speed.any():
+                break
+            place = min(max(place + float(speed @ error) / float(speed @ speed), low_s), high_s)
+    return None
+
+
+def _alike(one: JointMotion, other: JointMotion, columns: np.ndarray, time_ns: int) -> bool:
+    """Whether two motions are in the same places from `time_ns` on: at their knots, and half-way between them."""
+    knots_s = np.concatenate([one.times_s, other.times_s + one.offset_s(other.origin_ns)])
+    now_s = one.offset_s(time_ns)
+    knots_s = np.unique(np.concatenate([[now_s], knots_s[knots_s > now_s]]))
+    times_s = np.concatenate([knots_s, (knots_s[:-1] + knots_s[1:]) / 2])
+    apart = one.sample_offsets(times_s)[0][:, columns] - other.sample_offsets(times_s - one.offset_s(other.origin_ns))[0][:, columns]
+    return bool((np.abs(apart) <= ALIKE_RAD).all())
