@@ -11,30 +11,29 @@ REMEMBERED_S = 1.0  # a disagreement counts for so long
 
 
 class JointAgreement:
-    """Compares each joint state with the one before. Two sources that disagree alternate, so each pair of them disagrees."""
+    """Compares each joint with the message before that reported it. Two sources that disagree alternate, so each pair of them disagrees."""
 
     def __init__(self, names: Sequence[str], velocity: np.ndarray) -> None:
         """Arguments: joint names and their velocity limits (J,) [rad/s]."""
         self._names, self._velocity = names, velocity
-        self._positions: np.ndarray | None = None
-        self._stamp_ns = self._why_ns = 0
-        self._why = ""
+        self._positions: np.ndarray
+        self._stamps_ns: np.ndarray
+        self.clear()
 
     def note(self, stamp_ns: int, positions: np.ndarray) -> bool:
-        """Records a joint state (J,) [rad] in the order of the names, and returns whether it disagrees with the one before.
+        """Records a joint state (J,) [rad] in the order of the names, and returns whether it disagrees with the reports before.
 
         NaN: a joint is not in this message.
         """
-        disagrees = False
-        if self._positions is not None:
-            elapsed_s = abs(stamp_ns - self._stamp_ns) / NANOSECONDS
-            apart = np.abs(positions - self._positions)
-            beyond = np.nan_to_num(apart - self._velocity * elapsed_s, nan=-np.inf)
-            worst = int(np.argmax(beyond))
-            disagrees = bool(beyond[worst] > TOLERANCE_RAD and elapsed_s < REMEMBERED_S)
-            if disagrees:
-                self._why, self._why_ns = f"{self._names[worst]} by {apart[worst]:.2f} rad within {elapsed_s:.3f} s", stamp_ns
-        self._stamp_ns, self._positions = stamp_ns, positions
+        elapsed_s = np.abs(stamp_ns - self._stamps_ns) / NANOSECONDS
+        apart = np.abs(positions - self._positions)
+        beyond = np.where(elapsed_s < REMEMBERED_S, np.nan_to_num(apart - self._velocity * elapsed_s, nan=-np.inf), -np.inf)
+        worst = int(np.argmax(beyond))
+        disagrees = bool(beyond[worst] > TOLERANCE_RAD)
+        if disagrees:
+            self._why, self._why_ns = f"{self._names[worst]} by {apart[worst]:.2f} rad within {elapsed_s[worst]:.3f} s", stamp_ns
+        reported = ~np.isnan(positions)
+        self._positions[reported], self._stamps_ns[reported] = positions[reported], stamp_ns
         return disagrees
 
     def disagreement(self, now_ns: int) -> str:
@@ -44,5 +43,6 @@ class JointAgreement:
 
     def clear(self) -> None:
         """Drops all records (the clock stepped)."""
-        self._stamp_ns, self._why_ns, self._why = 0, 0, ""
-        self._positions = None
+        self._why, self._why_ns = "", 0
+        self._positions = np.full(len(self._names), np.nan)
+        self._stamps_ns = np.zeros(len(self._names), dtype=np.int64)

@@ -17,6 +17,7 @@ class SplitJointStates:
 
     Attributes:
         newest_ns: stamp of the newest message, which is that of the state: of several broadcasters, messages may overtake each other.
+        part: positions (J,) [rad] of the last message that was taken; NaN: a joint is not in it.
     """
 
     def __init__(self, names: Sequence[str], gap_s: float = JOINT_GAP_S) -> None:
@@ -56,6 +57,8 @@ class SplitJointStates:
             self._orders[own] = JointOrder(unique), np.array([self._place[name] for name in unique], dtype=np.intp)
         order, place = self._orders[own]
         positions = order.positions(message)
+        self.part = np.full(len(self._names), np.nan)
+        self.part[place] = positions
         self.newest_ns = in_order_ns(stamp_ns, self.newest_ns)
         if self.newest_ns != stamp_ns:  # what is known of a joint from a newer message stays
             newer = self._stamps_ns[place] <= stamp_ns
@@ -66,6 +69,7 @@ class SplitJointStates:
     def clear(self) -> None:
         """Drops all positions (the clock stepped)."""
         self._positions = np.full(len(self._names), np.nan)
+        self.part = self._positions.copy()
         self._stamps_ns = np.full(len(self._names), -(2**62), dtype=np.int64)
         self.newest_ns = 0
 

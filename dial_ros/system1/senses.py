@@ -160,7 +160,7 @@ class Senses:
             self.joint_rate.tick(now_ns)
         self._joints.add(newest_ns, positions)
         self.newest_joints = newest_ns, positions
-        self._agreement.note(stamp_ns, positions)
+        self._agreement.note(stamp_ns, self._states.part)
 
     def _joint_conflict(self, now_ns: int) -> str:
         """Which nodes publish joint states that cannot be of one robot; empty: none. Several that agree are fine."""

@@ -40,6 +40,24 @@ def test_joints_that_are_in_one_message_only_are_not_compared(agreement):
     assert agreement.disagreement(MS) == ""
 
 
+def test_a_joint_that_is_reported_rarely_is_compared_with_its_own_last_report(agreement):
+    """Arms at 500 Hz beside hands at 30 Hz: the elbow, at its limit, moved 0.1 rad within the 33 ms, not within the last two."""
+    for step in range(500):
+        agreement.note(step * 2 * MS, np.array([0.0, np.nan]))
+        if step % 16 == 0:
+            agreement.note(step * 2 * MS, np.array([np.nan, 0.006 * step]))
+        assert agreement.disagreement(step * 2 * MS) == ""
+
+
+def test_two_rare_sources_of_one_joint_that_disagree_are_reported_beside_a_frequent_one_of_others(agreement):
+    for step in range(100):
+        agreement.note(step * 2 * MS, np.array([0.0, np.nan]))
+        if step % 16 == 0:
+            agreement.note(step * 2 * MS, np.array([np.nan, 0.0]))
+            agreement.note(step * 2 * MS + MS, np.array([np.nan, 0.4]))
+    assert agreement.disagreement(200 * MS) == "elbow by 0.40 rad within 0.001 s"
+
+
 def test_a_pause_between_messages_is_no_disagreement(agreement):
     agreement.note(0, np.array([0.0, 0.0]))
     agreement.note(5000 * MS, np.array([2.0, 2.0]))

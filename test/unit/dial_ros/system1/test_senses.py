@@ -257,6 +257,18 @@ def test_clearing_keeps_the_counters_and_a_reset_does_not():
     assert bench.callbacks == {}
 
 
+def test_a_hand_that_reports_rarely_and_moves_fast_does_not_disagree_with_the_arms():
+    both, bench, _ = senses()
+    bench.publisher_names = lambda topic: ["/arm_broadcaster", "/hand_driver"]
+    hands, others = GR1.joint_names[14:26], (*GR1.joint_names[:14], *GR1.joint_names[26:])
+    for ms in range(1000, 1400, 2):
+        bench.time_ns = ms * MS
+        if ms % 32 == 0:
+            joints(bench, ms, 0.003 * (ms - 1000), hands)
+        joints(bench, ms, 0.0, others)
+        assert "disagree" not in both.inputs(ms * MS)["joint_states"].refusal
+
+
 @pytest.mark.parametrize("late_ms", [0, 6, 12])
 def test_every_frame_is_used_where_the_second_broadcasters_messages_arrive_after_newer_ones(late_ms):
     both, bench, seen = senses()
