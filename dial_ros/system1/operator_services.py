@@ -6,15 +6,23 @@ from threading import RLock
 from std_srvs.srv import SetBool, Trigger
 
 from dial_core.control.arming import Arming, Effect, State
+from dial_core.control.motion_plan import MotionPlan
+from dial_core.errors import DialError
 from dial_ros.node.lifecycle import DialNode
+
+LATCHED = "latched until system1/reset_estop and a new instruction"
+OWED = (
+    "no deceleration is sent yet: the robot's clock is not known, or a controller that missed trajectories has not reported what it "
+    "executes. It follows with the next joint state; until then the last trajectory continues, which ends at rest"
+)
 
 
 class OperatorServices:
     """The services while the node is configured; active or not, an emergency stop latches."""
 
-    def __init__(self, node: DialNode, arming: Arming, lock: RLock, carry_out: Callable[[Effect], None]) -> None:
-        """`carry_out` does what the state machine asks for, called with `lock` held."""
-        self._node, self._arming, self._lock, self._carry_out = node, arming, lock, carry_out
+    def __init__(self, node: DialNode, arming: Arming, lock: RLock, carry_out: Callable[[Effect], None], plan: MotionPlan) -> None:
+        """`carry_out` does what the state machine asks for, on `plan`, called with `lock` held."""
+        self._node, self._arming, self._lock, self._carry_out, self._plan = node, arming, lock, carry_out, plan
         self._services = [
             node.create_service(SetBool, "~/pause", self._on_pause),
             node.create_service(Trigger, "~/estop", self._on_estop),
@@ -34,15 +42,30 @@ class OperatorServices:
             event = self._arming.pause if request.data else self._arming.resume
             self._carry_out(event(self._node.now_ns()))
             response.success, response.message = True, self._answer()
+            if request.data and self._plan.hold_owed:
+                response.message += f"; {OWED}"
         return response
 
     def _on_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Success: it is latched, and what could be sent was."""
         with self._lock:
-            self._carry_out(self._arming.estop("requested over system1/estop", self._node.now_ns()))
-            response.success = True
-            response.message = "stopped; latched until system1/reset_estop and a new instruction"
-        self._node.get_logger().error("emergency stop requested")
+            effect = self._arming.estop("requested over system1/estop", self._node.now_ns())
+            try:
+                self._carry_out(effect)
+                response.success, unsent = True, self._unsent(effect)
+            except DialError as error:  # it is latched all the same, and answered
+                unsent = f"the deceleration could not be computed: {error}. The last trajectory continues, which ends at rest"
+            response.message = f"{LATCHED}, but {unsent}" if unsent else f"stopped; {LATCHED}"
+        self._node.get_logger().error(f"emergency stop requested{f': {unsent}' if unsent else ''}")
         return response
+
+    def _unsent(self, effect: Effect) -> str:
+        """Why a stop has sent nothing; empty: it has."""
+        if Effect.HOLD not in effect:
+            return "nothing was sent, as System-1 is not active"
+        if self._plan.running is None:
+            return "nothing was sent, as System-1 has commanded no motion"
+        return OWED if self._plan.hold_owed else ""
 
     def _on_reset_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self._lock:

@@ -94,7 +94,7 @@ class System1Node(DialNode):
             senses = connections.enter_context(
                 closing(Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
             )
-            connections.enter_context(closing(OperatorServices(self, self._arming, self._lock, self._carry_out)))
+            connections.enter_context(closing(OperatorServices(self, self._arming, self._lock, self._carry_out, plan)))
             status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
             connections.callback(self.destroy_publisher, status_out)
             foresight_in = self.create_subscription(LatentForesight, "foresight", self._on_foresight, qos.LATEST)

@@ -1,0 +1,85 @@
+"""The answers of the operator's services say what happened, also where nothing could be sent."""
+
+from threading import RLock
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+from std_srvs.srv import SetBool, Trigger
+
+from dial_core.control.arming import Arming, Effect, Input
+from dial_core.finiteness import NotFiniteError
+from dial_ros.system1.operator_services import OperatorServices
+
+
+class Bench:
+    """The services of a System-1 that runs; `holds` stands for what the plan does when a hold is asked for."""
+
+    def __init__(self, holds, commanded=True, active=True):
+        self.arming, self.plan = Arming(), SimpleNamespace(hold_owed=False, running=object() if commanded else None)
+        if active:
+            self.arming.activate(0)
+            self.arming.instruct("a", 0)
+            self.arming.update({"camera": Input(0.0, 1.0)}, 0)
+        node = Mock()
+        node.now_ns.return_value, node.active = 1, active
+        self._holds = holds
+        self._services = OperatorServices(node, self.arming, RLock(), self._carry_out, self.plan)
+
+    def _carry_out(self, effect):
+        if Effect.HOLD in effect:
+            self._holds(self.plan)
+
+    def estop(self):
+        return self._services._on_estop(Trigger.Request(), Trigger.Response())
+
+    def pause(self):
+        return self._services._on_pause(SetBool.Request(data=True), SetBool.Response())
+
+
+def published(plan):
+    """The hold goes out."""
+
+
+def owed(plan):
+    plan.hold_owed = True
+
+
+def failing(plan):
+    raise NotFiniteError("positions: 1 of 29 values are not finite")
+
+
+def test_a_stop_that_was_sent_is_answered_so():
+    answer = Bench(published).estop()
+    assert answer.success
+    assert answer.message == "stopped; latched until system1/reset_estop and a new instruction"
+
+
+@pytest.mark.parametrize(
+    ("bench", "words"),
+    [
+        (lambda: Bench(owed), "no deceleration is sent yet: the robot's clock is not known"),
+        (lambda: Bench(published, commanded=False), "nothing was sent, as System-1 has commanded no motion"),
+        (lambda: Bench(published, active=False), "nothing was sent, as System-1 is not active"),
+    ],
+)
+def test_a_stop_by_which_nothing_was_sent_is_answered_with_why_and_latched(bench, words):
+    bench = bench()
+    answer = bench.estop()
+    assert answer.success
+    assert answer.message.startswith("latched until system1/reset_estop and a new instruction, but ")
+    assert words in answer.message
+    assert bench.arming.stopped
+
+
+def test_a_stop_that_cannot_be_computed_is_answered_and_latched():
+    bench = Bench(failing)
+    answer = bench.estop()
+    assert not answer.success
+    assert "the deceleration could not be computed: positions: 1 of 29 values are not finite" in answer.message
+    assert bench.arming.stopped
+
+
+def test_a_pause_whose_hold_is_owed_says_so():
+    assert Bench(published).pause().message == "paused: paused on request"
+    assert "no deceleration is sent yet" in Bench(owed).pause().message
