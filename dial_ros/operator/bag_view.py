@@ -74,13 +74,12 @@ class MeasuredJoints:
 
     def add(self, log_ns: int, message: Any) -> None:
         """Takes a JointState; one of another device of the same robot changes nothing."""
-        stamp_ns = to_ns(message.header.stamp)
         try:
-            positions = self._states.take(stamp_ns, message)
+            positions = self._states.take(to_ns(message.header.stamp), message)
         except UnreadableMessageError:
             return
         if positions is not None:
-            self.track.add(log_ns, (stamp_ns, positions))
+            self.track.add(log_ns, (self._states.newest_ns, positions))
 
 
 class BagView:

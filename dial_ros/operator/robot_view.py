@@ -99,6 +99,7 @@ class RobotView:
         self.joint_names = embodiment.joint_names
         self._node, self._embodiment, self._camera = node, embodiment, camera
         self._states, self._whole_s = SplitJointStates(embodiment.joint_names), time.monotonic()  # and when they were last whole [s]
+        self._parts: list[JointState] = []  # of this poll
         self._subscribed: list[tuple[PolledSubscription, Callable[[Any], None]]] = []
         self._polled_s, self._unchanged = 0.0, 0.0
 
@@ -120,6 +121,10 @@ class RobotView:
         for subscription, take in self._subscribed:
             while (taken := subscription.take()) is not None:
                 take(taken.message)
+        # Taken topic by topic: the parts of several broadcasters are brought into the order of their stamps first.
+        for message in sorted(self._parts, key=lambda message: to_ns(message.header.stamp)):
+            self._on_joints(message)
+        self._parts.clear()
         if self.seen.robot_ns is not None:
             self.commanded.advance(self.seen.robot_ns)
 
@@ -138,7 +143,7 @@ class RobotView:
         for controller in self._embodiment.controllers:
             add(JointTrajectory, f"{controller.name}/joint_trajectory", partial(self.commanded.note, controller.name), ALL)
         for topic in self._embodiment.joint_states_topics:
-            add(JointState, topic, self._on_joints, PARTS)
+            add(JointState, topic, self._parts.append, PARTS)
 
     def _on_system1(self, message: System1Status) -> None:
         self.seen.system1 = message
@@ -180,14 +185,13 @@ class RobotView:
         self.seen.errors.append((time.monotonic(), float(message.data), self._unchanged))
 
     def _on_joints(self, message: JointState) -> None:
-        stamp_ns = to_ns(message.header.stamp)
         try:
-            positions = self._states.take(stamp_ns, message)
+            positions = self._states.take(to_ns(message.header.stamp), message)
         except UnreadableMessageError as error:
             self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
             return
         if positions is not None:
-            self._whole_s = time.monotonic()
+            self._whole_s, stamp_ns = time.monotonic(), self._states.newest_ns
             if not self.seen.joints or not 0 <= stamp_ns - self.seen.joints[-1][0] < JOINTS_APART_S * NANOSECONDS:
                 note_joints(self.seen, stamp_ns, positions)
         elif time.monotonic() - self._whole_s > SILENT_S:

@@ -66,6 +66,19 @@ def test_joint_states_in_parts_are_whole_ones_on_the_page(topics, clock):
     assert view.seen.measured.tolist() == pytest.approx([0.1] * len(ARMS) + [0.2] * len(HANDS))
 
 
+def test_parts_of_two_topics_are_taken_in_the_order_of_their_stamps(topics, clock):
+    view = RobotView(Mock(), ROBOT, "ego")
+    view.watch(True)
+    for begin in (0, 200, 400):  # as of two broadcasters at 50 Hz, taken five times a second
+        for k in range(10):
+            topics["joint_states"].append(state(ARMS, (begin + 20 * k) * MS))
+            topics["joint_states_2"].append(state(HANDS, (begin + 20 * k + 5) * MS))
+        poll(view, clock)
+    stamps_ms = [stamp_ns // MS for stamp_ns, _ in view.seen.joints]
+    assert stamps_ms == sorted(stamps_ms)
+    assert (stamps_ms[0], stamps_ms[-1]) == (5, 585), "no message emptied the curve"
+
+
 def test_joints_that_nobody_reports_are_named(topics, clock):
     node = Mock()
     view = RobotView(node, ROBOT, "ego")
@@ -80,9 +93,9 @@ def test_joints_that_nobody_reports_are_named(topics, clock):
 def test_a_fast_robot_costs_no_more_points_than_a_curve_needs(topics, clock):
     view = RobotView(Mock(), ROBOT, "ego")
     view.watch(True)
-    topics["joint_states"].extend(state(ROBOT.joint_names, k * 5 * MS) for k in range(9))
+    topics["joint_states"].extend(state(ROBOT.joint_names, NANOSECONDS + k * 5 * MS) for k in range(9))
     poll(view, clock)
-    assert [stamp_ns // MS for stamp_ns, _ in view.seen.joints] == [0, 20, 40]
+    assert [stamp_ns // MS for stamp_ns, _ in view.seen.joints] == [1000, 1020, 1040]
     topics["joint_states"].append(state(ROBOT.joint_names, 3 * MS))
     poll(view, clock)
     assert [stamp_ns // MS for stamp_ns, _ in view.seen.joints] == [3], "the robot's clock went back"
