@@ -147,12 +147,16 @@ class TrajectoryGuard:
             if motion is not None:
                 yield name, motion
 
-    def reset(self) -> None:
-        """Ends a stop; the next trajectory is judged again. Controllers whose joints rest elsewhere than sent are taken to stand there."""
-        self.breach = None
-        for controlled in self._controlled.values():
+    def reset(self) -> BreachError | None:
+        """Ends a stop, and returns why it was stopped; None: it was not, and nothing changes.
+
+        The next trajectory is judged again. Controllers whose joints rest elsewhere than sent are taken to stand there.
+        """
+        breach, self.breach = self.breach, None
+        for controlled in self._controlled.values() if breach else ():
             if self._rests_elsewhere(controlled):
                 controlled.motions = None
+        return breach
 
     def reset_motion(self) -> None:
         """Drops what is executed and measured: the robot's time began again, or somebody else commands it."""

@@ -171,10 +171,9 @@ class GuardNode(DialNode):
         self._guard.limits = limits
 
     def _on_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        breach = self._guard.breach
+        breach = self._guard.reset()
         response.success = breach is not None
         response.message = f"passing again, after: {breach}" if breach else "the guard is not stopped"
-        self._guard.reset()
         self.get_logger().info(f"reset: {response.message}")
         self.publish_diagnostics()
         return response

@@ -185,6 +185,21 @@ def test_a_real_step_stays_one_while_a_joint_rests_elsewhere_than_sent(rig):
     assert rig.guard.latched
 
 
+def test_a_reset_of_a_guard_that_is_not_stopped_changes_nothing(rig):
+    """It was answered "not stopped", and forgot all the same where the controller of a blocked joint stands: its next motion was a step."""
+    assert rig.offer(ARM.name, rig.swing(0.1))
+    rig.off[ARM_COLUMNS[0]] = -0.2  # blocked
+    rig.run(1.5)
+    assert rig.guard.reset() is None
+    from_measured = rig.set_points[-1][ARM_COLUMNS] + rig.off[ARM_COLUMNS]
+    rows = tuple(tuple(from_measured.tolist()) for _ in range(3))
+    still = tuple(tuple(np.zeros(len(from_measured)).tolist()) for _ in range(3))
+    assert not rig.offer(ARM.name, rig.swing(0.0, positions=rows, velocities=still))
+    assert "call guard/reset" in str(rig.guard.breach)
+    stopped_by = rig.guard.breach
+    assert rig.guard.reset() is stopped_by
+
+
 def test_a_joint_that_rests_farther_off_than_measurements_may_be_moves_after_the_reset_that_is_named(rig):
     assert rig.offer(ARM.name, rig.swing(0.1))
     rig.run(1.3)
