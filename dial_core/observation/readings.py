@@ -6,6 +6,7 @@ Nothing here imports ROS: a message is whatever has its fields, be it rclpy's or
 from __future__ import annotations
 
 import io
+import math
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -22,6 +23,7 @@ from dial_core.observation.encodings import DEPTHS, ENCODINGS, VIDEOS, Encoding,
 JOINT_GAP_S = 0.05  # a frame needs a joint state at most this much older than itself
 LONGEST_ID = 100  # [characters] of an instruction's id; a uuid has 36
 _CUT = LONGEST_ID + 1  # names in a foresight are cut here: they end up in diagnostics, and one that long matches nothing
+_CUT_DIMENSIONS = 5  # and its shape, which has two
 LARGEST_IMAGE_PX = 8192  # a side, where the embodiment does not say how large the camera's images are
 ENCODED_BYTES_PER_PIXEL = 7  # 16 bits a channel, not compressible at all
 ENCODED_HEADER_BYTES = 65_536  # for metadata
@@ -232,14 +234,14 @@ def _decompressed(message: Any) -> np.ndarray:
 
 def foresight_from_message(message: Any) -> Foresight:
     """The foresight of a LatentForesight message. Tokens are float32; flat if they do not fill the shape, empty for an unknown dtype."""
-    shape = tuple(int(n) for n in message.shape)
+    shape = tuple(int(n) for n in message.shape[:_CUT_DIMENSIONS])
     tokens: np.ndarray = np.empty(0, dtype=np.float32)
     if message.dtype in ("float32", "float16"):
         element = np.dtype(message.dtype).newbyteorder("<")
         whole = len(message.data) // element.itemsize
         tokens = np.frombuffer(message.data, dtype=element, count=whole)
         # Bytes left over, or too few, stay flat: the gate then refuses the shape.
-        if len(message.data) == element.itemsize * int(np.prod(shape)):
+        if len(message.shape) == 2 and len(message.data) == element.itemsize * math.prod(shape):
             tokens = tokens.reshape(shape)
     return Foresight(
         tokens=tokens,

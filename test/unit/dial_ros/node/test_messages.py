@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from dial_core.control.foresight_gate import Foresight
+from dial_core.control.foresight_gate import Foresight, ForesightContract, Refusal
 from dial_core.control.motion import to_ns
 from dial_core.observation.readings import JointOrder, UnreadableMessageError, foresight_from_message, image_from_message
+from dial_ros.msg import LatentForesight
 from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
@@ -167,3 +168,12 @@ def test_a_missing_joint_is_named_and_values_must_be_finite_and_there():
         order.positions(JointState(name=["a", "b"], position=[1.0, float("nan")]))
     with pytest.raises(UnreadableMessageError, match="names 2 joints but has 1 positions"):
         order.positions(JointState(name=["a", "b"], position=[1.0]))
+
+
+@pytest.mark.parametrize("shape", [[1] * 65, [2**31, 2**31, 4], [0], [], [1] * 100_000])
+def test_a_foresight_of_any_shape_is_refused_by_name_and_briefly(shape):
+    """numpy arrays have 64 dimensions at most, and count elements in 64 bits."""
+    message = LatentForesight(shape=array.array("I", shape), dtype="float32", data=array.array("B", bytes(4)), model_id="m")
+    reason, why = ForesightContract("m", (36, 192), 0.8).refusal(foresight_from_message(message), "", 0)
+    assert reason is Refusal.SHAPE
+    assert len(why) < 200
