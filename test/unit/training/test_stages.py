@@ -13,7 +13,6 @@ from dial_core.errors import DialError
 from dial_core.files.fingerprint import FINGERPRINT
 from dial_core.files.folder_lock import folder_lock
 from dial_core.model.configuration import Architecture
-from dial_core.model.dial import DialModel
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.vector_layout import OURS
 from dial_core.training import stages
@@ -23,7 +22,7 @@ from dial_core.training.optimisation import Hardware
 from dial_core.training.pretrain.pretraining import PretrainRecipe
 from dial_core.training.recipe import Recipe
 from dial_core.training.stages import check_stages, open_sources, stage_seed, train
-from dial_core.training.starting import architecture_of, grow_slots, starting_point
+from dial_core.training.starting import architecture_of
 from dial_core.training.trained_vectors import trained_vectors
 
 RECIPE = """
@@ -202,34 +201,6 @@ def test_sources_are_drawn_by_shares_or_by_frames():
     stage = load_config(Recipe, "training", "released_few_shot").stages[0]
     assert stage.weights({"robot": 7}) == {"robot": 7.0}
     assert load_config(Recipe, "training", "human").stages[0].weights({"robot": 7, "human": 9}) == {"robot": 1.0, "human": 1.0}
-
-
-def test_a_model_without_a_pretrained_backbone_needs_a_start(tmp_path):
-    recipe = Recipe(embodiment="gr1", model="dial_tiny", stages=load_config(Recipe, "training", "dial_tiny").stages)
-    with pytest.raises(DialError, match="dial begin"):
-        starting_point(recipe, None, tmp_path)
-
-
-def test_another_start_in_the_same_folder_is_not_taken_for_the_one_that_got_a_slot_there(tmp_path):
-    (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
-    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
-    queries = []
-    for seed in (0, 1):
-        make_random_checkpoint(tmp_path / str(seed), seed=seed)
-        begun = starting_point(recipe, tmp_path / str(seed), tmp_path / "out")
-        assert begun == starting_point(recipe, tmp_path / str(seed), tmp_path / "out")
-        queries += [load_checkpoint(folder).model.state_dict()["system2.queries"] for folder in (begun, tmp_path / str(seed))]
-    assert queries[0].equal(queries[1])
-    assert queries[2].equal(queries[3])
-    assert not queries[0].equal(queries[2])
-
-
-def test_a_start_without_the_slot_gets_it_as_a_copy_of_its_first():
-    before = DialModel.from_preset("dial_tiny")
-    after = grow_slots(before, ("gr1", "human")).state_dict()
-    for name, value in before.state_dict().items():
-        assert after[name][:1].equal(value) if len(after[name]) != len(value) else after[name].equal(value)
-    assert after["system1.state_encoder.layer1.weight"][1].equal(after["system1.state_encoder.layer1.weight"][0])
 
 
 def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_dataset, tmp_path):
