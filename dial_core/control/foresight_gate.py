@@ -82,6 +82,10 @@ class ForesightGate:
         self.last_refusal = ""
         self._last_seq: int | None = None
 
+    def age_s(self, now_ns: int) -> float | None:
+        """Age of the newest foresight by its observation's stamp [s]; None if there is none."""
+        return None if self.newest is None else (now_ns - self.newest.stamp_ns) / NANOSECONDS
+
     def offer(self, foresight: Foresight, instruction_id: str, now_ns: int) -> bool:
         """Accepts `foresight` if it may be used and returns True; otherwise counts the refusal and keeps the previous one."""
         refused = self.contract.refusal(foresight, instruction_id, now_ns) or self._out_of_order(foresight)

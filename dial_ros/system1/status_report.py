@@ -9,7 +9,6 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from dial_core.control.arming import Arming, State
 from dial_core.control.foresight_gate import ForesightGate, Refusal
 from dial_core.control.joint_limits import Clamps, Limit
-from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.tracing import TraceRow, TraceWriter
 from dial_ros.msg import Instruction, System1Status
@@ -102,6 +101,7 @@ class Report:
         message.joint_states_rate = senses.joint_rate.hz(now_ns)
         message.camera_age = or_none_yet(senses.first_camera.arrivals.age_s(now_ns))
         message.joint_states_age = or_none_yet(senses.joint_stamps.age_s(now_ns))
+        message.foresight_age = or_none_yet(gate.age_s(now_ns))
         self._fill_latencies(message)
         message.published_chunks = self.reported_chunks = self.published_chunks
         message.rejected_chunks = self.rejected_chunks
@@ -124,10 +124,8 @@ class Report:
         if row is None:
             for name in ("transport", "waiting", "inference", "stitching", "camera_to_command"):
                 setattr(message, f"{name}_latency", -1.0)
-            message.foresight_age = -1.0
             return
         message.foresight_seq = row.foresight_seq
-        message.foresight_age = (row.exposed_ns - row.foresight_ns) / NANOSECONDS
         message.transport_latency, message.waiting_latency = row.stage_s("transport"), row.stage_s("waiting")
         message.inference_latency, message.stitching_latency = row.inference_s, row.stitching_s
         message.camera_to_command_latency = row.stage_s("whole")

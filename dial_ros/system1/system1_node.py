@@ -19,7 +19,7 @@ import numpy as np
 from dial_core.control.arming import Arming, Effect, Input
 from dial_core.control.foresight_gate import ForesightContract, ForesightGate
 from dial_core.control.joint_limits import Guard
-from dial_core.control.motion import NANOSECONDS, to_ns
+from dial_core.control.motion import to_ns
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.supervisor import MotionSupervisor
 from dial_core.control.tracing import TraceRow, TraceWriter
@@ -266,10 +266,8 @@ class System1Node(DialNode):
         if now_ns != self._clock_seen[0]:
             self._clock_seen = (now_ns, time.monotonic())
         standing_s, apart = time.monotonic() - self._clock_seen[1], self.parts.robot_time.misfit
-        foresight = self._gate.newest
-        foresight_age_s = None if foresight is None else (now_ns - foresight.stamp_ns) / NANOSECONDS
         inputs = self.parts.senses.inputs(now_ns) | {
-            "foresight": Input(foresight_age_s, self.value("foresight_timeout"), self._foresight_refusal),
+            "foresight": Input(self._gate.age_s(now_ns), self.value("foresight_timeout"), self._foresight_refusal),
             "clock": Input(None if apart else standing_s, self.value("clock_timeout"), apart),
             "robot_description": self.parts.limits.input,
             "chunk": chunks.input(now_ns),
