@@ -6,6 +6,8 @@ import contextlib
 import socket
 import socketserver
 import threading
+from collections import OrderedDict
+from copy import copy
 from pathlib import Path
 
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
@@ -18,12 +20,18 @@ from dial_core.model.flow_matching import NO_NOISE
 MAX_CLIENTS = 32
 MAX_FLOW_STEPS = 64
 MAX_INSTRUCTION = 1000  # [characters]
+FLOW_STEPS = 4  # of a client that opens nothing
+OPTIONS_KEPT = 4  # System-1 sessions kept for clients to come; those in use live on with their clients
 IDLE_S = 600.0  # a client that sends nothing for so long is let go
 CALLS = ("open", "foresight", "image_tokens", "chunk")
 
 
 class PolicyServer(socketserver.ThreadingTCPServer):
-    """Serves one checkpoint. A client's sessions share its model, so a client costs a thread and a few kilobytes."""
+    """Serves one checkpoint. All clients share its model and System-2, and those of equal options share System-1.
+
+    Such a client costs a thread. Other options cost a System-1 session: some kilobytes on a CPU, captured graphs on CUDA.
+    Whatever touches the model, the making of sessions included, holds `one_at_a_time`.
+    """
 
     allow_reuse_address = True
     daemon_threads = True
@@ -33,6 +41,10 @@ class PolicyServer(socketserver.ThreadingTCPServer):
         self.checkpoint: Checkpoint = load_checkpoint(checkpoint)
         self.device = device
         self.one_at_a_time = threading.Lock()
+        # Made before the first client can connect: this moves and lays out the weights, and finds out whether the device works.
+        self._system2 = System2Session(self.checkpoint, device)
+        self._system1: OrderedDict[tuple[int, int], System1Session] = OrderedDict()  # by options, the least recently used first
+        self.system1()
         self.places = threading.Semaphore(MAX_CLIENTS)
         super().__init__((host, port), _Client)
 
@@ -41,6 +53,20 @@ class PolicyServer(socketserver.ThreadingTCPServer):
         """Where clients find it: `tcp://host:port`."""
         host, port = self.server_address[:2]
         return f"{SCHEME}{host!s}:{port}"
+
+    def system2(self) -> System2Session:
+        """A client's System-2: the shared one, with a last prompt of its own."""
+        return copy(self._system2)
+
+    def system1(self, flow_steps: int = FLOW_STEPS, noise_seed: int = NO_NOISE) -> System1Session:
+        """The System-1 of these options, made if there is none yet. The caller holds `one_at_a_time`."""
+        options = flow_steps, noise_seed
+        if options not in self._system1:
+            self._system1[options] = System1Session(self.checkpoint, self.device, *options)
+            if len(self._system1) > OPTIONS_KEPT:
+                self._system1.popitem(last=False)
+        self._system1.move_to_end(options)
+        return self._system1[options]
 
 
 class _Client(socketserver.BaseRequestHandler):
@@ -61,8 +87,8 @@ class _Client(socketserver.BaseRequestHandler):
                 self.server.places.release()
 
     def _serve(self) -> None:
-        self._system2 = System2Session(self.server.checkpoint, self.server.device)
-        self._system1 = System1Session(self.server.checkpoint, self.server.device)
+        with self.server.one_at_a_time:
+            self._system2, self._system1 = self.server.system2(), self.server.system1()
         while True:
             try:
                 header, arrays = receive(self.request)
@@ -84,7 +110,7 @@ class _Client(socketserver.BaseRequestHandler):
         call = header.get("call")
         if call == "open":
             flow_steps, noise_seed = integer(header, "flow_steps", 1, MAX_FLOW_STEPS), integer(header, "noise_seed", NO_NOISE, 2**63 - 1)
-            self._system1 = System1Session(self.server.checkpoint, self.server.device, flow_steps, noise_seed)
+            self._system1 = self.server.system1(flow_steps, noise_seed)
             return {"contract": self._system1.contract.model_dump()}, {}
         if call == "foresight":
             (image,) = _named(arrays, "image")

@@ -1,5 +1,6 @@
 """A model made ready to infer: where it runs, how precisely, and how its weights lie in memory."""
 
+import threading
 from typing import Literal
 
 import torch
@@ -10,6 +11,8 @@ from dial_core.model.dial import DialModel
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of the weights and what flows between them; `auto` is bfloat16 on CUDA and float32 elsewhere."""
 
+_one_at_a_time = threading.Lock()  # two threads that transpose the same matrix in place would scramble it
+
 
 def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     """The dtype that a precision means on a device."""
@@ -19,15 +22,16 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def ready_to_infer(model: DialModel, device: torch.device, dtype: torch.dtype) -> DialModel:
-    """The same model, moved and converted in place, in evaluation mode.
+    """The same model, moved and converted in place, in evaluation mode. Threads that share the model may call this at once.
 
     Only parameters change dtype: rotary frequencies are buffers, and in bfloat16 they would put tokens in the wrong place.
     """
-    for parameter in model.parameters():  # cast first: a float32 model may be too large for the device
-        parameter.data = parameter.data.to(dtype)
-    nn.Module.to(model, device)
-    if device.type == "cpu":
-        _lay_out_for_few_rows(model)
+    with _one_at_a_time:
+        for parameter in model.parameters():  # cast first: a float32 model may be too large for the device
+            parameter.data = parameter.data.to(dtype)
+        nn.Module.to(model, device)
+        if device.type == "cpu":
+            _lay_out_for_few_rows(model)
     return model.eval()
 
 

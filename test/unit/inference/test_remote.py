@@ -65,6 +65,20 @@ def test_a_remote_chunk_starts_by_default_where_a_local_one_does(server, folder,
     np.testing.assert_array_equal(connect(server.address)[1].chunk(*inputs), System1Session(checkpoint).chunk(*inputs))
 
 
+def test_clients_of_equal_options_share_sessions_that_are_made_one_at_a_time(server, monkeypatch):
+    made = []
+
+    class Recorded(System1Session):
+        def __init__(self, *args):
+            made.append(server.one_at_a_time.locked())
+            super().__init__(*args)
+
+    monkeypatch.setattr(policy_server, "System1Session", Recorded)
+    for noise_seed in (7, 7, 8):
+        connect(server.address, flow_steps=3, noise_seed=noise_seed)
+    assert made == [True, True]
+
+
 def test_a_refusal_comes_with_its_reason_and_the_connection_lives_on(server, image):
     system2, _ = connect(server.address)
     with pytest.raises(DialError, match=r"refused: DialError: image of camera 'ego': expected uint8 \(96, 96, 3\)"):
