@@ -7,8 +7,11 @@ import socket
 import socketserver
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.control.overlap import Committed
@@ -90,21 +93,24 @@ class _Client(socketserver.BaseRequestHandler):
         with self.server.one_at_a_time:
             self._system2, self._system1 = self.server.system2(), self.server.system1()
         while True:
+            numbered: dict = {}
             try:
                 header, arrays = receive(self.request)
+                numbered = {key: value for key, value in header.items() if key == "request"}
                 with self.server.one_at_a_time:
                     answer, result = self._answer(header, arrays)
-                send(self.request, answer, result)
+                send(self.request, answer | numbered, result)
             except HungUpError:
                 return
             except LostFramingError as error:  # where the next message begins is unknown
                 self._refuse(error)
                 return
             except (DialError, RuntimeError) as error:
-                self._refuse(error)
+                self._refuse(error, numbered)
 
-    def _refuse(self, error: Exception) -> None:
-        send(self.request, {"error": f"{type(error).__name__}: {error}"}, {})
+    def _refuse(self, error: Exception, numbered: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """Answers with the reason, and with the request's number as the client gave it."""
+        send(self.request, {"error": f"{type(error).__name__}: {error}", **numbered}, {})
 
     def _answer(self, header: dict, arrays: Arrays) -> tuple[dict, Arrays]:
         call = header.get("call")

@@ -14,7 +14,7 @@ import numpy as np
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
-from dial_core.errors import DialError
+from dial_core.errors import ConnectionLostError, DialError
 
 SCHEMES = ("ws://", "wss://")
 TIMEOUT_S = 300.0  # a first answer may wait for the server to compile its model
@@ -26,27 +26,28 @@ class WebsocketPolicy:
     """One connection to a policy server."""
 
     def __init__(self, address: str) -> None:
-        """Connects to `address` (`ws://HOST:PORT`). Raises DialError if nobody answers there as such a server does."""
+        """Connects to `address` (`ws://HOST:PORT`). Raises ConnectionLostError if nobody answers there as such a server does."""
         self.address = address
         try:
             # Such servers compute in the loop that would answer pings, and are reached directly.
             self._socket = connect(address, open_timeout=TIMEOUT_S, compression=None, max_size=MAX_BYTES, ping_interval=None, proxy=None)
             self.metadata = self._unpacked(self._socket.recv(TIMEOUT_S))
         except (OSError, WebSocketException, ValueError) as error:
-            raise DialError(f"no policy server of openpi's protocol at {address}: {error}") from error
+            raise ConnectionLostError(f"no policy server of openpi's protocol at {address}: {error}") from error
 
     def infer(self, observation: dict[str, Any]) -> np.ndarray:
         """The chunk (H, A) that the server answers an observation with, under the key `actions`.
 
         Raises:
-            DialError: the server refused (its last line is named), is gone, or answered with something else. Make a new connection
-                then: a late answer would be taken for that to the next observation.
+            ConnectionLostError: the server is gone, or gave no answer in time.
+            DialError: it refused (its last line is named), or answered with something else. After any error make a new connection:
+                a late answer would be taken for that to the next observation.
         """
         try:
             self._socket.send(msgpack.packb(observation, default=_packable))
             answer = self._unpacked(self._socket.recv(TIMEOUT_S))
         except (OSError, WebSocketException) as error:
-            raise DialError(f"the policy server at {self.address} is gone: {error}") from error
+            raise ConnectionLostError(f"the policy server at {self.address} is gone: {error}") from error
         actions = answer.get("actions") if isinstance(answer, dict) else None
         if not isinstance(actions, np.ndarray) or actions.ndim != 2 or actions.dtype.kind != "f":
             keys = ", ".join(f"{key} {_kind(value)}" for key, value in answer.items()) if isinstance(answer, dict) else _kind(answer)

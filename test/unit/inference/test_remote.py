@@ -1,4 +1,5 @@
 import json
+import select
 import socket
 import struct
 import threading
@@ -10,10 +11,10 @@ from hypothesis import strategies as st
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.control.overlap import Committed
-from dial_core.errors import DialError
+from dial_core.errors import ConnectionLostError, DialError
 from dial_core.inference import policy_server
 from dial_core.inference.policy_server import PolicyServer
-from dial_core.inference.remote import Connection, connect
+from dial_core.inference.remote import Connection, RemoteSystem2, connect
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.wire import MAX_ARRAYS, MAX_BYTES, MAX_HEADER_BYTES, HungUpError, LostFramingError, receive, send
 from dial_core.robot.embodiment import load_embodiment
@@ -97,6 +98,68 @@ def test_an_address_without_a_server_names_the_next_step():
         taken.bind(("127.0.0.1", 0))
         with pytest.raises(DialError, match="dial serve CHECKPOINT --port"):
             connect(f"tcp://127.0.0.1:{taken.getsockname()[1]}")
+
+
+def test_after_a_timeout_the_next_call_gets_its_own_answer(server, image):
+    system2, system1 = connect(server.address, flow_steps=2, noise_seed=3)
+    other = image[::-1].copy()
+    expected = system2.foresight(other, INSTRUCTION)
+    system2._connection._socket.settimeout(0.05)
+    with server.one_at_a_time, pytest.raises(ConnectionLostError, match="timed out"):
+        system2.foresight(image, INSTRUCTION)
+    np.testing.assert_array_equal(system2.foresight(other, INSTRUCTION), expected)
+    chunk = system1.chunk(image, expected, np.zeros(47, np.float32))  # with the options that it was opened with
+    np.testing.assert_array_equal(chunk, connect(server.address, 2, 3)[1].chunk(image, expected, np.zeros(47, np.float32)))
+
+
+def test_a_client_that_was_let_go_for_its_silence_connects_again(server, image, monkeypatch):
+    monkeypatch.setattr(policy_server, "IDLE_S", 0.01)
+    connection = Connection(server.address)
+    select.select([connection._socket], [], [])  # the server has hung up
+    monkeypatch.undo()
+    with pytest.raises(DialError, match="unknown call"):
+        connection.call("anything")
+
+
+def test_a_lost_server_is_an_error_of_its_own_and_another_checkpoint_in_its_place_is_refused(server, folder, image, tmp_path):
+    with PolicyServer(folder) as first:
+        host, port = first.server_address[:2]
+        thread = threading.Thread(target=first.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        system2, _ = connect(first.address)
+        first.shutdown()
+        thread.join()
+    system2._connection._socket.shutdown(socket.SHUT_RDWR)  # as the end of the server's process does
+    with pytest.raises(ConnectionLostError, match="no policy server"):
+        system2.foresight(image, INSTRUCTION)
+    make_random_checkpoint(tmp_path / "other", seed=1)
+    with PolicyServer(tmp_path / "other", host, port) as second:
+        threading.Thread(target=second.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        with pytest.raises(DialError, match="now serves another checkpoint"):
+            system2.foresight(image, INSTRUCTION)
+        second.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("answer", "arrays", "message"),
+    [
+        ({}, {"result": np.zeros((3, 4), np.float32)}, r"float32 \(3, 4\); expected float32 \(36, 192\)"),
+        ({}, {"result": np.zeros((36, 192))}, r"float64 \(36, 192\); expected float32"),
+        ({}, {}, "no result; expected float32"),
+        ({"request": 0}, {"result": np.zeros((36, 192), np.float32)}, "answer to request 0"),
+    ],
+)
+def test_an_answer_that_is_not_what_was_asked_for_is_refused_and_ends_the_connection(folder, image, answer, arrays, message):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        connection = Connection(f"tcp://127.0.0.1:{listener.getsockname()[1]}")
+        near, _ = listener.accept()
+        with near:
+            send(near, answer, arrays)
+            with pytest.raises(DialError, match=message):
+                RemoteSystem2(connection, load_checkpoint(folder).contract).foresight(image, INSTRUCTION)
+            receive(near)
+            with pytest.raises((HungUpError, ConnectionResetError)):
+                receive(near)
 
 
 def framed(content: bytes) -> bytes:
