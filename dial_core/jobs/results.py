@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dial_core.errors import ConnectionLostError, DialError
 from dial_core.files.disk_space import DiskFullError, full_disk, is_disk_full
+
+
+class EndOfJobsError(DialError):
+    """What a job meets that is no fault of its own, and that every further job would meet too."""
+
+
+ENDS_ALL = (DiskFullError, ConnectionLostError, EndOfJobsError)
 
 
 @dataclass(frozen=True)
@@ -21,10 +29,10 @@ class JobResult:
 
 
 def call(function: Callable[[Any], Any], job: Any) -> tuple[Any, str | None]:
-    """`function(job)` and None, or None and the traceback of what it raised; a full disk as DiskFullError, as it ends all jobs."""
+    """`function(job)` and None, or None and the traceback of what it raised; an error of `ENDS_ALL` in place of the value."""
     try:
         return function(job), None
-    except DiskFullError as error:
+    except ENDS_ALL as error:
         return error, None
     except Exception as error:
         if is_disk_full(error):

@@ -12,9 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from dial_core.files.disk_space import DiskFullError
 from dial_core.jobs.ray_engine import run_on_ray
-from dial_core.jobs.results import JobResult, call
+from dial_core.jobs.results import ENDS_ALL, JobResult, call
 
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -36,10 +35,10 @@ def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) 
     worker is free, so a generator can end the work when it has seen enough results.
 
     Raises:
-        DiskFullError: a job found the disk full; the others are ended.
+        DiskFullError, ConnectionLostError, EndOfJobsError: a job met what is no fault of its own; the others are ended.
     """
     for result in _results(function, jobs, workers):
-        if isinstance(result.value, DiskFullError):
+        if isinstance(result.value, ENDS_ALL):
             raise result.value
         yield result
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from dial_core.errors import DialError
+from dial_core.errors import ConnectionLostError, DialError
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.audit import require_sound
 from dial_core.evaluation.closed_loop.benchmark import benchmark_of, environment_facts, environment_id
@@ -46,6 +46,7 @@ def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, 
 
     Raises:
         DialError: the folder belongs to another evaluation, or the results do not pass the audit.
+        ConnectionLostError: the policy's server is gone; the same call resumes.
     """
     shard = shard or Shard()
     started_s = time.monotonic()
@@ -55,7 +56,11 @@ def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, 
     todo = [case for case in cases if case not in ended]
     if todo:
         films = _films(cases, videos, out / "videos")
-        run_cases(protocol, source, todo, workers, ledger.keep, films, done=len(cases) - len(todo))
+        try:
+            run_cases(protocol, source, todo, workers, ledger.keep, films, done=len(cases) - len(todo))
+        except ConnectionLostError as error:
+            kept = f"{len(ledger.results)} of {len(cases)} episodes are kept"
+            raise ConnectionLostError(f"{error}; {kept}: start the server again, and the same command resumes there") from error
     require_sound(protocol, cases, ledger.results)
     return summarise(protocol, ledger.results, time.monotonic() - started_s)
 

@@ -141,6 +141,11 @@ class PolicySource:
     location: str = ""
     device: str = "cpu"
 
+    @property
+    def served(self) -> bool:
+        """Whether it is a checkpoint behind `dial serve`."""
+        return self.kind == "checkpoint" and self.location.startswith(SCHEME)
+
     @classmethod
     def parse(cls, text: str, device: str = "cpu") -> PolicySource:
         """`expert`, `random`, `replay:DATASET`, `tcp://` or `ws://HOST:PORT`, or a checkpoint (folder or name), as on the command line."""
@@ -162,11 +167,10 @@ class PolicySource:
             DialError: no checkpoint or dataset is there, or the protocol does not fit it.
         """
         if self.kind == "checkpoint":
-            remote = self.location.startswith(SCHEME)
-            contract = open_sessions(self.location, protocol)[0].contract if remote else read_contract(self.location)
+            contract = open_sessions(self.location, protocol)[0].contract if self.served else read_contract(self.location)
             require_fitting(protocol, contract)
             require_device(self.device)
-            if protocol.runtime != "eager" and not remote:
+            if protocol.runtime != "eager" and not self.served:
                 open_sessions(self.location, protocol, self.device)  # a program that does not open would be a crash in every episode
             view = contract.views[0]
             return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}

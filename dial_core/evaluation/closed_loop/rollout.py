@@ -94,6 +94,10 @@ def run_cases(
         keep: takes a result, in the order in which episodes end.
         videos: which cases to film, and where to.
         done: cases that were done before, for the progress bar.
+
+    Raises:
+        ConnectionLostError: the policy's server is gone, which fails no episode; what has ended was kept.
+        EndOfJobsError, DiskFullError: as `run_jobs`.
     """
     jobs = [EpisodeJob(protocol, source, case, (videos or {}).get(case)) for case in cases]
     successes = ended = 0
@@ -195,7 +199,7 @@ def _arena(job: EpisodeJob) -> Arena:
 
 def _policy(job: EpisodeJob) -> Policy:
     key = f"{job.protocol.hash} {job.source}"
-    if key not in _policies:
+    if key not in _policies or job.source.served:  # a connection an episode: what is served may have changed
         _policies.clear()
         _policies[key] = make_policy(job.protocol, job.source)
     return _policies[key]

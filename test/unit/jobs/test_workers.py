@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from dial_core.errors import ConnectionLostError
 from dial_core.files.disk_space import DiskFullError
 from dial_core.jobs.workers import run_jobs
 
 JOBS = """
 import errno
 import os
+
+from dial_core.errors import ConnectionLostError
 
 def square_or_die(job):
     if job == 3:
@@ -20,6 +23,8 @@ def square_or_die(job):
         os._exit(7)
     if job == 9:
         raise OSError(errno.ENOSPC, "No space left on device", "/data/9.npz")
+    if job == 8:
+        raise ConnectionLostError("the policy server is gone")
     return job * job
 """
 
@@ -40,6 +45,14 @@ def test_results_come_without_processes(square_or_die):
 def test_a_full_disk_ends_all_jobs_in_one_line(square_or_die, workers):
     with pytest.raises(DiskFullError, match=r"^/data: the disk is full \([\d,]+ MB free\) while writing 9\.npz; make room"):
         list(run_jobs(square_or_die, [1, 9, 2], workers))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_lost_connection_ends_all_jobs(square_or_die, workers):
+    ended = []
+    with pytest.raises(ConnectionLostError, match=r"^the policy server is gone$"):
+        ended.extend(result.job for result in run_jobs(square_or_die, [1, 8, 2], workers))
+    assert 2 not in ended
 
 
 def test_an_exception_and_a_dead_process_fail_their_own_job_only(square_or_die):

@@ -6,8 +6,10 @@ import msgpack
 import numpy as np
 import pytest
 
-from dial_core.errors import DialError
+from dial_core.errors import ConnectionLostError, DialError
+from dial_core.evaluation.closed_loop import policies, rollout
 from dial_core.evaluation.closed_loop.arena import TabletopArena
+from dial_core.evaluation.closed_loop.evaluate import evaluate
 from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
@@ -98,6 +100,33 @@ def test_an_episode_that_ended_with_an_error_leaves_the_next_one_intact(arena):
         policy.begin(arena, 100_000, "put the can on the plate")
         assert not policy.targets(arena.observe()).any()
     assert len(asked) == 3
+
+
+def test_a_server_that_is_lost_ends_the_evaluation_and_fails_no_episode_so_that_the_same_call_resumes(stand_in, tmp_path, monkeypatch):
+    monkeypatch.setattr(rollout, "make_policy", policies.make_policy)
+    alive = True
+
+    def answer(seen):
+        if len(asked) == 6 and not alive:  # in the second episode
+            raise RuntimeError("killed")
+        return {"actions": rows(seen["observation/state"])}
+
+    with peer(answer) as (address, asked):
+        source = PolicySource.parse(address)
+        protocol = Protocol(episodes=3, **source.facts(Protocol()))
+        alive = False
+        with pytest.raises(ConnectionLostError, match=r"is gone: .*1 of 3 episodes are kept.*the same command resumes"):
+            evaluate(protocol, source, tmp_path, workers=0)
+        alive = True
+        summary = evaluate(protocol, source, tmp_path, workers=0)
+    assert (summary["success"]["trials"], summary["crashed"]) == (3, 0)
+
+
+def test_a_server_that_is_not_there_when_an_episode_begins_is_a_lost_connection(arena):
+    with peer(lambda seen: {}) as (address, _):
+        policy = PeerPolicy(PeerAddress.parse(address), PROTOCOL)
+    with pytest.raises(ConnectionLostError, match="no policy server of openpi's protocol at"):
+        policy.begin(arena, 100_000, "put the can on the plate")
 
 
 def test_a_server_that_does_not_answer_is_reported():

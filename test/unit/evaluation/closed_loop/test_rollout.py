@@ -1,5 +1,6 @@
 import pytest
 
+from dial_core.evaluation.closed_loop import rollout
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
@@ -44,3 +45,11 @@ def test_an_episode_ends_when_success_has_lasted_or_time_is_up(stand_in):
         run_cases(protocol, PolicySource("random"), [Case("PlacematToPlate", 100_000)], 0, kept.append)
         assert kept[-1].steps == steps
     assert [result.success for result in kept] == [True, True, False]
+
+
+@pytest.mark.parametrize(("source", "made"), [(PolicySource("checkpoint", "tcp://host:1"), 2), (PolicySource("checkpoint", "folder"), 1)])
+def test_a_served_checkpoint_is_connected_to_once_an_episode(stand_in, monkeypatch, source, made):
+    policies, honest = [], rollout.make_policy
+    monkeypatch.setattr(rollout, "make_policy", lambda *given: policies.append(honest(*given)) or policies[-1])
+    run_cases(Protocol(), source, [Case("PlacematToPlate", 100_000 + place) for place in range(2)], 0, lambda result: None)
+    assert len(policies) == made
