@@ -16,12 +16,12 @@ SAME_ORIGIN_S = 0.02  # controllers count periods, so the origin that they repor
 AGREES_RAD, AGREES_S = 0.005, 0.02  # a reference may differ by this, and be so early or late
 EXACT_RAD = 1e-5  # without an origin, a reference that differs by more is of another motion
 STEADY_S = 0.003  # from one report to the next a stamp stays so close to the time that the reference is of
-START_S = np.linspace(0, AGREES_S, 5)  # where the search for that time begins, on both sides of the stamp
+START_S = (0.0, -0.005, 0.005, -0.01, 0.01, -0.015, 0.015, -0.02, 0.02)  # where the search for that time begins, from the stamp
 ALIKE_RAD = 2e-4  # motions that differ by less from now on need not be told apart: a step of so much keeps the limits
 CORRECTIONS = 4  # by Newton's method
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no equality: one is the same as itself
 class SentMotion:
     """A motion of all joints, when it was sent and when it takes over [ns]."""
 
@@ -48,7 +48,7 @@ class Played:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Earlier:
     """What was known before a report.
 
     Fields:
@@ -80,26 +80,26 @@ def by_position(
     columns: np.ndarray,
     time_ns: int,
     position: np.ndarray,
-    seen: Seen,
+    earlier: Earlier,
 ) -> Played:
     """The sent motion that is exactly at `position` (J',) [rad], where no origin is named. `sent`: those that may be played, in order.
 
     A controller may always stand instead (it was restarted, or has missed everything): a motion that has not left its first position
     yet does not show that it is played, and one that moves is not played by a controller that has not.
     """
-    places = [(each, place) for each in sent if (place := _place(each.motion, columns, time_ns, position, seen.early_s)) is not None]
-    if seen.moved is False:
+    places = [(each, place) for each in sent if (place := _place(each.motion, columns, time_ns, position, earlier.early_s)) is not None]
+    if earlier.moved is False:
         places = [(each, place) for each, place in places if not _moves(each.motion, columns, time_ns, place)]
     if not places:
-        return Played(None) if seen.early_s is None else by_position(sent, columns, time_ns, position, replace(seen, early_s=None))
+        return Played(None) if earlier.early_s is None else by_position(sent, columns, time_ns, position, replace(earlier, early_s=None))
     newest, place = places[-1]
     moves = _moves(newest.motion, columns, time_ns, place)
     stands = JointMotion.standing(time_ns, newest.motion.sample(time_ns + round(place * NANOSECONDS))[0])
     rivals = [each for each, _ in places[:-1] if not _alike(each.motion, newest.motion, columns, time_ns)]
     alone = newest is not sent[-1] or not rivals
     if alone and (moves or _alike(stands, newest.motion, columns, time_ns)):
-        return Played(newest, early_s=place if moves else seen.early_s, proves=moves)
-    return Played(seen.before if seen.before in rivals else newest, decided=False, early_s=seen.early_s)
+        return Played(newest, early_s=place if moves else earlier.early_s, proves=moves)
+    return Played(earlier.before if earlier.before in rivals else newest, decided=False, early_s=earlier.early_s)
 
 
 def _moves(motion: JointMotion, columns: np.ndarray, time_ns: int, place: float) -> bool:
@@ -110,18 +110,17 @@ def _moves(motion: JointMotion, columns: np.ndarray, time_ns: int, place: float)
 
 def _place(motion: JointMotion, columns: np.ndarray, time_ns: int, position: np.ndarray, early_s: float | None) -> float | None:
     """How long after `time_ns` the motion is exactly at `position` [s]; None: neither then nor shortly before or after."""
-    starts_s = sorted({*START_S, *-START_S}, key=abs) if early_s is None else [early_s]
-    reach_s = AGREES_S if early_s is None else STEADY_S
-    low_s, high_s = (0.0 if early_s is None else early_s) - reach_s, (0.0 if early_s is None else early_s) + reach_s
-    for place in starts_s:
+    starts_s, reach_s, centre_s = (START_S, AGREES_S, 0.0) if early_s is None else ((early_s,), STEADY_S, early_s)
+    for start_s in starts_s:
+        place = start_s
         for _ in range(CORRECTIONS):
             there, speed = (values[columns] for values in motion.sample_offset(motion.offset_s(time_ns) + place))
             error = position - there
             if (np.abs(error) <= EXACT_RAD).all():
-                return float(place)
+                return place
             if not speed.any():
                 break
-            place = min(max(place + float(speed @ error) / float(speed @ speed), low_s), high_s)
+            place = min(max(place + float(speed @ error) / float(speed @ speed), centre_s - reach_s), centre_s + reach_s)
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.played_motion import Played, Seen, SentMotion, by_origin, by_position
+from dial_core.control.played_motion import Earlier, Played, SentMotion, by_origin, by_position
 
 REMEMBERED_GAPS = 10
 RESTING_RAD = 1e-9  # between two reports: a controller at rest reports what its trajectory ended with, exactly
@@ -48,7 +48,7 @@ class ReportingController:
         possible = [each for each in sent if self.begun_ns <= each.sent_ns <= time_ns and each.motion.begin_ns <= time_ns]
         moved = self.moved_to(position) if self.reported_ns is not None and time_ns > self.reported_ns else None
         return by_position(
-            possible, self.columns, time_ns, position, Seen(self.early_s, moved, self.plays if self.wrong_since_ns is not None else None)
+            possible, self.columns, time_ns, position, Earlier(self.early_s, moved, self.plays if self.wrong_since_ns is not None else None)
         )
 
     def moved_to(self, position: np.ndarray) -> bool:

@@ -12,7 +12,7 @@ from dial_core.finiteness import NotFiniteError
 from dial_ros.system1.operator_services import OperatorServices
 
 
-class Bench:
+class ServiceBench:
     """The services of a System-1 that runs; `holds` stands for what the plan does when a hold is asked for."""
 
     def __init__(self, holds, commanded=True, active=True):
@@ -50,7 +50,7 @@ def failing(plan):
 
 
 def test_a_stop_that_was_sent_is_answered_so():
-    answer = Bench(published).estop()
+    answer = ServiceBench(published).estop()
     assert answer.success
     assert answer.message == "stopped; latched until system1/reset_estop and a new instruction"
 
@@ -58,9 +58,9 @@ def test_a_stop_that_was_sent_is_answered_so():
 @pytest.mark.parametrize(
     ("bench", "words"),
     [
-        (lambda: Bench(owed), "no deceleration is sent yet: the robot's clock is not known"),
-        (lambda: Bench(published, commanded=False), "nothing was sent, as System-1 has commanded no motion"),
-        (lambda: Bench(published, active=False), "nothing was sent, as System-1 is not active"),
+        (lambda: ServiceBench(owed), "no deceleration is sent yet: the robot's clock is not known"),
+        (lambda: ServiceBench(published, commanded=False), "nothing was sent, as System-1 has commanded no motion"),
+        (lambda: ServiceBench(published, active=False), "nothing was sent, as System-1 is not active"),
     ],
 )
 def test_a_stop_by_which_nothing_was_sent_is_answered_with_why_and_latched(bench, words):
@@ -73,7 +73,7 @@ def test_a_stop_by_which_nothing_was_sent_is_answered_with_why_and_latched(bench
 
 
 def test_a_stop_that_cannot_be_computed_is_answered_and_latched():
-    bench = Bench(failing)
+    bench = ServiceBench(failing)
     answer = bench.estop()
     assert not answer.success
     assert "the deceleration could not be computed: positions: 1 of 29 values are not finite" in answer.message
@@ -81,5 +81,5 @@ def test_a_stop_that_cannot_be_computed_is_answered_and_latched():
 
 
 def test_a_pause_whose_hold_is_owed_says_so():
-    assert Bench(published).pause().message == "paused: paused on request"
-    assert "no deceleration is sent yet" in Bench(owed).pause().message
+    assert ServiceBench(published).pause().message == "paused: paused on request"
+    assert "no deceleration is sent yet" in ServiceBench(owed).pause().message
