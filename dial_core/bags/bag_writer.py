@@ -8,6 +8,7 @@ only joints are recorded, and knows one file a bag; it reads what is written her
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from mcap.records import Attachment, Metadata
 from mcap.writer import CompressionType, Writer
 
 from dial_core.bags.layout import EPISODE_RECORD, BagContents, BagError, FileSpan, Topic
+from dial_core.bags.live_recording import lock_for_writing
 from dial_core.files.disk_space import free_bytes
 
 SPLIT_BYTES = 2 * 2**30
@@ -41,6 +43,7 @@ class BagWriter:
         self.folder = folder
         self._split_bytes = split_bytes
         self._contents = BagContents(list(topics), {topic.name: 0 for topic in topics}, facts=dict(facts or {}))
+        self._sizes: dict[Path, int | None] = {}  # of finished files [byte]; None: another file is in its place, or none
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -102,8 +105,8 @@ class BagWriter:
         with _disk_errors(self.folder, self._pace):
             self._mcap.add_metadata(EPISODE_RECORD, self._contents.facts)
             self._finish_file()
-            if gone := [span.path.name for span in self._contents.files if not span.path.is_file()]:
-                raise BagError(f"{self.folder}: {', '.join(gone)} was removed while it was recorded; its messages are lost")
+            if gone := [path.name for path, size in self._sizes.items() if not path.is_file() or path.stat().st_size != size]:
+                raise BagError(f"{self.folder}: {', '.join(gone)} was removed or replaced while it was recorded; its messages are lost")
             self._contents.write(self.folder)
 
     def abandon(self) -> None:
@@ -117,6 +120,7 @@ class BagWriter:
         path = self.folder / f"{self.folder.name}_{len(self._contents.files)}.mcap"
         with _disk_errors(self.folder, self._pace):
             self._stream: IO[bytes] = path.open("xb")
+        lock_for_writing(self._stream)
         self._span = FileSpan(path)
         self._contents.files.append(self._span)
         self._mcap = Writer(self._stream, chunk_size=_CHUNK_BYTES, compression=CompressionType.NONE)
@@ -148,6 +152,11 @@ class BagWriter:
 
     def _finish_file(self) -> None:
         self._mcap.finish()
+        self._stream.flush()
+        path = self._span.path
+        # While it is open: on FAT and FUSE, a file that was closed may get another inode number.
+        ours = path.is_file() and os.path.samestat(path.stat(), os.fstat(self._stream.fileno()))
+        self._sizes[path] = self._stream.tell() if ours else None
         self._stream.close()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import METADATA_FILE, BagContents, BagError, FileSpan
+from dial_core.bags.live_recording import require_finished, require_untouched, signs_of
 from dial_core.bags.opening import open_storage
 from dial_core.bags.reader import Bag
 from dial_core.bags.storage import recordings_in, storage_files
@@ -51,10 +52,10 @@ def repair(folder: Path) -> Repair:
 
     A bag that is whole is left alone; one that lacks only its metadata.yaml gets it. Files of others in the folder stay, storage files
     that metadata.yaml does not list among them. The old storage files are replaced only when the new ones are complete; interrupted, the
-    same call finishes the repair.
+    same call finishes the repair. A bag whose files were written to in the last seconds is watched before it is touched.
 
     Raises:
-        BagError: there is no bag, or not one message can be read.
+        BagError: there is no bag, it is still being recorded, or not one message can be read.
         DiskFullError: there is no room for a second copy of the messages.
     """
     work = folder / _WORK
@@ -65,15 +66,23 @@ def repair(folder: Path) -> Repair:
     shutil.rmtree(work, ignore_errors=True)
     if len(recordings_in(folder)) > 1:
         raise BagError(f"{folder} holds several recordings side by side; put each in a folder of its own, then repair those")
+    signs = signs_of(storage_files(folder))
     bag = Bag(folder)
+    if bag.whole and bag.described and any(bag.counts.values()):
+        return Repair(sum(bag.counts.values()), "whole already, left alone")
+    signs = {path: signs[path] for path in bag.files if path in signs}
+    require_finished(signs)
     if not any(bag.counts.values()):
         raise BagError(f"{folder}: not one message can be read; move its storage files away")
-    if bag.whole and bag.described:
-        return Repair(sum(bag.counts.values()), "whole already, left alone")
     if bag.whole and (messages := _describe(bag)) is not None:
         return Repair(messages, "metadata.yaml written")
     require_free(folder, sum(path.stat().st_size for path in bag.files), f"repairing {folder.name}")
     _rewrite(bag, work)
+    try:
+        require_untouched(signs)
+    except BagError:
+        shutil.rmtree(work)
+        raise
     return _take_over(folder)
 
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from dial_core.bags.bag_writer import BagWriter
-from dial_core.bags.layout import BagError
+from dial_core.bags.layout import METADATA_FILE, BagError
 from dial_core.bags.recording_folder import LONGEST_LABEL, LONGEST_NOTE, RecordingFolder, require_short
 
 
@@ -58,6 +58,22 @@ def test_a_bag_whose_folder_is_removed_cannot_be_completed(bag_writer, joint_byt
     shutil.rmtree(writer.folder)
     with pytest.raises(BagError, match=writer.folder.name):
         writer.close()
+
+
+@pytest.mark.parametrize("when", ["open", "finished"])
+def test_a_bag_whose_file_is_replaced_cannot_be_completed(bag_writer, joint_bytes, when):
+    """By a file of the same name, as of a repair: what is written on goes to a file that has no name any more."""
+    writer = bag_writer(split_bytes=1)
+    for k in range(2 if when == "finished" else 1):
+        writer.write("/joint_states", k, k, joint_bytes(k))
+        writer.flush()
+    path = writer.folder / "bag_0.mcap"
+    copy = path.read_bytes()
+    path.unlink()
+    path.write_bytes(copy + b"\0" * (when == "finished"))
+    with pytest.raises(BagError, match=r"bag_0\.mcap was removed or replaced while it was recorded; its messages are lost"):
+        writer.close()
+    assert not (writer.folder / METADATA_FILE).exists()
 
 
 def test_a_note_is_bounded():
