@@ -145,8 +145,8 @@ def waterfall(seen: Seen) -> list[tuple[str, float, float]]:
     if status is None or status.camera_to_command_latency < 0:
         return []
     stages = []
-    if seen.system2 is not None and seen.system2.camera_to_foresight_latency >= 0 and status.foresight_age >= 0:
-        stages.append(("System-2", -float(status.foresight_age), float(seen.system2.camera_to_foresight_latency)))
+    if seen.system2 is not None and seen.system2.camera_to_foresight_latency >= 0 and status.foresight_age_of_chunk >= 0:
+        stages.append(("System-2", -float(status.foresight_age_of_chunk), float(seen.system2.camera_to_foresight_latency)))
     at_s = 0.0
     durations = {
         "exposure to node": status.transport_latency,

@@ -9,6 +9,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from dial_core.control.arming import Arming, State
 from dial_core.control.foresight_gate import ForesightGate, Refusal
 from dial_core.control.joint_limits import Clamps, Limit
+from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.tracing import TraceRow, TraceWriter
 from dial_ros.msg import Instruction, System1Status
@@ -124,8 +125,10 @@ class Report:
         if row is None:
             for name in ("transport", "waiting", "inference", "stitching", "camera_to_command"):
                 setattr(message, f"{name}_latency", -1.0)
+            message.foresight_age_of_chunk = -1.0
             return
         message.foresight_seq = row.foresight_seq
+        message.foresight_age_of_chunk = (row.exposed_ns - row.foresight_ns) / NANOSECONDS
         message.transport_latency, message.waiting_latency = row.stage_s("transport"), row.stage_s("waiting")
         message.inference_latency, message.stitching_latency = row.inference_s, row.stitching_s
         message.camera_to_command_latency = row.stage_s("whole")

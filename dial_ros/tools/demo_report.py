@@ -31,7 +31,7 @@ class TrialFigures:
     real_time_factor: float  # [1] sim_s / wall_s
     system2_rate_hz: float
     system1_rate_hz: float  # chunks
-    foresight_age_median_s: float | None  # since the foresight's observation, when a chunk is reported; None: no chunk
+    foresight_age_median_s: float | None  # from the foresight's observation to the chunk's; None: no chunk
     foresight_age_max_s: float | None
     camera_to_command_latency_median_s: float | None  # from the image stamp to the publishing of the trajectories
     camera_to_command_latency_p99_s: float | None
@@ -56,7 +56,7 @@ def figures(trial: Trial) -> TrialFigures:
     chunks = [new for old, new in pairwise(all_ones) if new.published_chunks > old.published_chunks]
     foresights = [new for old, new in pairwise(twos) if new.published_foresights > old.published_foresights]
     latencies = [s.camera_to_command_latency for s in chunks]
-    ages = [s.foresight_age for s in chunks]
+    ages = [s.foresight_age_of_chunk for s in chunks]
     states = [s.state for s in all_ones]
     return TrialFigures(
         task=trial.task,

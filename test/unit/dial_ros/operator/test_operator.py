@@ -91,7 +91,7 @@ def test_an_age_whose_limit_is_not_known_is_not_green():
 
 def test_the_waterfall_adds_up_and_is_empty_before_the_first_chunk():
     stages = {"transport_latency": 0.01, "waiting_latency": 0.0, "inference_latency": 0.03, "stitching_latency": 0.005}
-    stages |= {"splice_lead": 0.05, "trajectory_latency": 0.012, "foresight_age": 0.2, "camera_to_command_latency": 0.045}
+    stages |= {"splice_lead": 0.05, "trajectory_latency": 0.012, "foresight_age_of_chunk": 0.2, "camera_to_command_latency": 0.045}
     robot = seen(**stages)
     robot.system2.camera_to_foresight_latency = 0.04
     parts = waterfall(robot)

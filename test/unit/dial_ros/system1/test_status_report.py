@@ -28,5 +28,6 @@ def test_the_age_of_the_foresight_is_that_of_now_so_that_it_grows_where_system2_
     report.sent(TraceRow("chunk", 10 * S, exposed_ns=10 * S, sent_ns=10 * S, foresight_ns=round(9.75 * S), foresight_seq=7), {})
     late = status(gate, 40.0, report)
     assert (late.foresight_age, late.foresight_seq) == (30.25, 7)
+    assert late.foresight_age_of_chunk == 0.25
     gate.clear()
     assert status(gate, 40.1, report).foresight_age == -1.0

@@ -53,10 +53,10 @@ def test_rates_are_in_simulated_time_and_leave_out_what_came_before(trial):
 
 def test_ages_and_latencies_count_once_a_chunk(trial):
     trial.system1 = [
-        system1(1.0, 5, foresight_age=9.0),
-        system1(1.2, 6, foresight_age=0.1, camera_to_command_latency=0.05),
-        system1(1.4, 6, foresight_age=0.1, camera_to_command_latency=0.05),
-        system1(1.6, 7, foresight_age=0.3, camera_to_command_latency=0.15),
+        system1(1.0, 5, foresight_age_of_chunk=9.0),
+        system1(1.2, 6, foresight_age_of_chunk=0.1, camera_to_command_latency=0.05),
+        system1(1.4, 6, foresight_age_of_chunk=0.1, camera_to_command_latency=0.05),
+        system1(1.6, 7, foresight_age_of_chunk=0.3, camera_to_command_latency=0.15),
     ]
     result = figures(trial)
     assert (result.foresight_age_median_s, result.foresight_age_max_s) == (0.2, 0.3)
