@@ -58,8 +58,7 @@ def reproduce(
     folder = out or Path("out/reproduction") / (Path(plan).stem + "_shipped" * shipped)
     pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, _model_id if shipped else None)
     steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
-    for step in pipeline.steps.values():  # the page reads all marks: one of another plan is refused before hours of work
-        marks.read(step)
+    marks.require(pipeline.steps.values())  # the page reads all marks: one of another plan is refused before hours of work
 
     def announce(text: str) -> None:
         console.print(text, highlight=False)

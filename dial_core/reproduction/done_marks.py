@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Mark:
         expected_s: time that was expected [s].
         machine: processor and system it ran on.
         version: of this package.
+        basis: fingerprint of all that its result rests on; None in marks of earlier versions, which did not know it.
     """
 
     command: str
@@ -33,6 +35,7 @@ class Mark:
     expected_s: float
     machine: str
     version: str
+    basis: str | None = None
 
 
 class DoneMarks:
@@ -45,21 +48,62 @@ class DoneMarks:
         """The mark of a step; None if it was never started.
 
         Raises:
-            DialError: it was started with another command or inputs, or its mark cannot be read.
+            DialError: it was started with another command or inputs, it rests on what other settings gave, or its mark cannot be read.
         """
-        file = self._file(step)
-        if not file.is_file():
+        file, mark = self._file(step.name), self._mark(step.name)
+        if mark is None:
             return None
-        try:
-            mark = Mark(**json.loads(file.read_text()))
-        except (ValueError, TypeError) as error:
-            raise DialError(f"{file} cannot be read: {error}; delete it to run step {step.name} again") from error
         if mark.fingerprint != step.fingerprint:
             raise DialError(
                 f"step {step.name} was started with other settings: it was `{mark.command}`, is now `{command_of(step)}`, or a recipe "
                 f"or preset that it names has changed. Choose another --out, or delete {file} and what the command wrote to run it again"
             )
+        if self._rests_on_others(step, mark):
+            raise DialError(
+                f"step {step.name} rests on what other settings of {', '.join(step.rests_on)} gave, or of what they need. Choose another "
+                f"--out, or delete {file} and what the command wrote to run it again"
+            )
         return mark
+
+    def require(self, steps: Iterable[PipelineStep]) -> None:
+        """Checks the marks of all steps, before hours of work.
+
+        Raises:
+            DialError: as `read`; the message names every step whose mark is refused.
+        """
+        refused: dict[str, DialError] = {}
+        for step in steps:
+            try:
+                self.read(step)
+            except DialError as error:
+                refused[step.name] = error
+        if refused:
+            first, *others = refused
+            more = f". The same holds of {', '.join(others)}" if others else ""
+            raise DialError(f"{refused[first]}{more}") from refused[first]
+
+    def require_lasting(self, steps: Sequence[PipelineStep], todo: Collection[str]) -> None:
+        """Checks that nothing of what an earlier version has begun or done rests on a step that is about to run again.
+
+        Args:
+            steps: in an order in which needs come first.
+            todo: names of those that are not done.
+
+        Raises:
+            DialError: something does. Its mark does not say on what it rests, and nobody could tell later.
+        """
+        causes, stale = set[str](), list[str]()
+        for step in steps:
+            mark, found = self._mark(step.name), {need for need in step.rests_on if need in todo or need in stale}
+            if mark is not None and mark.basis is None and found:
+                stale.append(step.name)
+                causes |= found - set(stale)
+        if stale:
+            files = " ".join(str(self._file(name)) for name in stale)
+            raise DialError(
+                f"{', '.join(sorted(causes))} would be run again, on which {', '.join(stale)} rests, made by an earlier version. Choose "
+                f"another --out, or delete {files} and what the commands wrote to run them again too"
+            )
 
     def done(self, step: PipelineStep) -> bool:
         """Whether the step is finished: by its mark, or by a product that appears whole or not at all."""
@@ -69,23 +113,40 @@ class DoneMarks:
     def begin(self, step: PipelineStep, expected_s: float) -> None:
         """Notes that the step is about to run; a step that was started before keeps its mark."""
         if self.read(step) is None:
-            self._write(step, Mark(command_of(step), step.fingerprint, None, expected_s, machine(), dial_core.__version__))
+            self._write(step, None, expected_s)
 
     def finish(self, step: PipelineStep, wall_s: float) -> None:
         """Notes that the step is done."""
         mark = self.read(step)
-        expected_s = mark.expected_s if mark else 0.0
-        self._write(step, Mark(command_of(step), step.fingerprint, round(wall_s, 1), expected_s, machine(), dial_core.__version__))
+        self._write(step, round(wall_s, 1), mark.expected_s if mark else 0.0)
 
     def log(self, step: PipelineStep) -> Path:
         """Where the command's output goes."""
-        return self._file(step).with_suffix(".log")
+        return self._file(step.name).with_suffix(".log")
 
-    def _file(self, step: PipelineStep) -> Path:
-        return self._folder / f"{step.name}.json"
+    def _rests_on_others(self, step: PipelineStep, mark: Mark) -> bool:
+        """Whether a step was done on another basis; a mark that does not know its own is good until this version ran a need again."""
+        if mark.basis is not None:
+            return mark.basis != step.basis
+        needs = [self._mark(name) for name in step.rests_on]
+        return any(need is not None and need.basis is not None for need in needs)
 
-    def _write(self, step: PipelineStep, mark: Mark) -> None:
-        write_json(self._file(step), asdict(mark))
+    def _mark(self, name: str) -> Mark | None:
+        """The mark of a step as it lies on disk; None without one."""
+        file = self._file(name)
+        if not file.is_file():
+            return None
+        try:
+            return Mark(**json.loads(file.read_text()))
+        except (ValueError, TypeError) as error:
+            raise DialError(f"{file} cannot be read: {error}; delete it to run step {name} again") from error
+
+    def _file(self, name: str) -> Path:
+        return self._folder / f"{name}.json"
+
+    def _write(self, step: PipelineStep, wall_s: float | None, expected_s: float) -> None:
+        mark = Mark(command_of(step), step.fingerprint, wall_s, expected_s, machine(), dial_core.__version__, step.basis)
+        write_json(self._file(step.name), asdict(mark))
 
 
 def command_of(step: PipelineStep) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,8 @@ class PipelineStep:
         name: `train/flare`; also where its mark and log lie.
         words: the command line after `dial`, without `--workers`, `--processes` and `--ray`.
         needs: names of the steps that must be done first.
+        after: those of them for which it only waits, since both write the same files: its result does not rest on theirs.
+        basis: 12 hex digits of the fingerprints of all that its result rests on, see `on_their_bases`; empty if that is nothing.
         inputs: values beside the command line that its result depends on (recipes, presets), for the fingerprint.
         core_s: expected seconds of one core.
         parallel: whether the command takes `--workers`, and gets as much faster.
@@ -45,6 +47,13 @@ class PipelineStep:
     parallel: bool = False
     trains: bool = False
     product: Path | None = None
+    after: tuple[str, ...] = ()
+    basis: str = ""
+
+    @property
+    def rests_on(self) -> tuple[str, ...]:
+        """Names of the steps whose results go into its own."""
+        return tuple(need for need in self.needs if need not in self.after)
 
     @property
     def kind(self) -> str:
@@ -59,7 +68,19 @@ class PipelineStep:
     @property
     def fingerprint(self) -> str:
         """12 hex digits of the command and its inputs."""
-        return hashlib.sha256(json.dumps([self.words, self.inputs], sort_keys=True, default=str).encode()).hexdigest()[:12]
+        return _digest([self.words, self.inputs])
+
+
+def on_their_bases(steps: Iterable[PipelineStep]) -> dict[str, PipelineStep]:
+    """The steps by name, each with its `basis`: a result is another one if anything that it rests on is, however far back.
+
+    `steps` are in an order in which needs come first.
+    """
+    found: dict[str, PipelineStep] = {}
+    for step in steps:
+        below = [[found[need].fingerprint, found[need].basis] for need in step.rests_on]
+        found[step.name] = replace(step, basis=_digest(below)) if below else step
+    return found
 
 
 class Pipeline:
@@ -95,7 +116,7 @@ class Pipeline:
         for section in plan.sections:
             if isinstance(section, Probes):
                 steps += self._probes(section)
-        self.steps = {step.name: step for step in steps}
+        self.steps = on_their_bases(steps)
 
     def chosen(self, only: Sequence[str]) -> list[PipelineStep]:
         """The steps that `only` names, with all that they need, in order; all steps without it.
@@ -186,8 +207,9 @@ class Pipeline:
         core_s = sum(self._episodes_of(self.plan.demonstrations[dataset]) for dataset in fresh) * self.plan.costs.image_tokens
         encoding.update(dict.fromkeys(method.data.values(), step))
         words = ("tokens", str(self.out / "start" / name), "--recipe", method.recipe, *self._data_words(method))
-        needs = (f"start/{name}", *(f"demonstrations/{dataset}" for dataset in method.data.values()), *dict.fromkeys(earlier))
-        return PipelineStep(step, words, needs, {}, core_s, parallel=True)
+        after = tuple(dict.fromkeys(earlier))
+        needs = (f"start/{name}", *(f"demonstrations/{dataset}" for dataset in method.data.values()), *after)
+        return PipelineStep(step, words, needs, {}, core_s, parallel=True, after=after)
 
     def _start(self, name: str, method: Method) -> PipelineStep:
         words: tuple[str, ...] = ("begin", str(self._backbone), "--model", method.model, "--out", str(self.out / "start" / name))
@@ -248,6 +270,10 @@ class Pipeline:
 def _scene_words(scenes: Scenes) -> list[str]:
     tasks = [word for task in scenes.tasks for word in ("--task", task)]
     return ["--suite", scenes.suite, *tasks, "--episodes", str(scenes.episodes), "--seed", str(scenes.seed)]
+
+
+def _digest(values: Any) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 @cache

@@ -33,9 +33,14 @@ class Executor(Protocol):
 def remaining(
     steps: Sequence[PipelineStep], marks: DoneMarks, workers: int, jobs: int
 ) -> tuple[list[PipelineStep], dict[str, float], float]:
-    """The steps that are not done, the time that each is expected to take, and the time until all of them are done [s]."""
+    """The steps that are not done, the time that each is expected to take, and the time until all of them are done [s].
+
+    Raises:
+        DialError: as `DoneMarks.read` and `DoneMarks.require_lasting`.
+    """
     factors = corrections(steps, marks)
     todo = [step for step in steps if not marks.done(step)]
+    marks.require_lasting(steps, {step.name for step in todo})
     durations_s = {step.name: expected_s(step, workers) * factors.get(step.kind, 1.0) for step in todo}
     return todo, durations_s, schedule_s(todo, durations_s, jobs)
 

@@ -151,6 +151,20 @@ def test_a_changed_recipe_changes_the_fingerprint_of_its_training_alone(pipeline
     assert differing == {"tokens/dial", "train/dial"}
 
 
+def test_what_a_method_was_trained_with_counts_for_its_results_and_for_no_others(pipeline, values, tmp_path):
+    values["methods"]["dial"]["recipe"] = "miniature"
+    changed = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path / "out")
+    differing = {name for name, step in pipeline.steps.items() if step.basis != changed.steps[name].basis}
+    assert differing == {"train/dial", "eval/dial/seen", "probe/dial/seen", "foresight/dial/seen"}  # flare waits for dial's tokens, no more
+    assert pipeline.steps["pretrain"].basis == ""
+    values["methods"]["dial"]["recipe"] = "dial_tiny"
+    values["demonstrations"]["few"]["episodes"] = 3
+    changed = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path / "out")
+    differing = {name for name, step in pipeline.steps.items() if step.basis != changed.steps[name].basis}
+    assert {"tokens/flare", "train/flare", "eval/flare/seen", "eval/dial/seen"} <= differing
+    assert not {"demonstrations/few", "start/dial"} & differing
+
+
 @pytest.mark.parametrize(
     ("path", "value", "error"),
     [
