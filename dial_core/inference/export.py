@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,9 +21,10 @@ from torch.nn import functional
 from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_write, write_json
+from dial_core.files.disk_space import disk_errors
 from dial_core.inference.interface_file import write_interface
 from dial_core.inference.program_parity import ProgramParity, RecordedObservation, compare
-from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, int8_weight_bits
+from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, int8_weight_bits, load_program
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.model.flow_matching import NO_NOISE
 
@@ -83,15 +86,29 @@ def export_system(
         raise DialError(f"unknown format '{runtime}'; formats: {', '.join(FORMATS)}")
     traced = trace_system(checkpoint, system, runtime, observations, flow_steps, noise_seed)
     session, spec = traced.session, traced.spec
-    with atomic_write(spec.file) as partial:
-        _write(traced.program, spec, partial)
-    write_json(spec.file.with_suffix(".json"), {"facts": spec.facts})
-    parity = compare(session, _opened(checkpoint, spec), observations, traced.call)
-    if not (parity.cosine >= INT8_COSINE if runtime == "int8" else parity.largest_error <= TOLERANCE):
-        spec.file.unlink()
-        raise DialError(f"the {runtime} program of System-{system} differs from the model: {asdict(parity)}; it was not kept")
+    with candidate(spec.file) as file:
+        _write(traced.program, spec, file)
+        parity = compare(session, session.computing_with(load_program(spec, file)), observations, traced.call)
+        if not (parity.cosine >= INT8_COSINE if runtime == "int8" else parity.largest_error <= TOLERANCE):
+            raise DialError(f"the {runtime} program of System-{system} differs from the model: {asdict(parity)}; it was not kept")
     write_card(traced, checkpoint, spec.file, parity)
     return spec.file, parity
+
+
+@contextmanager
+def candidate(file: Path) -> Iterator[Path]:
+    """Yields a path of the same name in a hidden folder; what was written there becomes `file` when the block ends without an error.
+
+    What raises in the block leaves an earlier program as it was: no session finds one that has not been compared with the model.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with disk_errors(file.parent, file.name), TemporaryDirectory(dir=file.parent, prefix=".candidate-") as folder:
+        yield Path(folder) / file.name
+        for made in sorted(
+            Path(folder).glob(f"{file.name}*"), reverse=True
+        ):  # the weights of a large graph before the graph that names them
+            with atomic_write(file.parent / made.name) as partial:
+                shutil.copyfile(made, partial)
 
 
 def trace_system(
@@ -121,11 +138,11 @@ def trace_system(
 
 
 def write_card(traced: TracedSystem, checkpoint: Checkpoint, file: Path, parity: ProgramParity, **further: Any) -> None:
-    """Writes a program's card and its interface (`interface_file`) beside it."""
+    """Writes a program's interface (`interface_file`) and its card beside it; the card comes last, as no program is used without one."""
     spec, inputs = traced.spec, traced.inputs
     card = {"facts": spec.facts, "inputs": _shapes(spec, inputs), "parity": asdict(parity), **further}
-    write_json(file.with_suffix(".json"), card | {"contract": checkpoint.contract.model_dump(mode="json")})
     write_interface(file, checkpoint, spec, dict(zip(spec.inputs, inputs, strict=True)))
+    write_json(file.with_suffix(".json"), card | {"contract": checkpoint.contract.model_dump(mode="json")})
 
 
 def _caller(system: int, observations: Sequence[RecordedObservation], system2: System2Session) -> Callable[..., np.ndarray]:
@@ -134,12 +151,6 @@ def _caller(system: int, observations: Sequence[RecordedObservation], system2: S
         return lambda session, seen: session.foresight(seen.images[0], seen.instruction)
     foresights = {id(seen): system2.foresight(seen.images[0], seen.instruction) for seen in observations}
     return lambda session, seen: session.chunk(seen.images, foresights[id(seen)], seen.state)
-
-
-def _opened(checkpoint: Checkpoint, spec: ProgramSpec) -> System1Session | System2Session:
-    if spec.system == 2:
-        return System2Session(checkpoint, runtime=spec.runtime)
-    return System1Session(checkpoint, flow_steps=spec.flow_steps, noise_seed=spec.noise_seed, runtime=spec.runtime)
 
 
 def _trace(session: System1Session | System2Session, inputs: tuple[torch.Tensor, ...], system: int):

@@ -179,9 +179,14 @@ def open_program(spec: ProgramSpec) -> Program:
     differing = [f"{key} is {made_for.get(key)}, expected {value}" for key, value in spec.facts.items() if made_for.get(key) != value]
     if differing:
         raise DialError(f"{spec.file} was made for something else: {'; '.join(differing)}; {remedy}")
+    return load_program(spec, spec.file)
+
+
+def load_program(spec: ProgramSpec, file: Path) -> Program:
+    """Loads the program of `spec` from a file, whatever its card says."""
     if spec.precision:
-        return open_engine(spec.file, spec.inputs, spec.outputs)
-    return _open_aoti(spec.file) if spec.runtime == "aoti" else open_onnx(spec.file, spec.inputs)
+        return open_engine(file, spec.inputs, spec.outputs)
+    return _open_aoti(file) if spec.runtime == "aoti" else open_onnx(file, spec.inputs)
 
 
 def _command(spec: ProgramSpec) -> str:

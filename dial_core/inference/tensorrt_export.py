@@ -5,23 +5,20 @@ The graph is made on any machine. The engine is made by the same command on the 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
 from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.errors import DialError
-from dial_core.files.atomic import atomic_write
-from dial_core.inference.export import TracedSystem, longest_prompt, trace_system, write_card, write_onnx
+from dial_core.inference.export import TracedSystem, candidate, longest_prompt, trace_system, write_card, write_onnx
 from dial_core.inference.interface_file import write_interface
 from dial_core.inference.program_parity import ProgramParity, RecordedObservation, compare
-from dial_core.inference.programs import Program, open_onnx, runtime_for
-from dial_core.inference.tensorrt_engine import Shapes, build_engine, open_engine, trtexec_command, why_no_engine
+from dial_core.inference.programs import Program, load_program, open_onnx, runtime_for
+from dial_core.inference.tensorrt_engine import Shapes, build_engine, trtexec_command, why_no_engine
 from dial_core.inference.typed_graph import folded, inputs_to_scale, save_graph, typed, with_probes
 from dial_core.model.flow_matching import NO_NOISE
 
@@ -75,13 +72,12 @@ def export_engine(
     if reason:
         return EngineExport(traced.spec.graph, rounding, None, None, reason, command)
     file = traced.spec.file
-    with atomic_write(file) as partial:
-        build_engine(traced.spec.graph, shapes, partial)
-    program = _on_gpu(open_engine(file, traced.spec.inputs, traced.spec.outputs))
-    parity = compare(traced.session, traced.session.computing_with(program), observations, traced.call)
-    if parity.cosine < COSINE[precision]:
-        file.unlink()
-        raise DialError(f"the {precision} engine of System-{system} differs from the model: {asdict(parity)}; it was not kept")
+    with candidate(file) as built:
+        build_engine(traced.spec.graph, shapes, built)
+        program = _on_gpu(load_program(traced.spec, built))
+        parity = compare(traced.session, traced.session.computing_with(program), observations, traced.call)
+        if parity.cosine < COSINE[precision]:
+            raise DialError(f"the {precision} engine of System-{system} differs from the model: {asdict(parity)}; it was not kept")
     write_card(traced, checkpoint, file, parity, rounding=asdict(rounding))
     return EngineExport(traced.spec.graph, rounding, file, parity, "", command)
 
@@ -100,9 +96,8 @@ def varying_shapes(traced: TracedSystem) -> dict[str, Shapes]:
 
 def _write_typed_graph(traced: TracedSystem, precision: str, observations: Sequence[RecordedObservation]) -> ProgramParity:
     spec = traced.spec
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=spec.folder, prefix=".graph-") as temporary:
-        staging = Path(temporary)
+    with candidate(spec.graph) as final:
+        staging = final.parent
         write_onnx(traced.program, spec, staging / "float32.onnx")
         graph = folded(staging / "float32.onnx")
         largest = _largest_values(graph, traced, observations, staging) if precision == "fp8" else {}
@@ -114,11 +109,7 @@ def _write_typed_graph(traced: TracedSystem, precision: str, observations: Seque
             raise DialError(
                 f"rounding to {precision} changes System-{spec.system} too much: {asdict(rounding)}; choose another --precision"
             )
-        final = staging / spec.graph.name
         save_graph(typed(graph, precision, largest), final)
-        for file in sorted(staging.glob(f"{final.name}*"), reverse=True):  # the weights before the graph that names them
-            with atomic_write(spec.folder / file.name) as partial:
-                shutil.copyfile(file, partial)
     return rounding
 
 

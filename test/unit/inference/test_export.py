@@ -112,10 +112,38 @@ def test_a_program_that_differs_from_the_model_is_not_kept(checkpoint, programs,
     monkeypatch.setattr(exporting, "_trace", lambda session, inputs, system: None)
     monkeypatch.setattr(exporting, "_write", lambda traced, spec, file: file.write_text("wrong"))
     wrong = System1Session(checkpoint, noise_seed=9)
-    monkeypatch.setattr(exporting, "_opened", lambda checkpoint, spec: wrong)
+    monkeypatch.setattr(exporting, "load_program", lambda spec, file: wrong.function)
     with pytest.raises(DialError, match=r"differs from the model: .*it was not kept"):
         export_system(checkpoint, 1, "aoti", SEEN, noise_seed=8)
     assert not ProgramSpec(1, "aoti", checkpoint.contract.model_id, 1, 4, 8).file.exists()
+
+
+def test_no_session_finds_a_program_before_it_was_compared_nor_after_its_comparison_was_interrupted(checkpoint, programs, monkeypatch):
+    spec = ProgramSpec(1, "aoti", checkpoint.contract.model_id, 1, 4, 7)
+    during = []
+
+    def interrupted(*_):
+        during.append(spec.file.exists())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "_trace", lambda session, inputs, system: None)
+    monkeypatch.setattr(exporting, "_write", lambda traced, spec, file: file.write_text("program"))
+    monkeypatch.setattr(exporting, "load_program", lambda spec, file: None)
+    monkeypatch.setattr(exporting, "compare", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        export_system(checkpoint, 1, "aoti", SEEN, noise_seed=7)
+    assert during == [False]
+    assert list(spec.folder.glob(f"{spec.file.stem}*")) == []
+    with pytest.raises(DialError, match="no exported program"):
+        open_program(spec)
+
+
+def test_a_graphs_own_file_of_weights_comes_with_it(programs):
+    file = programs / "large" / "system1.onnx"
+    with exporting.candidate(file) as written:
+        written.write_text("graph")
+        written.with_name(f"{written.name}.data").write_text("weights")
+    assert sorted(path.name for path in file.parent.iterdir()) == ["system1.onnx", "system1.onnx.data"]
 
 
 @pytest.mark.parametrize(
