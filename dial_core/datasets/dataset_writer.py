@@ -1,8 +1,9 @@
 """LeRobot v3 datasets, written from stored episodes.
 
 Layout (codebase version v3.0): `data/chunk-000/file-000.parquet` with a row for each frame, `videos/<key>/chunk-000/file-000.mp4`
-with the same episodes one after the other, `README.md`, and `meta/`: `info.json`, `stats.json`, `tasks.parquet`,
-`episodes/chunk-000/file-000.parquet`; plus `modality.json`, by which GR00T names the parts of the vectors.
+with the same episodes one after the other (those of other codec parameters in a file of their own), `README.md`, and `meta/`:
+`info.json`, `stats.json`, `tasks.parquet`, `episodes/chunk-000/file-000.parquet`; plus `modality.json`, by which GR00T names the
+parts of the vectors.
 """
 
 from __future__ import annotations
@@ -15,20 +16,18 @@ import numpy as np
 import pyarrow
 from pyarrow import parquet
 
+from dial_core.datasets.camera_videos import CameraVideos, VideoPlace
 from dial_core.datasets.episodes import StoredEpisode, has_action_mask, load_episode
 from dial_core.datasets.lerobot import ACTION_MASK, camera_key
-from dial_core.datasets.lerobot_meta import SCALARS, card_of, info_of, modality_of, tasks_table
+from dial_core.datasets.lerobot_meta import CHUNKS_SIZE, EPISODES_PER_FILE, SCALARS, card_of, info_of, modality_of, tasks_table
 from dial_core.datasets.statistics import Statistics, image_statistics, merge, statistics_of
 from dial_core.datasets.stored_views import write_stored_views
-from dial_core.datasets.video import concatenate, key_frames
+from dial_core.datasets.video import key_frames
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder
 from dial_core.files.disk_space import require_free
 from dial_core.observation.camera_view import StoredView
 from dial_core.robot.embodiment import Embodiment
-
-EPISODES_PER_FILE = 500
-FILES_PER_CHUNK = 1000
 
 
 def write_dataset(
@@ -53,18 +52,17 @@ def write_dataset(
     if not episodes:
         raise DialError(f"No episode to write to {folder}; collect at least one successful demonstration.")
     require_free(folder, sum(path.stat().st_size for path in episodes), f"the dataset {folder.name}")
+    cameras = {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}
     with atomic_folder(folder, replace=True) as staging:
-        writer = DatasetWriter(
-            staging, embodiment, {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}, any(map(has_action_mask, episodes))
-        )
-        for first in range(0, len(episodes), EPISODES_PER_FILE):
-            writer.add_file([load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]])
-        writer.finish()
+        with DatasetWriter(staging, embodiment, cameras, any(map(has_action_mask, episodes))) as writer:
+            for first in range(0, len(episodes), EPISODES_PER_FILE):
+                writer.add_file([load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]])
+            writer.finish()
         write_stored_views(staging, stored_views or {})
 
 
 class DatasetWriter:
-    """Writes a dataset file by file; `finish` adds the metadata of the whole."""
+    """Writes a dataset file by file; `finish` adds the metadata of the whole. A context that closes its files."""
 
     def __init__(self, folder: Path, embodiment: Embodiment, cameras: Mapping[str, tuple[int, int]], masked: bool) -> None:
         """
@@ -79,24 +77,33 @@ class DatasetWriter:
         self._tasks: dict[str, int] = {}
         self._episodes = self._frames = self._files = 0
         self._statistics: list[dict[str, Statistics]] = []
+        self._videos = {key: CameraVideos(folder / f"videos/{key}", embodiment.rate_hz) for key in self.cameras}
+
+    def __enter__(self) -> DatasetWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for videos in self._videos.values():
+            videos.close()
 
     def add_file(self, episodes: Sequence[StoredEpisode]) -> None:
-        """Writes episodes as one file of rows and one video for each camera."""
-        chunk, number = divmod(self._files, FILES_PER_CHUNK)
+        """Writes episodes as one file of rows, and appends their videos to those of each camera.
+
+        Raises:
+            DialError: a video cannot be decoded, or has not one frame for each row.
+        """
+        chunk, number = divmod(self._files, CHUNKS_SIZE)
         name = f"chunk-{chunk:03d}/file-{number:03d}"
-        tables, records, offset = [], [], 0
+        tables, records = [], []
         for episode in episodes:
             statistics = self._statistics_of(episode)
             tables.append(self._rows(episode))
-            records.append(self._record(episode, statistics, (chunk, number), offset))
+            seen = {key: videos.add(self._video(episode, place), len(episode)) for place, (key, videos) in enumerate(self._videos.items())}
+            records.append(self._record(episode, statistics, (chunk, number), seen))
             self._statistics.append(statistics)
-            self._episodes, self._frames, offset = self._episodes + 1, self._frames + len(episode), offset + len(episode)
+            self._episodes, self._frames = self._episodes + 1, self._frames + len(episode)
         _write_parquet(self.folder / f"data/{name}.parquet", pyarrow.concat_tables(tables))
         _write_parquet(self.folder / f"meta/episodes/{name}.parquet", pyarrow.Table.from_pylist(records))
-        for place, key in enumerate(self.cameras):
-            concatenate(
-                self.folder / f"videos/{key}/{name}.mp4", [self._video(episode, place) for episode in episodes], self.embodiment.rate_hz
-            )
         self._files += 1
 
     def finish(self) -> None:
@@ -141,8 +148,10 @@ class DatasetWriter:
             found[ACTION_MASK] = statistics_of(mask)
         return found | {name: statistics_of(values[:, None]) for name, values in self._scalars(episode).items()}
 
-    def _record(self, episode: StoredEpisode, statistics: Mapping[str, Statistics], place: tuple[int, int], offset: int) -> dict:
-        """The episode's row in `meta/episodes`. `offset`: of its first row in its file."""
+    def _record(
+        self, episode: StoredEpisode, statistics: Mapping[str, Statistics], place: tuple[int, int], videos: Mapping[str, VideoPlace]
+    ) -> dict:
+        """The episode's row in `meta/episodes`. `place`: chunk and number of the file of its rows; `videos`: by key."""
         chunk, number = place
         start, stop = self._frames, self._frames + len(episode)
         rate_hz = self.embodiment.rate_hz
@@ -159,9 +168,11 @@ class DatasetWriter:
             "meta/episodes/chunk_index": chunk,
             "meta/episodes/file_index": number,
         }
-        for key in self.cameras:
-            record |= {f"videos/{key}/chunk_index": chunk, f"videos/{key}/file_index": number}
-            record |= {f"videos/{key}/from_timestamp": offset / rate_hz, f"videos/{key}/to_timestamp": (offset + len(episode)) / rate_hz}
+        for key, video in videos.items():
+            bounds = {"from_timestamp": video.first / rate_hz, "to_timestamp": (video.last + 1) / rate_hz}
+            record |= {
+                f"videos/{key}/{name}": value for name, value in ({"chunk_index": video.chunk, "file_index": video.number} | bounds).items()
+            }
         for name, values in statistics.items():
             record |= {f"stats/{name}/{what}": value for what, value in values.as_lerobot(image=name in self.cameras).items()}
         return record

@@ -12,9 +12,8 @@ from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.lerobot import ACTION_MASK, EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
-from dial_core.datasets.metadata import Feature
 from dial_core.datasets.stored_views import read_stored_views
-from dial_core.datasets.video import cut
+from dial_core.datasets.video_check import coded_as_ours, coding_faults, own_video
 from dial_core.errors import DialError
 from dial_core.jobs.progress import progress_bar
 from dial_core.robot.embodiment import Embodiment, load_embodiment
@@ -79,9 +78,9 @@ def write_chosen(chosen: Sequence[tuple[LeRobotDataset, EpisodeSpan]], out: Path
 
 
 def stored(source: LeRobotDataset, episode: EpisodeSpan) -> StoredEpisode:
-    """An episode of one of our datasets, with its videos cut out of the files."""
+    """An episode of one of our datasets, with its videos cut out of the files. Raises DialError as `own_video`."""
     columns = source.columns(episode)
-    videos = {name: cut(video.path, video.first, episode.length, source.rate_hz) for name, video in episode.videos.items()}
+    videos = {name: own_video(source, episode, name) for name in episode.videos}
     return StoredEpisode(
         video=videos.pop(embodiment_of(source).cameras[0].name),
         states=np.ascontiguousarray(columns["observation.state"], np.float32),
@@ -98,13 +97,15 @@ def open_ours(folder: Path) -> LeRobotDataset:
     """A dataset in our own layout.
 
     Raises:
-        DialError: another program wrote it; the message says how to convert it.
+        DialError: another program wrote it or its videos; the message says how to convert it.
     """
     source = LeRobotDataset(folder)
-    if source.version != "v3.0" or any(not _ours(source.features[key]) for key in source.video_keys.values()):
+    if source.version != "v3.0" or any(not coded_as_ours(source.features[key]) for key in source.video_keys.values()):
         raise DialError(
             f"{folder} was not written by this package (version {source.version}); bring it in with `dial convert lerobot` first"
         )
+    if fault := next(coding_faults(source), ""):
+        raise DialError(f"{folder}/{fault}; bring it in with `dial convert lerobot` first")
     embodiment_of(source)
     return source
 
@@ -150,11 +151,6 @@ def _require_alike(first: LeRobotDataset, other: LeRobotDataset) -> None:
             f"{first.folder} and {other.folder} cannot be one dataset. {'; '.join(differences)}. "
             "Train on both with one source each in the recipe (docs/training.md)"
         )
-
-
-def _ours(feature: Feature) -> bool:
-    coding = (feature.model_extra or {}).get("info") or {}
-    return coding.get("video.codec") == "h264" and coding.get("video.pix_fmt") == "yuv444p"
 
 
 def _counts(shares: list[float], total: int) -> list[int]:

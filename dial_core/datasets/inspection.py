@@ -15,6 +15,7 @@ from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.meta_files import read_json
 from dial_core.datasets.normalisation import warnings_about
+from dial_core.datasets.video_check import coded_as_ours, coding_faults, own_video
 from dial_core.errors import DialError
 from dial_core.finiteness import not_finite
 from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
@@ -87,6 +88,8 @@ def _of_the_whole(dataset: LeRobotDataset, wanted: str) -> Iterator[Finding]:
     elif dataset.rate_hz != robot.rate_hz:
         yield Finding("error", "dataset", f"is at {dataset.rate_hz:g} Hz, '{robot.name}' is controlled at {robot.rate_hz:g} Hz")
     yield from _of_statistics(dataset.folder / "meta/stats.json")
+    for fault in coding_faults(dataset):
+        yield Finding("warning", "dataset", f"{fault}; `dial data merge` refuses it, `dial convert lerobot` makes it one coding")
     for name, reason in dataset.lost.items():
         yield Finding("error", name, reason)
     if not dataset.lost and len(dataset.episodes) != dataset.info.get("total_episodes"):
@@ -135,8 +138,15 @@ def _of_words(dataset: LeRobotDataset, span: EpisodeSpan, columns: Columns) -> I
 
 
 def _of_videos(dataset: LeRobotDataset, span: EpisodeSpan) -> Iterator[Finding]:
-    for key in dataset.video_keys:
+    """Faults of the episode's videos, of which a frame is decoded: by their times and headers alone packets of any content look sound."""
+    for name, key in dataset.video_keys.items():
+        feature = dataset.features[key]
         try:
-            dataset.row_frames(span, key)
+            height_width = next(dataset.row_frames(span, name).frames([0])).shape[:2]
+            if feature.height_width not in ((0, 0), height_width):
+                sizes = ["x".join(map(str, size)) for size in (height_width, feature.height_width)]
+                yield Finding("error", span.name, f"{name}: frames are {sizes[0]}, info.json says {sizes[1]}")
+            if dataset.version == "v3.0" and coded_as_ours(feature):
+                own_video(dataset, span, name)
         except DialError as error:
-            yield Finding("error", span.name, f"{key}: {str(error).replace(f'{dataset.folder}/', '')}")
+            yield Finding("error", span.name, f"{name}: {str(error).replace(f'{dataset.folder}/', '')}")

@@ -17,7 +17,7 @@ from dial_core.datasets.columns import Columns
 from dial_core.datasets.episode_rows import PLACE, EpisodeTable, first_timestamp, ordered_rows
 from dial_core.datasets.episode_spans import EpisodeSpan, VideoSpan, episode_spans
 from dial_core.datasets.image_column import RowImages
-from dial_core.datasets.listed_episodes import ListedEpisodes, load_listed_episodes
+from dial_core.datasets.listed_episodes import ListedEpisodes, load_image_means, load_listed_episodes
 from dial_core.datasets.meta_files import parquet_files, read_table
 from dial_core.datasets.metadata import EpisodeRecord, Feature, load_info, load_tasks
 from dial_core.datasets.modality import Modality, load_modality
@@ -108,6 +108,11 @@ class LeRobotDataset:
     def episodes(self) -> list[EpisodeSpan]:
         """All episodes in the order of their index."""
         return episode_spans(self.folder, self._meta, self._records, self.instructions, self.video_keys)
+
+    @cached_property
+    def image_means(self) -> dict[tuple[int, str], np.ndarray]:
+        """Mean colour (3,) in [0, 1] of an episode's images by its own statistics, by index and feature; only of those that have any."""
+        return load_image_means(self.folder, self.video_keys.values())
 
     def columns(self, span: EpisodeSpan) -> Columns:
         """The numeric columns of an episode, (T, width) each, rows in order of time.

@@ -9,6 +9,9 @@ import pyarrow
 
 from dial_core.robot.embodiment import Embodiment
 
+CHUNKS_SIZE = 1000  # files in a folder `chunk-000`
+EPISODES_PER_FILE = 500
+CODEC, PIXEL_FORMAT = "h264", "yuv444p"  # of the videos that this package writes
 SCALARS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
 
 
@@ -28,7 +31,7 @@ def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes
         "total_episodes": episodes,
         "total_frames": frames,
         "total_tasks": tasks,
-        "chunks_size": 1000,
+        "chunks_size": CHUNKS_SIZE,
         "data_files_size_in_mb": 100,
         "video_files_size_in_mb": 500,
         "fps": _number(embodiment.rate_hz),
@@ -50,8 +53,8 @@ def _camera_feature(height: int, width: int, rate_hz: float) -> dict:
         "video.width": width,
         "video.channels": 3,
         "video.fps": _number(rate_hz),
-        "video.codec": "h264",
-        "video.pix_fmt": "yuv444p",
+        "video.codec": CODEC,
+        "video.pix_fmt": PIXEL_FORMAT,
         "video.is_depth_map": False,
         "has_audio": False,
     }

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from dial_core.datasets.meta_files import parquet_files, read_json_lines, read_json_lines_to_cut, read_table
 from dial_core.datasets.metadata import EpisodeRecord, Info, validated
@@ -63,6 +65,31 @@ def _rows_of_lines(folder: Path, info: Info, accept_cut: bool) -> tuple[Rows, st
         return [(file, row) for row in read_json_lines(file)], ""
     rows, cut_line = read_json_lines_to_cut(file)
     return [(file, row) for row in rows], f"meta/episodes.jsonl is cut off in line {cut_line}" if cut_line else ""
+
+
+def load_image_means(folder: Path, keys: Collection[str]) -> dict[tuple[int, str], np.ndarray]:
+    """Mean colour of each episode's images in [0, 1], (3,), by index and camera's key; without those that a v3 list does not have."""
+    columns = {f"stats/{key}/mean": key for key in keys}
+    means: dict[tuple[int, str], np.ndarray] = {}
+    for file in parquet_files(folder / "meta/episodes"):
+        try:
+            rows = read_table(file, lambda field: field.name in columns or field.name == "episode_index").to_pylist()
+        except DialError:  # reported where the list is read
+            continue
+        for row in rows:
+            for column, key in columns.items():
+                if (mean := _colour(row.get(column))) is not None:
+                    means[row["episode_index"], key] = mean
+    return means
+
+
+def _colour(value: object) -> np.ndarray | None:
+    """A mean of three channels, however it is nested; None if it is none."""
+    try:
+        mean = np.ravel(np.asarray(value, np.float64))
+    except (TypeError, ValueError):
+        return None
+    return mean if mean.shape == (3,) and np.isfinite(mean).all() else None
 
 
 def _rows_of_files(folder: Path, info: Info, accept_cut: bool) -> tuple[Rows, str]:

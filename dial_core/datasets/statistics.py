@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,16 +39,19 @@ def statistics_of(vectors: np.ndarray) -> Statistics:
     return Statistics(values.mean(0), values.std(0), values.min(0), values.max(0), quantiles, len(values))
 
 
-def image_statistics(frames: np.ndarray) -> Statistics:
-    """Statistics of each channel of frames uint8 (K, H, W, 3), as shares of white in [0, 1]; `count` is K."""
-    counts = np.stack([np.bincount(frames[..., channel].ravel(), minlength=256) for channel in range(frames.shape[-1])], 1)
+def image_statistics(frames: Iterable[np.ndarray]) -> Statistics:
+    """Statistics of each channel of K frames, uint8 (H, W, 3) each, as shares of white in [0, 1]; `count` is K, at least 1."""
+    counts, number = np.zeros((256, 3), np.int64), 0
+    for frame in frames:  # one in memory at a time
+        counts += np.stack([np.bincount(frame[..., channel].ravel(), minlength=256) for channel in range(3)], 1)
+        number += 1
     levels, total = np.arange(256) / 255.0, counts.sum(0)
     mean = levels @ counts / total
     std = np.sqrt(np.maximum(levels**2 @ counts / total - mean**2, 0.0))
     seen = counts > 0
     cumulative = counts.cumsum(0) / total
     quantiles = np.stack([levels[(cumulative >= share).argmax(0)] for share in QUANTILES.values()])
-    return Statistics(mean, std, levels[seen.argmax(0)], levels[255 - seen[::-1].argmax(0)], quantiles, len(frames))
+    return Statistics(mean, std, levels[seen.argmax(0)], levels[255 - seen[::-1].argmax(0)], quantiles, number)
 
 
 def merge(parts: list[Statistics]) -> Statistics:

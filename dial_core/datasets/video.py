@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Final
@@ -12,11 +13,12 @@ import av
 import numpy as np
 
 from dial_core.errors import DialError
+from dial_core.files.integrity import require_content
 
 # At 96x96 chroma subsampling smears a can's colour over its neighbours: full chroma, and hardly any quantisation.
 _CODEC: Final = "libx264"
 _PIXEL_FORMAT = "yuv444p"
-# No B-frames: packets are in order of display, which `concatenate` relies on. One thread: workers run side by side.
+# No B-frames: packets are in order of display, which `JoinedVideo` and `cut` rely on. One thread: workers run side by side.
 _OPTIONS: dict[str, object] = {"crf": "8", "preset": "veryfast", "bf": "0", "threads": "1"}
 # A camera's full image is shrunk before a model sees it, which hides what is lost: 0.8 of 255 on average, as with crf 14
 # (0.65), in a fraction of the time and of the disk.
@@ -68,33 +70,104 @@ def _encode(
             container.mux(stream.encode())
 
 
-def concatenate(path: Path, videos: Iterable[bytes], rate_hz: float) -> None:
-    """Joins videos of `encode` into one file at `path`, packet by packet: nothing is coded twice."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames = 0
-    with av.open(str(path), "w") as output:
-        target = None
-        for video in videos:
-            with av.open(io.BytesIO(video), "r") as source:
-                stream = source.streams.video[0]
-                if target is None:
-                    target = output.add_stream_from_template(stream)
-                for packet in source.demux(stream):
-                    if packet.size == 0:  # the flush packet at the end
-                        continue
-                    packet.stream = target
-                    packet.time_base = 1 / exact_rate(rate_hz)
-                    packet.pts = packet.dts = frames
-                    packet.duration = 1
-                    frames += 1
-                    output.mux(packet)
+@dataclass(frozen=True)
+class Coding:
+    """What a decoder reads in the header of a video. All packets of a track are decoded by one header, so they must share it.
+
+    Attributes:
+        codec, pixel_format: by FFmpeg's names (`h264`, `yuv444p`).
+        height, width: [px].
+        parameters: the codec's own (extradata; of H.264 the parameter sets). With those of another encoder a packet cannot be decoded, or
+            becomes another image without any error.
+    """
+
+    codec: str
+    pixel_format: str
+    height: int
+    width: int
+    parameters: bytes
+
+    def __str__(self) -> str:
+        return f"{self.codec} {self.pixel_format} {self.height}x{self.width}"
+
+
+def coding_of(video: Path | bytes) -> Coding:
+    """How the first video track of a file, or of an mp4 in memory, is coded.
+
+    Raises:
+        DialError: the file is missing or broken, or has no video.
+    """
+    try:
+        with _opened(video) as container:
+            return _coding(container.streams.video[0])
+    except (av.FFmpegError, OSError, IndexError) as error:
+        name = "a stored video" if isinstance(video, bytes) else str(video)
+        if isinstance(video, Path) and video.is_file():
+            require_content(video)
+        raise DialError(f"{name} cannot be read: {error}; restore the file or drop the episode") from error
+
+
+def _coding(stream: av.VideoStream) -> Coding:
+    context = stream.codec_context
+    return Coding(context.codec.canonical_name, context.pix_fmt or "", context.height, context.width, context.extradata or b"")
+
+
+class JoinedVideo:
+    """An mp4 file of videos of `encode` one after the other, packet by packet: nothing is coded twice, and none stays in memory.
+
+    Attributes:
+        coding: of all of them.
+        frames, videos, bytes: what was added so far.
+    """
+
+    def __init__(self, path: Path, coding: Coding, rate_hz: float) -> None:
+        """Opens a new file at `path`; its frames are shown at `rate_hz`."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.coding, self._path, self._period_s = coding, path, 1 / exact_rate(rate_hz)
+        self.frames = self.videos = self.bytes = 0
+        self._output = av.open(str(path), "w")
+        self._track: av.VideoStream | None = None
+
+    def __enter__(self) -> JoinedVideo:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add(self, video: bytes) -> int:
+        """Appends the packets of an mp4 in memory; returns the number of its frames.
+
+        Raises:
+            DialError: it is coded otherwise than the file.
+        """
+        before = self.frames
+        with _opened(video) as source:
+            stream = source.streams.video[0]
+            if (coding := _coding(stream)) != self.coding:
+                raise DialError(f"{self._path} is {self.coding}; a video of {coding}, or of other codec parameters, cannot be joined to it")
+            if self._track is None:
+                self._track = self._output.add_stream_from_template(stream)
+            for packet in source.demux(stream):
+                if packet.size == 0:  # the flush packet at the end
+                    continue
+                packet.stream, packet.time_base, packet.duration = self._track, self._period_s, 1
+                packet.pts = packet.dts = self.frames
+                self.frames += 1
+                self._output.mux(packet)
+        self.videos, self.bytes = self.videos + 1, self.bytes + len(video)
+        return self.frames - before
+
+    def close(self) -> None:
+        """Completes the file."""
+        self._output.close()
 
 
 def cut(path: Path, first: int, count: int, rate_hz: float) -> bytes:
     """Frames `first` .. `first + count - 1` of a video as a file of its own, packet by packet: nothing is coded twice.
 
     Raises:
-        DialError: the video ends before, or frame `first` cannot be decoded without those before it.
+        DialError: the video ends before, a frame is missing, frames are not stored in the order in which they are shown (B-frames), or
+            frame `first` cannot be decoded without those before it.
     """
     memory, taken = io.BytesIO(), 0
     with av.open(str(path), "r") as source, av.open(memory, "w", format="mp4") as output:
@@ -104,12 +177,20 @@ def cut(path: Path, first: int, count: int, rate_hz: float) -> bytes:
         start = stream.start_time or 0
         source.seek(start + int(first / rate_hz / stream.time_base), stream=stream)
         for packet in source.demux(stream):
-            if not packet.size or packet.pts is None or round((packet.pts - start) * stream.time_base * rate_hz) < first:
+            if not packet.size or packet.pts is None:
                 continue
-            if taken == 0 and not packet.is_keyframe:
-                raise DialError(f"{path}: frame {first} does not begin a sequence, so it cannot be cut out; convert the dataset again")
+            number = round((packet.pts - start) * stream.time_base * rate_hz)
+            if number < first and not taken:
+                continue
             if taken == count:
                 break
+            if number != first + taken:
+                raise DialError(
+                    f"{path}: frame {number} is stored where frame {first + taken} belongs, so frames are missing or there are B-frames; "
+                    "convert the dataset again with `dial convert lerobot`"
+                )
+            if taken == 0 and not packet.is_keyframe:
+                raise DialError(f"{path}: frame {first} does not begin a sequence, so it cannot be cut out; convert the dataset again")
             packet.stream, packet.time_base, packet.duration = target, 1 / exact_rate(rate_hz), 1
             packet.pts = packet.dts = taken
             output.mux(packet)
@@ -121,14 +202,30 @@ def cut(path: Path, first: int, count: int, rate_hz: float) -> bytes:
 
 def read_video(source: Path | bytes) -> Iterator[np.ndarray]:
     """Decodes all frames of a file or of `encode`'s bytes in order, uint8 (H, W, 3) each."""
-    with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), "r") as container:
+    with _opened(source) as container:
         for frame in container.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
 
 
-def key_frames(video: bytes) -> np.ndarray:
-    """The key frames of `encode`'s bytes, one a second, uint8 (K, H, W, 3): a sample for statistics, cheap to decode."""
-    with av.open(io.BytesIO(video), "r") as container:
-        stream = container.streams.video[0]
-        stream.codec_context.skip_frame = "NONKEY"
-        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+def key_frames(video: bytes) -> Iterator[np.ndarray]:
+    """The key frames of `encode`'s bytes, one a second, uint8 (H, W, 3) each: a sample for statistics, cheap to decode.
+
+    Raises:
+        DialError: one cannot be decoded, or there is none.
+    """
+    found = False
+    try:
+        with _opened(video) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.skip_frame = "NONKEY"
+            for frame in container.decode(stream):
+                found = True
+                yield frame.to_ndarray(format="rgb24")
+    except (av.FFmpegError, IndexError) as error:
+        raise DialError(f"its video cannot be decoded: {error}") from error
+    if not found:
+        raise DialError("its video has no key frame")
+
+
+def _opened(video: Path | bytes) -> av.container.InputContainer:
+    return av.open(io.BytesIO(video) if isinstance(video, bytes) else str(video), "r")

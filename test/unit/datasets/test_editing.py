@@ -1,15 +1,21 @@
+import io
 import json
+import re
 from dataclasses import replace
+from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.editing import merge_datasets, split_dataset
 from dial_core.datasets.episodes import save_episode
+from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.inspection import check_dataset
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.stats_file import dataset_statistics, write_statistics
+from dial_core.datasets.video import cut, read_video
 from dial_core.errors import DialError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
 from dial_core.robot.embodiment import load_embodiment
@@ -39,6 +45,90 @@ def test_merged_datasets_hold_the_same_episodes_frame_for_frame(first, fake_data
         np.testing.assert_array_equal(merged.frames(span), dataset.frames(other))
         assert (span.instruction, span.seed, span.facts) == (other.instruction, other.seed, {"from": dataset.folder.name, **other.facts})
     assert merged.info["total_frames"] == sum(LENGTHS) + 22
+
+
+def coded_again(dataset: LeRobotDataset, codec: str = "libx264", pixel_format: str = "yuv444p", **options: str) -> LeRobotDataset:
+    """The dataset with its video coded by another encoder, as an editing tool leaves it: `info.json` stays."""
+    file = dataset.episodes[0].video
+    frames = list(read_video(file))
+    with av.open(str(file), "w") as container:
+        stream = container.add_stream(codec, rate=20, width=96, height=96, pix_fmt=pixel_format, options={"g": "1", **options})
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return LeRobotDataset(dataset.folder)
+
+
+def join_under_the_first_header(path, videos: list[bytes]) -> None:
+    """What a joiner that compares no headers makes."""
+    with av.open(str(path), "w") as output:
+        track, frames = None, 0
+        for video in videos:
+            with av.open(io.BytesIO(video)) as source:
+                track = track or output.add_stream_from_template(source.streams.video[0])
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.stream, packet.time_base, packet.pts, packet.dts = track, Fraction(1, 20), frames, frames
+                        output.mux(packet)
+                        frames += 1
+
+
+OTHER_ENCODERS = [{"crf": "20", "bf": "0"}, {"crf": "8", "preset": "ultrafast", "bf": "0"}]
+
+
+@pytest.mark.parametrize("options", OTHER_ENCODERS)
+def test_videos_of_another_encoder_keep_every_frame_in_a_file_of_their_own(first, fake_dataset, tmp_path, options):
+    second = coded_again(fake_dataset(tmp_path / "second", (22, 21)), **options)
+    merged = LeRobotDataset(merge_datasets([first.folder, second.folder, first.folder], tmp_path / "both"))
+    originals = [(dataset, span) for dataset in (first, second, first) for span in dataset.episodes]
+    for span, (dataset, other) in zip(merged.episodes, originals, strict=True):
+        np.testing.assert_array_equal(merged.frames(span), dataset.frames(other))
+        np.testing.assert_array_equal(FrameReader(20).read(span.video, [span.videos["ego"].first])[0], dataset.frames(other)[0])
+    assert [span.video.stem for span in merged.episodes] == ["file-000"] * 3 + ["file-001"] * 2 + ["file-000"] * 3
+    assert [finding for finding in check_dataset(merged) if finding.kind == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("coding", "words"),
+    [
+        ({"codec": "mpeg4", "pixel_format": "yuv420p"}, "coded as mpeg4 yuv420p, expected is h264 yuv444p.*dial convert lerobot"),
+        ({"g": "20", "bf": "2"}, "is stored where frame .*B-frames.*dial convert lerobot"),
+    ],
+)
+def test_videos_that_cannot_be_copied_are_refused_whatever_info_json_says(first, fake_dataset, tmp_path, coding, words):
+    second = coded_again(fake_dataset(tmp_path / "second", (22,)), **coding)
+    with pytest.raises(DialError, match=words):
+        merge_datasets([first.folder, second.folder], tmp_path / "both")
+    assert any(re.search(words.split(".*")[0], finding.text) for finding in check_dataset(second))
+
+
+@pytest.mark.parametrize(
+    ("options", "words", "refusal"),
+    [
+        (OTHER_ENCODERS[0], "images differ from those", "episode 1: its images differ"),
+        ({"codec": "mpeg4", "pixel_format": "yuv420p"}, "cannot be decoded", "frame 24 does not begin a sequence"),
+    ],
+)
+def test_packets_under_the_header_of_another_encoder_are_found_and_not_taken_along(fake_dataset, tmp_path, options, words, refusal):
+    dataset, second = fake_dataset(tmp_path / "dataset", (24, 22)), fake_dataset(tmp_path / "second", (24, 22))
+    recoded = coded_again(second, **options).episodes[1]
+    sound = [cut(dataset.episodes[0].video, 0, 24, 20.0), cut(recoded.video, recoded.videos["ego"].first, 22, 20.0)]
+    join_under_the_first_header(dataset.episodes[0].video, sound)
+    errors = [finding for finding in check_dataset(LeRobotDataset(dataset.folder)) if finding.kind == "error"]
+    assert [finding.where for finding in errors] == ["episode 1"]
+    assert words in errors[0].text
+    with pytest.raises(DialError, match=refusal):
+        merge_datasets([dataset.folder, dataset.folder], tmp_path / "both")
+    assert split_dataset(dataset.folder, tmp_path / "parts", {"sound": 1.0}, without=[1]) == {"sound": 1}
+
+
+def test_frames_of_another_size_than_info_json_says_are_an_error(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "dataset", (24,))
+    features = {key: feature.model_dump() for key, feature in dataset.features.items()}
+    features["observation.images.ego"]["shape"] = [48, 64, 3]
+    change_info(dataset, features=features)
+    findings = check_dataset(LeRobotDataset(dataset.folder))
+    assert any("frames are 96x96, info.json says 48x64" in finding.text for finding in findings if finding.kind == "error")
 
 
 def test_a_split_assigns_every_episode_once_and_leaves_out_the_excluded_ones(first, tmp_path):

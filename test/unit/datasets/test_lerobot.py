@@ -5,7 +5,7 @@ import pytest
 from pyarrow import parquet
 
 from dial_core.datasets.lerobot import LeRobotDataset
-from dial_core.datasets.video import concatenate, encode, read_video
+from dial_core.datasets.video import JoinedVideo, coding_of, encode, read_video
 from dial_core.errors import DialError
 
 LENGTHS = (24, 30, 20)
@@ -60,7 +60,8 @@ def test_modality_names_every_dimension_once(dataset):
 
 def test_joined_videos_are_not_coded_again(fake_episode, tmp_path):
     videos = [encode(fake_episode(seed, 7).frames, 20.0) for seed in (0, 1)]
-    concatenate(tmp_path / "joined.mp4", videos, 20.0)
+    with JoinedVideo(tmp_path / "joined.mp4", coding_of(videos[0]), 20.0) as joined:
+        assert [joined.add(video) for video in videos] == [7, 7]
     apart = [frame for video in videos for frame in read_video(video)]
     np.testing.assert_array_equal(np.stack(list(read_video(tmp_path / "joined.mp4"))), np.stack(apart))
 
