@@ -157,7 +157,7 @@ class Compilation:
                 if failure:
                     raise DialError(failure)
                 session.adopt(open_program(spec))  # one each: a program keeps what its last call allocated
-            except (DialError, OSError) as error:
+            except (DialError, OSError, RuntimeError) as error:  # the last from the program's first call
                 session.report(f"System-{spec.system} could not be compiled and runs eagerly: {error}")
 
 

@@ -164,7 +164,7 @@ def open_program(spec: ProgramSpec) -> Program:
     """Loads a program, to be called with the tensors that `spec.inputs` names.
 
     Raises:
-        DialError: it does not exist, or was made for something else; the message gives the command that makes it.
+        DialError: it does not exist, was made for something else, or is damaged; the message gives the command that makes it.
     """
     card = spec.file.with_suffix(".json")
     remedy = f"make it with `{_command(spec)}`"
@@ -179,7 +179,12 @@ def open_program(spec: ProgramSpec) -> Program:
     differing = [f"{key} is {made_for.get(key)}, expected {value}" for key, value in spec.facts.items() if made_for.get(key) != value]
     if differing:
         raise DialError(f"{spec.file} was made for something else: {'; '.join(differing)}; {remedy}")
-    return load_program(spec, spec.file)
+    try:
+        return load_program(spec, spec.file)
+    except DialError:
+        raise
+    except Exception as error:  # what a damaged program raises is the library's choice
+        raise DialError(f"{spec.file} cannot be loaded: {error}; {remedy}") from error
 
 
 def load_program(spec: ProgramSpec, file: Path) -> Program:

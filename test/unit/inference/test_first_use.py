@@ -13,6 +13,8 @@ import torch
 from torch._inductor.exc import InvalidCxxCompiler
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
+from dial_core.errors import DialError
+from dial_core.files.atomic import write_json
 from dial_core.inference import first_use
 from dial_core.inference.compile_program import made_up_observations, main
 from dial_core.inference.cuda_graph import Captured
@@ -131,6 +133,38 @@ def test_without_a_compiler_the_session_stays_eager_and_says_so_once(folder, com
         session.chunk(observation.images, np.zeros(session.contract.foresight_shape, np.float32), observation.state)
     assert reports == ["System-1 runs eagerly: there is no C++ compiler; install g++, and its program is compiled at the next start"]
     assert compiled_with == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
+def test_a_damaged_program_is_made_again_and_the_model_computes_meanwhile(folder, compiled_with, content):
+    spec = System1Session.from_checkpoint(folder).spec("aoti")
+    spec.folder.mkdir(parents=True)
+    spec.file.write_bytes(content)
+    write_json(spec.file.with_suffix(".json"), {"facts": spec.facts})
+    with pytest.raises(DialError, match=r"pt2 cannot be loaded: .*make it with `dial export CHECKPOINT --system 1 --format aoti"):
+        System1Session.from_checkpoint(folder, runtime="aoti")
+    session = System1Session.from_checkpoint(folder, runtime="auto", report=lambda text: None)
+    session._act.compilation.thread.join(10)
+    assert [made for made, _ in compiled_with] == [spec]
+
+
+def test_a_compiled_program_that_fails_at_its_first_call_is_reported_and_the_model_continues(tmp_path, monkeypatch):
+    compiling, reports = threading.Event(), []
+
+    def compile_(spec, checkpoint):
+        assert compiling.wait(10)
+        return ""
+
+    def program(*inputs):
+        raise RuntimeError("run_func_( ... ) API call failed")
+
+    monkeypatch.setattr(first_use, "open_program", lambda spec: program)
+    function = EagerUntilCompiled(eager, SPEC, tmp_path, reports.append, compile_)
+    function(1)
+    compiling.set()
+    function.compilation.thread.join(10)
+    assert function(2) == ("eager", 2)
+    assert reports == ["System-1 could not be compiled and runs eagerly: run_func_( ... ) API call failed"]
 
 
 @pytest.mark.parametrize("why", ["switched off", "large", "without a folder"])
