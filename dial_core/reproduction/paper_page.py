@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from dial_core.errors import DialError
 from dial_core.evaluation.reports.compare import compare
 from dial_core.evaluation.reports.intervals import Paired
 from dial_core.evaluation.reports.plots import draw_bars
@@ -85,9 +86,9 @@ class _PageWriter:
             moved = "of two objects, the named one in the target | the other one"
             yield f"| method | success | 95 % (Wilson) | 95 % over seeds | {against} | {moved} | lowest of a task | crashed |"
             yield "|---" * 11 + "|"
-            for method in evaluated:
-                yield self._comparison_row(method, section.reference, name)
-            yield ""
+            rows = [self._comparison_row(method, section.reference, name) for method in evaluated]
+            yield from (*(row for row, _ in rows), "")
+            yield from (line for _, note in rows if note for line in (note, ""))
         complete: dict[str, dict[str, dict]] = {}
         for method in section.methods:
             summaries = {name: summary for name in section.scenes if (summary := self._summary(method, name))}
@@ -106,14 +107,14 @@ class _PageWriter:
         bars = {task: row["success"] for task, row in summary["by_task"].items()} | {"all": summary["success"]}
         draw_bars(bars, image, f"{self._called(section.methods[0])}, {self._scenes_called(section.scenes[0])}")
 
-    def _comparison_row(self, method: str, reference: str, scenes: str) -> str:
+    def _comparison_row(self, method: str, reference: str, scenes: str) -> tuple[str, str]:
+        """The row of a method, and what a reader has to know of its pairs, if anything."""
         summary, other = self._summary(method, scenes), self._summary(reference, scenes)
         assert summary is not None, "a row is of a method that was evaluated"
-        against = ["-", "-", "-"]
+        against, note = ["-", "-", "-"], ""
         if other and method != reference:
-            paired = Paired(**compare(other, summary)["all"])
-            low, high = paired.interval
-            against = [f"{100 * paired.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", f"{paired.p_value:.3g}"]
+            against, differing = _against(other, summary)
+            note = f"{self._called(method)} and {self._called(reference)}: {differing}" if differing else ""
         two = summary["two_objects"]
         moved = f"{rate_text(two['named_moved'])} | {rate_text(two['other_moved'])}"
         seeds = over_seeds((row["seed"], row["success"]) for row in summary["episodes"])
@@ -121,7 +122,7 @@ class _PageWriter:
         lowest = min(summary["by_task"], key=lambda task: summary["by_task"][task]["success"]["rate"])
         worst = f"{rate_text(summary['by_task'][lowest]['success'])} {lowest}"
         cells = [rate_text(summary["success"]), interval_text(summary["success"]), over, *against, moved, worst, str(summary["crashed"])]
-        return f"| {self._called(method)} | {' | '.join(cells)} |"
+        return f"| {self._called(method)} | {' | '.join(cells)} |", note
 
     def _by_task(self, section: Comparison) -> Iterator[str]:
         """Successes by task and method, on the first of the scenes."""
@@ -281,6 +282,22 @@ class _PageWriter:
         tasks = f"{len(data.tasks)} tasks" if data.tasks else f"every task of `{data.suite}`"
         body = "" if data.body == "robot" else " of floating hands"
         return f"{data.episodes} demonstrations{body} of {tasks}"
+
+
+def _against(reference: dict, summary: dict) -> tuple[list[str], str]:
+    """Difference to the reference, its interval and p-value, as cells, and a note if scenes or code differ.
+
+    A difference alone where the scenes are not the same.
+    """
+    try:
+        comparison = compare(reference, summary)
+    except DialError as error:
+        difference = summary["success"]["rate"] - reference["success"]["rate"]
+        return [f"{100 * difference:+.1f}, unpaired", "-", "-"], f"unpaired, since {error}."
+    paired = Paired(**comparison["all"])
+    low, high = paired.interval
+    cells = [f"{100 * paired.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", f"{paired.p_value:.3g}"]
+    return cells, f"the same scenes, other code ({'; '.join(comparison['code'])})." if comparison["code"] else ""
 
 
 def _read(file: Path) -> dict | None:

@@ -10,6 +10,10 @@ from dial_core.errors import DialError
 from dial_core.evaluation.reports.intervals import Paired, compare_paired
 
 SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct")  # what must agree
+OF_AN_EPISODE = ("scene", "instruction")  # what must agree where both results say it
+CODE = ("code_version", "sources")  # what may differ, and is named
+SHOWN = 3  # episodes named in a message
+NOT_THE_SAME = "these two results are not of the same scenes"
 # What must agree too, and what results of before it could be chosen have.
 JUDGING = {"judged": "every_step", "settle_steps": 0, "environment": ""}
 
@@ -33,7 +37,8 @@ def compare(first: dict, second: dict) -> dict:
     """Pairs two summaries scene by scene.
 
     Returns:
-        `all` and `by_task`, each a `Paired` as JSON values, and `names` of both sides.
+        `all` and `by_task`, each a `Paired` as JSON values, `names` of both sides, and `code`: in what the versions of the code and its
+        data differ, by which a policy may do otherwise on an equal scene.
 
     Raises:
         DialError: the scenes, or how success was judged on them, are not the same.
@@ -41,12 +46,12 @@ def compare(first: dict, second: dict) -> dict:
     ours, theirs = (JUDGING | summary["protocol"] for summary in (first, second))
     differing = [f"{key} {ours[key]} and {theirs[key]}" for key in (*SCENES, *JUDGING) if ours[key] != theirs[key]]
     if differing:
-        raise DialError(
-            f"these two results are not of the same scenes: {'; '.join(differing)}. Run both with the same suite, tasks, seeds and protocol"
-        )
-    outcomes = [{(e["task"], e["seed"]): e["success"] for e in summary["episodes"]} for summary in (first, second)]
-    if outcomes[0].keys() != outcomes[1].keys():
+        raise DialError(f"{NOT_THE_SAME}: {'; '.join(differing)}. Run both with the same suite, tasks, seeds and protocol")
+    episodes = [{(e["task"], e["seed"]): e for e in summary["episodes"]} for summary in (first, second)]
+    if episodes[0].keys() != episodes[1].keys():
         raise DialError("one of the two results is a shard and holds other scenes than the other; join the shards with `dial merge`")
+    _require_equal_scenes(*episodes)
+    outcomes = [{key: episode["success"] for key, episode in side.items()} for side in episodes]
     by_task: dict[str, Paired] = {}
     for task in first["protocol"]["tasks"]:
         keys = [key for key in outcomes[0] if key[0] == task]
@@ -56,7 +61,22 @@ def compare(first: dict, second: dict) -> dict:
         "names": [policy_name(first), policy_name(second)],
         "all": asdict(overall),
         "by_task": {task: asdict(paired) for task, paired in by_task.items()},
+        "code": [f"{key} {first.get(key)} and {second.get(key)}" for key in CODE if first.get(key) != second.get(key)],
     }
+
+
+def _require_equal_scenes(first: dict[tuple[str, int], dict], second: dict[tuple[str, int], dict]) -> None:
+    """Checks that equal tasks and seeds were equal worlds: both change with the task's file, the world's code and its objects."""
+    differing = [
+        f"{task} {seed}: {what} {ours[what]} and {theirs[what]}"
+        for (task, seed), ours in first.items()
+        for theirs in (second[task, seed],)
+        for what in OF_AN_EPISODE
+        if ours.get(what) and theirs.get(what) and ours[what] != theirs[what]  # a crashed episode does not say
+    ]
+    if differing:
+        more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
+        raise DialError(f"{NOT_THE_SAME}: {'; '.join(differing[:SHOWN])}{more}. Run both with the same code and tasks")
 
 
 def policy_name(summary: dict) -> str:
@@ -84,7 +104,8 @@ def comparison_markdown(comparison: dict) -> str:
             f"| {name} | {scenes} | {row['both'] + row['only_first']} | {row['both'] + row['only_second']} | {row['only_first']} "
             f"| {row['only_second']} | {100 * row['difference']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {row['p_value']:.3g} |"
         )
-    return "\n".join([*lines, "", _verdict(comparison["all"]), ""])
+    code = [f"The code differs: {'; '.join(comparison['code'])}. The scenes are equal.", ""] if comparison["code"] else []
+    return "\n".join([*lines, "", *code, _verdict(comparison["all"]), ""])
 
 
 def _verdict(row: dict) -> str:

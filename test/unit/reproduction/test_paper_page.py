@@ -29,10 +29,12 @@ def summary(*successes: bool) -> dict:
 def save(pipeline):
     """(method, successes): leaves the result where its step would."""
 
-    def write(method: str, *successes: bool) -> None:
+    def write(method: str, *successes: bool, scene: str = "", **changes: str) -> None:
         folder = pipeline.result(method, "seen")
         folder.mkdir(parents=True)
-        (folder / "result.json").write_text(json.dumps(summary(*successes)))
+        result = summary(*successes) | changes
+        result["episodes"][0]["scene"] = scene
+        (folder / "result.json").write_text(json.dumps(result))
 
     return write
 
@@ -93,6 +95,24 @@ def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline,
         assert (tmp_path / "paper" / image).stat().st_size > 5_000
         assert f"(paper/{image})" in text
     assert "| 2 | 100.0 (8/8), 67.6 to 100.0 |" in text  # the curve
+
+
+def test_results_of_other_scenes_stand_unpaired_with_the_reason(pipeline, save, tmp_path):
+    save("dial", *[True] * 8, scene="aaa")
+    save("flare", True, True, *[False] * 6, scene="bbb")
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert "| + FLARE | 25.0 (2/8) | 7.1 to 59.1 | - | -75.0, unpaired | - | - |" in text
+    reason = "these two results are not of the same scenes: PlacematToPlate 100000: scene aaa and bbb"
+    assert f"+ FLARE and DIAL: unpaired, since {reason}" in text
+    assert text.count(reason) == 1
+
+
+def test_results_of_other_code_on_the_same_scenes_are_paired_and_named(pipeline, save, tmp_path):
+    save("dial", *[True] * 8, scene="aaa")
+    save("flare", True, True, *[False] * 6, scene="aaa", sources="f" * 12)
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert "| -75.0 |" in text
+    assert f"+ FLARE and DIAL: the same scenes, other code (sources {summary(*[True] * 8)['sources']} and {'f' * 12})." in text
 
 
 def test_a_method_that_is_not_evaluated_yet_leaves_the_others_comparable(pipeline, save, tmp_path):

@@ -36,6 +36,28 @@ def test_results_of_other_scenes_or_of_a_shard_are_not_compared():
         compare(first, shard)
 
 
+@pytest.mark.parametrize(
+    ("key", "values"), [("scene", ("aaa", "bbb")), ("instruction", ("put the can on the plate", "put the mug in the pot"))]
+)
+def test_results_of_scenes_that_only_share_their_seed_are_not_compared(key, values):
+    first, second = (summary_of([True, True, False], name) for name in ("aaa", "bbb"))
+    for summary, value in zip((first, second), values, strict=True):
+        summary["episodes"][1][key] = value
+    with pytest.raises(DialError, match=rf"PlacematToPlate 100001: {key} {values[0]} and {values[1]}"):
+        compare(first, second)
+    del second["episodes"][1][key]  # a crashed episode, or a result of an earlier version, does not say
+    assert compare(first, second)["all"]["both"] == 2
+
+
+def test_equal_scenes_are_compared_over_versions_of_the_code_which_are_named():
+    first, second = summary_of([True, False], "aaa"), summary_of([True, True], "bbb")
+    assert compare(first, second)["code"] == []
+    second |= {"sources": "f" * 12, "code_version": "9.9.9"}
+    comparison = compare(first, second)
+    assert comparison["code"] == [f"code_version {first['code_version']} and 9.9.9", f"sources {first['sources']} and {'f' * 12}"]
+    assert "The code differs: code_version" in comparison_markdown(comparison)
+
+
 def test_results_judged_in_different_ways_are_not_compared_and_those_of_before_it_could_be_chosen_are():
     first = summary_of([True, False], "aaa")
     with pytest.raises(
