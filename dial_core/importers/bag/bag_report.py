@@ -107,8 +107,12 @@ def not_used(bag: Bag, timeline: Timeline, resampled: Resampled) -> list[str]:
     """What of a converted bag is not in its episodes, a sentence each."""
     found = [*bag.missing, *(f"damaged: {text}" for text in bag.damage)]
     found += timeline.left_out.sentences()
-    if jumps := sum(bool(epoch.sightings) for epoch in timeline.epochs) - 1:
+    later = [epoch for epoch in timeline.epochs if epoch.sightings][1:]
+    pauses_s = [epoch.paused_s for epoch in later if epoch.paused_s is not None]
+    if jumps := len(later) - len(pauses_s):
         found.append(f"the clock was set {jumps} times: the recording is cut there")
+    if pauses_s:
+        found.append(f"the recording paused {len(pauses_s)} times, for up to {max(pauses_s):.0f} s: it is cut there")
     rejected: Counter[tuple[str, str]] = Counter()
     sent: Counter[str] = Counter()
     for part in resampled.commanded:
@@ -163,6 +167,11 @@ def _of_streams(
     found += remarks_on(timeline, resampled)
     if resampled.uncommanded:
         found.append(f"no commands for {', '.join(resampled.uncommanded)}: their actions are the measured positions of the next step")
+    found += [
+        f"no command to {name} is known in part {' and '.join(map(str, parts))} of {len(resampled.commanded)}: "
+        "its actions there are the measured positions of the next step"
+        for name, parts in resampled.uncommanded_parts.items()
+    ]
     if resampled.gaps:
         found.append(f"{len(resampled.gaps)} gaps, the longest {max(length for _, length in resampled.gaps):.2f} s")
     return found

@@ -18,8 +18,22 @@ from dial_core.control.joint_trajectory_controller import (
 from dial_core.importers.bag.command_messages import is_set_point
 from dial_core.importers.bag.reach import reach_of
 from dial_core.importers.bag.timeline import Command
-from dial_core.importers.command_agreement import LONGEST_LAG_S, contradiction, error
+from dial_core.importers.command_agreement import LONGEST_LAG_S, MOVES_RAD, comparable, contradiction, error
 from dial_core.robot.embodiment import Controller, Embodiment
+
+_AFTER_ALL_NS = 2**62
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A controller at the end of a part of a recording: what it was commanded at last, and where its joints were, (J,) [rad] each."""
+
+    wanted: np.ndarray
+    measured: np.ndarray
+
+    def still_holds(self, measured: np.ndarray, ranges: np.ndarray) -> bool:
+        """Whether the joints (J,) [rad], with these ranges, stayed where they were: else they were commanded elsewhere meanwhile."""
+        return bool(np.abs(comparable(measured - self.measured, ranges)).max() < MOVES_RAD)
 
 
 @dataclass
@@ -32,7 +46,8 @@ class Commanded:
         rejected: those that a controller would have refused, by controller and reason.
         judged: controllers whose settings were found by what the joints did, with what they must allow.
         contradicted: controllers whose joints contradict their commands, and how.
-        uncommanded: controllers that never received a command; their targets are measured positions.
+        uncommanded: controllers of which no command is known; their targets are measured positions.
+        standing: where the commanded controllers are at the end.
     """
 
     targets: np.ndarray
@@ -41,6 +56,7 @@ class Commanded:
     judged: dict[str, str] = field(default_factory=dict)
     contradicted: dict[str, str] = field(default_factory=dict)
     uncommanded: list[str] = field(default_factory=list)
+    standing: dict[str, Standing] = field(default_factory=dict)
 
 
 def commanded(
@@ -49,54 +65,81 @@ def commanded(
     joints: np.ndarray,
     embodiment: Embodiment,
     rules: Mapping[str, ControllerRules] | None = None,
+    before: Mapping[str, Standing] | None = None,
 ) -> Commanded:
     """Where the controllers wanted the joints at each of `times_ns`.
 
-    The emulated controllers receive every command when it was known and interpolate as the real ones do. A controller stands at the
-    first measured row until it receives a command, and one that never does takes the measured positions of the next step.
+    The emulated controllers receive every command when it was known and interpolate as the real ones do. Until it receives a command, a
+    controller stands where it was commanded `before`, if its joints are still there, else at the first measured row. One that never
+    receives any, and does not stand by one from before, takes the measured positions of the next step.
 
     Args:
         joints: measured (T + 1, J) [rad].
         rules: of the controllers, where they are known. Of others that reject commands by their default settings, those settings are
             taken by which the commands explain how the joints moved.
+        before: controllers at the end of the part of the recording before this one.
     """
     result = Commanded(joints[1:].copy())
     step_s = float(np.median(np.diff(times_ns))) / 1e9 if len(times_ns) > 1 else 1.0 / embodiment.rate_hz
     lags = range(max(round(LONGEST_LAG_S / step_s), 1) + 1)
     for controller in embodiment.controllers:
-        own = [command for command in commands if command.controller == controller.name]
-        index = embodiment.indices(controller.joints)
-        measured = joints[1:, index]
-        if not own:
-            result.uncommanded.append(controller.name)
+        name, index = controller.name, embodiment.indices(controller.joints)
+        own = [command for command in commands if command.controller == name]
+        measured, ranges, reach = joints[1:, index], (embodiment.upper - embodiment.lower)[index], reach_of(embodiment)[index]
+        standing = (before or {}).get(name)
+        holds = standing is not None and standing.still_holds(joints[0, index], ranges)
+        start = standing.wanted if standing is not None and holds else joints[0, index]
+        wanted, end = np.tile(start, (len(times_ns), 1)), start
+        if own:
+            result.sent[name] = len(own)
+            wanted, end = _emulated(result, controller, own, times_ns, start, measured, lags, (rules or {}).get(name))
+        why = contradiction(wanted, measured, controller.joints, reach, lags, ranges)
+        if not own and (why or not holds):
+            result.uncommanded.append(name)
             continue
-        result.sent[controller.name] = len(own)
-        known = (rules or {}).get(controller.name)
-        wanted, rejected = emulate(controller, own, times_ns, joints[0, index], known or DEFAULT_RULES)
-        if known is None and rejected:
-            freer, fewer = emulate(controller, own, times_ns, joints[0, index], PERMISSIVE_RULES)
-            if sum(fewer.values()) < sum(rejected.values()) and error(freer, measured, lags) < 0.5 * error(wanted, measured, lags):
-                result.judged[controller.name] = ", ".join(sorted(rejected.keys() - fewer.keys()))
-                wanted, rejected = freer, fewer
+        if why:
+            result.contradicted[name] = why
         result.targets[:, index] = wanted
-        if rejected:
-            result.rejected[controller.name] = rejected
-        ranges = (embodiment.upper - embodiment.lower)[index]
-        if why := contradiction(wanted, measured, controller.joints, reach_of(embodiment)[index], lags, ranges):
-            result.contradicted[controller.name] = why
+        result.standing[name] = Standing(end, joints[-1, index])
     return result
+
+
+def _emulated(
+    result: Commanded,
+    controller: Controller,
+    commands: Sequence[Command],
+    times_ns: np.ndarray,
+    start: np.ndarray,
+    measured: np.ndarray,
+    lags: Sequence[int],
+    known: ControllerRules | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `emulate`, by the `known` settings or those that explain `measured` (T, joints); notes in `result` what was rejected."""
+    wanted, end, rejected = emulate(controller, commands, times_ns, start, known or DEFAULT_RULES)
+    if known is None and rejected:
+        freer, freer_end, fewer = emulate(controller, commands, times_ns, start, PERMISSIVE_RULES)
+        if sum(fewer.values()) < sum(rejected.values()) and error(freer, measured, lags) < 0.5 * error(wanted, measured, lags):
+            result.judged[controller.name] = ", ".join(sorted(rejected.keys() - fewer.keys()))
+            wanted, end, rejected = freer, freer_end, fewer
+    if rejected:
+        result.rejected[controller.name] = rejected
+    return wanted, end
 
 
 def emulate(
     controller: Controller, commands: Sequence[Command], times_ns: np.ndarray, start: np.ndarray, rules: ControllerRules
-) -> tuple[np.ndarray, Counter[str]]:
-    """Set-points (T, joints) [rad] at `times_ns` of a controller that stood at `start`, and how often it rejected for which reason."""
+) -> tuple[np.ndarray, np.ndarray, Counter[str]]:
+    """A controller that stood at `start` (joints,): its set-points, where it ends, and what it rejected.
+
+    Returns:
+        Set-points (T, joints) [rad] at `times_ns`; where the last trajectory ends (joints,) [rad]; rejected commands by reason.
+    """
     emulated, rejected = JointTrajectoryController(controller, start, rules=rules), Counter[str]()
     wanted = np.empty((len(times_ns), len(start)))
     waiting = iter(commands)
     command, at_ns = next(waiting, None), 0
-    for step, time_ns in enumerate(times_ns):
-        while command is not None and command.known_ns < time_ns:
+    for step, time_ns in enumerate([*times_ns, None]):
+        while command is not None and (time_ns is None or command.known_ns < time_ns):
             at_ns = max(command.known_ns, at_ns + 1)  # one after the other: a set-point takes 1 ns
             emulated.sample(at_ns)
             emulated.rules = PERMISSIVE_RULES if is_set_point(command.request) else rules
@@ -105,5 +148,6 @@ def emulate(
             except TrajectoryRejectedError as error:
                 rejected[error.rule] += 1
             command = next(waiting, None)
-        wanted[step] = emulated.sample(int(time_ns))
-    return wanted, rejected
+        if time_ns is not None:
+            wanted[step] = emulated.sample(int(time_ns))
+    return wanted, emulated.sample(_AFTER_ALL_NS), rejected

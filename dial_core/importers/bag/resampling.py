@@ -89,6 +89,15 @@ class Resampled:
         silent = [set(part.uncommanded) for part in self.commanded]
         return [name for name in self.commanded[0].uncommanded if all(name in each for each in silent)] if silent else []
 
+    @property
+    def uncommanded_parts(self) -> dict[str, list[int]]:
+        """Of the other controllers, the numbers of the parts, from 1 on, in which no command is known that holds."""
+        parts: dict[str, list[int]] = {}
+        for number, part in enumerate(self.commanded, 1):
+            for name in part.uncommanded:
+                parts.setdefault(name, []).append(number)
+        return {name: numbers for name, numbers in parts.items() if len(numbers) < len(self.commanded)}
+
 
 def resample(
     timeline: Timeline, embodiment: Embodiment, settings: Resampling, rules: Mapping[str, ControllerRules] | None = None
@@ -137,7 +146,8 @@ def _add_epoch(
     joints = np.stack([epoch.sightings[i].joints for i in chosen])
     targets = joints[1:]
     if settings.actions == "commands":
-        found.commanded.append(commanded(epoch.commands, ticks[:-1] + period_ns, joints, embodiment, rules))
+        standing = found.commanded[-1].standing if found.commanded else {}
+        found.commanded.append(commanded(epoch.commands, ticks[:-1] + period_ns, joints, embodiment, rules, standing))
         targets = found.commanded[-1].targets
     count = len(ticks) - 1  # the last step's action lies beyond the recording
     whole = ages_s[:count] <= settings.max_gap_s

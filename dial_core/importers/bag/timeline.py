@@ -6,9 +6,8 @@ the joints and the further cameras' frames of its moment or shortly before. A me
 
 from __future__ import annotations
 
-import struct
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,6 +16,7 @@ from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
+from dial_core.importers.bag.clocks import CLOCK_SET_S, LONGEST_GAP_S, clock_of_stamps, header_stamp, passed_alike
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
 from dial_core.importers.bag.left_out import LeftOut
@@ -24,10 +24,6 @@ from dial_core.importers.bag.reach import require_within_reach
 from dial_core.importers.bag.topic_streams import Streams
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
-
-CLOCK_SET_S = 1.0  # a stamp that goes back further than this means that the clock was set
-LONGEST_GAP_S = 60.0  # and one that goes ahead further: without a clock of its own, a computer starts in 1970 until NTP sets it
-OTHER_CLOCK_S = 5.0  # log times this far from the stamps are of another clock (simulated time)
 
 
 @dataclass(frozen=True)
@@ -50,14 +46,18 @@ class Command:
 
 @dataclass
 class Epoch:
-    """A part of a recording in which the clock was not set.
+    """A part of a recording in which the clock was not set, nor the recording paused.
 
     Attributes:
+        paused_s: how long the recording paused before it; None: it is the first, or the clock was set.
+        begins: how many stamps of each topic the timeline had before it.
         sightings: in order of their stamps.
         commands: in order of arrival.
         instructions: (number of sightings before it, text) of every instruction, that of the epoch before first; empty: it was cleared.
     """
 
+    paused_s: float | None = None
+    begins: dict[str, int] = field(default_factory=dict)
     sightings: list[Sighting] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     instructions: list[tuple[int, str]] = field(default_factory=list)
@@ -68,7 +68,7 @@ class Timeline:
     """A bag as the conversion needs it.
 
     Attributes:
-        epochs: one, and another one each time the clock was set.
+        epochs: one, and another one each time the clock was set or the recording paused.
         stamps: of every message's header, by topic [ns].
         delays: log time minus stamp, by topic [s].
         incomplete: frames without joints or without a further camera's frame of their moment.
@@ -128,12 +128,14 @@ class _Reader:
         self._counts: Counter[str] = Counter()
         self._zero: set[str] = set()
         self._instruction: str | None = None
+        self._log_ns: int | None = None  # the newest
+        self._pause_ns: tuple[int, int] | None = None  # log times between which nothing came, the last time
         self._begin_epoch()
 
     def _begin_epoch(self) -> None:
         self._joints = JointHistory()
         self._others: dict[str, StampedHistory[int]] = {topic: StampedHistory() for topic in self._streams.images[1:]}
-        self._newest: dict[tuple[str, ...], int] = {}
+        self._newest: dict[tuple[str, ...], tuple[int, int]] = {}  # stamp and log time [ns] of each publisher's last message
         self._jumps: dict[tuple[str, ...], int] = {}
         self._joined_ns = -(2**62)
 
@@ -141,6 +143,9 @@ class _Reader:
         """Adds one message. Raises UnreadableMessageError or BagError if it cannot be used."""
         number = self._counts[topic]
         self._counts[topic] += 1
+        if self._log_ns is not None and log_ns - self._log_ns > LONGEST_GAP_S * NANOSECONDS:
+            self._pause_ns = self._log_ns, log_ns
+        self._log_ns = max(log_ns, self._log_ns or log_ns)
         epoch = self.timeline.epochs[-1]
         if topic == self._streams.instruction:
             message = self._bag.decode(topic, data)
@@ -178,22 +183,34 @@ class _Reader:
         stamp_ns = header_stamp(data)
         if stamp_ns == 0:
             stamp_ns = self._unstamped(topic, log_ns)
-        before_ns = self._newest.get(publisher)
+        before_ns, before_log_ns = self._newest.get(publisher, (None, log_ns))
         if before_ns is not None and not 0 <= stamp_ns - before_ns <= LONGEST_GAP_S * NANOSECONDS:
             if 0 < before_ns - stamp_ns < CLOCK_SET_S * NANOSECONDS:
                 raise UnreadableMessageError("its stamp is before that of the message before")
-            self._confirm_jump(publisher, stamp_ns)
-            instructions = [] if self._instruction is None else [(0, self._instruction)]
-            self.timeline.epochs.append(Epoch(instructions=instructions))
-            self._begin_epoch()
+            if not passed_alike(stamp_ns - before_ns, log_ns - before_log_ns):
+                self._confirm_jump(publisher, stamp_ns)
+                self._cut()
+            elif self._pause_ns is not None and before_log_ns <= self._pause_ns[0]:
+                self._cut(self._pause_ns)
         else:
             self._jumps.pop(publisher, None)  # two publishers in turn, as when a bag is played while another is recorded, set no clock
-        self._newest[publisher] = stamp_ns
+        self._newest[publisher] = stamp_ns, log_ns
         if stamp_ns == before_ns:
             return None
         self.timeline.stamps[topic].append(stamp_ns)
         self.timeline.delays[topic].append((log_ns - stamp_ns) / NANOSECONDS)
         return stamp_ns
+
+    def _cut(self, pause_ns: tuple[int, int] | None = None) -> None:
+        """Begins another epoch, with the instruction that holds; `pause_ns`: the log times between which nothing was recorded."""
+        before, epoch = self.timeline.epochs[-1], Epoch(begins={topic: len(stamps) for topic, stamps in self.timeline.stamps.items()})
+        epoch.instructions = [] if self._instruction is None else [(0, self._instruction)]
+        if pause_ns is not None:
+            epoch.paused_s = (pause_ns[1] - pause_ns[0]) / NANOSECONDS
+            epoch.commands = [command for command in before.commands if command.known_ns > pause_ns[0]]  # came before the first stamp
+            before.commands = [command for command in before.commands if command.known_ns <= pause_ns[0]]
+        self.timeline.epochs.append(epoch)
+        self._begin_epoch()
 
     def _unstamped(self, topic: str, log_ns: int) -> int:
         """The time of a message whose stamp is zero: that of its receipt, if all of the topic are. In simulation the first one may be."""
@@ -242,8 +259,11 @@ class _Reader:
         camera, joints = (self.timeline.stamps[topic] for topic in (self._streams.images[0], self._streams.joints))
         if not self.timeline.sightings and camera and joints:
             self.timeline.camera_ahead_s = float(np.median(camera) - np.median(joints)) / NANOSECONDS
-        stamped_ns = self._clock_of_stamps()
-        for epoch in self.timeline.epochs:
+        topic = self._streams.joints
+        begins = [epoch.begins.get(topic, 0) for epoch in self.timeline.epochs]
+        ends = [*begins[1:], len(self.timeline.stamps[topic])]
+        for epoch, begin, end in zip(self.timeline.epochs, begins, ends, strict=True):
+            stamped_ns = clock_of_stamps(self.timeline.stamps[topic][begin:end], self.timeline.delays[topic][begin:end])
             # A recorder on simulated time may lag behind: nothing is known before it was stamped.
             epoch.commands = sorted(
                 (Command(max(stamped_ns(c.known_ns), c.request.stamp_ns), c.controller, c.request) for c in epoch.commands),
@@ -262,27 +282,3 @@ class _Reader:
             for source in sources
             if source.controller not in commanded
         }
-
-    def _clock_of_stamps(self) -> Callable[[int], int]:
-        """Log time -> time by the clock of the stamps, which may be another one and run at another pace (a slow simulator)."""
-        stamps = np.array(self.timeline.stamps[self._streams.joints], np.int64)
-        delays_s = np.array(self.timeline.delays[self._streams.joints])
-        if not len(stamps) or abs(float(np.median(delays_s))) < OTHER_CLOCK_S:
-            return lambda log_ns: log_ns
-        begin_ns, first_ns = stamps[0] + round(delays_s[0] * NANOSECONDS), stamps[0]
-        logs_s = (stamps - first_ns) / NANOSECONDS + (delays_s - delays_s[0])
-        order = np.argsort(logs_s, kind="stable")
-        logs_s, stamps_s = logs_s[order], ((stamps - first_ns) / NANOSECONDS)[order]
-        return lambda log_ns: int(first_ns) + round(float(np.interp((log_ns - begin_ns) / NANOSECONDS, logs_s, stamps_s)) * NANOSECONDS)
-
-
-def header_stamp(data: bytes) -> int:
-    """The stamp [ns] of a message that begins with a header, from its CDR bytes; a image need not be decoded for it.
-
-    Raises:
-        UnreadableMessageError: it is too short for one.
-    """
-    if len(data) < 12:
-        raise UnreadableMessageError(f"it has {len(data)} bytes, too few for a header")
-    seconds, nanoseconds = struct.unpack_from("<iI" if data[1] & 1 else ">iI", data, 4)
-    return seconds * NANOSECONDS + nanoseconds
