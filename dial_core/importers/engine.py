@@ -11,7 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from dial_core.files.atomic import write_json
 from dial_core.files.disk_space import DiskFullError, disk_errors, require_free, with_rest
 from dial_core.files.fingerprint import require_same
 from dial_core.files.refused_paths import refused_path
+from dial_core.importers.reasons import reasons_in_lines
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
 from dial_core.observation.camera_view import CameraView, StoredView
@@ -39,7 +40,8 @@ class ImportJob:
         source: folder or file that it comes from.
         key: which one of the source.
         folder: where episodes and report go.
-        stem: of their file names, unique in the folder.
+        stem: of their file names, unique in the folder and of nothing but what they are made from (`work_stem`): which other jobs there are
+            may change until an interrupted import is resumed.
         settings: of the import, plain values.
     """
 
@@ -71,6 +73,7 @@ class JobReport:
         remarks: what a user should know of how it was understood, a sentence each.
         source_sizes: of the images that its frames were made from, by camera.
         details: the importer's own findings, JSON values.
+        source: of the job, by which a resumed import knows it again; empty in reports of earlier versions.
     """
 
     name: str
@@ -81,6 +84,7 @@ class JobReport:
     remarks: list[str] = field(default_factory=list)
     source_sizes: dict[str, Size] = field(default_factory=dict)
     details: dict = field(default_factory=dict)
+    source: str = ""
 
     def save(self, path: Path) -> None:
         """Writes it to `path`, complete or not at all."""
@@ -137,6 +141,17 @@ def work_folder(out: Path) -> Path:
     return out.with_name(f"{out.name}.episodes")
 
 
+def work_stem(file: Path, number: int = 0) -> str:
+    """Name of the work files of a job that is made from number `number` of `file`, as the file is now: changed, it is another job's."""
+    try:
+        found = file.stat()
+        state = f"{found.st_size} {found.st_mtime_ns}"
+    except OSError:  # the job reports it
+        state = "missing"
+    made_from = f"{file.absolute()} {number} {state}"
+    return f"{file.stem}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
+
+
 def import_jobs(
     work: Work,
     jobs: Sequence[ImportJob],
@@ -175,7 +190,7 @@ def import_jobs(
     paths = [folder / name for report in reports for name in report.episodes]
     if not paths:
         shutil.rmtree(folder)  # nothing to resume: the next call may have other settings
-        raise DialError("not one episode could be converted:\n" + _reasons(reports))
+        raise DialError("not one episode could be converted:\n" + reasons_in_lines((report.name, report.reason) for report in reports))
     require_free(out.parent, sum(path.stat().st_size for path in paths), f"packing {len(paths)} episodes into {out.name}")
     shapes = {view.name: (view.height, view.width) for view in views}
     first = views[0].name
@@ -215,7 +230,8 @@ def sized(embodiment: Embodiment, image_size: int) -> Embodiment:
 
 def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> list[JobReport]:
     """The reports of all jobs, those of an earlier call included."""
-    done = {job.stem: JobReport.load(job.report) for job in jobs if job.report.exists()}
+    _require_own_files(jobs)
+    done = {job.stem: report for job in jobs if (report := _finished(job)) is not None}
     try:
         with progress_bar("convert", len(jobs), len(done)) as advance:
             for result in run_jobs(partial(_attempt, work), [job for job in jobs if job.stem not in done], workers):
@@ -228,6 +244,21 @@ def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> list[JobReport]
     return [done[job.stem] for job in jobs]
 
 
+def _require_own_files(jobs: Sequence[ImportJob]) -> None:
+    first: dict[str, ImportJob] = {}
+    for job in jobs:
+        if (other := first.setdefault(job.stem, job)) is not job:
+            raise DialError(f"{other.name} and {job.name} would share their files in {job.folder}; convert them apart, then merge them")
+
+
+def _finished(job: ImportJob) -> JobReport | None:
+    """What an earlier call reported of the job; None where it did not, of another job, or where an episode is gone."""
+    report = JobReport.load(job.report) if job.report.exists() else None
+    if report is None or report.source not in ("", job.source):
+        return None
+    return report if all((Path(job.folder) / name).is_file() for name in report.episodes) else None
+
+
 def _attempt(work: Work, job: ImportJob) -> JobReport:
     """The job's report, with the reason if it could not be imported.
 
@@ -236,7 +267,7 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
     """
     try:
         with disk_errors(Path(job.folder), f"the episodes of {job.name}"):
-            report = work(job)
+            report = replace(work(job), source=job.source)
             report.save(job.report)
             return report
     except DiskFullError:
@@ -270,16 +301,3 @@ def _stored_views(views: Sequence[CameraView], reports: Sequence[JobReport]) -> 
         if sizes and (sizes != [(view.height, view.width)] or view.crop is not None):
             stored[view.name] = StoredView(**view.model_dump(), source_sizes=tuple(sizes))
     return stored
-
-
-def _reasons(reports: Sequence[JobReport], most: int = 20) -> str:
-    """One line a reason, with the jobs that it concerns."""
-    by_reason: dict[str, list[str]] = {}
-    for report in reports:
-        by_reason.setdefault(report.reason or "no reason given", []).append(report.name)
-    lines = [f"  {_some(names)}: {reason}" for reason, names in by_reason.items()]
-    return "\n".join(lines[:most] + ([f"  and {len(lines) - most} other reasons"] if len(lines) > most else []))
-
-
-def _some(names: Sequence[str], most: int = 4) -> str:
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -19,7 +20,7 @@ from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behind_steps, comparable, followed_alone
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder, work_stem
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
@@ -84,20 +85,25 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
     embodiment = settings.robot()
     jobs: list[ImportJob] = []
     lost: dict[str, str] = {}
-    for folder, title in zip(sources, distinct_names(sources), strict=True):
+    for place, (folder, title) in enumerate(zip(sources, distinct_names(sources), strict=True)):
         source = LeRobotDataset(folder, accept_cut=True)
         lost |= {f"{title}, {name}": reason for name, reason in source.lost.items()}
         # Faults of all episodes are reported once, before any work.
         settings.reader(source)
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
-            ImportJob(f"{title}, {episode.name}", str(folder), place, str(work_folder(out)), f"{len(jobs) + place:06d}", settings)
-            for place, episode in enumerate(settings.chosen(source))
+            ImportJob(f"{title}, {episode.name}", str(folder), episode.index, str(work_folder(out)), _stem(place, episode), settings)
+            for episode in settings.chosen(source)
         ]
     rules = {"mapping_rules": load_mapping(settings.mapping).model_dump(mode="json"), "parts": [_parts_of(folder) for folder in sources]}
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **rules}
     defaults = {"first": 0, **rules}
     return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults=defaults)
+
+
+def _stem(source: int, episode: EpisodeSpan) -> str:
+    """Name of an episode's work files: by its source's place among the sources, which the fingerprint holds, its rows and its index."""
+    return f"{source:03d}-{work_stem(episode.table, episode.index)}"
 
 
 def _parts_of(folder: Path) -> str:
@@ -119,7 +125,7 @@ def _converted(job: ImportJob) -> JobReport:
     settings: LeRobotConversion = job.settings
     source, mapping = opened(Path(job.source)), load_mapping(settings.mapping)
     embodiment = settings.robot()
-    episode = source.episodes[job.key]
+    episode = source.episodes[bisect_left(source.episodes, job.key, key=lambda span: span.index)]
     columns = source.columns(episode)
     if source.invalid(columns):
         raise DialError("its annotation says that it is not valid")

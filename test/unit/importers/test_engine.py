@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,41 @@ def test_a_full_disk_stops_the_import_with_what_to_do_and_the_same_call_resumes(
 
     assert run(remember, tmp_path / "out").converted == 3
     assert stored == [0, 1, 2]
+
+
+def interrupted_before_packing(out, monkeypatch, call) -> None:
+    """Runs an import until all jobs are done."""
+
+    def stop(*args, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dial_core.importers.engine.write_dataset", stop)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    assert list(work_folder(out).glob("*.npz"))
+
+
+def test_a_resumed_import_takes_no_report_of_another_job_nor_one_without_its_episode(tmp_path, monkeypatch):
+    out, stored = tmp_path / "out", []
+
+    def remember(job):
+        stored.append(job.source)
+        return store_one(job)
+
+    interrupted_before_packing(out, monkeypatch, lambda: run(remember, out))
+    (work_folder(out) / "000001-00.npz").unlink()
+    jobs = [replace(job, source="/data/new") if job.key == 2 else job for job in jobs_for(out, 3)]
+    stored.clear()
+    import_jobs(remember, jobs, out, load_embodiment(), [VIEW], {"settings": 1}, workers=0)
+    assert stored == ["/data/1", "/data/new"]
+
+
+def test_jobs_that_would_share_their_files_are_refused(tmp_path):
+    out = tmp_path / "out"
+    jobs = [replace(job, stem="same") for job in jobs_for(out, 2)]
+    with pytest.raises(DialError, match="bag 0 and bag 1 would share their files"):
+        import_jobs(store_one, jobs, out, load_embodiment(), [VIEW], {"settings": 1}, workers=0)
 
 
 def test_a_disk_without_room_for_the_dataset_is_found_before_it_is_written(tmp_path, monkeypatch):

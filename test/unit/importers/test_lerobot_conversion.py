@@ -1,4 +1,7 @@
 import json
+import shutil
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -16,6 +19,7 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
 from .source_files import vector_of, write_gr00t_episode, write_gr00t_set
+from .test_engine import interrupted_before_packing
 
 ROBOCASA = LeRobotConversion("robocasa_gr1")
 # Our joints in order, as places in GR00T's 44 numbers: left arm, right arm, left hand, right hand, waist.
@@ -190,6 +194,25 @@ def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatc
     monkeypatch.setattr(lerobot_conversion, "convert_episode", convert)
     (folder / "videos/chunk-000/observation.images.ego_view/episode_000000.mp4").unlink()  # the first one is not read again
     assert convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0).converted == 2
+
+
+def test_a_resumed_conversion_of_several_datasets_has_every_episode_once_though_the_first_grew_and_rows_were_corrected(
+    tmp_path, monkeypatch
+):
+    def write(name: str, lengths) -> Path:
+        shutil.rmtree(tmp_path / name, ignore_errors=True)
+        return write_gr00t_set(tmp_path / name, lengths=lengths, words=name)
+
+    convert_all = partial(convert_lerobot, [write("a", (3, 4)), write("b", (5, 6))], tmp_path / "out", ROBOCASA, workers=0)
+    interrupted_before_packing(tmp_path / "out", monkeypatch, convert_all)
+    write("a", (3, 4, 7))
+    states = np.stack([vector_of(frame) for frame in range(5)]) + 0.125
+    write_gr00t_episode(tmp_path / "b", 0, states, states)
+    convert_all()
+    dataset = LeRobotDataset(tmp_path / "out")
+    assert [(span.instruction, span.length) for span in dataset.episodes] == [("a", 3), ("a", 4), ("a", 7), ("b", 5), ("b", 6)]
+    corrected = dataset.columns(dataset.episodes[3])["observation.state"]
+    np.testing.assert_allclose(corrected[:, 18:], [in_our_units(state[PLACES]) for state in states], atol=1e-6)
 
 
 def test_an_interrupted_conversion_is_not_resumed_with_a_corrected_mapping_parts_or_robot(fake_dataset, tmp_path, monkeypatch):
