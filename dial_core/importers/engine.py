@@ -18,7 +18,7 @@ from typing import Any
 
 from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.errors import DialError
-from dial_core.files.atomic import write_json
+from dial_core.files.atomic import atomic_folder, write_json
 from dial_core.files.disk_space import DiskFullError, disk_errors, require_free, with_rest
 from dial_core.files.fingerprint import require_same
 from dial_core.files.refused_paths import refused_path
@@ -160,11 +160,11 @@ def import_jobs(
     views: Sequence[CameraView],
     fingerprint: dict,
     workers: int,
-    finish: Callable[[Path, list[JobReport]], None] = lambda folder, reports: None,
+    finish: Callable[[Path, Path, list[JobReport]], None] = lambda dataset, folder, reports: None,
     lost: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
 ) -> ImportReport:
-    """Runs all jobs and packs their episodes into a dataset at `out`, with `meta/conversion.json`.
+    """Runs all jobs and packs their episodes into a dataset at `out`, with `meta/conversion.json`; it appears complete or not at all.
 
     A job that fails is reported with its reason and does not stop the others. Interrupted, or stopped by a full disk, the
     same call resumes.
@@ -174,7 +174,7 @@ def import_jobs(
         jobs: in the order of the dataset.
         views: how the stored frames were fitted, the first camera first.
         fingerprint: settings that an interrupted import must share with this one.
-        finish: called with the work folder and all reports when the dataset is written, before the folder goes.
+        finish: adds to the dataset before it appears; called with the folder where it is written, the work folder and all reports.
         lost: reason by name of what the sources once held and no job can read.
         defaults: settings of the fingerprint that an import begun by an earlier version does not name.
 
@@ -194,18 +194,18 @@ def import_jobs(
     require_free(out.parent, sum(path.stat().st_size for path in paths), f"packing {len(paths)} episodes into {out.name}")
     shapes = {view.name: (view.height, view.width) for view in views}
     first = views[0].name
-    with disk_errors(out.parent, f"the dataset {out.name}"):
-        write_dataset(out, paths, robot, shapes.pop(first), shapes, _stored_views(views, reports))
-        result = ImportReport(tuple(reports))
-        note = {
-            **fingerprint,
-            "converted": result.converted,
-            "left_out": result.left_out,
-            "rejected": result.rejected,
-            "remarks": result.remarks,
-        }
-        write_json(out / "meta/conversion.json", note)
-        finish(folder, reports)
+    result = ImportReport(tuple(reports))
+    note = {
+        **fingerprint,
+        "converted": result.converted,
+        "left_out": result.left_out,
+        "rejected": result.rejected,
+        "remarks": result.remarks,
+    }
+    with disk_errors(out.parent, f"the dataset {out.name}"), atomic_folder(out) as dataset:
+        write_dataset(dataset, paths, robot, shapes.pop(first), shapes, _stored_views(views, reports))
+        write_json(dataset / "meta/conversion.json", note)
+        finish(dataset, folder, reports)
     shutil.rmtree(folder)
     return result
 

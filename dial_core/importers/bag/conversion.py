@@ -98,9 +98,9 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
         for number, (name, bag) in enumerate(zip(names, bags, strict=True))
     ]
 
-    def finish(folder: Path, reports: list[JobReport]) -> None:
+    def finish(dataset: Path, folder: Path, reports: list[JobReport]) -> None:
         thumbnails = [_thumbnails(folder / name) for report in reports for name in report.episodes]
-        write_report(out / "report", [BagReport.of(report) for report in reports], thumbnails, embodiment)
+        write_report(dataset / "report", [BagReport.of(report) for report in reports], thumbnails, embodiment)
 
     views = [CameraView(name=camera.name, height=camera.height, width=camera.width) for camera in cameras]
     return import_jobs(convert_bag, jobs, out, embodiment, views, conversion.fingerprint(), workers, finish)

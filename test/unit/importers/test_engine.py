@@ -115,6 +115,29 @@ def test_a_resumed_import_takes_no_report_of_another_job_nor_one_without_its_epi
     assert stored == ["/data/1", "/data/new"]
 
 
+def test_a_dataset_appears_with_its_report_or_not_at_all(tmp_path):
+    out, stored = tmp_path / "out", []
+
+    def remember(job):
+        stored.append(job.key)
+        return store_one(job)
+
+    def interrupted(dataset, folder, reports):
+        raise KeyboardInterrupt
+
+    def finish(dataset, folder, reports):
+        (dataset / "report.md").write_text(", ".join(report.name for report in reports))
+
+    with pytest.raises(KeyboardInterrupt):
+        run(remember, out, finish=interrupted)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.episodes"]
+    run(remember, out, finish=finish)
+    assert stored == [0, 1, 2], "nothing is converted twice"
+    assert (out / "report.md").read_text() == "bag 0, bag 1, bag 2"
+    assert json.loads((out / "meta/conversion.json").read_text())["converted"] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_jobs_that_would_share_their_files_are_refused(tmp_path):
     out = tmp_path / "out"
     jobs = [replace(job, stem="same") for job in jobs_for(out, 2)]
