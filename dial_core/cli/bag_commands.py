@@ -12,6 +12,7 @@ from dial_core.cli.import_report import print_import
 from dial_core.cli.operator_commands import become
 from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
 from dial_core.cli.survey_table import print_found
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 convert_app = typer.Typer(no_args_is_help=True, help="Turn recordings into LeRobot v3 datasets.")
 
@@ -153,7 +154,9 @@ def record(
     out: Annotated[Path, typer.Option(help="Folder in which every episode gets a folder.")] = Path("recordings"),
     expert: Annotated[bool, typer.Option("--expert", help="In simulation: the scripted expert drives, without an operator.")] = False,
     episodes: Annotated[int, typer.Option(min=1, help="With --expert: successful demonstrations wanted.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="With --expert: first scene; 100000 and up are for evaluation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=EVALUATION_SEEDS_FROM - 1, help="With --expert: first scene; 100000 and up are for evaluation.")
+    ] = 0,
     task: Task = "PlacematToPlate",
     instruction: Annotated[str, typer.Option(help="What the robot is to do; empty: as the topic `instruction` says.")] = "",
     robot: Annotated[str, typer.Option(help="Embodiment: a name in config/embodiments/, or a YAML file.")] = "gr1",

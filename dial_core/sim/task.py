@@ -19,7 +19,7 @@ def require_training_seed(seed: int) -> None:
         DialError: the seed is reserved for evaluation.
     """
     if seed >= EVALUATION_SEEDS_FROM:
-        raise DialError(f"seed {seed} is reserved for evaluation (from {EVALUATION_SEEDS_FROM}); start from a smaller --seed")
+        raise DialError(f"seed {seed} is reserved for evaluation (from {EVALUATION_SEEDS_FROM}); choose a smaller one")
 
 
 class Region(Config):

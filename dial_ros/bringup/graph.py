@@ -16,6 +16,7 @@ from dial_core.config import config_path, config_root
 from dial_core.control.trajectory_checks import Tolerances
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_core.sim.task import EVALUATION_SEEDS_FROM, require_training_seed
 from dial_ros.node.process import END_WITH_PARENT
 
 Value = str | int | float | bool
@@ -76,11 +77,21 @@ _RECORDER = (
     Argument("record", False, "also start the recorder, so that episodes can be recorded from the page (docs/recording.md)"),
     Argument("directory", "recordings", "folder in which every recorded episode gets a folder"),
 )
-_WORLD = (
-    Argument("task", "PlacematToPlate", "task of the simulated world: a name in config/tasks/"),
-    Argument("seed", 100_000, "seed of the first scene; training uses 0 to 99999"),
+_TASK = Argument("task", "PlacematToPlate", "task of the simulated world: a name in config/tasks/")
+_SIMULATION = (
     Argument("real_time_factor", 1.0, "upper bound of simulated over wall time [1]; 0: as fast as it goes"),
     Argument("scene_camera", False, "also publish image/scene, a view from the side"),
+)
+_WORLD = (
+    _TASK,
+    Argument("seed", EVALUATION_SEEDS_FROM, f"seed of the first scene; training uses 0 to {EVALUATION_SEEDS_FROM - 1}"),
+    *_SIMULATION,
+)
+# Of demonstrations by hand: a policy is not trained on scenes that it is evaluated on.
+_TRAINING_WORLD = (
+    _TASK,
+    Argument("seed", 0, f"seed of the first scene; those from {EVALUATION_SEEDS_FROM} on are for evaluation and refused"),
+    *_SIMULATION,
 )
 _ROBOT_TIME = Argument("use_sim_time", False, "take the time from /clock; true only when playing back a bag or in a simulator")
 
@@ -96,7 +107,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     "teleoperate": (
         *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device", "runtime", "guard")),
         _SIM_TIME,
-        *_WORLD,
+        *_TRAINING_WORLD,
         Argument("hand", "right", "which hand the keys move: left or right"),
         *_PAGE[1:],
         _RECORDER[1],
@@ -115,7 +126,8 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
 
     Raises:
-        DialError: unknown graph, argument, robot or camera, or a value that is not of the argument's type.
+        DialError: unknown graph, argument, robot or camera, a value that is not of the argument's type, or demonstrations by hand on
+            a scene of the evaluation.
     """
     values = resolve_arguments(kind, chosen)
     embodiment = load_embodiment(str(values["robot"]))
@@ -127,6 +139,7 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     everywhere = {name: values[name] for name in ("use_sim_time", "autostart", "camera")} | {"embodiment": values["robot"]}
     trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
     if kind == "teleoperate":
+        require_training_seed(int(values["seed"]))
         own = {name: values[name] for name in ("use_sim_time", "autostart", "hand")} | {"embodiment": values["robot"]}
         hand = _node("teleoperation", own, remappings | trajectories)
         beside = replace(_recorder(values, embodiment, remappings), required=False)

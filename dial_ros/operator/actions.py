@@ -17,6 +17,8 @@ from std_msgs.msg import Float32
 from std_srvs.srv import SetBool, Trigger
 
 from dial_core.checkpoint.trained_on import means_stop
+from dial_core.errors import DialError
+from dial_core.sim.task import require_training_seed
 from dial_ros.node import qos
 from dial_ros.operator.jog_keys import JogKeys
 from dial_ros.srv import ResetWorld, SetInstruction, StartEpisode, StepWorld, StopEpisode
@@ -44,7 +46,7 @@ class Scene:
     """A scene to reset the simulation to. An empty task: the loaded one; target -1: the object that the seed draws."""
 
     task: str = ""
-    seed: int = 100_000
+    seed: int = 0
     target: int = -1
 
 
@@ -160,7 +162,16 @@ class Actions:
             self._unless_read_only("system2/set_instruction", SetInstruction.Request(text=text), who, f"instruct: {text}", on_answer)
 
     def reset_world(self, who: str, scene: Scene, on_answer: Callable[[Answer, str], None]) -> None:
-        """A fresh scene in simulation; `on_answer` also gets the scene's own instruction."""
+        """A fresh scene in simulation; `on_answer` also gets the scene's own instruction.
+
+        Of a teleoperated robot one for training only: what is shown there by hand becomes demonstrations.
+        """
+        if self.teleoperated:
+            try:
+                require_training_seed(scene.seed)
+            except DialError as error:
+                on_answer(Answer(False, str(error), 0.0), "")
+                return
         request = ResetWorld.Request(task=scene.task, seed=scene.seed, target=scene.target)
         instruction: list[str] = [""]
         self._unless_read_only(

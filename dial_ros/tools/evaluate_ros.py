@@ -14,6 +14,7 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.evaluation.reports.intervals import wilson_interval
 from dial_core.files.atomic import write_json
+from dial_core.sim.task import EVALUATION_SEEDS_FROM
 from dial_ros.tools.demo import arguments, limits_s, run_trials, table_of
 from dial_ros.tools.demo_report import TrialFigures, summary
 
@@ -30,6 +31,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         if chosen.suite and chosen.task:
             raise DialError("--suite goes with all its tasks, --task with single ones; give one of them")
+        if chosen.seed < EVALUATION_SEEDS_FROM:
+            raise DialError(f"seed {chosen.seed} is for training; evaluate on seeds from {EVALUATION_SEEDS_FROM}")
         chosen.task = list(suite_tasks(chosen.suite)) if chosen.suite else chosen.task or [TASK]
         _, results, model_id = run_trials(chosen, console, recording=False)
     except DialError as error:

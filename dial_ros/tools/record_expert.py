@@ -18,6 +18,7 @@ from std_msgs.msg import Bool
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
+from dial_core.sim.task import require_training_seed
 from dial_ros.bringup.graph import graph
 from dial_ros.msg import Instruction
 from dial_ros.node import qos
@@ -103,14 +104,16 @@ def record(out: Path, task: str, episodes: int, seed: int, real_time_factor: flo
     `dial convert bag`.
 
     Raises:
-        DialError: a node died or refused.
+        DialError: a node died or refused, or the next scene is reserved for evaluation.
     """
+    require_training_seed(seed)
     robot = next(n for n in graph("sim", task=task, seed=seed, real_time_factor=real_time_factor) if n.name == "mujoco_robot")
     recorder = graph("record", use_sim_time=True, directory=str(out))
     succeeded = failed = 0
     with running([robot, *recorder], "sim", out / "log") as started:
         demonstrator = Demonstrator(task, started.check_alive)
         while succeeded < episodes:
+            require_training_seed(seed)
             outcome = finished(out / f"{Path(task).stem}_{seed:06d}")
             if outcome is None:
                 success, path = demonstrator.demonstrate(seed)

@@ -280,6 +280,16 @@ def test_the_recorder_comes_beside_a_graph_only_if_asked_for():
     assert (recorder.parameters["directory"], recorder.parameters["use_sim_time"]) == ("here", True)
 
 
+def test_demonstrations_by_hand_begin_on_a_training_scene_and_on_no_other():
+    def seed(**chosen):
+        return next(node for node in graph("teleoperate", **chosen) if node.name == "mujoco_robot").parameters["seed"]
+
+    assert (seed(), seed(seed="99999")) == (0, 99_999)
+    with pytest.raises(DialError, match="seed 100000 is reserved for evaluation"):
+        graph("teleoperate", seed=100_000)
+    assert {a.name: a.default for a in ARGUMENTS["sim"]}["seed"] == 100_000
+
+
 def test_a_teleoperated_robot_has_no_policy():
     assert [node.name for node in graph("teleoperate")] == ["mujoco_robot", "teleoperation", "operator", "recorder"]
 

@@ -14,7 +14,7 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics, LinkPositions
 from dial_core.sim.world import World
 from dial_ros.operator.act_panels import episode_rows
-from dial_ros.operator.actions import Scene
+from dial_ros.operator.actions import Actions, Scene
 from dial_ros.operator.charts import error_series, motion_options, motion_series
 from dial_ros.operator.commanded_motion import CommandedMotion
 from dial_ros.operator.episode_list import RecordedEpisode, recent_episodes
@@ -105,3 +105,15 @@ def test_every_object_of_a_scene_has_its_instruction():
     assert suggestions_of(Scene("PlacematToPlate", seed), "own words") == ["own words", first, second]
     assert suggestions_of(Scene("", seed), "own words") == ["own words"]
     assert suggestions_of(Scene("no such task", seed), "") == []
+
+
+def test_a_teleoperated_robot_is_not_reset_to_a_scene_of_the_evaluation(monkeypatch):
+    actions, answers, sent = Actions.__new__(Actions), [], []
+    monkeypatch.setattr(actions, "_unless_read_only", lambda service, request, *_: sent.append(request.seed), raising=False)
+    for moved_by in ("teleoperation/stop", "system1/estop"):
+        monkeypatch.setattr(actions, "available", lambda service, moved_by=moved_by: service == moved_by)
+        for seed in (99_999, 100_000):
+            actions.reset_world("somebody", Scene(seed=seed), lambda answer, _: answers.append(answer))
+    assert sent == [99_999, 99_999, 100_000]
+    assert [answer.granted for answer in answers] == [False]
+    assert "seed 100000 is reserved for evaluation" in answers[0].text
