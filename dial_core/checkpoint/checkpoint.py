@@ -6,8 +6,8 @@ normalisation.json contract.json         statistics in physical units; what the 
 README.md                                the model card
 """
 
-import hashlib
 import json
+import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.checkpoint.rim import VectorRim
-from dial_core.checkpoint.stored_weights import TensorFile, exact_dtype, model_with_weights
+from dial_core.checkpoint.stored_weights import TensorFile, architecture_in, exact_dtype, model_with_weights, require_finite_weights
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.config import validate
 from dial_core.errors import DialError
@@ -168,20 +168,45 @@ def load_checkpoint(path: str | Path, part: Part = "whole", dtype: torch.dtype =
     missing = [name for name in REQUIRED if not (path / name).is_file()]
     if missing:
         raise DialError(f"no checkpoint at {path}: {', '.join(missing)} missing; `dial train` makes one")
-    contract = validate(Contract, _read_json(path / CONTRACT), source=path / CONTRACT)
-    stored_id = model_id(path)
-    if stored_id != contract.model_id:
-        raise DialError(
-            f"{path}: weights and architecture have id {stored_id}, contract.json says {contract.model_id}; "
-            "the folder is damaged or was edited, restore it"
-        )
-    normaliser = _read_normaliser(path / NORMALISATION)
-    with quiet_loading():
-        model = model_with_weights(path, part, dtype)
-    _check_widths(model.arch, normaliser, None)
-    _check_contract(path, model.arch, normaliser, contract)
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
+    with _the_same_folder(path):
+        contract = validate(Contract, _read_json(path / CONTRACT), source=path / CONTRACT)
+        with quiet_loading():
+            model, stored_id = model_with_weights(path, part, dtype)
+        if stored_id != contract.model_id:
+            raise DialError(
+                f"{path}: weights and architecture have id {stored_id}, contract.json says {contract.model_id}; "
+                "the folder is damaged or was edited, restore it"
+            )
+        require_finite_weights(path, model)
+        normaliser = _read_normaliser(path / NORMALISATION)
+        _check_widths(model.arch, normaliser, None)
+        _check_contract(path, model.arch, normaliser, contract)
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
     return Checkpoint(model, tokenizer, normaliser, contract, path)
+
+
+@contextmanager
+def _the_same_folder(path: Path) -> Iterator[None]:
+    """Checks that what the block read at `path` was one folder: a training that saves meanwhile puts another one in its place.
+
+    Raises:
+        DialError: it was replaced, whatever the block made of the mixture.
+    """
+    held = os.open(path, os.O_RDONLY)  # while it is open, no other folder gets its number
+    try:
+        yield
+    except Exception as error:
+        _require_same_folder(path, held, error)
+        raise
+    else:
+        _require_same_folder(path, held)
+    finally:
+        os.close(held)
+
+
+def _require_same_folder(path: Path, held: int, error: Exception | None = None) -> None:
+    if not path.exists() or not os.path.samestat(os.fstat(held), path.stat()):
+        raise DialError(f"{path} was replaced while it was read; load it again") from error
 
 
 def model_id(path: Path) -> str:
@@ -190,16 +215,7 @@ def model_id(path: Path) -> str:
     Raises:
         DialError: config.json has no architecture, or a file cannot be read; the message names it.
     """
-    config = _read_json(path / CONFIG)
-    if "architecture" not in config:
-        raise DialError(f"{path / CONFIG}: key 'architecture' is missing; this is no DIAL checkpoint, or it was edited")
-    digest = hashlib.sha256(json.dumps(config["architecture"], sort_keys=True).encode())
-    weights = TensorFile(path / WEIGHTS)
-    for name in weights.names:
-        tensor = weights.read(name)
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
+    return TensorFile(path / WEIGHTS).digest(architecture_in(path))
 
 
 def make_random_checkpoint(

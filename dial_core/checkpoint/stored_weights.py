@@ -6,9 +6,12 @@ The file is read, not mapped into memory, because mapped pages count as memory o
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,7 +24,7 @@ from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel, Part
 
 LONGEST_HEADER = 100 * 2**20  # [B] as the format prescribes
-CHUNK = 2**20  # elements checked at a time
+CHUNK = 2**20  # elements checked, or bytes hashed, at a time
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "F64": torch.float64}
 
 
@@ -62,25 +65,54 @@ class TensorFile:
         """The tensor of this name, in its stored dtype."""
         dtype, shape, _, _ = self._entries[name]
         tensor = torch.empty(shape, dtype=dtype)
-        self._fill(name, tensor)
+        self._read(name, _bytes_of(tensor))
         return tensor
 
-    def read_into(self, tensor: torch.Tensor, name: str) -> None:
-        """Fills a contiguous tensor of the stored shape, whatever its dtype."""
-        if tensor.dtype == self._entries[name][0]:
-            self._fill(name, tensor)
-        else:
-            tensor.copy_(self.read(name))
+    def digest(self, architecture: dict[str, Any], into: Mapping[str, torch.Tensor] = MappingProxyType({})) -> str:
+        """16 hex digits of the SHA-256 over an architecture and all tensors, in one pass that also fills the tensors in `into`.
 
-    def _fill(self, name: str, tensor: torch.Tensor) -> None:
+        Args:
+            into: name -> a contiguous tensor of the stored shape, whatever its dtype.
+        """
+        digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+        for name in self.names:
+            dtype, shape, begin, end = self._entries[name]
+            digest.update(f"{name} {dtype} {shape}".encode())
+            if name not in into:
+                for part in self._parts(begin, end):
+                    digest.update(part)
+                continue
+            tensor = into[name]
+            stored = tensor if tensor.dtype == dtype else torch.empty(shape, dtype=dtype)
+            self._read(name, _bytes_of(stored))
+            digest.update(_bytes_of(stored))
+            if stored is not tensor:
+                tensor.copy_(stored)
+        return digest.hexdigest()[:16]
+
+    def _parts(self, begin: int, end: int) -> Iterator[bytes]:
+        """The bytes from `begin` to `end` of the data, few enough at a time that a tensor which no system needs takes no memory."""
+        with self.path.open("rb") as file:
+            file.seek(self._begin + begin)
+            while begin < end:
+                part = file.read(min(CHUNK, end - begin))
+                if not part:
+                    raise DialError(f"{self.path} cannot be read: it ends too early; restore the file")
+                begin += len(part)
+                yield part
+
+    def _read(self, name: str, rest: memoryview) -> None:
         with self.path.open("rb", buffering=0) as file:
             file.seek(self._begin + self._entries[name][2])
-            rest = tensor.view(-1).view(torch.uint8).numpy().data
             while rest.nbytes:
                 count = file.readinto(rest)
                 if not count:
                     raise DialError(f"{self.path} cannot be read: it ends within tensor {name}; restore the file")
                 rest = rest[count:]
+
+
+def _bytes_of(tensor: torch.Tensor) -> memoryview:
+    return tensor.view(-1).view(torch.uint8).numpy().data
 
 
 def _checked(entry: dict[str, Any]) -> tuple[torch.dtype, tuple[int, ...], int, int]:
@@ -91,8 +123,23 @@ def _checked(entry: dict[str, Any]) -> tuple[torch.dtype, tuple[int, ...], int, 
     return dtype, shape, begin, end
 
 
-def model_with_weights(folder: Path, part: Part = "whole", dtype: torch.dtype = torch.float32) -> DialModel:
-    """The model of a checkpoint folder, or what one system computes with, in evaluation mode on the CPU.
+def architecture_in(folder: Path) -> dict[str, Any]:
+    """The architecture of a checkpoint folder, as its config.json has it.
+
+    Raises:
+        DialError: there is none, or the file cannot be read.
+    """
+    file = folder / "config.json"
+    try:
+        return json.loads(file.read_text())["architecture"]
+    except (OSError, json.JSONDecodeError) as error:
+        raise DialError(f"{file} cannot be read: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise DialError(f"{file}: key 'architecture' is missing; this is no DIAL checkpoint, or it was edited") from error
+
+
+def model_with_weights(folder: Path, part: Part = "whole", dtype: torch.dtype = torch.float32) -> tuple[DialModel, str]:
+    """The model of a checkpoint folder, or what one system computes with, in evaluation mode on the CPU; and the id of its weights.
 
     Args:
         folder: with config.json and model.safetensors.
@@ -100,30 +147,36 @@ def model_with_weights(folder: Path, part: Part = "whole", dtype: torch.dtype = 
         dtype: of the parameters.
 
     Raises:
-        DialError: tensors that are missing, unexpected, of another shape or not finite; the message lists them.
+        DialError: tensors that are missing, unexpected or of another shape; the message lists them.
     """
-    architecture = DialConfig(json.loads((folder / "config.json").read_text())["architecture"]).arch
-    if architecture.view_encoder is not None:
-        # transformers stores DINOv2's tensors under older names, which its own loader translates.
-        model = DialModel.from_pretrained(folder, part, dtype=dtype)
-        _require_finite(folder, [name for name, parameter in model.named_parameters() if not _finite(parameter)])
-        return model.eval()
+    architecture = architecture_in(folder)
+    arch = DialConfig(architecture).arch
     file = TensorFile(folder / "model.safetensors")
+    if arch.view_encoder is not None:
+        # transformers stores DINOv2's tensors under older names, which its own loader translates; it reads the file by itself.
+        return DialModel.from_pretrained(folder, part, dtype=dtype).eval(), file.digest(architecture)
     with no_init_weights(), init_empty_weights(include_buffers=False):  # parameters without memory, rotary tables with values
-        model = DialModel(DialConfig(architecture), part)
+        model = DialModel(DialConfig(arch), part)
     _require_same_tensors(model, file)
     # All memory first: between the parameters, what converting and checking frees would leave holes.
     for name, parameter in list(model.named_parameters()):
         owner, _, leaf = name.rpartition(".")
         empty = torch.empty(parameter.shape, dtype=dtype)
         setattr(model.get_submodule(owner), leaf, nn.Parameter(empty, parameter.requires_grad))
-    not_finite = []
-    for name, parameter in model.named_parameters():
-        file.read_into(parameter.data, name)
-        if not _finite(parameter):
-            not_finite.append(name)
-    _require_finite(folder, not_finite)
-    return model.eval()
+    stored_id = file.digest(architecture, {name: parameter.data for name, parameter in model.named_parameters()})
+    return model.eval(), stored_id
+
+
+def require_finite_weights(folder: Path, model: DialModel) -> None:
+    """Checks every parameter: a run that diverged may have saved NaN, and such weights move a robot anywhere.
+
+    Raises:
+        DialError: some are not finite; the message names them.
+    """
+    if wrong := [name for name, parameter in model.named_parameters() if not _finite(parameter)]:
+        raise DialError(
+            f"{folder / 'model.safetensors'} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint"
+        )
 
 
 def exact_dtype(tensor: torch.Tensor, preferred: torch.dtype) -> torch.dtype:
@@ -138,14 +191,6 @@ def is_exact(tensor: torch.Tensor, dtype: torch.dtype) -> bool:
 
 def _finite(parameter: nn.Parameter) -> bool:
     return all(bool(torch.isfinite(part).all()) for part in parameter.data.view(-1).split(CHUNK))
-
-
-def _require_finite(folder: Path, wrong: list[str]) -> None:
-    """A run that diverged may have saved NaN: such weights move a robot anywhere."""
-    if wrong:
-        raise DialError(
-            f"{folder / 'model.safetensors'} holds values that are not finite, in {', '.join(wrong)}; take an earlier checkpoint"
-        )
 
 
 def _require_same_tensors(model: DialModel, file: TensorFile) -> None:

@@ -9,7 +9,9 @@ import shutil
 import pytest
 import torch
 
+from dial_core.checkpoint import checkpoint as checkpoint_module
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint
+from dial_core.checkpoint.stored_weights import TensorFile
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
@@ -98,6 +100,36 @@ def test_weights_of_another_checkpoint_are_noticed(random_checkpoint, tmp_path):
     shutil.copy(random_checkpoint / "contract.json", tmp_path / "c" / "contract.json")
     with pytest.raises(DialError, match="damaged or was edited"):
         load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("when", ["_read_json", "model_with_weights", "_read_normaliser"])
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_never_a_mixture(tmp_path, monkeypatch, when):
+    make_random_checkpoint(tmp_path / "c", seed=1)
+    read = getattr(checkpoint_module, when)
+
+    def and_then_replaced(*args):
+        found = read(*args)
+        monkeypatch.undo()
+        make_random_checkpoint(tmp_path / "c", seed=2)
+        return found
+
+    monkeypatch.setattr(checkpoint_module, when, and_then_replaced)
+    with pytest.raises(DialError, match=r"was replaced while it was read; load it again"):
+        load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize("part", ["whole", "system1", "system2"])
+def test_the_weights_are_read_once_so_that_what_is_hashed_is_what_is_loaded(random_checkpoint, checkpoint, monkeypatch, part):
+    read, fill = [], TensorFile._read
+
+    def counted(self, name, into):
+        read.append(name)
+        fill(self, name, into)
+
+    monkeypatch.setattr(TensorFile, "_read", counted)
+    loaded = load_checkpoint(random_checkpoint, part)
+    assert sorted(set(read)) == sorted(read)
+    assert loaded.contract == checkpoint.contract
 
 
 def test_a_contract_for_another_horizon_or_foresight_is_refused(random_checkpoint, tmp_path):
