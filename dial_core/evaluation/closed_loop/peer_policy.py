@@ -27,6 +27,8 @@ class PeerAddress:
         image, state, prompt: keys of the observation.
         size: height and width of its image [px].
         layout: of its state and actions; a name of `config/layouts/`.
+        name: of the policy, as the user calls it. With a name it is the same policy behind every address; without, its address tells it
+            from others, and one that is started again there with other weights is taken for the same.
     """
 
     server: str
@@ -35,6 +37,7 @@ class PeerAddress:
     prompt: str = "prompt"
     size: int = 224
     layout: str = "ours"
+    name: str = ""
 
     @classmethod
     def parse(cls, text: str) -> PeerAddress:
@@ -53,10 +56,15 @@ class PeerAddress:
 
 
 def peer_model_id(address: PeerAddress) -> str:
-    """16 hex digits of what the server reports of itself and of the view it is given. Raises DialError if nobody answers."""
+    """16 hex digits of what the server reports of itself, its name or else its address, and the view it is given.
+
+    Raises:
+        ConnectionLostError: nobody answers.
+    """
     server = WebsocketPolicy(address.server)
     server.close()
-    return hashlib.sha256(repr((server.metadata, replace(address, server=""))).encode()).hexdigest()[:16]
+    named = replace(address, server="") if address.name else address
+    return hashlib.sha256(repr((server.metadata, named)).encode()).hexdigest()[:16]
 
 
 class PeerPolicy:

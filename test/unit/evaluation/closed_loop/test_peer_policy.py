@@ -148,6 +148,16 @@ def test_what_the_server_reports_of_itself_goes_into_the_protocol():
     assert (facts[0]["policy"], facts[0]["execution"]) == ("peer", "direct")
 
 
+def test_two_servers_that_report_the_same_are_two_policies_unless_they_are_named():
+    def model_id(address: str) -> str:
+        return PolicySource.parse(address).facts(PROTOCOL)["model_id"]
+
+    with peer(lambda seen: {}, {}) as (first, _), peer(lambda seen: {}, {}) as (second, _):
+        assert model_id(first) != model_id(second)
+        assert model_id(f"{first}?name=pi0") == model_id(f"{second}?name=pi0") != model_id(first)
+        assert model_id(f"{first}?name=pi0") != model_id(f"{first}?name=pi0-tuned")  # the server was started again with another one
+
+
 def test_the_messages_are_those_of_openpis_own_client():
     theirs = pytest.importorskip("openpi_client.msgpack_numpy", reason="pip install --no-deps openpi-client")
     from dial_core.inference.websocket_policy import _array_of, _packable
