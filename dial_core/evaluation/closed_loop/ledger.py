@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,9 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.closed_loop.suites import is_file
 from dial_core.files.fingerprint import FINGERPRINT, require_same
+from dial_core.sim.task import load_task
 
 FOLDER, EPISODES = "ledger", "episodes.jsonl"
 
@@ -52,11 +55,13 @@ class Ledger:
         """Opens the ledger, or creates it.
 
         Raises:
-            DialError: it was created with another protocol, code or shard; the message names every difference.
+            DialError: it was created with another protocol, code, shard or content of a task's file; the message names every difference.
         """
         self._file = folder / FOLDER / EPISODES
         settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
-        require_same(folder / FOLDER, settings)
+        if own := task_files(protocol):
+            settings["task_files"] = own
+        require_same(folder / FOLDER, settings, defaults={"task_files": own})  # ledgers of earlier versions do not know what the files said
         self.results = _read(self._file)
 
     def keep(self, result: EpisodeResult) -> None:
@@ -68,6 +73,12 @@ class Ledger:
             os.fsync(file.fileno())
 
 
+def task_files(protocol: Protocol) -> dict[str, str]:
+    """Of the tasks that are named by a file: file -> 12 hex digits of what it says, with all that it extends."""
+    files = [task for task in protocol.tasks if is_file(task)]
+    return {file: hashlib.sha256(load_task(file).model_dump_json().encode()).hexdigest()[:12] for file in files}
+
+
 @dataclass(frozen=True)
 class ShardResults:
     """A shard's ledger as it lies on disk."""
@@ -76,6 +87,7 @@ class ShardResults:
     protocol: Protocol
     sources: str
     shard: Shard
+    task_files: dict[str, str]
     results: list[EpisodeResult]
 
 
@@ -90,7 +102,8 @@ def read_part(folder: Path) -> ShardResults:
         raise DialError(f"{folder} holds no evaluation: {file} is missing; give the --out folders of `dial eval --shard K/N`")
     settings: dict[str, Any] = json.loads(file.read_text())
     protocol = validate(Protocol, settings["protocol"], source=file)
-    return ShardResults(folder, protocol, settings["sources"], Shard.parse(settings["shard"]), _read(file.with_name(EPISODES)))
+    shard, own = Shard.parse(settings["shard"]), settings.get("task_files", {})
+    return ShardResults(folder, protocol, settings["sources"], shard, own, _read(file.with_name(EPISODES)))
 
 
 def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult]]:
@@ -104,7 +117,7 @@ def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult]]:
         raise DialError("no shards to join; give the --out folders of `dial eval --shard K/N`")
     first = parts[0]
     for part in parts[1:]:
-        for what in ("protocol", "sources"):
+        for what in ("protocol", "sources", "task_files"):
             if getattr(part, what) != getattr(first, what):
                 raise DialError(f"{part.folder} is of another evaluation than {first.folder}: the {what} differ ({part.protocol.hash})")
     shards, whole = sorted(part.shard.number for part in parts), first.shard.of

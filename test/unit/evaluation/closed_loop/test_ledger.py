@@ -3,6 +3,7 @@
 pytest test/unit/evaluation/test_ledger.py
 """
 
+import json
 import shutil
 
 import pytest
@@ -12,9 +13,10 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop import rollout
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.evaluate import evaluate, merge
-from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Shard, all_cases
+from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Ledger, Shard, all_cases
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.files.fingerprint import FINGERPRINT
 
 RANDOM = PolicySource("random")
 
@@ -69,6 +71,41 @@ def test_an_evaluation_does_not_resume_with_another_protocol(stand_in, protocol,
     evaluate(protocol, RANDOM, tmp_path, workers=0)
     with pytest.raises(DialError, match=r"protocol.execute_steps was 3, is now 4"):
         evaluate(protocol.model_copy(update={"execute_steps": 4}), RANDOM, tmp_path, workers=0)
+
+
+@pytest.fixture
+def own_task(tmp_path):
+    """(source): writes a task file of the user's own; returns a protocol of it."""
+    file = tmp_path / "Mine.yaml"
+
+    def write(source: str) -> Protocol:
+        file.write_text(f"name: Mine\nextends: settings/rearrangement\nsource: {source}\ntarget: pot\nobjects: [mug]\n")
+        return Protocol(policy="random", tasks=(str(file),), episodes=2)
+
+    return write
+
+
+def test_an_evaluation_of_a_users_own_task_does_not_resume_after_its_file_was_edited(own_task, tmp_path):
+    Ledger(tmp_path / "out", own_task("tray"), Shard())
+    Ledger(tmp_path / "out", own_task("tray # a comment"), Shard())
+    with pytest.raises(DialError, match=r"task_files\..*Mine\.yaml was [0-9a-f]{12}, is now [0-9a-f]{12}"):
+        Ledger(tmp_path / "out", own_task("placemat"), Shard())
+
+
+def test_a_ledger_of_an_earlier_version_which_does_not_know_the_file_is_resumed(own_task, tmp_path):
+    Ledger(tmp_path / "out", own_task("tray"), Shard())
+    file = tmp_path / "out" / FOLDER / FINGERPRINT
+    before = json.loads(file.read_text())
+    del before["task_files"]
+    file.write_text(json.dumps(before))
+    Ledger(tmp_path / "out", own_task("placemat"), Shard())
+
+
+def test_shards_of_different_versions_of_a_users_own_task_are_not_joined(own_task, tmp_path):
+    for number, source in ((1, "tray"), (2, "placemat")):
+        Ledger(tmp_path / f"{number}", own_task(source), Shard(number, 2))
+    with pytest.raises(DialError, match="the task_files differ"):
+        merge([tmp_path / "1", tmp_path / "2"])
 
 
 def test_shards_cover_every_scene_once():
