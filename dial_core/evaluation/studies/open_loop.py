@@ -162,7 +162,8 @@ def _commanded_after(timeline: Timeline, embodiment: Embodiment, contract: Contr
     times = np.arange(first_ns, timeline.sightings[-1].stamp_ns + 1, fine_ns)
     stamps = np.array([sighting.stamp_ns for sighting in timeline.sightings])
     measured = np.stack([timeline.sightings[i].joints for i in np.searchsorted(stamps, times, side="right") - 1])
-    targets = commanded(timeline.commands, times[1:], measured, embodiment).targets
+    offset_s = timeline.epochs[0].offset_s
+    targets = commanded(timeline.commands, times[1:], measured, embodiment, offset_s=offset_s).targets
 
     def after(sighting: Sighting) -> np.ndarray | None:
         at = round((sighting.stamp_ns - first_ns) / fine_ns) + 10 * np.arange(1, contract.horizon + 1) - 1

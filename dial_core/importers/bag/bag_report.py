@@ -10,13 +10,14 @@ import numpy as np
 
 from dial_core.bags.reader import Bag
 from dial_core.control.motion import NANOSECONDS
-from dial_core.importers.bag.resampling import Resampled
+from dial_core.importers.bag.resampling import OFFSET_S, Resampled, offset_words
 from dial_core.importers.bag.timeline import Timeline
 from dial_core.importers.bag.topic_streams import Streams
 from dial_core.importers.engine import JobReport
 from dial_core.robot.embodiment import Embodiment
 
-OFFSET_S = 0.2  # stamps this far from the recorder's clock are reported
+STREAM_OFFSET_S = 0.2  # a stream whose stamps are this far from the recorder's clock is reported
+AFTER_S = 0.075  # one step and a half: commands later than their joints by it are remarked
 AGE_S = 0.05  # mean age of the frames at their steps
 SAME_RAD = 1e-4
 AT_LIMIT_RAD = 1e-3
@@ -134,6 +135,15 @@ def remarks_on(timeline: Timeline, resampled: Resampled) -> list[str]:
         "--controllers FILE names its settings"
         for name, why in judged.items()
     ]
+    offsets_s = [part.offset_s for part in resampled.commanded if part.shifted]
+    if offsets_s:
+        found.append(f"{offset_words(max(offsets_s, key=abs))}: commands were dated by that of the stamps; synchronise the machines")
+    late_s = {name: s for part in resampled.commanded for name, s in part.late_s.items() if s > AFTER_S}
+    found += [
+        f"the commands of {name} come {s:.2f} s after its joints' own motion; do they repeat what was measured? "
+        "--actions next takes the next states"
+        for name, s in late_s.items()
+    ]
     return found
 
 
@@ -151,8 +161,14 @@ def _of_streams(
         found.append("the bag was never closed (killed recorder): what could be read was taken")
     for topic in (*streams.images, streams.joints):
         offset_s = float(np.median(timeline.delays[topic]))
-        if abs(offset_s) > OFFSET_S:
+        if abs(offset_s) > STREAM_OFFSET_S:
             found.append(f"clock offset: stamps of {topic} are {offset_s:+.2f} s off the recorder's clock; synchronise the machines")
+    unproven_s = max((part.offset_s for part in resampled.commanded if not part.shifted), default=0.0)
+    if unproven_s > OFFSET_S:
+        found.append(
+            f"clock offset or latency: joints and cameras were received {unproven_s:.2f} s after their stamps; if the recorder's clock is "
+            "ahead, actions are late by that. Synchronise the machines"
+        )
     for topic in streams.images:
         if (rate := rate_hz(timeline.stamps[topic])) < 0.95 * embodiment.rate_hz:
             found.append(f"{topic} has {rate:.1f} Hz, less than the control rate of {embodiment.rate_hz:g} Hz: frames repeat")

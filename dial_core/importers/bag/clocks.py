@@ -33,6 +33,21 @@ def passed_alike(stamps_ns: int, logs_ns: int) -> bool:
     return 0 < stamps_ns < LONGEST_PAUSE_S * NANOSECONDS and abs(stamps_ns - logs_ns) < CLOCK_SET_S * NANOSECONDS
 
 
+def clock_offset_s(joints_s: Sequence[float], others_s: Sequence[Sequence[float]]) -> float:
+    """By how much the recorder's clock may be ahead of the one of the stamps [s]; 0 if log times are of another clock altogether.
+
+    Delays tell no clock that is ahead from a slow network. So of what the joints show, no more counts than what every other stream shows
+    too; a clock that is behind shows as a negative delay, which no network has.
+
+    Args:
+        joints_s: log times minus stamps of the joint states.
+        others_s: of the other joint states and of the cameras, each.
+    """
+    if not len(joints_s) or abs(offset_s := float(np.median(joints_s))) >= OTHER_CLOCK_S:
+        return 0.0
+    return min([offset_s, *(max(0.0, float(np.median(delays))) for delays in others_s if len(delays))])
+
+
 def clock_of_stamps(stamps_ns: Sequence[int], delays_s: Sequence[float]) -> Callable[[int], int]:
     """Log time -> time by the clock of the stamps [ns], which may be another one and run at another pace (a slow simulator).
 

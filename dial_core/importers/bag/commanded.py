@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,12 +15,14 @@ from dial_core.control.joint_trajectory_controller import (
     JointTrajectoryController,
     TrajectoryRejectedError,
 )
+from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.command_messages import is_set_point
 from dial_core.importers.bag.reach import reach_of
 from dial_core.importers.bag.timeline import Command
-from dial_core.importers.command_agreement import LONGEST_LAG_S, MOVES_RAD, comparable, contradiction, error
+from dial_core.importers.command_agreement import LONGEST_LAG_S, MOVES_RAD, behind_steps, comparable, contradiction, error
 from dial_core.robot.embodiment import Controller, Embodiment
 
+LEAST_OFFSET_S = 0.01  # of clocks: below it, computers that NTP synchronises over a wireless network
 _AFTER_ALL_NS = 2**62
 
 
@@ -48,6 +50,9 @@ class Commanded:
         contradicted: controllers whose joints contradict their commands, and how.
         uncommanded: controllers of which no command is known; their targets are measured positions.
         standing: where the commanded controllers are at the end.
+        late_s: controllers whose commands come after the motion that they should ask for, and by how much [s].
+        offset_s: by how much the recorder's clock may be ahead of the stamps' [s].
+        shifted: the commands were dated back by that.
     """
 
     targets: np.ndarray
@@ -57,6 +62,14 @@ class Commanded:
     contradicted: dict[str, str] = field(default_factory=dict)
     uncommanded: list[str] = field(default_factory=list)
     standing: dict[str, Standing] = field(default_factory=dict)
+    late_s: dict[str, float] = field(default_factory=dict)
+    offset_s: float = 0.0
+    shifted: bool = False
+
+    @property
+    def doubts(self) -> int:
+        """Number of controllers whose joints contradict their commands, or moved before them."""
+        return len(self.contradicted.keys() | self.late_s.keys())
 
 
 def commanded(
@@ -66,6 +79,7 @@ def commanded(
     embodiment: Embodiment,
     rules: Mapping[str, ControllerRules] | None = None,
     before: Mapping[str, Standing] | None = None,
+    offset_s: float = 0.0,
 ) -> Commanded:
     """Where the controllers wanted the joints at each of `times_ns`.
 
@@ -78,9 +92,31 @@ def commanded(
         rules: of the controllers, where they are known. Of others that reject commands by their default settings, those settings are
             taken by which the commands explain how the joints moved.
         before: controllers at the end of the part of the recording before this one.
+        offset_s: by how much the recorder's clock, by which the commands are dated, may be ahead of the stamps' [s]. They are dated back
+            by it if it is negative, as no network delivers before it was sent, or if the joints agree with them only then.
     """
+    result = _by_these_times(commands, times_ns, joints, embodiment, rules, before)
+    result.offset_s = offset_s
+    if abs(offset_s) < LEAST_OFFSET_S or (offset_s > 0 and not result.doubts):
+        return result
+    ahead_ns = round(offset_s * NANOSECONDS)
+    dated = (replace(command, known_ns=max(command.known_ns - ahead_ns, command.request.stamp_ns)) for command in commands)
+    shifted = _by_these_times(sorted(dated, key=lambda c: c.known_ns), times_ns, joints, embodiment, rules, before)
+    shifted.offset_s, shifted.shifted = offset_s, True
+    return shifted if shifted.doubts < result.doubts + (offset_s < 0) else result
+
+
+def _by_these_times(
+    commands: Sequence[Command],
+    times_ns: np.ndarray,
+    joints: np.ndarray,
+    embodiment: Embodiment,
+    rules: Mapping[str, ControllerRules] | None,
+    before: Mapping[str, Standing] | None,
+) -> Commanded:
+    """As `commanded`, for commands that are dated by the clock of the stamps."""
     result = Commanded(joints[1:].copy())
-    step_s = float(np.median(np.diff(times_ns))) / 1e9 if len(times_ns) > 1 else 1.0 / embodiment.rate_hz
+    step_s = float(np.median(np.diff(times_ns))) / NANOSECONDS if len(times_ns) > 1 else 1.0 / embodiment.rate_hz
     lags = range(max(round(LONGEST_LAG_S / step_s), 1) + 1)
     for controller in embodiment.controllers:
         name, index = controller.name, embodiment.indices(controller.joints)
@@ -99,6 +135,8 @@ def commanded(
             continue
         if why:
             result.contradicted[name] = why
+        if own and (late := behind_steps(comparable(wanted, ranges), comparable(measured, ranges), lags)):
+            result.late_s[name] = late * step_s
         result.targets[:, index] = wanted
         result.standing[name] = Standing(end, joints[-1, index])
     return result

@@ -16,6 +16,7 @@ from dial_core.importers.bag.timeline import Epoch, Timeline
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
+OFFSET_S = 0.05  # a control step: a clock offset, or latency, beyond it is reported
 JITTER_SHARE = 0.2  # of a control period: a frame that comes so much after a step still belongs to it
 
 
@@ -147,7 +148,7 @@ def _add_epoch(
     targets = joints[1:]
     if settings.actions == "commands":
         standing = found.commanded[-1].standing if found.commanded else {}
-        found.commanded.append(commanded(epoch.commands, ticks[:-1] + period_ns, joints, embodiment, rules, standing))
+        found.commanded.append(commanded(epoch.commands, ticks[:-1] + period_ns, joints, embodiment, rules, standing, epoch.offset_s))
         targets = found.commanded[-1].targets
     count = len(ticks) - 1  # the last step's action lies beyond the recording
     whole = ages_s[:count] <= settings.max_gap_s
@@ -198,6 +199,11 @@ def _require_read(unread: Mapping[str, str]) -> None:
         )
 
 
+def offset_words(offset_s: float) -> str:
+    """A clause that says by how much the recorder's clock is ahead of the stamps' [s]."""
+    return f"the recorder's clock is {abs(offset_s):.2f} s {'ahead of' if offset_s > 0 else 'behind'} the stamps of joints and cameras"
+
+
 def _require_agreement(parts: Sequence[Commanded]) -> None:
     for part in parts:
         for name, how in part.contradicted.items():
@@ -206,6 +212,7 @@ def _require_agreement(parts: Sequence[Commanded]) -> None:
             raise BagError(
                 f"{name}: {how}"
                 + (f"; by its settings it rejects: {why}" if why else "")
+                + (f"; {offset_words(part.offset_s)}" if abs(part.offset_s) > OFFSET_S else "")
                 + ". Name its settings (--controllers FILE), its topic (--mapping FILE), or take the states as actions (--actions next)"
             )
 

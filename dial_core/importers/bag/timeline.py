@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.importers.bag.clocks import CLOCK_SET_S, LONGEST_GAP_S, clock_of_stamps, header_stamp, passed_alike
+from dial_core.importers.bag.clocks import CLOCK_SET_S, LONGEST_GAP_S, clock_of_stamps, clock_offset_s, header_stamp, passed_alike
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
 from dial_core.importers.bag.left_out import LeftOut
@@ -24,6 +25,8 @@ from dial_core.importers.bag.reach import require_within_reach
 from dial_core.importers.bag.topic_streams import Streams
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Epoch:
     Attributes:
         paused_s: how long the recording paused before it; None: it is the first, or the clock was set.
         begins: how many stamps of each topic the timeline had before it.
+        offset_s: by how much the recorder's clock, by which commands are dated, may be ahead of the stamps' [s].
         sightings: in order of their stamps.
         commands: in order of arrival.
         instructions: (number of sightings before it, text) of every instruction, that of the epoch before first; empty: it was cleared.
@@ -58,6 +62,7 @@ class Epoch:
 
     paused_s: float | None = None
     begins: dict[str, int] = field(default_factory=dict)
+    offset_s: float = 0.0
     sightings: list[Sighting] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)
     instructions: list[tuple[int, str]] = field(default_factory=list)
@@ -259,11 +264,11 @@ class _Reader:
         camera, joints = (self.timeline.stamps[topic] for topic in (self._streams.images[0], self._streams.joints))
         if not self.timeline.sightings and camera and joints:
             self.timeline.camera_ahead_s = float(np.median(camera) - np.median(joints)) / NANOSECONDS
-        topic = self._streams.joints
-        begins = [epoch.begins.get(topic, 0) for epoch in self.timeline.epochs]
-        ends = [*begins[1:], len(self.timeline.stamps[topic])]
-        for epoch, begin, end in zip(self.timeline.epochs, begins, ends, strict=True):
-            stamped_ns = clock_of_stamps(self.timeline.stamps[topic][begin:end], self.timeline.delays[topic][begin:end])
+        for number, epoch in enumerate(self.timeline.epochs):
+            stamps, delays = self._of_epoch(self.timeline.stamps, number), self._of_epoch(self.timeline.delays, number)
+            joints_s = delays.pop(self._streams.joints, [])
+            epoch.offset_s = clock_offset_s(joints_s, list(delays.values()))
+            stamped_ns = clock_of_stamps(stamps.get(self._streams.joints, []), joints_s)
             # A recorder on simulated time may lag behind: nothing is known before it was stamped.
             epoch.commands = sorted(
                 (Command(max(stamped_ns(c.known_ns), c.request.stamp_ns), c.controller, c.request) for c in epoch.commands),
@@ -271,6 +276,12 @@ class _Reader:
             )
         self.timeline.unread = self._unread_commands()
         return self.timeline
+
+    def _of_epoch(self, values: Mapping[str, list[T]], number: int) -> dict[str, list[T]]:
+        """What of `values`, one for each stamp of a topic, is of the epoch with this number, by topic."""
+        epochs = self.timeline.epochs
+        ends = epochs[number + 1].begins if number + 1 < len(epochs) else {topic: len(of) for topic, of in values.items()}
+        return {topic: of[epochs[number].begins.get(topic, 0) : ends.get(topic, 0)] for topic, of in values.items()}
 
     def _unread_commands(self) -> dict[str, str]:
         """Controllers of whose commands none could be used, with what is wrong with them."""
