@@ -1,9 +1,11 @@
 """A model made ready to infer computes what it computed before."""
 
+import threading
 from copy import deepcopy
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -13,6 +15,7 @@ from dial_core.model.attention import gelu_tanh
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 
+THREADS = 4
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
@@ -73,3 +76,22 @@ def test_a_call_that_is_captured_reads_nothing_from_the_host(preset, part):
     call = parts_of(DialModel.without_weights(DialConfig.from_preset(preset).arch), flow_steps=2)[part]
     with torch.inference_mode(), NoHostTensors():
         call.function(*call.inputs)
+
+
+def test_a_model_that_several_threads_make_ready_at_once_keeps_its_weights():
+    model = nn.Sequential(*(nn.Linear(384, 256, bias=False) for _ in range(8)))
+    expected = [layer.weight.detach().clone() for layer in model]
+    together = threading.Barrier(THREADS)
+
+    def make_ready():
+        together.wait()
+        ready_to_infer(model, CPU, torch.float32)
+
+    threads = [threading.Thread(target=make_ready) for _ in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for layer, weight in zip(model, expected, strict=True):
+        assert layer.weight.t().is_contiguous()
+        assert torch.equal(layer.weight, weight)
