@@ -16,6 +16,7 @@ from typing import Any
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
+from dial_core.inference.ready import require_device
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, integer, receive, send, text
 from dial_core.model.flow_matching import NO_NOISE
@@ -40,7 +41,12 @@ class PolicyServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def __init__(self, checkpoint: Path, host: str = "127.0.0.1", port: int = 0, device: str = "cpu") -> None:
-        """Port 0 takes a free one; `address` says which."""
+        """Port 0 takes a free one; `address` says which.
+
+        Raises:
+            DialError: no checkpoint or device there, or nobody can listen at that address.
+        """
+        require_device(device)
         self.checkpoint: Checkpoint = load_checkpoint(checkpoint)
         self.device = device
         self.one_at_a_time = threading.Lock()
@@ -49,7 +55,10 @@ class PolicyServer(socketserver.ThreadingTCPServer):
         self._system1: OrderedDict[tuple[int, int], System1Session] = OrderedDict()  # by options, the least recently used first
         self.system1()
         self.places = threading.Semaphore(MAX_CLIENTS)
-        super().__init__((host, port), _Client)
+        try:
+            super().__init__((host, port), _Client)
+        except OSError as error:
+            raise DialError(f"cannot listen at {host}:{port}: {error.strerror}; choose another --port, or 0 for a free one") from error
 
     @property
     def address(self) -> str:

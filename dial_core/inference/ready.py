@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -19,6 +20,22 @@ def dtype_of(precision: Precision, device: torch.device) -> torch.dtype:
     if precision == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     return torch.bfloat16 if precision == "bfloat16" else torch.float32
+
+
+def require_device(device: str) -> None:
+    """Checks that a model can run there, before anything is loaded.
+
+    Raises:
+        DialError: it is no device, or this machine has none such.
+    """
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise DialError(f"device '{device}' is none: choose cpu, cuda or cuda:N") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise DialError(
+            f"device '{device}': PyTorch finds {torch.cuda.device_count()} GPUs with CUDA on this machine; choose another, or cpu"
+        )
 
 
 def ready_to_infer(model: DialModel, device: torch.device, dtype: torch.dtype) -> DialModel:

@@ -15,7 +15,7 @@ from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, Table
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies.expert_future import ExpertFuture
 from dial_core.inference.policy_loop import ChunkSource, ForesightSource, PolicyLoop, gate_of
-from dial_core.inference.ready import dtype_of
+from dial_core.inference.ready import dtype_of, require_device
 from dial_core.inference.remote import connect
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import DirectPlaying, PlannedPlaying, Playing, SimulatedLoop, Timing
@@ -161,19 +161,3 @@ def open_sessions(location: str, protocol: Protocol, device: str = "cpu") -> tup
     loaded, runtime = load_checkpoint(location, dtype=dtype_of("auto", torch.device(device))), protocol.runtime
     system1 = System1Session(loaded, device, flow_steps=protocol.flow_steps, noise_seed=protocol.noise_seed, runtime=runtime)
     return System2Session(loaded, device, runtime=runtime), system1
-
-
-def require_device(device: str) -> None:
-    """Checks that a model can run there, before anything is loaded.
-
-    Raises:
-        DialError: it is no device, or this machine has none such.
-    """
-    try:
-        found = torch.device(device)
-    except RuntimeError as error:
-        raise DialError(f"device '{device}' is none: choose cpu, cuda or cuda:N") from error
-    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
-        raise DialError(
-            f"device '{device}': PyTorch finds {torch.cuda.device_count()} GPUs with CUDA on this machine; choose another, or cpu"
-        )

@@ -14,9 +14,10 @@ from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
-from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_device, require_fitting
+from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
 from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy, peer_model_id
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
+from dial_core.inference.ready import require_device
 from dial_core.inference.websocket_policy import SCHEMES
 from dial_core.inference.wire import SCHEME
 from dial_core.sim.expert.expert import Expert

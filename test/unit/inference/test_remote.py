@@ -162,6 +162,15 @@ def test_an_answer_that_is_not_what_was_asked_for_is_refused_and_ends_the_connec
                 receive(near)
 
 
+def test_a_device_that_is_not_there_and_a_port_that_is_taken_end_the_start(server, folder, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(DialError, match="device 'cuda': PyTorch finds 0 GPUs"):
+        PolicyServer(folder, device="cuda")
+    host, port = server.server_address[:2]
+    with pytest.raises(DialError, match=rf"cannot listen at {host}:{port}: .*in use; choose another --port, or 0 for a free one"):
+        PolicyServer(folder, host, port)
+
+
 def framed(content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + content
 
