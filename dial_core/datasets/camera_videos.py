@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from dial_core.datasets.lerobot_meta import CHUNKS_SIZE, EPISODES_PER_FILE
+from dial_core.datasets.lerobot_meta import CHUNKS_SIZE, EPISODES_PER_FILE, VIDEO_FILE_MB
 from dial_core.datasets.video import Coding, JoinedVideo, coding_of
 from dial_core.errors import DialError
 
@@ -36,7 +36,7 @@ class CameraVideos:
         Raises:
             DialError: it cannot be read, or has another number of frames.
         """
-        number, file = self._file_for(coding_of(video))
+        number, file = self._file_for(coding_of(video), len(video))
         first = file.frames
         if (added := file.add(video)) != count:
             raise DialError(f"an episode for {self._folder.name} has {count} rows, its video {added} frames; make it again")
@@ -48,10 +48,10 @@ class CameraVideos:
             file.close()
         self._open.clear()
 
-    def _file_for(self, coding: Coding) -> tuple[int, JoinedVideo]:
-        """Number and file to which a video of this coding is appended."""
+    def _file_for(self, coding: Coding, size: int) -> tuple[int, JoinedVideo]:
+        """Number and file to which a video of this coding and `size` [bytes] is appended."""
         number, file = self._open.get(coding, (0, None))
-        if file is not None and file.videos < EPISODES_PER_FILE:
+        if file is not None and file.videos < EPISODES_PER_FILE and file.bytes + size <= VIDEO_FILE_MB * 2**20:
             return number, file
         if file is not None:
             file.close()

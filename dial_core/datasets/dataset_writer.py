@@ -1,7 +1,7 @@
 """LeRobot v3 datasets, written from stored episodes.
 
-Layout (codebase version v3.0): `data/chunk-000/file-000.parquet` with a row for each frame, `videos/<key>/chunk-000/file-000.mp4`
-with the same episodes one after the other (those of other codec parameters in a file of their own), `README.md`, and `meta/`:
+Layout (codebase version v3.0): `data/chunk-000/file-000.parquet` with a row for each frame, `videos/<key>/chunk-000/file-000.mp4` with
+episodes one after the other (those of other codec parameters in a file of their own), more of both as they fill, `README.md`, and `meta/`:
 `info.json`, `stats.json`, `tasks.parquet`, `episodes/chunk-000/file-000.parquet`; plus `modality.json`, by which GR00T names the
 parts of the vectors.
 """
@@ -19,7 +19,8 @@ from pyarrow import parquet
 from dial_core.datasets.camera_videos import CameraVideos, VideoPlace
 from dial_core.datasets.episodes import StoredEpisode, has_action_mask, load_episode
 from dial_core.datasets.lerobot import ACTION_MASK, camera_key
-from dial_core.datasets.lerobot_meta import CHUNKS_SIZE, EPISODES_PER_FILE, SCALARS, card_of, info_of, modality_of, tasks_table
+from dial_core.datasets.lerobot_meta import EPISODES_PER_FILE, SCALARS, card_of, info_of, modality_of, tasks_table
+from dial_core.datasets.row_files import RowFiles, made
 from dial_core.datasets.statistics import Statistics, image_statistics, merge, statistics_of
 from dial_core.datasets.stored_views import write_stored_views
 from dial_core.datasets.video import key_frames
@@ -55,14 +56,17 @@ def write_dataset(
     cameras = {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}
     with atomic_folder(folder, replace=True) as staging:
         with DatasetWriter(staging, embodiment, cameras, any(map(has_action_mask, episodes))) as writer:
-            for first in range(0, len(episodes), EPISODES_PER_FILE):
-                writer.add_file([load_episode(path) for path in episodes[first : first + EPISODES_PER_FILE]])
+            for path in episodes:
+                writer.add(load_episode(path))
             writer.finish()
         write_stored_views(staging, stored_views or {})
 
 
 class DatasetWriter:
-    """Writes a dataset file by file; `finish` adds the metadata of the whole. A context that closes its files."""
+    """Writes a dataset episode by episode, of which one at a time is in memory; `finish` adds the metadata of the whole.
+
+    A context that closes its files.
+    """
 
     def __init__(self, folder: Path, embodiment: Embodiment, cameras: Mapping[str, tuple[int, int]], masked: bool) -> None:
         """
@@ -75,46 +79,50 @@ class DatasetWriter:
         self.cameras = {camera_key(name): shape for name, shape in cameras.items()}
         self._names = list(cameras)
         self._tasks: dict[str, int] = {}
-        self._episodes = self._frames = self._files = 0
+        self._episodes = self._frames = 0
         self._statistics: list[dict[str, Statistics]] = []
+        self._row_files = RowFiles(folder)
         self._videos = {key: CameraVideos(folder / f"videos/{key}", embodiment.rate_hz) for key in self.cameras}
 
     def __enter__(self) -> DatasetWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close_files()
+
+    def _close_files(self) -> None:
+        self._row_files.close()
         for videos in self._videos.values():
             videos.close()
 
-    def add_file(self, episodes: Sequence[StoredEpisode]) -> None:
-        """Writes episodes as one file of rows, and appends their videos to those of each camera.
+    def add(self, episode: StoredEpisode) -> None:
+        """Appends an episode to the files of rows and to those of each camera.
 
         Raises:
             DialError: a video cannot be decoded, or has not one frame for each row.
         """
-        chunk, number = divmod(self._files, CHUNKS_SIZE)
-        name = f"chunk-{chunk:03d}/file-{number:03d}"
-        tables, records = [], []
-        for episode in episodes:
-            statistics = self._statistics_of(episode)
-            tables.append(self._rows(episode))
-            seen = {key: videos.add(self._video(episode, place), len(episode)) for place, (key, videos) in enumerate(self._videos.items())}
-            records.append(self._record(episode, statistics, (chunk, number), seen))
-            self._statistics.append(statistics)
-            self._episodes, self._frames = self._episodes + 1, self._frames + len(episode)
-        _write_parquet(self.folder / f"data/{name}.parquet", pyarrow.concat_tables(tables))
-        _write_parquet(self.folder / f"meta/episodes/{name}.parquet", pyarrow.Table.from_pylist(records))
-        self._files += 1
+        statistics = self._statistics_of(episode)
+        place = self._row_files.add(self._rows(episode))
+        seen = {key: videos.add(self._video(episode, number), len(episode)) for number, (key, videos) in enumerate(self._videos.items())}
+        self._row_files.describe(self._record(episode, statistics, place, seen))
+        self._statistics.append(statistics)
+        if len(self._statistics) == EPISODES_PER_FILE:
+            self._statistics = [self._merged()]
+        self._episodes, self._frames = self._episodes + 1, self._frames + len(episode)
+
+    def _merged(self) -> dict[str, Statistics]:
+        """Statistics of all episodes so far, by feature."""
+        return {name: merge([part[name] for part in self._statistics]) for name in self._statistics[0]}
 
     def finish(self) -> None:
-        """Writes `info.json`, `stats.json`, `tasks.parquet`, `modality.json` and the dataset card."""
+        """Completes the files and writes `info.json`, `stats.json`, `tasks.parquet`, `modality.json` and the dataset card."""
+        self._close_files()
         info = info_of(self.embodiment, self.cameras, self._episodes, self._frames, len(self._tasks))
         if self.masked:
             info["features"][ACTION_MASK] = info["features"]["action"]
-        merged = {name: merge([part[name] for part in self._statistics]) for name in self._statistics[0]}
-        stats = {name: values.as_lerobot(image=name in self.cameras) for name, values in merged.items()}
+        stats = {name: values.as_lerobot(image=name in self.cameras) for name, values in self._merged().items()}
         modality = modality_of(self.embodiment, dict(zip(self._names, self.cameras, strict=True)))
-        _write_parquet(self.folder / "meta/tasks.parquet", tasks_table(self._tasks))
+        parquet.write_table(tasks_table(self._tasks), made(self.folder / "meta/tasks.parquet"))
         for name, content in {"info": info, "stats": stats, "modality": modality}.items():
             (self.folder / f"meta/{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         (self.folder / "README.md").write_text(card_of(info, list(self._tasks)), encoding="utf-8")
@@ -184,8 +192,3 @@ class DatasetWriter:
 def _vectors(values: np.ndarray) -> pyarrow.Array:
     flat = pyarrow.array(np.ascontiguousarray(values, np.float32).reshape(-1))
     return pyarrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
-
-
-def _write_parquet(path: Path, table: pyarrow.Table) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(table, path)

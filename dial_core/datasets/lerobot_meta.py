@@ -10,7 +10,7 @@ import pyarrow
 from dial_core.robot.embodiment import Embodiment
 
 CHUNKS_SIZE = 1000  # files in a folder `chunk-000`
-EPISODES_PER_FILE = 500
+EPISODES_PER_FILE, DATA_FILE_MB, VIDEO_FILE_MB = 500, 100, 500  # what a file holds at most (MB: 2**20 bytes), unless one episode is larger
 CODEC, PIXEL_FORMAT = "h264", "yuv444p"  # of the videos that this package writes
 SCALARS = {"timestamp": "float32", "frame_index": "int64", "episode_index": "int64", "index": "int64", "task_index": "int64"}
 
@@ -32,8 +32,8 @@ def info_of(embodiment: Embodiment, videos: dict[str, tuple[int, int]], episodes
         "total_frames": frames,
         "total_tasks": tasks,
         "chunks_size": CHUNKS_SIZE,
-        "data_files_size_in_mb": 100,
-        "video_files_size_in_mb": 500,
+        "data_files_size_in_mb": DATA_FILE_MB,
+        "video_files_size_in_mb": VIDEO_FILE_MB,
         "fps": _number(embodiment.rate_hz),
         "splits": {"train": f"0:{episodes}"},
         "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",

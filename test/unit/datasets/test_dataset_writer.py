@@ -4,12 +4,13 @@ pytest test/unit/datasets/test_dataset_writer.py
 """
 
 import json
+import weakref
 
 import numpy as np
 import pytest
 
 from dial_core.datasets.dataset_writer import write_dataset
-from dial_core.datasets.episodes import save_episode
+from dial_core.datasets.episodes import load_episode, save_episode
 from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.statistics import image_statistics
@@ -82,6 +83,48 @@ def test_a_dataset_that_exists_is_replaced_only_when_the_new_one_is_complete(dat
         write_dataset(tmp_path / "out", [path, path], load_embodiment(), (96, 96))
     assert len(LeRobotDataset(tmp_path / "out").episodes) == 1
     assert sorted(item.name for item in tmp_path.iterdir()) == ["0.npz", "out"]
+
+
+def test_one_episode_at_a_time_is_in_memory(fake_episode, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{seed}.npz" for seed in range(4)]
+    for seed, path in enumerate(paths):
+        save_episode(path, fake_episode(seed, 5), 20.0)
+    loaded = []
+
+    def load(path):
+        assert [reference for reference in loaded if reference() is not None] == []
+        episode = load_episode(path)
+        loaded.append(weakref.ref(episode))
+        return episode
+
+    monkeypatch.setattr("dial_core.datasets.dataset_writer.load_episode", load)
+    write_dataset(tmp_path / "out", paths, load_embodiment(), (96, 96))
+    assert len(loaded) == 4
+
+
+LIMITS = {"episodes": (2, 100, 500), "rows": (500, 25 * 2 * 47 * 4 * 2.5 / 2**20, 500), "videos": (500, 100, 0.001)}
+
+
+@pytest.mark.parametrize(("limit", "files"), [("episodes", (3, 3)), ("rows", (3, 1)), ("videos", (1, 5))])
+def test_files_are_closed_when_they_are_full_and_every_reader_finds_its_episode(fake_episode, tmp_path, monkeypatch, limit, files):
+    episodes, data_mb, video_mb = LIMITS[limit]
+    for module in ("row_files", "camera_videos"):
+        monkeypatch.setattr(f"dial_core.datasets.{module}.EPISODES_PER_FILE", episodes)
+    monkeypatch.setattr("dial_core.datasets.row_files.DATA_FILE_MB", data_mb)
+    monkeypatch.setattr("dial_core.datasets.camera_videos.VIDEO_FILE_MB", video_mb)
+    paths, truth = [tmp_path / f"{seed}.npz" for seed in range(5)], [fake_episode(seed, 25) for seed in range(5)]
+    for path, episode in zip(paths, truth, strict=True):
+        save_episode(path, episode, 20.0)
+    write_dataset(tmp_path / "out", paths, load_embodiment(), (96, 96))
+    assert tuple(len(list((tmp_path / "out" / kind).rglob("file-*"))) for kind in ("data", "videos")) == files
+    assert len(list((tmp_path / "out/meta/episodes").rglob("file-*"))) == files[0]
+    dataset = LeRobotDataset(tmp_path / "out")
+    for span, episode in zip(dataset.episodes, truth, strict=True):
+        np.testing.assert_array_equal(dataset.columns(span)["action"].astype(np.float32), episode.actions)
+        assert dataset.columns(span)["index"][:, 0].tolist() == list(range(25 * span.index, 25 * span.index + 25))
+        assert np.abs(dataset.frames(span).astype(float) - episode.frames).mean() < 3.0
+        shown = FrameReader(20.0).read(span.video, [span.videos["ego"].first + 24])[0]
+        assert np.abs(shown.astype(float) - episode.frames[24]).mean() < 3.0
 
 
 def test_a_disk_without_room_is_noticed_before_anything_is_written(fake_episode, tmp_path, monkeypatch):
