@@ -103,7 +103,7 @@ def collect(
 
     tasks = load_suite(suite).tasks if suite else tuple(load_task(name) for name in task)
     names, shares = tuple(each.name for each in tasks), (changed, missed, two_objects)
-    plan = CollectionPlan(names, episodes, seed, disturbed, image_size, _shard(shard), spare, *shares)
+    plan = CollectionPlan(names, episodes, seed, disturbed, image_size, _shard(shard), spare, *shares, suite=suite)
     tallies = run(tasks, plan, out, workers)
     failures = sum(len(tally.failures) for tally in tallies.values())
     tried = sum(len(tally.tried) for tally in tallies.values())

@@ -1,6 +1,6 @@
 """Attempts at demonstrations on disk: a file for each success, a note for each failure; nothing is ever half there.
 
-<folder>/fingerprint.json             what is collected: tasks, seeds, share of disturbed scenes, which shard
+<folder>/fingerprint.json             what is collected: tasks and what they say, seeds, shares, which shard, by which code
 <folder>/<task>/<seed>.npz            a successful episode
 <folder>/<task>/<seed>.failed         what ended a failed one
 """
@@ -43,13 +43,15 @@ class Attempts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def require(self, settings: dict) -> None:
+    def require(self, settings: dict, unknown_before: dict) -> None:
         """Starts the folder with `settings`, or checks that it was started with the same.
+
+        `unknown_before`: of those that folders of earlier versions do not name.
 
         Raises:
             DialError: it was started with others.
         """
-        require_same(self.folder, settings)
+        require_same(self.folder, settings, defaults=unknown_before)
 
     def episode(self, task: str, seed: int) -> Path:
         """File of a success."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from dial_core.datasets.episodes import save_episode
 from dial_core.demonstrations.attempts import Attempts, Tally
-from dial_core.demonstrations.collection_plan import CollectionPlan
+from dial_core.demonstrations.collection_plan import CollectionPlan, sources_of
 from dial_core.demonstrations.demonstration import demonstrate
 from dial_core.demonstrations.packing import pack
 from dial_core.errors import DialError
@@ -47,14 +47,15 @@ def collect(tasks: tuple[Task, ...], plan: CollectionPlan, out: Path, workers: i
     dataset is written, and a dataset appears complete or not at all.
 
     Raises:
-        DialError: `out` exists, attempts of another plan are there, or the seeds would reach those reserved for evaluation.
+        DialError: `out` exists, attempts of another plan, of other tasks or by other code are there, or the seeds would reach those
+            reserved for evaluation.
         DiskFullError: which says how much more is needed; the same call resumes.
     """
-    sharded = plan.shard[1] > 1
+    plan, sharded = plan.of(tasks, sources_of(__name__)), plan.shard[1] > 1
     if out.exists() and not sharded:
         raise DialError(f"{out} exists already; choose another --out, or delete it to collect again.")
     attempts = Attempts(out if sharded else out.with_name(f"{out.name}.attempts"))
-    attempts.require(plan.identity)
+    attempts.require(plan.identity, plan.unknown_before)
     tallies = {task.name: attempts.tally(task.name) for task in tasks}
     try:
         _attempt_all(tasks, plan, attempts, tallies, workers)

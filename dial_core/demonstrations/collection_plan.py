@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 
 import numpy as np
 
+from dial_core.config import config_root
+from dial_core.files.code_digest import code_digest, code_of
 from dial_core.sim.task import Task, require_training_seed
 
 SPARE_SHARE = 0.05  # of a shard's episodes
+STATED_LATER = ("suite", "contents", "sources")
+_KINDS = ("appearances", "embodiments", "families", "objects")  # of configuration that scenes draw from, beside what a task says itself
+
+
+@cache
+def sources_of(entry: str) -> str:
+    """12 hex digits of the module `entry`, all that it imports, and the data that every scene draws from."""
+    return code_digest(code_of(entry), [path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))])
+
+
+def contents_of(tasks: Sequence[Task]) -> str:
+    """12 hex digits of all that tasks say."""
+    return hashlib.sha256("".join(task.model_dump_json() for task in tasks).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -24,6 +41,9 @@ class CollectionPlan:
     how to grasp again. In tasks whose scenes may hold two objects, a share `two_objects` of the scenes does: only there does a learner see
     what a name is for. Shard (k, n), k = 1..n, has every n-th seed, and collects `spare` episodes more than its share: where it
     succeeds others may fail.
+
+    `suite`, `contents` of the tasks and `sources` (digests of what they say, and of world and expert) tell collections apart whose tasks
+    have equal names; `of` fills them. They are empty in collections that an earlier version began.
     """
 
     tasks: tuple[str, ...]
@@ -36,12 +56,29 @@ class CollectionPlan:
     changed: float = 0.0
     missed: float = 0.0
     two_objects: float | None = None  # by default as many as the task's scenes have
+    suite: str = ""
+    contents: str = ""
+    sources: str = ""
+
+    def of(self, tasks: Sequence[Task], sources: str) -> CollectionPlan:
+        """The plan of tasks that say this, made by world and expert of this digest."""
+        return replace(self, contents=contents_of(tasks), sources=sources)
+
+    @property
+    def unknown_before(self) -> dict[str, str]:
+        """What a collection that an earlier version began is taken to have: it does not say."""
+        return {name: getattr(self, name) for name in STATED_LATER}
+
+    def agrees(self, other: CollectionPlan) -> bool:
+        """Whether both collect the same, whatever their shards; what one does not state agrees with anything."""
+        ours, theirs = (asdict(replace(plan, shard=(1, 1))) for plan in (self, other))
+        return all(value == theirs[key] or (key in STATED_LATER and "" in (value, theirs[key])) for key, value in ours.items())
 
     @property
     def identity(self) -> dict:
         """Settings that a resumed collection must have in common with the one that started it."""
         # Collections from before there were such shares resume.
-        later = {field.name: field.default for field in fields(self) if field.name in ("changed", "missed", "two_objects")}
+        later = {field.name: field.default for field in fields(self) if field.name in ("changed", "missed", "two_objects", *STATED_LATER)}
         unset = {"spare"} | {name for name, usual in later.items() if getattr(self, name) == usual}
         return {key: value for key, value in asdict(self).items() if key not in unset}
 

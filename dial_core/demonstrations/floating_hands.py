@@ -16,6 +16,7 @@ import numpy as np
 from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.datasets.video import encode
+from dial_core.demonstrations.collection_plan import contents_of, sources_of
 from dial_core.demonstrations.demonstration import demonstrate
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import require_same
@@ -23,7 +24,7 @@ from dial_core.importers.egodex.egodex_conversion import HUMAN, with_next_as_act
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
-from dial_core.sim.task import require_training_seed
+from dial_core.sim.task import load_task, require_training_seed
 from dial_core.sim.world import World
 
 SKIN_RGB = (0.86, 0.63, 0.5)
@@ -52,7 +53,8 @@ def film_hands(task: str, episodes: int, seed: int, out: Path, workers: int) -> 
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it to film again.")
     folder = out.with_name(f"{out.name}.attempts")
-    require_same(folder, {"task": task, "seed": seed})
+    stated_later = {"contents": contents_of([load_task(task)]), "sources": sources_of(__name__)}
+    require_same(folder, {"task": task, "seed": seed, **stated_later}, defaults=stated_later)
     done = {int(file.stem) for file in folder.glob("*.npz")}
     failed: list[str] = []
 

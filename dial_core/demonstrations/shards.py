@@ -47,7 +47,7 @@ def join_shards(folders: Sequence[Path], out: Path) -> Path:
     plans = [_plan(folder) for folder in folders]
     whole = replace(plans[0], shard=(1, 1))
     for folder, plan in zip(folders, plans, strict=True):
-        if replace(plan, shard=(1, 1)) != whole or plan.shard[1] != plans[0].shard[1]:
+        if not plan.agrees(whole) or plan.shard[1] != plans[0].shard[1]:
             raise DialError(f"{folder} is a shard of another collection: {plan}; {folders[0]} is one of {plans[0]}")
     parts = plans[0].shard[1]
     if missing := sorted(set(range(1, parts + 1)) - {plan.shard[0] for plan in plans}):

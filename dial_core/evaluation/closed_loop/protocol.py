@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ import dial_core
 from dial_core.config import Config, config_root
 from dial_core.control.motion_plan import SPLICE_LEAD_S
 from dial_core.control.overlap import Strategy
+from dial_core.files.code_digest import code_digest, code_of
 from dial_core.inference.programs import Runtime
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
@@ -118,47 +118,11 @@ class Protocol(Config):
 
 @cache
 def sources_hash() -> str:
-    """12 hex digits of the code and the data files that an evaluation's outcome depends on.
-
-    The version alone does not change with every edit; this does, so that an evaluation is not resumed with other code than
-    it was started with. Comments and docstrings do not count.
-    """
-    digest = hashlib.sha256()
-    for name, path in sorted((code_of(_ENTRY) | _served()).items()):
-        digest.update(name.encode() + ast.dump(_without_docstrings(path)).encode())
-    for path in (path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:12]
+    """12 hex digits of the code and the data files that an evaluation's outcome depends on, see `code_digest`."""
+    data = [path for kind in _KINDS for path in sorted((config_root() / kind).rglob("*.yaml"))]
+    return code_digest(code_of(_ENTRY) | _served(), data)
 
 
 def _served() -> dict[str, Path]:
     """The environments that an environment server imports by file: name -> file."""
     return {path.stem: path for path in Path(dial_core.__file__).parent.joinpath(*_SERVED).glob("*.py")}
-
-
-def code_of(module: str) -> dict[str, Path]:
-    """Every module of the package that `module` imports, itself included, directly or not: name -> file."""
-    root = Path(dial_core.__file__).parent.parent
-    found: dict[str, Path] = {}
-    left = [module]
-    while left:
-        name = left.pop()
-        path = root.joinpath(*name.split("."))
-        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-        if name in found or not path.is_file():
-            continue
-        found[name] = path
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                left += [alias.name for alias in node.names if alias.name.startswith("dial_core")]
-            elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("dial_core"):
-                left += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return found
-
-
-def _without_docstrings(path: Path) -> ast.Module:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:]
-    return tree

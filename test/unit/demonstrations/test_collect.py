@@ -21,7 +21,7 @@ from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.shards import all_are_shards, is_shard, join_shards
 from dial_core.errors import DialError
 from dial_core.files.disk_space import DiskFullError
-from dial_core.files.fingerprint import require_same
+from dial_core.files.fingerprint import FINGERPRINT, require_same
 from dial_core.sim.scene import scene_of
 from dial_core.sim.task import load_task
 
@@ -175,6 +175,59 @@ def test_attempts_of_other_settings_are_not_gone_on_with(tmp_path):
     require_same(tmp_path / "dataset.attempts", {**plan(disturbed=0.5).identity})
     with pytest.raises(DialError, match=r"disturbed was 0\.5, is now 0\.0; seed was 0, is now 7"):
         collect((TASK,), plan(seed=7), tmp_path / "dataset", workers=0)
+
+
+@pytest.fixture
+def begun(tmp_path, quick, monkeypatch):
+    """(task, plan, **of the later keys): begins a collection and interrupts it after one attempt."""
+
+    def begin(task=TASK, out=tmp_path / "dataset", **changes) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(collecting, "_note", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            with pytest.raises(KeyboardInterrupt):
+                collect((task,), plan(**changes), out, workers=0)
+
+    return begin
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"suite": "unseen_instruction"}, "suite was in_distribution, is now unseen_instruction"),
+        ({"task": TASK.model_copy(update={"objects": ("mug",)})}, "contents was"),
+    ],
+)
+def test_a_collection_is_not_resumed_with_other_tasks_of_the_same_names(begun, changes, error):
+    begun(suite="in_distribution")
+    with pytest.raises(DialError, match=error):
+        begun(**{"suite": "in_distribution"} | changes)
+
+
+def test_a_collection_is_not_resumed_with_another_expert(begun, monkeypatch):
+    begun()
+    monkeypatch.setattr(collecting, "sources_of", lambda entry: "another")
+    with pytest.raises(DialError, match=r"sources was [0-9a-f]{12}, is now another"):
+        begun()
+
+
+def test_a_collection_of_an_earlier_version_is_resumed(begun, tmp_path):
+    begun(suite="in_distribution")
+    file = tmp_path / "dataset.attempts" / FINGERPRINT
+    before = json.loads(file.read_text())
+    file.write_text(json.dumps({key: value for key, value in before.items() if key not in ("suite", "contents", "sources")}))
+    assert collect((TASK,), plan(suite="in_distribution"), tmp_path / "dataset", workers=0)
+
+
+def test_shards_of_other_tasks_or_experts_are_not_joined_and_those_of_an_earlier_version_are(tmp_path, quick):
+    for part in (1, 2):
+        collect((TASK,), plan(2, shard=(part, 2)), tmp_path / f"shard{part}", workers=0)
+    file = tmp_path / "shard2" / FINGERPRINT
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps(values | {"sources": "another"}))
+    with pytest.raises(DialError, match="another collection"):
+        join_shards([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "joined")
+    file.write_text(json.dumps({key: value for key, value in values.items() if key not in ("contents", "sources")}))
+    assert join_shards([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "joined").exists()
 
 
 @pytest.mark.parametrize("share", ["changed", "missed", "two_objects"])

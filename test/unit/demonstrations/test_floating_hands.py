@@ -1,7 +1,10 @@
 import numpy as np
+import pytest
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.demonstrations.floating_hands import SKIN_RGB, HandsWorld, film_hands
+from dial_core.errors import DialError
+from dial_core.files.fingerprint import require_same
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M
 
 
@@ -29,3 +32,9 @@ def test_filmed_hands_are_episodes_of_wrists_whose_action_is_the_next_state(tmp_
     np.testing.assert_array_equal(dataset.states[1:], dataset.actions[:-1])
     assert np.linalg.norm(np.ptp(dataset.states[:, 9:12], axis=0)) > 0.1  # the right hand went somewhere
     assert (dataset.action_mask == 1).all()
+
+
+def test_hands_at_another_task_of_the_same_name_are_not_filmed_into_the_same_dataset(tmp_path):
+    require_same(tmp_path / "hands.attempts", {"task": "PlacematToPlate", "seed": 50_000, "contents": "another", "sources": "another"})
+    with pytest.raises(DialError, match="contents was another"):
+        film_hands("PlacematToPlate", 1, 50_000, tmp_path / "hands", workers=0)
