@@ -136,7 +136,7 @@ class Pipeline:
                 methods, scenes = ", ".join(self.plan.methods_shown()), ", ".join(self.plan.scenes)
                 raise DialError(f"--only {name} fits no step; methods: {methods}; scenes: {scenes}; steps: {', '.join(self.steps)}")
             wanted.update(fitting)
-        while further := {need for name in wanted for need in self.steps[name].needs} - wanted:
+        while further := {need for name in wanted for need in self.steps[name].rests_on} - wanted:
             wanted |= further
         return [step for name, step in self.steps.items() if name in wanted]
 

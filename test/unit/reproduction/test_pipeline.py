@@ -91,6 +91,9 @@ def test_a_method_with_a_second_tower_waits_for_one_trained_on_the_same_views(va
     assert pipeline.steps["start/flare"].needs == ("pretrain", "encoder")
     assert pipeline.steps["start/flare"].words[-2:] == ("--view-encoder", str(tmp_path / "encoder" / "tower"))
     assert "encoder" not in [step.name for step in pipeline.chosen(["dial"])]
+    values["methods"]["dial"], values["methods"]["flare"] = values["methods"]["flare"], values["methods"]["dial"]
+    later = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path)
+    assert "encoder" not in [step.name for step in later.chosen(["flare"])], "one row must not cost another row's tower"
 
 
 def test_a_fingerprint_is_of_what_a_recipe_sets_so_that_a_default_added_later_is_no_other_recipe(pipeline):
@@ -122,6 +125,7 @@ def test_only_a_method_brings_what_its_results_need_and_no_other_results(pipelin
     assert names[-1] == "eval/flare/seen"
     assert "train/flare" in names
     assert "train/dial" not in names
+    assert "tokens/dial" not in names, "whose turn comes first if both are run, but whose result is not needed"
     assert [step.name for step in pipeline.chosen(["pretrain"])] == ["pretrain"]
     with pytest.raises(DialError, match="--only flair fits no step; methods: dial, flare; scenes: seen; steps: pretrain"):
         pipeline.chosen(["flair"])
