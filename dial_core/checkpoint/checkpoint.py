@@ -1,7 +1,8 @@
 """The checkpoint folder: weights, architecture, tokenizer, normalisation, contract, model card.
 
 config.json model.safetensors            as transformers' save_pretrained writes them
-tokenizer.json tokenizer_config.json     the tokenizer
+tokenizer.json tokenizer_config.json     the tokenizer,
+chat_template.jinja                      and how a prompt is put together
 normalisation.json contract.json         statistics in physical units; what the checkpoint was made for
 README.md                                the model card
 """
@@ -34,7 +35,8 @@ from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.robot.vector_layout import OURS, VectorLayout
 
 CONFIG, WEIGHTS, NORMALISATION, CONTRACT, CARD = "config.json", "model.safetensors", "normalisation.json", "contract.json", "README.md"
-REQUIRED = (CONFIG, WEIGHTS, "tokenizer.json", "tokenizer_config.json", NORMALISATION, CONTRACT)  # a model card is not
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+REQUIRED = (CONFIG, WEIGHTS, *TOKENIZER, NORMALISATION, CONTRACT)  # a model card is not
 
 
 @dataclass(frozen=True)

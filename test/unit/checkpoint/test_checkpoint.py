@@ -69,7 +69,16 @@ def test_a_normaliser_of_another_width_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "normalisation.json", "contract.json"]
+    "name",
+    [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "chat_template.jinja",
+        "normalisation.json",
+        "contract.json",
+    ],
 )
 def test_an_incomplete_folder_names_the_missing_file(random_checkpoint, tmp_path, name):
     shutil.copytree(random_checkpoint, tmp_path / "c")
