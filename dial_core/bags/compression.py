@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import tempfile
-import weakref
 from pathlib import Path
 
 import zstandard
 
 from dial_core.bags.layout import BagError
-from dial_core.files.disk_space import disk_errors
+from dial_core.bags.temporary import TemporaryFolder, temporary_folder
 
 _MAGIC = b"\x28\xb5\x2f\xfd"
 _MOST_BYTES = 2**31
 
-_files: dict[tuple[str, int, int], tuple[tempfile.TemporaryDirectory, Path]] = {}
+_HEAD = 18  # bytes, the longest header of a frame
+_BEST_RATIO = 2**15  # a block of 128 KiB takes at least 4 bytes
 
 
-def decompressed(path: Path) -> Path:
-    """A temporary file with what a compressed file holds; it goes when this process ends.
+def decompressed(path: Path) -> tuple[TemporaryFolder, Path]:
+    """What a compressed file holds, as a file in a temporary folder, which goes with the folder's object.
 
     Raises:
         BagError: it cannot be decompressed.
-        DiskFullError: the disk of the temporary folder (`TMPDIR`) is full.
+        DiskFullError: the disk of the temporary folder (`TMPDIR`) has no room for it.
     """
-    stat = path.stat()
-    key = (str(path.absolute()), stat.st_size, stat.st_mtime_ns)
-    if key in _files:
-        return _files[key][1]
-    folder = tempfile.TemporaryDirectory(prefix="dial-bag-")
-    weakref.finalize(folder, folder.cleanup)
-    target = Path(folder.name) / path.name.removesuffix(".zstd")
-    with disk_errors(target.parent, f"{path.name}, decompressed (TMPDIR names another folder)"):
+    with temporary_folder(_content_bytes(path), f"{path.name}, decompressed") as folder:
+        target = folder.path / path.name.removesuffix(".zstd")
         try:
             with path.open("rb") as source, target.open("wb") as sink:
                 zstandard.ZstdDecompressor().copy_stream(source, sink)
         except zstandard.ZstdError as error:
             raise BagError(f"{path} cannot be decompressed: {error}; restore the file") from error
-    _files[key] = folder, target
-    return target
+    return folder, target
+
+
+def _content_bytes(path: Path) -> int:
+    """How large a file is when it is decompressed [byte]; its own size where it does not say, or says what cannot be."""
+    own = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    try:
+        said = zstandard.frame_content_size(head)
+    except zstandard.ZstdError:
+        return own
+    return said if own < said <= _BEST_RATIO * own else own
 
 
 def decompressed_message(data: bytes) -> bytes:

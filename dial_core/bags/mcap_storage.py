@@ -20,6 +20,7 @@ from mcap.stream_reader import StreamReader, breakup_chunk
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import EPISODE_RECORD, ROSBAG2_RECORD, BagError, Topic, facts_of_metadata, parse_qos
 from dial_core.bags.storage import Record, not_kept, one_type_each
+from dial_core.bags.temporary import TemporaryFolder
 from dial_core.files.integrity import require_content
 
 # What half-written or overwritten records make of the readers of `mcap`, lz4 and zstd.
@@ -48,9 +49,9 @@ class _Place(NamedTuple):
 class McapStorage:
     """An MCAP file; see `Storage`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, temporary: TemporaryFolder | None = None) -> None:
         """Reads what the file holds, not yet its messages. Raises BagError if it is not an MCAP file."""
-        self.path = path
+        self.path, self.temporary = path, temporary
         self.topics: dict[str, Topic] = {}
         self.foreign: dict[str, str] = {}
         self.facts: dict[str, str] = {}

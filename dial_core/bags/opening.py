@@ -15,7 +15,9 @@ def open_storage(path: Path) -> Storage:
 
     Raises:
         BagError: it is not a storage file, or nothing in it can be read.
+        DiskFullError: the temporary folder has no room for what a compressed file holds.
     """
+    temporary = None
     if path.name.endswith(".zstd"):
-        return open_storage(decompressed(path))
-    return SqliteStorage(path) if path.suffix == ".db3" else McapStorage(path)
+        temporary, path = decompressed(path)
+    return SqliteStorage(path, temporary) if path.suffix == ".db3" else McapStorage(path, temporary)

@@ -150,12 +150,14 @@ def _describe(bag: Bag) -> int | None:
 
     None, and nothing is written, if its messages are compressed or in part damaged: then it is rewritten.
     """
+    if any(path.suffix == ".zstd" for path in bag.files):
+        return None
     spans = []
     for path in bag.files:
         storage, span = open_storage(path), FileSpan(path)
         for _, log_ns, _, _ in storage.records(storage.topics):
             span.note(log_ns)
-        if storage.compressed or storage.damage or path.suffix == ".zstd":
+        if storage.compressed or storage.damage:
             return None
         spans.append(span)
     counts = {name: bag.counts.get(name, 0) for name in bag.all_topics}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
@@ -15,6 +14,7 @@ from mcap.records import Attachment, Metadata
 from dial_core.bags.compression import decompressed_message
 from dial_core.bags.layout import BagError, Topic, facts_of_metadata, parse_qos
 from dial_core.bags.storage import Record, not_kept, one_type_each
+from dial_core.bags.temporary import TemporaryFolder, temporary_folder, temporary_folder_is_full
 from dial_core.files.integrity import require_content
 
 _HEAD = 100  # bytes before the first page's content
@@ -24,9 +24,14 @@ _ENCODINGS = {"ros2msg": "ros2msg", "ros2idl": "ros2idl"}
 class SqliteStorage:
     """A .db3 file; see `Storage`."""
 
-    def __init__(self, path: Path) -> None:
-        """Reads what the file holds, not yet its messages. Raises BagError if it is not a rosbag2 database."""
-        self.path = path
+    def __init__(self, path: Path, temporary: TemporaryFolder | None = None) -> None:
+        """Reads what the file holds, not yet its messages.
+
+        Raises:
+            BagError: it is not a rosbag2 database.
+            DiskFullError: the temporary folder has no room for a copy beside the log of a killed recorder.
+        """
+        self.path, self.temporary = path, temporary
         self.topics: dict[str, Topic] = {}
         self.foreign: dict[str, str] = {}
         self.facts: dict[str, str] = {}
@@ -35,7 +40,7 @@ class SqliteStorage:
         self.compressed = False
         self.whole = True
         self.span = (0, 0)
-        self._copy: tempfile.TemporaryDirectory | None = None
+        self._copied = False
         self._ids: dict[int, str] = {}
         try:
             if path.stat().st_size < 16 or path.open("rb").read(15) != b"SQLite format 3":
@@ -46,6 +51,7 @@ class SqliteStorage:
             with closing(self._open()) as database:
                 self._read_topics(database)
         except (sqlite3.Error, OSError) as error:
+            self._require_room(error)
             raise BagError(f"{path} is damaged: {error}; restore the file, or record it again") from error
 
     def records(self, topics: Collection[str]) -> Iterator[Record]:
@@ -65,6 +71,7 @@ class SqliteStorage:
                         yield from self._record(topic, log_ns, data)
                     return
                 except sqlite3.Error as error:
+                    self._require_room(error)
                     if given:  # what comes after the damage is lost
                         self._note(f"unreadable after {given} messages: {error}")
                         return
@@ -88,13 +95,15 @@ class SqliteStorage:
 
     def _open(self) -> sqlite3.Connection:
         """Read only. What a killed recorder left in its log (`-wal`, `-journal`) is taken in, on a copy, as that writes to the file."""
-        logs = [self.path.with_name(self.path.name + ending) for ending in ("-wal", "-journal")]
-        if self._copy is None and any(log.is_file() and log.stat().st_size for log in logs):
-            self._copy = tempfile.TemporaryDirectory(prefix="dial-bag-")
-            for source in (self.path, *(log for log in logs if log.is_file())):
-                shutil.copy(source, self._copy.name)
-        if self._copy:
-            return _plain(sqlite3.connect(Path(self._copy.name) / self.path.name))
+        logs = [log for ending in ("-wal", "-journal") if (log := self.path.with_name(self.path.name + ending)).is_file()]
+        if not self._copied and any(log.stat().st_size for log in logs):
+            sources = [self.path, *logs]
+            with temporary_folder(sum(source.stat().st_size for source in sources), f"a copy of {self.path.name}") as folder:
+                for source in sources:
+                    shutil.copy(source, folder.path)
+            self.temporary, self._copied = folder, True
+        if self._copied and self.temporary is not None:
+            return _plain(sqlite3.connect(self.temporary.path / self.path.name))
         database = _plain(sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro&immutable=1", uri=True))
         if self._cut:
             database.execute("PRAGMA writable_schema = ON")  # opens what is shorter than its header says; nothing is written
@@ -144,6 +153,7 @@ class SqliteStorage:
             first_ns, last_ns = database.execute("SELECT MIN(timestamp), MAX(timestamp) FROM messages").fetchone()
             self.span = first_ns or 0, last_ns or 0
         except sqlite3.Error as error:
+            self._require_room(error)
             self.whole = False
             self._note(str(error))
             counts = Counter()
@@ -151,6 +161,11 @@ class SqliteStorage:
                 for (topic,) in database.execute("SELECT topic_id FROM messages ORDER BY id"):
                     counts[topic] += 1
         return counts
+
+    def _require_room(self, error: Exception) -> None:
+        """Raises DiskFullError if sqlite3 found no room where it sorts and takes logs in: that is no damage of the file."""
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+            raise temporary_folder_is_full(f"what it needs to read {self.path.name}") from error
 
     def _note(self, what: str) -> None:
         if what not in self.damage:

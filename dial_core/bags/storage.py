@@ -10,6 +10,7 @@ from typing import Protocol
 from mcap.records import Attachment, Metadata
 
 from dial_core.bags.layout import BagError, Topic
+from dial_core.bags.temporary import TemporaryFolder
 
 STORAGE_ENDINGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 
@@ -30,6 +31,7 @@ class Storage(Protocol):
         span: first and last log time [ns]; zeros if it has no message.
         whole: it was closed and its index is there.
         damage: what of it cannot be read; grows while messages are read.
+        temporary: the folder that holds what is read, if it is a copy; it goes with the reader.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Storage(Protocol):
     span: tuple[int, int]
     whole: bool
     damage: list[str]
+    temporary: TemporaryFolder | None
 
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """All messages of `topics`, in order of log time as far as the file's own order allows. Damaged parts are left out."""
