@@ -63,6 +63,10 @@ def peer_model_id(address: PeerAddress) -> str:
     """
     server = WebsocketPolicy(address.server)
     server.close()
+    return _model_id(address, server)
+
+
+def _model_id(address: PeerAddress, server: WebsocketPolicy) -> str:
     named = replace(address, server="") if address.name else address
     return hashlib.sha256(repr((server.metadata, named)).encode()).hexdigest()[:16]
 
@@ -76,7 +80,7 @@ class PeerPolicy:
     foresight_age_s: float | None = None
 
     def __init__(self, address: PeerAddress, protocol: Protocol) -> None:
-        self._address, self._execute_steps = address, protocol.execute_steps
+        self._address, self._protocol = address, protocol
         self._server: WebsocketPolicy | None = None  # a connection an episode: after an error the old one may be out of step
         self._view = CameraView(name=protocol.camera, height=address.size, width=address.size)
         self.received_instruction = ""
@@ -88,10 +92,16 @@ class PeerPolicy:
         return not self._rows
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
-        """Connects for a new episode. Raises DialError if nobody answers."""
+        """Connects for a new episode.
+
+        Raises:
+            ConnectionLostError: nobody answers.
+            EndOfJobsError: the server reports something else of itself than when the evaluation was begun.
+        """
         if self._server is not None:
             self._server.close()
         self._server = WebsocketPolicy(self._address.server)
+        self._protocol.require_model(_model_id(self._address, self._server), self._address.server)
         self.received_instruction, self._rows = instruction, []
         self._robot: Embodiment = arena.embodiment
         self._kinematics = ForwardKinematics(self._robot)
@@ -116,14 +126,14 @@ class PeerPolicy:
         values = {self._address.image: image, self._address.state: state, self._address.prompt: self.received_instruction}
         assert self._server is not None  # begin connects
         chunk = self._server.infer(values)
-        if len(chunk) < self._execute_steps or chunk.shape[1] != len(state):
+        if len(chunk) < self._protocol.execute_steps or chunk.shape[1] != len(state):
             raise DialError(
                 f"the policy server at {self._address.server} answered with actions {chunk.shape}; expected at least "
-                f"{self._execute_steps} rows (execute_steps) of {len(state)} numbers, the robot's state and actions in the layout "
+                f"{self._protocol.execute_steps} rows (execute_steps) of {len(state)} numbers, the robot's state and actions in the layout "
                 f"{self._address.layout}"
             )
         if not np.isfinite(chunk).all():
             raise DialError(f"the policy server at {self._address.server} answered with actions that are not finite")
         if self._converter:
             chunk = self._converter.to_ours(chunk, observation.base)
-        return chunk[: self._execute_steps]
+        return chunk[: self._protocol.execute_steps]

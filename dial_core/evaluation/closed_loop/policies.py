@@ -107,6 +107,11 @@ class ReplayPolicy(_WithoutForesight):
         spans = [span for span in self._dataset.episodes if not (span.facts.get("disturbed") or span.facts.get("changed"))]
         self._spans = {(span.facts.get("task"), span.seed): span for span in spans}
 
+    @property
+    def model_id(self) -> str:
+        """16 hex digits of the dataset's actions."""
+        return hashlib.sha256(self._dataset.actions.tobytes()).hexdigest()[:16]
+
     def seeds(self, task: str) -> list[int]:
         """Seeds of the episodes of `task` that can be replayed, in order."""
         return sorted(seed for name, seed in self._spans if name == task)
@@ -179,9 +184,8 @@ class PolicySource:
             address = PeerAddress.parse(self.location)
             return {"policy": self.kind, "model_id": peer_model_id(address), "image_px": address.size, "execution": "direct"}
         if self.kind == "replay":
-            model_id = hashlib.sha256(LeRobotDataset(Path(self.location)).actions.tobytes()).hexdigest()[:16]
             seeds = self.seeds(protocol)
-            return {"policy": self.kind, "model_id": model_id, "seeds": seeds, "episodes": len(seeds)}
+            return {"policy": self.kind, "model_id": ReplayPolicy(Path(self.location)).model_id, "seeds": seeds, "episodes": len(seeds)}
         return {"policy": self.kind, "model_id": ""}
 
     def seeds(self, protocol: Protocol) -> tuple[int, ...]:
@@ -200,13 +204,22 @@ class PolicySource:
 
 
 def make_policy(protocol: Protocol, source: PolicySource) -> Policy:
-    """The policy that a protocol asks for, ready for its first episode."""
+    """The policy that a protocol asks for, ready for its first episode.
+
+    Raises:
+        DialError: it cannot be loaded, or does not fit the protocol.
+        EndOfJobsError: the checkpoint or dataset is another one than that of the protocol.
+    """
     if source.kind == "expert":
         return ExpertPolicy()
     if source.kind == "random":
         return RandomPolicy()
     if source.kind == "replay":
-        return ReplayPolicy(Path(source.location))
+        replay = ReplayPolicy(Path(source.location))
+        protocol.require_model(replay.model_id, source.location)
+        return replay
     if source.kind == "peer":
         return PeerPolicy(PeerAddress.parse(source.location), protocol)
-    return DialPolicy(*open_sessions(source.location, protocol, source.device), protocol)
+    system2, system1 = open_sessions(source.location, protocol, source.device)
+    protocol.require_model(system1.contract.model_id, source.location)
+    return DialPolicy(system2, system1, protocol)

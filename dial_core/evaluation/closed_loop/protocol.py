@@ -15,6 +15,7 @@ from dial_core.control.motion_plan import SPLICE_LEAD_S
 from dial_core.control.overlap import Strategy
 from dial_core.files.code_digest import code_digest, code_of
 from dial_core.inference.programs import Runtime
+from dial_core.jobs.results import EndOfJobsError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 PolicyKind = Literal["checkpoint", "peer", "expert", "random", "replay"]
@@ -107,6 +108,18 @@ class Protocol(Config):
     def judging_steps(self) -> int:
         """Control steps from one judgement of success to the next."""
         return self.execute_steps if self.judged == "chunk_end" else 1
+
+    def require_model(self, model_id: str, location: str) -> None:
+        """Checks that `location` still holds what the evaluation was begun with; a protocol without an id takes anything.
+
+        Raises:
+            EndOfJobsError: it holds another: it was written over, or what is served there was replaced.
+        """
+        if self.model_id and model_id != self.model_id:
+            raise EndOfJobsError(
+                f"{location} now holds {model_id}, this evaluation was begun with {self.model_id}; its results would be of two policies. "
+                "Put the first one back to resume it, or begin another evaluation"
+            )
 
     @property
     def hash(self) -> str:

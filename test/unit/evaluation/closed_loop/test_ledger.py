@@ -12,7 +12,7 @@ from dial_core.config import config_root
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop import rollout
 from dial_core.evaluation.closed_loop.arena import Case
-from dial_core.evaluation.closed_loop.evaluate import evaluate, merge
+from dial_core.evaluation.closed_loop.evaluate import evaluate, merge, prepare
 from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Ledger, Shard, all_cases
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
@@ -38,7 +38,8 @@ def short_episodes(tmp_path, monkeypatch, fresh_worker):
 
 @pytest.mark.slow
 def test_serial_parallel_and_resumed_runs_are_equal_to_the_last_bit(short_episodes, checkpoint, tmp_path):
-    protocol, source = Protocol(episodes=3, model_id="random"), PolicySource("checkpoint", str(checkpoint))
+    source = PolicySource("checkpoint", str(checkpoint))
+    protocol = prepare(Protocol(episodes=3), source)
     serial = evaluate(protocol, source, tmp_path / "serial", workers=0)
     assert len({episode["ended"] for episode in serial["episodes"]}) == 3
     assert {episode["steps"] for episode in serial["episodes"]} == {6}

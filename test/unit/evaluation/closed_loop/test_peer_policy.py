@@ -13,6 +13,7 @@ from dial_core.evaluation.closed_loop.evaluate import evaluate
 from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.jobs.results import EndOfJobsError
 
 from .openpi_server import peer
 
@@ -156,6 +157,17 @@ def test_two_servers_that_report_the_same_are_two_policies_unless_they_are_named
         assert model_id(first) != model_id(second)
         assert model_id(f"{first}?name=pi0") == model_id(f"{second}?name=pi0") != model_id(first)
         assert model_id(f"{first}?name=pi0") != model_id(f"{first}?name=pi0-tuned")  # the server was started again with another one
+
+
+def test_a_server_that_reports_something_else_than_at_the_beginning_ends_the_run(arena):
+    reported = {"model": "pi0"}
+    with peer(lambda seen: {}, reported) as (address, _):
+        source = PolicySource.parse(address)
+        policy = PeerPolicy(PeerAddress.parse(address), Protocol(**source.facts(PROTOCOL)))
+        policy.begin(arena, 100_000, "put the can on the plate")
+        reported["model"] = "pi0.5"
+        with pytest.raises(EndOfJobsError, match=f"{address} now holds"):
+            policy.begin(arena, 100_001, "put the can on the plate")
 
 
 def test_the_messages_are_those_of_openpis_own_client():

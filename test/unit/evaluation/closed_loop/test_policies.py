@@ -1,12 +1,15 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from dial_core.checkpoint.checkpoint import make_random_checkpoint
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.policies import PolicySource, RandomPolicy, ReplayPolicy, make_policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.jobs.results import EndOfJobsError
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,17 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(checkpo
         source.facts(Protocol())
     with pytest.raises(DialError, match="device 'gpu' is none: choose cpu, cuda or cuda:N"):
         make_policy(Protocol(), replace(source, device="gpu"))
+
+
+def test_another_checkpoint_than_the_protocols_ends_the_run(checkpoint, tmp_path):
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    source = PolicySource("checkpoint", str(folder))
+    protocol = Protocol(**source.facts(Protocol()))
+    make_policy(protocol, source)
+    make_random_checkpoint(folder, seed=1)  # a training that goes on saves over it
+    with pytest.raises(EndOfJobsError, match=rf"{folder} now holds \w+, this evaluation was begun with {protocol.model_id}"):
+        make_policy(protocol, source)
 
 
 def test_more_steps_than_a_chunk_has_are_refused(checkpoint):
@@ -157,3 +171,6 @@ def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_d
         source.seeds(Protocol(policy="replay", seed=3))
     facts = source.facts(Protocol(policy="replay", seed=0))
     assert (facts["seeds"], facts["episodes"], len(facts["model_id"])) == ((0, 1, 2), 3, 16)
+    make_policy(Protocol(seed=0, **facts), source)
+    with pytest.raises(EndOfJobsError, match="this evaluation was begun with another"):
+        make_policy(Protocol(seed=0, **facts | {"model_id": "another"}), source)
