@@ -23,6 +23,7 @@ from dial_core.files.disk_space import DiskFullError, disk_errors, require_free,
 from dial_core.files.fingerprint import require_same
 from dial_core.files.refused_paths import refused_path
 from dial_core.importers.reasons import reasons_in_lines
+from dial_core.importers.work_files import state_of
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
 from dial_core.observation.camera_view import CameraView, StoredView
@@ -43,6 +44,7 @@ class ImportJob:
         stem: of their file names, unique in the folder and of nothing but what they are made from (`work_stem`): which other jobs there are
             may change until an interrupted import is resumed.
         settings: of the import, plain values.
+        read: file or folder whose change, by sizes and times of its files, makes finished work worthless; empty: `source`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class ImportJob:
     folder: str
     stem: str
     settings: Any = None
+    read: str = ""
 
     def episode(self, piece: int = 0) -> Path:
         """File of the job's episode number `piece`."""
@@ -73,7 +76,7 @@ class JobReport:
         remarks: what a user should know of how it was understood, a sentence each.
         source_sizes: of the images that its frames were made from, by camera.
         details: the importer's own findings, JSON values.
-        source: of the job, by which a resumed import knows it again; empty in reports of earlier versions.
+        source, state: of the job and of what it read, by which a resumed import knows it again; empty in reports of earlier versions.
     """
 
     name: str
@@ -85,6 +88,7 @@ class JobReport:
     source_sizes: dict[str, Size] = field(default_factory=dict)
     details: dict = field(default_factory=dict)
     source: str = ""
+    state: str = ""
 
     def save(self, path: Path) -> None:
         """Writes it to `path`, complete or not at all."""
@@ -139,17 +143,6 @@ Work = Callable[[ImportJob], JobReport]
 def work_folder(out: Path) -> Path:
     """Where the jobs of an import into `out` leave their episodes until the dataset is written."""
     return out.with_name(f"{out.name}.episodes")
-
-
-def work_stem(file: Path, number: int = 0) -> str:
-    """Name of the work files of a job that is made from number `number` of `file`, as the file is now: changed, it is another job's."""
-    try:
-        found = file.stat()
-        state = f"{found.st_size} {found.st_mtime_ns}"
-    except OSError:  # the job reports it
-        state = "missing"
-    made_from = f"{file.absolute()} {number} {state}"
-    return f"{file.stem}-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}"
 
 
 def import_jobs(
@@ -252,9 +245,9 @@ def _require_own_files(jobs: Sequence[ImportJob]) -> None:
 
 
 def _finished(job: ImportJob) -> JobReport | None:
-    """What an earlier call reported of the job; None where it did not, of another job, or where an episode is gone."""
+    """What an earlier call reported of the job; None where it did not, of another job, of other content, or where an episode is gone."""
     report = JobReport.load(job.report) if job.report.exists() else None
-    if report is None or report.source not in ("", job.source):
+    if report is None or report.source not in ("", job.source) or report.state not in ("", state_of(Path(job.read or job.source))):
         return None
     return report if all((Path(job.folder) / name).is_file() for name in report.episodes) else None
 
@@ -267,7 +260,8 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
     """
     try:
         with disk_errors(Path(job.folder), f"the episodes of {job.name}"):
-            report = replace(work(job), source=job.source)
+            state = state_of(Path(job.read or job.source))  # before the work: what changes meanwhile is not what was read
+            report = replace(work(job), source=job.source, state=state)
             report.save(job.report)
             return report
     except DiskFullError:

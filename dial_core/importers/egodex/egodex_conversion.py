@@ -14,8 +14,9 @@ from dial_core.datasets.video_rows import one_video, video_size
 from dial_core.errors import DialError
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame, frame_from_world, resting_wrist, wrist_vectors
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder, work_stem
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import Retiming, retime
+from dial_core.importers.work_files import work_stem
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
 

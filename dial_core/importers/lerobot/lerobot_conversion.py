@@ -20,9 +20,10 @@ from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behind_steps, comparable, followed_alone
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder, work_stem
+from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
+from dial_core.importers.work_files import work_stem
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
@@ -92,18 +93,21 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
         settings.reader(source)
         camera_of(source, load_mapping(settings.mapping))
         jobs += [
-            ImportJob(f"{title}, {episode.name}", str(folder), episode.index, str(work_folder(out)), _stem(place, episode), settings)
+            ImportJob(
+                f"{title}, {episode.name}",
+                str(folder),
+                episode.index,
+                str(work_folder(out)),
+                f"{place:03d}-{work_stem(folder, episode.index)}",  # the fingerprint holds the sources in their order
+                settings,
+                read=str(episode.table),
+            )
             for episode in settings.chosen(source)
         ]
     rules = {"mapping_rules": load_mapping(settings.mapping).model_dump(mode="json"), "parts": [_parts_of(folder) for folder in sources]}
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **rules}
     defaults = {"first": 0, **rules}
     return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults=defaults)
-
-
-def _stem(source: int, episode: EpisodeSpan) -> str:
-    """Name of an episode's work files: by its source's place among the sources, which the fingerprint holds, its rows and its index."""
-    return f"{source:03d}-{work_stem(episode.table, episode.index)}"
 
 
 def _parts_of(folder: Path) -> str:

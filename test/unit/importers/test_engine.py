@@ -115,6 +115,28 @@ def test_a_resumed_import_takes_no_report_of_another_job_nor_one_without_its_epi
     assert stored == ["/data/1", "/data/new"]
 
 
+def test_a_source_that_changed_since_it_was_converted_is_converted_again(tmp_path, monkeypatch):
+    """Finished recording, or repaired, between the interruption and the same call."""
+    out, stored, bags = tmp_path / "out", [], [tmp_path / "bags" / str(key) for key in range(3)]
+    for bag in bags:
+        bag.mkdir(parents=True)
+        (bag / "a.mcap").write_bytes(b"half")
+    jobs = [replace(job, source=str(bag)) for job, bag in zip(jobs_for(out, 3), bags, strict=True)]
+
+    def remember(job):
+        stored.append(job.key)
+        return store_one(job)
+
+    def convert():
+        import_jobs(remember, jobs, out, load_embodiment(), [VIEW], {"settings": 1}, workers=0)
+
+    interrupted_before_packing(out, monkeypatch, convert)
+    (bags[1] / "a.mcap").write_bytes(b"whole now")
+    stored.clear()
+    convert()
+    assert stored == [1]
+
+
 def test_a_dataset_appears_with_its_report_or_not_at_all(tmp_path):
     out, stored = tmp_path / "out", []
 
