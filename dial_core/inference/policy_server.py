@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import socketserver
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
 from copy import copy
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.control.overlap import Committed
@@ -28,6 +26,8 @@ FLOW_STEPS = 4  # of a client that opens nothing
 OPTIONS_KEPT = 4  # System-1 sessions kept for clients to come; those in use live on with their clients
 IDLE_S = 600.0  # a client that sends nothing for so long is let go
 CALLS = ("open", "foresight", "image_tokens", "chunk")
+
+log = logging.getLogger(__name__)
 
 
 class PolicyServer(socketserver.ThreadingTCPServer):
@@ -102,24 +102,32 @@ class _Client(socketserver.BaseRequestHandler):
         with self.server.one_at_a_time:
             self._system2, self._system1 = self.server.system2(), self.server.system1()
         while True:
-            numbered: dict = {}
             try:
                 header, arrays = receive(self.request)
-                numbered = {key: value for key, value in header.items() if key == "request"}
-                with self.server.one_at_a_time:
-                    answer, result = self._answer(header, arrays)
-                send(self.request, answer | numbered, result)
             except HungUpError:
                 return
             except LostFramingError as error:  # where the next message begins is unknown
                 self._refuse(error)
                 return
-            except (DialError, RuntimeError) as error:
-                self._refuse(error, numbered)
+            except MalformedMessageError as error:
+                self._refuse(error)
+            else:
+                send(self.request, *self._answered(header, arrays))
 
-    def _refuse(self, error: Exception, numbered: Mapping[str, Any] = MappingProxyType({})) -> None:
-        """Answers with the reason, and with the request's number as the client gave it."""
-        send(self.request, {"error": f"{type(error).__name__}: {error}", **numbered}, {})
+    def _refuse(self, error: Exception) -> None:
+        send(self.request, _refusal(error), {})
+
+    def _answered(self, header: dict, arrays: Arrays) -> tuple[dict, Arrays]:
+        """The answer or the refusal, with the request's number as the client gave it."""
+        try:
+            with self.server.one_at_a_time:
+                answer, result = self._answer(header, arrays)
+        except DialError as error:
+            answer, result = _refusal(error), {}
+        except Exception as error:  # one client's request ends neither its connection nor the server
+            log.exception("call '%s' of a client failed", str(header.get("call"))[:60])
+            answer, result = _refusal(error), {}
+        return answer | {key: value for key, value in header.items() if key == "request"}, result
 
     def _answer(self, header: dict, arrays: Arrays) -> tuple[dict, Arrays]:
         call = header.get("call")
@@ -147,6 +155,10 @@ class _Client(socketserver.BaseRequestHandler):
                 raise MalformedMessageError(f"base of shape {base.shape}; expected a pose (4, 4)")
             return {}, {"result": self._system1.chunk(images, foresight, state, committed, base)}
         raise DialError(f"unknown call '{str(call)[:60]}'; known: {', '.join(CALLS)}")
+
+
+def _refusal(error: Exception) -> dict:
+    return {"error": f"{type(error).__name__}: {error}"}
 
 
 def _named(arrays: Arrays, *names: str) -> list:

@@ -277,7 +277,10 @@ class System1Session:
     @torch.no_grad()
     def _led_chunk(self, committed: Committed, base: np.ndarray | None, *inputs: torch.Tensor) -> torch.Tensor:
         """Normalised chunk (1, H, A) that agrees with committed actions. Vision and fusion are captured, its steps need gradients."""
-        onto = self._vector(self._rim.encode_action(committed.actions.astype(np.float32), base)), self._vector(committed.weights)[0]
+        horizon, width = self.contract.horizon, self.contract.action_dim
+        actions = finite_array("committed actions", committed.actions, (horizon, width))
+        weights = finite_array("committed weights", committed.weights, (horizon,))
+        onto = self._vector(self._rim.encode_action(actions, base)), self._vector(weights)[0]
         fused_BMD, state_BS = (tensor.clone() for tensor in self._see(*inputs))  # of inference mode, which has no gradients
         return sample_chunk_onto(self.model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
 

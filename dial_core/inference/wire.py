@@ -59,7 +59,7 @@ def receive(wire: socket.socket) -> tuple[dict, Arrays]:
         raise LostFramingError(f"a header of {length} bytes, at most {MAX_HEADER_BYTES}: no message of a policy server or client")
     try:
         header = json.loads(_exactly(wire, length))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or a number of thousands of digits
         raise MalformedMessageError(f"the header is no JSON: {error}") from error
     if not isinstance(header, dict):
         raise MalformedMessageError(f"the header is a JSON {type(header).__name__}, expected an object")
@@ -86,9 +86,13 @@ def integer(header: dict, key: str, low: int, high: int) -> int:
 
 
 def text(header: dict, key: str, longest: int) -> str:
-    """The text `key` of a header; raises MalformedMessageError if it is missing, none, or longer than `longest` characters."""
+    """The text `key` of a header.
+
+    Raises:
+        MalformedMessageError: it is missing, none, longer than `longest` characters, or holds halves of characters (surrogates).
+    """
     value: Any = header.get(key)
-    if not isinstance(value, str) or len(value) > longest:
+    if not isinstance(value, str) or len(value) > longest or value.encode(errors="ignore").decode() != value:
         raise MalformedMessageError(f"{key}: expected a text of at most {longest} characters, got {str(value)[:60]!r}")
     return value
 
@@ -105,7 +109,8 @@ def _listed(entry: Any) -> tuple[str, str, list[int]]:
         name, dtype, shape = entry
         whole = isinstance(shape, list) and len(shape) <= MAX_DIMENSIONS
         whole = whole and all(isinstance(n, int) and not isinstance(n, bool) and 0 <= n <= MAX_BYTES for n in shape)
-        if isinstance(name, str) and dtype in DTYPES and whole:
+        # numpy limits the product of the other dimensions even beside one of 0.
+        if isinstance(name, str) and dtype in DTYPES and whole and math.prod(filter(None, shape)) <= MAX_BYTES:
             return name, dtype, shape
     raise LostFramingError(
         f"array {str(entry)[:80]}: expected [name, dtype, shape] with dtype {', '.join(DTYPES)} and at most {MAX_DIMENSIONS} dimensions"

@@ -190,6 +190,7 @@ def listing(*arrays) -> bytes:
         listing("x"),
         listing(*[["x", "uint8", [1]]] * (MAX_ARRAYS + 1)),
         listing(["x", "uint8", [MAX_BYTES // 2 + 1]], ["y", "uint8", [MAX_BYTES // 2]]),
+        listing(["x", "uint8", [0, MAX_BYTES, MAX_BYTES, MAX_BYTES]]),
         struct.pack(">I", MAX_HEADER_BYTES + 1),
     ],
 )
@@ -227,6 +228,8 @@ def test_every_refusal_is_answered_and_the_connection_lives_on_where_the_next_me
         call(call="foresight", instruction="put"),
         call(call="chunk"),
         call(call=["chunk"]),
+        framed(b'{"call": ' + b"1" * 5000 + b"}"),
+        framed(json.dumps({"call": "foresight", "instruction": "\ud800 go", "arrays": [["image", "uint8", [0]]]}).encode()),
     )
     expected = (
         "no JSON",
@@ -240,6 +243,8 @@ def test_every_refusal_is_answered_and_the_connection_lives_on_where_the_next_me
         "image",
         "image0",
         "unknown",
+        "no JSON",
+        "instruction",
     )
     assert [part for part, error in zip(expected, errors, strict=True) if part not in error] == []
 
@@ -259,6 +264,20 @@ def test_committed_actions_of_another_horizon_are_refused(server, image):
     with pytest.raises(DialError, match="the horizon is 16"):
         system1.chunk(image, foresight, state, Committed(np.zeros((4, 47)), np.zeros(4)))
     assert system1.chunk(image, foresight, state).shape == (16, 47)
+
+
+def test_an_error_that_nobody_foresaw_is_answered_and_the_connection_lives_on(server, image, monkeypatch, caplog):
+    system2, _ = connect(server.address)
+
+    def fails(*_):
+        raise TypeError("a text input must be a text")
+
+    monkeypatch.setattr(System2Session, "foresight", fails)
+    with pytest.raises(DialError, match="refused: TypeError: a text input must be a text"):
+        system2.foresight(image, INSTRUCTION)
+    assert "foresight" in caplog.text  # with its traceback, for who runs the server
+    monkeypatch.undo()
+    system2.foresight(image, INSTRUCTION)
 
 
 def test_more_clients_than_are_served_get_the_reason(folder, monkeypatch):

@@ -170,6 +170,15 @@ def test_a_wrong_image_is_refused_with_expected_and_got(checkpoint, state, wrong
         System1Session(checkpoint).chunk(wrong, np.zeros((36, 192)), state)
 
 
+@pytest.mark.parametrize("wrong", ["actions", "weights"])
+def test_committed_actions_that_are_not_finite_are_refused(checkpoint, image, state, wrong):
+    session = System1Session(checkpoint)
+    values = {"actions": np.zeros((16, 47), np.float32), "weights": np.ones(16, np.float32)}
+    values[wrong][3] = np.nan
+    with pytest.raises(DialError, match=f"committed {wrong}: .*not finite"):
+        session.chunk(image, np.zeros((36, 192), np.float32), state, Committed(**values))
+
+
 def test_wrong_foresight_and_state_are_refused(checkpoint, image, state):
     session = System1Session(checkpoint)
     with pytest.raises(DialError, match=r"foresight: expected shape \(36, 192\), got \(35, 192\)"):
