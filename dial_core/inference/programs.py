@@ -14,6 +14,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -38,6 +39,8 @@ ALIASES = {"exported": "aoti", "tensorrt": "tensorrt-bf16"}
 INPUTS = {1: ("foresight", "state"), 2: ("pixels", "input_ids", "attention_mask", "positions")}  # System-1: and every camera's view
 OUTPUTS = {1: ("chunk",), 2: ("foresight", "view_tokens")}  # `view` would be the name of an operation inside
 TRACED_BY = ("sessions.py", "export.py", "typed_graph.py")  # what else in this package determines a program
+CPUINFO = Path("/proc/cpuinfo")
+COMPILED_FOR = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "CPU variant", "Features", "isa")  # lines of it
 Program = Callable[..., tuple[torch.Tensor, ...]]
 
 
@@ -100,16 +103,17 @@ class ProgramSpec:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the program depends on wherever it is made: the attributes and the model's code."""
+        """What the program depends on wherever it is made: the attributes, the model's code and that of transformers."""
         settings: dict[str, Any] = {"system": self.system, "runtime": self.runtime, "model_id": self.model_id, "cameras": self.cameras}
-        return settings | {"flow_steps": self.flow_steps, "noise_seed": self.noise_seed, "slot": self.slot, "code": model_code()}
+        settings |= {"flow_steps": self.flow_steps, "noise_seed": self.noise_seed, "slot": self.slot}
+        return settings | {"code": model_code(), "transformers": version("transformers")}
 
     @property
     def facts(self) -> dict[str, Any]:
         """What the program depends on: its settings and, where it was made for one machine, torch, processor or GPU."""
         facts = self.settings
         if self.runtime == "aoti":
-            facts |= {"torch": torch.__version__, "processor": f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"}
+            facts |= {"torch": torch.__version__, "processor": processor()}
         if self.runtime == "int8":
             facts |= {"weight_bits": int8_weight_bits()}
         if self.precision:
@@ -126,6 +130,20 @@ class ProgramSpec:
     def outputs(self) -> list[str]:
         """Names of the program's outputs, in order."""
         return [*OUTPUTS[self.system]]
+
+
+def processor() -> str:
+    """Architecture, vector instructions, and 8 hex digits of all else that a compilation for this processor (`-march=native`) depends on.
+
+    A program that was compiled on another one may use instructions that this one lacks, which ends the process.
+    """
+    try:
+        lines = CPUINFO.read_text(errors="replace").splitlines()
+    except OSError:  # not Linux
+        lines = [platform.processor()]
+    kinds = sorted({line for line in lines if line.partition(":")[0].strip() in COMPILED_FOR})  # cores may differ
+    digest = hashlib.sha256("\n".join(kinds or lines[:1]).encode()).hexdigest()[:8]
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()} {digest}"
 
 
 def int8_weight_bits() -> int:

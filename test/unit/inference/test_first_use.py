@@ -10,12 +10,14 @@ import weakref
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch._inductor.exc import InvalidCxxCompiler
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
 from dial_core.inference import first_use
+from dial_core.inference import programs as programs_module
 from dial_core.inference.compile_program import made_up_observations, main
 from dial_core.inference.cuda_graph import Captured
 from dial_core.inference.first_use import EagerUntilCompiled, failure_file
@@ -133,6 +135,25 @@ def test_without_a_compiler_the_session_stays_eager_and_says_so_once(folder, com
         session.chunk(observation.images, np.zeros(session.contract.foresight_shape, np.float32), observation.state)
     assert reports == ["System-1 runs eagerly: there is no C++ compiler; install g++, and its program is compiled at the next start"]
     assert compiled_with == []
+
+
+@pytest.mark.parametrize(
+    ("there", "here"),
+    [
+        ("flags\t\t: fpu avx512f avx512_vnni avx512_bf16", "flags\t\t: fpu avx512f avx512_vnni"),
+        ("model\t\t: 17", "model\t\t: 1"),
+        ("CPU part\t: 0xd4f", "CPU part\t: 0xd0c"),
+    ],
+)
+def test_a_compiled_program_belongs_to_one_processor_and_one_version_of_what_it_was_traced_from(tmp_path, monkeypatch, there, here):
+    facts = []
+    for text in (f"cpu MHz\t\t: 2596\n{there}\n", f"cpu MHz\t\t: 1500\n{there}\n", f"cpu MHz\t\t: 2596\n{here}\n"):
+        (tmp_path / "cpuinfo").write_text(text)
+        monkeypatch.setattr(programs_module, "CPUINFO", tmp_path / "cpuinfo")
+        facts.append(SPEC.facts)
+    assert facts[0] == facts[1]
+    assert facts[0]["processor"] != facts[2]["processor"]
+    assert facts[0]["transformers"] == transformers.__version__
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off"])
