@@ -9,7 +9,7 @@ parts of the vectors.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +54,32 @@ def write_dataset(
         raise DialError(f"No episode to write to {folder}; collect at least one successful demonstration.")
     require_free(folder, sum(path.stat().st_size for path in episodes), f"the dataset {folder.name}")
     cameras = {embodiment.cameras[0].name: frame_shape, **(more_cameras or {})}
+    masked = any(map(has_action_mask, episodes))
+    write_episodes(folder, map(load_episode, episodes), embodiment, cameras, masked, stored_views or {})
+
+
+def write_episodes(
+    folder: Path,
+    episodes: Iterable[StoredEpisode],
+    embodiment: Embodiment,
+    cameras: Mapping[str, tuple[int, int]],
+    masked: bool,
+    stored_views: Mapping[str, StoredView],
+) -> None:
+    """Writes episodes, as they are drawn, as a LeRobot v3 dataset at `folder`, which appears complete or not at all.
+
+    Args:
+        cameras: (height, width) [px] by name, the head camera first.
+        masked: whether the dataset has action masks; episodes without one count everywhere.
+        stored_views: as `write_dataset`.
+    """
     with atomic_folder(folder, replace=True) as staging:
-        with DatasetWriter(staging, embodiment, cameras, any(map(has_action_mask, episodes))) as writer:
-            for path in episodes:
-                writer.add(load_episode(path))
+        with DatasetWriter(staging, embodiment, cameras, masked) as writer:
+            for episode in episodes:
+                writer.add(episode)
+                del episode  # before the next one is made
             writer.finish()
-        write_stored_views(staging, stored_views or {})
+        write_stored_views(staging, stored_views)
 
 
 class DatasetWriter:

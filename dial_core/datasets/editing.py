@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from dial_core.datasets.dataset_writer import write_dataset
-from dial_core.datasets.episodes import StoredEpisode, store_episode
+from dial_core.datasets.dataset_writer import write_episodes
+from dial_core.datasets.episodes import StoredEpisode
 from dial_core.datasets.lerobot import ACTION_MASK, EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video_check import coded_as_ours, coding_faults, own_video
 from dial_core.errors import DialError
+from dial_core.files.atomic import atomic_folder
 from dial_core.jobs.progress import progress_bar
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
@@ -39,7 +39,8 @@ def merge_datasets(folders: Sequence[Path], out: Path) -> Path:
 def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: int = 0, without: Collection[int] = ()) -> dict[str, int]:
     """Splits the episodes of a dataset at random by `seed` into datasets `out/<name>` by `shares`; returns the episodes of each.
 
-    Shares are relative to each other; every part gets at least one episode. Episodes whose index is in `without` are left out.
+    Shares are relative to each other; every part gets at least one episode. Episodes whose index is in `without` are left out. All parts
+    appear together, complete or not at all.
 
     Raises:
         DialError: `out` exists, shares that are not positive, or fewer episodes than parts.
@@ -55,26 +56,27 @@ def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: in
         raise DialError(f"{folder} has {len(kept)} episodes left, too few for {len(shares)} parts")
     order = np.random.default_rng(seed).permutation(len(kept))
     counts = _counts(list(shares.values()), len(order))
-    for name, rows in zip(shares, np.split(order, np.cumsum(counts)[:-1]), strict=True):
-        write_chosen([(source, kept[row]) for row in sorted(rows)], out / name)
+    with atomic_folder(out) as staging:
+        for name, rows in zip(shares, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+            write_chosen([(source, kept[row]) for row in sorted(rows)], staging / name)
     return dict(zip(shares, counts, strict=True))
 
 
 def write_chosen(chosen: Sequence[tuple[LeRobotDataset, EpisodeSpan]], out: Path) -> None:
     """A dataset at `out` of chosen episodes of datasets that are alike; it appears complete or not at all."""
-    work = out.with_name(f"{out.name}.episodes")
-    work.mkdir(parents=True, exist_ok=True)
     first = chosen[0][0]
-    with progress_bar(f"write {out.name}", len(chosen), 0) as advance:
-        for number, (source, episode) in enumerate(chosen):
-            store_episode(work / f"{number:06d}.npz", stored(source, episode))
-            advance(1)
-    shapes = camera_shapes(first)
-    robot = embodiment_of(first)
+    robot, shapes = embodiment_of(first), camera_shapes(first)
     head = robot.cameras[0].name
-    paths = [work / f"{number:06d}.npz" for number in range(len(chosen))]
-    write_dataset(out, paths, robot, shapes.pop(head), shapes, read_stored_views(first.folder))
-    shutil.rmtree(work)
+    masked = any(ACTION_MASK in source.features for source, _ in chosen)
+    with progress_bar(f"write {out.name}", len(chosen), 0) as advance:
+        episodes = _each(chosen, advance)
+        write_episodes(out, episodes, robot, {head: shapes.pop(head), **shapes}, masked, read_stored_views(first.folder))
+
+
+def _each(chosen: Sequence[tuple[LeRobotDataset, EpisodeSpan]], advance: Callable[[int], None]) -> Iterator[StoredEpisode]:
+    for source, episode in chosen:
+        yield stored(source, episode)
+        advance(1)
 
 
 def stored(source: LeRobotDataset, episode: EpisodeSpan) -> StoredEpisode:
@@ -97,12 +99,17 @@ def open_ours(folder: Path) -> LeRobotDataset:
     """A dataset in our own layout.
 
     Raises:
-        DialError: another program wrote it or its videos; the message says how to convert it.
+        DialError: another program wrote it or its videos, or episodes are missing in its list; the message says how to convert it.
     """
     source = LeRobotDataset(folder)
     if source.version != "v3.0" or any(not coded_as_ours(source.features[key]) for key in source.video_keys.values()):
         raise DialError(
             f"{folder} was not written by this package (version {source.version}); bring it in with `dial convert lerobot` first"
+        )
+    if len(source.episodes) != source.info.get("total_episodes", len(source.episodes)):
+        raise DialError(
+            f"{folder}/meta/episodes lists {len(source.episodes)} episodes, info.json says {source.info['total_episodes']}; "
+            "copy the dataset again, or bring in what is there with `dial convert lerobot`"
         )
     if fault := next(coding_faults(source), ""):
         raise DialError(f"{folder}/{fault}; bring it in with `dial convert lerobot` first")

@@ -15,7 +15,8 @@ from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.meta_files import read_json
 from dial_core.datasets.normalisation import warnings_about
-from dial_core.datasets.video_check import coded_as_ours, coding_faults, own_video
+from dial_core.datasets.video_check import coded_as_ours, coding_faults, misplaced, own_video
+from dial_core.datasets.video_rows import RowFrames
 from dial_core.errors import DialError
 from dial_core.finiteness import not_finite
 from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
@@ -142,11 +143,15 @@ def _of_videos(dataset: LeRobotDataset, span: EpisodeSpan) -> Iterator[Finding]:
     for name, key in dataset.video_keys.items():
         feature = dataset.features[key]
         try:
-            height_width = next(dataset.row_frames(span, name).frames([0])).shape[:2]
+            seen = dataset.row_frames(span, name)
+            assert isinstance(seen, RowFrames)
+            height_width = next(seen.frames([0])).shape[:2]
             if feature.height_width not in ((0, 0), height_width):
                 sizes = ["x".join(map(str, size)) for size in (height_width, feature.height_width)]
                 yield Finding("error", span.name, f"{name}: frames are {sizes[0]}, info.json says {sizes[1]}")
-            if dataset.version == "v3.0" and coded_as_ours(feature):
+            elif dataset.version == "v3.0" and (fault := misplaced(dataset, span, name, seen)):
+                yield Finding("error", span.name, f"{name}: {fault}; `dial convert lerobot` goes by the frames' times")
+            elif dataset.version == "v3.0" and coded_as_ours(feature):
                 own_video(dataset, span, name)
         except DialError as error:
             yield Finding("error", span.name, f"{name}: {str(error).replace(f'{dataset.folder}/', '')}")

@@ -12,6 +12,7 @@ from dial_core.datasets.lerobot_meta import CODEC, PIXEL_FORMAT
 from dial_core.datasets.metadata import Feature
 from dial_core.datasets.statistics import image_statistics
 from dial_core.datasets.video import coding_of, cut, key_frames
+from dial_core.datasets.video_rows import RowFrames, frame_times
 from dial_core.errors import DialError
 
 MEAN_TOLERANCE = 0.02  # of white: another decoder may round otherwise, images that were decoded wrong lie further
@@ -59,18 +60,33 @@ def own_video(dataset: LeRobotDataset, span: EpisodeSpan, camera: str) -> bytes:
     written is known: the mean colour of the same key frames.
 
     Raises:
-        DialError: it cannot be cut out or decoded, or its images are not those of the episode's statistics.
+        DialError: it cannot be cut out or decoded, its frames have another size than `meta/info.json` says, or its images are not those
+            of the episode's statistics.
     """
-    place = span.videos[camera]
+    place, key = span.videos[camera], dataset.video_keys[camera]
     video = cut(place.path, place.first, span.length, dataset.rate_hz)
+    coding = coding_of(video)
+    if (coding.height, coding.width) != dataset.features[key].height_width:
+        raise DialError(f"{place.path}, {span.name}: frames are {coding}, info.json says {dataset.features[key].height_width}")
     try:
         mean = image_statistics(key_frames(video)).mean
     except DialError as error:
         raise DialError(f"{place.path}, {span.name}: {error}; leave the episode out, or make it again") from error
-    stated = dataset.image_means.get((span.index, dataset.video_keys[camera]))
+    stated = dataset.image_means.get((span.index, key))
     if stated is not None and (apart := float(np.abs(mean - stated).max())) > MEAN_TOLERANCE:
         raise DialError(
             f"{place.path}, {span.name}: its images differ from those that its statistics were made from (by {apart:.2f} of white on "
             "average): another video, or one under the header of another encoder; leave the episode out, or make it again"
         )
     return video
+
+
+def misplaced(dataset: LeRobotDataset, span: EpisodeSpan, camera: str, frames: RowFrames) -> str:
+    """How the frames of an episode's rows lie elsewhere than its metadata say, by which training finds them; empty if they do not."""
+    shown_s = frame_times(frames.video)
+    numbers = np.rint((shown_s[frames.numbers] - shown_s[0]) * dataset.rate_hz).astype(int)
+    wrong = np.flatnonzero(numbers != span.videos[camera].first + np.arange(span.length))
+    if not len(wrong):
+        return ""
+    row = int(wrong[0])
+    return f"row {row} sees frame {numbers[row]} of its video, its metadata say {span.videos[camera].first + row}"

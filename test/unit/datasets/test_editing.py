@@ -6,8 +6,11 @@ from fractions import Fraction
 
 import av
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 
+from dial_core.datasets import editing
 from dial_core.datasets.dataset_writer import write_dataset
 from dial_core.datasets.editing import merge_datasets, split_dataset
 from dial_core.datasets.episodes import save_episode
@@ -47,12 +50,15 @@ def test_merged_datasets_hold_the_same_episodes_frame_for_frame(first, fake_data
     assert merged.info["total_frames"] == sum(LENGTHS) + 22
 
 
-def coded_again(dataset: LeRobotDataset, codec: str = "libx264", pixel_format: str = "yuv444p", **options: str) -> LeRobotDataset:
+def coded_again(
+    dataset: LeRobotDataset, codec: str = "libx264", pixel_format: str = "yuv444p", size: tuple[int, int] = (96, 96), **options: str
+) -> LeRobotDataset:
     """The dataset with its video coded by another encoder, as an editing tool leaves it: `info.json` stays."""
     file = dataset.episodes[0].video
-    frames = list(read_video(file))
+    frames = [np.ascontiguousarray(frame[: size[0], : size[1]]) for frame in read_video(file)]
     with av.open(str(file), "w") as container:
-        stream = container.add_stream(codec, rate=20, width=96, height=96, pix_fmt=pixel_format, options={"g": "1", **options})
+        stream = container.add_stream(codec, rate=20, pix_fmt=pixel_format, options={"g": "1", "bf": "0", **options})
+        stream.height, stream.width = size
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode())
@@ -73,7 +79,7 @@ def join_under_the_first_header(path, videos: list[bytes]) -> None:
                         frames += 1
 
 
-OTHER_ENCODERS = [{"crf": "20", "bf": "0"}, {"crf": "8", "preset": "ultrafast", "bf": "0"}]
+OTHER_ENCODERS = [{"crf": "20"}, {"crf": "8", "preset": "ultrafast"}]
 
 
 @pytest.mark.parametrize("options", OTHER_ENCODERS)
@@ -129,6 +135,56 @@ def test_frames_of_another_size_than_info_json_says_are_an_error(fake_dataset, t
     change_info(dataset, features=features)
     findings = check_dataset(LeRobotDataset(dataset.folder))
     assert any("frames are 96x96, info.json says 48x64" in finding.text for finding in findings if finding.kind == "error")
+
+
+def test_a_video_of_another_size_is_refused_whatever_info_json_says(first, fake_dataset, tmp_path):
+    second = coded_again(fake_dataset(tmp_path / "second", (22,)), size=(64, 48))
+    with pytest.raises(DialError, match=r"episode 0: frames are h264 yuv444p 64x48, info.json says \(96, 96\)"):
+        merge_datasets([first.folder, second.folder], tmp_path / "both")
+
+
+def test_a_dataset_of_which_a_list_of_episodes_is_missing_is_refused(first, fake_dataset, tmp_path):
+    second = fake_dataset(tmp_path / "second", (22,))
+    change_info(second, total_episodes=501)
+    with pytest.raises(DialError, match=r"meta/episodes lists 1 episodes, info.json says 501; copy the dataset again"):
+        merge_datasets([first.folder, second.folder], tmp_path / "both")
+
+
+def test_the_parts_of_a_split_appear_together_or_not_at_all(first, tmp_path, monkeypatch):
+    write, parts = editing.write_chosen, []
+
+    def interrupted_at_the_second(chosen, out):
+        parts.append(out.name)
+        if len(parts) == 2:
+            raise KeyboardInterrupt
+        write(chosen, out)
+
+    monkeypatch.setattr(editing, "write_chosen", interrupted_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        split_dataset(first.folder, tmp_path / "parts", {"train": 1.0, "held_out": 1.0})
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    assert split_dataset(first.folder, tmp_path / "parts", {"train": 1.0, "held_out": 1.0}) == {"train": 2, "held_out": 1}
+
+
+def test_a_merge_leaves_the_work_of_an_interrupted_conversion_alone(first, tmp_path):
+    work = tmp_path / "both.episodes/000000-00.npz"
+    work.parent.mkdir()
+    work.write_bytes(b"hours of work")
+    merge_datasets([first.folder, first.folder], tmp_path / "both")
+    assert work.read_bytes() == b"hours of work"
+
+
+def test_metadata_that_place_an_episode_between_frames_are_an_error(fake_dataset, tmp_path):
+    """A reader of the frames' times finds them all the same, training does not."""
+    dataset = fake_dataset(tmp_path / "dataset", (24, 24))
+    file = dataset.folder / "meta/episodes/chunk-000/file-000.parquet"
+    rows = parquet.read_table(file).to_pylist()
+    rows[1]["videos/observation.images.ego/from_timestamp"] += 0.32
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+    errors = {finding.where: finding.text for finding in check_dataset(LeRobotDataset(dataset.folder)) if finding.kind == "error"}
+    assert list(errors) == ["episode 1"]
+    assert "row 0 sees frame 24 of its video, its metadata say 30" in errors["episode 1"]
 
 
 def test_a_split_assigns_every_episode_once_and_leaves_out_the_excluded_ones(first, tmp_path):
