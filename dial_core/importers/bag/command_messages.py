@@ -20,18 +20,18 @@ def read_command(message: Any, source: CommandTopic, controller: Controller) -> 
     """What a message asks of a controller, with the embodiment's joint names; None if it asks nothing (the answer to a goal).
 
     Raises:
-        UnreadableMessageError: it holds no positions, or not as many as joints.
+        UnreadableMessageError: it holds no positions, not as many as joints, or for the controller's joints values that are not finite.
     """
     trajectory = _trajectory(message)
     if trajectory is not None:
-        return _renamed(_finite(_plain(trajectory)), source, controller)
+        return _finite(_renamed(_plain(trajectory), source, controller))
     if hasattr(message, "request"):
         return None  # the event of a goal's answer
     names, positions = _set_points(message, source, controller)
     if len(positions) != len(names):
         raise UnreadableMessageError(f"it has {len(positions)} positions for {len(names)} joints; name the joints with --mapping")
     request = TrajectoryRequest(tuple(names), 0, (_AT_ONCE_NS,), (tuple(float(p) for p in positions),), ((),))
-    return _renamed(_finite(request), source, controller)
+    return _finite(_renamed(request, source, controller))
 
 
 def is_set_point(request: TrajectoryRequest) -> bool:

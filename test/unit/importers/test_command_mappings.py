@@ -72,6 +72,26 @@ def test_one_topic_can_command_several_controllers(tmp_path, form):
         assert 0.005 < ahead.max() < 0.05
 
 
+NAN_BESIDE = {
+    "of an array": (ARRAY, lambda ns, s: array([*arm_at(s + 0.04), np.nan]), (*RIGHT.joints, "")),
+    "of a joint state": (JOINT_STATE, lambda ns, s: joint_state(ns, [*RIGHT.joints, "finger"], [*arm_at(s + 0.04), np.nan]), ()),
+    "of a trajectory": (
+        TRAJECTORY,
+        lambda ns, s: cdr(TRAJECTORY, trajectory(ns, [*RIGHT.joints, "finger"], [(0.1, [*arm_at(s + 0.1), np.nan], [])])),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", NAN_BESIDE)
+def test_a_number_that_is_not_used_may_be_nan(tmp_path, form):
+    kind, make, joints = NAN_BESIDE[form]
+    mapping = BagMapping(commands=(CommandTopic(topic="/teleop", controller=RIGHT.name, joints=joints),))
+    bag, timeline, found = resampled(record(tmp_path / "bag", make, "/teleop", kind), mapping)
+    require_right(found)
+    assert not_used(bag, timeline, found) == []
+
+
 def test_a_mapping_that_names_what_the_embodiment_lacks_is_refused(tmp_path):
     folder = write(tmp_path / "bag", camera_and_joints())
     wrong = {
