@@ -6,6 +6,8 @@ old version or the new one. A full disk is reported in one line (`disk_space`).
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import json
 import os
 import shutil
@@ -17,6 +19,8 @@ from typing import Any
 
 from dial_core.errors import DialError
 from dial_core.files.disk_space import disk_errors
+
+_CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of linux/fcntl.h and linux/fs.h
 
 
 @contextmanager
@@ -42,6 +46,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; it becomes `path`, with all in it, when the block ends without an error.
 
+    A symbolic link at `path` stays: the folder that it names, maybe on another disk, is written. Where the file system cannot exchange
+    two folders (network file systems), a power cut during a replacement may leave the earlier one as `.NAME.PROCESS.old`.
+
     Args:
         replace: whether a folder already at `path` is replaced; otherwise it is an error.
 
@@ -51,6 +58,8 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """
     if path.exists() and not replace:
         raise DialError(f"{path} exists already; choose another folder, or delete it")
+    if path.is_symlink():
+        path = path.resolve()
     staging = path.with_name(f".{path.name}.{os.getpid()}.partial")
     retired = path.with_name(f".{path.name}.{os.getpid()}.old")
     try:
@@ -61,13 +70,31 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
             for file in _files(staging):
                 _make_readable(file)
             flush_folder(staging)
-            if path.exists():
-                os.replace(path, retired)
-            os.replace(staging, path)
+            if not (path.exists() and exchanged(staging, path)):
+                if path.exists():
+                    os.replace(path, retired)
+                os.replace(staging, path)
             _flush(path.parent)
     finally:
         for folder in (staging, retired):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def exchanged(one: Path, other: Path) -> bool:
+    """Gives two paths of one file system each other's content in one step; False, and nothing done, where it or the system cannot.
+
+    Raises:
+        OSError: one of them is missing, or may not be written.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # of Linux; Python offers it nowhere
+    if renameat2 is None:
+        return False
+    if renameat2(_CURRENT_FOLDER, os.fsencode(one), _CURRENT_FOLDER, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    error = ctypes.get_errno()
+    if error in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EXDEV):
+        return False
+    raise OSError(error, os.strerror(error), str(one), None, str(other))
 
 
 def write_text(path: Path, text: str) -> None:

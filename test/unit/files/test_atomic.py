@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from dial_core.errors import DialError
 from dial_core.files import atomic
-from dial_core.files.atomic import atomic_folder, atomic_write, write_json, write_text
+from dial_core.files.atomic import atomic_folder, atomic_write, exchanged, write_json, write_text
 from dial_core.files.disk_space import DiskFullError, is_disk_full, require_free
 
 
@@ -45,6 +45,41 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path):
         (staging / "data").write_text("second")
     assert (out / "data").read_text() == "second"
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["folder", "dangling"])
+def test_a_link_to_a_folder_on_another_disk_stays_and_the_folder_is_replaced(tmp_path, there):
+    disk, link = tmp_path / "disk" / "checkpoint", tmp_path / "checkpoint"
+    (disk if there else disk.parent).mkdir(parents=True)
+    link.symlink_to(disk)
+    with atomic_folder(link, replace=True) as staging:
+        assert staging.parent == disk.parent
+        (staging / "data").write_text("new")
+    assert link.is_symlink()
+    assert (disk / "data").read_text() == "new"
+    assert list(disk.parent.iterdir()) == [disk]
+
+
+def test_there_is_a_folder_at_the_path_at_every_moment_of_its_replacement(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    if not exchanged(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system exchanges no folders")
+    monkeypatch.setattr(os, "replace", lambda source, target: pytest.fail(f"{target} was not there for a moment"))
+    for content in ("first", "second"):
+        with atomic_folder(tmp_path / "a", replace=True) as staging:
+            (staging / "data").write_text(content)
+    assert (tmp_path / "a" / "data").read_text() == "second"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_folder_is_replaced_on_a_file_system_that_exchanges_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "exchanged", lambda one, other: False)
+    for content in ("first", "second"):
+        with atomic_folder(tmp_path / "a", replace=True) as staging:
+            (staging / "data").write_text(content)
+    assert (tmp_path / "a" / "data").read_text() == "second"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_others_can_read_what_a_library_wrote_for_its_user_alone(tmp_path):
