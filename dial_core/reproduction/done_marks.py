@@ -26,6 +26,7 @@ class Mark:
         expected_s: time that was expected [s].
         machine: processor and system it ran on.
         version: of this package.
+        spent_s: time of all attempts so far, of the one that runs up to the last note [s].
         basis: fingerprint of all that its result rests on; None in marks of earlier versions, which did not know it.
     """
 
@@ -36,6 +37,7 @@ class Mark:
     machine: str
     version: str
     basis: str | None = None
+    spent_s: float = 0.0
 
 
 class DoneMarks:
@@ -43,6 +45,7 @@ class DoneMarks:
 
     def __init__(self, out: Path) -> None:
         self._folder = out / "steps"
+        self._before_s: dict[str, float] = {}  # what the attempts before the one that runs took, by step
 
     def read(self, step: PipelineStep) -> Mark | None:
         """The mark of a step; None if it was never started.
@@ -112,13 +115,21 @@ class DoneMarks:
 
     def begin(self, step: PipelineStep, expected_s: float) -> None:
         """Notes that the step is about to run; a step that was started before keeps its mark."""
-        if self.read(step) is None:
-            self._write(step, None, expected_s)
-
-    def finish(self, step: PipelineStep, wall_s: float) -> None:
-        """Notes that the step is done."""
         mark = self.read(step)
-        self._write(step, round(wall_s, 1), mark.expected_s if mark else 0.0)
+        self._before_s[step.name] = mark.spent_s if mark else 0.0
+        if mark is None:
+            self._write(step, None, expected_s, 0.0)
+
+    def note(self, step: PipelineStep, attempt_s: float) -> None:
+        """Notes how long the attempt that was begun here has been running [s]; killed, the step keeps that time."""
+        mark = self.read(step)
+        assert mark is not None, "a step that runs was begun"
+        self._write(step, None, mark.expected_s, self._before_s[step.name] + attempt_s)
+
+    def finish(self, step: PipelineStep, attempt_s: float) -> None:
+        """Notes that the step is done, after so long in its last attempt [s]."""
+        mark, wall_s = self.read(step), self._before_s.get(step.name, 0.0) + attempt_s
+        self._write(step, round(wall_s, 1), mark.expected_s if mark else 0.0, wall_s)
 
     def log(self, step: PipelineStep) -> Path:
         """Where the command's output goes."""
@@ -144,8 +155,9 @@ class DoneMarks:
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _write(self, step: PipelineStep, wall_s: float | None, expected_s: float) -> None:
-        mark = Mark(command_of(step), step.fingerprint, wall_s, expected_s, machine(), dial_core.__version__, step.basis)
+    def _write(self, step: PipelineStep, wall_s: float | None, expected_s: float, spent_s: float) -> None:
+        version, command = dial_core.__version__, command_of(step)
+        mark = Mark(command, step.fingerprint, wall_s, expected_s, machine(), version, step.basis, round(spent_s, 1))
         write_json(self._file(step.name), asdict(mark))
 
 

@@ -236,7 +236,7 @@ class _PageWriter:
         yield ""
 
     def _commands(self, plan_name: str) -> Iterator[str]:
-        yield from ("## Commands", "", "In the order of `dial reproduce`; times with what else ran at the same time.", "")
+        yield from ("## Commands", "", "In the order of `dial reproduce`; times of all attempts, with what else ran at the same time.", "")
         yield from ("| step | command | took | on |", "|---|---|---|---|")
         missing = 0
         for step in self._pipeline.steps.values():

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from threading import Lock
@@ -18,6 +18,7 @@ from dial_core.reproduction.hours import corrections, expected_s, readable_hours
 from dial_core.reproduction.pipeline import PipelineStep
 
 TAIL_LINES = 8  # of a failed command's log
+NOTE_PERIOD_S = 60.0  # between two notes of how long the steps have been running: a killed attempt loses at most so much
 
 
 class Executor(Protocol):
@@ -67,26 +68,31 @@ class StepRunner:
         todo = self._remaining(steps)[0]
         open_names = {step.name for step in todo}
         total, failed = len(steps), {}
-        running: dict[Future, PipelineStep] = {}
+        running: dict[Future[float], tuple[PipelineStep, float]] = {}  # with the time at which each began [s]
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 while True:
                     for step in [step for step in todo if not open_names & set(step.needs)][: self._jobs - len(running)]:
                         todo.remove(step)
-                        running[pool.submit(self._run_one, step)] = step
+                        self._marks.begin(step, expected_s(step, self._workers))
+                        running[pool.submit(self._run_one, step)] = step, time.monotonic()
                     if not running:
                         break
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        step = running.pop(future)
+                    ended = wait(running, NOTE_PERIOD_S, return_when=FIRST_COMPLETED).done
+                    self._note(running.values())
+                    for future in ended:
+                        step, _ = running.pop(future)
                         if error := future.exception():
                             failed[step.name] = error
                             self._announce(f"failed: {step.name}: {error}")
                             continue
+                        self._marks.finish(step, future.result())
                         open_names.remove(step.name)
                         left, _, left_s = self._remaining(steps)
                         self._announce(f"[{total - len(left)}/{total}] {step.name} done; about {readable_hours(left_s)} to go")
             except BaseException:  # an interrupt: what runs would keep the pool, and so this process, waiting
                 self._execute.stop()
+                self._note(running.values())
                 raise
         if failed:
             skipped = f"; not run because of that: {', '.join(step.name for step in todo)}" if todo else ""
@@ -96,8 +102,12 @@ class StepRunner:
     def _remaining(self, steps: Sequence[PipelineStep]) -> tuple[list[PipelineStep], dict[str, float], float]:
         return remaining(steps, self._marks, self._workers, self._jobs)
 
-    def _run_one(self, step: PipelineStep) -> None:
-        self._marks.begin(step, expected_s(step, self._workers))
+    def _note(self, running: Iterable[tuple[PipelineStep, float]]) -> None:
+        for step, began_s in running:
+            self._marks.note(step, time.monotonic() - began_s)
+
+    def _run_one(self, step: PipelineStep) -> float:
+        """Runs the step's command; returns how long it took [s]."""
         words = list(step.words)
         if step.parallel:
             words += ["--workers", str(self._workers)]
@@ -109,7 +119,7 @@ class StepRunner:
         self._announce(f"{step.name}: {command_of(step)}")
         started_s = time.monotonic()
         self._execute(words, log)
-        self._marks.finish(step, time.monotonic() - started_s)
+        return time.monotonic() - started_s
 
 
 class Commands:

@@ -1,8 +1,6 @@
-import json
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 
 import pytest
 
@@ -10,108 +8,15 @@ from dial_core.errors import DialError
 from dial_core.files.folder_lock import folder_lock
 from dial_core.reproduction.done_marks import DoneMarks
 from dial_core.reproduction.hours import OVERHEAD_S, corrections, expected_s, readable_hours, schedule_s
-from dial_core.reproduction.pipeline import PipelineStep, on_their_bases
 from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
 
-
-class Recorder:
-    """Remembers the commands; `failing` ones raise."""
-
-    def __init__(self, *failing: str) -> None:
-        self.ran: list[str] = []
-        self.failing, self.stopped = failing, False
-
-    def __call__(self, words, log) -> None:
-        self.ran.append(words[0])
-        if words[0] in self.failing:
-            raise DialError(f"{words[0]} broke")
-
-    def stop(self) -> None:
-        self.stopped = True
-
-
-def step(name: str, *needs: str, **more) -> PipelineStep:
-    return PipelineStep(name, (name,), needs, **more)
-
-
-STEPS = [step("a"), step("b", "a"), step("c", "a"), step("d", "b"), step("e", "c")]
-
-
-def run(tmp_path, execute, steps=STEPS, jobs=1) -> None:
-    StepRunner(DoneMarks(tmp_path), execute, workers=2, jobs=jobs, announce=lambda text: None).run(steps)
+from .recorded_steps import STEPS, Recorder, run, step
 
 
 def test_a_finished_step_is_not_run_again(tmp_path):
     run(tmp_path, first := Recorder())
     run(tmp_path, second := Recorder())
     assert (first.ran, second.ran) == (["a", "b", "c", "d", "e"], [])
-
-
-def based(*steps: PipelineStep) -> list[PipelineStep]:
-    """Steps of a plan: each knows what it rests on."""
-    return list(on_their_bases(steps).values())
-
-
-def test_results_of_a_method_that_is_trained_otherwise_are_refused_all_at_once(tmp_path):
-    run(tmp_path, Recorder(), steps := based(step("train"), step("eval", "train"), step("probe", "train"), step("other")))
-    DoneMarks(tmp_path).require(steps)
-    changed = based(step("train", inputs={"recipe": 2}), *(replace(each, basis="") for each in steps[1:]))
-    (tmp_path / "steps/train.json").unlink()  # as the message asks, and no more
-    with pytest.raises(
-        DialError, match=r"step eval rests on what other settings of train gave.* delete .*eval\.json.* The same holds of probe"
-    ):
-        DoneMarks(tmp_path).require(changed)
-    for name in ("eval", "probe"):
-        (tmp_path / f"steps/{name}.json").unlink()
-    run(tmp_path, again := Recorder(), changed)
-    assert again.ran == ["train", "eval", "probe"]
-
-
-def earlier(tmp_path, *names: str) -> None:
-    """Makes the marks those of a version that did not know what a step rests on."""
-    for name in names:
-        file = tmp_path / f"steps/{name}.json"
-        file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key in EARLIER}))
-
-
-EARLIER = ("command", "fingerprint", "wall_s", "expected_s", "machine", "version")
-
-
-def test_what_an_earlier_version_has_done_counts_unless_something_it_needs_is_run_again(tmp_path):
-    steps = based(*STEPS)
-    run(tmp_path, Recorder(), steps)
-    earlier(tmp_path, *"abcde")
-    run(tmp_path, again := Recorder(), steps)
-    assert again.ran == []
-    (tmp_path / "steps/b.json").unlink()
-    with pytest.raises(DialError, match=r"b would be run again, on which d rests"):
-        run(tmp_path, again, steps)
-    (tmp_path / "steps/d.json").rename(tmp_path / "kept.json")
-    run(tmp_path, again, steps)
-    assert again.ran == ["b", "d"]
-    (tmp_path / "kept.json").replace(tmp_path / "steps/d.json")
-    with pytest.raises(DialError, match="step d rests on what other settings of b gave"):
-        DoneMarks(tmp_path).require(steps)
-
-
-def test_what_an_earlier_version_began_is_refused_before_what_it_needs_is_run_again(tmp_path):
-    steps = based(step("a"), step("b", "a"))
-    with pytest.raises(DialError, match="b broke"):
-        run(tmp_path, Recorder("b"), steps)
-    earlier(tmp_path, "a", "b")
-    (tmp_path / "steps/a.json").unlink()
-    with pytest.raises(DialError, match="a would be run again, on which b rests"):
-        run(tmp_path, again := Recorder(), steps)
-    assert again.ran == []
-
-
-def test_a_step_that_only_waits_for_another_does_not_rest_on_it(tmp_path):
-    steps = based(step("a"), replace(step("b", "a"), after=("a",)))
-    run(tmp_path, Recorder(), steps)
-    earlier(tmp_path, "b")
-    (tmp_path / "steps/a.json").unlink()
-    run(tmp_path, again := Recorder(), steps)
-    assert again.ran == ["a"]
 
 
 def test_a_failure_stops_only_what_needs_it_and_the_next_call_resumes_there(tmp_path):
@@ -169,28 +74,6 @@ def test_an_interrupted_step_is_started_and_not_done(tmp_path):
     assert marks.read(STEPS[1]).wall_s is None
     assert not marks.done(STEPS[1])
     assert marks.done(STEPS[0])
-
-
-def test_a_product_that_appears_whole_counts_where_the_mark_was_lost(tmp_path):
-    made = step("collect", product=tmp_path / "dataset")
-    marks = DoneMarks(tmp_path)
-    marks.begin(made, 1.0)
-    assert not marks.done(made)
-    (tmp_path / "dataset").mkdir()  # and killed before `finish`
-    assert marks.done(made)
-
-
-def test_a_step_of_other_settings_is_not_passed_off_as_done(tmp_path):
-    run(tmp_path, Recorder(), [step("train", inputs={"steps": 1})])
-    with pytest.raises(DialError, match=r"step train was started with other settings: .*Choose another --out, or delete .*train\.json"):
-        run(tmp_path, Recorder(), [step("train", inputs={"steps": 2})])
-
-
-def test_a_broken_mark_says_what_to_do(tmp_path):
-    run(tmp_path, Recorder(), STEPS[:1])
-    (tmp_path / "steps/a.json").write_text("{")
-    with pytest.raises(DialError, match=r"a\.json cannot be read: .*delete it to run step a again"):
-        DoneMarks(tmp_path).done(STEPS[0])
 
 
 def test_a_failed_command_shows_the_end_of_its_log(tmp_path):
