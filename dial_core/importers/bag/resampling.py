@@ -13,6 +13,7 @@ from dial_core.control.joint_trajectory_controller import ControllerRules
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.commanded import Commanded, commanded
 from dial_core.importers.bag.timeline import Epoch, Timeline
+from dial_core.importers.command_agreement import comparable
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 
@@ -28,7 +29,7 @@ class Resampling:
         actions: "commands": where the controllers wanted the joints one step later; "next": where they were measured then.
         gaps: "drop": cut the episode at gaps; "keep": fill them with the last observation and report them.
         max_gap_s: an observation older than this at its step is a gap [s].
-        idle_rad_s: joints slower than this stand still [rad/s].
+        idle_rad_s: joints slower than this stand still [rad/s]; of a joint whose range is less than 1 rad or m, such a share of it [1/s].
         lead_s, tail_s: what is kept of standing still before and after the motion [s].
         min_length_s: shorter pieces are left out [s].
     """
@@ -154,7 +155,7 @@ def _add_epoch(
     whole = ages_s[:count] <= settings.max_gap_s
     found.gaps += [((ticks[a] - ticks[0]) / NANOSECONDS, (b - a) / embodiment.rate_hz) for a, b in _runs(~whole)]
     for begin, end, text in _by_instruction(epoch, chosen[:count]):
-        span = moving_span(targets[begin:end], embodiment.rate_hz, settings)
+        span = moving_span(targets[begin:end], embodiment.rate_hz, settings, embodiment.upper - embodiment.lower)
         if text is None:
             if span is not None:
                 moving_s = (span[1] - span[0]) / embodiment.rate_hz
@@ -217,9 +218,13 @@ def _require_agreement(parts: Sequence[Commanded]) -> None:
             )
 
 
-def moving_span(targets: np.ndarray, rate_hz: float, settings: Resampling) -> tuple[int, int] | None:
-    """First step and the one after the last, of the motion in `targets` (T, J) [rad] and what is kept around it; None if nothing moves."""
-    speeds = np.abs(np.diff(targets, axis=0)).max(axis=1, initial=0.0) * rate_hz
+def moving_span(targets: np.ndarray, rate_hz: float, settings: Resampling, ranges: np.ndarray | None = None) -> tuple[int, int] | None:
+    """First step and the one after the last, of the motion in `targets` (T, J) [rad] and what is kept around it; None if nothing moves.
+
+    `ranges`: from each joint's lower to its upper limit (J,) [rad, or m if it slides]; None: all are wide.
+    """
+    moved = targets if ranges is None else comparable(targets, ranges)
+    speeds = np.abs(np.diff(moved, axis=0)).max(axis=1, initial=0.0) * rate_hz
     moving = np.flatnonzero(speeds > settings.idle_rad_s)
     if not len(moving):
         return None

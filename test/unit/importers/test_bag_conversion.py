@@ -10,7 +10,7 @@ from dial_core.bags.synthetic import COMMANDS, ELBOW, IMAGE, JOINTS, KINDS, MS, 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.importers.bag.conversion import BagConversion, convert_bag, convert_bags
-from dial_core.importers.bag.resampling import Resampling, resample
+from dial_core.importers.bag.resampling import Resampling, moving_span, resample
 from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.importers.engine import ImportJob
@@ -40,6 +40,18 @@ def test_a_controller_that_was_never_commanded_takes_the_next_states(tmp_path):
     found = resampled(record(tmp_path / "bag", topics=(IMAGE, JOINTS)))
     assert found.uncommanded == [c.name for c in ROBOT.controllers]
     np.testing.assert_array_equal(found.pieces[0].targets[:-1], found.pieces[0].joints[1:])
+
+
+SPANS = {"a joint": (np.array([3.0, 3.0]), 0), "a finger that slides": (np.array([3.0, 0.04]), 60)}
+
+
+@pytest.mark.parametrize("second", SPANS)
+def test_a_slow_finger_that_slides_over_centimetres_is_no_idle_end(second):
+    """An arm moves for 5 s; then a finger closes by 4 cm in 3 s, slower than a joint that stands still. 2 s of rest follow."""
+    arm, finger = np.linspace(0.0, 1.0, 100), np.linspace(0.04, 0.0, 60)
+    targets = np.stack([np.concatenate([arm, np.ones(100)]), np.concatenate([np.full(100, 0.04), finger, np.zeros(40)])], 1)
+    ranges, moving = SPANS[second]
+    assert moving_span(targets, 20.0, Resampling(), ranges) == (0, 100 + moving + 16)
 
 
 def test_idle_ends_are_cut_but_for_a_lead_and_a_tail(tmp_path):
