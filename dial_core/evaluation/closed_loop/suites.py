@@ -85,9 +85,14 @@ def instruction_of(suite: str, case: Case, other: bool) -> str | None:
     return scene.instruction
 
 
+def object_count(suite: str, case: Case) -> int:
+    """How many objects the source of a scene holds; 1 for a benchmark's, which does not tell."""
+    return 1 if benchmark_of(suite) else len(scene_of(_tabletop_task(suite, case.task), case.seed).objects)
+
+
 def holds_several_objects(suite: str, case: Case) -> bool:
     """Whether the source of a scene holds several objects, so that a name decides; no for a benchmark's, which does not tell."""
-    return not benchmark_of(suite) and len(scene_of(_tabletop_task(suite, case.task), case.seed).objects) > 1
+    return object_count(suite, case) > 1
 
 
 def working_hand(suite: str, case: Case) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, median
 
 import dial_core
 from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.closed_loop.suites import object_count, working_hand
 from dial_core.evaluation.reports.compare import policy_name
 from dial_core.evaluation.reports.intervals import clustered_interval, wilson_interval
 from dial_core.evaluation.reports.plots import draw_bars
@@ -24,8 +25,9 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
 
     `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
     `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: the scenes
-    of both hands are drawn from mirrored distributions. Crashed episodes are in neither.
+    of both hands are drawn from mirrored distributions. A crashed episode counts, as a failure, where its seed belongs.
     """
+    results = [result if result.error is None else _as_its_seed(protocol, result) for result in results]
     order = {task: place for place, task in enumerate(protocol.tasks)}
     results = sorted(results, key=lambda result: (order[result.task], result.seed))
     several = [result for result in results if result.objects > 1]
@@ -55,6 +57,11 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
         "wall_s": round(wall_s, 1),
         "episodes": [asdict(result) for result in results],
     }
+
+
+def _as_its_seed(protocol: Protocol, result: EpisodeResult) -> EpisodeResult:
+    """A crashed episode with the objects and the hand that its seed gives: it ended before anybody could say them."""
+    return replace(result, objects=object_count(protocol.suite, result.case), hand=working_hand(protocol.suite, result.case))
 
 
 def rate(successes: int, trials: int) -> dict:
@@ -112,7 +119,7 @@ def markdown(summary: dict, title: str) -> str:
     hands = summary.get("by_hand", {})
     if hands and all(success["trials"] for success in hands.values()):
         rates = ", ".join(f"{hand} {rate_text(success)}, 95 % {interval_text(success)}" for hand, success in hands.items())
-        lines += ["", f"By the hand that does the task: {rates}{'; crashed scenes are in neither' if summary['crashed'] else ''}."]
+        lines += ["", f"By the hand that does the task: {rates}."]
     return "\n".join([*lines, "", *_broken_starts(summary), *_signature(summary)])
 
 

@@ -1,8 +1,10 @@
 import json
 from dataclasses import replace
 
+from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
+from dial_core.evaluation.closed_loop.suites import object_count
 from dial_core.evaluation.reports.result_page import summarise, table, write_report, write_table
 
 RESULT = EpisodeResult("PlacematToPlate", 100_000, success=True, steps=120, objects=2, named_moved=True, foresight_age_s=0.2)
@@ -50,8 +52,20 @@ def test_a_report_has_success_by_hand_where_both_have_scenes(tmp_path):
     assert "By the hand that" not in write_report(tmp_path, summarise(Protocol(episodes=3), right, 1.0), "one hand")
     shown = "By the hand that does the task: left 0.0 (0/1), 95 % 0.0 to 79.3, right 66.7 (2/3), 95 % 20.8 to 93.8"
     assert f"{shown}." in write_report(tmp_path, summarise(Protocol(episodes=4), both, 1.0), "both hands")
-    crashed = [*both, replace(RESULT, seed=100_004, success=False, error="fell over")]
-    assert f"{shown}; crashed scenes are in neither." in write_report(tmp_path, summarise(Protocol(episodes=5), crashed, 1.0), "a crash")
+    crashed = [*both, EpisodeResult("PlacematToPlate", 100_004, error="fell over")]
+    shown = shown.replace("right 66.7 (2/3), 95 % 20.8 to 93.8", "right 50.0 (2/4), 95 % 15.0 to 85.0")  # the hand that its seed gives
+    assert f"{shown}." in write_report(tmp_path, summarise(Protocol(episodes=5), crashed, 1.0), "a crash")
+
+
+def test_a_crashed_scene_counts_among_those_with_as_many_objects_as_its_seed_gives():
+    protocol = Protocol(episodes=20)
+    of_two = [object_count(protocol.suite, Case("PlacematToPlate", seed)) > 1 for seed in range(100_000, 100_020)]
+    results = [EpisodeResult("PlacematToPlate", 100_000 + place, error="fell over") for place in range(20)]
+    summary = summarise(protocol, results, 1.0)
+    assert 0 < sum(of_two) < 20
+    assert summary["two_objects"]["named_moved"]["trials"] == summary["two_objects"]["success"]["trials"] == sum(of_two)
+    assert summary["one_object"]["trials"] == 20 - sum(of_two)
+    assert [episode["objects"] > 1 for episode in summary["episodes"]] == of_two
 
 
 def test_a_table_says_what_its_rows_share_and_what_they_do_not(tmp_path):
