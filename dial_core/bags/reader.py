@@ -90,9 +90,8 @@ class Bag:
 
     def records(self, topics: Collection[str]) -> Iterator[Record]:
         """As `messages`, with the publish time [ns] after the log time."""
-        for storages in _side_by_side(self._storages):
-            merged = heapq.merge(*(self._of(storage, topics) for storage in storages), key=lambda record: record[1])
-            yield from (record for record in merged if record[0])
+        recorders = [self._of_recorder(parts, topics) for parts in _by_recorder(self._storages)]
+        yield from (record for record in heapq.merge(*recorders, key=_log_time) if record[0])
 
     def extras(self) -> Iterator[Attachment | Metadata]:
         """Attachments and notes of another recorder, in all files."""
@@ -114,6 +113,11 @@ class Bag:
     @cached_property
     def _types(self) -> MessageTypes:
         return MessageTypes(self.topics.values())
+
+    def _of_recorder(self, parts: Sequence[Storage], topics: Collection[str]) -> Iterator[Record]:
+        """The messages of `topics` in the parts of one recording, which are in order, and those of parts that overlap in order of time."""
+        for storages in _side_by_side(parts):
+            yield from heapq.merge(*(self._of(storage, topics) for storage in storages), key=_log_time)
 
     def _of(self, storage: Storage, topics: Collection[str]) -> Iterator[Record]:
         """The messages of `topics` in one file, after a record without topic, so that a file is not opened before its time comes.
@@ -173,8 +177,24 @@ class Bag:
         return storages
 
 
+def _log_time(record: Record) -> int:
+    return record[1]
+
+
+def _by_recorder(storages: Sequence[Storage]) -> list[list[Storage]]:
+    """The files of each recorder, by their names, in the order given. Only those of one recorder are in order, whatever its clock did."""
+    recorders: list[list[Storage]] = []
+    for storage in storages:
+        own = next((parts for parts in recorders if is_part_with(storage.path, parts[0].path)), None)
+        if own is None:
+            recorders.append([storage])
+        else:
+            own.append(storage)
+    return recorders
+
+
 def _side_by_side(storages: Sequence[Storage]) -> Iterator[list[Storage]]:
-    """Files whose times overlap, as of recorders that ran side by side, together; others, and those that were not closed, alone."""
+    """Parts whose times overlap together; others, and those that were not closed, alone."""
     together: list[Storage] = []
     for storage in storages:
         overlap = any(storage.span[0] < other.span[1] and other.span[0] < storage.span[1] for other in together)
