@@ -31,7 +31,8 @@ def require_same(
     """
     file = folder / FINGERPRINT
     now = json.loads(json.dumps(settings))
-    if not folder.exists() or not any(folder.iterdir()):
+    # Hidden files are what a killed call had not finished writing, its fingerprint perhaps: nothing was begun yet.
+    if not folder.exists() or all(item.name.startswith(".") for item in folder.iterdir()):
         write_json(file, now)
     if not file.exists():
         return

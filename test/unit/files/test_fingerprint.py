@@ -26,6 +26,13 @@ def test_a_folder_from_before_there_were_fingerprints_is_taken_as_it_is(tmp_path
     assert not (tmp_path / FINGERPRINT).exists()
 
 
+def test_a_call_that_was_killed_while_it_wrote_the_first_fingerprint_leaves_a_new_folder(tmp_path):
+    (tmp_path / f".{FINGERPRINT}.4711.partial").touch()
+    require_same(tmp_path, SETTINGS)
+    with pytest.raises(DialError, match="start was abc, is now abd"):
+        require_same(tmp_path, {**SETTINGS, "start": "abd"})
+
+
 def test_settings_that_a_later_version_added_are_by_default_what_they_always_were(tmp_path):
     require_same(tmp_path, SETTINGS)
     later = {**SETTINGS, "stage": {**SETTINGS["stage"], "draws": 1}}
