@@ -152,13 +152,14 @@ def change(
 ) -> None:
     """Change the instruction to the other object during the motion, and count which one is moved."""
     from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions
+    from dial_core.evaluation.closed_loop.evaluate import prepare
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
     from dial_core.evaluation.studies.instruction_change import study, write_changes
     from dial_core.jobs.progress import progress_bar
 
-    protocol = Protocol(tasks=(task,), episodes=scenes, seed=seed)
-    location = PolicySource.parse(checkpoint).location
+    source = PolicySource.parse(checkpoint)
+    protocol, location = prepare(Protocol(tasks=(task,), episodes=scenes, seed=seed), source), source.location
     policy = DialPolicy(*open_sessions(location, protocol), protocol)
     with progress_bar(f"changes of instruction on {task}", scenes * len(after), 0) as advance:
         changes = study(policy, protocol, task, scenes, after, lambda change: advance(1, f"{change.seed}: {change.outcome}"))

@@ -34,12 +34,14 @@ def viz(
     """
     from dial_core.evaluation.closed_loop.arena import Case
     from dial_core.evaluation.closed_loop.dial_policy import open_sessions
+    from dial_core.evaluation.closed_loop.evaluate import prepare
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
     from dial_core.evaluation.studies.interpretation import Interpreter, watch
 
-    protocol = Protocol(suite=suite, tasks=(task,), seed=seed, episodes=1)
-    watched = watch(protocol, open_sessions(PolicySource.parse(checkpoint).location, protocol), driver, Case(task, seed))
+    source = PolicySource.parse(checkpoint)
+    protocol = prepare(Protocol(suite=suite, tasks=(task,), seed=seed, episodes=1), source)
+    watched = watch(protocol, open_sessions(source.location, protocol), driver, Case(task, seed))
     interpreter = Interpreter(watched)
     out.mkdir(parents=True, exist_ok=True)
     name = f"{task.replace('/', '_')}-{seed}"

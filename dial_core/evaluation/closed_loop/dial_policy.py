@@ -129,6 +129,12 @@ class DialPolicy:
         return tokens
 
 
+def image_px_of(contract: Contract) -> int:
+    """Side of the square image [px] that our tabletop renders for a checkpoint, so that nothing is enlarged for it."""
+    view = contract.views[0]
+    return max(view.height, view.width)
+
+
 def require_fitting(protocol: Protocol, contract: Contract) -> None:
     """Checks that a chunk of the checkpoint is as long as the protocol executes, and that one camera is enough.
 

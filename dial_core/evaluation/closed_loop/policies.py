@@ -14,7 +14,7 @@ from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, TabletopArena
-from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions, require_fitting
+from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, image_px_of, open_sessions, require_fitting
 from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy, peer_model_id
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
 from dial_core.inference.ready import require_device
@@ -178,8 +178,7 @@ class PolicySource:
             require_device(self.device)
             if protocol.runtime != "eager" and not self.served:
                 open_sessions(self.location, protocol, self.device)  # a program that does not open would be a crash in every episode
-            view = contract.views[0]
-            return {"policy": self.kind, "model_id": contract.model_id, "image_px": max(view.height, view.width)}
+            return {"policy": self.kind, "model_id": contract.model_id, "image_px": image_px_of(contract)}
         if self.kind == "peer":
             address = PeerAddress.parse(self.location)
             return {"policy": self.kind, "model_id": peer_model_id(address), "image_px": address.size, "execution": "direct"}

@@ -19,7 +19,7 @@ from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan, Outlet, Sent
 from dial_core.control.overlap import Committed
 from dial_core.evaluation.closed_loop.arena import TabletopArena
-from dial_core.evaluation.closed_loop.dial_policy import planned_playing, timing_of
+from dial_core.evaluation.closed_loop.dial_policy import image_px_of, planned_playing, timing_of
 from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS, Protocol
 from dial_core.evaluation.closed_loop.rollout import Verdicts
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop, gate_of
@@ -226,5 +226,6 @@ def _sessions(job: SmoothnessJob) -> tuple[TabletopArena, System2Session, System
     if key not in _kept:
         _kept.clear()
         loaded = load_checkpoint(job.checkpoint)
-        _kept[key] = (TabletopArena(job.task), System2Session(loaded), System1Session(loaded))
+        arena = TabletopArena(job.task, image_px=image_px_of(loaded.contract))
+        _kept[key] = (arena, System2Session(loaded), System1Session(loaded))
     return _kept[key]

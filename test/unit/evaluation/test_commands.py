@@ -4,6 +4,7 @@ pytest test/unit/evaluation/test_commands.py
 """
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 from dial_core.cli import app
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop import rollout
+from dial_core.evaluation.closed_loop.protocol import Protocol
 
 
 @pytest.fixture
@@ -75,6 +77,32 @@ def test_shards_are_merged_into_what_one_run_gives(dial, tmp_path):
 def test_the_expert_is_measured_into_a_json_file(dial, tmp_path):
     dial("expert", "--task", "PlacematToPlate", "--episodes", "2", "--workers", "0", "--json", str(tmp_path / "x/expert.json"))
     assert json.loads((tmp_path / "x/expert.json").read_text())["success"]["trials"] == 2
+
+
+@pytest.fixture
+def sees_224_px(checkpoint, tmp_path):
+    """A checkpoint that says it sees 224 x 224 px."""
+    folder = tmp_path / "checkpoint"
+    shutil.copytree(checkpoint, folder)
+    contract = json.loads((folder / "contract.json").read_text())
+    (folder / "contract.json").write_text(json.dumps(contract | {"height": 224, "width": 224}))
+    return folder
+
+
+@pytest.mark.parametrize(("command", "place"), [("change", "instruction_change.study"), ("viz", "interpretation.watch")])
+def test_a_study_renders_the_image_that_the_checkpoint_sees(dial, sees_224_px, monkeypatch, command, place):
+    protocols = []
+
+    def seen(*given):
+        protocols.append(next(each for each in given if isinstance(each, Protocol)))
+        raise InterruptedError
+
+    monkeypatch.setattr(f"dial_core.evaluation.studies.{place}", seen)
+    monkeypatch.setattr("dial_core.evaluation.closed_loop.dial_policy.open_sessions", lambda *_: (None, None))
+    monkeypatch.setattr("dial_core.evaluation.closed_loop.dial_policy.DialPolicy", lambda *_: None)
+    with pytest.raises(InterruptedError):
+        dial(command, str(sees_224_px))
+    assert [protocol.image_px for protocol in protocols] == [224]
 
 
 @pytest.mark.parametrize(

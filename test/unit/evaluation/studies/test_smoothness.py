@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from dial_core.control.joint_limits import Guard
 from dial_core.evaluation.closed_loop.dial_policy import timing_of
 from dial_core.evaluation.reports.smoothness_report import smoothness_summary, write_smoothness
+from dial_core.evaluation.studies import smoothness
 from dial_core.evaluation.studies.smoothness import (
     PLAIN,
     POSITION_BOUND_RAD,
@@ -89,3 +91,15 @@ def test_jerk_is_reported_as_a_ratio_to_plain_replacement_with_success_beside_it
     assert "`dial smoothness`, today, here. Settings: latency [s] 0.1." in text
     assert (tmp_path / "result.png").is_file()
     assert json.loads((tmp_path / "result.json").read_text())["strategies"]["plain"]["success"] == 1
+
+
+def test_episodes_are_rendered_at_the_size_that_the_checkpoint_sees(monkeypatch):
+    view = SimpleNamespace(height=160, width=224)
+    loaded = SimpleNamespace(contract=SimpleNamespace(views=(view,)))
+    monkeypatch.setattr(smoothness, "_kept", {})
+    monkeypatch.setattr(smoothness, "load_checkpoint", lambda folder: loaded)
+    for name in ("System2Session", "System1Session"):
+        monkeypatch.setattr(smoothness, name, lambda loaded: None)
+    arena, _, _ = smoothness._sessions(SmoothnessJob(Path("checkpoint"), "PlacematToPlate", "blend", 100_000, 0.1))
+    assert arena.world.image_size == 224
+    arena.close()
