@@ -61,7 +61,9 @@ class Ledger:
         settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
         if own := task_files(protocol):
             settings["task_files"] = own
-        require_same(folder / FOLDER, settings, defaults={"task_files": own})  # ledgers of earlier versions do not know what the files said
+        # Ledgers of earlier versions do not know what the files said, nor where the policy computed.
+        unknown_before = {"task_files": own, "protocol.device": protocol.device, "protocol.precision": protocol.precision}
+        require_same(folder / FOLDER, settings, defaults=unknown_before)
         self.results = _read(self._file)
 
     def keep(self, result: EpisodeResult) -> None:

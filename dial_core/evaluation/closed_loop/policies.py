@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol as Interface
 
 import numpy as np
+import torch
 
 from dial_core.checkpoint.contract import read_contract
 from dial_core.checkpoint.location import checkpoint_folder
@@ -17,7 +18,7 @@ from dial_core.evaluation.closed_loop.arena import Arena, StepObservation, Table
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, image_px_of, open_sessions, require_fitting
 from dial_core.evaluation.closed_loop.peer_policy import PeerAddress, PeerPolicy, peer_model_id
 from dial_core.evaluation.closed_loop.protocol import PolicyKind, Protocol
-from dial_core.inference.ready import require_device
+from dial_core.inference.ready import dtype_of, require_device
 from dial_core.inference.websocket_policy import SCHEMES
 from dial_core.inference.wire import SCHEME
 from dial_core.sim.expert.expert import Expert
@@ -178,7 +179,7 @@ class PolicySource:
             require_device(self.device)
             if protocol.runtime != "eager" and not self.served:
                 open_sessions(self.location, protocol, self.device)  # a program that does not open would be a crash in every episode
-            return {"policy": self.kind, "model_id": contract.model_id, "image_px": image_px_of(contract)}
+            return {"policy": self.kind, "model_id": contract.model_id, "image_px": image_px_of(contract), **self._computing}
         if self.kind == "peer":
             address = PeerAddress.parse(self.location)
             return {"policy": self.kind, "model_id": peer_model_id(address), "image_px": address.size, "execution": "direct"}
@@ -186,6 +187,14 @@ class PolicySource:
             seeds = self.seeds(protocol)
             return {"policy": self.kind, "model_id": ReplayPolicy(Path(self.location)).model_id, "seeds": seeds, "episodes": len(seeds)}
         return {"policy": self.kind, "model_id": ""}
+
+    @property
+    def _computing(self) -> dict[str, str]:
+        """Device and precision of a checkpoint, for the protocol; a server does not tell its own."""
+        if self.served:
+            return {"device": "", "precision": ""}
+        device = torch.device(self.device)
+        return {"device": device.type, "precision": str(dtype_of("auto", device)).removeprefix("torch.")}
 
     def seeds(self, protocol: Protocol) -> tuple[int, ...]:
         """The seeds that a replay has for the protocol's task, at most `episodes` of them.

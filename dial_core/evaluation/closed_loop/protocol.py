@@ -31,6 +31,8 @@ _ENTRY = "dial_core.evaluation.closed_loop.rollout"
 _SERVED = ("evaluation", "environments")
 _KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "objects", "settings", "suites", "tasks")
 
+_UNTOLD = {"device": ("", "cpu"), "precision": ("", "float32")}
+
 
 class Protocol(Config):
     """One evaluation. The defaults are the timing of the ROS loop: chunks at 6.7 Hz, foresights at 4 Hz, and both late.
@@ -63,6 +65,8 @@ class Protocol(Config):
         camera: which camera the policy sees through.
         image_px: side of its image in our own tabletop [px]; a checkpoint's own size.
         runtime: what a checkpoint's sessions compute with; see `dial export`.
+        device, precision: where a checkpoint computes (`cpu`, `cuda`) and in which dtype, where the runtime does not say it; empty where
+            that is not known (a server's), or nothing is computed.
     """
 
     policy: PolicyKind = "checkpoint"
@@ -92,6 +96,8 @@ class Protocol(Config):
     camera: str = "ego"
     image_px: int = Field(default=96, gt=0)
     runtime: Runtime = "eager"
+    device: str = ""
+    precision: str = ""
 
     @model_validator(mode="after")
     def _fair(self):
@@ -123,9 +129,13 @@ class Protocol(Config):
 
     @property
     def hash(self) -> str:
-        """12 hex digits of all of the above, of what tasks named by a file say, and of the code version."""
+        """12 hex digits of all of the above, of what tasks named by a file say, and of the code version.
+
+        The device and precision that all results had before they could say so do not count.
+        """
+        usual = {name for name, values in _UNTOLD.items() if getattr(self, name) in values}
         files = [Path(task).read_text() for task in self.tasks if Path(task).is_file()]
-        content = "".join([self.model_dump_json(), dial_core.__version__, *files])
+        content = "".join([self.model_dump_json(exclude=usual), dial_core.__version__, *files])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
 
 

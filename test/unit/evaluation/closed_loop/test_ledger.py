@@ -102,6 +102,19 @@ def test_a_ledger_of_an_earlier_version_which_does_not_know_the_file_is_resumed(
     Ledger(tmp_path / "out", own_task("placemat"), Shard())
 
 
+def test_a_ledger_of_an_earlier_version_which_does_not_know_the_device_is_resumed(protocol, tmp_path):
+    on_gpu = protocol.model_copy(update={"device": "cuda", "precision": "bfloat16"})
+    Ledger(tmp_path / "out", on_gpu, Shard())
+    with pytest.raises(DialError, match=r"protocol\.device was cuda, is now cpu"):
+        Ledger(tmp_path / "out", protocol.model_copy(update={"device": "cpu", "precision": "bfloat16"}), Shard())
+    file = tmp_path / "out" / FOLDER / FINGERPRINT
+    before = json.loads(file.read_text())
+    for key in ("device", "precision"):
+        del before["protocol"][key]
+    file.write_text(json.dumps(before))
+    Ledger(tmp_path / "out", on_gpu, Shard())
+
+
 def test_shards_of_different_versions_of_a_users_own_task_are_not_joined(own_task, tmp_path):
     for number, source in ((1, "tray"), (2, "placemat")):
         Ledger(tmp_path / f"{number}", own_task(source), Shard(number, 2))

@@ -1,10 +1,12 @@
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
+from dial_core.checkpoint.contract import read_contract
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.policies import PolicySource, RandomPolicy, ReplayPolicy, make_policy
@@ -56,6 +58,19 @@ def test_another_checkpoint_than_the_protocols_ends_the_run(checkpoint, tmp_path
     make_random_checkpoint(folder, seed=1)  # a training that goes on saves over it
     with pytest.raises(EndOfJobsError, match=rf"{folder} now holds \w+, this evaluation was begun with {protocol.model_id}"):
         make_policy(protocol, source)
+
+
+def test_where_and_how_precisely_a_checkpoint_computes_goes_into_the_protocol(checkpoint, monkeypatch):
+    def computes(source: PolicySource) -> tuple[str, str]:
+        facts = source.facts(Protocol())
+        return facts["device"], facts["precision"]
+
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert computes(PolicySource("checkpoint", str(checkpoint))) == ("cpu", "float32")
+    assert computes(PolicySource("checkpoint", str(checkpoint), "cuda:1")) == ("cuda", "bfloat16")
+    served = SimpleNamespace(contract=read_contract(checkpoint))
+    monkeypatch.setattr("dial_core.evaluation.closed_loop.policies.open_sessions", lambda *_: (served, served))
+    assert computes(PolicySource("checkpoint", "tcp://host:1")) == ("", "")  # a server does not tell
 
 
 def test_more_steps_than_a_chunk_has_are_refused(checkpoint):

@@ -1,5 +1,8 @@
+import hashlib
+
 import pytest
 
+import dial_core
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
@@ -11,6 +14,14 @@ def test_the_hash_changes_with_everything_in_the_protocol():
     assert first.hash == Protocol().hash
     for change in ({"execute_steps": 4}, {"suite": "other"}, {"tasks": ("A",)}, {"seed": 100_001}, {"model_id": "x"}):
         assert Protocol(**change).hash != first.hash
+
+
+def test_device_and_precision_change_the_hash_where_they_are_not_those_that_results_without_them_had():
+    unnamed = Protocol().model_dump_json(exclude={"device", "precision"}) + dial_core.__version__
+    assert Protocol().hash == hashlib.sha256(unnamed.encode()).hexdigest()[:12]
+    assert Protocol(device="cpu", precision="float32").hash == Protocol().hash
+    others = [Protocol(device="cuda", precision=precision).hash for precision in ("bfloat16", "float32")]
+    assert len({Protocol().hash, *others}) == 3
 
 
 def test_training_seeds_are_refused_but_for_a_replay():
