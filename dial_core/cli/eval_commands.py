@@ -135,7 +135,7 @@ def probe(
     from dial_core.evaluation.reports.result_page import write_table
     from dial_core.evaluation.studies.probes import probe as run
 
-    source = PolicySource.parse(policy)
+    source = PolicySource.with_foresight(policy)
     protocol = prepare(_protocol(_scenes(*_probed(suite, task), episodes, seed)), source)
     folder = out or Path("out/probe") / f"{protocol.suite}-{protocol.hash}"
     console.print(Markdown(write_table(folder, run(protocol, source, folder, workers, tuple(only)), "What the foresight carries")))
@@ -158,7 +158,7 @@ def change(
     from dial_core.evaluation.studies.instruction_change import study, write_changes
     from dial_core.jobs.progress import progress_bar
 
-    source = PolicySource.parse(checkpoint)
+    source = PolicySource.with_foresight(checkpoint)
     protocol, location = prepare(Protocol(tasks=(task,), episodes=scenes, seed=seed), source), source.location
     policy = DialPolicy(*open_sessions(location, protocol), protocol)
     with progress_bar(f"changes of instruction on {task}", scenes * len(after), 0) as advance:

@@ -39,7 +39,7 @@ def viz(
     from dial_core.evaluation.closed_loop.protocol import Protocol
     from dial_core.evaluation.studies.interpretation import Interpreter, watch
 
-    source = PolicySource.parse(checkpoint)
+    source = PolicySource.with_foresight(checkpoint)
     protocol = prepare(Protocol(suite=suite, tasks=(task,), seed=seed, episodes=1), source)
     watched = watch(protocol, open_sessions(source.location, protocol), driver, Case(task, seed))
     interpreter = Interpreter(watched)
@@ -76,7 +76,7 @@ def foresight(
     from dial_core.evaluation.closed_loop.suites import suite_tasks
     from dial_core.evaluation.studies.foresight_quality import measure, summarise_quality, write_quality
 
-    source = PolicySource.parse(checkpoint)
+    source = PolicySource.with_foresight(checkpoint)
     tasks = tuple(task) or suite_tasks(suite)
     protocol = prepare(Protocol(policy=source.kind, suite=suite, tasks=tasks, episodes=episodes, seed=seed), source)
     measured = measure(protocol, source, driver, workers, several_objects)

@@ -167,6 +167,14 @@ class PolicySource:
             return cls("peer", text)
         return cls("checkpoint", text if "/" in text or Path(text).exists() else str(checkpoint_folder(text)), device)
 
+    @classmethod
+    def with_foresight(cls, text: str) -> PolicySource:
+        """As `parse`, of what studies of the foresight take. Raises DialError for a policy that has none."""
+        source = cls.parse(text)
+        if source.kind != "checkpoint":
+            raise DialError(f"{text} has no foresight; give a checkpoint (folder or name), or {SCHEME}HOST:PORT of `dial serve`")
+        return source
+
     def facts(self, protocol: Protocol) -> dict:
         """What goes into the protocol of the policy itself, once it is known to fit: kind, id, size of its image, seeds.
 

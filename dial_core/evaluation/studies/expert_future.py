@@ -1,4 +1,7 @@
-"""The future that the expert would bring about: a foresight without the error of any model, as an upper bound for System-1."""
+"""The future that the expert would bring about: a foresight without the error of any model.
+
+No upper bound of success: System-1 is trained on System-2's foresights and has adapted to what they are like.
+"""
 
 from __future__ import annotations
 

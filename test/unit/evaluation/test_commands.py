@@ -79,6 +79,14 @@ def test_the_expert_is_measured_into_a_json_file(dial, tmp_path):
     assert json.loads((tmp_path / "x/expert.json").read_text())["success"]["trials"] == 2
 
 
+@pytest.mark.parametrize("command", ["probe", "change", "viz", "foresight"])
+@pytest.mark.parametrize("policy", ["expert", "random", "ws://127.0.0.1:9", "replay:data"])
+def test_a_policy_without_a_foresight_is_not_studied_for_one(dial, tmp_path, command, policy):
+    with pytest.raises(DialError, match=f"{policy} has no foresight; give a checkpoint"):
+        dial(command, policy)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.fixture
 def sees_224_px(checkpoint, tmp_path):
     """A checkpoint that says it sees 224 x 224 px."""
