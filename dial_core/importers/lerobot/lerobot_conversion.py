@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -86,8 +87,10 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
     embodiment = settings.robot()
     jobs: list[ImportJob] = []
     lost: dict[str, str] = {}
+    columns: list[str] = []
     for place, (folder, title) in enumerate(zip(sources, distinct_names(sources), strict=True)):
         source = LeRobotDataset(folder, accept_cut=True)
+        columns.append(_columns_of(source))
         lost |= {f"{title}, {name}": reason for name, reason in source.lost.items()}
         # Faults of all episodes are reported once, before any work.
         settings.reader(source)
@@ -104,7 +107,11 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
             )
             for episode in settings.chosen(source)
         ]
-    rules = {"mapping_rules": load_mapping(settings.mapping).model_dump(mode="json"), "parts": [_parts_of(folder) for folder in sources]}
+    rules = {
+        "mapping_rules": load_mapping(settings.mapping).model_dump(mode="json"),
+        "parts": [_parts_of(folder) for folder in sources],
+        "columns": columns,
+    }
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **rules}
     defaults = {"first": 0, **rules}
     return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults=defaults)
@@ -114,6 +121,12 @@ def _parts_of(folder: Path) -> str:
     """Short SHA-256 of the file that names the parts of a dataset's vectors; empty if there is none."""
     file = folder / "meta/modality.json"
     return hashlib.sha256(file.read_bytes()).hexdigest()[:12] if file.is_file() else ""
+
+
+def _columns_of(source: LeRobotDataset) -> str:
+    """Short SHA-256 of what `info.json` says of all rows, their rate and the names of their dimensions, but not of how many there are."""
+    features = {key: feature.model_dump(mode="json") for key, feature in source.features.items()}
+    return hashlib.sha256(json.dumps([source.rate_hz, features], sort_keys=True).encode()).hexdigest()[:12]
 
 
 def convert_episode(job: ImportJob) -> JobReport:

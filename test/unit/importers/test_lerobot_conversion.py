@@ -215,7 +215,7 @@ def test_a_resumed_conversion_of_several_datasets_has_every_episode_once_though_
     np.testing.assert_allclose(corrected[:, 18:], [in_our_units(state[PLACES]) for state in states], atol=1e-6)
 
 
-def test_an_interrupted_conversion_is_not_resumed_with_a_corrected_mapping_parts_or_robot(fake_dataset, tmp_path, monkeypatch):
+def test_an_interrupted_conversion_is_not_resumed_with_a_corrected_mapping_parts_rate_or_robot(fake_dataset, tmp_path, monkeypatch):
     folder, mapping, robot = fake_dataset(tmp_path / "dataset").folder, tmp_path / "mine.yaml", tmp_path / "gr1.yaml"
     mapping.write_text("embodiment: gr1\ngroups: {waist: {part: waist, scale: 0.5}}\n")
     robot.write_text((config_root() / "embodiments/gr1.yaml").read_text())
@@ -233,6 +233,11 @@ def test_an_interrupted_conversion_is_not_resumed_with_a_corrected_mapping_parts
     mapping.write_text("embodiment: gr1\ngroups: {waist: {part: waist, scale: 0.5}}\n")
     robot.write_text(robot.read_text().replace("rate_hz: 20.0", "rate_hz: 10.0"))
     with pytest.raises(DialError, match="embodiment_description was"):
+        convert_lerobot([folder], tmp_path / "out", settings, workers=0)
+    robot.write_text(robot.read_text().replace("rate_hz: 10.0", "rate_hz: 20.0"))
+    info = folder / "meta/info.json"
+    info.write_text(info.read_text().replace('"fps": 20', '"fps": 10'))
+    with pytest.raises(DialError, match="columns was"):
         convert_lerobot([folder], tmp_path / "out", settings, workers=0)
 
 
