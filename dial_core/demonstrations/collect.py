@@ -107,11 +107,14 @@ def attempt(job: CollectJob) -> str | None:
 
 
 def _jobs(tasks: tuple[Task, ...], plan: CollectionPlan, attempts: Attempts, tallies: dict[str, Tally]) -> Iterator[CollectJob]:
-    """Task by task, seed by seed, until enough have succeeded; drawn from only when a worker is free."""
+    """Task by task, seed by seed, until enough have succeeded and no smaller seed is untried; drawn from only when a worker is free.
+
+    Of a collection that was killed, scenes in flight then may be untried though enough later ones have succeeded.
+    """
     for task in tasks:
-        seeds, tally = plan.seeds(task), tallies[task.name]
+        seeds, tally, seed = plan.seeds(task), tallies[task.name], -1
         tried = tally.tried
-        while len(tally.successes) < plan.wanted:
+        while len(tally.successes) < plan.wanted or seed < tally.first(plan.wanted)[-1]:
             seed = next(seeds)
             if seed not in tried:
                 disturbed, changed, missed = _drawn(seed, 3, plan.disturbed), _drawn(seed, 9, plan.changed), _drawn(seed, 11, plan.missed)

@@ -60,7 +60,7 @@ def film_hands(task: str, episodes: int, seed: int, out: Path, workers: int) -> 
 
     def jobs():
         for at in count(seed):
-            if len(done) >= episodes:
+            if len(done) >= episodes and at > sorted(done)[episodes - 1]:  # a scene in flight when it was killed is tried again
                 return
             require_training_seed(at)
             if at not in done:

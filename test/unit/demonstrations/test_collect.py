@@ -16,7 +16,7 @@ from dial_core.datasets.episodes import Episode
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.demonstrations import collect as collecting
 from dial_core.demonstrations.attempts import Attempts
-from dial_core.demonstrations.collect import collect
+from dial_core.demonstrations.collect import CollectJob, collect
 from dial_core.demonstrations.collection_plan import CollectionPlan
 from dial_core.demonstrations.shards import all_are_shards, is_shard, join_shards
 from dial_core.errors import DialError
@@ -133,6 +133,20 @@ def test_an_interrupted_collection_resumes_and_gives_the_same(tmp_path, quick, m
     monkeypatch.setattr(collecting, "run_jobs", real)
     collect((TASK,), plan(5), tmp_path / "cut", workers=0)
     assert files_of(tmp_path / "cut") == files_of(tmp_path / "whole")
+
+
+def test_a_scene_in_flight_when_it_was_killed_is_tried_though_enough_later_ones_have_succeeded(tmp_path, quick, monkeypatch):
+    collect((TASK,), plan(3), tmp_path / "whole", workers=0)
+    with monkeypatch.context() as patch:
+        patch.setattr(collecting, "pack", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            collect((TASK,), plan(3), tmp_path / "killed", workers=0)
+    attempts = Attempts(tmp_path / "killed.attempts")
+    attempts.episode(TASK.name, 1).unlink()
+    collecting.attempt(CollectJob(TASK, 5, False, False, False, 96, attempts.folder))
+    assert attempts.tally(TASK.name).successes == {0, 3, 5}
+    collect((TASK,), plan(3), tmp_path / "killed", workers=0)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
 KILLED_WHILE_WRITING = """

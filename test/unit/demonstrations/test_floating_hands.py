@@ -1,7 +1,10 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from dial_core.datasets.lerobot import LeRobotDataset
+from dial_core.demonstrations import floating_hands
 from dial_core.demonstrations.floating_hands import SKIN_RGB, HandsWorld, film_hands
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import require_same
@@ -38,3 +41,19 @@ def test_hands_at_another_task_of_the_same_name_are_not_filmed_into_the_same_dat
     require_same(tmp_path / "hands.attempts", {"task": "PlacematToPlate", "seed": 50_000, "contents": "another", "sources": "another"})
     with pytest.raises(DialError, match="contents was another"):
         film_hands("PlacematToPlate", 1, 50_000, tmp_path / "hands", workers=0)
+
+
+def test_a_scene_in_flight_when_it_was_killed_is_tried_though_enough_later_ones_have_succeeded(tmp_path, monkeypatch):
+    folder, tried = tmp_path / "hands.attempts", []
+    folder.mkdir()
+    for seed in (0, 2, 3):
+        (folder / f"{seed:06d}.npz").touch()
+
+    def film(job):
+        tried.append(job.seed)
+
+    monkeypatch.setattr(floating_hands, "film", film)
+    monkeypatch.setattr(floating_hands, "_world", lambda task: SimpleNamespace(image_size=96))
+    monkeypatch.setattr(floating_hands, "write_dataset", lambda out, files, *_: tried.append([int(file.stem) for file in files]))
+    assert film_hands("PlacematToPlate", 3, 0, tmp_path / "hands", workers=0) == 3
+    assert tried == [1, [0, 1, 2]]
