@@ -95,7 +95,7 @@ def test_the_time_of_a_step_is_that_of_all_attempts(tmp_path):
     assert marks.read(STEPS[0]).wall_s == 157.0
 
 
-class Clock:
+class StepClock:
     """A clock that a command advances by ten seconds."""
 
     def __init__(self, monkeypatch) -> None:
@@ -112,7 +112,7 @@ class Clock:
 
 
 def test_a_failed_attempt_counts_for_the_time_of_its_step(tmp_path, monkeypatch):
-    clock = Clock(monkeypatch)
+    clock = StepClock(monkeypatch)
     with pytest.raises(DialError, match="a broke"):
         run(tmp_path, clock.over(Recorder("a")), STEPS[:1])
     run(tmp_path, clock.over(Recorder()), STEPS[:1])
@@ -121,7 +121,7 @@ def test_a_failed_attempt_counts_for_the_time_of_its_step(tmp_path, monkeypatch)
 
 def test_the_time_of_an_attempt_is_noted_while_it_runs_so_that_one_that_is_killed_counts(tmp_path, monkeypatch):
     monkeypatch.setattr(step_runner, "NOTE_PERIOD_S", 0.01)
-    clock, noted = Clock(monkeypatch), threading.Event()
+    clock, noted = StepClock(monkeypatch), threading.Event()
 
     class Marks(DoneMarks):
         def note(self, step, attempt_s: float) -> None:
@@ -140,7 +140,7 @@ def test_the_time_of_an_attempt_is_noted_while_it_runs_so_that_one_that_is_kille
 
 
 def test_an_interrupted_attempt_counts(tmp_path, monkeypatch):
-    clock = Clock(monkeypatch)
+    clock = StepClock(monkeypatch)
     both = threading.Barrier(2, timeout=20)
 
     def interrupt(text: str) -> None:
