@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from dial_core.checkpoint.contract import Contract
+from dial_core.checkpoint.identity import CONTRACT, NORMALISATION, TOKENIZER, covers_policy, policy_id
 from dial_core.checkpoint.rim import VectorRim
 from dial_core.checkpoint.stored_weights import TensorFile, architecture_in, exact_dtype, model_with_weights, require_finite_weights
 from dial_core.checkpoint.trained_on import TrainedOn
@@ -34,8 +35,7 @@ from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.robot.vector_layout import OURS, VectorLayout
 
-CONFIG, WEIGHTS, NORMALISATION, CONTRACT, CARD = "config.json", "model.safetensors", "normalisation.json", "contract.json", "README.md"
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 REQUIRED = (CONFIG, WEIGHTS, *TOKENIZER, NORMALISATION, CONTRACT)  # a model card is not
 
 
@@ -128,7 +128,7 @@ def save_checkpoint(
         kept: names of tensors that must not be rounded, such as those that never learned: they get another dtype where `dtype` would.
 
     Returns:
-        The contract, with the model id of the stored weights.
+        The contract, with the model id of what was stored.
 
     Raises:
         DialError: model, normaliser and embodiment do not fit each other, or `path` holds something else.
@@ -146,9 +146,11 @@ def save_checkpoint(
             model.save_pretrained(staging, state_dict=state)
         tokenizer.save_pretrained(staging)
         views = views or (view_of(model.arch, embodiment.cameras[0].name),)
-        contract = make_contract(model.arch, embodiment, views, model_id(staging), layout, instruction_prefix)
+        contract = make_contract(model.arch, embodiment, views, "", layout, instruction_prefix)
         _check_contract(path, model.arch, normaliser, contract)
         write_json(staging / NORMALISATION, normaliser.to_dict())
+        write_text(staging / CONTRACT, contract.model_dump_json(indent=2) + "\n")
+        contract = contract.model_copy(update={"model_id": policy_id(staging, weights_id(staging))})
         write_text(staging / CONTRACT, contract.model_dump_json(indent=2) + "\n")
         write_text(staging / CARD, card or _plain_card(contract))
         trained_on.save(staging)
@@ -164,7 +166,7 @@ def load_checkpoint(path: str | Path, part: Part = "whole", dtype: torch.dtype =
         dtype: of the loaded weights.
 
     Raises:
-        DialError: a file is missing or broken, tensors do not fit or are not finite, or weights and contract do not belong together.
+        DialError: a file is missing or broken, tensors do not fit or are not finite, or the files do not belong together.
     """
     path = Path(path)
     missing = [name for name in REQUIRED if not (path / name).is_file()]
@@ -174,15 +176,16 @@ def load_checkpoint(path: str | Path, part: Part = "whole", dtype: torch.dtype =
         contract = validate(Contract, _read_json(path / CONTRACT), source=path / CONTRACT)
         with quiet_loading():
             model, stored_id = model_with_weights(path, part, dtype)
-        if stored_id != contract.model_id:
-            raise DialError(
-                f"{path}: weights and architecture have id {stored_id}, contract.json says {contract.model_id}; "
-                "the folder is damaged or was edited, restore it"
-            )
-        require_finite_weights(path, model)
         normaliser = _read_normaliser(path / NORMALISATION)
         _check_widths(model.arch, normaliser, None)
         _check_contract(path, model.arch, normaliser, contract)
+        if covers_policy(contract.model_id):
+            stored_id = policy_id(path, stored_id)
+        if stored_id != contract.model_id:
+            raise DialError(
+                f"{path} has id {stored_id}, contract.json says {contract.model_id}; the folder is damaged or was edited, restore it"
+            )
+        require_finite_weights(path, model)
         tokenizer = PreTrainedTokenizerFast.from_pretrained(path)
     return Checkpoint(model, tokenizer, normaliser, contract, path)
 
@@ -211,7 +214,7 @@ def _require_same_folder(path: Path, held: int, error: Exception | None = None) 
         raise DialError(f"{path} was replaced while it was read; load it again") from error
 
 
-def model_id(path: Path) -> str:
+def weights_id(path: Path) -> str:
     """16 hex digits of the SHA-256 over the folder's architecture and stored tensors.
 
     Raises:
@@ -258,6 +261,7 @@ def _check_contract(path: Path, arch: Architecture, normaliser: Normaliser, cont
         raise DialError(f"{path / CONTRACT}: slot {contract.slot}, but the model has {len(arch.embodiments)}; restore the folder")
     computed = {
         "horizon": arch.horizon,
+        "state_dim": normaliser.action_dim,  # of a state before it is encoded, which is as wide as an action
         "action_dim": normaliser.action_dim,
         "foresight_shape": arch.intent_shape,
     }

@@ -34,7 +34,7 @@ class Contract(Config):
         layout: how the model's own vectors are laid out; states and chunks are converted, those of this contract are ours.
         slot: which of the model's embodiment slots is the robot's.
         instruction_prefix: text that the model expects before every instruction.
-        model_id: short hash of weights and architecture.
+        model_id: short hash of the whole policy, or of weights and architecture alone (`identity`).
     """
 
     embodiment: str
@@ -45,7 +45,7 @@ class Contract(Config):
     crop: Box | None = None
     fit: Fit = "crop"
     further_cameras: tuple[CameraView, ...] = ()
-    rate_hz: float
+    rate_hz: float = Field(gt=0, allow_inf_nan=False)
     horizon: int
     state_dim: int
     action_dim: int

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from dial_core.checkpoint import checkpoint as checkpoint_module
-from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint
+from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint, save_checkpoint, weights_id
+from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.checkpoint.stored_weights import TensorFile
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
@@ -108,6 +109,72 @@ def test_weights_of_another_checkpoint_are_noticed(random_checkpoint, tmp_path):
     make_random_checkpoint(tmp_path / "c", seed=1)
     shutil.copy(random_checkpoint / "contract.json", tmp_path / "c" / "contract.json")
     with pytest.raises(DialError, match="damaged or was edited"):
+        load_checkpoint(tmp_path / "c")
+
+
+def _with(change):
+    def edit(file):
+        values = json.loads(file.read_text())
+        change(values)
+        file.write_text(json.dumps(values))
+
+    return edit
+
+
+def _two_words_exchanged(tokenizer):
+    words = tokenizer["model"]["vocab"]
+    words["can"], words["bottle"] = words["bottle"], words["can"]
+
+
+@pytest.mark.parametrize(
+    ("name", "edit"),
+    [
+        ("normalisation.json", _with(lambda statistics: statistics["action_mean"].__setitem__(20, 0.3))),
+        ("contract.json", _with(lambda contract: contract.update(instruction_prefix="please "))),
+        ("contract.json", _with(lambda contract: contract.update(crop=[0.2, 0.2, 0.8, 0.8]))),
+        ("tokenizer.json", _with(_two_words_exchanged)),
+        ("chat_template.jinja", lambda file: file.write_text(file.read_text() + " ")),
+    ],
+    ids=["statistics", "prefix", "crop", "tokenizer", "template"],
+)
+def test_whatever_changes_what_a_policy_does_is_part_of_its_id(random_checkpoint, tmp_path, name, edit):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
+    edit(tmp_path / "c" / name)
+    with pytest.raises(DialError, match="damaged or was edited"):
+        load_checkpoint(tmp_path / "c")
+
+
+def test_the_same_weights_with_other_statistics_are_another_model(tmp_path, checkpoint):
+    arguments = checkpoint.model, checkpoint.tokenizer, checkpoint.normaliser, load_embodiment("gr1")
+    first = save_checkpoint(tmp_path / "c", *arguments)
+    assert first.model_id == save_checkpoint(tmp_path / "c", *arguments, card="another card").model_id
+    other = Normaliser.identity(47)
+    assert first.model_id != save_checkpoint(tmp_path / "c", *arguments[:2], other, arguments[3]).model_id
+    assert load_checkpoint(tmp_path / "c").contract.model_id != first.model_id
+
+
+def test_checkpoints_from_before_keep_the_id_of_their_weights(random_checkpoint, tmp_path):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
+    before = weights_id(tmp_path / "c")
+    _with(lambda contract: contract.update(model_id=before))(tmp_path / "c" / "contract.json")
+    assert load_checkpoint(tmp_path / "c").contract.model_id == before
+    assert not before.startswith("p")
+    shipped = checkpoint_folder("dial_tiny")
+    assert load_checkpoint(shipped).contract.model_id == weights_id(shipped) == "e178e437b007a90a"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("rate_hz", float("nan"), "rate_hz.*finite"),
+        ("rate_hz", 0, "rate_hz.*greater than 0"),
+        ("state_dim", 46, "state_dim 46, the model's is 47"),
+    ],
+)
+def test_a_contract_that_no_robot_can_keep_is_refused(random_checkpoint, tmp_path, key, value, message):
+    shutil.copytree(random_checkpoint, tmp_path / "c")
+    _with(lambda contract: contract.update({key: value}))(tmp_path / "c" / "contract.json")
+    with pytest.raises(DialError, match=message):
         load_checkpoint(tmp_path / "c")
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dial_core.checkpoint.checkpoint import WEIGHTS, load_checkpoint, make_random_checkpoint, model_id, save_checkpoint
+from dial_core.checkpoint.checkpoint import WEIGHTS, load_checkpoint, make_random_checkpoint, save_checkpoint, weights_id
 from dial_core.checkpoint.stored_weights import TensorFile
 from dial_core.errors import DialError
 from dial_core.inference.sessions import System1Session, System2Session
@@ -97,7 +97,7 @@ def test_tensors_that_do_not_fit_are_all_listed(folder, tmp_path):
     tensors["system1.position"] = torch.zeros(2, 2)
     save_file(tensors, tmp_path / "c" / WEIGHTS)
     contract = tmp_path / "c" / "contract.json"
-    contract.write_text(json.dumps(json.loads(contract.read_text()) | {"model_id": model_id(tmp_path / "c")}))
+    contract.write_text(json.dumps(json.loads(contract.read_text()) | {"model_id": weights_id(tmp_path / "c")}))
     with pytest.raises(DialError, match=r"missing: system1\.image_type; unexpected: system1\.extra; mismatched: system1\.position"):
         load_checkpoint(tmp_path / "c")
 

@@ -105,11 +105,11 @@ def test_reused_statistics_of_vectors_in_another_layout_are_refused(fake_dataset
 
 
 def test_reused_statistics_of_another_robot_are_refused(fake_dataset, recipe, start, tmp_path):
-    contract = json.loads((start / "contract.json").read_text())
-    (start / "contract.json").write_text(json.dumps(contract | {"embodiment": "iron"}))
+    found = load_checkpoint(start)
+    begun = replace(found, contract=found.contract.model_copy(update={"embodiment": "iron"}))
     vectors = trained_vectors(recipe, {"robot": fake_dataset(tmp_path / "dataset")}, OURS)
     with pytest.raises(DialError, match="the start is of 'iron' and the recipe of 'gr1'"):
-        choose_normalisers(recipe, vectors, load_checkpoint(start), OURS)
+        choose_normalisers(recipe, vectors, begun, OURS)
 
 
 def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, tmp_path):
