@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -103,12 +104,19 @@ def export_quantised(
     verdict = GateVerdict(**{**asdict(verdict), "forced": verdict.loses})
     folder = programs_folder() / checkpoint.contract.model_id
     for candidate, _ in made.values():
-        card = json.loads(candidate.with_suffix(".json").read_text()) | {"gate": asdict(verdict)}
-        with atomic_write(folder / candidate.name) as partial:
-            partial.write_bytes(candidate.read_bytes())
-        write_json((folder / candidate.name).with_suffix(".json"), card)
+        _publish(candidate, folder, verdict)
     write_text(folder / "README.md", gate_page(verdict, protocol))
     return verdict
+
+
+def _publish(candidate: Path, folder: Path, verdict: GateVerdict) -> None:
+    """Copies a program with its interface, and the weights of a large graph; its card comes last, as no program is used without one."""
+    weights = sorted(candidate.parent.glob(f"{candidate.name}.*"))
+    for file in (*weights, candidate, candidate.with_suffix(".yaml")):
+        with atomic_write(folder / file.name) as partial:
+            shutil.copyfile(file, partial)
+    card = candidate.with_suffix(".json")
+    write_json(folder / card.name, json.loads(card.read_text()) | {"gate": asdict(verdict)})
 
 
 def gate_page(verdict: GateVerdict, protocol: Protocol) -> str:

@@ -36,6 +36,8 @@ def gate(tmp_path, monkeypatch):
         spec = ProgramSpec(system, runtime, checkpoint.contract.model_id)
         spec.file.parent.mkdir(parents=True, exist_ok=True)
         spec.file.write_text("graph")
+        spec.file.with_name(f"{spec.file.name}.data").write_text("weights")
+        spec.file.with_suffix(".yaml").write_text("interface")
         spec.file.with_suffix(".json").write_text(json.dumps({"facts": spec.facts}))
         return spec.file, PARITY
 
@@ -59,6 +61,8 @@ def test_programs_as_good_as_the_model_are_kept_with_the_figures_on_their_card(g
     assert (verdict.eager, verdict.quantised, verdict.only_eager, verdict.only_quantised) == (38, 38, 1, 1)
     names = {"system1-int8-flow0-noise0-slot0.onnx", "system2-int8.onnx"}
     assert names <= {path.name for path in gate.folder.iterdir()}
+    assert (gate.folder / "system2-int8.yaml").read_text() == "interface"
+    assert (gate.folder / "system2-int8.onnx.data").read_text() == "weights"
     assert json.loads((gate.folder / "system2-int8.json").read_text())["gate"]["quantised"] == 38
     page = (gate.folder / "README.md").read_text()
     for expected in ("Gate: passed. 40 scenes", "| success | 38/40 | 38/40 |", "0.99980", "| 0.0200 |"):
