@@ -69,8 +69,8 @@ def convert_bag(
 def repair(bags: Bags) -> None:
     """Repair bags whose recorder was killed: write the missing index and metadata.
 
-    Whole bags are left alone, and so is every other file in a folder. A bag that is still being recorded is refused; one that was written to
-    in the last 10 s is watched before it is repaired.
+    Whole bags are left alone, and so is every other file in a folder. A bag that is still being recorded is refused; one that was written
+    to in the last 10 s is watched before it is repaired.
     """
     from dial_core.bags.repair import needs_repair, unfinished_bags
     from dial_core.bags.repair import repair as run
