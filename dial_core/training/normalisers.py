@@ -131,6 +131,20 @@ def require_same_vectors(name: str, dataset: LeRobotDataset, recipe: Recipe) -> 
             )
 
 
+def require_whole(name: str, dataset: LeRobotDataset) -> None:
+    """Checks that a source has all the episodes that its info.json counts.
+
+    Raises:
+        DialError: it has not, as where its list of episodes was copied in part.
+    """
+    counted = dataset.info.get("total_episodes")
+    if counted is not None and counted != len(dataset.episodes):
+        raise DialError(
+            f"source '{name}': {dataset.folder} lists {len(dataset.episodes)} episodes, its meta/info.json says {counted}; "
+            "copy it again, or see `dial data check`"
+        )
+
+
 def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
     """Checks that a source's frames come at the recipe's rate: at another one its chunks would last another time.
 

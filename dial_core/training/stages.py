@@ -32,6 +32,7 @@ from dial_core.training.normalisers import (
     require_rate,
     require_same_robot,
     require_same_vectors,
+    require_whole,
     reused_statistics_report,
 )
 from dial_core.training.optimisation import CHANGES_NO_WEIGHT, Hardware, Optimisation
@@ -149,6 +150,7 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) 
         raise DialError(f"no stage of the recipe draws from {', '.join(unused)}; it draws from {', '.join(wanted)}")
     datasets = {name: MappedDataset(folders[name], workers) for name in wanted}
     for name, dataset in datasets.items():
+        require_whole(name, dataset)
         require_same_robot(name, dataset, recipe)
         require_same_vectors(name, dataset, recipe)
         require_rate(name, dataset, recipe)

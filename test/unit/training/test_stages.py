@@ -203,6 +203,16 @@ def test_sources_are_drawn_by_shares_or_by_frames():
     assert load_config(Recipe, "training", "human").stages[0].weights({"robot": 7, "human": 9}) == {"robot": 1.0, "human": 1.0}
 
 
+def test_data_of_which_a_part_was_copied_are_not_trained_on(fake_dataset, tmp_path):
+    dataset = fake_dataset(tmp_path / "robot")
+    file = dataset.folder / "meta/info.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"total_episodes": 4}))
+    (tmp_path / "recipe.yaml").write_text(RECIPE)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    with pytest.raises(DialError, match=r"source 'robot': .* lists 3 episodes, its meta/info.json says 4"):
+        open_sources(recipe, {"robot": dataset.folder})
+
+
 def test_data_that_is_missing_or_broken_stops_before_anything_is_trained(fake_dataset, tmp_path):
     dataset = fake_dataset(tmp_path / "robot")
     (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
