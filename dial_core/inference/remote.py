@@ -13,6 +13,7 @@ from dial_core.config import validate
 from dial_core.control.overlap import Committed
 from dial_core.errors import ConnectionLostError, DialError
 from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, receive, send
+from dial_core.jobs.results import EndOfJobsError
 from dial_core.model.flow_matching import NO_NOISE
 
 TIMEOUT_S = 60.0
@@ -92,7 +93,7 @@ class Connection:
             raise ConnectionLostError(f"connecting again: {error}") from error
         if found != before:
             self.close()
-            raise DialError(
+            raise EndOfJobsError(
                 f"the policy server at {self.address} now serves another checkpoint: {found.model_id}, before {before.model_id}"
             )
 

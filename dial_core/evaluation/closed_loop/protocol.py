@@ -39,7 +39,7 @@ class Protocol(Config):
 
     Attributes:
         policy: `checkpoint`, `expert`, `random` (a floor), or `replay` (the actions of a dataset's episodes, open loop).
-        model_id: hash of the checkpoint's weights and architecture, or of the replayed dataset; empty for the others.
+        model_id: id of the checkpoint (`checkpoint/identity.py`), or hash of the replayed dataset; empty for the others.
         suite: which scenes; see `suites`.
         tasks: what is asked, in this order.
         episodes, seed: of every task the scenes `seed` .. `seed + episodes - 1`; never trained on, but for `replay`.

@@ -15,6 +15,7 @@ from dial_core.inference.policy_server import PolicyServer
 from dial_core.inference.remote import Connection, RemoteSystem2, connect
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.wire import HungUpError, receive, send
+from dial_core.jobs.results import EndOfJobsError
 from dial_core.robot.embodiment import load_embodiment
 
 INSTRUCTION = "put the can on the plate"
@@ -133,7 +134,7 @@ def test_a_lost_server_is_an_error_of_its_own_and_another_checkpoint_in_its_plac
     make_random_checkpoint(tmp_path / "other", seed=1)
     with PolicyServer(tmp_path / "other", host, port) as second:
         threading.Thread(target=second.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        with pytest.raises(DialError, match="now serves another checkpoint"):
+        with pytest.raises(EndOfJobsError, match="now serves another checkpoint"):
             system2.foresight(image, INSTRUCTION)
         second.shutdown()
 
