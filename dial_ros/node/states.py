@@ -18,4 +18,6 @@ SYSTEM2_STATES = {
     System2Status.STATE_RUNNING: "running",
 }
 
+STOPPED = "stopped"  # what an answer to an emergency stop begins with, and only if the robot is coming to rest by it
+UNSTOPPED = "Use the robot's own emergency stop."
 SILENT_S = 1.5  # [s of wall time] a node that reports five times a second and is not received for so long is gone

@@ -9,7 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from dial_ros.msg import System1Status, System2Status
-from dial_ros.node.states import SYSTEM1_STATES, SYSTEM2_STATES
+from dial_ros.node.states import STOPPED, SYSTEM1_STATES, SYSTEM2_STATES
 from dial_ros.operator.robot_view import Seen
 
 Level = Literal["ok", "warn", "bad", "off"]
@@ -18,7 +18,6 @@ SYMBOL: dict[Level, str] = {"ok": "●", "warn": "▲", "bad": "■", "off": "�
 REPORTED_S = 0.5  # System-1 reports five times a second: a report this old is not late yet
 RECENT_ERRORS_S = 5.0  # of the foresight's error that its light averages
 LOW_ERROR = 0.05  # [1] a foresight this close is good, whether or not anything moved
-STOPPED = "stopped"  # how node teleoperation reports its stop
 LEVELS: dict[bytes, Level] = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warn", DiagnosticStatus.ERROR: "bad"}
 NO_REPORT = "no report: it has not started, has ended, or cannot be reached"
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 from nicegui import Client, ui
 
 from dial_ros.msg import System1Status
+from dial_ros.node.states import STOPPED, UNSTOPPED
 from dial_ros.operator.act_panels import InstructionPanel, RecorderPanel, SimulationPanel
 from dial_ros.operator.actions import STOP_ACKNOWLEDGED_S, Answer
-from dial_ros.operator.lights import STOPPED, SYMBOL, system_lights
+from dial_ros.operator.lights import SYMBOL, system_lights
 from dial_ros.operator.markup import STOP_KEYS, STYLE
 from dial_ros.operator.robot_panel import RobotPanel
 from dial_ros.operator.teleoperation_panel import TeleoperationPanel
@@ -23,7 +24,6 @@ WELCOME = (
     "Watch it move; Space or Escape stops it."
 )
 SLOW, SLOWEST = 2, 10  # refreshes to one of the charts, and to one of what hardly changes
-UNSTOPPED = "Use the robot's own emergency stop."
 
 
 class OperatorPage:
@@ -113,14 +113,16 @@ class Document:
     # -- acting --------------------------------------------------------------------------------------------------
 
     def _say(self, answer: Answer, what: str) -> None:
-        if what == "Emergency stop":
+        stop = what == "Emergency stop"
+        if stop:
             self._stop_sent_s = None
-        shout = not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED")
+        unstopped = stop and not (answer.granted and answer.text.startswith(STOPPED))  # latched perhaps, but the robot may move on
+        shout = unstopped or (not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED"))
         calm = answer.granted and not any(doubt in answer.text for doubt in ("accepted, but", "Nothing will move"))
         self.message.classes(replace=f"{'shout' if shout else 'calm' if calm else 'note'} w-full")
-        if shout and what == "Emergency stop":
+        if unstopped:
             self.message.set_text(f"{what}: {answer.text}. {UNSTOPPED}")
-        elif what == "Emergency stop" and answer.granted:
+        elif stop:
             by = "teleoperation" if self._visit.actions.teleoperated else "System-1"
             self.message.set_text(f"Stopped: acknowledged by {by} after {1000 * answer.seconds:.0f} ms. {answer.text}")
         else:

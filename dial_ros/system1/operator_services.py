@@ -9,6 +9,7 @@ from dial_core.control.arming import Arming, Effect, State
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.errors import DialError
 from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.states import STOPPED
 
 LATCHED = "latched until system1/reset_estop and a new instruction"
 OWED = (
@@ -47,7 +48,7 @@ class OperatorServices:
         return response
 
     def _on_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Success: it is latched, and what could be sent was."""
+        """It is latched whatever is answered; success: the deceleration was sent or is not due, or follows (see the message)."""
         with self._lock:
             effect = self._arming.estop("requested over system1/estop", self._node.now_ns())
             try:
@@ -55,7 +56,7 @@ class OperatorServices:
                 response.success, unsent = True, self._unsent(effect)
             except DialError as error:  # it is latched all the same, and answered
                 unsent = f"the deceleration could not be computed: {error}. The last trajectory continues, which ends at rest"
-            response.message = f"{LATCHED}, but {unsent}" if unsent else f"stopped; {LATCHED}"
+            response.message = f"{LATCHED}, but {unsent}" if unsent else f"{STOPPED}; {LATCHED}"
         self._node.get_logger().error(f"emergency stop requested{f': {unsent}' if unsent else ''}")
         return response
 

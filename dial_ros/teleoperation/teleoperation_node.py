@@ -24,8 +24,8 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode, Parameter
 from dial_ros.node.process import run
+from dial_ros.node.states import STOPPED
 from dial_ros.node.trajectory import TrajectorySplitter
-from dial_ros.operator.lights import STOPPED
 from dial_ros.teleoperation.jogged_hand import Jog, JoggedHand
 
 
@@ -120,7 +120,7 @@ class TeleoperationNode(DialNode):
 
     def _on_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         self._stopped = True
-        response.success, response.message = True, "the hand stands until reset_stop"
+        response.success, response.message = True, f"{STOPPED}; the hand stands until reset_stop"
         return response
 
     def _on_reset_stop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -18,7 +18,7 @@ from std_srvs.srv import SetBool, Trigger
 from dial_core.errors import DialError
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
-from dial_ros.node.states import SILENT_S, SYSTEM1_STATES, SYSTEM2_STATES
+from dial_ros.node.states import SILENT_S, STOPPED, SYSTEM1_STATES, SYSTEM2_STATES, UNSTOPPED
 from dial_ros.srv import SetInstruction
 from dial_ros.tools.client import ClientNode, NotInTimeError, connected
 
@@ -63,11 +63,29 @@ class OperatorShell(ClientNode):
 
     def request(self, kind: type, service: str, request) -> str:
         """Calls a service of System-1; returns what it answered, with the time that took. Raises DialError if it is refused."""
+        granted, text, acknowledged = self._ask(kind, service, request)
+        if not granted:
+            raise DialError(f"{self._prefix}system1/{service} refused: {text}")
+        return f"{text} ({acknowledged})"
+
+    def stop(self) -> str:
+        """Requests the emergency stop; returns as `request`. It is latched whatever System-1 answers: no answer is a refusal.
+
+        Raises DialError if the deceleration could not be computed.
+        """
+        granted, text, acknowledged = self._ask(Trigger, "estop", Trigger.Request())
+        said = f"{text} ({acknowledged})" if text.startswith(STOPPED) else f"{text} ({acknowledged}). {UNSTOPPED}"
+        if not granted:
+            raise DialError(said)
+        return said
+
+    def _ask(self, kind: type, service: str, request) -> tuple[bool, str, str]:
+        """Calls a service of System-1; returns whether it was granted, what was answered, and how soon."""
         name = f"{self._prefix}system1/{service}"
         self.wait_until(self.client_of(kind, name).service_is_ready, FOUND_S, f"service {name}")
         begin_s = time.monotonic()
-        answer = self.command(kind, name, request, FOUND_S)
-        return f"{answer.message} (acknowledged by System-1 after {time.monotonic() - begin_s:.2f} s)"
+        answer = self.call(kind, name, request, FOUND_S)
+        return answer.success, answer.message, f"acknowledged by System-1 after {time.monotonic() - begin_s:.2f} s"
 
     def listen(self) -> None:
         """Waits for the nodes' diagnostics. Raises NotInTimeError if there are none."""
@@ -157,7 +175,8 @@ def _request(kind: type, service: str, request) -> Callable[[OperatorShell, argp
 
 
 def _stop(operator: OperatorShell, chosen: argparse.Namespace, console: Console) -> None:
-    _request(Trigger, "reset_estop" if chosen.reset else "estop", Trigger.Request())(operator, chosen, console)
+    said = operator.request(Trigger, "reset_estop", Trigger.Request()) if chosen.reset else operator.stop()
+    console.print(said, markup=False, highlight=False, soft_wrap=True)
 
 
 def _status(operator: OperatorShell, chosen: argparse.Namespace, console: Console) -> None:

@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
+from dial_ros.node.states import UNSTOPPED
 from dial_ros.srv import SetInstruction
 from dial_ros.tools import operate
 
@@ -30,10 +31,11 @@ class StandInSystem1(Node):
     def __init__(self, context: Context) -> None:
         super().__init__("system1", context=context, namespace="lab")
         self.asked: list[str] = []
+        self.stopped = True, "stopped; latched"  # what an emergency stop is answered
         self.status = self.create_publisher(System1Status, "system1/status", qos.LATCHED)
         self.diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.EVENTS)
         self.create_service(SetInstruction, "system2/set_instruction", self._on_instruct)
-        self.create_service(Trigger, "system1/estop", lambda request, response: self._grant("estop", response))
+        self.create_service(Trigger, "system1/estop", self._on_estop)
         self.create_service(Trigger, "system1/reset_estop", lambda request, response: self._refuse("reset_estop", response))
         self.create_service(SetBool, "system1/pause", lambda request, response: self._grant(f"pause {request.data}", response))
         self.create_timer(0.2, self._report)
@@ -45,6 +47,11 @@ class StandInSystem1(Node):
         self.status.publish(
             System1Status(instruction_id="7", instruction=request.text, state=System1Status.STATE_PAUSED, reason="on request")
         )
+        return response
+
+    def _on_estop(self, request, response):
+        self.asked.append("estop")
+        response.success, response.message = self.stopped
         return response
 
     def _grant(self, what, response):
@@ -95,10 +102,21 @@ def test_an_instruction_is_answered_with_what_both_systems_do_with_it(robot, cap
 def test_a_stop_reports_when_system1_acknowledged_it_and_a_refusal_is_an_error(robot, capsys):
     status, text = said(capsys, "stop")
     assert (status, robot.asked) == (0, ["estop"])
-    assert "done (acknowledged by System-1 after 0." in text
+    assert "stopped; latched (acknowledged by System-1 after 0." in text
+    assert UNSTOPPED not in text
     status, text = said(capsys, "stop", "--reset")
     assert (status, robot.asked) == (1, ["estop"])
     assert "system1/reset_estop refused: there is no emergency stop to reset" in text
+
+
+@pytest.mark.parametrize("granted", [True, False])
+def test_a_stop_that_is_latched_and_sent_nothing_is_no_refusal_and_names_the_way_out(robot, capsys, granted):
+    robot.stopped = granted, "latched, but no deceleration is sent yet"
+    status, text = said(capsys, "stop")
+    assert status == (0 if granted else 1)
+    assert "latched, but no deceleration is sent yet (acknowledged by System-1 after 0." in text
+    assert text.endswith(UNSTOPPED)
+    assert "refused" not in text
 
 
 def test_pause_and_resume_are_one_service(robot, capsys):

@@ -12,12 +12,14 @@ from starlette.requests import Request
 
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.robot.embodiment import load_embodiment
+from dial_ros.node.states import UNSTOPPED
 from dial_ros.operator import page
 from dial_ros.operator.actions import Actions, Answer
 from dial_ros.operator.commanded_motion import CommandedMotion
 from dial_ros.operator.robot_view import Seen
 from dial_ros.operator.visit import OperatorVisit, Shared
 from dial_ros.operator.vocabulary import KnownWords
+from dial_ros.system1.operator_services import LATCHED, OWED
 
 REQUEST = {"type": "http", "path": "/", "scheme": "http", "server": ("127.0.0.1", 80), "query_string": b"", "headers": []}
 ROBOT = load_embodiment("gr1")
@@ -119,5 +121,27 @@ def test_a_stop_is_shown_as_acknowledged_although_nothing_else_can_be_shown():
         with pytest.raises(ValueError, match="nobody foresaw"):
             document.refresh()
         assert document.message.text == "Stopped: acknowledged by System-1 after 20 ms. stopped"
+
+    asyncio.run(visit())
+
+
+@pytest.mark.parametrize(
+    ("granted", "text"),
+    [
+        (True, f"{LATCHED}, but {OWED}"),
+        (False, f"{LATCHED}, but the deceleration could not be computed: positions: 1 of 29 values are not finite"),
+        (False, "NOT ACKNOWLEDGED: system1/estop has not answered in 0.5 s"),
+    ],
+)
+def test_a_stop_by_which_the_robot_may_move_on_is_shouted(granted, text):
+    actions = Mock(Actions, log_failure="", teleoperated=False)
+
+    async def visit() -> None:
+        document = document_of(Mock(seen=Seen(), commanded=CommandedMotion(ROBOT)), actions)
+        document.stop()
+        actions.stop.call_args.args[1](Answer(granted, text, 0.02))
+        document.refresh()
+        assert document.message.text == f"Emergency stop: {text}. {UNSTOPPED}"
+        assert "shout" in document.message.classes
 
     asyncio.run(visit())
