@@ -18,10 +18,14 @@ from dial_core.bags.layout import BagError
 
 QUIET_S = 10.0  # a recorder of joints alone fills a chunk of 768 KiB, rosbag2's default, in about 8 s
 _PROCESSES = Path("/proc")
-_LOOK_S = 0.5
+_POLL_S = 0.5
 
-Signs = dict[Path, tuple[int, int]]
-"""Of each file: size [byte] and time of the last write [ns]."""
+_SQLITE_LOGS = ("-wal", "-journal")  # not -shm, which readers write to
+
+Sign = tuple[int, int]
+"""Size [byte] and time of the last write [ns] of a file."""
+Signs = dict[Path, tuple[Sign | None, ...]]
+"""Of each storage file: its own sign, and those of the logs that SQLite may keep beside it; None for a log that does not exist."""
 
 
 def lock_for_writing(stream: IO[bytes]) -> None:
@@ -31,13 +35,22 @@ def lock_for_writing(stream: IO[bytes]) -> None:
 
 
 def signs_of(files: Sequence[Path]) -> Signs:
-    """By what `require_untouched` recognises files that nobody has written to since; those that are gone have none."""
-    found: Signs = {}
-    for path in files:
-        with suppress(FileNotFoundError):
-            status = path.stat()
-            found[path] = status.st_size, status.st_mtime_ns
-    return found
+    """Returns size and modification time of each existing file, and of the SQLite logs beside it."""
+    found = {path: tuple(map(_sign, (path, *_logs(path)))) for path in files}
+    return {path: signs for path, signs in found.items() if signs[0] is not None}
+
+
+def _logs(path: Path) -> list[Path]:
+    """Where a database keeps what is not yet in its file: in WAL mode all that is recorded, for minutes."""
+    return [path.with_name(path.name + ending) for ending in _SQLITE_LOGS] if path.suffix == ".db3" else []
+
+
+def _sign(path: Path) -> Sign | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def require_untouched(signs: Signs) -> None:
@@ -59,14 +72,14 @@ def require_finished(signs: Signs) -> None:
     for path in signs:
         if path.is_file() and _locked(path):
             raise BagError(f"{path} is still being recorded; stop its recorder first. Nothing was changed")
-    if found := next(_open_for_writing(list(signs)), None):
+    if found := next(_open_for_writing([file for path in signs for file in (path, *_logs(path))]), None):
         path, process = found
         raise BagError(f"{path} is still being recorded: process {process} has it open for writing; stop it first. Nothing was changed")
     # The clock of a file server may be ahead of ours.
-    written_s = min(time.time(), max((written_ns / 1e9 for _, written_ns in signs.values()), default=0.0))
+    written_s = min(time.time(), max((sign[1] / 1e9 for file in signs.values() for sign in file if sign), default=0.0))
     while (left_s := written_s + QUIET_S - time.time()) > 0:
         require_untouched(signs)
-        time.sleep(min(left_s, _LOOK_S))
+        time.sleep(min(left_s, _POLL_S))
     require_untouched(signs)
 
 

@@ -4,6 +4,7 @@ pytest test/unit/bags/test_live_recording.py
 """
 
 import os
+import sqlite3
 
 import pytest
 from rosbags.rosbag2 import StoragePlugin
@@ -106,3 +107,46 @@ def test_a_file_that_grows_while_it_is_repaired_is_left_alone(tmp_path, monkeypa
     with pytest.raises(BagError, match="written to just now"):
         repair(folder)
     assert [path.name for path in folder.iterdir()] == ["x_0.mcap"]
+
+
+@pytest.fixture
+def wal_recorder(tmp_path, monkeypatch):
+    """(folder, database, clock): a recording in WAL mode, at rest for 3 s by `clock`, whose recorder no process list of ours shows."""
+    folder = write_rosbag2(tmp_path / "bag", StoragePlugin.SQLITE3)
+    (folder / METADATA_FILE).unlink()
+    with sqlite3.connect(next(folder.glob("*.db3")), isolation_level=None) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        monkeypatch.setattr(live_recording, "_PROCESSES", tmp_path / "elsewhere")
+        monkeypatch.setattr(live_recording, "QUIET_S", 10.0)
+        clock = Clock(max(path.stat().st_mtime for path in folder.iterdir()) + 3.0, lambda: None)
+        monkeypatch.setattr(live_recording, "time", clock)
+        yield folder, database, clock
+    database.close()
+
+
+def record(database) -> None:
+    database.execute("INSERT INTO messages (topic_id, timestamp, data) SELECT topic_id, timestamp + 1, data FROM messages LIMIT 1")
+
+
+@pytest.mark.parametrize("logged", [True, False], ids=["a log that grows", "a log that appears"])
+def test_a_database_whose_log_is_written_to_is_left_alone(wal_recorder, logged):
+    folder, database, clock = wal_recorder
+    if logged:
+        record(database)
+    clock.write = lambda: record(database)
+    before = next(folder.glob("*.db3")).read_bytes()
+    with pytest.raises(BagError, match=r"\.db3 is still being recorded: it was written to just now"):
+        repair(folder)
+    assert next(folder.glob("*.db3")).read_bytes() == before
+    assert not (folder / METADATA_FILE).exists()
+
+
+def test_a_log_that_was_written_to_just_now_is_watched_though_its_database_is_at_rest(wal_recorder):
+    folder, database, clock = wal_recorder
+    record(database)
+    database_file, log = next(folder.glob("*.db3")), next(folder.glob("*-wal"))
+    begin_s = clock.now_s = log.stat().st_mtime + 3.0
+    os.utime(database_file, (begin_s - 1000.0, begin_s - 1000.0))
+    repair(folder)
+    assert clock.now_s - begin_s == pytest.approx(7.0, abs=1e-3)
