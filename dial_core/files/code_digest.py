@@ -17,7 +17,7 @@ def code_digest(code: Mapping[str, Path], data: Iterable[Path]) -> str:
     """12 hex digits of modules (name -> file) and of data files, which count by their names and bytes."""
     digest = hashlib.sha256()
     for name, path in sorted(code.items()):
-        digest.update(name.encode() + ast.dump(without_docstrings(path)).encode())
+        digest.update(name.encode() + canonical(without_docstrings(path)).encode())
     for path in data:
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()[:12]
@@ -47,6 +47,22 @@ def without_docstrings(path: Path) -> ast.Module:
     """The syntax tree of a file without its docstrings (and, as any, without its comments)."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:]
     return tree
+
+
+def canonical(node: object) -> str:
+    """Returns a syntax tree as text that is the same under every version of Python that can parse its source.
+
+    Fields that hold nothing are left out: versions add such fields to nodes (`type_params` in 3.12), and `ast.dump` of 3.13 omits them.
+    """
+    if isinstance(node, ast.AST):
+        fields = [f"{name}={canonical(value)}" for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return f"{type(node).__name__}({','.join(fields)})"
+    if isinstance(node, list):
+        return f"[{','.join(map(canonical, node))}]"
+    return ascii(node)  # not repr: which characters it escapes depends on the version's Unicode tables
