@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from dial_core.demonstrations.attempts import Attempts
-from dial_core.demonstrations.collection_plan import CollectionPlan
+from dial_core.demonstrations.collection_plan import STATED_LATER, CollectionPlan
 from dial_core.demonstrations.packing import joined, pack
 from dial_core.errors import DialError
 from dial_core.files.fingerprint import FINGERPRINT
@@ -45,10 +46,10 @@ def join_shards(folders: Sequence[Path], out: Path) -> Path:
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder for the joined dataset.")
     plans = [_plan(folder) for folder in folders]
-    whole = replace(plans[0], shard=(1, 1))
+    whole = _whole(plans)
     for folder, plan in zip(folders, plans, strict=True):
         if not plan.agrees(whole) or plan.shard[1] != plans[0].shard[1]:
-            raise DialError(f"{folder} is a shard of another collection: {plan}; {folders[0]} is one of {plans[0]}")
+            raise DialError(f"{folder} is a shard of another collection: {plan}; those named before it are of {whole}")
     parts = plans[0].shard[1]
     if missing := sorted(set(range(1, parts + 1)) - {plan.shard[0] for plan in plans}):
         raise DialError(f"shards {', '.join(f'{part}/{parts}' for part in missing)} are missing; name all {parts} of them")
@@ -57,6 +58,12 @@ def join_shards(folders: Sequence[Path], out: Path) -> Path:
         _require_far_enough(task, whole, plans, attempts)
     pack(out, whole, dict.fromkeys(whole.tasks, attempts))
     return out
+
+
+def _whole(plans: Sequence[CollectionPlan]) -> CollectionPlan:
+    """The plan of the first shard without the shard, with what the first one that states it says: no two may state different things."""
+    stated: dict[str, Any] = {name: next((value for plan in plans if (value := getattr(plan, name))), "") for name in STATED_LATER}
+    return replace(plans[0], shard=(1, 1), **stated)
 
 
 def _require_far_enough(task: str, whole: CollectionPlan, plans: Sequence[CollectionPlan], attempts: Sequence[Attempts]) -> None:

@@ -244,6 +244,17 @@ def test_shards_of_other_tasks_or_experts_are_not_joined_and_those_of_an_earlier
     assert join_shards([tmp_path / "shard1", tmp_path / "shard2"], tmp_path / "joined").exists()
 
 
+@pytest.mark.parametrize("order", [(1, 2, 3), (2, 1, 3), (2, 3, 1)])
+def test_shards_of_two_experts_are_not_joined_through_one_that_states_none(tmp_path, quick, order):
+    for part, sources in ((1, {}), (2, {"sources": "one"}), (3, {"sources": "another"})):
+        collect((TASK,), plan(3, shard=(part, 3)), tmp_path / f"shard{part}", workers=0)
+        file = tmp_path / f"shard{part}" / FINGERPRINT
+        values = json.loads(file.read_text())
+        file.write_text(json.dumps({key: value for key, value in values.items() if key != "sources"} | sources))
+    with pytest.raises(DialError, match=rf"shard{[part for part in order if part > 1][1]} is a shard of another collection"):
+        join_shards([tmp_path / f"shard{part}" for part in order], tmp_path / "joined")
+
+
 @pytest.mark.parametrize("share", ["changed", "missed", "two_objects"])
 def test_a_collection_without_changes_or_misses_goes_on_with_one_from_before_there_were_any(share):
     assert share not in plan().identity
