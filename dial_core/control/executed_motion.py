@@ -118,7 +118,8 @@ class ExecutedMotion:
         )
         for controller in self._controllers.values():
             controller.plays = renewed.get(id(controller.plays))
-            controller.begun_ns += step_ns
+            if controller.begun_ns:  # 0: it was never seen to play a motion
+                controller.begun_ns += step_ns
             if controller.reported_ns is not None:
                 controller.reported_ns += step_ns
             if controller.wrong_since_ns is not None:

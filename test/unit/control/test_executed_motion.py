@@ -167,6 +167,18 @@ def test_a_controller_that_reports_rarely_is_given_three_of_its_periods(executio
     assert execution.silent(round(2.8 * S)) == ["arm"]
 
 
+@pytest.mark.parametrize("step_s", [10.0, -10.0])
+def test_a_clock_step_before_the_first_report_is_not_taken_for_one(execution, step_s):
+    lead_s = execution.chunk_lead_s
+    send(execution, moving(21.0), 21.1)
+    execution.shift(round(step_s * S))
+    assert not execution.without_origin("arm")
+    assert execution.chunk_lead_s == lead_s
+    time_ns, moved = round((21.3 + step_s) * S), moving(21.0 + step_s)
+    execution.note_reference("arm", time_ns, None, moved.sample(time_ns)[0][:2])
+    assert execution.without_origin("arm"), "it is found by where it is"
+
+
 def test_the_latency_is_remembered_for_as_many_motions_whatever_the_number_of_controllers(execution):
     for k in range(12):
         motion = moving(1.0 + 0.15 * k)
