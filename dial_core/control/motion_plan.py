@@ -78,7 +78,7 @@ class MotionPlan:
         self.guard, self.execution = guard, execution
         self._least_lead_s = lead_s
         self.running: JointMotion | None = None
-        self.hold_owed = False  # a hold was asked for while it could not be published
+        self.hold_owed = False  # a hold was asked for while it could not be computed or published
         self._holds = False  # the last motion that was sent is a hold
         self._starts_ns = 0  # before this time no point is sent: controllers come from what they were commanded, which is not known
         self._joints, self._step_s = joints, step_s
@@ -189,10 +189,11 @@ class MotionPlan:
         """Decelerates what runs and drops what earlier chunks intended.
 
         None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown or a controller
-        that missed trajectories has not reported what it executes now. Then a hold is owed (`hold_owed`): call again soon.
+        that missed trajectories has not reported what it executes now. Then a hold is owed (`hold_owed`), and after an error too:
+        call again soon.
         """
         self._overlap.reset()
-        self.hold_owed = False
+        self.hold_owed = self.running is not None
         if self.running is None:
             return None
         for attempt in range(1, ATTEMPTS + 1):
@@ -214,10 +215,9 @@ class MotionPlan:
             # A stop is published in any case, the last time even if the controllers may feel it.
             if keeps_lead(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
-                self.running, self._holds = motion, True
+                self.running, self._holds, self.hold_owed = motion, True, False
                 self._note_sent(motion, ready_ns, takes_over_ns)
                 return motion
-        self.hold_owed = True
         return None
 
     def hold_missed(self, outlet: Outlet) -> bool:

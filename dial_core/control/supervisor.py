@@ -9,6 +9,7 @@ from dial_core.control.arming import Arming, Effect
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import MotionPlan, Outlet
 from dial_core.control.robot_clock import Step, Which
+from dial_core.errors import DialError
 
 
 class MotionSupervisor:
@@ -35,10 +36,13 @@ class MotionSupervisor:
             self.plan.drop_chunks()
             self._reset_buffers()
 
-    def react(self, steps: Sequence[Step], now_ns: int, cause: str = "") -> None:
+    def react(self, steps: Sequence[Step], now_ns: int, cause: str = "") -> str:
         """Reacts to clock steps, and publishes a hold that is owed, or again if a controller missed it. Call it with every joint state.
 
         `cause` stands in the reason, where it is known: two clocks.
+
+        Returns:
+            Why the hold that is owed could not be computed, and stays owed; empty if none is, or it could.
         """
         for step in steps:
             restarted = step.which is Which.ROBOT and step.seconds < 0
@@ -50,5 +54,9 @@ class MotionSupervisor:
             elif restarted:
                 # The own clock's step has disarmed before; an instruction given since is valid.
                 self.carry_out(Effect.RESET_MOTION)
-        if self.plan.hold_owed or self.plan.hold_missed(self._outlet):
-            self.plan.hold(self._outlet)
+        try:
+            if self.plan.hold_owed or self.plan.hold_missed(self._outlet):
+                self.plan.hold(self._outlet)
+        except DialError as error:
+            return str(error)
+        return ""

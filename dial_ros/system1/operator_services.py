@@ -16,6 +16,7 @@ OWED = (
     "no deceleration is sent yet: the robot's clock is not known, or a controller that missed trajectories has not reported what it "
     "executes. It follows with the next joint state; until then the last trajectory continues, which ends at rest"
 )
+RETRIED = "It is tried again with every joint state; until then the last trajectory continues, which ends at rest"
 
 
 class OperatorServices:
@@ -41,24 +42,31 @@ class OperatorServices:
             return response
         with self._lock:
             event = self._arming.pause if request.data else self._arming.resume
-            self._carry_out(event(self._node.now_ns()))
-            response.success, response.message = True, self._answer()
-            if request.data and self._plan.hold_owed:
-                response.message += f"; {OWED}"
+            failure = self._carried_out(event(self._node.now_ns()))
+            unsent = failure or (OWED if request.data and self._plan.hold_owed else "")
+            response.success, response.message = not failure, f"{self._answer()}{f'; {unsent}' if unsent else ''}"
         return response
 
     def _on_estop(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """It is latched whatever is answered; success: the deceleration was sent or is not due, or follows (see the message)."""
         with self._lock:
             effect = self._arming.estop("requested over system1/estop", self._node.now_ns())
-            try:
-                self._carry_out(effect)
-                response.success, unsent = True, self._unsent(effect)
-            except DialError as error:  # it is latched all the same, and answered
-                unsent = f"the deceleration could not be computed: {error}. The last trajectory continues, which ends at rest"
+            failure = self._carried_out(effect)
+            response.success, unsent = not failure, failure or self._unsent(effect)
             response.message = f"{LATCHED}, but {unsent}" if unsent else f"{STOPPED}; {LATCHED}"
         self._node.get_logger().error(f"emergency stop requested{f': {unsent}' if unsent else ''}")
         return response
+
+    def _carried_out(self, effect: Effect) -> str:
+        """Carries out what the state machine asks for; returns why the deceleration could not be computed, empty if it could.
+
+        An error would end the node, which must stay paused or stopped, and try again (see MotionSupervisor.react).
+        """
+        try:
+            self._carry_out(effect)
+        except DialError as error:
+            return f"the deceleration could not be computed: {error}. {RETRIED}"
+        return ""
 
     def _unsent(self, effect: Effect) -> str:
         """Why a stop has sent nothing; empty: it has."""

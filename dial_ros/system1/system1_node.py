@@ -195,9 +195,11 @@ class System1Node(DialNode):
         with self._lock:
             steps = self.parts.robot_time.take_steps()
             # Not `now_ns`: a restarted time is seen here before the executor has taken its first tick.
-            self.parts.supervisor.react(steps, self.parts.robot_time.own_ns(), self.conflict() if steps else "")
+            failure = self.parts.supervisor.react(steps, self.parts.robot_time.own_ns(), self.conflict() if steps else "")
             if not all(step.followed for step in steps):
                 self._instruction = None
+        if failure:
+            self.complain("deceleration", f"the deceleration that is owed could not be computed: {failure}", grave=True)
         if steps:
             self.get_logger().warning(f"{'; '.join(map(str, steps))}: buffers reset, disarmed until a new instruction")
             self._publish_status()

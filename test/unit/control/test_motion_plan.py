@@ -1,14 +1,18 @@
 """The plan over many chunks: splices are continuous, delays are measured, and nothing but real chunks counts."""
 
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 
+from dial_core.control import motion_plan
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.motion_plan import SOFT_START_S, MotionPlan
 from dial_core.control.overlap import STRATEGIES
 from dial_core.control.send_conditions import MotionStartingError, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
+from dial_core.finiteness import NotFiniteError
 from dial_core.robot.embodiment import load_embodiment
 
 EMBODIMENT = load_embodiment("gr1")
@@ -143,6 +147,18 @@ def test_while_the_clock_is_unknown_no_chunk_is_sent_and_a_hold_is_owed():
     assert moving.hold(unknown) is None
     assert moving.hold_owed
     assert moving.hold(At(1.5)) is moving.running
+    assert not moving.hold_owed
+
+
+def test_a_hold_that_cannot_be_computed_stays_owed_until_it_can(monkeypatch):
+    moving, rng = plan(), np.random.default_rng(0)
+    moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1))
+    with monkeypatch.context() as broken:
+        broken.setattr(motion_plan, "hold", Mock(side_effect=NotFiniteError("positions are not finite")))
+        with pytest.raises(NotFiniteError):
+            moving.hold(At(1.3))
+    assert moving.hold_owed
+    assert moving.hold(At(1.31)) is moving.running
     assert not moving.hold_owed
 
 

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from std_srvs.srv import SetBool, Trigger
 
-from dial_core.control.arming import Arming, Effect, Input
+from dial_core.control.arming import Arming, Effect, Input, State
 from dial_core.finiteness import NotFiniteError
 from dial_ros.system1.operator_services import OperatorServices
 
@@ -83,3 +83,11 @@ def test_a_stop_that_cannot_be_computed_is_answered_and_latched():
 def test_a_pause_whose_hold_is_owed_says_so():
     assert ServiceBench(published).pause().message == "paused: paused on request"
     assert "no deceleration is sent yet" in ServiceBench(owed).pause().message
+
+
+def test_a_pause_whose_deceleration_cannot_be_computed_is_answered_so_and_stays():
+    bench = ServiceBench(failing)
+    answer = bench.pause()
+    assert not answer.success
+    assert answer.message.startswith("paused: paused on request; the deceleration could not be computed: positions: 1 of 29 values")
+    assert bench.arming.state is State.PAUSED
