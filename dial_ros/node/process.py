@@ -18,7 +18,7 @@ from dial_ros.node.lifecycle import DialNode
 
 LISTEN_S = 5.0  # between configure and activate of an autostart; a robot that comes later is checked when it comes
 DEPARTED_S = 22.0  # an autostart waits so long for other publishers to leave: one that was killed leaves when its lease ends
-GOODBYE_S = 3.0  # for the whole end, DDS included: `ros2 launch` sends SIGTERM 5 s after SIGINT
+GOODBYE_S = 3.0  # for the whole end, DDS included: less than a node's `grace_s`, after which the launch files escalate to SIGTERM
 STALLED_S = 30.0  # work that is completed before has so long to advance; a disk may take that for one flush
 ANNOUNCED_S = 1.0  # between two lines about it
 AGAIN_S = 1.0  # signals within this time are one request: a service manager and a launcher may both send one
@@ -51,8 +51,10 @@ def run(make_node: Callable[[], DialNode], arguments: list[str] | None = None) -
                 break
         return 0 if node.failure is None else 1
     finally:
-        _complete(node, executor, stop)
-        _end(node, executor)
+        try:
+            _complete(node, executor, stop)
+        finally:
+            _end(node, executor)
 
 
 def _parent_watch() -> Callable[[], bool]:

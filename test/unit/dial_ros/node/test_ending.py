@@ -98,3 +98,16 @@ def test_a_second_signal_ends_at_once_but_two_of_one_moment_are_one(clock, signa
     node = working(3.0, 2.0, 1.0, None)
     assert complete(node, clock, signals_s) == (0.0 if ends_at_once else 3.0)
     assert node.give_up.called is ends_at_once
+
+
+def test_a_node_is_shut_down_although_its_last_work_fails(monkeypatch):
+    ended = Mock()
+    for name in ("rclpy", "SingleThreadedExecutor", "signal"):
+        monkeypatch.setattr(process, name, Mock())
+    monkeypatch.setattr(process, "_end", ended)
+    node = Mock(
+        failure="the camera is gone", value=Mock(return_value=False), unfinished=Mock(side_effect=OSError("No space left on device"))
+    )
+    with pytest.raises(OSError, match="No space left"):
+        process.run(lambda: node)
+    ended.assert_called_once()
