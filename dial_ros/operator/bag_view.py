@@ -29,6 +29,7 @@ IMAGES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 FRAME_GAP_S = 0.09  # frames closer than this to the one before are not kept
 SAMPLED = 4  # every so many-th joint state is enough for curves and means
 TILE_PX = 16  # of one image token
+ABSENT_FROM_OLDER = {"foresight_age_of_chunk": -1.0}  # fields of System1Status that older bags do not define -> unknown
 COLOURS = 3  # directions in which tokens are drawn: fewer tokens or dimensions have none
 
 
@@ -213,7 +214,7 @@ class BagView:
         cameras = [name for name, topic in bag.topics.items() if topic.type in IMAGES and bag.counts.get(name)]
         named = [name for name in cameras if any(camera.topic.strip("/") in name for camera in self.embodiment.cameras)]
         ends: dict[str, Callable[[int, Any], None]] = {
-            "system1/status": self._system1.add,
+            "system1/status": self._on_system1,
             "system2/status": self._system2.add,
             "mujoco_robot/success": lambda t, message: self._success.add(t, bool(message.data)),
             "foresight/error": lambda t, message: self._errors.add(t, float(message.data)),
@@ -234,13 +235,19 @@ class BagView:
             try:
                 message = bag.decode(name, data)
             except BagError:
-                continue  # a damaged message costs itself
+                continue  # a damaged message is skipped
             takes[name](log_ns, message)
 
     def _on_trajectory(self, log_ns: int, message: Any) -> None:
         for controller in self.embodiment.controllers:  # by its joints: controllers may be named otherwise on the robot
             if set(controller.joints) <= set(message.joint_names):
                 self._sent[controller.name].add(log_ns, message)
+
+    def _on_system1(self, log_ns: int, message: Any) -> None:
+        for name, unknown in ABSENT_FROM_OLDER.items():
+            if not hasattr(message, name):
+                setattr(message, name, unknown)
+        self._system1.add(log_ns, message)
 
     def _on_frame(self, log_ns: int, message: Any) -> None:
         if self._frames.times_ns and log_ns - self._frames.times_ns[-1] < FRAME_GAP_S * NANOSECONDS:

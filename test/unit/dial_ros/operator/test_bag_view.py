@@ -4,19 +4,24 @@ pytest test/unit/dial_ros/operator/test_bag_view.py
 """
 
 import time
+from array import array
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from dial_core.bags.bag_writer import BagWriter
 from dial_core.bags.layout import BagError, Topic
 from dial_core.bags.synthetic import CONTROLLER, ELBOW, JOINTS, KINDS, MS, ROBOT, STORE, elbow, joint_bytes, record
 from dial_core.control.motion import NANOSECONDS
-from dial_ros.msg import System1Status
+from dial_ros.msg import System1Status, System2Status
 from dial_ros.operator.bag_view import BagView
+from dial_ros.operator.lights import waterfall
 from dial_ros.operator.playback import load, main
 
+REPOSITORY = Path(__file__).parents[4]
 SLOPE_RAD_PER_S, LAG_S = 0.25, 0.04  # of the recorded elbow, and of its joints behind the commands
 
 
@@ -128,6 +133,29 @@ def test_a_system_that_fell_silent_in_the_bag_is_shown_as_silent(view):
     view.seek(3.0)
     assert view.seen.silent("system1")
     assert view.seen.silent("system2"), "it never reported"
+
+
+def test_the_status_of_an_older_bag_has_no_age_of_the_chunks_foresight(tmp_path):
+    lines = (REPOSITORY / "msg/System1Status.msg").read_text().splitlines()
+    older, kind = get_typestore(Stores.ROS2_JAZZY), "dial_ros/msg/System1Status"
+    older.register(get_types_from_msg("\n".join(line for line in lines if "foresight_age_of_chunk" not in line), kind))
+    writer = BagWriter(
+        tmp_path / "older",
+        [
+            Topic(JOINTS, KINDS[JOINTS], STORE.generate_msgdef(KINDS[JOINTS], ros_version=2)[0]),
+            Topic("/system1/status", kind, older.generate_msgdef(kind, ros_version=2)[0]),
+        ],
+        {},
+    )
+    writer.write(JOINTS, 0, 0, joint_bytes(0))
+    values = {name: getattr(System1Status(camera_to_command_latency=0.25), name) for name, _ in older.fielddefs[kind][1]}
+    values = {name: np.asarray(value) if isinstance(value, array) else value for name, value in values.items()}
+    writer.write("/system1/status", 0, 0, bytes(older.serialize_cdr(SimpleNamespace(**values), kind)))
+    writer.close()
+    view = BagView(tmp_path / "older", ROBOT)
+    view.seen.system2 = System2Status(camera_to_foresight_latency=0.3)
+    assert view.seen.system1.camera_to_command_latency == 0.25
+    assert waterfall(view.seen)[0][0] == "exposure to node"
 
 
 def test_damaged_messages_cost_themselves(tmp_path):
