@@ -27,7 +27,7 @@ GAP_S = 0.5  # a longer interval between joint states taken in is a gap: reports
 HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
 LAG_S = 0.3  # measured joints follow what is commanded within this time
 NAMES_NO_ORIGIN = (
-    "it reports without time_from_start, and is not exactly where it was sent: ros2_controllers 4.34.0 (Jazzy) or 5.9.0 (Kilted) tell more"
+    "it reports without time_from_start, and is not exactly where it was sent: ros2_controllers 4.34.0 (Jazzy) or 5.9.0 (Kilted) report it"
 )
 
 

@@ -23,7 +23,7 @@ FIRST_PIECE_S = 0.001  # the first: a joint at its limit that still moves outwar
 CATCH_UP_S = 0.05  # a joint that lags closes the gap with this time constant
 SLACK = 1e-6  # of a limit: numerical
 NEARLY_INSIDE_RAD = 1e-4  # not worth a motion
-LEADING_BACK_S = 2.0  # a stop leads a joint back inside for so long at most: one found a thousand radians outside has no way back
+LEADING_BACK_S = 2.0  # a stop leads a joint back inside for so long at most: one far outside cannot be brought back in time
 
 
 class Knots(NamedTuple):
