@@ -23,7 +23,7 @@ from dial_core.files.disk_space import DiskFullError, disk_errors, require_free,
 from dial_core.files.fingerprint import require_same
 from dial_core.files.refused_paths import refused_path
 from dial_core.importers.reasons import reasons_in_lines
-from dial_core.importers.work_files import state_of
+from dial_core.importers.work_files import remove_stale, require_fingerprint, state_of
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import JobResult, run_jobs
 from dial_core.observation.camera_view import CameraView, StoredView
@@ -44,7 +44,8 @@ class ImportJob:
         stem: of their file names, unique in the folder and of nothing but what they are made from (`work_stem`): which other jobs there are
             may change until an interrupted import is resumed.
         settings: of the import, plain values.
-        read: file or folder whose change, by sizes and times of its files, makes finished work worthless; empty: `source`.
+        read: files or folders whose change, by sizes and times of their files, makes finished work worthless; empty: `source`.
+        made_with: what else does so when it differs, as text: the converter's code (`digest_of_converter`), metadata of the episode.
     """
 
     name: str
@@ -53,7 +54,8 @@ class ImportJob:
     folder: str
     stem: str
     settings: Any = None
-    read: str = ""
+    read: tuple[Path, ...] = ()
+    made_with: str = ""
 
     def episode(self, piece: int = 0) -> Path:
         """File of the job's episode number `piece`."""
@@ -63,6 +65,10 @@ class ImportJob:
     def report(self) -> Path:
         """File of the job's report; where it is, all episodes are complete."""
         return Path(self.folder) / f"{self.stem}.json"
+
+    def state(self) -> str:
+        """Digest of all that its episodes are made from, as it is now."""
+        return state_of(self.read or (Path(self.source),), self.made_with)
 
 
 @dataclass
@@ -76,7 +82,7 @@ class JobReport:
         remarks: what a user should know of how it was understood, a sentence each.
         source_sizes: of the images that its frames were made from, by camera.
         details: the importer's own findings, JSON values.
-        source, state: of the job and of what it read, by which a resumed import knows it again; empty in reports of earlier versions.
+        source, state: of the job, by which a resumed import recognises finished work; empty in reports of earlier versions.
     """
 
     name: str
@@ -172,11 +178,12 @@ def import_jobs(
         defaults: settings of the fingerprint that an import begun by an earlier version does not name.
 
     Raises:
-        DialError: `out` exists, not one episode could be imported, or the disk is full.
+        DialError: `out` exists, its work folder is not an import's, not one episode could be imported, or the disk is full.
     """
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
     folder = work_folder(out)
+    require_fingerprint(folder)
     described = {"embodiment_description": hashlib.sha256(robot.model_dump_json().encode()).hexdigest()[:12]}
     require_same(folder, fingerprint | described, defaults={**described, **(defaults or {})})
     reports = _run(work, jobs, workers) + [JobReport(name, reason=reason) for name, reason in (lost or {}).items()]
@@ -225,6 +232,8 @@ def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> list[JobReport]
     """The reports of all jobs, those of an earlier call included."""
     _require_own_files(jobs)
     done = {job.stem: report for job in jobs if (report := _finished(job)) is not None}
+    for folder in {job.folder for job in jobs}:
+        remove_stale(Path(folder), [job.report for job in jobs if job.stem not in done])
     try:
         with progress_bar("convert", len(jobs), len(done)) as advance:
             for result in run_jobs(partial(_attempt, work), [job for job in jobs if job.stem not in done], workers):
@@ -245,9 +254,9 @@ def _require_own_files(jobs: Sequence[ImportJob]) -> None:
 
 
 def _finished(job: ImportJob) -> JobReport | None:
-    """What an earlier call reported of the job; None where it did not, of another job, of other content, or where an episode is gone."""
+    """What an earlier call reported of the job; None where it did not, of another source or state, or where an episode is gone."""
     report = JobReport.load(job.report) if job.report.exists() else None
-    if report is None or report.source not in ("", job.source) or report.state not in ("", state_of(Path(job.read or job.source))):
+    if report is None or (report.source, report.state) != (job.source, job.state()):
         return None
     return report if all((Path(job.folder) / name).is_file() for name in report.episodes) else None
 
@@ -260,7 +269,7 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
     """
     try:
         with disk_errors(Path(job.folder), f"the episodes of {job.name}"):
-            state = state_of(Path(job.read or job.source))  # before the work: what changes meanwhile is not what was read
+            state = job.state()  # before the work: what changes meanwhile is not what was read
             report = replace(work(job), source=job.source, state=state)
             report.save(job.report)
             return report

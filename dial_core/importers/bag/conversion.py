@@ -24,6 +24,7 @@ from dial_core.importers.bag.resampling import Resampled, Resampling, resample
 from dial_core.importers.bag.timeline import Timeline, read_timeline
 from dial_core.importers.bag.topic_streams import TEXTS, Streams, find_streams
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, work_folder
+from dial_core.importers.work_files import digest_of_converter
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
@@ -92,9 +93,9 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
     """
     embodiment, bags = load_embodiment(conversion.embodiment), find_bags(sources)
     cameras = chosen_cameras(embodiment, conversion.cameras)
-    names = distinct_names(bags)
+    names, version = distinct_names(bags), digest_of_converter(__name__)
     jobs = [
-        ImportJob(name, str(bag), number, str(work_folder(out)), _key(str(bag)), conversion)
+        ImportJob(name, str(bag), number, str(work_folder(out)), _key(str(bag)), conversion, made_with=version)
         for number, (name, bag) in enumerate(zip(names, bags, strict=True))
     ]
 

@@ -16,7 +16,7 @@ from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import Retiming, retime
-from dial_core.importers.work_files import work_stem
+from dial_core.importers.work_files import digest_of_converter, work_stem
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import EEF_DIM, Embodiment, load_embodiment
 
@@ -70,8 +70,9 @@ def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversio
         raise DialError(f"rate_hz is {settings.rate_hz:g}; recordings have {RATE_HZ:g} frames a second: choose a rate up to that")
     files = find_recordings(sources)
     names = distinct_names([file.with_suffix("") for file in files], parts=2)
+    version = digest_of_converter(__name__)
     jobs = [
-        ImportJob(name, str(file), number, str(work_folder(out)), work_stem(file), settings)
+        ImportJob(name, str(file), number, str(work_folder(out)), work_stem(file), settings, (file, *_videos(file)), version)
         for number, (name, file) in enumerate(zip(names, files, strict=True))
     ]
     fingerprint = {"sources": [str(source) for source in sources], **asdict(settings)}
@@ -106,10 +107,14 @@ def convert_recording(job: ImportJob) -> JobReport:
 
 def video_beside(file: Path) -> Path:
     """The recording's mp4, whatever the case of its ending. Raises DialError if there is none."""
-    for ending in (".mp4", ".MP4"):
-        if (video := file.with_suffix(ending)).is_file():
+    for video in _videos(file):
+        if video.is_file():
             return video
     raise DialError(f"{file.stem}.mp4 is missing beside {file.name}")
+
+
+def _videos(file: Path) -> tuple[Path, ...]:
+    return file.with_suffix(".mp4"), file.with_suffix(".MP4")
 
 
 def held(wrist: np.ndarray, sure: np.ndarray, rest: np.ndarray) -> np.ndarray:

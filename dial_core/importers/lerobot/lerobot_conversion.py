@@ -24,7 +24,7 @@ from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behi
 from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
-from dial_core.importers.work_files import work_stem
+from dial_core.importers.work_files import digest_of_converter, work_stem
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
@@ -88,6 +88,7 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
     jobs: list[ImportJob] = []
     lost: dict[str, str] = {}
     columns: list[str] = []
+    version = digest_of_converter(__name__)
     for place, (folder, title) in enumerate(zip(sources, distinct_names(sources), strict=True)):
         source = LeRobotDataset(folder, accept_cut=True)
         columns.append(_columns_of(source))
@@ -95,6 +96,7 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
         # Faults of all episodes are reported once, before any work.
         settings.reader(source)
         camera_of(source, load_mapping(settings.mapping))
+        words, places = _digest(str(source.tasks)), _places_in_videos(source)
         jobs += [
             ImportJob(
                 f"{title}, {episode.name}",
@@ -103,17 +105,18 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
                 str(work_folder(out)),
                 f"{place:03d}-{work_stem(folder, episode.index)}",  # the fingerprint holds the sources in their order
                 settings,
-                read=str(episode.table),
+                (episode.table, *(video.path for video in episode.videos.values())),
+                f"{version} {words} {episode.tasks} {[places[video.path] for video in episode.videos.values()]}",
             )
             for episode in settings.chosen(source)
         ]
-    rules = {
+    interpretation = {
         "mapping_rules": load_mapping(settings.mapping).model_dump(mode="json"),
         "parts": [_parts_of(folder) for folder in sources],
         "columns": columns,
     }
-    fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **rules}
-    defaults = {"first": 0, **rules}
+    fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **interpretation}
+    defaults = {"first": 0, **interpretation}
     return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults=defaults)
 
 
@@ -126,7 +129,20 @@ def _parts_of(folder: Path) -> str:
 def _columns_of(source: LeRobotDataset) -> str:
     """Short SHA-256 of what `info.json` says of all rows, their rate and the names of their dimensions, but not of how many there are."""
     features = {key: feature.model_dump(mode="json") for key, feature in source.features.items()}
-    return hashlib.sha256(json.dumps([source.rate_hz, features], sort_keys=True).encode()).hexdigest()[:12]
+    return _digest(json.dumps([source.rate_hz, features], sort_keys=True))
+
+
+def _places_in_videos(source: LeRobotDataset) -> dict[Path, str]:
+    """Of each video a short SHA-256 of where all its episodes lie in it: the frames of one are found by the lengths of the others."""
+    places: dict[Path, list] = {}
+    for span in source.episodes:
+        for video in span.videos.values():
+            places.setdefault(video.path, []).append((span.index, span.length, video.start_s, video.end_s))
+    return {path: _digest(str(found)) for path, found in places.items()}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def convert_episode(job: ImportJob) -> JobReport:

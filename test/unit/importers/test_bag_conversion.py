@@ -1,6 +1,7 @@
 """Bags become episodes: resampled, cut, labelled; what is wrong with one is reported by its name, and the others are converted."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.importers.engine import ImportJob
 from dial_core.robot.kinematics import ForwardKinematics
+
+from .test_engine import interrupted_before_packing
 
 
 def resampled(folder, **settings):
@@ -185,6 +188,19 @@ def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatc
     assert [path.rsplit("/", 1)[1] for path in converted] == ["b"]
     assert len(LeRobotDataset(tmp_path / "out").episodes) == 2
     assert len(json.loads((tmp_path / "out/report/report.json").read_text())) == 2
+
+
+def test_a_resumed_conversion_converts_again_what_another_version_has_converted(tmp_path, monkeypatch):
+    record(tmp_path / "bags/a")
+    converted = []
+    monkeypatch.setattr("dial_core.importers.bag.conversion.convert_bag", lambda job: (converted.append(job.name), convert_bag(job))[1])
+    call = partial(convert_bags, [tmp_path / "bags"], tmp_path / "out", BagConversion(), workers=0)
+    interrupted_before_packing(tmp_path / "out", monkeypatch, call)
+    interrupted_before_packing(tmp_path / "out", monkeypatch, call)
+    assert converted == ["a"]
+    monkeypatch.setattr("dial_core.importers.bag.conversion.digest_of_converter", lambda module: f"another {module}")
+    call()
+    assert converted == ["a", "a"]
 
 
 def test_when_not_one_bag_can_be_converted_every_reason_is_reported(tmp_path):

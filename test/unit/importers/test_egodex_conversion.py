@@ -5,6 +5,7 @@ are then: right +x, down -y, forward -z.
 """
 
 import fcntl
+import os
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.importers.egodex import egodex_conversion
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex, held
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, frame_from_world
 from dial_core.importers.egodex.recording import find_recordings, instruction_of
@@ -230,6 +232,18 @@ def test_a_resumed_conversion_has_every_recording_once_though_others_arrived_wen
     spans = LeRobotDataset(tmp_path / "out").episodes
     assert [span.instruction for span in spans] == ["Recording 0.", "Recording 1.", "A longer text of recording 3.", "Recording 4."]
     assert [span.facts["source"] for span in spans] == ["pour/0", "pour/1", "pour/3", "pour/4"]
+
+
+def test_a_resumed_conversion_converts_again_what_got_another_video(tmp_path, monkeypatch):
+    files = [write_egodex(tmp_path / "part1/pour", number, person()) for number in (1, 2)]
+    convert, converted = egodex_conversion.convert_recording, []
+    monkeypatch.setattr(egodex_conversion, "convert_recording", lambda job: (converted.append(job.name), convert(job))[1])
+    convert_all = partial(convert_egodex, [tmp_path / "part1"], tmp_path / "out", EgoDexConversion(), workers=0)
+    interrupted_before_packing(tmp_path / "out", monkeypatch, convert_all)
+    os.utime(files[1].with_suffix(".mp4"), ns=(0, 0))
+    converted.clear()
+    convert_all()
+    assert converted == ["pour/2"]
 
 
 def test_a_folder_without_recordings_is_named(tmp_path):

@@ -137,6 +137,40 @@ def test_a_source_that_changed_since_it_was_converted_is_converted_again(tmp_pat
     assert stored == [1]
 
 
+@pytest.mark.parametrize("before", [{"made_with": "one version"}, None], ids=["another version", "a version that noted none"])
+def test_work_of_another_version_is_done_again_and_its_episodes_go(tmp_path, monkeypatch, before):
+    """That version made two episodes of each source, of which actions mean something else."""
+    out = tmp_path / "out"
+
+    def two_pieces(job):
+        report = store_one(job)
+        save_episode(job.episode(1), Episode(np.zeros((4, 16, 16, 3), np.uint8), *[np.zeros((4, 47), np.float32)] * 2, "old", 0), 20.0)
+        return replace(report, episodes=[*report.episodes, job.episode(1).name])
+
+    def convert(work, **more):
+        jobs = [replace(job, **more) for job in jobs_for(out, 2)]
+        return import_jobs(work, jobs, out, load_embodiment(), [VIEW], {"settings": 1}, workers=0)
+
+    interrupted_before_packing(out, monkeypatch, lambda: convert(two_pieces, **(before or {})))
+    for file in work_folder(out).glob("0*.json") if before is None else ():
+        file.write_text(json.dumps({**json.loads(file.read_text()), "state": "", "source": ""}))
+    interrupted_before_packing(out, monkeypatch, lambda: convert(store_one, made_with="this version"))
+    assert sorted(path.name for path in work_folder(out).glob("*.npz")) == ["000000-00.npz", "000001-00.npz"]
+    assert convert(two_pieces, made_with="this version").episodes == 2, "nothing is converted a third time"
+
+
+def test_a_folder_that_no_import_began_is_neither_resumed_nor_deleted(tmp_path):
+    """An interrupted merge of an earlier version left one."""
+    left = work_folder(tmp_path / "out") / "000000.npz"
+    left.parent.mkdir()
+    left.write_bytes(b"of a merge")
+    with pytest.raises(DialError, match=r"out\.episodes holds files but no fingerprint\.json: .* Move it away or delete it"):
+        run(store_one, tmp_path / "out")
+    assert left.read_bytes() == b"of a merge"
+    left.unlink()
+    assert run(store_one, tmp_path / "out").converted == 3
+
+
 def test_a_dataset_appears_with_its_report_or_not_at_all(tmp_path):
     out, stored = tmp_path / "out", []
 

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -181,19 +182,52 @@ def test_broken_episodes_are_named_and_the_others_are_converted(tmp_path):
 
 def test_an_interrupted_conversion_resumes_where_it_stopped(tmp_path, monkeypatch):
     folder = write_gr00t_set(tmp_path / "robocasa")
-    convert = lerobot_conversion.convert_episode
+    convert, converted = lerobot_conversion.convert_episode, []
 
     def stop_at_the_second(job):
-        if job.key == 1:
+        if job.key == 1 and job.key not in converted:
+            converted.append(job.key)
             raise KeyboardInterrupt
+        converted.append(job.key)
         return convert(job)
 
     monkeypatch.setattr(lerobot_conversion, "convert_episode", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0)
-    monkeypatch.setattr(lerobot_conversion, "convert_episode", convert)
-    (folder / "videos/chunk-000/observation.images.ego_view/episode_000000.mp4").unlink()  # the first one is not read again
     assert convert_lerobot([folder], tmp_path / "out", ROBOCASA, workers=0).converted == 2
+    assert converted == [0, 1, 1], "the first one is not read again"
+
+
+@pytest.mark.parametrize("version", ["v2.0", "v3.0"])
+def test_a_resumed_conversion_converts_again_what_another_video_list_of_tasks_or_bounds_changed(
+    fake_dataset, tmp_path, monkeypatch, version
+):
+    folder, settings = tmp_path / "source", LeRobotConversion() if version == "v3.0" else ROBOCASA
+    fake_dataset(folder, (24, 30)) if version == "v3.0" else write_gr00t_set(folder)
+    source = LeRobotDataset(folder)
+    convert, converted = lerobot_conversion.convert_episode, []
+    monkeypatch.setattr(lerobot_conversion, "convert_episode", lambda job: (converted.append(job.key), convert(job))[1])
+    call = partial(convert_lerobot, [folder], tmp_path / "out", settings, workers=0)
+
+    def again() -> list[int]:
+        converted.clear()
+        interrupted_before_packing(tmp_path / "out", monkeypatch, call)
+        return list(converted)
+
+    assert (again(), again()) == ([0, 1], [])
+    os.utime(source.episodes[1].video, ns=(0, 0))
+    assert again() == ([0, 1] if version == "v3.0" else [1])  # of which the first shares the file
+    if version == "v2.0":
+        tasks = folder / "meta/tasks.jsonl"
+        tasks.write_text(tasks.read_text().replace("cup", "mug"))
+        assert again() == [0, 1]
+    else:
+        file = folder / "meta/episodes/chunk-000/file-000.parquet"
+        rows = parquet.read_table(file).to_pylist()
+        rows[1]["videos/observation.images.ego/to_timestamp"] += 0.01
+        parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+        assert again() == [0, 1]
+    assert again() == []
 
 
 def test_a_resumed_conversion_of_several_datasets_has_every_episode_once_though_the_first_grew_and_rows_were_corrected(
