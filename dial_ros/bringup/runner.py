@@ -63,6 +63,7 @@ class Runner:
         self._log_dir = log_dir
         self._processes: dict[str, subprocess.Popen] = {}
         self._printers: list[threading.Thread] = []
+        self.stopping = False  # `stop` has begun
 
     def start(self) -> None:
         """Starts every node and returns at once."""
@@ -109,6 +110,7 @@ class Runner:
 
         A KeyboardInterrupt meanwhile is passed on as a further SIGINT: a node that still completes something then ends at once.
         """
+        self.stopping = True
         self.send(signal.SIGINT)
         begun_s = time.monotonic()
         for name, process in self._processes.items():
@@ -166,7 +168,7 @@ def run(kind: str, **chosen: Value) -> int:
     runner = Runner(nodes, environment(kind), namespace=str(chosen.get("namespace", "")))
 
     def stop(*_) -> None:
-        if stop_requested.is_set():  # asked again, while the nodes end
+        if runner.stopping:  # asked again, or while the others end because one died; before, stopping sends it
             runner.send(signal.SIGINT)
         stop_requested.set()
 
@@ -180,7 +182,7 @@ def run(kind: str, **chosen: Value) -> int:
         dead = runner.wait(stop_requested)
     for name, status in dead.items():
         print(f"[runner] required node {name} ended with status {status}: stopped the others", file=sys.stderr, flush=True)
-    if stop_requested.is_set():
+    if not dead:
         return 0
     return next((status if status > 0 else 128 - status for status in dead.values() if status), 1)
 

@@ -179,6 +179,19 @@ def test_the_program_ends_with_the_status_of_the_required_node_that_died(tmp_pat
     assert program.returncode == 7
 
 
+def test_a_signal_while_the_others_end_after_a_death_reaches_them_and_keeps_the_status(tmp_path, node):
+    node("slow", ENDS_WHEN_ASKED_TWICE)
+    node("vital", "from pathlib import Path; import time\nwhile not Path(__file__).with_name('ready').exists(): time.sleep(0.02)\n" + DIES)
+    program = start_main(tmp_path, "slow", "vital")
+    assert program.stdout.readline() == "[slow] ready\n"
+    (tmp_path / "ready").touch()
+    assert program.stdout.readline() == "[slow] asked 1\n"
+    program.send_signal(signal.SIGINT)
+    output, _ = program.communicate(timeout=15)
+    assert "[slow] asked 2" in output
+    assert program.returncode == 7
+
+
 def test_no_node_outlives_a_killed_runner(tmp_path, node):
     node("orphan", "import os, time\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     program = start_main(tmp_path, "orphan")
