@@ -15,6 +15,7 @@ from dial_core.datasets.stored_views import read_stored_views
 from dial_core.datasets.video_check import coded_as_ours, coding_faults, own_video
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder
+from dial_core.files.disk_space import keeping_nothing, require_free
 from dial_core.jobs.progress import progress_bar
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 
@@ -26,13 +27,16 @@ def merge_datasets(folders: Sequence[Path], out: Path) -> Path:
 
     Raises:
         DialError: `out` exists, or the datasets differ in robot, rate, vectors or cameras; the message names both and what.
+        DiskFullError: there is no room for a copy of them.
     """
-    _require_free(out)
+    _require_absent(out)
     sources = [open_ours(folder) for folder in folders]
     for source in sources[1:]:
         _require_alike(sources[0], source)
     chosen = [(source, episode) for source in sources for episode in source.episodes]
-    write_chosen(chosen, out)
+    with keeping_nothing():
+        require_free(out.parent, sum(_bytes_of(source.episodes) for source in sources), f"merging {len(sources)} datasets into {out.name}")
+        write_chosen(chosen, out)
     return out
 
 
@@ -44,8 +48,9 @@ def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: in
 
     Raises:
         DialError: `out` exists, shares that are not positive, or fewer episodes than parts.
+        DiskFullError: there is no room for a copy of the dataset.
     """
-    _require_free(out)
+    _require_absent(out)
     source = open_ours(folder)
     if any(not value > 0 for value in shares.values()) or not shares:
         raise DialError(f"shares must be positive, got {dict(shares)}; e.g. train=0.9 held_out=0.1")
@@ -56,9 +61,11 @@ def split_dataset(folder: Path, out: Path, shares: Mapping[str, float], seed: in
         raise DialError(f"{folder} has {len(kept)} episodes left, too few for {len(shares)} parts")
     order = np.random.default_rng(seed).permutation(len(kept))
     counts = _counts(list(shares.values()), len(order))
-    with atomic_folder(out) as staging:
-        for name, rows in zip(shares, np.split(order, np.cumsum(counts)[:-1]), strict=True):
-            write_chosen([(source, kept[row]) for row in sorted(rows)], staging / name)
+    with keeping_nothing():
+        require_free(out.parent, _bytes_of(kept), f"splitting {folder.name} into {out.name}")
+        with atomic_folder(out) as staging:
+            for name, rows in zip(shares, np.split(order, np.cumsum(counts)[:-1]), strict=True):
+                write_chosen([(source, kept[row]) for row in sorted(rows)], staging / name)
     return dict(zip(shares, counts, strict=True))
 
 
@@ -71,6 +78,12 @@ def write_chosen(chosen: Sequence[tuple[LeRobotDataset, EpisodeSpan]], out: Path
     with progress_bar(f"write {out.name}", len(chosen), 0) as advance:
         episodes = _each(chosen, advance)
         write_episodes(out, episodes, robot, {head: shapes.pop(head), **shapes}, masked, read_stored_views(first.folder))
+
+
+def _bytes_of(episodes: Sequence[EpisodeSpan]) -> int:
+    """Size of the files that hold the episodes, which share them [byte]; one that is missing is named where it is read."""
+    files = {path for episode in episodes for path in (episode.table, *(video.path for video in episode.videos.values()))}
+    return sum(path.stat().st_size for path in files if path.is_file())
 
 
 def _each(chosen: Sequence[tuple[LeRobotDataset, EpisodeSpan]], advance: Callable[[int], None]) -> Iterator[StoredEpisode]:
@@ -171,6 +184,6 @@ def _counts(shares: list[float], total: int) -> list[int]:
     return counts.tolist()
 
 
-def _require_free(out: Path) -> None:
+def _require_absent(out: Path) -> None:
     if out.exists():
         raise DialError(f"{out} exists already; choose another folder, or delete it")

@@ -12,6 +12,7 @@ from dial_core.demonstrations.attempts import Attempts
 from dial_core.demonstrations.collection_plan import STATED_LATER, CollectionPlan
 from dial_core.demonstrations.packing import joined, pack
 from dial_core.errors import DialError
+from dial_core.files.disk_space import keeping_nothing
 from dial_core.files.fingerprint import FINGERPRINT
 
 
@@ -56,7 +57,8 @@ def join_shards(folders: Sequence[Path], out: Path) -> Path:
     attempts = [Attempts(folder) for folder in folders]
     for task in whole.tasks:
         _require_far_enough(task, whole, plans, attempts)
-    pack(out, whole, dict.fromkeys(whole.tasks, attempts))
+    with keeping_nothing():
+        pack(out, whole, dict.fromkeys(whole.tasks, attempts))
     return out
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from dial_core.errors import DialError
 
 RESUME = "make room and run the same command again: it resumes where it stopped"
+BEGIN_AGAIN = "make room and run the same command again: it keeps nothing of what it has written"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FULL_TEXTS = ("No space left on device", "Disk quota exceeded", "os error 28", "os error 122")
 _SLACK_BYTES = 20 * 2**20
@@ -49,6 +50,15 @@ def disk_errors(folder: Path, what: str) -> Iterator[None]:
         if not is_disk_full(error):
             raise
         raise full_disk(folder, what) from error
+
+
+@contextmanager
+def keeping_nothing() -> Iterator[None]:
+    """For commands that do not resume: their errors of a full disk, from whatever depth of the block, do not promise it."""
+    try:
+        yield
+    except DiskFullError as error:
+        raise DiskFullError(str(error).replace(RESUME, BEGIN_AGAIN)) from error
 
 
 def full_disk(folder: Path, what: str) -> DiskFullError:

@@ -1,3 +1,4 @@
+import errno
 import io
 import json
 import re
@@ -11,7 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from dial_core.datasets import editing
-from dial_core.datasets.dataset_writer import write_dataset
+from dial_core.datasets.dataset_writer import DatasetWriter, write_dataset
 from dial_core.datasets.editing import merge_datasets, split_dataset
 from dial_core.datasets.episodes import save_episode
 from dial_core.datasets.frame_reader import FrameReader
@@ -20,6 +21,8 @@ from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.stats_file import dataset_statistics, write_statistics
 from dial_core.datasets.video import cut, read_video
 from dial_core.errors import DialError
+from dial_core.files import disk_space
+from dial_core.files.disk_space import DiskFullError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
 from dial_core.robot.embodiment import load_embodiment
 
@@ -173,6 +176,38 @@ def test_a_merge_leaves_the_work_of_an_interrupted_conversion_alone(first, tmp_p
     work.write_bytes(b"hours of work")
     merge_datasets([first.folder, first.folder], tmp_path / "both")
     assert work.read_bytes() == b"hours of work"
+
+
+@pytest.mark.parametrize("what", ["merging 2 datasets", "splitting first"])
+def test_a_disk_without_room_is_found_before_anything_is_written_and_nobody_is_promised_to_resume(first, tmp_path, monkeypatch, what):
+    def call():
+        if what == "splitting first":
+            split_dataset(first.folder, tmp_path / "out", {"all": 1.0})
+        else:
+            merge_datasets([first.folder, first.folder], tmp_path / "out")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk_space, "free_bytes", lambda folder: 1000)
+        patch.setattr(DatasetWriter, "add", lambda *_: pytest.fail("it writes"))
+        with pytest.raises(DiskFullError, match=rf"{what} into out needs [\d,]+ MB, the disk has 0 MB free; make room") as error:
+            call()
+    assert "resumes" not in str(error.value)
+    monkeypatch.setattr(DatasetWriter, "add", full)
+    with pytest.raises(DiskFullError, match=r"the disk is full .*; make room and run the same command again: it keeps nothing") as error:
+        call()
+    assert "resumes" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_merge_needs_room_for_every_file_of_every_source(first, tmp_path, monkeypatch):
+    needed = []
+    monkeypatch.setattr(editing, "require_free", lambda folder, needed_bytes, what: needed.append(needed_bytes))
+    merge_datasets([first.folder, first.folder], tmp_path / "out")
+    files = [*first.folder.glob("data/**/*.parquet"), *first.folder.glob("videos/**/*.mp4")]
+    assert needed == [2 * sum(file.stat().st_size for file in files)]
 
 
 def test_metadata_that_place_an_episode_between_frames_are_an_error(fake_dataset, tmp_path):
