@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,7 +15,8 @@ from dial_core.datasets.lerobot import EpisodeSpan, LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.datasets.meta_files import read_json
 from dial_core.datasets.normalisation import warnings_about
-from dial_core.datasets.video_check import coded_as_ours, coding_faults, misplaced, own_video
+from dial_core.datasets.video import coding_of
+from dial_core.datasets.video_check import coded_as_ours, coding_faults, misplaced, own_video, sampled_episodes
 from dial_core.datasets.video_rows import RowFrames
 from dial_core.errors import DialError
 from dial_core.finiteness import not_finite
@@ -42,7 +43,7 @@ def check_dataset(dataset: LeRobotDataset, embodiment: str = "") -> list[Finding
         DialError: its metadata cannot be read at all.
     """
     findings = [*_of_the_whole(dataset, embodiment)]
-    robot = robot_of(dataset)
+    robot, sampled = robot_of(dataset), sampled_episodes(dataset)
     kept: dict[str, list[np.ndarray]] = {name: [] for name in VECTORS}
     for span in dataset.episodes:
         try:
@@ -54,7 +55,7 @@ def check_dataset(dataset: LeRobotDataset, embodiment: str = "") -> list[Finding
                     parts.append(columns[name])
         except DialError as error:
             findings.append(Finding("error", span.name, str(error).removeprefix(f"{dataset.folder}, {span.name}: ")))
-        findings += _of_videos(dataset, span)
+        findings += _of_videos(dataset, span, sampled)
     for name, parts in kept.items():
         if parts and len({part.shape[1] for part in parts}) == 1:
             names = dataset.features[name].flat_names if name in dataset.features else ()
@@ -138,20 +139,39 @@ def _of_words(dataset: LeRobotDataset, span: EpisodeSpan, columns: Columns) -> I
         yield Finding("error", span.name, "its instruction is empty")
 
 
-def _of_videos(dataset: LeRobotDataset, span: EpisodeSpan) -> Iterator[Finding]:
-    """Faults of the episode's videos, of which a frame is decoded: by their times and headers alone packets of any content look sound."""
+def _of_videos(dataset: LeRobotDataset, span: EpisodeSpan, sampled: Collection[tuple[str, int]]) -> Iterator[Finding]:
+    """Faults of the episode's videos. By their times and headers alone packets of any content look sound.
+
+    The first frame is decoded, or, of our own videos of `sampled` episodes, a frame a second, which is compared with their statistics.
+    """
     for name, key in dataset.video_keys.items():
         feature = dataset.features[key]
         try:
             seen = dataset.row_frames(span, name)
             assert isinstance(seen, RowFrames)
-            height_width = next(seen.frames([0])).shape[:2]
+            compared = dataset.version == "v3.0" and coded_as_ours(feature) and (name, span.index) in sampled
+            height_width = _size(seen.video) if compared else next(seen.frames([0])).shape[:2]
             if feature.height_width not in ((0, 0), height_width):
                 sizes = ["x".join(map(str, size)) for size in (height_width, feature.height_width)]
                 yield Finding("error", span.name, f"{name}: frames are {sizes[0]}, info.json says {sizes[1]}")
             elif dataset.version == "v3.0" and (fault := misplaced(dataset, span, name, seen)):
                 yield Finding("error", span.name, f"{name}: {fault}; `dial convert lerobot` goes by the frames' times")
-            elif dataset.version == "v3.0" and coded_as_ours(feature):
-                own_video(dataset, span, name)
+            elif compared:
+                _compare(dataset, span, name, seen)
         except DialError as error:
             yield Finding("error", span.name, f"{name}: {str(error).replace(f'{dataset.folder}/', '')}")
+
+
+def _compare(dataset: LeRobotDataset, span: EpisodeSpan, camera: str, seen: RowFrames) -> None:
+    """Compares one of our own videos with its statistics. Raises DialError as `own_video`, or that its first frame cannot be decoded."""
+    try:
+        own_video(dataset, span, camera)
+    except DialError:
+        next(seen.frames([0]))  # which would be the cause of whatever else was found
+        raise
+
+
+def _size(video: Path) -> tuple[int, int]:
+    """Height and width [px] of a video by its header."""
+    coding = coding_of(video)
+    return coding.height, coding.width

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -51,6 +52,19 @@ def coding_faults(dataset: LeRobotDataset) -> Iterator[str]:
         for words, files in others.items():
             some = files[0] + (f" and {len(files) - 1} more" if len(files) > 1 else "")
             yield f"{some}: coded as {words}, expected is {' '.join(expected.values())} as meta/info.json or the first video says"
+
+
+def sampled_episodes(dataset: LeRobotDataset) -> set[tuple[str, int]]:
+    """Camera and index of the first, the middle and the last episode in each video file."""
+    files: dict[tuple[str, Path], list[EpisodeSpan]] = {}
+    for span in dataset.episodes:
+        for camera, place in span.videos.items():
+            files.setdefault((camera, place.path), []).append(span)
+    sampled = set()
+    for (camera, _), spans in files.items():
+        spans.sort(key=lambda span: span.videos[camera].first)
+        sampled |= {(camera, span.index) for span in (spans[0], spans[len(spans) // 2], spans[-1])}
+    return sampled
 
 
 def own_video(dataset: LeRobotDataset, span: EpisodeSpan, camera: str) -> bytes:

@@ -11,7 +11,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from dial_core.datasets import editing
+from dial_core.datasets import editing, inspection
 from dial_core.datasets.dataset_writer import DatasetWriter, write_dataset
 from dial_core.datasets.editing import merge_datasets, split_dataset
 from dial_core.datasets.episodes import save_episode
@@ -20,6 +20,7 @@ from dial_core.datasets.inspection import check_dataset
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.stats_file import dataset_statistics, write_statistics
 from dial_core.datasets.video import cut, read_video
+from dial_core.datasets.video_rows import RowFrames
 from dial_core.errors import DialError
 from dial_core.files import disk_space
 from dial_core.files.disk_space import DiskFullError
@@ -129,6 +130,17 @@ def test_packets_under_the_header_of_another_encoder_are_found_and_not_taken_alo
     with pytest.raises(DialError, match=refusal):
         merge_datasets([dataset.folder, dataset.folder], tmp_path / "both")
     assert split_dataset(dataset.folder, tmp_path / "parts", {"sound": 1.0}, without=[1]) == {"sound": 1}
+
+
+def test_a_check_compares_the_first_middle_and_last_episode_of_a_file_and_decodes_one_frame_of_the_others(
+    fake_dataset, tmp_path, monkeypatch
+):
+    dataset = fake_dataset(tmp_path / "dataset", (22,) * 7)
+    compared, decoded, own_video, frames = [], [], inspection.own_video, RowFrames.frames
+    monkeypatch.setattr(inspection, "own_video", lambda *given: (compared.append(given[1].index), own_video(*given))[1])
+    monkeypatch.setattr(RowFrames, "frames", lambda seen, rows: (decoded.append(int(seen.numbers[0]) // 22), frames(seen, rows))[1])
+    assert [finding for finding in check_dataset(dataset) if finding.kind == "error"] == []
+    assert (compared, decoded) == ([0, 3, 6], [1, 2, 4, 5])
 
 
 def test_frames_of_another_size_than_info_json_says_are_an_error(fake_dataset, tmp_path):
