@@ -19,6 +19,7 @@ STEADY_S = 0.003  # from one report to the next a stamp stays so close to the ti
 START_S = (0.0, -0.005, 0.005, -0.01, 0.01, -0.015, 0.015, -0.02, 0.02)  # where the search for that time begins, from the stamp
 ALIKE_RAD = 2e-4  # motions that differ by less from now on need not be told apart: a step of so much keeps the limits
 CORRECTIONS = 4  # by Newton's method
+PIECES = 8  # in which it is first checked whether the motion comes near at all
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no equality: one is the same as itself
@@ -109,19 +110,44 @@ def _moves(motion: JointMotion, columns: np.ndarray, time_ns: int, place: float)
 
 
 def _place(motion: JointMotion, columns: np.ndarray, time_ns: int, position: np.ndarray, early_s: float | None) -> float | None:
-    """How long after `time_ns` the motion is exactly at `position` [s]; None: neither then nor shortly before or after."""
+    """How long after `time_ns` the motion is exactly at `position` [s]; None: neither then nor shortly before or after.
+
+    From all starts at once: of those that lead to a place the first one's.
+    """
     starts_s, reach_s, centre_s = (START_S, AGREES_S, 0.0) if early_s is None else ((early_s,), STEADY_S, early_s)
-    for start_s in starts_s:
-        place = start_s
-        for _ in range(CORRECTIONS):
-            there, speed = (values[columns] for values in motion.sample_offset(motion.offset_s(time_ns) + place))
-            error = position - there
-            if (np.abs(error) <= EXACT_RAD).all():
-                return place
-            if not speed.any():
-                break
-            place = min(max(place + float(speed @ error) / float(speed @ speed), centre_s - reach_s), centre_s + reach_s)
-    return None
+    now_s = motion.offset_s(time_ns)
+    if (np.abs(position - motion.sample_offset(now_s + starts_s[0])[0][columns]) <= EXACT_RAD).all():  # as it is mostly
+        return starts_s[0]
+    if not _passes(motion, columns, now_s + centre_s, reach_s, position):
+        return None
+    places, found, searching = np.array(starts_s), np.zeros(len(starts_s), dtype=bool), np.ones(len(starts_s), dtype=bool)
+    for _ in range(CORRECTIONS):
+        there, speeds = (values[:, columns] for values in motion.sample_offsets(now_s + places))
+        errors = position - there
+        found |= searching & (np.abs(errors) <= EXACT_RAD).all(axis=1)
+        squares = (speeds * speeds).sum(axis=1)
+        searching &= ~found & (squares > 0)
+        if not searching[: int(found.argmax()) if found.any() else None].any():
+            break
+        steps = np.divide((speeds * errors).sum(axis=1), squares, out=np.zeros(len(places)), where=searching)
+        places = np.where(searching, np.clip(places + steps, centre_s - reach_s, centre_s + reach_s), places)
+    return float(places[found.argmax()]) if found.any() else None
+
+
+def _passes(motion: JointMotion, columns: np.ndarray, centre_s: float, reach_s: float, position: np.ndarray) -> bool:
+    """Whether a motion may be at `position` within `reach_s` of `centre_s` [s]; False: it is certainly not.
+
+    Within a piece a cubic lies between the smallest and the largest of its Bezier points.
+    """
+    begin_s, end_s = centre_s - reach_s, centre_s + reach_s
+    inside = (motion.times_s > begin_s) & (motion.times_s < end_s)
+    times_s = np.sort(np.concatenate([np.linspace(begin_s, end_s, PIECES + 1), motion.times_s[inside]]))
+    positions, velocities = (values[:, columns] for values in motion.sample_offsets(times_s))
+    third_s = np.diff(times_s)[:, None] / 3
+    first, last = positions[:-1], positions[1:]
+    points = np.stack([first, first + third_s * velocities[:-1], last - third_s * velocities[1:], last])
+    near = (position >= points.min(axis=0) - 2 * EXACT_RAD) & (position <= points.max(axis=0) + 2 * EXACT_RAD)
+    return bool(near.all(axis=1).any())
 
 
 def _alike(one: JointMotion, other: JointMotion, columns: np.ndarray, time_ns: int) -> bool:
