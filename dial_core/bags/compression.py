@@ -34,15 +34,15 @@ def decompressed(path: Path) -> tuple[TemporaryFolder, Path]:
 
 
 def _content_bytes(path: Path) -> int:
-    """How large a file is when it is decompressed [byte]; its own size where it does not say, or says what cannot be."""
+    """Decompressed size of a file by its header [byte]; the file's own size where the header states none, or an impossible one."""
     own = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEAD)
     try:
-        said = zstandard.frame_content_size(head)
+        stated = zstandard.frame_content_size(head)
     except zstandard.ZstdError:
         return own
-    return said if own < said <= _BEST_RATIO * own else own
+    return stated if own < stated <= _BEST_RATIO * own else own
 
 
 def decompressed_message(data: bytes) -> bytes:

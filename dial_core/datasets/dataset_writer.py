@@ -20,7 +20,7 @@ from dial_core.datasets.camera_videos import CameraVideos, VideoPlace
 from dial_core.datasets.episodes import StoredEpisode, has_action_mask, load_episode
 from dial_core.datasets.lerobot import ACTION_MASK, camera_key
 from dial_core.datasets.lerobot_meta import EPISODES_PER_FILE, SCALARS, card_of, info_of, modality_of, tasks_table
-from dial_core.datasets.row_files import RowFiles, made
+from dial_core.datasets.row_files import RowFiles, with_parent_folder
 from dial_core.datasets.statistics import Statistics, image_statistics, merge, statistics_of
 from dial_core.datasets.stored_views import write_stored_views
 from dial_core.datasets.video import key_frames
@@ -142,7 +142,7 @@ class DatasetWriter:
             info["features"][ACTION_MASK] = info["features"]["action"]
         stats = {name: values.as_lerobot(image=name in self.cameras) for name, values in self._merged().items()}
         modality = modality_of(self.embodiment, dict(zip(self._names, self.cameras, strict=True)))
-        parquet.write_table(tasks_table(self._tasks), made(self.folder / "meta/tasks.parquet"))
+        parquet.write_table(tasks_table(self._tasks), with_parent_folder(self.folder / "meta/tasks.parquet"))
         for name, content in {"info": info, "stats": stats, "modality": modality}.items():
             (self.folder / f"meta/{name}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         (self.folder / "README.md").write_text(card_of(info, list(self._tasks)), encoding="utf-8")

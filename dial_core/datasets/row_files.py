@@ -27,7 +27,7 @@ class RowFiles:
         if len(self._records) == EPISODES_PER_FILE or self._bytes + rows.nbytes > DATA_FILE_MB * 2**20:
             self.close()
         if self._writer is None:
-            self._writer = parquet.ParquetWriter(made(self._path("data")), rows.schema)
+            self._writer = parquet.ParquetWriter(with_parent_folder(self._path("data")), rows.schema)
         self._writer.write_table(rows)
         self._bytes += rows.nbytes
         return divmod(self._files, CHUNKS_SIZE)
@@ -43,7 +43,7 @@ class RowFiles:
         self._writer.close()
         self._writer = None
         if self._records:
-            parquet.write_table(pyarrow.Table.from_pylist(self._records), made(self._path("meta/episodes")))
+            parquet.write_table(pyarrow.Table.from_pylist(self._records), with_parent_folder(self._path("meta/episodes")))
         self._files, self._bytes, self._records = self._files + 1, 0, []
 
     def _path(self, kind: str) -> Path:
@@ -51,7 +51,7 @@ class RowFiles:
         return self._folder / f"{kind}/chunk-{chunk:03d}/file-{number:03d}.parquet"
 
 
-def made(path: Path) -> Path:
-    """`path`, whose folder is there now."""
+def with_parent_folder(path: Path) -> Path:
+    """Creates the parent folder of `path` where it is missing; returns `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     return path

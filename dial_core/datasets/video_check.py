@@ -34,9 +34,9 @@ def stated_coding(feature: Feature) -> dict[str, str]:
 
 
 def coding_faults(dataset: LeRobotDataset) -> Iterator[str]:
-    """What videos are coded otherwise than `meta/info.json` says, or, where it says nothing, than the camera's first one: a sentence each.
+    """Yields a sentence for each coding that is not that of `meta/info.json`, or, where it states none, of the camera's first video.
 
-    Videos that cannot be opened are left to those who read them.
+    Videos that cannot be opened are skipped: whoever reads them reports that.
     """
     for name, key in dataset.video_keys.items():
         expected, others = stated_coding(dataset.features[key]), dict[str, list[str]]()
@@ -96,7 +96,7 @@ def own_video(dataset: LeRobotDataset, span: EpisodeSpan, camera: str) -> bytes:
 
 
 def misplaced(dataset: LeRobotDataset, span: EpisodeSpan, camera: str, frames: RowFrames) -> str:
-    """How the frames of an episode's rows lie elsewhere than its metadata say, by which training finds them; empty if they do not."""
+    """Describes the first row whose frame differs from the one its metadata name; empty if none."""
     shown_s = frame_times(frames.video)
     numbers = np.rint((shown_s[frames.numbers] - shown_s[0]) * dataset.rate_hz).astype(int)
     wrong = np.flatnonzero(numbers != span.videos[camera].first + np.arange(span.length))
