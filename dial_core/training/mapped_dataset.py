@@ -83,7 +83,7 @@ class MappedDataset(LeRobotDataset):
     def content(self) -> str:
         """Short SHA-256 of what is trained on: all vectors and instructions, the lengths of the files with the frames. Copies share it."""
         words = json.dumps([span.tasks for span in self.episodes])
-        return hashlib.sha256(f"{self._vectors_digest()} {frames_digest(self, self.cameras)} {words}".encode()).hexdigest()[:16]
+        return hashlib.sha256(f"{self._vectors_digest()} {frames_digest(self, tuple(self.camera_keys))} {words}".encode()).hexdigest()[:16]
 
     def gather(self) -> None:
         """Gathers the vectors, if they are not there yet. Raises DialError where a value is not finite."""

@@ -41,16 +41,18 @@ def publish(folder: Path, step: int) -> Path:
     return final
 
 
-def prune(folder: Path, keep: int, keep_every_steps: int | None) -> None:
-    """Deletes all checkpoints but the `keep` newest and those at multiples of `keep_every_steps`.
+def prune(folder: Path, keep: int, keep_every_steps: int | None, newest: int) -> None:
+    """Deletes all checkpoints but the `keep` newest whole ones, those at multiples of `keep_every_steps`, and the one just published.
 
-    Damaged ones do not count, as no run resumes from them, and go as soon as there is a whole one.
+    Damaged ones do not count, as no run resumes from them: one of an earlier life, of a later step than `newest`, must not push out the
+    checkpoints of this life.
     """
     found = published(folder)
     whole = [step for step, path in found if not damage_in(path)]
-    kept = {*whole[-keep:], *(step for step in whole if keep_every_steps and step % keep_every_steps == 0)}
+    milestones = {step for step, _ in found if keep_every_steps and step % keep_every_steps == 0}
+    kept = {newest, *whole[-keep:], *milestones}
     for step, path in found:
-        if kept and step not in kept:
+        if step not in kept:
             doomed = folder / STAGING / f"old-{path.name}"  # renamed first: nobody resumes from a half-deleted one
             doomed.parent.mkdir(exist_ok=True)
             shutil.rmtree(doomed, ignore_errors=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, save_checkpoint
+from dial_core.checkpoint.contract import read_contract
 from dial_core.checkpoint.initialise import transplant
 from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
@@ -54,12 +55,14 @@ def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
     slots = DialConfig.from_pretrained(start).arch.embodiments
     if recipe.slots(slots) == slots:
         return start
-    checkpoint = load_checkpoint(start)
-    made = out / f"{FOLDER}-{checkpoint.contract.model_id}"  # another start in the same `out` must not find this one's
+    made = out / f"{FOLDER}-{read_contract(start).model_id}"  # another start in the same `out` must not find this one's
     if made.exists():
         return made
+    checkpoint = load_checkpoint(start)
     card = start / "README.md"
     grown = grow_slots(checkpoint.model, recipe.slots(slots))
+    if _holds(out / FOLDER, grown):
+        return out / FOLDER  # where versions put it that did not name the start: the run's stages remember its id
     robot, contract = load_embodiment(recipe.embodiment), checkpoint.contract
     save_checkpoint(
         made,
@@ -73,6 +76,14 @@ def starting_point(recipe: Recipe, start: Path | None, out: Path) -> Path:
         instruction_prefix=contract.instruction_prefix,
     )
     return made
+
+
+def _holds(folder: Path, model: DialModel) -> bool:
+    """Whether a checkpoint folder is there and has exactly the weights of `model`."""
+    if not folder.exists():
+        return False
+    stored, wanted = load_checkpoint(folder).model.state_dict(), model.state_dict()
+    return stored.keys() == wanted.keys() and all(stored[name].equal(value) for name, value in wanted.items())
 
 
 def grow_slots(model: DialModel, slots: tuple[str, ...]) -> DialModel:

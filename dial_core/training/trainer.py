@@ -266,7 +266,7 @@ class DialTrainer(TrainerSeams):
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             publish(self.folder, self.state.global_step)
-            prune(self.folder, self.plan.keep_checkpoints, self.plan.keep_every_steps)
+            prune(self.folder, self.plan.keep_checkpoints, self.plan.keep_every_steps, self.state.global_step)
         self.newest, self.saved_s = self.folder / folder.name, time.monotonic()
         self.accelerator.wait_for_everyone()
 

@@ -37,12 +37,14 @@ def test_a_new_checkpoint_replaces_a_damaged_one_of_its_step(run):
 
 def test_pruning_keeps_whole_ones_and_removes_damaged_ones_whatever_their_step(run):
     (run / "checkpoint-40/model.safetensors").write_bytes(b"")
-    prune(run, 1, None)
+    prune(run, 1, None, 20)
     assert [step for step, _ in published(run)] == [20]
 
 
-def test_pruning_removes_nothing_where_all_are_damaged(run):
+def test_pruning_keeps_milestones_and_the_newest_even_if_they_cannot_be_read_for_now(run):
     for step in (20, 40):
         (run / f"checkpoint-{step}/model.safetensors").write_bytes(b"")
-    prune(run, 1, 20)
+    prune(run, 1, 20, 40)
     assert [step for step, _ in published(run)] == [20, 40]
+    prune(run, 1, None, 40)
+    assert [step for step, _ in published(run)] == [40]

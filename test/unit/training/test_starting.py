@@ -43,6 +43,16 @@ def test_another_start_in_the_same_folder_is_not_taken_for_the_one_that_got_a_sl
     assert not queries[0].equal(queries[2])
 
 
+def test_a_run_of_a_version_that_did_not_name_the_start_goes_on_with_what_it_made(tmp_path):
+    (tmp_path / "recipe.yaml").write_text(CO_TRAINING)
+    recipe = load_config(Recipe, "training", tmp_path / "recipe.yaml")
+    for seed in (0, 1):
+        make_random_checkpoint(tmp_path / str(seed), seed=seed)
+    starting_point(recipe, tmp_path / "0", tmp_path / "out").rename(tmp_path / "out/0-start")
+    assert starting_point(recipe, tmp_path / "0", tmp_path / "out") == tmp_path / "out/0-start"
+    assert starting_point(recipe, tmp_path / "1", tmp_path / "out") != tmp_path / "out/0-start"
+
+
 def test_a_start_without_the_slot_gets_it_as_a_copy_of_its_first():
     before = DialModel.from_preset("dial_tiny")
     after = grow_slots(before, ("gr1", "human")).state_dict()
