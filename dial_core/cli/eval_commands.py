@@ -15,7 +15,7 @@ from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 POLICY = (
     "A checkpoint (folder or name), `tcp://HOST:PORT` of `dial serve`, `ws://HOST:PORT?name=NAME` of openpi (NAME: yours for the policy, "
-    "which its server may not tell), `expert`, `random`, `replay:DATASET`."
+    "which its server may not report), `expert`, `random`, `replay:DATASET`."
 )
 Suite = Annotated[str, typer.Option(help="Which scenes: a suite by name; an unknown name lists them.")]
 Tasks = Annotated[

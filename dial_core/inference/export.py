@@ -104,9 +104,8 @@ def candidate(file: Path) -> Iterator[Path]:
     file.parent.mkdir(parents=True, exist_ok=True)
     with disk_errors(file.parent, file.name), TemporaryDirectory(dir=file.parent, prefix=".candidate-") as folder:
         yield Path(folder) / file.name
-        for made in sorted(
-            Path(folder).glob(f"{file.name}*"), reverse=True
-        ):  # the weights of a large graph before the graph that names them
+        # The weights of a large graph come before the graph that names them.
+        for made in sorted(Path(folder).glob(f"{file.name}*"), reverse=True):
             with atomic_write(file.parent / made.name) as partial:
                 shutil.copyfile(made, partial)
 

@@ -91,7 +91,8 @@ class _Client(socketserver.BaseRequestHandler):
         self.request.settimeout(IDLE_S)
         with contextlib.suppress(OSError):  # gone while it was answered
             if not self.server.places.acquire(blocking=False):
-                self._refuse(DialError(f"{MAX_CLIENTS} clients are connected, the most that are served; try again later"))
+                full = _refusal(DialError(f"{MAX_CLIENTS} clients are connected, the most that are served; try again later"))
+                send(self.request, full | {"busy": True}, {})
                 return
             try:
                 self._serve()

@@ -20,7 +20,7 @@ TIMEOUT_S = 60.0
 
 
 class Connection:
-    """One client's side of a connection. After any error it is closed, and the next call connects again with the same options."""
+    """One client's side of a connection. After any error but a refusal it is closed; the next call connects again with the same options."""
 
     def __init__(self, address: str) -> None:
         """`address`: `tcp://host:port`. Raises DialError if it is malformed, ConnectionLostError if nobody answers there."""
@@ -119,6 +119,9 @@ class Connection:
         finally:
             if self._socket is None:
                 wire.close()
+        if answer.get("busy"):  # no fault of the request: another client has the last place
+            self.close()
+            raise ConnectionLostError(f"the policy server at {self.address} is full: {answer.get('error')}")
         if "error" in answer:
             raise DialError(f"the policy server at {self.address} refused: {answer['error']}")
         return answer, result

@@ -93,7 +93,7 @@ class DoneMarks:
             todo: names of those that are not done.
 
         Raises:
-            DialError: something does. Its mark does not say on what it rests, and nobody could tell later.
+            DialError: something does. Its mark does not say on what it rests, and it could not be seen later.
         """
         causes, stale = set[str](), list[str]()
         for step in steps:
@@ -122,9 +122,8 @@ class DoneMarks:
 
     def note(self, step: PipelineStep, attempt_s: float) -> None:
         """Notes how long the attempt that was begun here has been running [s]; killed, the step keeps that time."""
-        mark = self.read(step)
-        assert mark is not None, "a step that runs was begun"
-        self._write(step, None, mark.expected_s, self._before_s[step.name] + attempt_s)
+        if mark := self._mark(step.name):  # deleted meanwhile: whoever did wants the step run again
+            self._write(step, None, mark.expected_s, self._before_s[step.name] + attempt_s)
 
     def finish(self, step: PipelineStep, attempt_s: float) -> None:
         """Notes that the step is done, after so long in its last attempt [s]."""

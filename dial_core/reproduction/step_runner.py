@@ -67,14 +67,18 @@ class StepRunner:
         """
         todo = self._remaining(steps)[0]
         open_names = {step.name for step in todo}
-        total, failed = len(steps), {}
+        total, failed = len(steps), dict[str, BaseException]()
         running: dict[Future[float], tuple[PipelineStep, float]] = {}  # with the time at which each began [s]
         with ThreadPoolExecutor(self._jobs) as pool:
             try:
                 while True:
                     for step in [step for step in todo if not open_names & set(step.needs)][: self._jobs - len(running)]:
                         todo.remove(step)
-                        self._marks.begin(step, expected_s(step, self._workers))
+                        try:
+                            self._marks.begin(step, expected_s(step, self._workers))
+                        except DialError as refusal:
+                            failed[step.name] = refusal
+                            continue
                         running[pool.submit(self._run_one, step)] = step, time.monotonic()
                     if not running:
                         break

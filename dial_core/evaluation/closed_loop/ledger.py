@@ -61,9 +61,7 @@ class Ledger:
         settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
         if own := task_files(protocol):
             settings["task_files"] = own
-        # Ledgers of earlier versions do not know what the files said, nor where the policy computed.
-        unknown_before = {"task_files": own, "protocol.device": protocol.device, "protocol.precision": protocol.precision}
-        require_same(folder / FOLDER, settings, defaults=unknown_before)
+        require_same(folder / FOLDER, settings)
         self.results = _read(self._file)
 
     def keep(self, result: EpisodeResult) -> None:

@@ -198,7 +198,7 @@ class PolicySource:
 
     @property
     def _computing(self) -> dict[str, str]:
-        """Device and precision of a checkpoint, for the protocol; a server does not tell its own."""
+        """Device and precision of a checkpoint, for the protocol; a server does not report its own."""
         if self.served:
             return {"device": "", "precision": ""}
         device = torch.device(self.device)

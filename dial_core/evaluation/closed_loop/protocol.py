@@ -31,7 +31,7 @@ _ENTRY = "dial_core.evaluation.closed_loop.rollout"
 _SERVED = ("evaluation", "environments")
 _KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "objects", "settings", "suites", "tasks")
 
-_UNTOLD = {"device": ("", "cpu"), "precision": ("", "float32")}
+_UNREPORTED = {"device": ("", "cpu"), "precision": ("", "float32")}
 
 
 class Protocol(Config):
@@ -116,15 +116,15 @@ class Protocol(Config):
         return self.execute_steps if self.judged == "chunk_end" else 1
 
     def require_model(self, model_id: str, location: str) -> None:
-        """Checks that `location` still holds what the evaluation was begun with; a protocol without an id takes anything.
+        """Checks that `location` still holds what the evaluation was started with; a protocol without an id takes anything.
 
         Raises:
             EndOfJobsError: it holds another: it was written over, or what is served there was replaced.
         """
         if self.model_id and model_id != self.model_id:
             raise EndOfJobsError(
-                f"{location} now holds {model_id}, this evaluation was begun with {self.model_id}; its results would be of two policies. "
-                "Put the first one back to resume it, or begin another evaluation"
+                f"{location} now holds {model_id}, this evaluation was started with {self.model_id}; its results would be of two policies. "
+                "Put the first one back to resume it, or start another evaluation"
             )
 
     @property
@@ -133,7 +133,7 @@ class Protocol(Config):
 
         The device and precision that all results had before they could say so do not count.
         """
-        usual = {name for name, values in _UNTOLD.items() if getattr(self, name) in values}
+        usual = {name for name, values in _UNREPORTED.items() if getattr(self, name) in values}
         files = [Path(task).read_text() for task in self.tasks if Path(task).is_file()]
         content = "".join([self.model_dump_json(exclude=usual), dial_core.__version__, *files])
         return hashlib.sha256(content.encode()).hexdigest()[:12]

@@ -86,17 +86,17 @@ def instruction_of(suite: str, case: Case, other: bool) -> str | None:
 
 
 def object_count(suite: str, case: Case) -> int:
-    """How many objects the source of a scene holds; 1 for a benchmark's, which does not tell."""
+    """How many objects the source of a scene holds; 1 for a benchmark's, which does not report it."""
     return 1 if benchmark_of(suite) else len(scene_of(_tabletop_task(suite, case.task), case.seed).objects)
 
 
 def holds_several_objects(suite: str, case: Case) -> bool:
-    """Whether the source of a scene holds several objects, so that a name decides; no for a benchmark's, which does not tell."""
+    """Whether the source of a scene holds several objects, so that a name decides; no for a benchmark's, which does not report it."""
     return object_count(suite, case) > 1
 
 
 def working_hand(suite: str, case: Case) -> str:
-    """The hand that does the task of a scene, `left` or `right`; empty for a benchmark's, which does not tell."""
+    """The hand that does the task of a scene, `left` or `right`; empty for a benchmark's, which does not report it."""
     return "" if benchmark_of(suite) else scene_of(_tabletop_task(suite, case.task), case.seed).hand
 
 

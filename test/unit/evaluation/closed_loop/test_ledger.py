@@ -3,7 +3,6 @@
 pytest test/unit/evaluation/test_ledger.py
 """
 
-import json
 import shutil
 
 import pytest
@@ -16,7 +15,6 @@ from dial_core.evaluation.closed_loop.evaluate import evaluate, merge, prepare
 from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Ledger, Shard, all_cases
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.files.fingerprint import FINGERPRINT
 
 RANDOM = PolicySource("random")
 
@@ -93,25 +91,11 @@ def test_an_evaluation_of_a_users_own_task_does_not_resume_after_its_file_was_ed
         Ledger(tmp_path / "out", own_task("placemat"), Shard())
 
 
-def test_a_ledger_of_an_earlier_version_which_does_not_know_the_file_is_resumed(own_task, tmp_path):
-    Ledger(tmp_path / "out", own_task("tray"), Shard())
-    file = tmp_path / "out" / FOLDER / FINGERPRINT
-    before = json.loads(file.read_text())
-    del before["task_files"]
-    file.write_text(json.dumps(before))
-    Ledger(tmp_path / "out", own_task("placemat"), Shard())
-
-
-def test_a_ledger_of_an_earlier_version_which_does_not_know_the_device_is_resumed(protocol, tmp_path):
+def test_an_evaluation_is_not_resumed_on_another_device(protocol, tmp_path):
     on_gpu = protocol.model_copy(update={"device": "cuda", "precision": "bfloat16"})
     Ledger(tmp_path / "out", on_gpu, Shard())
     with pytest.raises(DialError, match=r"protocol\.device was cuda, is now cpu"):
         Ledger(tmp_path / "out", protocol.model_copy(update={"device": "cpu", "precision": "bfloat16"}), Shard())
-    file = tmp_path / "out" / FOLDER / FINGERPRINT
-    before = json.loads(file.read_text())
-    for key in ("device", "precision"):
-        del before["protocol"][key]
-    file.write_text(json.dumps(before))
     Ledger(tmp_path / "out", on_gpu, Shard())
 
 
