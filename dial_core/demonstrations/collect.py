@@ -86,7 +86,7 @@ def _note(result: JobResult, tally: Tally, attempts: Attempts) -> bool:
     """Counts one attempt; says whether it succeeded."""
     reason = result.value
     if result.error:
-        reason = "crashed: " + result.error.strip().splitlines()[-1]
+        reason = f"crashed: {result.reason}"
         attempts.note_failure(result.job.task.name, result.job.seed, reason)
     if reason is None:
         tally.successes.add(result.job.seed)

@@ -68,9 +68,9 @@ def film_hands(task: str, episodes: int, seed: int, out: Path, workers: int) -> 
 
     with progress_bar(f"film hands at {task}", episodes, min(episodes, len(done))) as advance:
         for result in run_jobs(film, jobs(), workers):
-            reason = result.error or result.value
+            reason = result.reason or result.value
             if reason:
-                failed.append(reason.strip().splitlines()[-1])
+                failed.append(reason)
             else:
                 done.add(result.job.seed)
             advance(int(not reason), f"{len(failed)} failed")

@@ -27,6 +27,14 @@ class JobResult:
     value: Any = None
     error: str | None = None
 
+    @property
+    def reason(self) -> str:
+        """What ended it, in one line: its exception without the traceback; empty if nothing did."""
+        lines = (self.error or "").strip().splitlines()
+        # The exception, which may have several lines itself (EGLError does), follows the last line of a frame.
+        begin = max((place for place in range(1, len(lines)) if lines[place - 1].startswith(" ") and lines[place][:1].strip()), default=0)
+        return " ".join(line.strip() for line in lines[begin:])
+
 
 def call(function: Callable[[Any], Any], job: Any) -> tuple[Any, str | None]:
     """`function(job)` and None, or None and the traceback of what it raised; an error of `ENDS_ALL` in place of the value."""

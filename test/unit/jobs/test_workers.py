@@ -19,6 +19,8 @@ from dial_core.errors import ConnectionLostError
 def square_or_die(job):
     if job == 3:
         raise ValueError("three is not allowed")
+    if job == 5:
+        raise ValueError("Error(\\n\\terr = BAD_ALLOC,\\n)")
     if job == 4:
         os._exit(7)
     if job == 9:
@@ -57,9 +59,13 @@ def test_a_lost_connection_ends_all_jobs(square_or_die, workers):
 
 def test_an_exception_and_a_dead_process_fail_their_own_job_only(square_or_die):
     results = {result.job: result for result in run_jobs(square_or_die, range(1, 7), workers=1)}
-    assert {job: result.value for job, result in results.items() if not result.error} == {1: 1, 2: 4, 5: 25, 6: 36}
+    assert {job: result.value for job, result in results.items() if not result.error} == {1: 1, 2: 4, 6: 36}
     assert "three is not allowed" in (results[3].error or "")
     assert "exit code 7" in (results[4].error or "")
+    assert results[3].reason == "ValueError: three is not allowed"
+    assert results[4].reason == "the worker process died with exit code 7"
+    assert results[5].reason == "ValueError: Error( err = BAD_ALLOC, )", "some errors have several lines"
+    assert results[6].reason == ""
 
 
 def test_jobs_are_drawn_only_when_a_worker_is_free(square_or_die):
