@@ -5,9 +5,6 @@ are then: right +x, down -y, forward -z.
 """
 
 import fcntl
-import os
-from functools import partial
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -15,13 +12,11 @@ import pytest
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.importers.egodex import egodex_conversion
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex, held
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, frame_from_world
 from dial_core.importers.egodex.recording import find_recordings, instruction_of
 
 from .source_files import write_egodex
-from .test_engine import interrupted_before_packing
 
 LEVEL = np.array([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]])  # columns: right, down, forward in the world
 FRAMES = 7  # 30 Hz: 5 steps at 20 Hz, of which the last is the action of the fourth
@@ -216,34 +211,6 @@ def test_what_cannot_be_used_is_named(tmp_path):
     assert "no wrist pose reaches confidence 0.5" in report.left_out["pour/2"]
     assert "transforms/leftHand" in report.left_out["pour/3"]
     assert "4.hdf5 cannot be read" in report.left_out["pour/4"]
-
-
-def test_a_resumed_conversion_has_every_recording_once_though_others_arrived_went_or_changed(tmp_path, monkeypatch):
-    def write(number: int, words: str) -> Path:
-        return write_egodex(tmp_path / "part1/pour", number, person(), llm_description=words)
-
-    files = [write(number, f"Recording {number}.") for number in (1, 2, 3, 4)]
-    convert_all = partial(convert_egodex, [tmp_path / "part1"], tmp_path / "out", EgoDexConversion(), workers=0)
-    interrupted_before_packing(tmp_path / "out", monkeypatch, convert_all)
-    write(0, "Recording 0.")
-    write(3, "A longer text of recording 3.")
-    files[1].unlink()
-    convert_all()
-    spans = LeRobotDataset(tmp_path / "out").episodes
-    assert [span.instruction for span in spans] == ["Recording 0.", "Recording 1.", "A longer text of recording 3.", "Recording 4."]
-    assert [span.facts["source"] for span in spans] == ["pour/0", "pour/1", "pour/3", "pour/4"]
-
-
-def test_a_resumed_conversion_converts_again_what_got_another_video(tmp_path, monkeypatch):
-    files = [write_egodex(tmp_path / "part1/pour", number, person()) for number in (1, 2)]
-    convert, converted = egodex_conversion.convert_recording, []
-    monkeypatch.setattr(egodex_conversion, "convert_recording", lambda job: (converted.append(job.name), convert(job))[1])
-    convert_all = partial(convert_egodex, [tmp_path / "part1"], tmp_path / "out", EgoDexConversion(), workers=0)
-    interrupted_before_packing(tmp_path / "out", monkeypatch, convert_all)
-    os.utime(files[1].with_suffix(".mp4"), ns=(0, 0))
-    converted.clear()
-    convert_all()
-    assert converted == ["pour/2"]
 
 
 def test_a_folder_without_recordings_is_named(tmp_path):
