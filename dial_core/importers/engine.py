@@ -285,8 +285,7 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
 
 def _report_of(result: JobResult) -> JobReport:
     if result.error:
-        last = result.error.strip().splitlines()[-1]
-        return JobReport(result.job.name, reason=f"the importer failed: {last}")
+        return JobReport(result.job.name, reason=f"the importer failed: {result.reason}")
     return result.value
 
 

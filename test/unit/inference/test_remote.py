@@ -263,7 +263,7 @@ def test_more_clients_than_are_served_get_the_reason(folder, monkeypatch):
         thread.start()
         first = Connection(running.address)
         first.call("open", flow_steps=1, noise_seed=0)
-        with pytest.raises(ConnectionLostError, match="is full: .*1 clients are connected"):
+        with pytest.raises(ConnectionLostError, match=r"is full: .*1 clients are connected"):
             Connection(running.address).call("open", flow_steps=1, noise_seed=0)
         running.shutdown()
         thread.join()
