@@ -56,7 +56,7 @@ def test_another_checkpoint_than_the_protocols_ends_the_run(checkpoint, tmp_path
     protocol = Protocol(**source.facts(Protocol()))
     make_policy(protocol, source)
     make_random_checkpoint(folder, seed=1)  # a training that goes on saves over it
-    with pytest.raises(EndOfJobsError, match=rf"{folder} now holds \w+, this evaluation was begun with {protocol.model_id}"):
+    with pytest.raises(EndOfJobsError, match=rf"{folder} now holds \w+, this evaluation was started with {protocol.model_id}"):
         make_policy(protocol, source)
 
 
@@ -187,5 +187,5 @@ def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_d
     facts = source.facts(Protocol(policy="replay", seed=0))
     assert (facts["seeds"], facts["episodes"], len(facts["model_id"])) == ((0, 1, 2), 3, 16)
     make_policy(Protocol(seed=0, **facts), source)
-    with pytest.raises(EndOfJobsError, match="this evaluation was begun with another"):
+    with pytest.raises(EndOfJobsError, match="this evaluation was started with another"):
         make_policy(Protocol(seed=0, **facts | {"model_id": "another"}), source)
