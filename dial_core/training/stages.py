@@ -27,20 +27,14 @@ from dial_core.training.collating import ChunkCollator
 from dial_core.training.early_steps import require_beginnings
 from dial_core.training.image_tokens import cached_features
 from dial_core.training.mapped_dataset import MappedDataset
-from dial_core.training.normalisers import (
-    choose_normalisers,
-    require_rate,
-    require_same_robot,
-    require_same_vectors,
-    require_whole,
-    reused_statistics_report,
-)
+from dial_core.training.normalisers import choose_normalisers, reused_statistics_report
 from dial_core.training.optimisation import CHANGES_NO_WEIGHT, Hardware, Optimisation
 from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
 from dial_core.training.run_folder import published
 from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
+from dial_core.training.source_checks import require_fitting
 from dial_core.training.starting import architecture_of, starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
 from dial_core.training.trained_vectors import trained_layout, trained_vectors
@@ -150,10 +144,7 @@ def open_sources(recipe: Recipe, folders: Mapping[str, Path], workers: int = 0) 
         raise DialError(f"no stage of the recipe draws from {', '.join(unused)}; it draws from {', '.join(wanted)}")
     datasets = {name: MappedDataset(folders[name], workers) for name in wanted}
     for name, dataset in datasets.items():
-        require_whole(name, dataset)
-        require_same_robot(name, dataset, recipe)
-        require_same_vectors(name, dataset, recipe)
-        require_rate(name, dataset, recipe)
+        require_fitting(name, dataset, recipe)
         dataset.gather()
     for stage in recipe.effective_stages():
         drawn = [name for name, weight in stage.mixture.items() if weight]

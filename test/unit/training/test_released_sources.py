@@ -11,8 +11,9 @@ from dial_core.errors import DialError
 from dial_core.importers.egodex.egodex_conversion import EgoDexConversion, convert_egodex
 from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, convert_lerobot
 from dial_core.robot.vector_layout import OURS
-from dial_core.training.normalisers import choose_normalisers, require_rate
+from dial_core.training.normalisers import choose_normalisers
 from dial_core.training.recipe import Recipe
+from dial_core.training.source_checks import require_rate
 from dial_core.training.stages import make_streams, open_sources, train
 from dial_core.training.trained_vectors import trained_vectors
 
