@@ -1,5 +1,6 @@
 """The simulated world of a task: one MuJoCo model and its state, driven by joint set-points."""
 
+import threading
 from functools import cached_property
 
 import mujoco
@@ -20,15 +21,25 @@ SETTLE_STEPS = 50
 SLOTS_AT_MOST = 8  # a task with more types has its model compiled for the types of each scene
 
 
+class _Renderers(threading.local):
+    """Each thread's own, by image shape: a rendering context that is current in one thread, even one that has ended, serves no other."""
+
+    def __init__(self) -> None:
+        self.by_shape: dict[tuple[int, int], mujoco.Renderer] = {}
+
+
 class World:
-    """One task's table with the robot at it; no ROS, no gym. Frames: the robot's base; units SI."""
+    """One task's table with the robot at it; no ROS, no gym. Frames: the robot's base; units SI.
+
+    Threads may use it one after another, not at once.
+    """
 
     def __init__(self, task: str | Task = "PlacematToPlate", embodiment: Embodiment | None = None, image_size: int = 96) -> None:
         self.task = load_task(task) if isinstance(task, str) else task
         self.embodiment = embodiment or load_embodiment()
         self.image_size = image_size
         self.types = {name: load_object(name) for name in self.task.object_types}
-        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        self._renderers = _Renderers()
         self._compiled: tuple = ()
         self.scene: SceneSpec
         self.reset(0)
@@ -177,20 +188,19 @@ class World:
     def render(self, camera: str = "ego", height: int | None = None, width: int | None = None) -> np.ndarray:
         """The camera's image now: uint8 (H, W, 3) RGB."""
         shape = (height or self.image_size, width or self.image_size)
-        if shape not in self._renderers:
-            self._renderers[shape] = mujoco.Renderer(self.model, *shape)
-            flags = self._renderers[shape].scene.flags
+        renderer = self._renderers.by_shape.get(shape)
+        if renderer is None or renderer.model is not self.model:  # another thread may have compiled the model anew
+            renderer = self._renderers.by_shape[shape] = mujoco.Renderer(self.model, *shape)
             for flag in (mujoco.mjtRndFlag.mjRND_SHADOW, mujoco.mjtRndFlag.mjRND_REFLECTION, mujoco.mjtRndFlag.mjRND_HAZE):
-                flags[flag] = 0
-        renderer = self._renderers[shape]
+                renderer.scene.flags[flag] = 0
         renderer.update_scene(self.data, camera=camera)
         return renderer.render()
 
     def close(self) -> None:
-        """Frees the rendering contexts."""
-        for renderer in self._renderers.values():
+        """Frees the rendering contexts of the calling thread; another thread's are freed when it ends."""
+        for renderer in self._renderers.by_shape.values():
             renderer.close()
-        self._renderers.clear()
+        self._renderers.by_shape.clear()
 
     def project(self, point: np.ndarray, camera: str = "ego") -> tuple[float, float]:
         """Where `point` (3,) [m] appears in the square image: (x, y) [px], y downwards; outside of it if not in view."""

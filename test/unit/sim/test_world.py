@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -151,3 +153,28 @@ def test_a_negative_seed_is_refused_and_changes_nothing(world):
     with pytest.raises(DialError, match="seed -1 of a scene is negative"):
         world.reset(-1)
     assert world.scene.seed == 4
+
+
+def test_several_threads_may_render_one_world_after_another():
+    # A thread that ends leaves its rendering context current; from then on no other thread may use it.
+    world = World()
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            elsewhere = pool.submit(world.render).result()
+        np.testing.assert_array_equal(world.render(), elsewhere)
+        with ThreadPoolExecutor(1) as pool:
+            np.testing.assert_array_equal(pool.submit(world.render).result(), elsewhere)
+    finally:
+        world.close()
+
+
+def test_a_model_that_one_thread_compiles_anew_is_what_another_sees():
+    world = World("PlateToBowl")  # of more types than fit in one model: compiled for each scene
+    try:
+        world.render()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(world.reset, 1).result()
+            elsewhere = pool.submit(world.render).result()
+        np.testing.assert_array_equal(world.render(), elsewhere)
+    finally:
+        world.close()
