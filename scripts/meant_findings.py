@@ -9,6 +9,7 @@ import numpy as np
 STATE, ACTION, MASK = "observation.state", "action", "action_mask"
 STILL = 5e-3  # [m], [rad] or of a rotation matrix: the range of a dimension that a task does not need
 SERVO_ERROR = 0.25  # of a rotation matrix: how far an arm that moves leaves a wrist's commanded rotation
+KEPT_ROTATION = 0.1  # of a rotation matrix, 6 degrees: the range of a wrist that keeps its rotation while a finger moves by 1 rad
 REST_INSIDE = 0.1  # share of an episode in which all targets may rest between its first and last motion
 MANY_EPISODES, LONG_STEPS = 30, 100  # from which the tools call a dataset large, and an episode long
 FINGER = re.compile(r"pinky|ring|middle|index|thumb")
@@ -46,6 +47,8 @@ def reason_of(finding: dict, vectors: Vectors) -> str:
 
 def _dead(finding: dict, vectors: Vectors) -> str:
     joint, episode = finding["data"]["joint_index"], finding["episode"]
+    if WRIST_ROTATION.search(vectors.names[joint]) and float(np.ptp(vectors.of(ACTION, joint, episode))) < KEPT_ROTATION:
+        return "a wrist that keeps its rotation moves less than a finger"
     return "joints that a task does not need stand still" if vectors.still(joint, episode) else ""
 
 

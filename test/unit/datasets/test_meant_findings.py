@@ -81,6 +81,12 @@ def test_an_episode_that_freezes_half_way_is_not_meant(vectors):
     assert meant.reason_of(frozen, vectors) == ""
 
 
+@pytest.mark.parametrize(("turn", "accepted"), [(0.05, True), (0.3, False)])
+def test_a_wrist_is_dead_on_purpose_only_as_long_as_it_is_told_to_keep_its_rotation(vectors, turn, accepted):
+    vectors.columns[meant.ACTION][:, 0] = np.tile(turn * MOVING, 2)
+    assert bool(meant.reason_of(lint("DEAD_JOINT", 0), vectors)) == accepted
+
+
 def test_different_episodes_are_no_duplicates(vectors):
     vectors.columns[meant.ACTION][20:] += 0.1
     assert meant.reason_of({"message": "1 near-duplicate episode pair(s) detected: [(0, 1)]"}, vectors) == ""
