@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -205,6 +206,19 @@ def read_video(source: Path | bytes) -> Iterator[np.ndarray]:
     with _opened(source) as container:
         for frame in container.decode(video=0):
             yield frame.to_ndarray(format="rgb24")
+
+
+def last_frame(source: Path | bytes) -> np.ndarray:
+    """The last frame of a file or of `encode`'s bytes, uint8 (H, W, 3): decoding is cheap, most of `read_video` is conversion to RGB.
+
+    Raises:
+        DialError: it has no frame.
+    """
+    with _opened(source) as container:
+        last = deque(container.decode(video=0), maxlen=1)
+        if not last:
+            raise DialError(f"{source if isinstance(source, Path) else 'the video'} has no frame")
+        return last[0].to_ndarray(format="rgb24")
 
 
 def key_frames(video: bytes) -> Iterator[np.ndarray]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dial_core.datasets.video import read_video, write_video
+from dial_core.datasets.video import last_frame, read_video, write_video
 from dial_core.evaluation.reports.plots import draw_groups, pyplot_without_window, with_whiskers
 from dial_core.files.atomic import atomic_write
 
@@ -47,8 +47,7 @@ def draw_sheet(episodes: Sequence[tuple[Path, str, bool]], file: Path, columns: 
     """The last frame of each filmed episode, (video, caption, success), with a green border or a red one."""
     cells = []
     for video, caption, success in episodes:
-        *_, last = read_video(video)
-        cells.append(_cell(last, caption, success))
+        cells.append(_cell(last_frame(video), caption, success))
     _paste(cells, columns, file)
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from dial_core.datasets.camera_videos import CameraVideos
-from dial_core.datasets.video import JoinedVideo, coding_of, encode, write_video
+from dial_core.datasets.video import JoinedVideo, coding_of, encode, last_frame, read_video, write_video
 from dial_core.errors import DialError
 
 
@@ -17,6 +17,12 @@ def test_a_film_plays_everywhere_and_looks_like_its_frames(tmp_path):
         shown = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
     assert len(shown) == 10
     assert np.abs(np.stack(shown).astype(int) - np.stack(frames)).mean() < 8
+
+
+def test_the_last_frame_is_that_of_all_frames():
+    frames = np.arange(12, dtype=np.uint8).repeat(16 * 16 * 3).reshape(12, 16, 16, 3) * 20
+    video = encode(frames, 20.0)
+    np.testing.assert_array_equal(last_frame(video), list(read_video(video))[-1])
 
 
 def test_a_video_of_another_coding_is_not_joined(tmp_path):
