@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.config import config_path, config_root
 from dial_core.control.trajectory_checks import Tolerances
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.sim.task import EVALUATION_SEEDS_FROM, require_training_seed
+from dial_ros.bringup.parameter_files import parameters_of, read_own_parameters
 from dial_ros.node.process import END_WITH_PARENT
 
 Value = str | int | float | bool
@@ -40,6 +39,8 @@ class NodeSpec:
     parameter_file: Path | None  # its values come before `parameters`; None: the defaults of the code
     parameters: dict[str, Value]
     remappings: dict[str, str] = field(default_factory=dict)  # name inside the node -> name on the robot
+    own_file: Path | None = None  # the user's parameters: they take precedence over `parameter_file`, not over `parameters`
+    enclave: str = ""  # of SROS2
     required: bool = True  # when it dies, the graph is stopped
     grace_s: float = 8.0  # after SIGINT, before the starter escalates: a node finishes its inference and destroys its publishers
 
@@ -64,7 +65,10 @@ _POLICY_ARGUMENTS = (
     Argument("dry_run", False, "publish trajectories under dry_run/ only: everything runs, and no controller receives them"),
     Argument("guard", False, "also start the guard, which checks every trajectory before the controllers get it (docs/guard.md)"),
     Argument("autostart", True, "configure and activate the nodes at once; false: leave that to `ros2 lifecycle set`"),
+    Argument("params_file", "", "YAML file of your own parameters, in ROS's format; the others keep the values of config/nodes/"),
+    Argument("enclaves", "", "SROS2: where the nodes' enclaves lie, as /dial; empty: none (docs/security.md)"),
 )
+_OF_RECORDER = ("robot", "namespace", "autostart", "controllers", "dry_run", "params_file", "enclaves")
 _SIM_TIME = Argument("use_sim_time", True, "take the time from /clock, which mujoco_robot publishes")
 _PAGE = (
     Argument("page", False, "also start the operator page, http://127.0.0.1:8080 (docs/operator.md)"),
@@ -105,7 +109,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     ),
     "humanoid": (*_POLICY_ARGUMENTS, _ROBOT_TIME, *_PAGE, *_RECORDER),
     "teleoperate": (
-        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device", "runtime", "guard")),
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name not in ("checkpoint", "device", "runtime", "guard", "enclaves")),
         _SIM_TIME,
         *_TRAINING_WORLD,
         Argument("hand", "right", "which hand the keys move: left or right"),
@@ -113,7 +117,7 @@ ARGUMENTS: dict[str, tuple[Argument, ...]] = {
         _RECORDER[1],
     ),
     "record": (
-        *(argument for argument in _POLICY_ARGUMENTS if argument.name in ("robot", "namespace", "autostart", "controllers", "dry_run")),
+        *(argument for argument in _POLICY_ARGUMENTS if argument.name in _OF_RECORDER),
         _ROBOT_TIME,
         _RECORDER[1],
     ),
@@ -126,10 +130,18 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     Values may be text, as launch hands them over. Putting the nodes into `namespace` is the starter's business.
 
     Raises:
-        DialError: unknown graph, argument, robot or camera, a value that is not of the argument's type, or demonstrations by hand on
-            a scene of the evaluation.
+        DialError: unknown graph, argument, robot or camera, a value that is not of the argument's type, a `params_file` without
+            parameters, or demonstrations by hand on a scene of the evaluation.
     """
     values = resolve_arguments(kind, chosen)
+    own_file = Path(str(values["params_file"])).expanduser().absolute() if values["params_file"] else None
+    enclaves = str(values.get("enclaves", "")).rstrip("/")
+    nodes = _nodes(kind, values, own_file)
+    return tuple(replace(node, own_file=own_file, enclave=f"{enclaves}/{node.name}" if enclaves else "") for node in nodes)
+
+
+def _nodes(kind: str, values: dict[str, Value], own_file: Path | None) -> tuple[NodeSpec, ...]:
+    own = read_own_parameters(own_file)
     embodiment = load_embodiment(str(values["robot"]))
     if kind == "record":
         return (_recorder(values, embodiment, _robot_topics(embodiment)),)
@@ -140,8 +152,8 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     trajectories = _trajectory_topics(embodiment, str(values["controllers"]), bool(values["dry_run"]))
     if kind == "teleoperate":
         require_training_seed(int(values["seed"]))
-        own = {name: values[name] for name in ("use_sim_time", "autostart", "hand")} | {"embodiment": values["robot"]}
-        hand = _node("teleoperation", own, remappings | trajectories)
+        moved = {name: values[name] for name in ("use_sim_time", "autostart", "hand")} | {"embodiment": values["robot"]}
+        hand = _node("teleoperation", moved, remappings | trajectories)
         beside = replace(_recorder(values, embodiment, remappings), required=False)
         return (_world(values, everywhere, remappings), hand, _page(values, "", remappings | trajectories), beside)
     checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
@@ -149,7 +161,7 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
     foresight_image = {"foresight_image": True} if values["page"] else {}
     commanded = {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in embodiment.controllers}
     to_controllers = trajectories | commanded if values["guard"] else trajectories
-    lead: dict[str, Value] = {"splice_lead": _guarded_lead_s()} if values["guard"] else {}
+    lead: dict[str, Value] = {"splice_lead": _guarded_lead_s(own)} if values["guard"] else {}
     nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy | lead, remappings | to_controllers)]
     if values["guard"]:
         checked = {name: value for name, value in everywhere.items() if name != "camera"}
@@ -188,17 +200,11 @@ def environment(kind: str) -> dict[str, str]:
     return variables
 
 
-def _guarded_lead_s() -> float:
-    """System-1's `splice_lead` [s] with a guard: the file's value, or more if the guard's parameters require it."""
-    own, guard = _parameters_of("system1"), _parameters_of("guard")
+def _guarded_lead_s(own: dict[str, Any]) -> float:
+    """System-1's `splice_lead` [s] with a guard: the files' value, or more if the guard's parameters require it."""
+    system1, guard = parameters_of("system1", own), parameters_of("guard", own)
     tolerances = Tolerances(period_s=guard["controller_period"], transport_s=guard["transport"])
-    return max(float(own["splice_lead"]), round(tolerances.window_s + WAY_TO_GUARD_S, 6))
-
-
-def _parameters_of(name: str) -> dict[str, Any]:
-    """The parameters in the file of a node."""
-    parameters: dict[str, Any] = yaml.safe_load(config_path("nodes", name).read_text(encoding="utf-8"))["/**"]["ros__parameters"]
-    return parameters
+    return max(float(system1["splice_lead"]), round(tolerances.window_s + WAY_TO_GUARD_S, 6))
 
 
 def _node(name: str, parameters: dict[str, Value], remappings: dict[str, str]) -> NodeSpec:
@@ -237,13 +243,16 @@ def _robot_topics(embodiment: Embodiment, camera: str | None = None, cameras: st
 
 
 def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> dict[str, str]:
-    """Remappings of trajectories and controller states to the robot's controllers by name; trajectories to dry_run/, if asked."""
+    """Remappings of trajectories and of the controllers' reports to the robot's controllers by name; both to dry_run/, if asked.
+
+    A controller that gets no trajectory in a dry run reports to stand still: System-1 would count every motion as lost.
+    """
     ours = [controller.name for controller in embodiment.controllers]
     theirs = _pairs("controllers", renamed, ours)
-    topics = {f"{name}/joint_trajectory": f"{theirs.get(name, name)}/joint_trajectory" for name in ours}
+    kinds = ("joint_trajectory", "controller_state") + (("reference",) if dry_run else ())
+    topics = {f"{name}/{kind}": f"{theirs.get(name, name)}/{kind}" for name in ours for kind in kinds}
     if dry_run:  # an absolute name too goes below dry_run/, in the robot's own namespace
         topics = {topic: f"dry_run/{other.lstrip('/')}" for topic, other in topics.items()}
-    topics |= {f"{name}/controller_state": f"{theirs.get(name, name)}/controller_state" for name in ours}
     return {topic: other for topic, other in topics.items() if topic != other}
 
 
