@@ -63,6 +63,9 @@ class Playing(Protocol):
     def hold(self, set_points: np.ndarray) -> None:
         """Starts a new episode with the robot at `set_points` (J,) [rad]."""
 
+    def drop(self) -> None:
+        """A new instruction: what earlier chunks intended ends."""
+
     def now_ns(self) -> int: ...
 
     def prepare(self, motion: JointMotion, without: Collection[str] = ()) -> Callable[[], None]: ...
@@ -84,6 +87,10 @@ class PlannedPlaying:
         self._controllers.hold(set_points)
         self._now_ns = START_NS
         self._controllers.sample(START_NS)
+
+    def drop(self) -> None:
+        """Decelerates, as the node does at a new instruction; the next chunk begins from rest, or from what is left of the motion."""
+        self.plan.hold(self)
 
     def now_ns(self) -> int:
         """The simulated clock [ns]."""
@@ -120,6 +127,10 @@ class DirectPlaying:
         """A new episode: `set_points` (J,) [rad] are commanded until the first chunk."""
         self._overlap.reset()
         self._rows, self._stamp_ns, self._now_ns = set_points[None], START_NS, START_NS
+
+    def drop(self) -> None:
+        """Averages no earlier chunk into the next one; until then the last rows are commanded."""
+        self._overlap.reset()
 
     def now_ns(self) -> int:
         """The simulated clock [ns]."""
@@ -175,8 +186,9 @@ class SimulatedLoop:
             self._playing.hold(set_points)
 
     def change_instruction(self) -> None:
-        """Changes the instruction from the next step on, whose frame starts a foresight; earlier foresights are dropped, sent or not."""
+        """Changes the instruction from the next step on, whose frame starts a foresight; earlier foresights and chunks are dropped."""
         self._loop.gate.clear()
+        self._playing.drop()
         self._foresights, self._coming, self._foresight_owed = [], None, True
 
     @property

@@ -182,3 +182,41 @@ def test_after_a_change_of_instruction_no_chunk_is_made_of_an_earlier_foresight(
         simulated.step(tokens, lambda: (np.zeros((96, 96, 3), np.uint8),), HOME)
         assert all(used == new for used, _ in system1.calls[before:])
     assert system1.calls[-1][0] == 1.0
+
+
+def test_at_a_change_of_instruction_the_robot_comes_to_rest_and_keeps_nothing_of_the_chunks_before():
+    system1 = ClimbingChunks(asks=0.3)
+    plan = MotionPlan(GR1.joint_slice, 0.05, Guard.for_embodiment(GR1), 0.05, "ensemble")
+    loop = PolicyLoop(system1, GR1, gate_of(system1.contract, np.inf), plan)
+    simulated = SimulatedLoop(loop, PlannedPlaying(plan, EmulatedControllers(GR1)), Timing())
+    simulated.begin(HOME)
+    rows = []
+    for step in range(28):
+        if step == 8:
+            simulated.change_instruction()
+        due = simulated.foresight_due and not 8 <= step < 24  # the new instruction's first foresight takes its time
+        rows.extend(simulated.step(np.zeros((2, 2), np.float32) if due else None, lambda: (np.zeros((96, 96, 3), np.uint8),), HOME))
+    velocity = np.abs(np.diff(np.array(rows), axis=0)).max(1) / 0.01
+    assert velocity[30:40].max() > 0.1, "it moved"
+    assert velocity[70:115].max() < 1e-9, "and came to rest"
+
+
+def test_where_chunks_are_the_commands_a_change_of_instruction_keeps_none_of_the_earlier_ones():
+    class Numbered:
+        contract, calls = StubContract(), 0
+
+        def chunk(self, images, foresight, state, committed=None, base=None):
+            self.calls += 1
+            return np.full((16, 47), self.calls, np.float32)
+
+    system1, playing = Numbered(), DirectPlaying(GR1.joint_slice, 0.05, "ensemble")
+    loop = PolicyLoop(system1, GR1, gate_of(system1.contract, np.inf), playing.plan)
+    simulated = SimulatedLoop(loop, playing, Timing(0.05, 4, 4, 0.0, 0.0, controller_period_s=0.05))
+    simulated.begin(HOME)
+    rows = []
+    for step in range(8):
+        if step == 4:
+            simulated.change_instruction()
+        foresight = np.zeros((2, 2), np.float32) if simulated.foresight_due else None
+        rows.extend(simulated.step(foresight, lambda: (np.zeros((96, 96, 3), np.uint8),), HOME))
+    np.testing.assert_allclose([row[0] for row in rows], [1.0] * 4 + [2.0] * 4)
