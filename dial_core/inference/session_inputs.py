@@ -18,8 +18,8 @@ def image_tensor(image: np.ndarray, view: CameraView, device: torch.device) -> t
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.shape != expected:
         got = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
         raise DialError(f"image of camera '{view.name}': expected uint8 {expected}, got {got}")
-    # A copy: messages give read-only memory, which torch does not take.
-    return torch.tensor(image, device=device)[None]
+    # A copy: messages give read-only memory, which torch does not take, and neither does it take reversed channels ([..., ::-1]).
+    return torch.tensor(np.ascontiguousarray(image), device=device)[None]
 
 
 def finite_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -28,7 +28,7 @@ def finite_array(name: str, values: np.ndarray, shape: tuple[int, ...]) -> np.nd
     Raises:
         DialError: another shape, or a value that is not finite.
     """
-    values = np.asarray(values, np.float32)
+    values = np.asarray(values, np.float32, order="C")
     if values.shape != tuple(shape):
         raise DialError(f"{name}: expected shape {tuple(shape)}, got {values.shape}")
     require_finite(values, name)

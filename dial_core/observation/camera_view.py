@@ -63,8 +63,9 @@ class StoredView(CameraView):
 def fit_view(pixels: np.ndarray, view: CameraView, zoom: Box = WHOLE) -> np.ndarray:
     """Returns the model's input (view.height, view.width, 3) uint8 for a camera's image (H, W, 3) uint8.
 
-    An image that fits already is returned as it is, without a copy. Others are cropped or padded, then averaged over areas
-    (made smaller) or interpolated linearly (made larger).
+    Its memory is contiguous: an image that fits already is returned as it is, and copied only where it is a view (the reversed
+    channels of bgr8, a crop). Others are cropped or padded, then averaged over areas (made smaller) or interpolated linearly (made
+    larger).
 
     Args:
         zoom: the part of the view that fills the input; augmentation's, all of it elsewhere.
@@ -74,7 +75,7 @@ def fit_view(pixels: np.ndarray, view: CameraView, zoom: Box = WHOLE) -> np.ndar
         top, left, height, width = _in_pixels(zoom, *shown.shape[:2])
         shown = shown[top : top + height, left : left + width]
     if shown.shape[:2] == (view.height, view.width):
-        return shown
+        return np.ascontiguousarray(shown)
     import cv2  # only where a camera's resolution differs
 
     shrinks = view.height <= shown.shape[0] and view.width <= shown.shape[1]

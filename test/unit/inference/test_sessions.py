@@ -156,6 +156,17 @@ def test_read_only_images_as_messages_give_them_are_taken(checkpoint, image):
     System2Session(checkpoint).foresight(frozen, INSTRUCTION)
 
 
+def test_images_whose_channels_are_reversed_without_a_copy_are_taken(checkpoint, image, state):
+    reversed_channels = image[..., ::-1]
+    system2, system1 = System2Session(checkpoint), System1Session(checkpoint)
+    foresight = system2.foresight(reversed_channels, INSTRUCTION)
+    np.testing.assert_array_equal(foresight, system2.foresight(reversed_channels.copy(), INSTRUCTION))
+    backwards = foresight[::-1]
+    np.testing.assert_array_equal(
+        system1.chunk(reversed_channels, backwards, state), system1.chunk(reversed_channels.copy(), backwards.copy(), state)
+    )
+
+
 def test_unknown_words_are_reported(checkpoint):
     assert System2Session(checkpoint).unknown_words("pick the wotsit") == ["wotsit"]
 

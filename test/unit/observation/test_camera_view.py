@@ -25,6 +25,15 @@ def test_an_image_that_fits_is_passed_on_unchanged():
     assert np.shares_memory(fit_view(pixels, view()), pixels)
 
 
+@pytest.mark.parametrize("width", [96, 128])
+def test_an_image_that_fits_but_is_a_view_of_other_memory_becomes_contiguous(width):
+    # What is read from a bgr8 message (its channels reversed), as large as the input and with more at the sides.
+    reversed_channels = gradient(96, width)[..., ::-1]
+    seen = fit_view(reversed_channels, view())
+    assert seen.flags.c_contiguous
+    np.testing.assert_array_equal(seen, reversed_channels[:, (width - 96) // 2 :][:, :96])
+
+
 def test_a_wider_image_is_cropped_to_its_centre_and_scaled():
     seen = fit_view(gradient(480, 640), view())
     assert seen.shape == (96, 96, 3)
