@@ -40,7 +40,9 @@ class AdaptiveNorm(nn.Module):
         """(B, T, D) to (B, T, D)."""
         gain, shift = modulation
         if len(gain) == 1:  # one time for the whole batch, as in the sampler: one operation instead of three
-            return F.layer_norm(x_BTD, self.shape, gain.view(-1), shift.view(-1), self.eps)
+            # Under autocast x stays float32 and gain and shift are bfloat16, which a CPU does not mix; widening them loses nothing.
+            gain_D, shift_D = (values.view(-1).to(x_BTD.dtype) for values in modulation)
+            return F.layer_norm(x_BTD, self.shape, gain_D, shift_D, self.eps)
         return F.layer_norm(x_BTD, self.shape, eps=self.eps) * gain + shift
 
 

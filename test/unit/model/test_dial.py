@@ -8,6 +8,8 @@ from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.flow_matching import embedding_time
 
+from .conftest import Batch
+
 
 def step(model, batch, stage: str, **changes):
     return model(stage=stage, **(asdict(batch) | {"noise": torch.full((2, 5, 6), 0.3), "tau": torch.tensor([0.2, 0.7])} | changes))
@@ -246,3 +248,18 @@ def test_with_bfloat16_weights_actions_noise_and_times_stay_float32(small_model,
     torch.testing.assert_close(out.action_loss, (batch.action - noise).square().mean())
     torch.testing.assert_close(seen[0], embedding_time(small_model.arch.flow, tau))
     step(small_model, batch, "warmup", noise=noise, tau=tau).loss.backward()
+
+
+def test_one_sample_trains_under_autocast_as_two_equal_ones_do(small_model, batch):
+    """As a micro-batch of one does on a CPU: one time for the whole batch takes the adaptive norms' shorter way."""
+    small_model.eval()
+    one = Batch(**{name: column[:1] for name, column in asdict(batch).items()})
+    two = Batch(**{name: column.repeat_interleave(2, 0) for name, column in asdict(one).items()})
+    losses, found = [], []
+    for count, samples in enumerate((one, two), 1):
+        with torch.autocast("cpu", torch.bfloat16):
+            out = step(small_model, samples, "end_to_end", noise=torch.full((count, 5, 6), 0.3), tau=torch.full((count,), 0.7))
+        losses.append(out.loss)
+        found.append(gradients(small_model, out.loss)["system1.decoder.time.layer2.weight"])
+    torch.testing.assert_close(*losses, rtol=1e-3, atol=0)
+    torch.testing.assert_close(*found, rtol=0.05, atol=0.02 * float(found[1].abs().max()))
