@@ -51,6 +51,7 @@ class NodeSpec:
 
 
 RECORDER_GRACE_S = 180.0  # it writes what waits for the disk, 512 MiB at most (`queue_mb`), and says how long that takes
+ASIDE = "dry_run/"  # below it lie the trajectories that no controller executes
 WAY_TO_GUARD_S = 0.05  # of the least splice_lead with a guard, which needs the rest before a trajectory differs from the one before
 
 _POLICY_ARGUMENTS = (
@@ -159,13 +160,16 @@ def _nodes(kind: str, values: dict[str, Value], own_file: Path | None) -> tuple[
     checkpoint = checkpoint_folder(str(values["checkpoint"]) or DEFAULT_CHECKPOINT)
     policy = everywhere | {"checkpoint": str(checkpoint), "device": values["device"], "runtime": values["runtime"]}
     foresight_image = {"foresight_image": True} if values["page"] else {}
-    commanded = {f"{c.name}/joint_trajectory": f"guarded/{c.name}/joint_trajectory" for c in embodiment.controllers}
+    commanded = {topic: f"guarded/{topic}" for topic in _executed(embodiment, trajectories)}
     to_controllers = trajectories | commanded if values["guard"] else trajectories
     lead: dict[str, Value] = {"splice_lead": _guarded_lead_s(own)} if values["guard"] else {}
     nodes = [_node("system2", policy | foresight_image, remappings), _node("system1", policy | lead, remappings | to_controllers)]
     if values["guard"]:
         checked = {name: value for name, value in everywhere.items() if name != "camera"}
-        nodes.insert(0, _node("guard", checked, remappings | trajectories))
+        unused = {
+            topic: f"{ASIDE}guard/{topic}" for topic in trajectories if topic not in commanded and topic.endswith("/joint_trajectory")
+        }
+        nodes.insert(0, _node("guard", checked, remappings | trajectories | unused))
     if kind == "sim":
         nodes.insert(0, _world(values, everywhere, remappings))
     if values["page"]:
@@ -248,12 +252,22 @@ def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> d
     A controller that gets no trajectory in a dry run reports to stand still: System-1 would count every motion as lost.
     """
     ours = [controller.name for controller in embodiment.controllers]
-    theirs = _pairs("controllers", renamed, ours)
-    kinds = ("joint_trajectory", "controller_state") + (("reference",) if dry_run else ())
-    topics = {f"{name}/{kind}": f"{theirs.get(name, name)}/{kind}" for name in ours for kind in kinds}
+    theirs = {name: name for name in ours} | _pairs("controllers", renamed, ours)
     if dry_run:  # an absolute name too goes below dry_run/, in the robot's own namespace
-        topics = {topic: f"dry_run/{other.lstrip('/')}" for topic, other in topics.items()}
+        theirs = {name: ASIDE + other.lstrip("/") for name, other in theirs.items()}
+    topics = {f"{name}/{kind}": f"{other}/{kind}" for name, other in theirs.items() for kind in ("joint_trajectory", "controller_state")}
+    topics |= {f"{name}/reference": f"{other}/reference" for name, other in theirs.items() if _aside(other)}
     return {topic: other for topic, other in topics.items() if topic != other}
+
+
+def _executed(embodiment: Embodiment, trajectories: dict[str, str]) -> list[str]:
+    """The trajectory topics that reach controllers. The guard gets no others: joints that do not follow would make it stop."""
+    topics = [f"{controller.name}/joint_trajectory" for controller in embodiment.controllers]
+    return [topic for topic in topics if not _aside(trajectories.get(topic, topic))]
+
+
+def _aside(topic: str) -> bool:
+    return topic.lstrip("/").startswith(ASIDE)
 
 
 def _pairs(argument: str, text: str, ours: list[str]) -> dict[str, str]:

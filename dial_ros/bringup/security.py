@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_ros.bringup.graph import ASIDE
 
 ENCLAVE_ROOT = "/dial"
 PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters")
@@ -44,7 +45,8 @@ class _Topics:
     def __init__(self, embodiment: Embodiment) -> None:
         controllers = [controller.name for controller in embodiment.controllers]
         self.trajectories = tuple(f"{name}/joint_trajectory" for name in controllers)
-        self.dry_run = tuple(f"dry_run/{topic}" for topic in self.trajectories)
+        self.dry_run = tuple(f"{ASIDE}{topic}" for topic in self.trajectories)
+        self.dry_run_reports = tuple(f"{ASIDE}{name}/{kind}" for name in controllers for kind in ("reference", "controller_state"))
         self.guarded = tuple(f"guarded/{topic}" for topic in self.trajectories)
         self.references = tuple(f"{name}/reference" for name in controllers)
         self.controller_states = tuple(f"{name}/controller_state" for name in controllers)
@@ -68,10 +70,10 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
 
 
 def _system1(topics: _Topics, guarded: bool) -> Rights:
-    commands = topics.guarded if guarded else (*topics.trajectories, *topics.dry_run)
-    reports = (*topics.references, *topics.controller_states)
+    commands = topics.guarded if guarded else topics.trajectories
+    reports = (*topics.references, *topics.controller_states, *topics.dry_run_reports)
     return Rights(
-        publish=(*commands, "system1/status"),
+        publish=(*commands, *topics.dry_run, "system1/status"),
         subscribe=(*topics.cameras, *topics.joints, "foresight", "instruction", "robot_description", *reports),
         reply=STOPS,
     )
@@ -87,7 +89,7 @@ def _system2(topics: _Topics) -> Rights:
 
 def _guard(topics: _Topics) -> Rights:
     return Rights(
-        publish=(*topics.trajectories, *topics.dry_run),
+        publish=(*topics.trajectories, *(f"{ASIDE}guard/{topic}" for topic in topics.trajectories)),
         subscribe=(*topics.guarded, *topics.joints, "robot_description"),
         reply=("guard/reset",),
     )

@@ -54,15 +54,6 @@ def test_topics_that_already_agree_are_not_remapped():
     assert all(node.remappings == {} for node in graph("sim"))
 
 
-def test_a_dry_run_sends_every_trajectory_aside_and_hears_no_report_of_a_controller_that_gets_none():
-    for kind, sender in (("sim", "system1"), ("humanoid", "system1"), ("record", "recorder")):
-        remapped = {node.name: node.remappings for node in graph(kind, dry_run="true")}
-        controllers = load_embodiment("gr1").controllers
-        topics = [f"{c.name}/{kind}" for c in controllers for kind in ("joint_trajectory", "controller_state", "reference")]
-        assert remapped.pop(sender) == {topic: f"dry_run/{topic}" for topic in topics}
-        assert not any(remapped.values())
-
-
 def test_controllers_may_have_names_of_their_own():
     nodes = {node.name: node for node in graph("humanoid", controllers="left_arm_controller=left_jtc, waist_controller=/torso/jtc")}
     assert nodes["system1"].remappings == {
@@ -71,13 +62,6 @@ def test_controllers_may_have_names_of_their_own():
         "waist_controller/controller_state": "/torso/jtc/controller_state",
         "waist_controller/joint_trajectory": "/torso/jtc/joint_trajectory",
     }
-
-
-def test_a_dry_run_also_sends_controllers_with_absolute_names_aside():
-    nodes = {node.name: node for node in graph("humanoid", controllers="waist_controller=/torso/jtc", dry_run=True)}
-    assert nodes["system1"].remappings["waist_controller/joint_trajectory"] == "dry_run/torso/jtc/joint_trajectory"
-    assert all(topic.startswith("dry_run/") for topic in nodes["system1"].remappings.values())
-    assert nodes["system1"].remappings["waist_controller/controller_state"] == "dry_run/torso/jtc/controller_state"
 
 
 def test_the_guard_stands_between_system1_and_the_robots_own_controllers():
@@ -104,12 +88,6 @@ def test_a_slower_way_to_the_controllers_lengthens_the_lead_that_the_guard_needs
 def test_every_node_gets_its_enclave():
     nodes = graph("humanoid", enclaves="/dial/", guard=True, page=True, record=True)
     assert {node.enclave for node in nodes} == {f"/dial/{node.name}" for node in nodes}
-
-
-def test_in_a_dry_run_the_guard_sends_what_passes_aside():
-    guard = next(node for node in graph("sim", guard=True, dry_run=True) if node.name == "guard")
-    assert all(theirs.startswith("dry_run/") for theirs in guard.remappings.values())
-    assert sum(ours.endswith("/joint_trajectory") for ours in guard.remappings) == len(load_embodiment("gr1").controllers)
 
 
 def test_cameras_may_have_topics_of_their_own():

@@ -10,7 +10,7 @@ import pytest
 from dial_core.config import config_root
 from dial_core.observation.readings import LONGEST_ID, UnreadableMessageError, foresight_from_message
 from dial_core.robot.embodiment import load_embodiment
-from dial_ros.bringup.graph import environment
+from dial_ros.bringup.graph import environment, graph
 from dial_ros.bringup.security import NODES, policy, rights
 from dial_ros.msg import Instruction, LatentForesight
 from dial_ros.node.messages import require_bounded
@@ -52,6 +52,15 @@ def test_with_a_guard_system1_reaches_no_controller_but_through_it():
     assert {name for name, its in allowed.items() if "guard/reset" in its.request} == {"operator"}
     assert "guard" not in rights(GR1)
     assert 'node="guard"' in policy(GR1, guarded=True)
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_a_dry_run_needs_nothing_that_the_policy_denies(guarded):
+    allowed = rights(GR1, guarded)
+    for node in graph("humanoid", dry_run=True, guard=guarded, record=True):
+        used = {topic for ours, topic in node.remappings.items() if node.name == "system1" or ours.endswith("/joint_trajectory")}
+        aside = {topic for topic in used if topic.startswith("dry_run/")}
+        assert aside <= {*allowed[node.name].publish, *allowed[node.name].subscribe}, node.name
 
 
 def test_nobody_may_set_a_parameter_of_system1_but_the_operator():
