@@ -52,7 +52,7 @@ class System2Session:
         self.device = torch.device(device)
         self.runtime = runtime_for(runtime, self.device)
         self.model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
-        self._prompter = Prompter(checkpoint.tokenizer, checkpoint.model.arch.foresight_tokens, self.contract.instruction_prefix)
+        self._prompter = Prompter.for_model(checkpoint.tokenizer, checkpoint.model.arch, self.contract.instruction_prefix)
         self._prompt: tuple[str, Prompt] | None = None
         self.captures = self.runtime == "eager" and capture and self.device.type == "cuda"
         function = self.padded_function if self.captures else self.function
@@ -108,6 +108,10 @@ class System2Session:
         """Words of an instruction that the model has never seen."""
         return self._prompter.unknown_words(instruction)
 
+    def require_encodable(self, instruction: str) -> None:
+        """Checks, without an image, that an instruction becomes a prompt. Raises DialError with the reason if not."""
+        self._prompter.require_encodable(instruction)
+
     def foresight(self, image: np.ndarray, instruction: str) -> np.ndarray:
         """The foresight (N, d) alone; see `look`."""
         return self.look(image, instruction)[0]
@@ -124,7 +128,7 @@ class System2Session:
             The foresight and the tokens of the current view, in whose space it lies: float32 (N, d) each.
 
         Raises:
-            DialError: wrong image shape or dtype, or an empty instruction.
+            DialError: wrong image shape or dtype, or an instruction that `require_encodable` refuses.
         """
         foresight, view = self._think(image_tensor(image, self.contract.views[0], self.device), *self._encoded(instruction))
         return foresight[0].float().cpu().numpy(), view[0].float().cpu().numpy()

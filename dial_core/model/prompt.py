@@ -1,39 +1,59 @@
 """Instructions to prompts: chat template, image placeholders, instruction, generation prompt."""
 
+from typing import Self
+
 import torch
 from transformers import PreTrainedTokenizerBase
 
 from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
 
 IMAGE = "<|image_pad|>"
 IGNORED = -100  # label of positions without a target
+CITED = 80  # characters of an instruction in an error
 
 
 class Prompter:
     """Builds left-padded prompts of one image (N placeholder tokens) and one instruction each."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int, prefix: str = ""):
-        """`prefix`: text before every instruction, as the contract says."""
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, image_tokens: int, prefix: str = "", longest: int | None = None):
+        """`prefix`: text before every instruction, as the contract says; `longest`: most tokens of a prompt, None: any number."""
         self.tokenizer, self.prefix = tokenizer, prefix
-        self.image_tokens = image_tokens
+        self.image_tokens, self.longest = image_tokens, longest
         self.image_id = tokenizer.convert_tokens_to_ids(IMAGE)
         if self.image_id is None or tokenizer.convert_ids_to_tokens(self.image_id) != IMAGE:
             raise DialError(f"the tokenizer has no {IMAGE} token: a Qwen-VL tokenizer is needed")
+        added = {place for place, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._control_ids = added - {tokenizer.unk_token_id}
 
-    def prompt_ids(self, instruction: str) -> list[int]:
-        """Token ids of one prompt; the generation prompt stands last.
+    @classmethod
+    def for_model(cls, tokenizer: PreTrainedTokenizerBase, arch: Architecture, prefix: str = "") -> Self:
+        """The prompter of a model: a bridge that shows words has `prompt_tokens` rows for them, and no longer prompt fits."""
+        return cls(tokenizer, arch.foresight_tokens, prefix, arch.prompt_tokens if arch.bridge_rules.shows_words else None)
+
+    def require_encodable(self, instruction: str) -> None:
+        """Checks that an instruction becomes a prompt of this model.
 
         Raises:
-            DialError: an empty instruction.
+            DialError: it is empty, contains a control token of the tokenizer, or is too long; names the instruction and what to do.
         """
-        if not instruction.strip():
-            raise DialError("the instruction is empty")
+        self.prompt_ids(instruction)
+
+    def prompt_ids(self, instruction: str) -> list[int]:
+        """Token ids of one prompt; the generation prompt stands last. Raises as `require_encodable`."""
+        self._require_words(instruction)
         content = [{"type": "image"}, {"type": "text", "text": self.prefix + instruction}]
         messages: list = [{"role": "user", "content": content}]
         text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         place = ids.index(self.image_id)
-        return ids[:place] + [self.image_id] * self.image_tokens + ids[place + 1 :]
+        prompt = ids[:place] + [self.image_id] * self.image_tokens + ids[place + 1 :]
+        if self.longest is not None and len(prompt) > self.longest:
+            raise DialError(
+                f"the instruction '{_cited(instruction)}' makes a prompt of {len(prompt)} tokens, {self.longest} fit "
+                "(prompt_tokens of this model); shorten it"
+            )
+        return prompt
 
     def encode(self, instructions: list[str], answer_starts: list[str] | None = None) -> tuple[torch.Tensor, torch.Tensor]:
         """Instructions to input_ids_BT, attention_mask_BT (long), left padded. `answer_starts`: the first words of each answer."""
@@ -63,9 +83,24 @@ class Prompter:
         spans = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return [text[begin:end] for token, (begin, end) in spans if token == unknown_id]
 
+    def _require_words(self, instruction: str) -> None:
+        """Raises DialError for an instruction that is empty, or whose text the tokenizer reads as one of its control tokens."""
+        if not instruction.strip():
+            raise DialError("the instruction is empty")
+        read = self.tokenizer.encode(instruction, add_special_tokens=False)
+        if control := sorted({self.tokenizer.convert_ids_to_tokens(place) for place in read if place in self._control_ids}):
+            raise DialError(
+                f"the instruction '{_cited(instruction)}' contains {', '.join(control)}, which stands for a part of the prompt "
+                "(an image, the end of a turn); write it without"
+            )
+
     def _pad(self, rows: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         length = max(len(row) for row in rows)
         pad = self.tokenizer.pad_token_id
         ids = torch.tensor([[pad] * (length - len(row)) + row for row in rows])
         mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows])
         return ids, mask
+
+
+def _cited(instruction: str) -> str:
+    return instruction if len(instruction) <= CITED else f"{instruction[:CITED]}..."

@@ -19,7 +19,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 from std_msgs.msg import Float32
 
-from dial_core.checkpoint.trained_on import TrainedOn, means_stop, warning_of
+from dial_core.checkpoint.trained_on import TrainedOn, warning_of
 from dial_core.control.foresight_gate import Foresight
 from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
@@ -38,6 +38,7 @@ from dial_ros.srv import SetInstruction
 from dial_ros.system2.configured_system2 import ConfiguredSystem2
 from dial_ros.system2.foresight_check import ForesightCheck, ForesightError
 from dial_ros.system2.foresight_image import ForesightImage
+from dial_ros.system2.instruction_check import objection_to
 from dial_ros.system2.system1_watch import System1Watch
 from dial_ros.system2.system2_parameters import PARAMETERS
 
@@ -160,15 +161,11 @@ class System2Node(DialNode):
     # -- inputs --------------------------------------------------------------------------------------------------
 
     def _on_set_instruction(self, request: SetInstruction.Request, response: SetInstruction.Response) -> SetInstruction.Response:
-        text, longest = request.text.strip(), self.value("max_instruction_length")
+        text = request.text.strip()
         if not self.active:
             response.message = "system2 is not active; activate it first (ros2 lifecycle set)"
-        elif not text:
-            response.message = "the instruction is empty; say what to do, e.g. 'pick the can from the placemat and place it on the plate'"
-        elif means_stop(text):
-            response.message = f"'{text}' is no instruction: call system1/pause, or system1/estop, to stop the robot"
-        elif len(text) > longest:
-            response.message = f"the instruction has {len(text)} characters, at most {longest} are accepted (max_instruction_length)"
+        elif objection := objection_to(text, self.value("max_instruction_length"), self.parts.session):
+            response.message = objection
         else:
             instruction = Instruction(stamp=to_time(self.now_ns()), instruction_id=str(uuid.uuid4()), text=text)
             self._instruction = instruction

@@ -85,6 +85,8 @@ def test_a_refusal_comes_with_its_reason_and_the_connection_lives_on(server, ima
         system2.foresight(image[:50], INSTRUCTION)
     with pytest.raises(DialError, match="instruction is empty"):
         system2.foresight(image, "  ")
+    with pytest.raises(DialError, match=r"refused: DialError: the instruction 'pick <\|image_pad\|> up' contains"):
+        system2.foresight(image, "pick <|image_pad|> up")
     with pytest.raises(DialError, match="unknown call 'shutdown'"):
         Connection(server.address).call("shutdown")
     assert system2.foresight(image, INSTRUCTION).shape == (36, 192)

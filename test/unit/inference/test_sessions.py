@@ -171,6 +171,20 @@ def test_unknown_words_are_reported(checkpoint):
     assert System2Session(checkpoint).unknown_words("pick the wotsit") == ["wotsit"]
 
 
+@pytest.mark.parametrize("preset", ["dial_tiny", "dial_tiny_flare"])
+def test_whether_an_instruction_becomes_a_prompt_is_known_before_an_image_arrives(preset, image, tmp_path):
+    make_random_checkpoint(tmp_path / "random", preset=preset)
+    session = System2Session(load_checkpoint(tmp_path / "random"))
+    for text, what in (("pick <|image_pad|> up", "contains"), ("  ", "empty"), ("!" * 120, "163 tokens" if "flare" in preset else "")):
+        if not what:
+            session.require_encodable(text)
+            session.foresight(image, text)
+            continue
+        for attempt in (session.require_encodable, lambda text: session.foresight(image, text)):
+            with pytest.raises(DialError, match=what):
+                attempt(text)
+
+
 @pytest.mark.parametrize(
     "wrong", [np.zeros((96, 95, 3), np.uint8), np.zeros((96, 96, 3), np.float32), None], ids=["shape", "dtype", "none"]
 )

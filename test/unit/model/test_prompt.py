@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 
@@ -52,6 +54,30 @@ def test_unknown_words_are_reported_as_written(prompter):
 def test_an_empty_instruction_is_refused(prompter):
     with pytest.raises(DialError, match="empty"):
         prompter.encode(["  "])
+
+
+@pytest.mark.parametrize("token", ["<|image_pad|>", "<|im_end|>", "<|endoftext|>"])
+def test_an_instruction_with_a_control_token_is_refused_by_name(prompter, token):
+    # One more <|image_pad|> is one more image, and <|im_end|> ends the turn of who asks.
+    with pytest.raises(DialError, match=rf"'pick {re.escape(token)} up' contains {re.escape(token)}, .* write it without"):
+        prompter.require_encodable(f"pick {token} up")
+
+
+def test_control_tokens_are_those_that_the_tokenizer_would_read_as_such(prompter):
+    for text in ("pick <loc_3> up", "pick the wotsit", "pick <image_pad> up", "<| im_end |>"):
+        prompter.require_encodable(text)
+    with_prefix = Prompter(prompter.tokenizer, 4, prefix="<|im_end|> ")  # the checkpoint's own
+    assert len(with_prefix.prompt_ids("go")) == len(prompter.prompt_ids("go")) + 1
+
+
+def test_an_instruction_fits_up_to_the_rows_that_the_bridge_has_for_words(prompter, make_architecture):
+    arch = make_architecture(bridge="flare", prompt_tokens=16)
+    most = 16 - len(prompter.prompt_ids("go")) + 1
+    fits = Prompter.for_model(prompter.tokenizer, arch)
+    fits.require_encodable("go " * most)
+    with pytest.raises(DialError, match=r"'go go .*' makes a prompt of 17 tokens, 16 fit \(prompt_tokens of this model\); shorten it"):
+        fits.require_encodable("go " * (most + 1))
+    Prompter.for_model(prompter.tokenizer, make_architecture(prompt_tokens=16)).require_encodable("go " * 100)
 
 
 def test_a_tokenizer_without_image_token_is_refused(prompter):
