@@ -13,7 +13,6 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,9 @@ import torch
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, TrainerCallback
 
-from dial_core.errors import DialError
+from dial_core.checkpoint.checkpoint import quiet_loading
 from dial_core.jobs.progress import progress_bar
 from dial_core.model.compiling import prepare_compiler
 from dial_core.model.prompt import IGNORED
@@ -33,8 +32,9 @@ from dial_core.training.frozen_weights import FrozenWeights
 from dial_core.training.health import StepFacts, Watch
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.optimisers import make_optimiser
-from dial_core.training.processes import TIMEOUT, process_state
+from dial_core.training.processes import process_state
 from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
+from dial_core.training.trainer_arguments import trainer_arguments
 from dial_core.training.trainer_seams import TrainerSeams
 
 PARTS = ("world_loss", "action_loss", "text_loss", "class_loss", "patch_loss", "spread_loss", "place_loss", "where_loss", "copy_loss")
@@ -76,14 +76,14 @@ def run_training(
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     hardware = hardware or Hardware()
     state = process_state()
-    arguments = _arguments(plan, folder, hardware)
+    arguments = trainer_arguments(plan, folder, hardware)
     if state.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         clear_staging(folder)
     state.wait_for_everyone()
     newest = max(checkpoints(folder), default=(0, None))
     if newest[0] >= plan.steps and newest[1] is not None:  # Trainer would do one step more
-        load_model(model, newest[1] / "model.safetensors")
+        _load_weights(model, newest[1])
         if plan.ema_decay:
             WeightAverage.stored(newest[1], 0, plan.ema_decay, model).take_over(model)  # whole: in shards the last step is not saved
         return dict(model.state_dict())
@@ -112,41 +112,13 @@ def run_training(
     return frozen.restored(weights) if frozen else weights
 
 
-def _arguments(plan: Optimisation, folder: Path, hardware: Hardware) -> TrainingArguments:
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder / "tensorboard")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # loader processes are forked after prompts were encoded
-    if hardware.wandb and not find_spec("wandb"):
-        raise DialError("--wandb needs the package wandb: `pip install wandb`, then `wandb login`; TensorBoard works without")
-    bf16 = plan.bf16 if hardware.precision == "recipe" else hardware.precision == "bfloat16"
-    # A launch's `mixed_precision` would apply wherever the run itself asks for none.
-    os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16" if bf16 else "no"
-    micro_batch, accumulation = hardware.split(plan.batch_size, int(os.environ.get("WORLD_SIZE", "1")))
-    arguments = TrainingArguments(
-        output_dir=str(folder),
-        max_steps=plan.steps,
-        per_device_train_batch_size=micro_batch,
-        gradient_accumulation_steps=accumulation,
-        max_grad_norm=plan.clip_norm,
-        bf16=bf16,
-        ddp_find_unused_parameters=False,  # what learns in a stage gets a gradient in it (`DialModel.set_trainable`)
-        seed=plan.seed,
-        logging_steps=plan.log_period_steps,
-        logging_nan_inf_filter=False,  # a loss that is not finite stops the run (health.py)
-        save_strategy="no",  # by the clock, in _Rhythm
-        disable_tqdm=True,
-        report_to=["tensorboard", "wandb"] if hardware.wandb else ["tensorboard"],
-        run_name=folder.name,
-        remove_unused_columns=False,
-        dataloader_num_workers=hardware.loader_workers,
-        dataloader_persistent_workers=hardware.loader_workers > 0,
-        dataloader_prefetch_factor=4 if hardware.loader_workers else None,
-        dataloader_drop_last=True,
-        ddp_timeout=int(TIMEOUT.total_seconds()),
-        use_cpu=not torch.cuda.is_available(),
-    )
-    # Trainer would wrap the model in DataParallel where one process sees several GPUs, and multiply the batch by their number.
-    arguments._n_gpu = min(arguments.n_gpu, 1)
-    return arguments
+def _load_weights(model: nn.Module, checkpoint: Path) -> None:
+    """Fills a model with the weights of a checkpoint of its own run."""
+    if not isinstance(model, PreTrainedModel):
+        load_model(model, checkpoint / "model.safetensors")
+        return
+    with quiet_loading():  # transformers stores DINOv2's tensors under older names, which its own loader translates
+        model.load_state_dict(type(model).from_pretrained(checkpoint).state_dict())
 
 
 class _Numbered(Dataset):

@@ -21,6 +21,7 @@ import transformers
 from torch import nn
 
 from dial_core.errors import DialError
+from dial_core.model.dial import DialModel
 from dial_core.model.embodiment_slots import SlotLinear
 from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.run_folder import checkpoints
@@ -160,6 +161,18 @@ def test_a_finished_run_only_loads_its_weights(tmp_path):
     assert torch.equal(second.layer.weight, first.layer.weight)
     assert torch.equal(weights["layer.weight"], first.layer.weight)
     assert (tmp_path / "loss.png").is_file()
+
+
+def test_a_finished_run_with_a_second_tower_loads_its_weights(tmp_path):
+    """transformers stores DINOv2's tensors under older names than the model's own."""
+    first, second = (DialModel.from_preset("dial_tiny_dino", seed) for seed in (0, 1))
+    first.save_pretrained(tmp_path / "checkpoint-5")
+    learning = [parameter.requires_grad for parameter in second.parameters()]
+    plan = Optimisation(steps=5, batch_size=1, learning_rate=1e-3)
+    weights = run_training(second, None, None, plan, tmp_path, "finished")
+    assert weights.keys() == first.state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in first.state_dict().items())
+    assert learning == [parameter.requires_grad for parameter in second.parameters()]
 
 
 def test_micro_batches_and_loader_processes_change_nothing(tmp_path):
