@@ -107,7 +107,7 @@ def expert(
     videos: Videos = 0,
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write the summary here.")] = None,
 ) -> None:
-    """Measure the scripted expert under the same protocol, as an upper bound for policies."""
+    """Measure the scripted expert under the same protocol, for reference."""
     summary, _ = _evaluate(_scenes(suite, task, episodes, seed), "expert", out, workers, videos, "1/1")
     if json_file:
         json_file.parent.mkdir(parents=True, exist_ok=True)

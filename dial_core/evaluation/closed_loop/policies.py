@@ -60,7 +60,7 @@ class _WithoutForesight:
 
 
 class ExpertPolicy(_WithoutForesight):
-    """The scripted expert, as an upper bound. It acts on the world's state, not on the image."""
+    """The scripted expert, for reference. It acts on the world's state, not on the image."""
 
     def begin(self, arena: Arena, seed: int, instruction: str) -> None:
         """Plans for the scene.
