@@ -1,4 +1,4 @@
-"""Random access to the frames of videos at a constant rate, from containers that stay open: for training from pixels."""
+"""Random access to the frames of videos, from containers that stay open: for training from pixels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from dial_core.datasets.video_rows import shown_pixels
 from dial_core.errors import DialError
 
 _BYTES_OPEN = 400_000_000  # what the open containers of a process may hold
@@ -17,48 +18,52 @@ _FRAMES_OPEN = 20  # decoded frames that an open container holds, measured with 
 
 
 class FrameReader:
-    """Reads single frames of our own datasets. One seek serves all frames of a call; only those asked for are converted to RGB.
+    """Reads single frames by the times at which they are shown, turned as the container says.
+
+    One seek serves all frames of a call; only those asked for are converted to RGB.
 
     Opening a file costs a quarter of what reading a sample from it costs, so as many stay open as fit into 400 MB a process: some 250
     at 224 pixels, a dozen at 1080 lines, and no more than a quarter of the files that the process may open.
 
-    Frame 0 is the first one that is shown, whenever the container says that it starts. A reader may be copied into worker
-    processes: each opens its own containers.
+    A reader may be copied into worker processes: each opens its own containers.
     """
 
-    def __init__(self, rate_hz: float) -> None:
-        self.rate_hz = rate_hz
+    def __init__(self) -> None:
         self._containers: OrderedDict[Path, av.container.InputContainer] = OrderedDict()
 
     def __getstate__(self) -> dict:
-        return {"rate_hz": self.rate_hz, "_containers": OrderedDict()}
+        return {"_containers": OrderedDict()}
 
-    def read(self, video: Path, numbers: Sequence[int]) -> np.ndarray:
-        """Frames `numbers` (any order, repeats allowed) of a video, uint8 (len(numbers), H, W, 3).
+    def read(self, video: Path, shown_s: Sequence[float] | np.ndarray) -> np.ndarray:
+        """The frames shown at `shown_s` (any order, repeats allowed) of a video, uint8 (len(shown_s), H, W, 3).
+
+        Args:
+            shown_s: by the video's own clock [s], as `RowFrames.shown_s` has them.
 
         Raises:
-            DialError: the video ends before, or cannot be decoded.
+            DialError: no frame is shown at one of these times, or the video cannot be decoded.
         """
-        wanted, found = set(numbers), {}
+        found: dict[int, np.ndarray] = {}
         try:
             container = self._container(video)
             stream = container.streams.video[0]
             assert stream.time_base is not None
-            start = stream.start_time or 0
-            container.seek(start + int(min(wanted) / self.rate_hz / stream.time_base), stream=stream)
+            ticks = [round(time / stream.time_base) for time in map(float, shown_s)]
+            container.seek(min(ticks), stream=stream)
             for frame in container.decode(stream):
-                number = round(((frame.time or 0.0) - float(start * stream.time_base)) * self.rate_hz)
-                if number in wanted:
-                    found[number] = frame.to_ndarray(format="rgb24")
-                if len(found) == len(wanted) or number > max(wanted):
+                if frame.pts is None:
+                    continue
+                if frame.pts in ticks:
+                    found[frame.pts] = shown_pixels(frame, video)
+                if frame.pts >= max(ticks):
                     break
         except (av.FFmpegError, OSError) as error:
-            raise DialError(f"{video} cannot be decoded near frame {min(wanted)}: {error}; restore the file or drop the episode") from error
-        if missing := sorted(wanted - set(found)):
             raise DialError(
-                f"{video} has no frame {missing[0]} at {self.rate_hz:g} Hz; the dataset's parquet and video do not belong together"
-            )
-        return np.stack([found[number] for number in numbers])
+                f"{video} cannot be decoded near {min(shown_s):.2f} s: {error}; restore the file or drop the episode"
+            ) from error
+        if missing := sorted(time for time, tick in zip(shown_s, ticks, strict=True) if tick not in found):
+            raise DialError(f"{video} has no frame at {missing[0]:.3f} s; the dataset's parquet and video do not belong together")
+        return np.stack([found[tick] for tick in ticks])
 
     def _container(self, video: Path) -> av.container.InputContainer:
         if video not in self._containers:

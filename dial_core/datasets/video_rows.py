@@ -44,6 +44,11 @@ class RowFrames:
         """Height and width [px] of the frames. Raises DialError if the video cannot be opened."""
         return video_size(self.video)
 
+    @property
+    def shown_s(self) -> np.ndarray:
+        """When the rows' frames are shown by the video's own clock [s], float64 (T,)."""
+        return frame_times(self.video)[self.numbers]
+
     def frames(self, rows: Sequence[int]) -> Iterator[np.ndarray]:
         """The frames of `rows` (not decreasing), uint8 (H, W, 3); one frame in memory at a time.
 
@@ -181,7 +186,7 @@ def video_size(video: Path) -> tuple[int, int]:
     """Height and width [px] of a video's frames as they are shown. Raises DialError if the first one cannot be decoded."""
     try:
         with av.open(str(video), "r") as container:
-            height, width = _shown(next(container.decode(video=0)), video).shape[:2]
+            height, width = shown_pixels(next(container.decode(video=0)), video).shape[:2]
             return height, width
     except (av.FFmpegError, OSError, IndexError, StopIteration) as error:
         require_content(video)
@@ -237,7 +242,7 @@ def _decoded(video: Path, numbers: Sequence[int]) -> Iterator[np.ndarray]:
                 place = int(np.searchsorted(times, float(decoded.time or 0.0) - half_s))
                 pixels = None
                 while number is not None and place >= number:
-                    pixels = _shown(decoded, video) if pixels is None else pixels
+                    pixels = shown_pixels(decoded, video) if pixels is None else pixels
                     yield pixels
                     number = next(wanted, None)
                 if number is None:
@@ -247,7 +252,7 @@ def _decoded(video: Path, numbers: Sequence[int]) -> Iterator[np.ndarray]:
     raise DialError(f"{video} cannot be decoded up to frame {number}; restore the file or drop the episode")
 
 
-def _shown(frame: av.VideoFrame, video: Path) -> np.ndarray:
+def shown_pixels(frame: av.VideoFrame, video: Path) -> np.ndarray:
     """Pixels of a frame, turned as its container says that it is to be shown: telephones film sideways."""
     if frame.rotation % 90:
         raise DialError(f"{video} is to be shown turned by {frame.rotation} degrees; only quarter turns are read")

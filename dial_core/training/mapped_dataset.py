@@ -95,21 +95,13 @@ class MappedDataset(LeRobotDataset):
     @cached_property
     def _store(self) -> Path:
         """The folder of the gathered vectors, which is there afterwards."""
-        store = features_folder(self.folder) / f"vectors-{self._fingerprint()}"
+        store = features_folder(self.folder) / f"vectors-{rows_digest(self)}"
         if not store.exists():
             store.parent.mkdir(parents=True, exist_ok=True)
             with alone(store.parent / "vectors.lock"):
                 if not store.exists():
                     self._gather(store)
         return store
-
-    def _fingerprint(self) -> str:
-        digest = hashlib.sha256((self.folder / "meta/info.json").read_bytes())
-        for path in dict.fromkeys(span.table for span in self.episodes):
-            status = path.stat() if path.exists() else None
-            digest.update(f"{path.name} {status and (status.st_size, status.st_mtime_ns)}".encode())
-        digest.update(str([span.length for span in self.episodes]).encode())
-        return digest.hexdigest()[:12]
 
     def _vectors_digest(self) -> str:
         """SHA-256 of the gathered vectors, computed once: they may be many gigabytes."""
@@ -163,6 +155,16 @@ def _gather_episodes(job: GatherJob) -> None:
             names = dataset.info["features"][column].get("names") or ()
             require_finite(vectors, f"{dataset.folder}, {span.name}: {column}", names, DROP_EPISODE)
             rows[span.first : span.first + span.length] = vectors
+
+
+def rows_digest(dataset: LeRobotDataset) -> str:
+    """Short SHA-256 of a dataset's metadata and its parquet files' sizes and times: it changes where a row may have."""
+    digest = hashlib.sha256((dataset.folder / "meta/info.json").read_bytes())
+    for path in dict.fromkeys(span.table for span in dataset.episodes):
+        status = path.stat() if path.exists() else None
+        digest.update(f"{path.name} {status and (status.st_size, status.st_mtime_ns)}".encode())
+    digest.update(str([span.length for span in dataset.episodes]).encode())
+    return digest.hexdigest()[:12]
 
 
 def frames_digest(dataset: LeRobotDataset, cameras: Sequence[str]) -> str:

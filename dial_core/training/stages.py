@@ -164,7 +164,7 @@ def make_streams(
         dataset, source = datasets[name], recipe.source(name)
         seen = seen_by(recipe, name, dataset, checkpoint.contract)
         if recipe.images == "pixels":
-            views: list[TrainingViews] = [Pixels(dataset, recipe.augmentation, camera, view) for camera, view in seen]
+            views: list[TrainingViews] = [Pixels(dataset, recipe.augmentation, camera, view, workers) for camera, view in seen]
         else:
             with process_state().main_process_first():
                 views = [CachedTokens(cached_features(start, dataset, workers, camera, view)) for camera, view in seen]

@@ -20,6 +20,7 @@ from dial_core.model.configuration import Architecture
 from dial_core.model.normalise import Normaliser
 from dial_core.observation.camera_view import CameraView
 from dial_core.training.augmentation import ImageAugmentation
+from dial_core.training.frame_clock import frame_clock
 from dial_core.training.wrist_axes import AS_RECORDED, Axes, with_wrist_axes
 
 
@@ -45,18 +46,21 @@ class CachedTokens:
 class Pixels:
     """Frames of one camera, decoded as they are needed, all of a sample with one random appearance."""
 
-    def __init__(self, dataset: LeRobotDataset, augmentation: ImageAugmentation, camera: str, view: CameraView) -> None:
-        """Frames of the dataset's `camera`; `view`: how the model sees them."""
+    def __init__(self, dataset: LeRobotDataset, augmentation: ImageAugmentation, camera: str, view: CameraView, workers: int = 0) -> None:
+        """Frames of the dataset's `camera`, which `workers` processes find the first time; `view`: how the model sees them.
+
+        Raises:
+            DialError: as `frame_clock`.
+        """
         self.augmentation, self.camera, self.view = augmentation, camera, view
-        self.reader = FrameReader(dataset.rate_hz)
+        self.reader, self.shown_s = FrameReader(), frame_clock(dataset, camera, workers)
         self.spans = dataset.episodes
         self.starts = np.array([span.first for span in self.spans])
 
     def take(self, rows: np.ndarray, rng: np.random.Generator) -> Tensor:
         """uint8 (len(rows), height, width, 3)."""
         span = self.spans[int(np.searchsorted(self.starts, rows[0], "right")) - 1]
-        video = span.videos[self.camera]
-        frames = self.reader.read(video.path, [video.first + int(row) - span.first for row in rows])
+        frames = self.reader.read(span.videos[self.camera].path, self.shown_s[rows])
         return torch.from_numpy(self.augmentation.draw(rng).of(frames, self.view))
 
 

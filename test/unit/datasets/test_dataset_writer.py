@@ -69,7 +69,7 @@ def test_a_rate_that_is_no_whole_number_survives(fake_episode, tmp_path):
     span = dataset.episodes[5]
     truth = fake_episode(5, 150).frames
     for place in (0, 149):
-        shown = FrameReader(dataset.rate_hz).read(span.video, [span.first + place])[0]
+        shown = FrameReader().read(span.video, [(span.first + place) / dataset.rate_hz])[0]
         assert np.abs(shown.astype(float) - truth[place]).mean() < 3.0
     assert np.abs(dataset.frames(span).astype(float) - truth).mean() < 3.0
 
@@ -123,7 +123,7 @@ def test_files_are_closed_when_they_are_full_and_every_reader_finds_its_episode(
         np.testing.assert_array_equal(dataset.columns(span)["action"].astype(np.float32), episode.actions)
         assert dataset.columns(span)["index"][:, 0].tolist() == list(range(25 * span.index, 25 * span.index + 25))
         assert np.abs(dataset.frames(span).astype(float) - episode.frames).mean() < 3.0
-        shown = FrameReader(20.0).read(span.video, [span.videos["ego"].first + 24])[0]
+        shown = FrameReader().read(span.video, [(span.videos["ego"].first + 24) / 20.0])[0]
         assert np.abs(shown.astype(float) - episode.frames[24]).mean() < 3.0
 
 

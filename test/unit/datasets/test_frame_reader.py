@@ -8,6 +8,7 @@ import pytest
 from dial_core.datasets import frame_reader
 from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.video import read_video, write_video
+from dial_core.datasets.video_rows import one_video
 from dial_core.errors import DialError
 
 RATE_HZ = 20.0
@@ -21,31 +22,35 @@ def video(tmp_path_factory):
     return path
 
 
+def times(numbers):
+    return [number / RATE_HZ for number in numbers]
+
+
 @pytest.mark.parametrize("numbers", [[0], [89], [41, 57, 41], [70, 3, 71], list(range(15, 45))])
 def test_frames_come_in_the_order_asked_whatever_it_is(video, numbers):
-    frames = FrameReader(RATE_HZ).read(video, numbers)
+    frames = FrameReader().read(video, times(numbers))
     everything = list(read_video(video))
     expected = np.stack([everything[number] for number in numbers])
     assert np.array_equal(frames, expected)
 
 
 def test_a_reader_goes_back_and_forth_and_into_another_process(video):
-    reader = FrameReader(RATE_HZ)
-    first = reader.read(video, [80, 10])
+    reader = FrameReader()
+    first = reader.read(video, times([80, 10]))
     reader.read(video, [0])
     copy = pickle.loads(pickle.dumps(reader))
-    assert np.array_equal(copy.read(video, [80, 10]), first)
+    assert np.array_equal(copy.read(video, times([80, 10])), first)
 
 
 def test_a_video_that_is_too_short_or_broken_is_named(video, tmp_path):
-    with pytest.raises(DialError, match=r"episode\.mp4 has no frame 90 at 20 Hz"):
-        FrameReader(RATE_HZ).read(video, [88, 90])
+    with pytest.raises(DialError, match=r"episode\.mp4 has no frame at 4\.500 s"):
+        FrameReader().read(video, times([88, 90]))
     (tmp_path / "broken.mp4").write_bytes(video.read_bytes()[:500])
-    with pytest.raises(DialError, match=r"broken\.mp4 cannot be decoded near frame 3"):
-        FrameReader(RATE_HZ).read(tmp_path / "broken.mp4", [3])
+    with pytest.raises(DialError, match=r"broken\.mp4 cannot be decoded near 0\.15 s"):
+        FrameReader().read(tmp_path / "broken.mp4", times([3]))
 
 
-def test_a_video_that_starts_late_has_its_first_frame_as_number_0(video, tmp_path):
+def test_a_video_that_starts_late_is_read_by_its_own_clock(video, tmp_path):
     with av.open(str(video)) as source, av.open(str(tmp_path / "late.mp4"), "w") as output:
         stream = source.streams.video[0]
         target = output.add_stream_from_template(stream)
@@ -56,15 +61,17 @@ def test_a_video_that_starts_late_has_its_first_frame_as_number_0(video, tmp_pat
                 packet.dts += int(0.5 / packet.time_base)
                 output.mux(packet)
     numbers = [0, 41, 89]
-    assert np.array_equal(FrameReader(RATE_HZ).read(tmp_path / "late.mp4", numbers), FrameReader(RATE_HZ).read(video, numbers))
+    shown_s = one_video(tmp_path / "late.mp4", 90, RATE_HZ).shown_s
+    assert shown_s[0] == pytest.approx(0.5)
+    assert np.array_equal(FrameReader().read(tmp_path / "late.mp4", shown_s[numbers]), FrameReader().read(video, times(numbers)))
 
 
 def test_as_many_files_stay_open_as_fit_into_the_memory_meant_for_them(video, tmp_path, monkeypatch):
     frame_bytes = 32 * 48 * 3 // 2
     monkeypatch.setattr(frame_reader, "_BYTES_OPEN", 3 * frame_reader._FRAMES_OPEN * frame_bytes)
-    reader, opened, really_open = FrameReader(RATE_HZ), [], av.open
+    reader, opened, really_open = FrameReader(), [], av.open
     monkeypatch.setattr(av, "open", lambda path, mode: opened.append(path) or really_open(path, mode))
     for name in ("a", "b", "c", "a", "d", "a", "b"):  # at d the oldest, b, is closed
         (tmp_path / f"{name}.mp4").write_bytes(video.read_bytes())
-        reader.read(tmp_path / f"{name}.mp4", [3])
+        reader.read(tmp_path / f"{name}.mp4", times([3]))
     assert [Path(path).stem for path in opened] == ["a", "b", "c", "d", "b"]

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dial_core.datasets.frame_reader import FrameReader
 from dial_core.datasets.video import write_video
 from dial_core.datasets.video_rows import ON_FRAME, _on_frames, one_video, shared_video
 from dial_core.errors import DialError
@@ -72,6 +73,19 @@ def test_any_choice_of_rows_may_be_decoded(tmp_path):
     assert seen(found, [0, 0, 31, 58, 58, 59]) == [0, 0, 31, 58, 58, 59]
     assert seen(found, [45]) == [45]
     assert seen(found, []) == []
+
+
+@pytest.mark.parametrize("case", [*CASES, "in many groups", "jitter"])
+def test_single_frames_are_read_as_all_of_them_are(tmp_path, case):
+    options = CASES | {
+        "in many groups": {"bf": "3", "g": "12"},
+        "jitter": {"times": [33 * n + n % 3 for n in range(ROWS)], "ticks_per_s": 1000},
+    }
+    found = one_video(film(tmp_path / "a.mp4", range(ROWS), **options[case]), ROWS, 30.0)
+    reader = FrameReader()
+    for row in range(ROWS):
+        rows = [row, min(row + 16, ROWS - 1), max(0, row - 5)]
+        assert [number_of(frame) for frame in reader.read(found.video, found.shown_s[rows])] == rows
 
 
 def test_surplus_frames_at_the_end_do_no_harm(tmp_path):
@@ -223,7 +237,7 @@ def test_a_video_that_a_telephone_filmed_sideways_is_upright(tmp_path, matrix, t
     rows = one_video(file, 4, 20.0)
     expected = np.rot90(image, turns)
     assert rows.size == expected.shape[:2]
-    for frame in rows.frames([0, 3]):
+    for frame in [*rows.frames([0, 3]), *FrameReader().read(file, rows.shown_s[[0, 3]])]:
         assert np.abs(frame.astype(int) - expected).mean() < 10
 
 
