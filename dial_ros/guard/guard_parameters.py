@@ -15,7 +15,7 @@ PARAMETERS = {
         Tolerances.transport_s, "longest from the guard to a controller: what could arrive after its splice point is late [s]", 0.0, 0.2
     ),
     "real_time_priority": Parameter(
-        40, "of its threads, first in, first out, below the controllers' (controller_manager: 50); 0: as any process [1]", 0, 99
+        40, "of its threads under `SCHED_FIFO`, below the controllers' (controller_manager: 50); 0: as any process [1]", 0, 99
     ),
     "max_age": Parameter(Tolerances.max_age_s, "oldest stamp of a trajectory that passes [s]", 0.05, 10.0),
     "max_lead": Parameter(Tolerances.max_lead_s, "farthest that a trajectory's first point may lie ahead [s]", 0.0, 5.0),

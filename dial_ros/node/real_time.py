@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def ask_for_real_time(priority: int) -> str:
-    """Schedules every thread of this process first in, first out at `priority` (1 to 99). Returns "" or why it was not allowed.
+    """Schedules every thread of this process by `SCHED_FIFO` at `priority` (1 to 99). Returns "" or why it was not allowed.
 
     Call it when all threads have been started, those of DDS too; later ones inherit the policy of the thread that starts them.
     """
