@@ -6,6 +6,7 @@ from dial_core.control.motion import NANOSECONDS
 
 WINDOW_S = 2.0
 RECENT_GAPS = 40  # from which the publisher's period is estimated
+EARLY_SHARE = 0.1  # of a period: a message may be stamped this much before its turn
 
 
 class Rate:
@@ -53,6 +54,12 @@ class StampedStream:
             self._gaps_ns.append(stamp_ns - previous_ns)
             self.lost += max(round((stamp_ns - previous_ns) / self._period_ns()) - 1, 0)
         return True
+
+    def due_by(self, stamp_ns: int) -> bool:
+        """Whether the message after the newest one may be stamped at or before `stamp_ns`; False while the period is not known."""
+        if self.newest_ns is None or not self._gaps_ns:
+            return False
+        return self.newest_ns + (1 - EARLY_SHARE) * self._period_ns() <= stamp_ns
 
     def age_s(self, now_ns: int) -> float | None:
         """Age [s] of the newest message by its stamp; None before the first."""

@@ -2,6 +2,10 @@
 
 A frame of the first camera is whole if a joint state and a frame of every further camera lie at its moment or shortly
 before. Only whole frames count as fresh, nothing missing is ever filled in: what is not there makes the robot hold.
+
+Messages of one moment arrive in any order. So a frame waits while something is missing, or while what a stream has is so old
+that its next message is due by the frame's moment: at most `joint_gap` and `camera_gap`, and only until the next frame. A
+stream that already has a later message has nothing more to give.
 """
 
 import time
@@ -62,7 +66,7 @@ class Senses:
                 view,
                 embodiment.camera(view.name),
                 transport,
-                self._on_first_frame if index == 0 else lambda frame: None,
+                self._on_first_frame if index == 0 else self._on_further_frame,
                 lambda why: self._refuse("image", "camera", why),
                 node.value("frozen_timeout"),
             )
@@ -72,6 +76,7 @@ class Senses:
         self._joints_in = [node.create_subscription(JointState, t, self._on_joint_state, qos.SENSOR) for t in self._joint_topics]
         self.joint_stamps, self.joint_rate = StampedStream(), Rate()
         self._joints, self._whole = JointHistory(), StampedStream()
+        self._waiting: Frame | None = None  # of the first camera, for what else belongs to its moment
         self.newest_joints: tuple[int, np.ndarray] | None = None  # stamp [ns] and positions (J,) [rad]
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
@@ -115,7 +120,7 @@ class Senses:
         for part in (self.joint_stamps, self.joint_rate, self._joints, self._states, self._whole, self._agreement):
             part.clear()
         self._refusals.clear()
-        self.newest_joints = None
+        self.newest_joints = self._waiting = None
 
     def reset(self) -> None:
         """As new (activation)."""
@@ -161,6 +166,7 @@ class Senses:
         self._joints.add(newest_ns, positions)
         self.newest_joints = newest_ns, positions
         self._agreement.note(stamp_ns, self._states.part)
+        self._settle()
 
     def _joint_conflict(self, now_ns: int) -> str:
         """Which nodes publish joint states that cannot be of one robot; empty: none. Several that agree are fine."""
@@ -169,6 +175,36 @@ class Senses:
         return f"{' and '.join(sources)} publish joint states that disagree: {why}" if len(sources) > 1 else ""
 
     def _on_first_frame(self, frame: Frame) -> None:
+        if self._waiting is not None:
+            self._join(self._waiting)
+        self._waiting = frame
+        self._settle()
+
+    def _on_further_frame(self, frame: Frame) -> None:
+        self._settle()
+
+    def _settle(self) -> None:
+        """Joins the frame that waits, unless something that belongs to it may still arrive."""
+        frame = self._waiting
+        if frame is not None and not self._incomplete(frame):
+            self._waiting = None
+            self._join(frame)
+
+    def _incomplete(self, frame: Frame) -> bool:
+        """Whether a stream may still have a message nearer to the frame's moment, and the frame has not waited for it too long."""
+        joint_gap_s, camera_gap_s = self._node.value("joint_gap"), self._node.value("camera_gap")
+        waited_s = (self._node.now_ns() - frame.received_ns) / NANOSECONDS
+        parts = [(self.joint_stamps, self._joints.at(frame.stamp_ns, joint_gap_s), joint_gap_s)]
+        parts += [(camera.arrivals, camera.before(frame.stamp_ns, camera_gap_s), camera_gap_s) for camera in self._cameras[1:]]
+        return any(
+            waited_s < gap_s
+            and (stream.newest_ns is None or stream.newest_ns < frame.stamp_ns)
+            and (nearest is None or stream.due_by(frame.stamp_ns))
+            for stream, nearest, gap_s in parts
+        )
+
+    def _join(self, frame: Frame) -> None:
+        """Passes a frame on with what belongs to its moment, or counts and names what is missing."""
         stamp_ns, stamp_s = frame.stamp_ns, frame.stamp_ns / NANOSECONDS
         joint_gap_s, camera_gap_s = self._node.value("joint_gap"), self._node.value("camera_gap")
         joints = self._joints.at(stamp_ns, joint_gap_s)

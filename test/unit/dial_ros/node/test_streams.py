@@ -31,6 +31,14 @@ def test_gaps_in_the_stamps_are_lost_frames():
     assert stream.age_s(400 * MS) == pytest.approx(0.1)
 
 
+def test_the_next_message_is_due_a_period_after_the_newest():
+    stream = StampedStream()
+    stream.take(0)
+    assert not stream.due_by(60 * MS), "the period is not known"
+    stream.take(50 * MS)
+    assert [stream.due_by(stamp_ms * MS) for stamp_ms in (50, 94, 95, 100)] == [False, False, True, True]
+
+
 def test_two_frames_stamped_at_once_make_no_lost_frames():
     stream = StampedStream()
     stamps_ms = [33 * k for k in range(20)] + [33 * 19 + 3] + [33 * k for k in range(20, 60)]
