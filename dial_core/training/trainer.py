@@ -67,7 +67,7 @@ def run_training(
         folder: gets `checkpoint-*/`, `log.jsonl`, TensorBoard events and `loss.png`.
 
     Returns:
-        The trained weights, whole and on the CPU; on processes but the first possibly empty.
+        The trained weights, whole and on the CPU; on processes but the first possibly none.
 
     Raises:
         DialError: the loss or a gradient went wrong (the message has the facts), or the plan does not fit the machine.
@@ -243,13 +243,15 @@ class DialTrainer(TrainerSeams):
         self.accelerator.wait_for_everyone()
 
     def finish(self) -> dict[str, Tensor]:
-        """The weights (their average, if there is one), whole and on the CPU."""
+        """The weights (their average, if there is one), whole and on the CPU; none on processes but the first, which need no copy."""
         model: Any = self.model
         if self.average:
             self.average.take_over(model)
+        # From shards they are gathered by all processes together.
         state = self.accelerator.get_state_dict(self.model_wrapped) if self.sharded else model.state_dict()
-        if self.is_world_process_zero():
-            draw_loss_curve(self.folder / "log.jsonl", self.folder / "loss.png", self.title)
+        if not self.is_world_process_zero():
+            return {}
+        draw_loss_curve(self.folder / "log.jsonl", self.folder / "loss.png", self.title)
         return {name: value.detach().cpu() for name, value in (state or {}).items()}
 
 

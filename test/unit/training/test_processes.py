@@ -136,6 +136,7 @@ def train_small(folder: Path, steps: int = 4, **changes) -> None:
     values = {"steps": steps, "batch_size": 8, "learning_rate": 1e-3, "log_period_steps": 1, "save_period_s": 1e-9}
     values |= {"keep_checkpoints": 2}
     weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
+    (folder / f"returned-{os.environ.get('RANK', '0')}").write_text(str(len(weights)))
     if weights:
         assert all(weights[name].dtype == torch.float32 and weights[name].equal(value) for name, value in frozen.items())
         save_file({name: value.contiguous() for name, value in weights.items()}, folder / "trained.safetensors")
@@ -187,6 +188,8 @@ def test_two_processes_with_the_same_global_batch_give_the_losses_of_one(alone, 
     require_equal(alone, launched(tmp_path, LAUNCH))
     drawn = [file.read_text() for file in tmp_path.glob("drawn-*")]
     assert len(drawn) == len(set(drawn)) == 2, "processes of equal generators drop out the same"
+    returned = [int((tmp_path / f"returned-{rank}").read_text()) for rank in (0, 1)]
+    assert returned == [len(alone[1]), 0], "the second process needs no copy of the weights"
 
 
 @pytest.mark.slow
