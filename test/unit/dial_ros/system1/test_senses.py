@@ -7,88 +7,10 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CompressedImage, JointState
 
-from dial_core.checkpoint.contract import Contract
-from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
-from dial_core.observation.camera_view import CameraView
-from dial_core.robot.embodiment import Camera, load_embodiment
-from dial_ros.node.messages import image_to_message, to_time
-from dial_ros.system1.senses import Senses
+from dial_ros.node.messages import to_time
 
-MS = 1_000_000
-GR1 = load_embodiment("gr1")
-WRIST = Camera(name="wrist", topic="image/wrist", frame="wrist", height=48, width=64)
-TWO_CAMERAS = GR1.model_copy(update={"cameras": (*GR1.cameras, WRIST)})
-
-
-class Bench:
-    """Stands for the node: keeps the callbacks by topic, and the time."""
-
-    def __init__(self, **values):
-        self.active, self.time_ns, self.complaints, self.callbacks, self.joint_stamps = True, 0, [], {}, []
-        self._values = {
-            "image_transport": "raw",
-            "frozen_timeout": 0.0,
-            "joint_gap": 0.05,
-            "camera_gap": 0.03,
-            "camera_timeout": 0.5,
-            "joint_timeout": 0.3,
-        } | values
-
-    def value(self, key):
-        return self._values[key]
-
-    def now_ns(self):
-        return self.time_ns
-
-    def publisher_names(self, topic):
-        return []
-
-    def complain(self, kind, why, grave=False):
-        self.complaints.append((kind, why))
-
-    def create_subscription(self, kind, topic, callback, qos):
-        self.callbacks[topic] = callback
-        return topic
-
-    def destroy_subscription(self, topic):
-        del self.callbacks[topic]
-
-
-def contract(*further):
-    return Contract(
-        embodiment="gr1",
-        joint_names=GR1.joint_names,
-        camera="ego",
-        height=96,
-        width=96,
-        further_cameras=further,
-        rate_hz=20.0,
-        horizon=16,
-        state_dim=47,
-        action_dim=47,
-        foresight_shape=(36, 192),
-        model_id="m",
-    )
-
-
-def senses(*further, **values):
-    """Senses on a bench, the bench, and the list of what they observe."""
-    bench, seen = Bench(**values), []
-    return Senses(bench, contract(*further), TWO_CAMERAS, bench.joint_stamps.append, seen.append), bench, seen
-
-
-def send_image(bench, stamp_ms, camera="ego", size=(96, 96), value=7, **changes):
-    message = image_to_message(np.full((*size, 3), value, np.uint8), round(stamp_ms * MS), camera)
-    for field, content in changes.items():
-        setattr(message, field, content)
-    bench.callbacks[f"image/{camera}"](message)
-
-
-def joints(bench, stamp_ms, value=0.5, names=GR1.joint_names):
-    message = JointState(name=list(names), position=[value] * len(names))
-    message.header.stamp = to_time(stamp_ms * MS)
-    bench.callbacks["joint_states"](message)
+from .senses_bench import GR1, MS, WRIST_VIEW, joints, send_image, senses
 
 
 def test_a_frame_is_joined_by_the_joints_of_its_moment():
@@ -115,7 +37,7 @@ def test_a_frame_without_joints_of_its_moment_is_not_fresh_and_says_why():
 
 
 def test_frames_of_all_cameras_come_together_in_the_contracts_order_and_resolution():
-    both, bench, seen = senses(CameraView(name="wrist", height=32, width=32))
+    both, bench, seen = senses(WRIST_VIEW)
     joints(bench, 95)
     send_image(bench, 80, "wrist", (48, 64), value=9)
     send_image(bench, 100)
@@ -126,7 +48,7 @@ def test_frames_of_all_cameras_come_together_in_the_contracts_order_and_resoluti
 
 @pytest.mark.parametrize("wrist_ms", [None, 60, 110])
 def test_without_a_frame_of_a_further_camera_at_its_moment_nothing_is_observed(wrist_ms):
-    both, bench, seen = senses(CameraView(name="wrist", height=32, width=32))
+    both, bench, seen = senses(WRIST_VIEW)
     joints(bench, 95)
     if wrist_ms is not None:
         send_image(bench, wrist_ms, "wrist", (48, 64))
@@ -137,91 +59,6 @@ def test_without_a_frame_of_a_further_camera_at_its_moment_nothing_is_observed(w
     assert seen == []
     assert "no frame of camera 'wrist' within 0.03 s before" in both.inputs(100 * MS)["camera"].refusal
     assert both.refused["cameras_of_frame"] == 1
-
-
-WRIST_VIEW = CameraView(name="wrist", height=32, width=32)
-
-
-@pytest.mark.parametrize("order", [("ego", "wrist"), ("wrist", "ego")])
-def test_frames_of_one_moment_come_together_in_whatever_order_they_arrive(order):
-    both, bench, seen = senses(WRIST_VIEW, camera_gap=0.05)
-    for number, jitter_us in enumerate([0, 600, -500, 400, -700, 300, 0, 500, -600, 200]):
-        stamp_ms = 1000 + 50 * number + jitter_us / 1000
-        bench.time_ns = round((stamp_ms + 5) * MS)
-        joints(bench, round(stamp_ms) - 2)
-        for camera in order:
-            send_image(bench, stamp_ms, camera, (96, 96) if camera == "ego" else (48, 64))
-    assert [o.frames[0].stamp_ns - o.frames[1].stamp_ns for o in seen[2:]] == [0] * 8
-    assert both.refused.total() == 0
-
-
-def test_a_joint_state_of_the_frames_moment_is_waited_for_where_they_come_at_the_cameras_rate():
-    both, bench, seen = senses()
-    for stamp_ms in range(1000, 1500, 50):
-        bench.time_ns = (stamp_ms + 5) * MS
-        send_image(bench, stamp_ms)
-        joints(bench, stamp_ms, stamp_ms / 1000)
-    assert len(seen) == 10
-    assert [o.joints[0] for o in seen[2:]] == [o.stamp_ns / NANOSECONDS for o in seen[2:]], "the rate is known from two on"
-    assert both.refused.total() == 0
-
-
-@pytest.mark.parametrize("phase_ms", [5, 20, 40])
-def test_cameras_that_are_not_synchronised_are_not_waited_for(phase_ms):
-    _, bench, seen = senses(WRIST_VIEW, camera_gap=0.05)
-    for number, stamp_ms in enumerate(range(1000, 1500, 50)):
-        bench.time_ns = stamp_ms * MS
-        joints(bench, stamp_ms)
-        send_image(bench, stamp_ms - phase_ms, "wrist", (48, 64))
-        send_image(bench, stamp_ms)
-        assert len(seen) == number + 1
-    assert {o.stamp_ns - o.frames[1].stamp_ns for o in seen} == {phase_ms * MS}
-
-
-def test_a_frame_waits_no_longer_than_the_gap_and_is_then_refused_once():
-    both, bench, seen = senses(WRIST_VIEW, camera_gap=0.05)
-    bench.time_ns = 1005 * MS
-    send_image(bench, 1000)
-    for now_ms in (1010, 1054):
-        bench.time_ns = now_ms * MS
-        joints(bench, now_ms - 2)
-    assert both.refused.total() == 0
-    for now_ms in (1055, 1060):
-        bench.time_ns = now_ms * MS
-        joints(bench, now_ms - 2)
-    assert both.refused == {"joints_of_frame": 1}
-    send_image(bench, 1060)
-    send_image(bench, 1110)
-    assert both.refused == {"joints_of_frame": 1, "cameras_of_frame": 1}, "the next frame takes the place of one that waits"
-    send_image(bench, 1110, "wrist", (48, 64))
-    joints(bench, 1110)
-    assert [o.stamp_ns for o in seen] == [1110 * MS]
-    assert both.inputs(1120 * MS)["camera"].refusal == ""
-
-
-def test_where_a_further_camera_lost_a_frame_the_one_before_is_used_after_the_wait():
-    _, bench, seen = senses(WRIST_VIEW, camera_gap=0.06)
-    for stamp_ms in (1000, 1050, 1100):
-        bench.time_ns = stamp_ms * MS
-        joints(bench, stamp_ms)
-        if stamp_ms < 1100:
-            send_image(bench, stamp_ms, "wrist", (48, 64))
-        send_image(bench, stamp_ms)
-    assert len(seen) == 2
-    bench.time_ns = 1160 * MS
-    joints(bench, 1160)
-    assert [frame.stamp_ns for frame in seen[2].frames] == [1100 * MS, 1050 * MS]
-
-
-def test_a_frame_that_waits_is_dropped_with_what_was_received():
-    both, bench, seen = senses(WRIST_VIEW)
-    joints(bench, 100)
-    send_image(bench, 100)
-    both.clear()
-    joints(bench, 100)
-    send_image(bench, 100, "wrist", (48, 64))
-    assert seen == []
-    assert both.refused.total() == 0
 
 
 @pytest.mark.parametrize(
