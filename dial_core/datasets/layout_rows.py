@@ -55,7 +55,10 @@ class MaskRows:
     converter: LayoutConverter
     dimensions: slice
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+    def __len__(self) -> int:
+        return len(self.mask)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         return self.converter.reordered(np.asarray(self.mask[rows])[..., self.dimensions])
 
 

@@ -26,6 +26,21 @@ class Rows(Protocol):
 
 
 @dataclass(frozen=True)
+class CountedRows:
+    """Rows (F, D) with NaN, which the statistics leave out, where `mask` (F, D) is not 1."""
+
+    rows: Rows
+    mask: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, rows: slice, /) -> np.ndarray:
+        values, counts = self.rows[rows], self.mask[rows] == 1
+        return values if counts.all() else np.where(counts, values, np.float32(np.nan))
+
+
+@dataclass(frozen=True)
 class Scaling:
     """Centre, spread and 1..99 % range of each dimension (D,), physical units. `spread` is before any floor."""
 
@@ -57,18 +72,34 @@ def centre_and_spread(*vectors: Rows, kind: Kind = "mean_std") -> tuple[np.ndarr
 
 
 def usual_range(*vectors: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The 1 % and 99 % quantiles (D,), of at most `QUANTILE_ROWS` evenly spaced rows."""
+    """The 1 % and 99 % quantiles (D,), of at most `QUANTILE_ROWS` evenly spaced rows; NaN is left out."""
     step = -(-sum(map(len, vectors)) // QUANTILE_ROWS)
-    low, high = np.quantile(np.concatenate([rows[::step] for rows in vectors]), [_LOW, _HIGH], axis=0)
+    values = np.concatenate([rows[::step] for rows in vectors])
+    absent = np.isnan(values)
+    if not absent.any():
+        low, high = np.quantile(values, [_LOW, _HIGH], axis=0)
+        return low, high
+    kept = [column[~left_out] for column, left_out in zip(values.T, absent.T, strict=True)]
+    low, high = np.array([np.quantile(column, [_LOW, _HIGH]) if len(column) else [np.nan, np.nan] for column in kept]).T
     return low, high
 
 
 def mean_and_spread(*vectors: Rows) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (D,) of (F, D) values, of several arrays together, in float64, one piece in memory at a time."""
-    count = sum(map(len, vectors))
-    mean = sum(piece.sum(0, dtype=np.float64) for piece in _pieces(vectors)) / count
-    squares = sum(np.square(piece - mean).sum(0) for piece in _pieces(vectors))
+    """Mean and standard deviation (D,) of (F, D) values, of several arrays together, in float64, one piece in memory at a time.
+
+    NaN is left out; where nothing else is, both are NaN.
+    """
+    count = sum(np.isfinite(piece).sum(0) for piece in _pieces(vectors))
+    count = np.where(count > 0, count, np.nan)
+    mean = sum(_sum(piece) for piece in _pieces(vectors)) / count
+    squares = sum(_sum(np.square(piece - mean)) for piece in _pieces(vectors))
     return mean, np.sqrt(squares / count)
+
+
+def _sum(piece: np.ndarray) -> np.ndarray:
+    """Of the rows in float64, NaN left out."""
+    absent = np.isnan(piece)
+    return (np.where(absent, 0, piece) if absent.any() else piece).sum(0, dtype=np.float64)
 
 
 def _pieces(vectors: Sequence[Rows]) -> Iterator[np.ndarray]:
@@ -83,12 +114,23 @@ def fit_normaliser(
     kind: Kind = "mean_std",
     state_encoding: StateEncoding = "raw",
     parts: tuple[int, ...] = (),
+    action_masks: Sequence[Rows | None] = (),
 ) -> Normaliser:
     """The normaliser of one embodiment from the vectors (F, D) of all its datasets; 6D rotations stay as they are.
 
-    `parts`: of its joints, whose sines stand before their cosines; see `Normaliser`.
+    Args:
+        parts: of its joints, whose sines stand before their cosines; see `Normaliser`.
+        action_masks: of each dataset, 1 where an action counts (None: everywhere): what a masked dimension holds is no motion.
     """
-    (state_centre, state_spread), (action_centre, action_spread) = (centre_and_spread(*all_of, kind=kind) for all_of in (states, actions))
+    counted = [
+        values if mask is None else CountedRows(values, mask)
+        for values, mask in zip(actions, action_masks or [None] * len(actions), strict=True)
+    ]
+    state_centre, state_spread = centre_and_spread(*states, kind=kind)
+    action_centre, action_spread = centre_and_spread(*counted, kind=kind)
+    if (never := np.isnan(action_centre)).any():  # counts in no row: any statistics will do that keep its numbers small
+        centre, spread = centre_and_spread(*actions, kind=kind)
+        action_centre, action_spread = np.where(never, centre, action_centre), np.where(never, spread, action_spread)
     raw = rotation_dimensions(len(state_centre))
     return Normaliser(state_centre, state_spread, action_centre, action_spread, raw, state_encoding=state_encoding, parts=parts)
 

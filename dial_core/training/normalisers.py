@@ -45,7 +45,8 @@ def _fitted(recipe: Recipe, vectors: Sequence[DatasetVectors], layout: VectorLay
     """Of one kind of source; sines and cosines go by the layout's groups, as in the release."""
     parts = LayoutConverter(layout, load_embodiment(recipe.embodiment)).parts if layout.groups else ()
     states, actions = [source.states for source in vectors], [source.actions for source in vectors]
-    return fit_normaliser(states, actions, recipe.normalisation, recipe.state_encoding, parts)
+    masks = [source.action_mask for source in vectors]
+    return fit_normaliser(states, actions, recipe.normalisation, recipe.state_encoding, parts, masks)
 
 
 def _require_reusable(recipe: Recipe, start: Checkpoint, layout: VectorLayout) -> None:

@@ -39,3 +39,38 @@ def test_what_a_person_should_look_at_is_named(vectors):
     idle, wild = warnings_about(vectors, "action", names)
     assert "joint_30" in idle
     assert wild.startswith("action: joint_40 strays")
+
+
+@pytest.mark.parametrize("kind", ["mean_std", "quantiles"])
+def test_what_is_masked_is_in_no_statistics_of_actions(vectors, kind):
+    counts = np.ones_like(vectors)
+    counts[:1200, :3] = 0
+    resting = np.where(counts == 1, vectors, np.float32(-3.0))
+    fitted = fit_normaliser([resting], [resting], kind, action_masks=[counts])
+    seen, everything = fit_normaliser([vectors], [vectors[1200:]], kind), fit_normaliser([resting], [resting], kind)
+    np.testing.assert_allclose(fitted.action_mean[:3], seen.action_mean[:3], rtol=1e-6)
+    np.testing.assert_allclose(fitted.action_std[:3], seen.action_std[:3], rtol=1e-6)
+    np.testing.assert_array_equal(fitted.action_mean[18:], everything.action_mean[18:])
+    np.testing.assert_array_equal(fitted.state_mean, everything.state_mean)
+    np.testing.assert_array_equal(fitted.state_std, everything.state_std)
+
+
+@pytest.mark.parametrize("kind", ["mean_std", "quantiles"])
+def test_where_every_action_counts_a_mask_changes_no_bit(vectors, kind):
+    halves = [vectors[:500], vectors[500:]]
+    plain = fit_normaliser(halves, halves, kind)
+    masked = fit_normaliser(halves, halves, kind, action_masks=[np.ones_like(halves[0]), None])
+    assert masked.to_dict() == plain.to_dict()
+    mean, squares = (part.sum(0, dtype=np.float64) for part in (vectors, np.square(vectors - vectors.sum(0, dtype=np.float64) / 2000)))
+    whole = fit_normaliser([vectors], [vectors], action_masks=[np.ones_like(vectors)])
+    free = ~whole.raw
+    np.testing.assert_array_equal(whole.action_mean[free], (mean / 2000).astype(np.float32)[free])
+    np.testing.assert_array_equal(whole.action_std[free], np.maximum(np.sqrt(squares / 2000), 0.01).astype(np.float32)[free])
+
+
+@pytest.mark.parametrize("kind", ["mean_std", "quantiles"])
+def test_a_dimension_that_never_counts_keeps_small_numbers(vectors, kind):
+    counts = np.ones_like(vectors)
+    counts[:, 20] = 0
+    fitted, plain = fit_normaliser([vectors], [vectors], kind, action_masks=[counts]), fit_normaliser([vectors], [vectors], kind)
+    assert fitted.to_dict() == plain.to_dict()
