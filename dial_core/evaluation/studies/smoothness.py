@@ -120,6 +120,9 @@ class PlainReplacing:
         """A new episode: the robot stands at `set_points` (J,) [rad]."""
         self._set_points, self._targets, self._now_ns = set_points, None, START_NS
 
+    def drop(self) -> None:
+        """Nothing: of earlier chunks nothing is kept."""
+
     def committed(self, stamp_ns: int) -> Committed | None:
         """None: every chunk is free."""
         return None
