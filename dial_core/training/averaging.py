@@ -54,8 +54,15 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Updates the average with the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
+        alike = list[tuple[torch.Tensor, torch.Tensor]]()
         for name, value in _learning(model):
-            self.values[name].lerp_(local(value.detach()).float(), 1 - decay)
+            weights = local(value.detach())
+            if weights.dtype == self.values[name].dtype:
+                alike.append((self.values[name], weights))
+            else:  # one float32 copy at a time
+                self.values[name].lerp_(weights.float(), 1 - decay)
+        if alike:  # in one operation: each would be a kernel launch
+            torch._foreach_lerp_(*zip(*alike, strict=True), 1 - decay)
 
     def save(self, checkpoint: Path, part: int) -> None:
         """Writes a part into a checkpoint folder."""

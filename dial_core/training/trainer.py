@@ -188,8 +188,8 @@ class DialTrainer(TrainerSeams):
         for name, elements_of in ELEMENTS.items():
             counts = [number for batch in batches if (number := elements_of(batch)) is not None]
             if counts:
-                elements = torch.stack(counts).to(device, torch.float32).mean()
-                batches = [batch | {name: self.accelerator.reduce(elements, "mean")} for batch in batches]
+                elements = self.accelerator.reduce(torch.stack(counts).to(device, torch.float32).mean(), "mean")
+                batches = [batch | {name: elements} for batch in batches]
         return batches, count
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -204,14 +204,15 @@ class DialTrainer(TrainerSeams):
         """Checks the step that is about to be taken, with one all-reduce and one host synchronisation."""
         losses = {name: torch.stack([row[name] for row in self._step_losses]).mean() for name in self._step_losses[0]}
         self._step_losses.clear()
-        due = torch.tensor(float(time.monotonic() - self.saved_s > self.plan.save_period_s), device=self.args.device)
-        *values, due = self.accelerator.reduce(torch.stack([*losses.values(), due]), "mean").tolist()
+        due = losses["loss"].new_full((), time.monotonic() - self.saved_s > self.plan.save_period_s)  # filled there, not copied
+        agreed = self.accelerator.reduce(torch.stack([*losses.values(), due]), "mean")
+        *values, due, norm = torch.cat([agreed, _beside(agreed, norm)]).tolist()
         means = dict(zip(losses, values, strict=True))
         step = self.state.global_step + 1
         draws = (self.state.global_step * self.plan.batch_size, step * self.plan.batch_size - 1)
         optimiser: Any = self.optimizer
         rates = [group["lr"] for group in optimiser.param_groups]
-        facts = StepFacts(step, means.pop("loss"), means, float(norm if norm is not None else 0.0), rates, *draws)
+        facts = StepFacts(step, means.pop("loss"), means, norm, rates, *draws)
         self.watch.judge(facts, model, self.newest, taken=bool(self.is_deepspeed_enabled))
         for name, value in means.items():
             self._logged.setdefault(name, []).append(value)
@@ -253,6 +254,12 @@ class DialTrainer(TrainerSeams):
             return {}
         draw_loss_curve(self.folder / "log.jsonl", self.folder / "loss.png", self.title)
         return {name: value.detach().cpu() for name, value in (state or {}).items()}
+
+
+def _beside(values_K: Tensor, norm: Any) -> Tensor:
+    """A gradient's norm (1,) as these values are: of shards it is a sum over the processes, DeepSpeed's engine has a number, or none."""
+    whole = norm.full_tensor() if hasattr(norm, "full_tensor") else norm
+    return whole.to(values_K).reshape(1) if isinstance(whole, Tensor) else values_K.new_full((1,), whole or 0.0)
 
 
 class _Rhythm(TrainerCallback):
