@@ -11,11 +11,14 @@ from collections import OrderedDict
 from copy import copy
 from pathlib import Path
 
+import numpy as np
+
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.ready import require_device
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.warm_up import warm_up_system1
 from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, integer, receive, send, text
 from dial_core.model.flow_matching import NO_NOISE
 
@@ -71,10 +74,13 @@ class PolicyServer(socketserver.ThreadingTCPServer):
         return copy(self._system2)
 
     def system1(self, flow_steps: int = FLOW_STEPS, noise_seed: int = NO_NOISE) -> System1Session:
-        """The System-1 of these options, made if there is none yet. The caller holds `one_at_a_time`."""
+        """The System-1 of these options, made and warmed up if there is none yet. The caller holds `one_at_a_time`."""
         options = flow_steps, noise_seed
         if options not in self._system1:
-            self._system1[options] = System1Session(self.checkpoint, self.device, *options)
+            session = System1Session(self.checkpoint, self.device, *options)
+            # Which strategy a client uses is unknown, so both paths; and so is where its robot stands.
+            warm_up_system1(session, np.zeros(session.contract.state_dim, np.float32), committing=True, base=np.eye(4))
+            self._system1[options] = session
             if len(self._system1) > OPTIONS_KEPT:
                 self._system1.popitem(last=False)
         self._system1.move_to_end(options)

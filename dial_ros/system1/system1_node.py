@@ -12,9 +12,6 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dial_core.control.arming import Arming, Effect, Input
 from dial_core.control.foresight_gate import ForesightContract, ForesightGate
@@ -24,6 +21,7 @@ from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.supervisor import MotionSupervisor
 from dial_core.control.tracing import TraceRow, TraceWriter
 from dial_core.errors import DialError
+from dial_core.inference.warm_up import warm_up_system1
 from dial_core.observation.readings import UnreadableMessageError, foresight_from_message
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
@@ -42,9 +40,6 @@ from dial_ros.system1.operator_services import OperatorServices
 from dial_ros.system1.senses import SensedFrame, Senses
 from dial_ros.system1.status_report import Report, fill_execution, or_none_yet
 from dial_ros.system1.system1_parameters import PARAMETERS
-
-if TYPE_CHECKING:
-    from dial_core.inference.sessions import System1Session
 
 ACKNOWLEDGE_S = 0.2  # wait this long for others to have the last hold and the last status when the node ends
 
@@ -82,7 +77,8 @@ class System1Node(DialNode):
         horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
         if timeout_s > horizon_s + 1e-9:
             raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint predicts only {horizon_s} s ahead; give at most that")
-        self._warm_up(session, ForwardKinematics(embodiment).state(embodiment.home_position))
+        home = ForwardKinematics(embodiment).state(embodiment.home_position)
+        warm_up_system1(session, home, committing=self.value("strategy") == "rtc")
         with ExitStack() as connections:  # undone if one of them cannot be made
             robot_time = connections.enter_context(closing(RobotTime(self)))
             limits = connections.enter_context(closing(Limits(self, embodiment, self._on_limits, margins_of(self))))
@@ -158,12 +154,6 @@ class System1Node(DialNode):
             configured.connections.close()
             del configured
             return_memory()
-
-    @staticmethod
-    def _warm_up(session: "System1Session", state: np.ndarray) -> None:
-        """Runs the model once: the first pass allocates, which must not happen in front of a moving robot."""
-        blank = tuple(np.zeros((view.height, view.width, 3), np.uint8) for view in session.contract.views)
-        session.chunk(blank, np.zeros(session.contract.foresight_shape, np.float32), state)
 
     def _carry_out(self, effect: Effect) -> None:
         """Carries out what the state machine asks for; the caller holds the lock."""
