@@ -16,6 +16,7 @@ from dial_core.model.backbone import Backbone
 from dial_core.model.configuration import STAGES, Architecture, DialConfig
 from dial_core.model.embodiment_slots import Slot, SlotLinear
 from dial_core.model.flow_matching import draw_tau, interpolate, masked_mean_square
+from dial_core.model.step_views import encode_what_is_read, encoded_together
 from dial_core.model.system1 import Schedule, System1
 from dial_core.model.system2 import System2
 from dial_core.model.view_encoder import DinoView
@@ -29,12 +30,11 @@ _LEFT_OUT: dict[Part, list[str]] = {"whole": [], "system1": [r"^system2\.(?!back
 
 @dataclass
 class DialOutput(ModelOutput):
-    """Of a training step: scalar losses and the foresight (B, N, D)."""
+    """Of a training step: scalar losses."""
 
     loss: torch.Tensor | None = None
     world_loss: torch.Tensor | None = None
     action_loss: torch.Tensor | None = None
-    foresight: torch.Tensor | None = None
 
 
 class DialModel(PreTrainedModel):
@@ -178,11 +178,7 @@ class DialModel(PreTrainedModel):
 
     def tokens_of(self, *views: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Image tokens (B, N, F) of views that may still be pixels (B, H, W, 3); all pixels in one call of the tower."""
-        pixels = [view for view in views if view.dtype == torch.uint8]
-        if not pixels:
-            return views
-        encoded = iter(self.encode_image(torch.cat(pixels)).split([len(view) for view in pixels]))
-        return tuple(next(encoded) if view.dtype == torch.uint8 else view for view in views)
+        return encoded_together(self.encode_image, views)
 
     def vision_tokens(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
         """`encode_image` with gradients, for pretraining."""
@@ -266,10 +262,9 @@ class DialModel(PreTrainedModel):
             raise DialError(f"unknown training stage '{stage}'; stages: warmup, end_to_end")
         further = () if further_image_tokens is None else further_image_tokens.unbind(1)
         seen = () if system1_image_tokens is None else (system1_image_tokens,)
-        image_tokens, goal_tokens, *views = self.tokens_of(image_tokens, goal_tokens, *seen, *further)
-        views = views if seen else [image_tokens, *views]
+        image_tokens, goal_tokens, views = encode_what_is_read(self, image_tokens, goal_tokens, seen, further)
         layout = None if positions is None else self.system2.layout_at(positions, attention_mask, padded)
-        intent, foresight, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask, layout)
+        intent, world_loss = self._think(stage, image_tokens, goal_tokens, input_ids, attention_mask, layout)
         intent = intent.repeat_interleave(len(views[0]) // len(intent), 0)
         noise = torch.randn_like(action) if noise is None else noise
         tau = draw_tau(self.arch.flow, len(action), action.device) if tau is None else tau
@@ -283,10 +278,10 @@ class DialModel(PreTrainedModel):
         loss = action_loss if world_loss is None else world_loss + action_loss
         if world_loss is not None and self.arch.loss == "mean":
             loss = loss / 2
-        return DialOutput(loss=loss, world_loss=world_loss, action_loss=action_loss, foresight=foresight)
+        return DialOutput(loss=loss, world_loss=world_loss, action_loss=action_loss)
 
     def _think(self, stage, image_tokens, goal_tokens, input_ids, attention_mask, layout):
-        """System-2's part of a training step: the intent (B, M, D), the foresight (B, N, D) and L_world, None without queries.
+        """System-2's part of a training step: the intent (B, M, D) and L_world, None without queries.
 
         In warmup the stages of the policy are decoupled: the true goal stands for the foresight, and no gradient of the
         action loss enters System-2 through the words.
@@ -295,9 +290,9 @@ class DialModel(PreTrainedModel):
         if words is not None and stage == "warmup":
             words = words.detach()
         if states is None:
-            return self.arch.bridge_rules.message(words, None), None, None
+            return self.arch.bridge_rules.message(words, None), None
         foresight, judged = self.system2.both_heads(states)
         goal = goal_tokens[..., self.arch.view_part]
         shown = goal.to(judged.dtype) if stage == "warmup" else foresight
         # Losses are float32 whatever the weights are.
-        return self.arch.bridge_rules.message(words, shown), foresight, F.mse_loss(judged.float(), goal.float())
+        return self.arch.bridge_rules.message(words, shown), F.mse_loss(judged.float(), goal.float())

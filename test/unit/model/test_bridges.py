@@ -14,6 +14,7 @@ from dial_core.errors import DialError
 from dial_core.model.bridges import BRIDGES, padded_words, present_rows
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
+from dial_core.training.probe import Workload, chunk_batch
 
 DINO = {"layers": 1, "width": 24, "heads": 2, "patch_size": 8, "pretrained_size": 32}
 # What a change in one input does to the actions: words reach them over what the bridge shows, or over the foresight.
@@ -198,6 +199,59 @@ def test_each_variant_is_one_word_away_from_its_base_preset(base, bridge):
     assert variant.model_copy(update={"bridge": "dial", "view_encoder": None}) == plain
     model = DialModel.without_weights(variant)
     assert (model.system2.queries is not None) == (bridge in PREDICTS)
+
+
+class Counted:
+    """How many images each tower of a model encoded."""
+
+    def __init__(self, model: DialModel, monkeypatch) -> None:
+        self.language = self.views = 0
+        tokens = model.vision.tokens
+
+        def counted(tower, pixels):
+            self.language += len(pixels)
+            return tokens(tower, pixels)
+
+        monkeypatch.setattr(model.vision, "tokens", counted)
+        if model.view_encoder is not None:
+            model.view_encoder.register_forward_pre_hook(self._count)
+
+    def _count(self, module, inputs) -> None:
+        self.views += len(inputs[0])
+
+
+@every_bridge
+@pytest.mark.parametrize("stage", ["warmup", "end_to_end"])
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_step_from_pixels_encodes_what_is_read_and_has_the_losses_of_whole_tokens(make_model, monkeypatch, bridge, stage, newer):
+    model = make_model(bridge).eval()
+    rules = model.arch.bridge_rules
+    pixels = dict(chunk_batch(Workload(model.arch, 2, 3 if newer else 1, stage=stage, pixels=True), torch.Generator().manual_seed(0)))
+    if not newer:
+        del pixels["system1_image_tokens"]
+    size, chunks = (32, 32, 3), len(pixels["state"])
+    generator = torch.Generator().manual_seed(3)
+    pixels["further_image_tokens"] = torch.randint(0, 256, (chunks, 1, *size), dtype=torch.uint8, generator=generator)
+    whole = {
+        name: encoded_whole(model, column) if name.endswith("image_tokens") or name == "goal_tokens" else column
+        for name, column in pixels.items()
+    }
+    expected = model(**whole)
+    counted = Counted(model, monkeypatch)
+    found = model(**pixels)
+    for name in ("loss", "action_loss", *(["world_loss"] if rules.predicts else [])):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-5, atol=1e-6)
+    views = (chunks * (2 if newer else 1)) * rules.shows_view
+    read = 2 * rules.predicts + views
+    if bridge == "dino":
+        assert (counted.language, counted.views) == (2, read + (0 if newer else 2))
+    else:
+        assert (counted.language, counted.views) == (2 + read, 0)
+
+
+def encoded_whole(model: DialModel, pixels: torch.Tensor) -> torch.Tensor:
+    """All that images (..., H, W, 3) are to a model: (..., N, F)."""
+    return model.encode_image(pixels.flatten(0, -4)).unflatten(0, pixels.shape[:-3])
 
 
 def test_dino_targets_are_the_frozen_towers_tokens_averaged_to_the_grid(make_model):
