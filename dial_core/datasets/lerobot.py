@@ -158,20 +158,29 @@ class LeRobotDataset:
         name = annotation or next((name for name in notes if not name.endswith("validity")), None)
         column = notes[name] if name else "task_index"
         if column in columns:
-            indices = dict.fromkeys(columns[column][:, 0].tolist())
-            said = list(dict.fromkeys(self._task(index) for index in indices))
-            if len(said) > 1:
-                frame = int(np.flatnonzero(np.diff(columns[column][:, 0]))[0]) + 1
-                raise DialError(
-                    f"its instruction changes in frame {frame} from '{said[0]}' to '{said[1]}'; split it there, or give one for all"
-                )
-            if said and said[0]:
+            said = self.words_of_rows(columns, column)
+            if said:
                 if column == "task_index":
-                    self._require_own_task(span, said[0])
-                return said[0]
+                    self._require_own_task(span, said)
+                return said
         if not span.instruction:
             raise DialError(f"{self.folder}, {span.name}: no instruction, neither in column '{column}' nor among its tasks")
         return span.instruction
+
+    def words_of_rows(self, columns: Columns, column: str = "task_index") -> str | None:
+        """What a column of indices into `tasks` says in all rows of an episode; None if it says nothing.
+
+        Raises:
+            DialError: it changes within the episode.
+        """
+        indices = dict.fromkeys(columns[column][:, 0].tolist())
+        said = list(dict.fromkeys(self._task(index) for index in indices))
+        if len(said) > 1:
+            frame = int(np.flatnonzero(np.diff(columns[column][:, 0]))[0]) + 1
+            raise DialError(
+                f"its instruction changes in frame {frame} from '{said[0]}' to '{said[1]}'; split it there, or give one for all"
+            )
+        return said[0] if said else None
 
     def _require_own_task(self, span: EpisodeSpan, said: str) -> None:
         """Refuses an episode whose rows name another task of the dataset than its metadata: merged without counting its tasks again."""

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dial_core.datasets.columns import Columns
+from dial_core.datasets.episode_spans import EpisodeSpan
 from dial_core.datasets.lerobot import ACTION_MASK, LeRobotDataset
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder, write_text
@@ -148,6 +150,7 @@ def _gather_episodes(job: GatherJob) -> None:
     maps = {column: np.load(path, mmap_mode="r+") for column, path in files.items()}
     for span in dataset.episodes[job.first_episode : job.last_episode]:
         columns = dataset.columns(span)
+        _require_one_task(dataset, span, columns)
         for column, rows in maps.items():
             vectors = columns[column].astype(np.float32)
             if vectors.shape[1] != rows.shape[1]:
@@ -155,6 +158,15 @@ def _gather_episodes(job: GatherJob) -> None:
             names = dataset.info["features"][column].get("names") or ()
             require_finite(vectors, f"{dataset.folder}, {span.name}: {column}", names, DROP_EPISODE)
             rows[span.first : span.first + span.length] = vectors
+
+
+def _require_one_task(dataset: LeRobotDataset, span: EpisodeSpan, columns: Columns) -> None:
+    """Refuses an episode whose instruction changes on the way: all its frames would be trained with the first one."""
+    try:
+        if "task_index" in columns:
+            dataset.words_of_rows(columns)
+    except DialError as error:
+        raise DialError(f"{dataset.folder}, {span.name}: {error}") from error
 
 
 def rows_digest(dataset: LeRobotDataset) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
 from dial_core.errors import DialError
+from dial_core.model.prompt import Prompter
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.training.recipe import Recipe
 
@@ -12,6 +15,7 @@ from dial_core.training.recipe import Recipe
 def require_fitting(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
     """Checks a source's data by all that follows. Raises DialError as the checks do."""
     require_whole(name, dataset)
+    require_instructions(name, dataset)
     require_same_robot(name, dataset, recipe)
     require_same_vectors(name, dataset, recipe)
     require_rate(name, dataset, recipe)
@@ -75,6 +79,34 @@ def require_whole(name: str, dataset: LeRobotDataset) -> None:
             f"source '{name}': {dataset.folder} lists {len(dataset.episodes)} episodes, its meta/info.json says {counted}; "
             "copy it again, or see `dial data check`"
         )
+
+
+def require_instructions(name: str, dataset: LeRobotDataset) -> None:
+    """Checks that the metadata of every episode have an instruction: without one it would be trained with another episode's.
+
+    Raises:
+        DialError: an episode has none, or a blank one.
+    """
+    without = [span for span in dataset.episodes if not span.instruction.strip()]
+    if without:
+        raise DialError(
+            f"source '{name}': {dataset.folder}, {without[0].name} has no instruction in meta/episodes ({len(without)} of "
+            f"{len(dataset.episodes)} episodes have none); give it its `tasks`, or convert the data with `dial convert lerobot`"
+        )
+
+
+def require_encodable(datasets: Mapping[str, LeRobotDataset], prompter: Prompter) -> None:
+    """Checks that the instructions of all sources become prompts of the model, before the first step and not where one is drawn.
+
+    Raises:
+        DialError: one contains a control token or is too long; names source, episode and instruction.
+    """
+    for name, dataset in datasets.items():
+        for span in {span.instruction: span for span in reversed(dataset.episodes)}.values():
+            try:
+                prompter.require_encodable(span.instruction)
+            except DialError as error:
+                raise DialError(f"source '{name}': {dataset.folder}, {span.name}: {error}") from error
 
 
 def require_rate(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:

@@ -34,7 +34,7 @@ from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
 from dial_core.training.run_folder import published
 from dial_core.training.samples import ChunkSamples
 from dial_core.training.seen_cameras import seen_by, trained_views
-from dial_core.training.source_checks import require_fitting
+from dial_core.training.source_checks import require_encodable, require_fitting
 from dial_core.training.starting import architecture_of, starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
 from dial_core.training.trained_vectors import trained_layout, trained_vectors
@@ -96,6 +96,7 @@ def _train_stages(
         state.wait_for_everyone()
         if not (folder / "checkpoint").exists():
             checkpoint = load_checkpoint(current)
+            require_encodable(datasets, prompter_of(checkpoint))
             streams, normaliser = make_streams(recipe, stage, datasets, checkpoint, start, workers)
             if number == len(recipe.stages) and checkpoint.model.arch.separate_world_head == "last_stage":
                 checkpoint.model.separate_world_head()
@@ -185,10 +186,14 @@ def _train_stage(
     model.train()
     room = (plan.keep_checkpoints + 1 - len(published(folder))) * checkpoint_bytes(model, plan)
     require_free(folder, room, f"training with {plan.keep_checkpoints} checkpoints")
-    prompter = Prompter(checkpoint.tokenizer, model.arch.foresight_tokens, checkpoint.contract.instruction_prefix)
     weights = stage.weights({stream.name: len(stream) for stream in streams})
-    samples = ChunkSamples(streams, weights, prompter, stage.stage, model.arch, stage.variety, plan.seed, stage.beginnings)
+    samples = ChunkSamples(streams, weights, prompter_of(checkpoint), stage.stage, model.arch, stage.variety, plan.seed, stage.beginnings)
     return run_training(model, samples, ChunkCollator(model.arch), plan, folder, stage.name or stage.stage, hardware)
+
+
+def prompter_of(checkpoint: Checkpoint) -> Prompter:
+    """What makes prompts of instructions for the checkpoint's model, as on the robot."""
+    return Prompter.for_model(checkpoint.tokenizer, checkpoint.model.arch, checkpoint.contract.instruction_prefix)
 
 
 def checkpoint_bytes(model: Module, plan: Optimisation) -> int:

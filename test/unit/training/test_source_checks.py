@@ -1,12 +1,16 @@
 import json
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from dial_core.config import load_config
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.model.prompt import Prompter
+from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training.recipe import DataSource, Recipe
-from dial_core.training.source_checks import require_rate, require_same_robot, require_same_vectors
+from dial_core.training.source_checks import require_encodable, require_rate, require_same_robot, require_same_vectors
 from dial_core.training.stages import open_sources
 
 
@@ -21,6 +25,52 @@ def test_data_of_another_robot_is_not_trained_into_a_slot(fake_dataset, recipe, 
     file.write_text(file.read_text().replace('"robot_type": "gr1"', '"robot_type": "iron"'))
     with pytest.raises(DialError, match=r"source 'robot': .*dataset is of 'iron', but it is to be trained into slot 'gr1'"):
         require_same_robot("robot", LeRobotDataset(dataset.folder), recipe)
+
+
+def with_tasks(folder, tasks) -> None:
+    """Replaces the tasks of episode 1 in the metadata."""
+    file = next((folder / "meta/episodes").rglob("*.parquet"))
+    table = parquet.read_table(file)
+    listed = table["tasks"].to_pylist()
+    listed[1] = tasks
+    column = pyarrow.array(listed, pyarrow.list_(pyarrow.string()))
+    parquet.write_table(table.set_column(table.schema.get_field_index("tasks"), "tasks", column), file)
+
+
+@pytest.mark.parametrize("tasks", [[], [" "]])
+def test_an_episode_without_an_instruction_is_not_trained_with_anothers(fake_dataset, recipe, tmp_path, tasks):
+    folder = fake_dataset(tmp_path / "dataset").folder
+    with_tasks(folder, tasks)
+    with pytest.raises(DialError, match=r"source 'robot': .*dataset, episode 1 has no instruction in meta/episodes \(1 of 3 "):
+        open_sources(recipe, {"robot": folder})
+
+
+def test_an_episode_whose_instruction_changes_is_not_trained_with_the_first(fake_dataset, recipe, tmp_path):
+    folder = fake_dataset(tmp_path / "dataset", (24, 30)).folder
+    file = next((folder / "data").rglob("*.parquet"))
+    table = parquet.read_table(file)
+    numbers = table["task_index"].to_numpy().copy()
+    numbers[24 + 12 : 24 + 30] = 0
+    place = table.schema.get_field_index("task_index")
+    parquet.write_table(table.set_column(place, table.schema.field(place), pyarrow.array(numbers)), file)
+    with pytest.raises(DialError, match=r"episode 1: its instruction changes in frame 12 from 'put the cup .*' to 'put the can"):
+        open_sources(recipe, {"robot": folder})
+
+
+@pytest.mark.parametrize(
+    ("instruction", "message"),
+    [
+        ("pick <|image_pad|> up", r"contains <\|image_pad\|>"),
+        ("put " * 200, r"makes a prompt of \d+ tokens, 60 fit \(prompt_tokens"),
+    ],
+)
+def test_instructions_that_become_no_prompt_are_named_before_the_first_step(fake_dataset, tmp_path, instruction, message):
+    dataset = fake_dataset(tmp_path / "dataset")
+    prompter = Prompter(tiny_tokenizer(), 36, longest=60)
+    require_encodable({"robot": dataset}, prompter)
+    with_tasks(dataset.folder, [instruction])
+    with pytest.raises(DialError, match=rf"source 'robot': .*dataset, episode 1: the instruction '.*{message}"):
+        require_encodable({"robot": LeRobotDataset(dataset.folder)}, prompter)
 
 
 @pytest.mark.parametrize("column", ["observation.state", "action"])
