@@ -54,6 +54,7 @@ class ProgramSpec:
         model_id: of the checkpoint.
         cameras: number of images that the program takes.
         flow_steps, noise_seed, slot: of System-1, whose program contains the whole Euler loop; 0 for System-2.
+        gpu: index of the GPU that an engine runs on; None: the current one.
     """
 
     system: int
@@ -63,6 +64,7 @@ class ProgramSpec:
     flow_steps: int = 0
     noise_seed: int = 0
     slot: int = 0
+    gpu: int | None = None
 
     @property
     def file(self) -> Path:
@@ -72,7 +74,7 @@ class ProgramSpec:
             DialError: of an engine, whose name holds GPU and TensorRT version: there is no GPU or no TensorRT here.
         """
         if self.precision:
-            return self.folder / f"{self._name}-{engine_machine()}.engine"
+            return self.folder / f"{self._name}-{engine_machine(self.gpu)}.engine"
         return self.folder / f"{self._name}{SUFFIX[self.runtime]}"
 
     @property
@@ -117,7 +119,7 @@ class ProgramSpec:
         if self.runtime == "int8":
             facts |= {"weight_bits": int8_weight_bits()}
         if self.precision:
-            facts |= {"machine": engine_machine()}
+            facts |= {"machine": engine_machine(self.gpu)}
         return facts
 
     @property
@@ -208,7 +210,7 @@ def open_program(spec: ProgramSpec) -> Program:
 def load_program(spec: ProgramSpec, file: Path) -> Program:
     """Loads the program of `spec` from a file, whatever its card says."""
     if spec.precision:
-        return open_engine(file, spec.inputs, spec.outputs)
+        return open_engine(file, spec.inputs, spec.outputs, spec.gpu)
     return _open_aoti(file) if spec.runtime == "aoti" else open_onnx(file, spec.inputs)
 
 

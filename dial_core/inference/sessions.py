@@ -92,7 +92,7 @@ class System2Session:
 
     def spec(self, runtime: Runtime) -> ProgramSpec:
         """Which exported program computes what this session does."""
-        return ProgramSpec(2, runtime, self.contract.model_id)
+        return ProgramSpec(2, runtime, self.contract.model_id, gpu=self.device.index)
 
     def example(self, images: tuple[np.ndarray, ...], instruction: str) -> tuple[torch.Tensor, ...]:
         """Inputs of `function`."""
@@ -229,7 +229,8 @@ class System1Session:
 
     def spec(self, runtime: Runtime) -> ProgramSpec:
         """Which exported program computes what this session does."""
-        return ProgramSpec(1, runtime, self.contract.model_id, len(self.contract.views), self.flow_steps, self.noise_seed, self.slot)
+        cameras, sampling = len(self.contract.views), (self.flow_steps, self.noise_seed, self.slot)
+        return ProgramSpec(1, runtime, self.contract.model_id, cameras, *sampling, gpu=self.device.index)
 
     def example(self, images: tuple[np.ndarray, ...], instruction: str = "") -> tuple[torch.Tensor, ...]:
         """Inputs of `function`; foresight and state are zeros."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,16 +25,16 @@ WORKSPACE_BYTES = 4 << 30  # for intermediate results while kernels are timed; l
 INSTALL = "`pip install tensorrt`, or NVIDIA's JetPack on a Jetson"
 
 
-def engine_machine() -> str:
-    """GPU and TensorRT version as a part of a file name: `NVIDIA-H100-PCIe-trt10.13.3.9`.
+def engine_machine(gpu: int | None = None) -> str:
+    """GPU and TensorRT version as a part of a file name: `NVIDIA-H100-PCIe-trt10.13.3.9`. `gpu`: its index; None: the current one.
 
     Raises:
         DialError: no NVIDIA GPU, or no TensorRT.
     """
     if reason := why_no_engine():
         raise DialError(f"TensorRT engines cannot be built or run here: {reason}")
-    gpu = re.sub(r"[^A-Za-z0-9]+", "-", torch.cuda.get_device_name()).strip("-")
-    return f"{gpu}-trt{_tensorrt().__version__}"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", torch.cuda.get_device_name(gpu)).strip("-")
+    return f"{name}-trt{_tensorrt().__version__}"
 
 
 def why_no_engine() -> str:
@@ -79,18 +80,21 @@ def build_engine(graph: Path, shapes: Mapping[str, Shapes], file: Path) -> None:
     file.write_bytes(memoryview(plan))
 
 
-def open_engine(file: Path, inputs: Sequence[str], outputs: Sequence[str]) -> Callable[..., tuple[torch.Tensor, ...]]:
-    """Loads an engine, to be called with the CUDA tensors that `inputs` names.
+def open_engine(
+    file: Path, inputs: Sequence[str], outputs: Sequence[str], gpu: int | None = None
+) -> Callable[..., tuple[torch.Tensor, ...]]:
+    """Loads an engine, to be called with the CUDA tensors that `inputs` names. `gpu`: index of theirs; None: the current one.
 
     Raises:
         DialError: TensorRT refuses the file.
     """
     trt = _tensorrt()
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    engine = runtime.deserialize_cuda_engine(file.read_bytes())
-    if engine is None:
-        raise DialError(f"TensorRT {trt.__version__} refuses {file}; delete it and export again")
-    return _Engine(trt, runtime, engine, inputs, outputs)
+    with nullcontext() if gpu is None else torch.cuda.device(gpu):  # where the engine, its context and its stream are made
+        runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        engine = runtime.deserialize_cuda_engine(file.read_bytes())
+        if engine is None:
+            raise DialError(f"TensorRT {trt.__version__} refuses {file}; delete it and export again")
+        return _Engine(trt, runtime, engine, inputs, outputs)
 
 
 def trtexec_command(graph: Path, shapes: Mapping[str, Shapes]) -> str:
@@ -118,7 +122,11 @@ class _Engine:
         self._types = {name: types[engine.get_tensor_dtype(name)] for name in self._outputs}
 
     def __call__(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The outputs, on the GPU; the caller's stream waits for them."""
+        """The outputs, on the GPU of the inputs; the caller's stream waits for them."""
+        with torch.cuda.device(tensors[0].device):
+            return self._run(*tensors)
+
+    def _run(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
         given = {name: tensor.contiguous() for name, tensor in zip(self._inputs, tensors, strict=True) if name in self._read}
         for name, tensor in given.items():
             if not self._context.set_input_shape(name, tuple(tensor.shape)):

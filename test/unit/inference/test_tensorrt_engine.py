@@ -5,6 +5,7 @@ pytest test/unit/inference/test_tensorrt_engine.py
 
 import json
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,8 +17,8 @@ from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpo
 from dial_core.errors import DialError
 from dial_core.inference import tensorrt_engine
 from dial_core.inference.programs import ProgramSpec, open_program, runtime_for
-from dial_core.inference.sessions import System2Session
-from dial_core.inference.tensorrt_engine import build_engine, engine_machine, trtexec_command, why_no_engine
+from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.tensorrt_engine import build_engine, engine_machine, open_engine, trtexec_command, why_no_engine
 from dial_core.model.flow_matching import NO_NOISE
 
 SPEC = ProgramSpec(1, "tensorrt-bf16", "0123456789abcdef", 1, 4, 0)
@@ -70,7 +71,7 @@ def gpu(monkeypatch):
         package = StandInPackage(**options)
         monkeypatch.setitem(sys.modules, "tensorrt", package)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-        monkeypatch.setattr(torch.cuda, "get_device_name", lambda: name)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda gpu=None: name if gpu is None else f"{name} {gpu}")
         return package
 
     return present
@@ -150,6 +151,54 @@ def test_a_graph_that_tensorrt_refuses_is_an_error_with_its_reason(gpu, tmp_path
     with pytest.raises(DialError, match=said):
         build_engine(tmp_path / "graph.onnx", {}, tmp_path / "engine")
     assert not (tmp_path / "engine").exists()
+
+
+def test_the_name_of_an_engine_is_that_of_the_gpu_it_runs_on(gpu, random_checkpoint):
+    gpu(name="Orin")
+    assert replace(SPEC, gpu=1).file.name.endswith("-Orin-1-trt10.13.3.9.engine")
+    assert replace(SPEC, gpu=1).facts["machine"] == "Orin-1-trt10.13.3.9"
+    assert replace(SPEC, gpu=1).settings == SPEC.settings
+    checkpoint = load_checkpoint(random_checkpoint)
+    for session in (System1Session(checkpoint), System2Session(checkpoint)):
+        session.device = torch.device("cuda:1")
+        assert session.spec("tensorrt-bf16").gpu == 1
+
+
+def test_an_engine_is_loaded_and_run_on_its_gpu(gpu, monkeypatch, tmp_path):
+    """Streams, engines and their contexts belong to the device that is current when they are made and when they run."""
+    current, used = [], []
+
+    @contextmanager
+    def chosen(device):
+        current.append(str(device))
+        yield
+        current.pop()
+
+    def note(what, answer):
+        used.append((what, *current))
+        return answer
+
+    context = SimpleNamespace(
+        set_input_shape=lambda name, shape: True,
+        set_tensor_address=lambda name, address: None,
+        execute_async_v3=lambda stream: note("run", True),
+    )
+    engine = SimpleNamespace(
+        create_execution_context=lambda: note("context", context), num_io_tensors=1, get_tensor_name=lambda place: "state"
+    )
+    package = gpu()
+    package.Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: note("load", engine))
+    package.float32 = package.float16 = package.bfloat16 = None
+    stream = SimpleNamespace(wait_stream=lambda other: None, cuda_stream=0)
+    monkeypatch.setattr(torch.cuda, "device", chosen)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: note("stream", stream))
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: note("caller's stream", stream))
+    (tmp_path / "engine").write_bytes(b"plan")
+    program = open_engine(tmp_path / "engine", ["state"], [], 1)
+    given = SimpleNamespace(device="cuda:1", shape=(1, 47), data_ptr=lambda: 0, record_stream=lambda stream: None)
+    given.contiguous = lambda: given
+    program(given)
+    assert used == [("load", "1"), ("context", "1"), ("stream", "1"), ("caller's stream", "cuda:1"), ("run", "cuda:1")]
 
 
 def test_the_command_without_python_gives_the_same_shapes():
