@@ -88,7 +88,7 @@ class Prompter:
         if not instruction.strip():
             raise DialError("the instruction is empty")
         read = self.tokenizer.encode(instruction, add_special_tokens=False)
-        if control := sorted({self.tokenizer.convert_ids_to_tokens(place) for place in read if place in self._control_ids}):
+        if control := sorted({str(self.tokenizer.convert_ids_to_tokens(place)) for place in read if place in self._control_ids}):
             raise DialError(
                 f"the instruction '{_cited(instruction)}' contains {', '.join(control)}, which stands for a part of the prompt "
                 "(an image, the end of a turn); write it without"

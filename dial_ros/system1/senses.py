@@ -194,13 +194,13 @@ class Senses:
         """Whether a stream may still have a message nearer to the frame's moment, and the frame has not waited for it too long."""
         joint_gap_s, camera_gap_s = self._node.value("joint_gap"), self._node.value("camera_gap")
         waited_s = (self._node.now_ns() - frame.received_ns) / NANOSECONDS
-        parts = [(self.joint_stamps, self._joints.at(frame.stamp_ns, joint_gap_s), joint_gap_s)]
-        parts += [(camera.arrivals, camera.before(frame.stamp_ns, camera_gap_s), camera_gap_s) for camera in self._cameras[1:]]
+        parts = [(self.joint_stamps, joint_gap_s, self._joints.at(frame.stamp_ns, joint_gap_s) is None)]
+        parts += [(each.arrivals, camera_gap_s, each.before(frame.stamp_ns, camera_gap_s) is None) for each in self._cameras[1:]]
         return any(
             waited_s < gap_s
             and (stream.newest_ns is None or stream.newest_ns < frame.stamp_ns)
-            and (nearest is None or stream.due_by(frame.stamp_ns))
-            for stream, nearest, gap_s in parts
+            and (missing or stream.due_by(frame.stamp_ns))
+            for stream, gap_s, missing in parts
         )
 
     def _join(self, frame: Frame) -> None:
