@@ -42,6 +42,8 @@ class Normaliser:
         width = len(self.raw)
         object.__setattr__(self, "raw", np.asarray(self.raw, bool))
         object.__setattr__(self, "parts", tuple(self.parts) or (width - self.joints,))
+        if self.state_encoding == "sin_cos" and width < self.joints:
+            raise DialError(f"normaliser: vectors of {width} numbers have no joints, which begin at {self.joints}; sin_cos is of joints")
         if self.state_encoding == "sin_cos" and sum(self.parts) != width - self.joints:
             raise DialError(f"normaliser: parts {self.parts} have {sum(self.parts)} joints, expected {width - self.joints}")
         for name in ("state_mean", "state_std", "action_mean", "action_std"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.datasets.lerobot_meta import vector_names
@@ -38,14 +38,16 @@ def require_same_robot(name: str, dataset: LeRobotDataset, recipe: Recipe) -> No
 def require_same_vectors(name: str, dataset: LeRobotDataset, recipe: Recipe) -> None:
     """Checks that a source's state and action have the embodiment's dimensions, in its order: a number's place says which joint it is.
 
-    Of a source with `dimensions: eef` the wrists count alone. A dataset that names no dimensions is checked for their number.
+    Of a source with `dimensions: eef` the wrists count alone. A dataset that names no dimensions is checked for their number. Another
+    robot's begins with the two wrists, by name.
 
     Raises:
         DialError: they do not; the message names the first dimension that differs.
     """
     source, robot = recipe.source(name), load_embodiment(recipe.embodiment)
     if source.dimensions == "all" and source.slot != robot.name:
-        return  # of another robot, whose description a run need not have
+        _require_wrists(name, dataset, vector_names(robot)[:EEF_DIM])
+        return  # the rest is of another robot, whose description a run need not have
     wanted = vector_names(robot)[source.vector]
     for column in ("observation.state", "action"):
         feature = dataset.features.get(column)
@@ -64,6 +66,24 @@ def require_same_vectors(name: str, dataset: LeRobotDataset, recipe: Recipe) -> 
             raise DialError(
                 f"source '{name}': dimension {place} of {column} in {dataset.folder} is '{named[place]}', of embodiment '{robot.name}' it "
                 f"is '{wanted[place]}' ({len(differing)} differ): other joints would move; convert the data with `dial convert lerobot`"
+            )
+
+
+def _require_wrists(name: str, dataset: LeRobotDataset, wanted: Sequence[str]) -> None:
+    """Checks that another robot's vectors begin with two wrists, whose 6D rotations are not normalised, whatever follows.
+
+    Raises:
+        DialError: they do not, or the dataset does not name them.
+    """
+    for column in ("observation.state", "action"):
+        feature = dataset.features.get(column)
+        named = feature.flat_names[:EEF_DIM] if feature is not None else wanted  # a missing column is reported where it is read
+        if list(named) != list(wanted):
+            begins = f"begins with {', '.join(named[:4])}, ..." if named else "names no dimensions"
+            raise DialError(
+                f"source '{name}': {column} in {dataset.folder} {begins}; every robot's vectors begin with two wrists "
+                f"({', '.join(wanted[:4])}, ... {wanted[-1]}), and their rotations stay as they are. "
+                "Convert the data with `dial convert lerobot`"
             )
 
 

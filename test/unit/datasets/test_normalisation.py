@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dial_core.datasets.normalisation import fit_normaliser, scaling_of, warnings_about
+from dial_core.errors import DialError
 
 
 @pytest.fixture
@@ -74,3 +75,8 @@ def test_a_dimension_that_never_counts_keeps_small_numbers(vectors, kind):
     counts[:, 20] = 0
     fitted, plain = fit_normaliser([vectors], [vectors], kind, action_masks=[counts]), fit_normaliser([vectors], [vectors], kind)
     assert fitted.to_dict() == plain.to_dict()
+
+
+def test_sines_of_vectors_that_are_too_short_for_joints_are_refused(vectors):
+    with pytest.raises(DialError, match="vectors of 14 numbers have no joints, which begin at 18"):
+        fit_normaliser([vectors[:, :14]], [vectors[:, :14]], state_encoding="sin_cos")

@@ -97,6 +97,22 @@ def test_data_with_another_number_of_dimensions_and_no_names_are_not_trained_on(
         require_same_vectors("robot", LeRobotDataset(dataset.folder), recipe)
 
 
+@pytest.mark.parametrize(
+    ("shape", "names", "found"),
+    [(14, [f"joint_{place}" for place in range(14)], "begins with joint_0, joint_1"), (47, None, "names no dimensions")],
+)
+def test_another_robots_vectors_begin_with_two_wrists(fake_dataset, recipe, tmp_path, shape, names, found):
+    dataset = fake_dataset(tmp_path / "dataset")
+    two_robots = recipe.model_copy(update={"sources": {"arms": DataSource(slot="arms")}})
+    require_same_vectors("arms", dataset, two_robots)
+    info = json.loads((dataset.folder / "meta/info.json").read_text())
+    for column in ("observation.state", "action"):
+        info["features"][column] |= {"shape": [shape], "names": names}
+    (dataset.folder / "meta/info.json").write_text(json.dumps(info))
+    with pytest.raises(DialError, match=rf"source 'arms': observation.state in .* {found}.*every robot's vectors begin with two wrists"):
+        require_same_vectors("arms", LeRobotDataset(dataset.folder), two_robots)
+
+
 def test_data_of_another_rate_is_trained_on_only_if_the_recipe_says_so(fake_dataset, recipe, tmp_path):
     dataset = fake_dataset(tmp_path / "dataset")
     file = dataset.folder / "meta/info.json"
