@@ -20,6 +20,7 @@ from dial_core.training.mapped_dataset import MappedDataset
 from dial_core.training.memory import RESERVE_GIB, frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware
 from dial_core.training.recipe import Recipe, TrainingStage
+from dial_core.training.seen_cameras import require_room_for_cameras
 from dial_core.training.stages import open_sources
 from dial_core.training.starting import architecture_of
 from dial_core.training.wrist_axes import in_words
@@ -40,11 +41,13 @@ def forecast(
     """Prints parameters by module, each stage's steps, batch, memory a GPU and data mixture; the data, where it is given.
 
     Raises:
-        DialError: neither a start nor a model is named, a rate is for a module that the model lacks, the batch does not divide, a step
-            does not fit into `capacity_gib` a GPU (after the tables of all stages), or the data is broken.
+        DialError: neither a start nor a model is named, a rate is for a module that the model lacks, the batch does not divide, the
+            recipe names too many cameras, a step does not fit into `capacity_gib` a GPU (after the tables of all stages), or the data
+            is broken.
     """
     arch = architecture_of(recipe, start)
     model = DialModel.without_weights(arch)
+    require_room_for_cameras(recipe, arch)
     datasets = open_sources(recipe, folders) if folders else {}
     console.print(_arithmetic(recipe, arch))
     shown: dict[str, tuple[int, int]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dial_core.checkpoint.contract import Contract
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
+from dial_core.model.configuration import Architecture
 from dial_core.observation.camera_view import CameraView, central, fit_stored
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.training.recipe import Recipe
@@ -38,6 +39,21 @@ def _recipe_views(recipe: Recipe, start: Contract) -> tuple[CameraView, ...]:
             f"recipe: `cameras` names '{wrong[0]}', which is not a camera of '{robot.name}' or stands twice; it has {', '.join(known)}"
         )
     return tuple(CameraView(**camera.model_dump(), height=start.height, width=start.width) for camera in recipe.cameras)
+
+
+def require_room_for_cameras(recipe: Recipe, arch: Architecture) -> None:
+    """Checks that the model can tell the recipe's cameras apart; those of a start fit it, as its contract was checked when it was made.
+
+    Raises:
+        DialError: they are more than it has image types for.
+    """
+    room = arch.image_types - 1  # the first one is the foresight's
+    if len(recipe.cameras) > room:
+        named = ", ".join(camera.name for camera in recipe.cameras)
+        raise DialError(
+            f"recipe: `cameras` names {len(recipe.cameras)} ({named}), the model has room for {room}; "
+            "leave some out, or begin with a model of more `image_types` (config/models/)"
+        )
 
 
 def seen_by(recipe: Recipe, source: str, dataset: LeRobotDataset, start: Contract) -> list[tuple[str, CameraView]]:

@@ -33,7 +33,7 @@ from dial_core.training.processes import process_state
 from dial_core.training.recipe import ROBOT, Recipe, TrainingStage
 from dial_core.training.run_folder import published
 from dial_core.training.samples import ChunkSamples
-from dial_core.training.seen_cameras import seen_by, trained_views
+from dial_core.training.seen_cameras import require_room_for_cameras, seen_by, trained_views
 from dial_core.training.source_checks import require_encodable, require_fitting
 from dial_core.training.starting import architecture_of, starting_point
 from dial_core.training.streams import CachedTokens, Pixels, Stream, TrainingViews, make_stream
@@ -119,9 +119,11 @@ def check_stages(recipe: Recipe, start: Path | None, hardware: Hardware, process
     """Checks that every stage can be trained, before the first one is: a typo in the last must not show after days.
 
     Raises:
-        DialError: neither a start nor a model is named, a rate is for a module that the model lacks, or a batch does not divide.
+        DialError: neither a start nor a model is named, a rate is for a module that the model lacks, a batch does not divide, or the recipe
+            names more cameras than the model has room for.
     """
     model = DialModel.without_weights(architecture_of(recipe, start))
+    require_room_for_cameras(recipe, model.arch)
     for number, stage in enumerate(recipe.effective_stages(), 1):
         if number == len(recipe.stages) and model.arch.separate_world_head == "last_stage":
             model.separate_world_head()

@@ -11,7 +11,8 @@ from dial_core.model.dial import DialModel
 from dial_core.training.forecast import forecast, parameter_counts
 from dial_core.training.memory import RESERVE_GIB, frozen_bytes, memory_of, require_room
 from dial_core.training.optimisation import Hardware, Optimisation
-from dial_core.training.recipe import Recipe
+from dial_core.training.recipe import Recipe, SeenCamera
+from dial_core.training.stages import check_stages
 
 GIB = 2.0**30
 PLAN = Optimisation(steps=1, batch_size=8, learning_rate=1e-4, bf16=True, gradient_checkpointing=True)
@@ -46,6 +47,17 @@ def forecast_of(recipe: str, folders=None, hardware=None, gpus=1, strategy="ddp"
         console,
     )
     return out.getvalue()
+
+
+def test_more_cameras_than_the_model_tells_apart_are_refused_before_anything_is_made():
+    cameras = tuple(SeenCamera(name=name) for name in ("ego", "left", "right"))
+    message = r"`cameras` names 3 \(ego, left, right\), the model has room for 2; leave some out"
+    with pytest.raises(DialError, match=message):
+        forecast_of("dial_tiny", model="dial_tiny", cameras=cameras)
+    recipe = load_config(Recipe, "training", "dial_tiny", ["model=dial_tiny"])
+    with pytest.raises(DialError, match=message):
+        check_stages(recipe.model_copy(update={"cameras": cameras}), None, Hardware(), 1)
+    check_stages(recipe.model_copy(update={"cameras": cameras[:2]}), None, Hardware(), 1)
 
 
 def test_a_dry_run_of_the_full_size_needs_neither_weights_nor_data():
