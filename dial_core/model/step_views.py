@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from dial_core.model.dial import DialModel
+from dial_core.model.configuration import Architecture
+from dial_core.model.view_encoder import DinoView
+
+
+class Towers(Protocol):
+    """What encodes images: `DialModel`."""
+
+    arch: Architecture
+    view_encoder: DinoView | None
+
+    def encode_image(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
+        """See `DialModel.encode_image`."""
+        ...
+
+    def vision_tokens(self, pixels_BHWC: torch.Tensor) -> torch.Tensor:
+        """See `DialModel.vision_tokens`."""
+        ...
 
 
 def encoded_together(encode: Callable[[torch.Tensor], torch.Tensor], views: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
@@ -23,7 +38,7 @@ def encoded_together(encode: Callable[[torch.Tensor], torch.Tensor], views: Sequ
 
 @torch.no_grad()
 def encode_what_is_read(
-    model: DialModel, image: torch.Tensor, goal: torch.Tensor, seen: Sequence[torch.Tensor], further: Sequence[torch.Tensor]
+    model: Towers, image: torch.Tensor, goal: torch.Tensor, seen: Sequence[torch.Tensor], further: Sequence[torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor]]:
     """System-2's view, the goal and System-1's views, as image tokens where the bridge reads them; the others stay what they are.
 

@@ -54,15 +54,16 @@ class WeightAverage:
     def update(self, model: nn.Module, step: int) -> None:
         """Updates the average with the weights after `step` steps."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        alike = list[tuple[torch.Tensor, torch.Tensor]]()
+        averages, alike = list[torch.Tensor](), list[torch.Tensor]()
         for name, value in _learning(model):
             weights = local(value.detach())
             if weights.dtype == self.values[name].dtype:
-                alike.append((self.values[name], weights))
+                averages.append(self.values[name])
+                alike.append(weights)
             else:  # one float32 copy at a time
                 self.values[name].lerp_(weights.float(), 1 - decay)
         if alike:  # in one operation: each would be a kernel launch
-            torch._foreach_lerp_(*zip(*alike, strict=True), 1 - decay)
+            torch._foreach_lerp_(averages, alike, 1 - decay)
 
     def save(self, checkpoint: Path, part: int) -> None:
         """Writes a part into a checkpoint folder."""
