@@ -16,6 +16,16 @@ COMPILED_FROM_IMAGES = 40_000
 """Images of one process from which on compiling pays: it takes half a minute of a core and saves 1.6 ms an image."""
 
 _BATCH_CPU, _BATCH_GPU = 8, 64
+_GPU_ROOM = 2 * 2**30  # [B] of CUDA's context and a batch's activations
+
+
+def encoding_device(model: DialModel, sharing: int) -> torch.device:
+    """CUDA if the GPU has the memory for a model like this in each of `sharing` processes, else the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    free, whole = torch.cuda.mem_get_info()
+    needed = sum(value.numel() * value.element_size() for value in model.parameters()) + _GPU_ROOM
+    return torch.device("cuda" if free >= needed and whole >= sharing * needed else "cpu")
 
 
 class ImageEncoder:

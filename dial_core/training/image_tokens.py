@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from dial_core.checkpoint.stored_weights import TensorFile, architecture_in
 from dial_core.datasets.lerobot import LeRobotDataset, camera_key
 from dial_core.errors import DialError
 from dial_core.files.array_file import ArrayFile
 from dial_core.files.atomic import atomic_write, write_text
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
+from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView, fit_view
-from dial_core.training.image_encoding import COMPILED_FROM_IMAGES, ImageEncoder
+from dial_core.training.image_encoding import COMPILED_FROM_IMAGES, ImageEncoder, encoding_device
 from dial_core.training.mapped_dataset import alone, features_folder, frames_digest
 
 _EPISODES_PER_JOB = 10
@@ -27,7 +30,10 @@ _opened: dict[tuple[str, str, bool], tuple[ImageEncoder, LeRobotDataset]] = {}
 
 @dataclass(frozen=True)
 class FeatureJob:
-    """Encode the frames of some episodes of a dataset into the rows of `file`; `compiled`: see `ImageEncoder`."""
+    """Encode the frames of some episodes of a dataset into the rows of `file`.
+
+    `compiled`: see `ImageEncoder`. `sharing`: processes that work at the same time, see `encoding_device`.
+    """
 
     model: str
     dataset: str
@@ -37,6 +43,7 @@ class FeatureJob:
     camera: str
     view: CameraView
     compiled: bool = False
+    sharing: int = 1
 
 
 def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, camera: str, view: CameraView) -> ArrayFile:
@@ -49,18 +56,21 @@ def cached_features(model_folder: Path, dataset: LeRobotDataset, workers: int, c
         camera: of the dataset, by name.
         view: how the model sees its frames.
     """
-    model = DialModel.from_pretrained(model_folder)
-    file = features_folder(dataset.folder) / vision_hash(model) / _view_folder(dataset, camera, view) / "tokens.npy"
+    arch = DialConfig(architecture_in(model_folder)).arch
+    file = features_folder(dataset.folder) / stored_vision_hash(model_folder) / _view_folder(dataset, camera, view) / "tokens.npy"
     file.parent.mkdir(parents=True, exist_ok=True)
     with alone(file.with_name("lock")):
         last = dataset.episodes[-1]
-        shape = (last.first + last.length, model.config.arch.foresight_tokens, model.config.arch.feature_width)
+        shape = (last.first + last.length, arch.foresight_tokens, arch.feature_width)
         _forget_others(file, frames_digest(dataset, [camera]), shape)
         _allocate(file, shape)
         jobs = list(_missing_jobs(model_folder, dataset, file, camera, view))
         images = sum(span.length for job in jobs for span in dataset.episodes[job.first_episode : job.last_episode])
         compiled = images >= COMPILED_FROM_IMAGES * max(1, workers)
-        _encode_missing(dataset, [replace(job, compiled=compiled) for job in jobs], file, workers)
+        try:
+            _encode_missing(dataset, [replace(job, compiled=compiled, sharing=max(1, workers)) for job in jobs], file, workers)
+        finally:
+            _opened.clear()  # without workers this process has loaded the tower
     return ArrayFile(file)
 
 
@@ -80,7 +90,9 @@ def encode_episodes(job: FeatureJob) -> None:
     """Decodes the frames of one job's episodes, each once and in order, and writes the rows of their tokens."""
     key = (job.model, job.dataset, job.compiled)
     if key not in _opened:
-        _opened[key] = (ImageEncoder(DialModel.from_pretrained(job.model).eval(), job.compiled), LeRobotDataset(Path(job.dataset)))
+        model = DialModel.from_pretrained(job.model, "system1").eval()  # the part that has the towers and no language model
+        device = encoding_device(model, job.sharing)
+        _opened[key] = (ImageEncoder(model.to(device), job.compiled), LeRobotDataset(Path(job.dataset)))
     encoder, dataset = _opened[key]
     rows = np.load(job.file, mmap_mode="r+")
     row = dataset.episodes[job.first_episode].first
@@ -98,12 +110,32 @@ def _frames(dataset: LeRobotDataset, job: FeatureJob) -> Iterator[np.ndarray]:
 
 def vision_hash(model: DialModel) -> str:
     """Short SHA-256 of the weights that make image tokens: the vision tower with its merger, and a second tower."""
+    return _hash_of(sorted(model.state_dict().items()))
+
+
+def stored_vision_hash(folder: Path) -> str:
+    """`vision_hash` of the model in a checkpoint folder, of which only the towers are read.
+
+    Raises:
+        DialError: there is no such model.
+    """
+    if DialConfig(architecture_in(folder)).arch.view_encoder is not None:  # it is stored under other names than it has
+        return vision_hash(DialModel.from_pretrained(folder, "system1"))
+    file = TensorFile(folder / "model.safetensors")
+    return _hash_of((name, file.read(name)) for name in file.names if _makes_tokens(name))
+
+
+def _hash_of(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        if "visual" in name or name.startswith("view_encoder."):
+    for name, value in tensors:
+        if _makes_tokens(name):
             digest.update(name.encode())
             digest.update(value.detach().float().cpu().numpy().tobytes())
     return digest.hexdigest()[:12]
+
+
+def _makes_tokens(tensor: str) -> bool:
+    return "visual" in tensor or tensor.startswith("view_encoder.")
 
 
 def _view_folder(dataset: LeRobotDataset, camera: str, view: CameraView) -> str:

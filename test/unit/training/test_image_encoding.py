@@ -10,7 +10,7 @@ import torch
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training import image_encoding
-from dial_core.training.image_encoding import ImageEncoder
+from dial_core.training.image_encoding import ImageEncoder, encoding_device
 
 from .test_processes import narrow_architecture
 
@@ -39,6 +39,17 @@ def test_tokens_are_those_of_the_model_in_order_whatever_the_batch(model, monkey
     assert len(found) == 10
     expected = model.encode_image(torch.from_numpy(np.stack(images(10)))).numpy()
     np.testing.assert_allclose(found, expected, rtol=2 * HALF, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("free_gb", "sharing", "device"),
+    [(None, 1, "cpu"), (40, 1, "cuda"), (40, 8, "cuda"), (40, 64, "cpu"), (1, 1, "cpu")],
+    ids=["no GPU", "alone", "shared", "by too many", "occupied"],
+)
+def test_a_gpu_encodes_if_it_has_room_for_all_who_share_it(model, monkeypatch, free_gb, sharing, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: free_gb is not None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free_gb * 2**30, 40 * 2**30))
+    assert encoding_device(model, sharing).type == device
 
 
 def test_without_a_compiler_the_model_itself_encodes(model, monkeypatch):

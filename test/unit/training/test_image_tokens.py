@@ -1,4 +1,5 @@
 import fcntl
+import hashlib
 import shutil
 import threading
 
@@ -12,7 +13,7 @@ from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
 from dial_core.observation.camera_view import CameraView
 from dial_core.training import image_tokens
-from dial_core.training.image_tokens import cached_features, vision_hash
+from dial_core.training.image_tokens import cached_features, stored_vision_hash, vision_hash
 
 
 def test_caches_are_shared_by_models_with_the_same_eyes_and_by_no_others():
@@ -24,6 +25,28 @@ def test_caches_are_shared_by_models_with_the_same_eyes_and_by_no_others():
     dino.backbone.visual.load_state_dict(dial.backbone.visual.state_dict())
     assert vision_hash(dial) == vision_hash(seer)
     assert len({vision_hash(model) for model in (dial, dino, other)}) == 3
+
+
+@pytest.mark.parametrize("preset", ["dial_tiny", "dial_tiny_dino"])
+def test_caches_keep_their_names_and_finding_one_loads_no_language_model(tmp_path, monkeypatch, preset):
+    make_random_checkpoint(tmp_path, preset=preset)
+    model, digest = DialModel.from_pretrained(tmp_path), hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):  # as caches have been named ever since
+        if "visual" in name or name.startswith("view_encoder."):
+            digest.update(name.encode() + value.numpy().tobytes())
+    loaded, load = [], DialModel.from_pretrained
+    monkeypatch.setattr(DialModel, "from_pretrained", lambda *given: (loaded.append(given[1:]), load(*given))[1])
+    assert stored_vision_hash(tmp_path) == vision_hash(model) == digest.hexdigest()[:12]
+    assert loaded == ([] if preset == "dial_tiny" else [("system1",)])
+
+
+def test_encoding_loads_the_towers_only_and_keeps_nothing(fake_dataset, tmp_path, monkeypatch):
+    make_random_checkpoint(tmp_path / "model")
+    loaded, make = [], image_tokens.ImageEncoder
+    monkeypatch.setattr(image_tokens, "ImageEncoder", lambda model, compiled: (loaded.append(model.part), make(model, compiled))[1])
+    cached_features(tmp_path / "model", fake_dataset(tmp_path / "dataset", (3, 4)), 0, "ego", CameraView(name="ego", height=96, width=96))
+    assert loaded == ["system1"]
+    assert not image_tokens._opened
 
 
 def test_cached_tokens_are_those_of_the_model_for_every_frame(fake_dataset, tmp_path):
