@@ -7,7 +7,6 @@ keys on the page, with the recorder. `record`: the recorder, beside one of these
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.config import config_path, config_root
@@ -15,7 +14,7 @@ from dial_core.control.trajectory_checks import Tolerances
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.sim.task import EVALUATION_SEEDS_FROM, require_training_seed
-from dial_ros.bringup.parameter_files import parameters_of, read_own_parameters
+from dial_ros.bringup.parameter_files import OwnParameters, parameters_of, read_own_parameters
 from dial_ros.node.process import END_WITH_PARENT
 
 Value = str | int | float | bool
@@ -36,10 +35,9 @@ class NodeSpec:
 
     name: str  # ROS node name, which is also the executable in lib/dial_ros
     module: str  # for `python -m`
-    parameter_file: Path | None  # its values come before `parameters`; None: the defaults of the code
-    parameters: dict[str, Value]
+    parameter_file: Path | None  # `parameters` take precedence over its values; None: the defaults of the code
+    parameters: dict[str, Value]  # the user's own, and those that the arguments decide
     remappings: dict[str, str] = field(default_factory=dict)  # name inside the node -> name on the robot
-    own_file: Path | None = None  # the user's parameters: they take precedence over `parameter_file`, not over `parameters`
     enclave: str = ""  # of SROS2
     required: bool = True  # when it dies, the graph is stopped
     grace_s: float = 8.0  # after SIGINT, before the starter escalates: a node finishes its inference and destroys its publishers
@@ -132,17 +130,21 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
 
     Raises:
         DialError: unknown graph, argument, robot or camera, a value that is not of the argument's type, a `params_file` without
-            parameters, or demonstrations by hand on a scene of the evaluation.
+            parameters or with one that would have no effect, or demonstrations by hand on a scene of the evaluation.
     """
     values = resolve_arguments(kind, chosen)
     own_file = Path(str(values["params_file"])).expanduser().absolute() if values["params_file"] else None
+    own = read_own_parameters(own_file, str(values["namespace"]))
     enclaves = str(values.get("enclaves", "")).rstrip("/")
-    nodes = _nodes(kind, values, own_file)
-    return tuple(replace(node, own_file=own_file, enclave=f"{enclaves}/{node.name}" if enclaves else "") for node in nodes)
+    nodes = _nodes(kind, values, own)
+    own.require_effect({node.name: node.parameters for node in nodes})
+    return tuple(
+        replace(node, parameters=own.of(node.name) | node.parameters, enclave=f"{enclaves}/{node.name}" if enclaves else "")
+        for node in nodes
+    )
 
 
-def _nodes(kind: str, values: dict[str, Value], own_file: Path | None) -> tuple[NodeSpec, ...]:
-    own = read_own_parameters(own_file)
+def _nodes(kind: str, values: dict[str, Value], own: OwnParameters) -> tuple[NodeSpec, ...]:
     embodiment = load_embodiment(str(values["robot"]))
     if kind == "record":
         return (_recorder(values, embodiment, _robot_topics(embodiment)),)
@@ -204,7 +206,7 @@ def environment(kind: str) -> dict[str, str]:
     return variables
 
 
-def _guarded_lead_s(own: dict[str, Any]) -> float:
+def _guarded_lead_s(own: OwnParameters) -> float:
     """System-1's `splice_lead` [s] with a guard: the files' value, or more if the guard's parameters require it."""
     system1, guard = parameters_of("system1", own), parameters_of("guard", own)
     tolerances = Tolerances(period_s=guard["controller_period"], transport_s=guard["transport"])

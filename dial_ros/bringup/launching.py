@@ -90,7 +90,7 @@ def _launch_node(node: NodeSpec, namespace: str):
         executable=node.executable,
         name=node.name,
         namespace=namespace,
-        parameters=[*(str(file) for file in (node.parameter_file, node.own_file) if file), node.parameters],
+        parameters=[*([str(node.parameter_file)] if node.parameter_file else []), node.parameters],
         ros_arguments=["--enclave", node.enclave] if node.enclave else [],
         remappings=list(node.remappings.items()),
         output="screen",

@@ -32,9 +32,8 @@ def command(node: NodeSpec, namespace: str = "") -> list[str]:
     if namespace:
         rules.append(f"__ns:=/{namespace.strip('/')}")
     line = [sys.executable, "-m", node.module, "--ros-args"]
-    for file in (node.parameter_file, node.own_file):
-        if file is not None:
-            line += ["--params-file", str(file)]
+    if node.parameter_file is not None:
+        line += ["--params-file", str(node.parameter_file)]
     if node.enclave:
         line += ["--enclave", node.enclave]
     for rule in rules:

@@ -25,10 +25,11 @@ from dial_core.bags.spool import Spool
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.msg import Instruction
-from dial_ros.node.lifecycle import DialNode, Parameter, Unfinished
+from dial_ros.node.lifecycle import DialNode, Unfinished
 from dial_ros.node.process import run
 from dial_ros.recorder.recorded_streams import RecordedStreams
 from dial_ros.recorder.recorded_topics import definitions, described, parse_extra, topics_of
+from dial_ros.recorder.recorder_parameters import PARAMETERS
 from dial_ros.srv import StartEpisode, StopEpisode
 
 OUTCOMES = {
@@ -43,17 +44,7 @@ STOPPED = {"outcome": "unknown", "note": "the recorder was stopped"}
 class RecorderNode(DialNode):
     """The recorder as a lifecycle node. Executor and spool share nothing but the queue."""
 
-    PARAMETERS = {
-        "directory": Parameter("recordings", "folder in which every episode gets a folder"),
-        "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
-        "cameras": Parameter("", "which of the embodiment's cameras, by commas; empty: all"),
-        "image_transport": Parameter("raw", "raw: Image on image/<camera>; compressed: CompressedImage on image/<camera>/compressed"),
-        "extra_topics": Parameter("", "further topics as topic:package/msg/Type, by commas"),
-        "split_mb": Parameter(2048, "a bag continues in a next file after this much [MiB]", 1, 1_000_000),
-        "queue_mb": Parameter(512, "what may wait for the disk before messages are lost [MiB]", 1, 100_000),
-        "min_free_mb": Parameter(500, "free disk space below which recording ends [MiB]", 1, 1_000_000),
-        "wait_for_streams": Parameter(True, "refuse to start an episode while a camera or the joints do not flow"),
-    }
+    PARAMETERS = PARAMETERS
 
     def __init__(self) -> None:
         super().__init__("recorder")

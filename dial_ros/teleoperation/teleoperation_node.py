@@ -22,21 +22,18 @@ from dial_core.errors import DialError
 from dial_core.observation.readings import JointOrder, UnreadableMessageError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.node import qos
-from dial_ros.node.lifecycle import DialNode, Parameter
+from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.process import run
 from dial_ros.node.states import STOPPED
 from dial_ros.node.trajectory import TrajectorySplitter
 from dial_ros.teleoperation.jogged_hand import Jog, JoggedHand
+from dial_ros.teleoperation.teleoperation_parameters import PARAMETERS
 
 
 class TeleoperationNode(DialNode):
     """The teleoperation as a lifecycle node."""
 
-    PARAMETERS = {
-        "embodiment": Parameter("gr1", "name in config/embodiments, or path of a YAML"),
-        "hand": Parameter("right", "which hand moves: left or right"),
-        "deadman": Parameter(0.3, "wall seconds without a velocity after which the hand stands [s]", 0.05, 2.0),
-    }
+    PARAMETERS = PARAMETERS
 
     def __init__(self) -> None:
         super().__init__("teleoperation")

@@ -32,7 +32,7 @@ CHANGED = [(kind, argument) for kind, argument in ALL if argument.name not in BY
 @pytest.mark.parametrize(("kind", "argument"), CHANGED, ids=[f"{kind} {argument.name}" for kind, argument in CHANGED])
 def test_every_argument_changes_what_is_started(kind, argument, tmp_path):
     (tmp_path / "config.json").touch()
-    (tmp_path / "mine.yaml").write_text("system1: {ros__parameters: {velocity_share: 0.1}}")
+    (tmp_path / "mine.yaml").write_text("{system1: {ros__parameters: {max_jump: 0.1}}, recorder: {ros__parameters: {split_mb: 9}}}")
     ours = {"page": True, "record": True}
     ours = {name: on for name, on in ours.items() if name in {other.name for other in ARGUMENTS[kind]}}
     default = ours.get(argument.name, argument.default)

@@ -134,11 +134,11 @@ def test_variables_the_user_has_set_win(tmp_path, node, monkeypatch):
 def test_the_command_line_quotes_text_and_spells_truth_as_yaml_does():
     parameters = {"a": True, "b": "it's", "c": 2, "d": ""}
     spec = NodeSpec("system1", "dial_ros.system1.system1_node", Path("p.yaml"), parameters, {"image/ego": "/head"})
-    spec = replace(spec, own_file=Path("own.yaml"), enclave="/dial/system1")
+    spec = replace(spec, enclave="/dial/system1")
     line = command(spec, namespace="/lab/")
     assert line[:3] == [sys.executable, "-m", "dial_ros.system1.system1_node"]
     assert line[line.index("--ros-args") :] == [
-        *("--ros-args", "--params-file", "p.yaml", "--params-file", "own.yaml", "--enclave", "/dial/system1"),
+        *("--ros-args", "--params-file", "p.yaml", "--enclave", "/dial/system1"),
         *("-r", "__node:=system1", "-r", "image/ego:=/head", "-r", "__ns:=/lab"),
         *("-p", "a:=true", "-p", "b:='it''s'", "-p", "c:=2", "-p", "d:=''"),
     ]
