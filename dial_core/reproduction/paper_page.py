@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from dial_core.errors import DialError
-from dial_core.evaluation.reports.compare import compare
-from dial_core.evaluation.reports.intervals import Paired
 from dial_core.evaluation.reports.plots import draw_bars
-from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, over_seeds, rate_text
+from dial_core.evaluation.reports.result_page import interval_text, rate_text
 from dial_core.evaluation.studies.probes import PROBES
 from dial_core.files.atomic import write_text
+from dial_core.reproduction.comparison_table import comparison_table
 from dial_core.reproduction.done_marks import DoneMarks, command_of
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_figures import draw_lines, draw_methods, draw_sheet, write_film
@@ -77,28 +75,27 @@ class _PageWriter:
     def _comparison(self, section: Comparison) -> Iterator[str]:
         for name in section.scenes:
             yield from (f"### {self._scenes_called(name)}", "", self._scenes_line(name), "")
-            evaluated = [method for method in section.methods if self._summary(method, name)]
+            evaluated = self._evaluated(section, name)
             if missing := [self._called(method) for method in section.methods if method not in evaluated]:
                 yield from (f"{NOT_RUN.capitalize()}: {', '.join(missing)}.", "")
-            if not evaluated:
-                continue
-            against = f"against {self._called(section.reference)} | 95 % | p (McNemar, exact)"
-            moved = "of two objects, the named one in the target | the other one"
-            yield f"| method | success | 95 % (Wilson) | 95 % over seeds | {against} | {moved} | lowest of a task | crashed |"
-            yield "|---" * 11 + "|"
-            rows = [self._comparison_row(method, section.reference, name) for method in evaluated]
-            yield from (*(row for row, _ in rows), "")
-            yield from (line for _, note in rows if note for line in (note, ""))
-        complete: dict[str, dict[str, dict]] = {}
-        for method in section.methods:
-            summaries = {name: summary for name in section.scenes if (summary := self._summary(method, name))}
-            if len(summaries) == len(section.scenes):
-                complete[self._called(method)] = {self._scenes_called(name): summary["success"] for name, summary in summaries.items()}
+            if evaluated:
+                called = {self._called(method): summary for method, summary in evaluated.items()}
+                yield from comparison_table(called, self._called(section.reference), self._summary(section.reference, name))
+        shown = {name: evaluated for name in section.scenes if (evaluated := self._evaluated(section, name))}
+        complete = {
+            self._called(method): {self._scenes_called(name): evaluated[method]["success"] for name, evaluated in shown.items()}
+            for method in section.methods
+            if shown and all(method in evaluated for evaluated in shown.values())
+        }
         if len(section.methods) == len(section.scenes) == 1 and complete:
             yield from self._image(section.title, lambda image: self._draw_tasks(section, image))
         elif complete:
             yield from self._image(section.title, lambda image: draw_methods(complete, image, section.title))
         yield from self._by_task(section)
+
+    def _evaluated(self, section: Comparison, scenes: str) -> dict[str, dict]:
+        """The summaries of the section's methods that were evaluated on the scenes."""
+        return {method: summary for method in section.methods if (summary := self._summary(method, scenes))}
 
     def _draw_tasks(self, section: Comparison, image: Path) -> None:
         """Bars of the tasks, for a section that would have a single bar."""
@@ -107,27 +104,10 @@ class _PageWriter:
         bars = {task: row["success"] for task, row in summary["by_task"].items()} | {"all": summary["success"]}
         draw_bars(bars, image, f"{self._called(section.methods[0])}, {self._scenes_called(section.scenes[0])}")
 
-    def _comparison_row(self, method: str, reference: str, scenes: str) -> tuple[str, str]:
-        """The row of a method, and what a reader has to know of its pairs, if anything."""
-        summary, other = self._summary(method, scenes), self._summary(reference, scenes)
-        assert summary is not None, "a row is of a method that was evaluated"
-        against, note = ["-", "-", "-"], ""
-        if other and method != reference:
-            against, differing = _against(other, summary)
-            note = f"{self._called(method)} and {self._called(reference)}: {differing}" if differing else ""
-        two = summary["two_objects"]
-        moved = f"{rate_text(two['named_moved'])} | {rate_text(two['other_moved'])}"
-        seeds = over_seeds((row["seed"], row["success"]) for row in summary["episodes"])
-        over = interval_text(seeds) if seeds["seeds"] >= FEWEST_SEEDS else "-"
-        lowest = min(summary["by_task"], key=lambda task: summary["by_task"][task]["success"]["rate"])
-        worst = f"{rate_text(summary['by_task'][lowest]['success'])} {lowest}"
-        cells = [rate_text(summary["success"]), interval_text(summary["success"]), over, *against, moved, worst, str(summary["crashed"])]
-        return f"| {self._called(method)} | {' | '.join(cells)} |", note
-
     def _by_task(self, section: Comparison) -> Iterator[str]:
         """Successes by task and method, on the first of the scenes."""
         name = section.scenes[0]
-        summaries = {method: summary for method in section.methods if (summary := self._summary(method, name))}
+        summaries = self._evaluated(section, name)
         tasks = next(iter(summaries.values()))["by_task"] if summaries else {}
         if len(tasks) < 2:
             return
@@ -282,22 +262,6 @@ class _PageWriter:
         tasks = f"{len(data.tasks)} tasks" if data.tasks else f"every task of `{data.suite}`"
         body = "" if data.body == "robot" else " of floating hands"
         return f"{data.episodes} demonstrations{body} of {tasks}"
-
-
-def _against(reference: dict, summary: dict) -> tuple[list[str], str]:
-    """Difference to the reference, its interval and p-value, as cells, and a note if scenes or code differ.
-
-    A difference alone where the scenes are not the same.
-    """
-    try:
-        comparison = compare(reference, summary)
-    except DialError as error:
-        difference = summary["success"]["rate"] - reference["success"]["rate"]
-        return [f"{100 * difference:+.1f}, unpaired", "-", "-"], f"unpaired, since {error}."
-    paired = Paired(**comparison["all"])
-    low, high = paired.interval
-    cells = [f"{100 * paired.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", f"{paired.p_value:.3g}"]
-    return cells, f"the same scenes, other code ({'; '.join(comparison['code'])})." if comparison["code"] else ""
 
 
 def _read(file: Path) -> dict | None:

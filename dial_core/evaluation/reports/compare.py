@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dial_core.errors import DialError
-from dial_core.evaluation.reports.intervals import Paired, compare_paired
+from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, Paired, compare_over_seeds, compare_paired
 
 SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct")  # what must agree
 OF_AN_EPISODE = ("scene", "instruction")  # what must agree where both results say it
@@ -37,8 +37,8 @@ def compare(first: dict, second: dict) -> dict:
     """Pairs two summaries scene by scene.
 
     Returns:
-        `all` and `by_task`, each a `Paired` as JSON values, `names` of both sides, and `code`: in what the versions of the code and its
-        data differ, by which a policy may do otherwise on an equal scene.
+        `all` and `by_task`, each a `Paired` as JSON values, `over_seeds`, a `PairedOverSeeds` of all, `names` of both sides, and `code`: in
+        what the versions of the code and its data differ, by which a policy may do otherwise on an equal scene.
 
     Raises:
         DialError: the scenes, or how success was judged on them, are not the same.
@@ -56,10 +56,11 @@ def compare(first: dict, second: dict) -> dict:
     for task in first["protocol"]["tasks"]:
         keys = [key for key in outcomes[0] if key[0] == task]
         by_task[task] = compare_paired([outcomes[0][key] for key in keys], [outcomes[1][key] for key in keys])
-    overall = compare_paired(list(outcomes[0].values()), [outcomes[1][key] for key in outcomes[0]])
+    sides = [[side[key] for key in outcomes[0]] for side in outcomes]
     return {
         "names": [policy_name(first), policy_name(second)],
-        "all": asdict(overall),
+        "all": asdict(compare_paired(*sides)),
+        "over_seeds": asdict(compare_over_seeds([seed for _, seed in outcomes[0]], *sides)),
         "by_task": {task: asdict(paired) for task, paired in by_task.items()},
         "code": [f"{key} {first.get(key)} and {second.get(key)}" for key in CODE if first.get(key) != second.get(key)],
     }
@@ -105,11 +106,26 @@ def comparison_markdown(comparison: dict) -> str:
             f"| {row['only_second']} | {100 * row['difference']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {row['p_value']:.3g} |"
         )
     code = [f"The code differs: {'; '.join(comparison['code'])}. The scenes are equal.", ""] if comparison["code"] else []
-    return "\n".join([*lines, "", *code, _verdict(comparison["all"]), ""])
+    return "\n".join([*lines, "", *code, *_over_seeds(comparison), _verdict(comparison), ""])
 
 
-def _verdict(row: dict) -> str:
+def _over_seeds(comparison: dict) -> list[str]:
+    """Returns a sentence on the difference over seeds, where scenes share them: those of a seed are alike over tasks."""
+    seeds = comparison["over_seeds"]
+    if len(comparison["by_task"]) == 1:
+        return []
+    low, high = seeds["interval"]
+    interval = f"95 % {100 * low:+.1f} to {100 * high:+.1f} (bootstrap), " if seeds["seeds"] >= FEWEST_SEEDS else ""
+    test = f"{interval}p = {seeds['p_value']:.3g} (sign-flip, exact)"
+    return [f"Over {seeds['seeds']} seeds, whose scenes share places and objects over tasks: {test}.", ""]
+
+
+def _verdict(comparison: dict) -> str:
+    row, seeds = comparison["all"], comparison["over_seeds"]
     if row["p_value"] >= 0.05:
         return "The difference may be chance (p of at least 0.05): these scenes do not show which is better."
     better = "B" if row["difference"] > 0 else "A"
-    return f"{better} is better on these scenes; a split as uneven has a probability of {row['p_value']:.2g} if both were equally good."
+    if seeds["p_value"] >= 0.05:
+        return f"{better} solves more of these scenes, but over their seeds the difference may be chance (p of at least 0.05)."
+    chance = f"a difference as large has a probability of {seeds['p_value']:.2g} if both were equally good"
+    return f"{better} is better on these scenes; {chance}."

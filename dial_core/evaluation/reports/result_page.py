@@ -13,11 +13,9 @@ from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.closed_loop.suites import object_count, working_hand
 from dial_core.evaluation.reports.compare import policy_name
-from dial_core.evaluation.reports.intervals import clustered_interval, wilson_interval
+from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, clustered_interval, wilson_interval
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.files.atomic import write_json, write_text
-
-FEWEST_SEEDS = 10  # of which a bootstrap over seeds is shown; of fewer it is too narrow
 
 
 def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float) -> dict:

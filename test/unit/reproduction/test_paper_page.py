@@ -87,7 +87,7 @@ def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline,
     text = write_page(pipeline, "small", tmp_path / "paper.md")
     row = next(line for line in text.splitlines() if line.startswith("| + FLARE | 25.0 (2/8)"))
     assert "| -75.0 |" in row
-    assert "| 0.0312 |" in row  # 2 / 2^6: six scenes differ, all one way
+    assert "| 0.0312 | - | 0.125 |" in row  # 2 / 2^6: six scenes differ, all one way; of four seeds, 2 / 2^4, all do
     assert "0.0 (0/4) TrayToPot" in row
     assert "| DIAL | 100.0 (8/8) | 67.6 to 100.0 | - | - | - |" in text
     assert "| TrayToPot | 4/4 | 0/4 |" in text
@@ -101,7 +101,7 @@ def test_results_of_other_scenes_stand_unpaired_with_the_reason(pipeline, save, 
     save("dial", *[True] * 8, scene="aaa")
     save("flare", True, True, *[False] * 6, scene="bbb")
     text = write_page(pipeline, "small", tmp_path / "paper.md")
-    assert "| + FLARE | 25.0 (2/8) | 7.1 to 59.1 | - | -75.0, unpaired | - | - |" in text
+    assert "| + FLARE | 25.0 (2/8) | 7.1 to 59.1 | - | -75.0, unpaired | - | - | - | - |" in text
     reason = "these two results are not of the same scenes: PlacematToPlate 100000: scene aaa and bbb"
     assert f"+ FLARE and DIAL: unpaired, since {reason}" in text
     assert text.count(reason) == 1

@@ -27,6 +27,22 @@ def test_two_checkpoints_are_paired_scene_by_scene():
     assert "do not show which is better" in comparison_markdown(compare(first, first))
 
 
+def test_a_difference_that_few_seeds_make_is_not_called_better():
+    tasks = [f"task {number}" for number in range(6)]
+
+    def summary_with(seeds: set[int], model_id: str) -> dict:
+        results = [EpisodeResult(task, 100_000 + n, success=n in seeds, objects=1, hand="left") for task in tasks for n in range(10)]
+        return summarise(Protocol(episodes=10, tasks=tasks, model_id=model_id), results, wall_s=1.0)
+
+    comparison = compare(summary_with(set(), "aaa"), summary_with({0, 1}, "bbb"))
+    assert comparison["all"]["p_value"] < 0.001
+    assert comparison["over_seeds"]["p_value"] == 0.5
+    text = comparison_markdown(comparison)
+    assert "Over 10 seeds, whose scenes share places and objects over tasks: 95 % +0.0 to +" in text
+    assert "p = 0.5 (sign-flip, exact)" in text
+    assert "B solves more of these scenes, but over their seeds the difference may be chance" in text
+
+
 def test_results_of_other_scenes_or_of_a_shard_are_not_compared():
     first = summary_of([True, False], "aaa")
     with pytest.raises(DialError, match="seed 100000 and 100002"):

@@ -1,6 +1,15 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from dial_core.evaluation.reports.intervals import clustered_interval, compare_paired, mcnemar_p, wilson_interval
+from dial_core.evaluation.reports.intervals import (
+    clustered_interval,
+    compare_over_seeds,
+    compare_paired,
+    mcnemar_p,
+    sign_flip_p,
+    wilson_interval,
+)
 
 
 def test_wilson_interval_equals_published_values():
@@ -43,3 +52,26 @@ def test_equal_policies_do_not_differ_and_an_empty_comparison_says_nothing():
     assert (same.difference, same.p_value) == (0.0, 1.0)
     assert same.interval[0] < 0 < same.interval[1]
     assert compare_paired([], []).p_value == 1.0
+
+
+def test_the_sign_flip_test_counts_all_choices_of_signs():
+    assert sign_flip_p([]) == sign_flip_p([0, 0]) == sign_flip_p([3, -3]) == 1.0
+    assert sign_flip_p([1] * 5) == pytest.approx(2 / 2**5)
+    assert sign_flip_p([3, 2, -1]) == pytest.approx(4 / 8)  # at least 4 away from zero: +++, ++-, and their mirrors
+    assert sign_flip_p([-3, -2, 1]) == sign_flip_p([3, 2, -1])
+    assert sign_flip_p([2] * 100) == pytest.approx(2 / 2**100)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=12))
+def test_with_one_scene_a_seed_the_test_over_seeds_is_mcnemars(pairs):
+    first, second = [one for one, _ in pairs], [other for _, other in pairs]
+    assert compare_over_seeds(range(len(pairs)), first, second).p_value == pytest.approx(compare_paired(first, second).p_value)
+
+
+def test_scenes_that_hang_together_over_seeds_show_less():
+    seeds = [seed for seed in range(10) for _ in range(6)]
+    first, second = [False] * 60, [seed < 2 for seed in seeds]  # two seeds of ten, with all their scenes
+    assert compare_paired(first, second).p_value < 0.001
+    over = compare_over_seeds(seeds, first, second)
+    assert (over.seeds, over.p_value) == (10, 0.5)
+    assert over.interval[0] == 0.0 < compare_paired(first, second).interval[0]
