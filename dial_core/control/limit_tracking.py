@@ -23,7 +23,7 @@ FIRST_PIECE_S = 0.001  # the first: a joint at its limit that still moves outwar
 CATCH_UP_S = 0.05  # a joint that lags closes the gap with this time constant
 SLACK = 1e-6  # of a limit: numerical
 NEARLY_INSIDE_RAD = 1e-4  # not worth a motion
-LEADING_BACK_S = 2.0  # a stop leads a joint back inside for so long at most: one far outside cannot be brought back in time
+BEYOND_LIMIT_S = 2.0  # a joint far beyond its velocity limit is given so much longer to come to rest
 
 
 class Knots(NamedTuple):
@@ -83,8 +83,8 @@ def track_within_limits(reference: Knots, guard: Guard) -> Knots:
 def braking(start_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) -> Knots:
     """Knots from `start`, position (J,) [rad] and velocity (J,) [rad/s] at `start_s` [s], until every joint rests.
 
-    Each joint decelerates as hard as its limit allows. One that stands outside of its position limits is led back in, for
-    LEADING_BACK_S at most. The knots end after `longest_braking_s`, whatever the start.
+    Each joint decelerates as hard as its limit allows, and does nothing else: one that stands outside of its position limits, or
+    cannot be stopped inside, rests there until a chunk leads it back. The knots end after `longest_braking_s`, whatever the start.
 
     Raises:
         NotFiniteError: the start holds NaN or infinity.
@@ -92,7 +92,7 @@ def braking(start_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) 
     for values, what in zip(start, ("positions", "velocities"), strict=True):
         require_finite(values, f"{what} from which a motion is to be braked")
     times, states, longest_s = [start_s], [start], longest_braking_s(guard)
-    anywhere = replace(guard, lower=np.full_like(guard.lower, -np.inf), upper=np.full_like(guard.upper, np.inf))
+    reach = _without_passed_limits(start, guard)
     while len(states) < 3 or states[-1][1].any():  # a whole piece at least: a stop that is a little late must not have ended
         elapsed_s = times[-1] - start_s
         if elapsed_s >= longest_s:
@@ -100,15 +100,23 @@ def braking(start_s: float, start: tuple[np.ndarray, np.ndarray], guard: Guard) 
             break
         piece_s = FIRST_PIECE_S if len(states) == 1 else PIECE_S
         times.append(times[-1] + piece_s)
-        inside = guard if elapsed_s < LEADING_BACK_S else anywhere
-        states.append(_step(states[-1], np.zeros_like(start[0]), piece_s, inside))
+        states.append(_step(states[-1], np.zeros_like(start[0]), piece_s, reach))
     positions, velocities = zip(*states, strict=True)
     return Knots(np.array(times), np.array(positions), np.array(velocities))
 
 
 def longest_braking_s(guard: Guard) -> float:
-    """Time within which `braking` ends [s]: it leads back inside, then stops from twice the velocity limit."""
-    return LEADING_BACK_S + 2 * float((guard.velocity / guard.acceleration).max())
+    """Time within which `braking` ends [s]: that from twice the velocity limit, and BEYOND_LIMIT_S."""
+    return BEYOND_LIMIT_S + 2 * float((guard.velocity / guard.acceleration).max())
+
+
+def _without_passed_limits(start: tuple[np.ndarray, np.ndarray], guard: Guard) -> Guard:
+    """`guard` without the position limits that a joint has passed, or must pass while it brakes: nothing leads it back then."""
+    position, velocity = start
+    stop = position + velocity * np.abs(velocity) / (2 * guard.acceleration)
+    below = np.minimum(position, stop) < guard.lower - NEARLY_INSIDE_RAD
+    above = np.maximum(position, stop) > guard.upper + NEARLY_INSIDE_RAD
+    return replace(guard, lower=np.where(below, -np.inf, guard.lower), upper=np.where(above, np.inf, guard.upper))
 
 
 def _step(state: tuple[np.ndarray, np.ndarray], wanted: np.ndarray, step_s: float, guard: Guard) -> tuple[np.ndarray, np.ndarray]:

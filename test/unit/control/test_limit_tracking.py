@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dial_core.control.joint_limits import Guard
+from dial_core.control.joint_limits import Guard, Margins
 from dial_core.control.limit_tracking import PIECE_S, SLACK, Knots, braking, finer, longest_braking_s, track_within_limits
 from dial_core.control.motion import JointMotion
 from dial_core.control.splice import hold
@@ -79,7 +79,19 @@ def test_braking_ends_at_rest_wherever_it_begins(position, velocity):
     assert not knots.velocities[-1].any()
 
 
-def test_a_joint_that_is_found_far_outside_is_braked_within_its_acceleration_when_leading_it_back_takes_too_long():
-    knots = braking(0.0, (GUARD.upper + 1000.0, np.zeros(29)), GUARD)
+@pytest.mark.parametrize("outwards_rad_s", [-1.0, -0.05, 0.0, 0.05, 1.0])
+@pytest.mark.parametrize("beyond_rad", [-0.001, 0.01, 0.1, 1000.0])
+def test_a_joint_outside_its_limits_is_only_decelerated_by_a_stop(beyond_rad, outwards_rad_s):
+    """It was led back inside for up to two seconds, at up to its highest speed, while an emergency stop was in force."""
+    knots = braking(0.0, (GUARD.upper + beyond_rad, np.full(29, outwards_rad_s)), GUARD)
     changes = np.abs(np.diff(knots.velocities, axis=0)) / np.diff(knots.times_s)[:, None]
     assert (changes <= GUARD.acceleration * (1 + 1e-9)).all()
+    assert (np.diff(np.abs(knots.velocities), axis=0) <= 1e-12).all()
+    assert knots.times_s[-1] < 1.0 / GUARD.acceleration.min() + 2 * PIECE_S
+
+
+def test_an_emergency_stop_of_a_robot_that_rests_outside_its_margins_leaves_it_there():
+    """With a margin of 0.1 rad the open fingers of the GR1, at their limit, closed by 0.1 rad."""
+    guard, home = Guard.for_embodiment(load_embodiment("gr1"), Margins(position=0.1)), load_embodiment("gr1").home_position
+    held = hold(JointMotion.standing(10**9, home), 10**9, 10**9 + 50_000_000, guard)
+    assert (held.positions == home).all()
