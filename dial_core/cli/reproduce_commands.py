@@ -76,7 +76,8 @@ def reproduce(
         results.print(f"{summary}; {source}", highlight=False)
         return
     with folder_lock(folder, "dial reproduce") as lock, _interrupted_by_sigterm():
-        runner = StepRunner(marks, Commands(_environment(device), lock), workers, jobs, announce, ray)
+        commands = Commands(_environment(device), lock)
+        runner = StepRunner(marks, commands, workers, jobs, announce, ray, _training_device(device))
         todo, _, left_s = remaining(steps, marks, workers, jobs)
         console.print(f"{len(steps) - len(todo)} of {len(steps)} steps done, about {readable_hours(left_s)} to go", highlight=False)
         try:
@@ -144,3 +145,10 @@ def _environment(device: str) -> dict[str, str]:
         hidden = f" (CUDA_VISIBLE_DEVICES is '{visible}')" if visible is not None else ""
         raise DialError(f"there is no CUDA device here{hidden}; `--device cpu` trains without one")
     return {}
+
+
+def _training_device(device: str) -> str:
+    """Where trainings run with `--device`, for their marks: `cpu`, or the GPU's name."""
+    import torch
+
+    return "cpu" if device == "cpu" or not torch.cuda.is_available() else torch.cuda.get_device_name()

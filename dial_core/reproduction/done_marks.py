@@ -6,13 +6,18 @@ import json
 import os
 import platform
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import dial_core
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
 from dial_core.reproduction.pipeline import PipelineStep
+from dial_core.reproduction.running_code import running_code
+from dial_core.training.cpu_execution import kept_execution
+
+_THEN = ", then "  # between what one attempt ran with and what a later one did
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,11 @@ class Mark:
         version: of this package.
         spent_s: time of all attempts so far, of the one that runs up to the last note [s].
         basis: fingerprint of all that its result rests on; None in marks of earlier versions, which did not know it.
+        code: what it ran, see `running_code`; of several attempts with different code each. Empty in marks of earlier versions, as are
+            the following.
+        device: of a training, `cpu` or the GPU's name; of several attempts as `code`.
+        precision: of a training that is done, in which its steps were computed.
+        processes: of a training that is done, how many shared every batch; 0 of anything else.
     """
 
     command: str
@@ -38,6 +48,17 @@ class Mark:
     version: str
     basis: str | None = None
     spent_s: float = 0.0
+    code: str = ""
+    device: str = ""
+    precision: str = ""
+    processes: int = 0
+
+    @property
+    def ran_on(self) -> str:
+        """For the page: the machine, and of what else is known: device, processes and precision of a training, and the code."""
+        shared = f"{self.processes} process{'es' if self.processes > 1 else ''}" if self.processes else ""
+        known = self.machine, self.device, ", ".join(filter(None, (shared, self.precision))), self.code
+        return "; ".join(filter(None, known))
 
 
 class DoneMarks:
@@ -113,22 +134,34 @@ class DoneMarks:
         mark = self.read(step)
         return mark is not None and (mark.wall_s is not None or (step.product is not None and step.product.exists()))
 
-    def begin(self, step: PipelineStep, expected_s: float) -> None:
-        """Notes that the step is about to run; a step that was started before keeps its mark."""
-        mark = self.read(step)
+    def begin(self, step: PipelineStep, expected_s: float, device: str = "") -> None:
+        """Notes that the step is about to run; a step that was started before keeps its mark, with what this attempt adds to it.
+
+        `device` is where it will be trained, if it is a training.
+        """
+        mark, code, device = self.read(step), running_code(), device if step.trained_in else ""
         self._before_s[step.name] = mark.spent_s if mark else 0.0
-        if mark is None:
-            self._write(step, None, expected_s, 0.0)
+        if mark:
+            later = replace(mark, code=_then(mark.code, code), device=_then(mark.device, device))
+            write_json(self._file(step.name), asdict(later))
+        else:
+            self._write(step, None, expected_s, 0.0, code=code, device=device)
 
     def note(self, step: PipelineStep, attempt_s: float) -> None:
         """Notes how long the attempt that was begun here has been running [s]; killed, the step keeps that time."""
         if mark := self._mark(step.name):  # deleted meanwhile: whoever did wants the step run again
-            self._write(step, None, mark.expected_s, self._before_s[step.name] + attempt_s)
+            spent_s = self._before_s[step.name] + attempt_s
+            self._write(step, None, mark.expected_s, spent_s, code=mark.code, device=mark.device)
 
     def finish(self, step: PipelineStep, attempt_s: float) -> None:
         """Notes that the step is done, after so long in its last attempt [s]."""
         mark, wall_s = self.read(step), self._before_s.get(step.name, 0.0) + attempt_s
-        self._write(step, round(wall_s, 1), mark.expected_s if mark else 0.0, wall_s)
+        how: dict[str, Any] = {"code": mark.code, "device": mark.device} if mark else {}
+        if step.trained_in:
+            execution = kept_execution(step.trained_in)
+            precision = step.precision if execution.precision == "recipe" else execution.precision
+            how |= {"precision": precision, "processes": execution.processes}
+        self._write(step, round(wall_s, 1), mark.expected_s if mark else 0.0, wall_s, **how)
 
     def log(self, step: PipelineStep) -> Path:
         """Where the command's output goes."""
@@ -154,10 +187,15 @@ class DoneMarks:
     def _file(self, name: str) -> Path:
         return self._folder / f"{name}.json"
 
-    def _write(self, step: PipelineStep, wall_s: float | None, expected_s: float, spent_s: float) -> None:
+    def _write(self, step: PipelineStep, wall_s: float | None, expected_s: float, spent_s: float, **how: Any) -> None:
         version, command = dial_core.__version__, command_of(step)
-        mark = Mark(command, step.fingerprint, wall_s, expected_s, machine(), version, step.basis, round(spent_s, 1))
+        mark = Mark(command, step.fingerprint, wall_s, expected_s, machine(), version, step.basis, round(spent_s, 1), **how)
         write_json(self._file(step.name), asdict(mark))
+
+
+def _then(before: str, now: str) -> str:
+    """What all attempts ran with; unknown, and so empty, if it is unknown of the earlier ones."""
+    return before if not before or before.split(_THEN)[-1] == now else f"{before}{_THEN}{now}"
 
 
 def command_of(step: PipelineStep) -> str:

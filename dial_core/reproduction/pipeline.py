@@ -15,6 +15,7 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.model.configuration import DialConfig
 from dial_core.reproduction.plan import Demonstrations, Method, Probes, ReproductionPlan, Scenes
+from dial_core.training.optimisation import Optimisation
 from dial_core.training.pretrain.pretraining import PretrainRecipe
 from dial_core.training.pretrain.view_encoder_pretraining import EncoderRecipe
 from dial_core.training.recipe import Recipe
@@ -37,6 +38,8 @@ class PipelineStep:
         parallel: whether the command takes `--workers`, and gets as much faster.
         trains: whether it takes `--processes`, which share every batch.
         product: what the command makes, where it appears whole or not at all; such a step is done if it is there.
+        trained_in: folder of a training, where it keeps how it is computed.
+        precision: in which a training computes, as its recipe has it.
     """
 
     name: str
@@ -49,6 +52,8 @@ class PipelineStep:
     product: Path | None = None
     after: tuple[str, ...] = ()
     basis: str = ""
+    trained_in: Path | None = None
+    precision: str = ""
 
     @property
     def rests_on(self) -> tuple[str, ...]:
@@ -161,9 +166,10 @@ class Pipeline:
             + reading.steps * reading.batch_size * costs.reading_sample
             + sum(part.steps * part.batch_size for part in (recipe.pointing, recipe.copying)) * costs.query_sample
         )
-        words = ("pretrain", "--recipe", self.plan.pretraining.recipe, "--out", str(self.out / "pretrain"))
+        out, precision = self.out / "pretrain", _precision([seeing, reading, recipe.pointing, recipe.copying])
+        words = ("pretrain", "--recipe", self.plan.pretraining.recipe, "--out", str(out))
         inputs = {"recipe": _values(recipe), "model": _preset(recipe.model)}
-        return PipelineStep("pretrain", words, (), inputs, core_s, parallel=True, trains=True)
+        return PipelineStep("pretrain", words, (), inputs, core_s, parallel=True, trains=True, trained_in=out, precision=precision)
 
     def _view_encoder(self) -> PipelineStep:
         """DINOv2's stand-in for the methods with the bridge `dino`, on the views of pretraining."""
@@ -172,7 +178,8 @@ class Pipeline:
         core_s = recipe.optimisation.steps * recipe.optimisation.batch_size * self.plan.costs.encoder_sample
         words = ("pretrain-encoder", "--recipe", name, "--views", str(self.out / "pretrain" / "views"), "--out", str(self.out / "encoder"))
         inputs = {"recipe": _values(recipe), "model": _preset(recipe.model)}
-        return PipelineStep("encoder", words, ("pretrain",), inputs, core_s)
+        precision = _precision([recipe.optimisation])
+        return PipelineStep("encoder", words, ("pretrain",), inputs, core_s, trained_in=self.out / "encoder", precision=precision)
 
     @property
     def _backbone(self) -> Path:
@@ -229,10 +236,11 @@ class Pipeline:
             )
             for stage in recipe.effective_stages()
         )
-        paths = ("--start", str(self.out / "start" / name), "--out", str(self.out / "train" / name))
+        out, precision = self.out / "train" / name, _precision([stage.optimisation for stage in recipe.effective_stages()])
+        paths = ("--start", str(self.out / "start" / name), "--out", str(out))
         words = ("train", "--recipe", method.recipe, *self._data_words(method), *paths)
-        inputs = {"recipe": _values(recipe)}
-        return PipelineStep(f"train/{name}", words, (f"tokens/{name}",), inputs, core_s, trains=True)
+        inputs, needs = {"recipe": _values(recipe)}, (f"tokens/{name}",)
+        return PipelineStep(f"train/{name}", words, needs, inputs, core_s, trains=True, trained_in=out, precision=precision)
 
     def _data_words(self, method: Method) -> list[str]:
         return [word for source, dataset in method.data.items() for word in ("--dataset", f"{source}={self._dataset(dataset)}")]
@@ -270,6 +278,11 @@ class Pipeline:
 def _scene_words(scenes: Scenes) -> list[str]:
     tasks = [word for task in scenes.tasks for word in ("--task", task)]
     return ["--suite", scenes.suite, *tasks, "--episodes", str(scenes.episodes), "--seed", str(scenes.seed)]
+
+
+def _precision(runs: Iterable[Optimisation]) -> str:
+    """In which precision the runs of a training compute, as its recipe has it."""
+    return " and ".join(sorted({"bfloat16" if run.bf16 else "float32" for run in runs}))
 
 
 def _digest(values: Any) -> str:

@@ -53,11 +53,18 @@ class StepRunner:
     """
 
     def __init__(
-        self, marks: DoneMarks, execute: Executor, workers: int, jobs: int, announce: Callable[[str], None], ray: str = ""
+        self,
+        marks: DoneMarks,
+        execute: Executor,
+        workers: int,
+        jobs: int,
+        announce: Callable[[str], None],
+        ray: str = "",
+        device: str = "",
     ) -> None:
-        """`ray`: address of a cluster for the steps that can spread over it."""
+        """`ray`: address of a cluster for the steps that can spread over it; `device`: where trainings run, for their marks."""
         self._marks, self._execute, self._announce = marks, execute, announce
-        self._workers, self._jobs, self._ray = workers, jobs, ray
+        self._workers, self._jobs, self._ray, self._device = workers, jobs, ray, device
 
     def run(self, steps: Sequence[PipelineStep]) -> None:
         """Runs them, each as soon as what it needs is done.
@@ -75,7 +82,7 @@ class StepRunner:
                     for step in [step for step in todo if not open_names & set(step.needs)][: self._jobs - len(running)]:
                         todo.remove(step)
                         try:
-                            self._marks.begin(step, expected_s(step, self._workers))
+                            self._marks.begin(step, expected_s(step, self._workers), self._device)
                         except DialError as refusal:
                             failed[step.name] = refusal
                             continue

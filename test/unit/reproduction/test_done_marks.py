@@ -1,15 +1,18 @@
 import json
 import threading
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from dial_core.errors import DialError
-from dial_core.reproduction import step_runner
+from dial_core.files.atomic import write_json
+from dial_core.reproduction import done_marks, step_runner
 from dial_core.reproduction.done_marks import DoneMarks
 from dial_core.reproduction.pipeline import PipelineStep, on_their_bases
 from dial_core.reproduction.step_runner import StepRunner
+from dial_core.training.cpu_execution import FILE
 
 from .recorded_steps import STEPS, Recorder, run, step
 
@@ -93,6 +96,43 @@ def test_the_time_of_a_step_is_that_of_all_attempts(tmp_path):
     assert marks.read(STEPS[0]).wall_s is None
     marks.finish(STEPS[0], 7.0)
     assert marks.read(STEPS[0]).wall_s == 157.0
+
+
+def test_a_mark_says_which_code_ran_and_how_a_training_was_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr(done_marks, "running_code", lambda: "commit 0a1b")
+    trained = step("train", trained_in=tmp_path / "train", precision="float32")
+    write_json(tmp_path / "train" / FILE, {"processes": 2, "precision": "bfloat16", "compiled": False})
+    asked = step("asked", trained_in=tmp_path / "asked", precision="bfloat16")
+    runner = StepRunner(DoneMarks(tmp_path), Recorder(), workers=2, jobs=1, announce=lambda text: None, device="cpu")
+    runner.run([trained, asked, step("eval")])
+    marks = {name: DoneMarks(tmp_path).read(each) for name, each in (("train", trained), ("asked", asked), ("eval", step("eval")))}
+    machine = done_marks.machine()
+    assert marks["train"].ran_on == f"{machine}; cpu; 2 processes, bfloat16; commit 0a1b"
+    assert marks["asked"].ran_on == f"{machine}; cpu; 1 process, bfloat16; commit 0a1b"
+    assert marks["eval"].ran_on == f"{machine}; commit 0a1b"
+
+
+def test_a_step_that_other_code_resumed_names_both(tmp_path, monkeypatch):
+    for code, device, broken in (("one", "cpu", True), ("one", "cpu", True), ("two", "a GPU", True), ("two", "a GPU", False)):
+        monkeypatch.setattr(done_marks, "running_code", lambda code=code: code)
+        marks, executor = DoneMarks(tmp_path), Recorder("a") if broken else Recorder()
+        runner = StepRunner(marks, executor, workers=2, jobs=1, announce=lambda text: None, device=device)
+        with pytest.raises(DialError, match="a broke") if broken else nullcontext():
+            runner.run([step("a", trained_in=tmp_path)])
+    mark = DoneMarks(tmp_path).read(step("a"))
+    assert (mark.code, mark.device) == ("one, then two", "cpu, then a GPU")
+
+
+def test_a_mark_of_an_earlier_version_stays_valid_and_says_nothing_of_its_code(tmp_path):
+    run(tmp_path, Recorder(), STEPS[:1])
+    with pytest.raises(DialError, match="b broke"):
+        run(tmp_path, Recorder("b"), STEPS[:2])
+    earlier(tmp_path, "a", "b")
+    run(tmp_path, again := Recorder(), STEPS[:2])
+    assert again.ran == ["b"]
+    marks = DoneMarks(tmp_path)
+    assert marks.read(STEPS[0]).ran_on == marks.read(STEPS[0]).machine
+    assert marks.read(STEPS[1]).code == "", "what its first attempt ran is not known"
 
 
 class StepClock:

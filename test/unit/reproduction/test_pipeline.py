@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from dial_core.config import config_root, load_config, validate
@@ -208,3 +210,11 @@ def test_pocket_is_the_miniature_with_fewer_steps_and_nothing_else():
     for of_pocket, of_miniature in zip(pocket["stages"], miniature["stages"], strict=True):
         assert of_pocket["optimisation"].pop("steps") < of_miniature["optimisation"].pop("steps")
     assert pocket == miniature
+
+
+def test_a_training_says_where_and_how_precisely_its_recipe_has_it_computed_and_its_fingerprint_does_not(pipeline):
+    trained = {name: step for name, step in pipeline.steps.items() if step.trained_in}
+    assert trained.keys() == {"pretrain", "train/dial", "train/flare"}
+    step = trained["train/dial"]
+    assert (step.trained_in, step.precision) == (pipeline.out / "train/dial", "float32")
+    assert replace(step, trained_in=None, precision="").fingerprint == step.fingerprint
