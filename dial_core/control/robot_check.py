@@ -11,7 +11,7 @@ from dial_core.control.joint_limits import Guard
 from dial_core.robot.embodiment import Embodiment
 from dial_core.robot.urdf import RobotDescription
 
-TOLERANCE = 1e-3  # [rad], [rad/s]: limits that differ by less were rounded when the one was written from the other
+TOLERANCE = 1e-3  # [rad], [rad/s], [rad/s^2]: limits that differ by less were rounded when the one was written from the other
 
 
 def missing_from_states(embodiment: Embodiment, reported: Sequence[str]) -> str:
@@ -36,16 +36,21 @@ def missing_from_description(embodiment: Embodiment, robot: RobotDescription) ->
 
 
 def limits_beyond(embodiment: Embodiment, guard: Guard, robot: RobotDescription) -> str:
-    """Where the limits in use (`guard`) are wider than those of the URDF, which has every joint of the embodiment."""
+    """Where the limits in use (`guard`) are wider than those of the URDF, which has every joint of the embodiment.
+
+    Of acceleration too: the guard narrows to the URDF's, and would refuse what is made within the wider ones.
+    """
     own = [robot.limits[name] for name in embodiment.joint_names]
     lower, upper = np.array([joint.lower for joint in own]), np.array([joint.upper for joint in own])
-    fastest = np.array([joint.velocity for joint in own])
+    fastest, hardest = np.array([joint.velocity for joint in own]), np.array([joint.acceleration for joint in own])
     beyond = {}
     for j, name in enumerate(embodiment.joint_names):
         if guard.lower[j] < lower[j] - TOLERANCE or guard.upper[j] > upper[j] + TOLERANCE:
             beyond[name] = f"{guard.lower[j]:.3f} to {guard.upper[j]:.3f} rad, the robot's {lower[j]:.3f} to {upper[j]:.3f}"
         elif guard.velocity[j] > fastest[j] + TOLERANCE:
             beyond[name] = f"{guard.velocity[j]:.3f} rad/s, the robot's {fastest[j]:.3f}"
+        elif guard.acceleration[j] > hardest[j] + TOLERANCE:
+            beyond[name] = f"{guard.acceleration[j]:.3f} rad/s^2, the robot's {hardest[j]:.3f}"
     wider = _by_controller(embodiment, beyond)
     return wider and f"limits wider than robot_description's: {wider}; correct the YAML, or set limits_from to robot_description"
 

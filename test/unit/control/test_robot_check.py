@@ -50,6 +50,7 @@ def test_a_joint_that_the_description_lacks_or_does_not_let_move_is_reported_wit
         ({"lower": 0.1}, "rad, the robot's 0.100 to"),
         ({"upper": -0.5}, "to -0.500"),
         ({"velocity": 0.5}, "rad/s, the robot's 0.500"),
+        ({"acceleration": 5.0}, "25.000 rad/s^2, the robot's 5.000"),
     ],
 )
 def test_limits_in_use_that_are_wider_than_the_robots_are_reported(change, words):
@@ -62,9 +63,11 @@ def test_limits_in_use_that_are_wider_than_the_robots_are_reported(change, words
 
 
 def test_limits_that_margins_draw_inside_the_robots_fit():
-    slower = {joint.name: JointLimits(joint.lower + 0.05, joint.upper - 0.05, joint.velocity / 2) for joint in GR1.joints}
+    slower = {
+        joint.name: JointLimits(joint.lower + 0.05, joint.upper - 0.05, joint.velocity / 2, joint.acceleration / 5) for joint in GR1.joints
+    }
     assert limits_beyond(GR1, GUARD, described(**slower))
-    assert limits_beyond(GR1, Guard.for_embodiment(GR1, Margins(position=0.05, velocity=0.5)), described(**slower)) == ""
+    assert limits_beyond(GR1, Guard.for_embodiment(GR1, Margins(position=0.05, velocity=0.5, acceleration=0.2)), described(**slower)) == ""
     assert limits_beyond(GR1, Guard.for_embodiment(GR1, urdf=slower), described(**slower)) == ""
 
 
