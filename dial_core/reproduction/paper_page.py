@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dial_core.evaluation.reports.plots import draw_bars
-from dial_core.evaluation.reports.result_page import interval_text, rate_text
-from dial_core.evaluation.studies.probes import PROBES
+from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, rate_text
+from dial_core.evaluation.studies.probes import OTHER_NAMED, PROBES
 from dial_core.files.atomic import write_text
 from dial_core.reproduction.comparison_table import comparison_table
 from dial_core.reproduction.done_marks import DoneMarks, command_of
@@ -150,17 +150,26 @@ class _PageWriter:
                 continue
             two = summary["two_objects"]
             moved = f"{rate_text(two['named_moved'])} | {rate_text(two['other_moved'])}"
-            yield f"| {name} | {rate_text(summary['success'])} | {interval_text(summary['success'])} | {moved} |"
+            # Where there is no other object, naming it is the same episode again.
+            called, success = (f"{name}, where there is one", two["success"]) if name == OTHER_NAMED else (name, summary["success"])
+            yield f"| {called} | {rate_text(success)} | {interval_text(success)} | {moved} |"
         yield ""
+        if (episodes := self._plan.scenes[section.scenes].episodes) < FEWEST_SEEDS and probes:
+            narrow = "the intervals, which take all scenes for independent, are too narrow"
+            yield from (f"{episodes} seeds, whose scenes are alike over tasks: {narrow}.", "")
         foresight = _read(self._pipeline.study("foresight", section) / "foresight.json")
-        yield from ("Error of the foresight relative to predicting no change (below 1: better):", "", "| task | relative error | 95 % |")
-        yield "|---|---|---|"
+        yield from (
+            "Error of the foresight relative to predicting no change (below 1: better):",
+            "",
+            "| task | relative error |",
+            "|---|---|",
+        )
         if not foresight:
-            yield f"| | {NOT_RUN} | |"
+            yield f"| | {NOT_RUN} |"
             return
         for task, row in {**foresight["by_task"], "all": foresight["all"]}.items():
             if row["relative"] is not None:
-                yield f"| {task} | {row['relative']:.3f} | {row['interval'][0]:.3f} to {row['interval'][1]:.3f} |"
+                yield f"| {task} | {row['relative']:.3f} |"
 
     def _film(self) -> Iterator[str]:
         """The filmed method's first scene of every task: a sheet for each of its evaluations, and a film of the first one."""

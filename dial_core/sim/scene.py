@@ -77,7 +77,10 @@ def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: in
 
 
 def other_instruction(task: Task, seed: int) -> str:
-    """Returns the instruction of the same scene with another object named: the other one on the source, or one that is absent."""
+    """Returns the instruction of the same scene with another object named.
+
+    The other one on the source; else a type of the task that is absent; else, where the task has one type only, a distractor on the table.
+    """
     scene = scene_of(task, seed)
     if len(scene.objects) > 1:
         return scene_of(task, seed, (scene.target + 1) % len(scene.objects)).instruction

@@ -93,9 +93,10 @@ def draw_smoothness(summary: Mapping[str, dict], file: Path) -> None:
 
 
 def _reach(rows: Sequence[dict]) -> list[list[float]]:
-    """Returns how far the intervals of relative errors extend below and above."""
-    below = [max(0.0, row["relative"] - row["interval"][0]) for row in rows]
-    return [below, [max(0.0, row["interval"][1] - row["relative"]) for row in rows]]
+    """Returns how far the intervals of relative errors extend below and above; not at all where there is none."""
+    intervals = [row["interval"] or [row["relative"]] * 2 for row in rows]
+    below = [max(0.0, row["relative"] - low) for row, (low, _) in zip(rows, intervals, strict=True)]
+    return [below, [max(0.0, high - row["relative"]) for row, (_, high) in zip(rows, intervals, strict=True)]]
 
 
 def with_whiskers(counts: Sequence[dict]) -> tuple[list[float], list[list[float]]]:

@@ -18,7 +18,7 @@ from dial_core.evaluation.closed_loop.ledger import all_cases
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.suites import holds_several_objects
-from dial_core.evaluation.reports.intervals import wilson_interval
+from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, wilson_interval
 from dial_core.evaluation.studies.interpretation import Watched, watch
 from dial_core.files.atomic import write_json, write_text
 from dial_core.jobs.progress import progress_bar
@@ -128,21 +128,26 @@ def summarise_quality(protocol: Protocol, driver: str, measured: Sequence[Errors
 
 
 def relative_error(measured: Sequence[Errors]) -> dict:
-    """Sum of the foresights' errors over the sum of those of "no change", with a 95 % bootstrap interval over episodes."""
-    foresight = np.array([sum(own.foresight) for own in measured])
-    no_change = np.array([sum(own.no_change) for own in measured])
+    """Sum of the foresights' errors over the sum of those of "no change".
+
+    `interval`: 95 %, by a bootstrap over seeds, whose episodes are alike over tasks; None of too few.
+    """
+    seeds = sorted({own.seed for own in measured})
+    foresight = np.array([sum(sum(own.foresight) for own in measured if own.seed == seed) for seed in seeds])
+    no_change = np.array([sum(sum(own.no_change) for own in measured if own.seed == seed) for seed in seeds])
     count = sum(len(own.foresight) for own in measured)
     if not count or not no_change.sum():
         return {"foresights": count, "foresight_mse": None, "no_change_mse": None, "relative": None, "interval": None}
-    drawn = np.random.default_rng(0).integers(len(measured), size=(RESAMPLES, len(measured)))
+    drawn = np.random.default_rng(0).integers(len(seeds), size=(RESAMPLES, len(seeds)))
     sums = foresight[drawn].sum(1), no_change[drawn].sum(1)
     ratios = sums[0][sums[1] > 0] / sums[1][sums[1] > 0]
+    bounds = [round(float(value), 4) for value in np.percentile(ratios, [2.5, 97.5])]
     return {
         "foresights": count,
         "foresight_mse": round(float(foresight.sum() / count), 6),
         "no_change_mse": round(float(no_change.sum() / count), 6),
         "relative": round(float(foresight.sum() / no_change.sum()), 4),
-        "interval": [round(float(value), 4) for value in np.percentile(ratios, [2.5, 97.5])],
+        "interval": bounds if len(seeds) >= FEWEST_SEEDS else None,
     }
 
 
@@ -169,7 +174,7 @@ def write_quality(folder: Path, summary: dict) -> str:
         "Relative error: the foresight's mean squared error against what the vision tower sees one horizon later, divided by that of "
         f'predicting "no change"; below 1 it is better than that. Episodes driven by: {summary["driver"]}.',
         "",
-        "| | relative error | 95 % | foresight MSE | no-change MSE | foresights |",
+        "| | relative error | 95 % over seeds | foresight MSE | no-change MSE | foresights |",
         "|---|---|---|---|---|---|",
     ]
     rows = {**summary["by_task"], "**all**": summary["all"]}
@@ -178,9 +183,9 @@ def write_quality(folder: Path, summary: dict) -> str:
         if row["relative"] is None:
             lines.append(f"| {name} | - | - | - | - | {row['foresights']} |")
             continue
-        low, high = row["interval"]
+        interval = "{:.3f} to {:.3f}".format(*row["interval"]) if row["interval"] else "-"
         errors_said = f"{row['foresight_mse']:.4f} | {row['no_change_mse']:.4f}"
-        lines.append(f"| {name} | {row['relative']:.3f} | {low:.3f} to {high:.3f} | {errors_said} | {row['foresights']} |")
+        lines.append(f"| {name} | {row['relative']:.3f} | {interval} | {errors_said} | {row['foresights']} |")
     named = [(i, row) for i, row in enumerate(summary["named_over_episode"]) if row["scenes"]]
     if named:
         lines += [

@@ -9,10 +9,12 @@ from dial_core.evaluation.closed_loop.evaluate import evaluate
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 
+OTHER_NAMED = "the other object named"
+
 # Name in the table -> what is changed in the protocol.
 PROBES: dict[str, dict[str, str | int]] = {
     "own foresight": {},
-    "the other object named": {"instruct": "other"},
+    OTHER_NAMED: {"instruct": "other"},
     "foresight of a wrong instruction": {"foresight": "wrong_instruction"},
     "foresight of zeros": {"foresight": "zeros"},
     "foresight 0.8 s old": {"system2_delay_steps": 16},

@@ -139,7 +139,9 @@ def test_probes_and_foresight_stand_beside_their_section(pipeline, plan, tmp_pat
     text = write_page(pipeline, "small", tmp_path / "paper.md")
     assert "| own foresight | 100.0 (8/8) | 67.6 to 100.0 |" in text
     assert "| foresight of zeros | not run yet |" in text
-    assert "| TrayToPot | 0.500 | 0.400 to 0.600 |" in text
+    assert "| TrayToPot | 0.500 |" in text
+    assert "| the other object named, where there is one | 100.0 (8/8) |" in text
+    assert "seeds, whose scenes are alike over tasks: the intervals" in text
 
 
 def test_filmed_episodes_come_on_a_sheet_and_in_one_film_as_long_as_the_longest(pipeline, save, tmp_path, fake_episode):

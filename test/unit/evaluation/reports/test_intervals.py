@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dial_core.evaluation.reports.intervals import (
@@ -62,6 +62,7 @@ def test_the_sign_flip_test_counts_all_choices_of_signs():
     assert sign_flip_p([2] * 100) == pytest.approx(2 / 2**100)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), max_size=12))
 def test_with_one_scene_a_seed_the_test_over_seeds_is_mcnemars(pairs):
     first, second = [one for one, _ in pairs], [other for _, other in pairs]

@@ -78,8 +78,10 @@ def test_errors_are_relative_to_predicting_no_change(watched):
     assert measured.progress == pytest.approx([0, 5 / 23, 10 / 23, 15 / 23, 20 / 23])
     row = relative_error([measured, measured])
     assert 0 < row["relative"] < 1
-    assert row["interval"] == [row["relative"]] * 2, "two equal episodes leave no doubt"
     assert row["foresights"] == 10
+    assert row["interval"] is None, "two episodes of one seed say nothing of others"
+    row = relative_error([replace(measured, seed=seed) for seed in range(10)])
+    assert row["interval"] == [row["relative"]] * 2, "ten equal seeds leave no doubt"
     assert relative_error([])["relative"] is None
 
 
@@ -90,6 +92,7 @@ def test_the_report_separates_tasks_and_parts_of_the_episode(watched, tmp_path):
     text = write_quality(tmp_path, summary)
     assert "| PlacematToPlate |" in text
     assert "| episode 10 to 20 % | - |" in text
+    assert f"| **all** | {summary['all']['relative']:.3f} | - |" in text
     assert {path.name for path in tmp_path.iterdir()} == {"foresight.json", "foresight.md", "foresight.png"}
 
 
