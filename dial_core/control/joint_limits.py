@@ -109,21 +109,26 @@ class Guard:
         return drawn
 
     def clamp(self, targets: np.ndarray, times_s: np.ndarray, measured: np.ndarray | None = None) -> tuple[np.ndarray, Clamps]:
-        """Targets (K, J) [rad] inside the position limits and near enough to what was measured; and what moved noticeably.
+        """Targets (K, J) [rad] inside the position limits, near enough to what was measured; and what moved noticeably.
+
+        A joint that is measured outside its position limits is led back no faster than the jump allows, so its targets may be outside.
 
         Args:
             times_s: (K,) of the targets, after the measurement [s].
             measured: (J,) [rad]; None checks no jump.
         """
         clamps: Clamps = Counter()
-        near = targets
+        near = inside = np.clip(targets, self.lower, self.upper)
+        clamps[Limit.POSITION] = _noticeable(inside, targets)
         if measured is not None and np.isfinite(self.jump):
             reach = self.jump + self.velocity * np.asarray(times_s)[:, None]
-            near = np.clip(targets, measured - reach, measured + reach)
-            clamps[Limit.JUMP] = _noticeable(near, targets)
-        inside = np.clip(near, self.lower, self.upper)
-        clamps[Limit.POSITION] = _noticeable(inside, near)
-        return inside, +clamps
+            near = np.clip(inside, measured - reach, measured + reach)
+            clamps[Limit.JUMP] = _noticeable(near, inside)
+        return near, +clamps
+
+    def widened_to(self, targets: np.ndarray) -> "Guard":
+        """Position limits that leave room for `targets` (K, J) [rad] of `clamp`, which are outside only where the joint is far outside."""
+        return replace(self, lower=np.minimum(self.lower, targets.min(axis=0)), upper=np.maximum(self.upper, targets.max(axis=0)))
 
     def count_rates(self, times_s: np.ndarray, wanted: np.ndarray, reached: np.ndarray) -> Clamps:
         """Which targets the limits of velocity and acceleration moved noticeably.

@@ -53,8 +53,9 @@ def splice(
             f"the observation, but {splice_s:.2f} s have passed; inference is too slow for the horizon"
         )
     start = running.sample(stamp_ns + round(splice_s * NANOSECONDS))
-    inside, clamps = guard.clamp(targets[ahead].astype(np.float64), times_s[ahead], measured)
-    wanted = _through(splice_s, start, times_s[ahead], inside)
+    near, clamps = guard.clamp(targets[ahead].astype(np.float64), times_s[ahead], measured)
+    guard = guard.widened_to(near)
+    wanted = _through(splice_s, start, times_s[ahead], near)
     kept_in = within_limits(wanted, guard)
     new = wanted
     if not kept_in.all():

@@ -27,6 +27,15 @@ def test_a_target_too_far_from_the_measured_joints_is_drawn_near_and_counted():
     assert clamps == {Limit.JUMP: 2}
 
 
+@pytest.mark.parametrize(("measured", "near_rad", "names"), [(0.5, [0.9], {Limit.POSITION, Limit.JUMP}), (-2.0, [-1.6], {Limit.JUMP})])
+def test_a_jump_is_clamped_last_and_leads_nobody_out_of_the_position_limits(measured, near_rad, names):
+    """A joint found a radian outside was sent to its limit at once, and `jump` was not among the clamps."""
+    guard = Guard(np.array([-1.0]), np.array([1.0]), np.array([2.0]), np.array([20.0]), jump=0.3)
+    near, clamps = guard.clamp(np.array([[1.5]]) if measured > 0 else np.array([[-0.5]]), TIMES_S[:1], np.array([measured]))
+    np.testing.assert_allclose(near, [near_rad])
+    assert set(clamps) == names
+
+
 def test_margins_draw_the_limits_in():
     guard = Guard.for_embodiment(EMBODIMENT, Margins(position=0.02, velocity=0.5, acceleration=0.25))
     np.testing.assert_allclose(guard.lower - EMBODIMENT.lower, 0.02)

@@ -1,5 +1,7 @@
 """Chunks over time: what leaves for the controllers is smooth, late chunks are refused, and every motion ends at rest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -190,6 +192,17 @@ def test_a_robot_found_outside_its_limits_is_led_back_within_them_by_a_chunk_and
     velocities = np.array([led.sample(ns(t))[1] for t in np.arange(1.002, 2.0, 0.001)])
     assert (np.abs(velocities) <= guard.velocity * (1 + SLACK)).all()
     assert (np.abs(np.diff(velocities, axis=0)) / 0.001 <= guard.acceleration * (1 + SLACK)).all()
+
+
+def test_the_greatest_jump_holds_for_a_joint_that_is_found_far_outside_its_limits():
+    """As a mirrored sign in the YAML makes it: the arm at -1 rad, its limits from 0 to 3."""
+    guard = Guard.for_embodiment(EMBODIMENT, Margins(jump=0.1))
+    measured = EMBODIMENT.home_position.copy()
+    measured[1] = -1.0  # l_shoulder_roll
+    led, clamps = splice(JointMotion.standing(0, measured), np.tile(measured, (2, 1)), ns(0.0), ns(0.02), STEP_S, guard, measured)
+    assert led.sample(ns(0.1))[0][1] <= -1.0 + 0.1 + 0.1 * guard.velocity[1] + 1e-6
+    assert clamps[Limit.JUMP] == 2
+    assert beyond_limits(led, 0.02, 0.6, replace(guard, lower=guard.lower - 1.0)) <= SLACK
 
 
 def test_a_chunk_that_is_wholly_past_is_refused_with_both_times():
