@@ -7,7 +7,7 @@ the check that failed. Run it beside the controllers, on their machine: what it 
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -30,6 +30,7 @@ from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.guard.guard_parameters import PARAMETERS
 from dial_ros.node import qos
+from dial_ros.node.joint_state_input import JointStateInput
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.process import run
 from dial_ros.node.real_time import ask_for_real_time
@@ -79,9 +80,7 @@ class GuardNode(DialNode):
                 callback = partial(self._on_trajectory, name)
                 guarded = self.create_subscription(JointTrajectory, f"guarded/{name}/joint_trajectory", callback, qos.LATEST, raw=True)
                 connections.callback(self.destroy_subscription, guarded)
-            for topic in self._embodiment.joint_states_topics:
-                joints_in = self.create_subscription(JointState, topic, self._on_joint_state, qos.SENSOR)
-                connections.callback(self.destroy_subscription, joints_in)
+            connections.callback(JointStateInput(self, self._embodiment.joint_states_topics, self._on_joint_states).close)
             connections.callback(self.destroy_service, self.create_service(Trigger, "~/reset", self._on_reset))
             connections.callback(self.destroy_timer, self.every(0.05, self._supervise))
             commanded = [f"{name}/joint_trajectory" for name in self._joints]
@@ -153,17 +152,17 @@ class GuardNode(DialNode):
         elif before is None:
             self._report_stop()
 
-    def _on_joint_state(self, message: JointState) -> None:
-        stamp_ns = to_ns(message.header.stamp)
-        self._robot_time.note_joint_state(stamp_ns)
+    def _on_joint_states(self, messages: Sequence[JointState]) -> None:
+        self._robot_time.note_joint_state(to_ns(messages[-1].header.stamp))
         self._follow_clocks()
-        try:
-            positions = self._states.take(stamp_ns, message)
-        except UnreadableMessageError as error:
-            self.complain("joint_states", str(error))
-            return
-        if positions is not None:
-            self._guard.note_joints(self._states.newest_ns, positions)
+        for message in messages:
+            try:
+                positions = self._states.take(to_ns(message.header.stamp), message)
+            except UnreadableMessageError as error:
+                self.complain("joint_states", str(error))
+                continue
+            if positions is not None:
+                self._guard.note_joints(self._states.newest_ns, positions)
         if self.active:
             self._publish(self._guard.owed_holds(self._robot_time.now_ns))
 

@@ -7,7 +7,8 @@ def _profile(reliability: ReliabilityPolicy, durability: DurabilityPolicy = Dura
     return QoSProfile(history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability)
 
 
-SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT)  # images, joint states: newest wins; matches a reliable driver too
+SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT)  # images: newest wins; matches a reliable driver too
+PARTS = _profile(ReliabilityPolicy.BEST_EFFORT, depth=20)  # joint states, of several broadcasters on one topic: see JointStateInput
 LATEST = _profile(ReliabilityPolicy.RELIABLE)  # foresight, trajectories
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)  # instruction, status: late joiners see it
 EVENTS = _profile(ReliabilityPolicy.RELIABLE, depth=10)  # diagnostics, rejections: none may be missed

@@ -32,7 +32,6 @@ from dial_ros.operator.commanded_motion import HISTORY_S, CommandedMotion
 LARGEST_LOSSLESS_PX = 40_000  # larger images are sent as JPEG
 JOINTS_APART_S = 0.02  # of the robot's time, between two joint states of a curve
 FEW = QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)  # samples of a fast topic between two refreshes
-PARTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)  # of joint states: a slow broadcaster's among those of fast ones
 ALL = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
@@ -143,7 +142,7 @@ class RobotView:
         for controller in self._embodiment.controllers:
             add(JointTrajectory, f"{controller.name}/joint_trajectory", partial(self.commanded.note, controller.name), ALL)
         for topic in self._embodiment.joint_states_topics:
-            add(JointState, topic, self._parts.append, PARTS)
+            add(JointState, topic, self._parts.append, qos.PARTS)
 
     def _on_system1(self, message: System1Status) -> None:
         self.seen.system1 = message

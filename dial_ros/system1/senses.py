@@ -10,7 +10,7 @@ stream that already has a later message has nothing more to give.
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +24,8 @@ from dial_core.observation.joint_agreement import JointAgreement
 from dial_core.observation.readings import JointHistory, UnreadableMessageError
 from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import Embodiment
-from dial_ros.node import qos
 from dial_ros.node.cameras import FUTURE_TOLERANCE_S, CameraInput, Frame
+from dial_ros.node.joint_state_input import JointStateInput
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.rates import Rate, StampedStream
 
@@ -73,7 +73,7 @@ class Senses:
             for index, view in enumerate(contract.views)
         ]
         self._joint_topics = list(embodiment.joint_states_topics)
-        self._joints_in = [node.create_subscription(JointState, t, self._on_joint_state, qos.SENSOR) for t in self._joint_topics]
+        self._joints_in = JointStateInput(node, self._joint_topics, self._on_joint_states)
         self.joint_stamps, self.joint_rate = StampedStream(), Rate()
         self._joints, self._whole = JointHistory(), StampedStream()
         self._waiting: Frame | None = None  # of the first camera, for what else belongs to its moment
@@ -133,13 +133,18 @@ class Senses:
         """Ends the subscriptions."""
         for camera in self._cameras:
             camera.close()
-        for subscription in self._joints_in:
-            self._node.destroy_subscription(subscription)
+        self._joints_in.close()
 
-    def _on_joint_state(self, message: JointState) -> None:
-        stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
-        self._on_joint_stamp(stamp_ns)
+    def _on_joint_states(self, messages: Sequence[JointState]) -> None:
+        self._on_joint_stamp(to_ns(messages[-1].header.stamp))
         self._first_received_s = self._first_received_s or time.monotonic()
+        taken = [self._take_joints(message) for message in messages]
+        if any(taken):
+            self._settle()
+
+    def _take_joints(self, message: JointState) -> bool:
+        """Takes in a joint state; False: the joints are not known better by it."""
+        stamp_ns, now_ns = to_ns(message.header.stamp), self._node.now_ns()
         unreadable, positions = "", None
         try:
             positions = self._states.take(stamp_ns, message)
@@ -149,16 +154,16 @@ class Senses:
             self._reported = self._states.reported
             self.misfit = missing_from_states(self._embodiment, self._reported)
         if not self._node.active:
-            return
+            return False
         if unreadable or self.misfit:
             self._refuse("joint_states", "joint_states", unreadable or self.misfit)
-            return
+            return False
         if positions is None:
-            return  # of other joints
+            return False  # of other joints
         ahead_s = (stamp_ns - now_ns) / NANOSECONDS
         if ahead_s > FUTURE_TOLERANCE_S:
             self._refuse("joint_states", "joint_states", f"joint state is stamped {ahead_s:.2f} s in the future; synchronise the clocks")
-            return
+            return False
         self._refusals.pop("joint_states", None)
         newest_ns = self._states.newest_ns
         if self.joint_stamps.take(newest_ns):
@@ -166,7 +171,7 @@ class Senses:
         self._joints.add(newest_ns, positions)
         self.newest_joints = newest_ns, positions
         self._agreement.note(stamp_ns, self._states.part)
-        self._settle()
+        return True
 
     def _joint_conflict(self, now_ns: int) -> str:
         """Which nodes publish joint states that cannot be of one robot; empty: none. Several that agree are fine."""

@@ -1,6 +1,7 @@
 """A bag and the live System-1 give the same observation, bit for bit: what is trained on is what is seen on the robot."""
 
 import array
+from unittest.mock import MagicMock
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -15,6 +16,14 @@ from dial_core.robot.kinematics import ForwardKinematics
 from dial_ros.system1.senses import Senses
 
 
+class NothingWaits:
+    """A subscription whose messages are taken as they arrive."""
+
+    def __init__(self) -> None:
+        self.handle = MagicMock()
+        self.handle.take_message.return_value = None
+
+
 class LiveNode:
     """What `Senses` asks of its node: subscriptions, parameters and the time."""
 
@@ -26,6 +35,7 @@ class LiveNode:
 
     def create_subscription(self, kind, topic, callback, profile):
         self.callbacks[topic] = callback
+        return NothingWaits()
 
     def value(self, key):
         return {"image_transport": "raw", "joint_gap": JOINT_GAP_S, "camera_gap": CAMERA_GAP_S, "frozen_timeout": 0.0}[key]

@@ -16,11 +16,32 @@ WRIST_VIEW = CameraView(name="wrist", height=32, width=32)
 TWO_CAMERAS = GR1.model_copy(update={"cameras": (*GR1.cameras, WRIST)})
 
 
+class StandInSubscription:
+    """Stands for a subscription and its handle; `waiting`: what has arrived and was not taken yet."""
+
+    def __init__(self, topic=""):
+        self.topic, self.waiting = topic, []
+
+    @property
+    def handle(self):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def take_message(self, kind, raw):
+        return (self.waiting.pop(0), {}) if self.waiting else None
+
+
 class Bench:
-    """Stands for the node: keeps the callbacks by topic, and the time."""
+    """Stands for the node: keeps the callbacks and subscriptions by topic, and the time."""
 
     def __init__(self, **values):
         self.active, self.time_ns, self.complaints, self.callbacks, self.joint_stamps = True, 0, [], {}, []
+        self.subscriptions = {}
         self._values = {
             "image_transport": "raw",
             "frozen_timeout": 0.0,
@@ -43,11 +64,11 @@ class Bench:
         self.complaints.append((kind, why))
 
     def create_subscription(self, kind, topic, callback, qos):
-        self.callbacks[topic] = callback
-        return topic
+        self.callbacks[topic], self.subscriptions[topic] = callback, StandInSubscription(topic)
+        return self.subscriptions[topic]
 
-    def destroy_subscription(self, topic):
-        del self.callbacks[topic]
+    def destroy_subscription(self, subscription):
+        del self.callbacks[subscription.topic]
 
 
 def contract(*further):
@@ -84,3 +105,10 @@ def joints(bench, stamp_ms, value=0.5, names=GR1.joint_names):
     message = JointState(name=list(names), position=[value] * len(names))
     message.header.stamp = to_time(stamp_ms * MS)
     bench.callbacks["joint_states"](message)
+
+
+def queue_joints(bench, stamp_ms, value=0.5, names=GR1.joint_names):
+    """A joint state that arrives while the node is busy: it takes it with the next one."""
+    message = JointState(name=list(names), position=[value] * len(names))
+    message.header.stamp = to_time(stamp_ms * MS)
+    bench.subscriptions["joint_states"].waiting.append(message)

@@ -4,7 +4,7 @@ import pytest
 
 from dial_core.control.motion import NANOSECONDS
 
-from .senses_bench import MS, WRIST_VIEW, joints, send_image, senses
+from .senses_bench import MS, WRIST_VIEW, joints, queue_joints, send_image, senses
 
 
 @pytest.mark.parametrize("order", [("ego", "wrist"), ("wrist", "ego")])
@@ -86,4 +86,21 @@ def test_a_frame_that_waits_is_dropped_with_what_was_received():
     joints(bench, 100)
     send_image(bench, 100, "wrist", (48, 64))
     assert seen == []
+    assert both.refused.total() == 0
+
+
+def test_after_a_stall_the_newest_joint_state_shows_the_time_and_a_frame_takes_those_of_its_own_moment():
+    both, bench, seen = senses()
+    bench.time_ns = 1060 * MS
+    send_image(bench, 1000)
+    for stamp_ms in (1010, 1020, 1050):
+        queue_joints(bench, stamp_ms, stamp_ms / 1000)
+    joints(bench, 990, 0.99)
+    bench.time_ns = 1100 * MS  # the frame waited for longer than `joint_gap`: the first joint state of the queue must not settle it
+    queue_joints(bench, 1070, 1.07)
+    queue_joints(bench, 1100, 1.1)
+    joints(bench, 1060, 1.06)
+    assert bench.joint_stamps == [1050 * MS, 1100 * MS], "the older ones say nothing about the robot's clock"
+    assert [o.joints[0] for o in seen] == [0.99]
+    assert both.newest_joints[0] == 1100 * MS
     assert both.refused.total() == 0
