@@ -62,7 +62,7 @@ def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, 
             kept = f"{len(ledger.results)} of {len(cases)} episodes are kept"
             raise ConnectionLostError(f"{error}; {kept}: start the server again, and the same command resumes there") from error
     require_sound(protocol, cases, ledger.results)
-    return summarise(protocol, ledger.results, time.monotonic() - started_s)
+    return summarise(protocol, ledger.results, time.monotonic() - started_s, ledger.versions)
 
 
 def merge(folders: Sequence[Path]) -> dict:
@@ -71,9 +71,9 @@ def merge(folders: Sequence[Path]) -> dict:
     Raises:
         DialError: the shards are not all of one evaluation, or the joined results do not pass the audit.
     """
-    protocol, results = join(folders)
+    protocol, results, versions = join(folders)
     require_sound(protocol, all_cases(protocol), results)
-    return summarise(protocol, results, wall_s=0.0)
+    return summarise(protocol, results, wall_s=0.0, versions=versions)
 
 
 def _films(cases: Sequence[Case], count: int, folder: Path) -> dict[Case, Path]:

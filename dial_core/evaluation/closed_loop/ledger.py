@@ -13,13 +13,16 @@ from typing import Any
 from dial_core.config import validate
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Case
+from dial_core.evaluation.closed_loop.library_versions import ENGINE, LIBRARIES, joined_versions, library_versions
 from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.closed_loop.suites import is_file
+from dial_core.files.atomic import write_json
 from dial_core.files.fingerprint import FINGERPRINT, require_same
 from dial_core.sim.task import load_task
 
 FOLDER, EPISODES = "ledger", "episodes.jsonl"
+MAY_CHANGE = [f"versions.{library}" for library in LIBRARIES if library != ENGINE]  # they round otherwise, and the result names both
 
 
 @dataclass(frozen=True)
@@ -49,28 +52,45 @@ def all_cases(protocol: Protocol) -> list[Case]:
 
 
 class Ledger:
-    """`<folder>/ledger/`: the settings of an evaluation, and one line of JSON for every finished episode."""
+    """`<folder>/ledger/`: the settings of an evaluation, and one line of JSON for every finished episode.
+
+    Attributes:
+        results: the finished episodes.
+        versions: of the libraries that they ran with; empty if an earlier version of this package began, which noted none.
+    """
 
     def __init__(self, folder: Path, protocol: Protocol, shard: Shard) -> None:
         """Opens the ledger, or creates it.
 
         Raises:
-            DialError: it was created with another protocol, code, shard or content of a task's file; the message names every difference.
+            DialError: it was created with another protocol, code, shard, content of a task's file or version of MuJoCo; the message names
+                every difference.
         """
-        self._file = folder / FOLDER / EPISODES
+        self._file, self._now = folder / FOLDER / EPISODES, library_versions()
         settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
         if own := task_files(protocol):
             settings["task_files"] = own
-        require_same(folder / FOLDER, settings)
+        settings["versions"] = self._now
+        require_same(folder / FOLDER, settings, MAY_CHANGE, defaults={"versions": self._now})
         self.results = _read(self._file)
+        self.versions = _settings(folder).get("versions", {})
 
     def keep(self, result: EpisodeResult) -> None:
         """Adds one episode; it is on disk when this returns."""
+        self._note_versions()
         self.results.append(result)
         with self._file.open("a") as file:
             file.write(json.dumps(asdict(result)) + "\n")
             file.flush()
             os.fsync(file.fileno())
+
+    def _note_versions(self) -> None:
+        """Adds this process's libraries to those that the ledger was begun with."""
+        joined = joined_versions([self.versions, self._now])
+        if joined != self.versions:
+            self.versions = joined
+            folder = self._file.parent.parent
+            write_json(self._file.with_name(FINGERPRINT), _settings(folder) | {"versions": joined})
 
 
 def task_files(protocol: Protocol) -> dict[str, str]:
@@ -88,6 +108,7 @@ class ShardResults:
     sources: str
     shard: Shard
     task_files: dict[str, str]
+    versions: dict[str, str]
     results: list[EpisodeResult]
 
 
@@ -97,17 +118,18 @@ def read_part(folder: Path) -> ShardResults:
     Raises:
         DialError: there is none.
     """
-    file = folder / FOLDER / FINGERPRINT
-    if not file.is_file():
+    settings = _settings(folder)
+    if not settings:
+        file = folder / FOLDER / FINGERPRINT
         raise DialError(f"{folder} holds no evaluation: {file} is missing; give the --out folders of `dial eval --shard K/N`")
-    settings: dict[str, Any] = json.loads(file.read_text())
-    protocol = validate(Protocol, settings["protocol"], source=file)
+    protocol = validate(Protocol, settings["protocol"], source=folder / FOLDER / FINGERPRINT)
     shard, own = Shard.parse(settings["shard"]), settings.get("task_files", {})
-    return ShardResults(folder, protocol, settings["sources"], shard, own, _read(file.with_name(EPISODES)))
+    results = _read(folder / FOLDER / EPISODES)
+    return ShardResults(folder, protocol, settings["sources"], shard, own, settings.get("versions", {}), results)
 
 
-def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult]]:
-    """The protocol that all shards share, and the episodes of all.
+def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult], dict[str, str]]:
+    """The protocol that all shards share, the episodes of all, and the versions of the libraries that they ran with.
 
     Raises:
         DialError: shards of different evaluations, one missing, or one given twice.
@@ -120,11 +142,28 @@ def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult]]:
         for what in ("protocol", "sources", "task_files"):
             if getattr(part, what) != getattr(first, what):
                 raise DialError(f"{part.folder} is of another evaluation than {first.folder}: the {what} differ ({part.protocol.hash})")
+    _require_one_engine(parts)
     shards, whole = sorted(part.shard.number for part in parts), first.shard.of
     if shards != list(range(1, whole + 1)) or any(part.shard.of != whole for part in parts):
         listed = ", ".join(f"{part.shard.number}/{part.shard.of}" for part in parts)
         raise DialError(f"expected every shard 1/{whole} .. {whole}/{whole} once, got {listed}")
-    return first.protocol, [result for part in parts for result in part.results]
+    versions = joined_versions([part.versions for part in parts])
+    return first.protocol, [result for part in parts for result in part.results], versions
+
+
+def _require_one_engine(parts: Sequence[ShardResults]) -> None:
+    """Checks that all shards that say so ran with one version of MuJoCo."""
+    known = [part for part in parts if ENGINE in part.versions]
+    for part in known[1:]:
+        ours, theirs = known[0].versions[ENGINE], part.versions[ENGINE]
+        if ours != theirs:
+            raise DialError(f"{part.folder} ran with {ENGINE} {theirs}, {known[0].folder} with {ours}; run one of them again")
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    """What an evaluation's folder was begun with; empty if it does not say."""
+    file = folder / FOLDER / FINGERPRINT
+    return json.loads(file.read_text()) if file.is_file() else {}
 
 
 def _read(file: Path) -> list[EpisodeResult]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, median
 
 import dial_core
+from dial_core.evaluation.closed_loop.library_versions import library_versions
 from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.closed_loop.suites import object_count, working_hand
@@ -18,12 +19,13 @@ from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.files.atomic import write_json, write_text
 
 
-def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float) -> dict:
+def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float, versions: Mapping[str, str] | None = None) -> dict:
     """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
 
     `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
     `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: the scenes
     of both hands are drawn from mirrored distributions. A crashed episode counts, as a failure, where its seed belongs.
+    `versions`: of the libraries that the episodes ran with; without them, those of this process.
     """
     results = [result if result.error is None else _as_its_seed(protocol, result) for result in results]
     order = {task: place for place, task in enumerate(protocol.tasks)}
@@ -35,6 +37,7 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
         "protocol_hash": protocol.hash,
         "code_version": dial_core.__version__,
         "sources": sources_hash(),
+        "versions": dict(library_versions() if versions is None else versions),
         "success": _successes(results),
         "over_seeds": over_seeds((result.seed, result.success) for result in results),
         "by_task": {task: _task_row([result for result in results if result.task == task]) for task in protocol.tasks},
@@ -165,7 +168,8 @@ def _signature(summary: dict, varied: set[str] | None = None) -> list[str]:
     elif "tasks" in shown:
         shown["tasks"] = " ".join(shown["tasks"])
     said = ", ".join(f"{key} {value}" for key, value in shown.items())
-    code = f"version {summary['code_version']}, sources {summary['sources']}"
+    libraries = ", ".join(f"{library} {version}" for library, version in summary.get("versions", {}).items())
+    code = f"version {summary['code_version']}, sources {summary['sources']}" + (f"; {libraries}" if libraries else "")
     if varied is None:
         code = f"Protocol hash {summary['protocol_hash']}; {code}"
     return [f"Protocol: {said}.", "", f"{code[0].upper()}{code[1:]}.", ""]

@@ -3,18 +3,21 @@
 pytest test/unit/evaluation/test_ledger.py
 """
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from dial_core.config import config_root
 from dial_core.errors import DialError
-from dial_core.evaluation.closed_loop import rollout
+from dial_core.evaluation.closed_loop import ledger, rollout
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.evaluate import evaluate, merge, prepare
 from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Ledger, Shard, all_cases
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.files.fingerprint import FINGERPRINT
 
 RANDOM = PolicySource("random")
 
@@ -97,6 +100,71 @@ def test_an_evaluation_is_not_resumed_on_another_device(protocol, tmp_path):
     with pytest.raises(DialError, match=r"protocol\.device was cuda, is now cpu"):
         Ledger(tmp_path / "out", protocol.model_copy(update={"device": "cpu", "precision": "bfloat16"}), Shard())
     Ledger(tmp_path / "out", on_gpu, Shard())
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """(library=version): as if these were installed."""
+
+    def versions(**changes: str) -> dict[str, str]:
+        found = {"mujoco": "4.0.0", "torch": "2.13.0", "transformers": "5.23.0", "numpy": "2.2.6"} | changes
+        monkeypatch.setattr(ledger, "library_versions", lambda: found)
+        return found
+
+    return versions
+
+
+def interrupted(protocol: Protocol, folder: Path) -> None:
+    """An evaluation that was killed after its first episode."""
+    evaluate(protocol, RANDOM, folder, workers=0)
+    episodes = folder / FOLDER / EPISODES
+    episodes.write_text(episodes.read_text().splitlines(keepends=True)[0])
+
+
+def as_begun_before_versions_were_noted(folder: Path) -> None:
+    file = folder / FOLDER / FINGERPRINT
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key != "versions"}))
+
+
+def test_an_evaluation_is_not_resumed_with_another_physics_engine(stand_in, protocol, tmp_path, installed):
+    installed()
+    interrupted(protocol, tmp_path)
+    installed(mujoco="4.1.0")
+    with pytest.raises(DialError, match=r"was started with other settings: versions\.mujoco was 4\.0\.0, is now 4\.1\.0\. Choose another"):
+        evaluate(protocol, RANDOM, tmp_path, workers=0)
+
+
+def test_a_result_names_the_libraries_of_all_its_episodes(stand_in, protocol, tmp_path, installed):
+    first = installed()
+    interrupted(protocol, tmp_path)
+    installed(torch="2.14.0")
+    both = first | {"torch": "2.13.0 and 2.14.0"}
+    assert evaluate(protocol, RANDOM, tmp_path, workers=0)["versions"] == both
+    installed(torch="2.15.0")  # nothing is left to run with it
+    assert evaluate(protocol, RANDOM, tmp_path, workers=0)["versions"] == both
+
+
+def test_an_evaluation_that_an_earlier_version_began_is_resumed_and_names_no_libraries(stand_in, protocol, tmp_path, installed):
+    installed()
+    interrupted(protocol, tmp_path)
+    as_begun_before_versions_were_noted(tmp_path)
+    installed(mujoco="4.1.0")
+    for _ in ("resumed", "finished"):
+        assert evaluate(protocol, RANDOM, tmp_path, workers=0)["versions"] == {}
+
+
+def test_shards_that_ran_with_different_physics_engines_are_not_joined(stand_in, protocol, tmp_path, installed):
+    folders = [tmp_path / "1", tmp_path / "2"]
+    for number, (folder, mujoco) in enumerate(zip(folders, ("4.0.0", "4.1.0"), strict=True), 1):
+        installed(mujoco=mujoco, torch=f"2.{number}")
+        evaluate(protocol, RANDOM, folder, workers=0, shard=Shard(number, 2))
+    with pytest.raises(DialError, match=r"2 ran with mujoco 4\.1\.0, .*1 with 4\.0\.0"):
+        merge(folders)
+    file = folders[1] / FOLDER / FINGERPRINT
+    file.write_text(file.read_text().replace("4.1.0", "4.0.0"))
+    assert merge(folders)["versions"]["torch"] == "2.1 and 2.2"
+    as_begun_before_versions_were_noted(folders[1])
+    assert merge(folders)["versions"] == {}
 
 
 def test_shards_of_different_versions_of_a_users_own_task_are_not_joined(own_task, tmp_path):

@@ -29,6 +29,17 @@ def test_a_report_counts_by_number_of_objects_and_names_its_protocol(tmp_path):
     assert json.loads((tmp_path / "result.json").read_text()) == summary
 
 
+def test_a_report_names_the_libraries_that_its_episodes_ran_with_where_they_are_known(tmp_path):
+    protocol, ran_with = Protocol(episodes=3), {"mujoco": "4.0.0", "torch": "2.13.0 and 2.14.0"}
+    summary = summarise(protocol, RESULTS, 1.0, ran_with)
+    assert summary["versions"] == ran_with
+    code = f"sources {summary['sources']}"
+    assert f"{code}; mujoco 4.0.0, torch 2.13.0 and 2.14.0.\n" in write_report(tmp_path, summary, "known")
+    before = {key: value for key, value in summary.items() if key != "versions"}  # a result of an earlier version
+    assert f"{code}.\n" in write_report(tmp_path, before, "unknown")
+    assert summarise(protocol, RESULTS, 1.0)["versions"].keys() >= {"mujoco", "torch"}
+
+
 def test_a_report_of_many_tasks_has_a_row_for_each_and_one_for_all(tmp_path):
     tasks = tuple(f"Task{index}" for index in range(12))
     results = [replace(RESULT, task=task, success=index % 2 == 0) for index, task in enumerate(tasks)]
