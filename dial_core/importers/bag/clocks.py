@@ -12,6 +12,7 @@ from dial_core.observation.readings import UnreadableMessageError
 
 CLOCK_SET_S = 1.0  # a stamp that goes back further than this means that the clock was set
 LONGEST_GAP_S = 60.0  # and one that goes ahead further: without a clock of its own, a computer starts in 1970 until NTP sets it
+PAUSE_S = 1.0  # silence of all that is read, by log times and stamps, for which the recording paused: what happened meanwhile is unknown
 LONGEST_PAUSE_S = 86_400.0  # of a recording; if both clocks go ahead further, they were set
 OTHER_CLOCK_S = 5.0  # log times this far from the stamps are of another clock (simulated time)
 

@@ -27,7 +27,7 @@ class Resampling:
 
     Attributes:
         actions: "commands": where the controllers wanted the joints one step later; "next": where they were measured then.
-        gaps: "drop": cut the episode at gaps; "keep": fill them with the last observation and report them.
+        gaps: "drop": cut the episode at gaps; "keep": fill them with the last observation and report them. Pauses are cut in any case.
         max_gap_s: an observation older than this at its step is a gap [s].
         idle_rad_s: joints slower than this stand still [rad/s]; of a joint whose range is less than 1 rad or m, such a share of it [1/s].
         lead_s, tail_s: what is kept of standing still before and after the motion [s].

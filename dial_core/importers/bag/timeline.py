@@ -17,7 +17,7 @@ from dial_core.bags.layout import BagError
 from dial_core.bags.reader import Bag
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.motion import NANOSECONDS
-from dial_core.importers.bag.clocks import CLOCK_SET_S, LONGEST_GAP_S, clock_of_stamps, clock_offset_s, header_stamp, passed_alike
+from dial_core.importers.bag.clocks import CLOCK_SET_S, LONGEST_GAP_S, PAUSE_S, clock_of_stamps, clock_offset_s, header_stamp, passed_alike
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
 from dial_core.importers.bag.left_out import LeftOut
@@ -148,7 +148,7 @@ class _Reader:
         """Adds one message. Raises UnreadableMessageError or BagError if it cannot be used."""
         number = self._counts[topic]
         self._counts[topic] += 1
-        if self._log_ns is not None and log_ns - self._log_ns > LONGEST_GAP_S * NANOSECONDS:
+        if self._log_ns is not None and log_ns - self._log_ns > PAUSE_S * NANOSECONDS:
             self._pause_ns = self._log_ns, log_ns
         self._log_ns = max(log_ns, self._log_ns or log_ns)
         epoch = self.timeline.epochs[-1]
@@ -195,10 +195,13 @@ class _Reader:
             if not passed_alike(stamp_ns - before_ns, log_ns - before_log_ns):
                 self._confirm_jump(publisher, stamp_ns)
                 self._cut()
-            elif self._pause_ns is not None and before_log_ns <= self._pause_ns[0]:
-                self._cut(self._pause_ns)
+                before_ns = None
         else:
             self._jumps.pop(publisher, None)  # two publishers in turn, as when a bag is played while another is recorded, set no clock
+        pause_ns = self._pause_ns if self._pause_ns is not None and before_log_ns <= self._pause_ns[0] else None
+        # If little time passed by the stamps, the recorder stalled, and logged later what it received meanwhile.
+        if pause_ns is not None and before_ns is not None and stamp_ns - before_ns > PAUSE_S * NANOSECONDS:
+            self._cut(pause_ns)
         self._newest[publisher] = stamp_ns, log_ns
         if stamp_ns == before_ns:
             return None

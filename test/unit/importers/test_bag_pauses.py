@@ -14,7 +14,7 @@ from dial_core.importers.bag.resampling import Resampling, resample
 from dial_core.importers.bag.timeline import read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
 
-from .recordings import IMAGE_TYPE, JOINT_STATE, START_NS, TRAJECTORY, trajectory, write
+from .recordings import IMAGE_TYPE, JOINT_STATE, START_NS, TRAJECTORY, camera_and_joints, trajectory, write
 
 HAND = next(controller for controller in ROBOT.controllers if controller.name == "right_hand_controller")
 FINGERS = ROBOT.indices(HAND.joints)
@@ -35,19 +35,23 @@ def moved_stamp(data, to_ns):
     return data[:4] + (to_ns // 10**9).to_bytes(4, "little") + (to_ns % 10**9).to_bytes(4, "little") + data[12:]
 
 
-def in_two_parts(folder, stamps_ahead_s, logs_ahead_s, held_after_rad=HELD_RAD):
-    """The arm makes one motion twice; the hand grips in the first part, and its one command is not repeated in the second."""
+def in_two_parts(folder, stamps_ahead_s, logs_ahead_s, held_after_rad=HELD_RAD, waits_ms=0):
+    """The arm makes one motion twice; the hand grips in the first part, and its one command is not repeated in the second.
+
+    `waits_ms`: until the arm is commanded in the second part [ms].
+    """
     messages = []
     for part in range(2):
         for ms in range(0, PART_MS, 10):
-            at_ns = START_NS + ms * MS
+            at_ns, moves_ns = START_NS + ms * MS, START_NS + max(ms - part * waits_ms, 0) * MS
             stamp_ns = LATER_NS + at_ns + part * (PART_MS * MS + round(stamps_ahead_s * 1e9))
             log_ns = LATER_NS + at_ns + part * (PART_MS * MS + round(logs_ahead_s * 1e9)) + 2 * MS
             held = held_after_rad if part else HELD_RAD * (ms > 600)
-            messages.append((JOINTS, JOINT_STATE, log_ns, joints(stamp_ns, at_ns / 1e9, held)))
+            messages.append((JOINTS, JOINT_STATE, log_ns, joints(stamp_ns, moves_ns / 1e9, held)))
             if ms % 50 == 0:
                 messages.append((IMAGE, IMAGE_TYPE, log_ns + MS, image_bytes(stamp_ns)))
-                messages.append((COMMANDS, TRAJECTORY, log_ns, moved_stamp(command_bytes(at_ns), 0)))
+                if not part or ms >= waits_ms:
+                    messages.append((COMMANDS, TRAJECTORY, log_ns, moved_stamp(command_bytes(moves_ns), 0)))
             if (part, ms) == (0, 500):
                 grip = trajectory(0, HAND.joints, [(0.1, ROBOT.home_position[FINGERS] + PRESSED_RAD, [])])
                 messages.append((f"/{HAND.name}/joint_trajectory", TRAJECTORY, log_ns, cdr(TRAJECTORY, grip)))
@@ -62,7 +66,12 @@ def resampled(folder):
     return bag, timeline, found, examine("bag", ["e"], "x", bag, streams, timeline, found, ROBOT, 0).warnings
 
 
-CUTS = {"a pause": (PAUSE_S, PAUSE_S), "a clock that is set ahead": (PAUSE_S, 0.0), "a clock that is set back": (-30.0, 0.0)}
+CUTS = {
+    "a pause": (PAUSE_S, PAUSE_S),
+    "a short pause": (2.0, 2.0),
+    "a clock that is set ahead": (PAUSE_S, 0.0),
+    "a clock that is set back": (-30.0, 0.0),
+}
 
 
 @pytest.mark.parametrize("cut", CUTS)
@@ -88,6 +97,22 @@ def test_a_pause_is_no_set_clock_and_costs_no_message(tmp_path):
     assert not_used(bag, timeline, found) == ["the recording paused 1 times, for up to 90 s: it is cut there"]
     assert len(timeline.sightings) == 2 * PART_MS / 50
     assert [len(epoch.commands) for epoch in timeline.epochs] == [PART_MS / 50 + 1, PART_MS / 50]
+
+
+def test_an_arm_that_was_reset_in_a_short_pause_does_not_keep_the_command_before(tmp_path):
+    _, timeline, found, warnings = resampled(in_two_parts(tmp_path / "bag", *CUTS["a short pause"], waits_ms=900))
+    assert [epoch.paused_s for epoch in timeline.epochs] == [None, pytest.approx(2.0, abs=0.02)]
+    assert max(np.abs(piece.targets - piece.joints)[:, ELBOW].max() for piece in found.pieces) < 0.2
+    assert "the recording paused 1 times, for up to 2 s: it is cut there" in warnings
+
+
+def test_a_recorder_that_stalls_and_loses_nothing_has_not_paused(tmp_path):
+    """What it received meanwhile it logs later: log times pause, stamps do not."""
+    stalled = [
+        (topic, kind, log_ns + 2000 * MS * (log_ns > START_NS + 1500 * MS), data) for topic, kind, log_ns, data in camera_and_joints()
+    ]
+    bag = Bag(write(tmp_path / "bag", stalled))
+    assert len(read_timeline(bag, find_streams(bag, ROBOT, ROBOT.cameras), ROBOT).epochs) == 1
 
 
 @pytest.mark.parametrize("cut", ["a clock that is set ahead", "a clock that is set back"])
