@@ -11,7 +11,8 @@ from dial_core.bags.layout import METADATA_FILE, BagContents, BagError, FileSpan
 from dial_core.bags.live_recording import require_finished, require_untouched, signs_of
 from dial_core.bags.opening import open_storage
 from dial_core.bags.reader import Bag
-from dial_core.bags.storage import recordings_in, storage_files
+from dial_core.bags.split_recordings import recordings_in
+from dial_core.bags.storage import storage_files
 from dial_core.files.atomic import flush_folder, write_text
 from dial_core.files.disk_space import require_free
 from dial_core.files.folders import folders_below

@@ -77,24 +77,19 @@ def not_kept(topic: Topic, why: str, kept: tuple[str, str]) -> tuple[str, str]:
 
 def storage_files(folder: Path) -> list[Path]:
     """The storage files in a folder, in order of recording; those whose names begin with a dot are ignored."""
-    found = [path for path in folder.iterdir() if path.name.endswith(STORAGE_ENDINGS) and not path.name.startswith(".") and path.is_file()]
+    found = {path for path in folder.iterdir() if path.name.endswith(STORAGE_ENDINGS) and not path.name.startswith(".") and path.is_file()}
     # A file that was decompressed by hand stands beside its original: one of them is enough.
     return sorted((path for path in found if path.with_suffix("") not in found or path.suffix != ".zstd"), key=_order)
 
 
-def recordings_in(folder: Path) -> list[Path]:
-    """The recordings that a folder without metadata.yaml holds: itself, if its files are the parts of one; or else each file.
-
-    rosbag2 names the parts of a split recording `<name>_0`, `<name>_1`, ...
-    """
-    files = storage_files(folder)
-    names = {re.sub(r"_\d+$", "", path.name.split(".")[0]) for path in files}
-    return files if len(names) > 1 else [folder]
+def name_of_recording(path: Path) -> str:
+    """Name of a storage file without endings and the number that rosbag2 gives to the parts of a split recording, `<name>_<number>`."""
+    return re.sub(r"_\d+$", "", path.name.split(".")[0])
 
 
 def is_part_with(path: Path, other: Path) -> bool:
     """Whether two storage files are parts of one split recording by their names, `<name>_<number>` with one ending."""
-    return _order(path)[0] == _order(other)[0] and path.name.split(".")[1:] == other.name.split(".")[1:]
+    return name_of_recording(path) == name_of_recording(other) and path.name.split(".")[1:] == other.name.split(".")[1:]
 
 
 def require_storage_file(path: Path) -> None:
@@ -105,4 +100,4 @@ def require_storage_file(path: Path) -> None:
 
 def _order(path: Path) -> tuple[str, int, str]:
     number = re.search(r"_(\d+)$", path.name.split(".")[0])
-    return re.sub(r"_\d+$", "", path.name.split(".")[0]), int(number[1]) if number else -1, path.name
+    return name_of_recording(path), int(number[1]) if number else -1, path.name

@@ -11,7 +11,8 @@ import numpy as np
 
 from dial_core.bags.layout import METADATA_FILE
 from dial_core.bags.reader import Bag
-from dial_core.bags.storage import STORAGE_ENDINGS, recordings_in, storage_files
+from dial_core.bags.split_recordings import recordings_in
+from dial_core.bags.storage import STORAGE_ENDINGS, storage_files
 from dial_core.datasets.episodes import StoredEpisode, store_episode
 from dial_core.errors import DialError
 from dial_core.files.folders import folders_below
