@@ -15,6 +15,7 @@ from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 from dial_core.sim.task import EVALUATION_SEEDS_FROM, require_training_seed
 from dial_ros.bringup.parameter_files import OwnParameters, parameters_of, read_own_parameters
+from dial_ros.node.dry_run import ASIDE, is_aside
 from dial_ros.node.process import END_WITH_PARENT
 
 Value = str | int | float | bool
@@ -49,7 +50,6 @@ class NodeSpec:
 
 
 RECORDER_GRACE_S = 180.0  # it writes what waits for the disk, 512 MiB at most (`queue_mb`), and says how long that takes
-ASIDE = "dry_run/"  # below it lie the trajectories that no controller executes
 WAY_TO_GUARD_S = 0.05  # of the least splice_lead with a guard, which needs the rest before a trajectory differs from the one before
 
 _POLICY_ARGUMENTS = (
@@ -258,18 +258,14 @@ def _trajectory_topics(embodiment: Embodiment, renamed: str, dry_run: bool) -> d
     if dry_run:  # an absolute name too goes below dry_run/, in the robot's own namespace
         theirs = {name: ASIDE + other.lstrip("/") for name, other in theirs.items()}
     topics = {f"{name}/{kind}": f"{other}/{kind}" for name, other in theirs.items() for kind in ("joint_trajectory", "controller_state")}
-    topics |= {f"{name}/reference": f"{other}/reference" for name, other in theirs.items() if _aside(other)}
+    topics |= {f"{name}/reference": f"{other}/reference" for name, other in theirs.items() if is_aside(other)}
     return {topic: other for topic, other in topics.items() if topic != other}
 
 
 def _executed(embodiment: Embodiment, trajectories: dict[str, str]) -> list[str]:
     """The trajectory topics that reach controllers. The guard gets no others: joints that do not follow would make it stop."""
     topics = [f"{controller.name}/joint_trajectory" for controller in embodiment.controllers]
-    return [topic for topic in topics if not _aside(trajectories.get(topic, topic))]
-
-
-def _aside(topic: str) -> bool:
-    return topic.lstrip("/").startswith(ASIDE)
+    return [topic for topic in topics if not is_aside(trajectories.get(topic, topic))]
 
 
 def _pairs(argument: str, text: str, ours: list[str]) -> dict[str, str]:

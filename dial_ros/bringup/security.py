@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import Embodiment, load_embodiment
-from dial_ros.bringup.graph import ASIDE
+from dial_ros.node.dry_run import ASIDE
 
 ENCLAVE_ROOT = "/dial"
 PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters")

@@ -10,6 +10,7 @@ from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import MotionPlan
 from dial_core.robot.embodiment import Embodiment
 from dial_ros.node import qos
+from dial_ros.node.dry_run import is_aside
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.robot_time import RobotTime
 from dial_ros.node.strict_cdr import trajectory_bytes
@@ -26,16 +27,20 @@ class Commander:
         self._publishers = {
             c.name: node.create_publisher(JointTrajectory, f"{c.name}/joint_trajectory", qos.LATEST) for c in embodiment.controllers
         }
+        namespace = node.get_namespace()
+        self._aside = {name for name, publisher in self._publishers.items() if is_aside(publisher.topic_name, namespace)}
 
     @property
     def unsubscribed(self) -> list[str]:
         """Trajectory topics that no controller subscribes to."""
-        return [publisher.topic_name for publisher in self._publishers.values() if not publisher.get_subscription_count()]
+        without = self.unsubscribed_controllers
+        return [publisher.topic_name for name, publisher in self._publishers.items() if name in without]
 
     @property
     def unsubscribed_controllers(self) -> set[str]:
-        """Controllers whose trajectory topics nobody subscribes to."""
-        return {name for name, publisher in self._publishers.items() if not publisher.get_subscription_count()}
+        """Controllers that get no trajectory: nobody subscribes to their topic, or it lies below dry_run/, where only observers do."""
+        silent = {name for name, publisher in self._publishers.items() if not publisher.get_subscription_count()}
+        return silent | self._aside
 
     def now_ns(self) -> int | None:
         """What the robot's clock shows [ns]; None while that is not known."""

@@ -39,9 +39,9 @@ def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> ExecutedM
 
 
 def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, np.ndarray] | None) -> dict[str, str]:
-    """Controllers that do not execute what they are sent, with what is wrong; those whose topic has no subscriber are left out.
+    """Controllers that do not execute what they are sent, with what is wrong; those that get no trajectory are left out.
 
-    In a dry run nobody subscribes on purpose, and the diagnostics name these topics.
+    In a dry run that is meant, and the diagnostics name these topics.
     `measured`: time and positions of the newest joint state.
     """
     plan = commander.plan

@@ -136,8 +136,8 @@ class Report:
     def diagnostics(
         self, now_ns: int, arming: Arming, gate: ForesightGate, senses: Senses, unheard: Sequence[str]
     ) -> tuple[bytes, str, Mapping[str, object]]:
-        """Level, message and values for /diagnostics. `unheard`: topics of controllers without a subscriber."""
-        deaf = f"no subscriber on {', '.join(unheard)}" if unheard and arming.state is State.RUNNING else ""
+        """Level, message and values for /diagnostics. `unheard`: trajectory topics that no controller subscribes to."""
+        deaf = f"no controller subscribes to {', '.join(unheard)}" if unheard and arming.state is State.RUNNING else ""
         level = LEVELS.get(arming.state, DiagnosticStatus.WARN if arming.warning or deaf else DiagnosticStatus.OK)
         row = self.last_chunk
         values: dict[str, object] = {
