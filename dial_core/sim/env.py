@@ -12,7 +12,7 @@ from dial_core.sim.world import World
 
 MAX_INSTRUCTION_CHARACTERS = 200
 PRINTABLE = "".join(map(chr, range(32, 127)))
-HELD_STEPS = 5  # control steps of uninterrupted success that end an episode
+HELD_STEPS = 10  # control steps of uninterrupted success that end an episode, as `dial eval` counts it: objects topple later
 
 
 class TabletopEnv(gymnasium.Env):

@@ -24,6 +24,7 @@ from dial_core.inference.wire import SCHEME
 from dial_core.sim.expert.expert import Expert
 
 REPLAY = "replay:"
+NOT_REPLAYED = ("disturbed", "changed", "missed")  # facts of episodes that their recorded actions do not repeat
 RANDOM_STEP_RAD = 0.05  # standard deviation of the random policy's step [rad]
 
 
@@ -99,13 +100,13 @@ class ReplayPolicy(_WithoutForesight):
     """A dataset's recorded actions on the scenes they were recorded in, open loop: does the simulation do the same again?
 
     Episodes in which the robot was pushed off the expert's path hold what the expert meant and not what was done, and those whose
-    instruction had just changed begin elsewhere than their scene: neither can be replayed.
+    instruction had just changed, or whose hand had just missed, begin elsewhere than their scene: none of them can be replayed.
     """
 
     def __init__(self, folder: Path) -> None:
         """Raises DialError if `folder` is no LeRobot v3 dataset."""
         self._dataset = LeRobotDataset(folder)
-        spans = [span for span in self._dataset.episodes if not (span.facts.get("disturbed") or span.facts.get("changed"))]
+        spans = [span for span in self._dataset.episodes if not any(span.facts.get(fact) for fact in NOT_REPLAYED)]
         self._spans = {(span.facts.get("task"), span.seed): span for span in spans}
 
     @property

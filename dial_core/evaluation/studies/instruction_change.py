@@ -1,7 +1,7 @@
 """What becomes of an instruction that changes in mid-motion: scenes with two objects, the other one named after some seconds.
 
 A fresh scene starts with the instruction of one object; after the change it is judged on the other. As on the robot the foresights
-of the first instruction are dropped at the change; unlike there, the arm does not come to rest until the first new one arrives.
+and chunks of the first instruction are dropped at the change, and the arm decelerates until the first new ones arrive.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-import dial_core.sim.env  # noqa: F401  (registers the ids)
 from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS
+from dial_core.sim.env import HELD_STEPS  # importing it registers the ids
 from dial_core.sim.expert.expert import Expert
 
 
@@ -35,6 +36,10 @@ def test_the_expert_ends_an_episode_with_success(env):
     assert reward == 1.0
     assert info["success"]
     assert info["moved"] == [info["target"]]
+
+
+def test_an_episode_ends_with_what_an_evaluation_counts():
+    assert HELD_STEPS == HOLD_STEPS
 
 
 def test_the_instruction_can_be_overridden(env):

@@ -7,11 +7,14 @@ import pytest
 
 from dial_core.checkpoint.checkpoint import make_random_checkpoint
 from dial_core.checkpoint.contract import read_contract
+from dial_core.datasets.dataset_writer import write_dataset
+from dial_core.datasets.episodes import save_episode
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.policies import PolicySource, RandomPolicy, ReplayPolicy, make_policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.jobs.results import EndOfJobsError
+from dial_core.robot.embodiment import load_embodiment
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +168,15 @@ def test_chance_walks_inside_the_limits_and_equally_for_equal_seeds(arena):
     np.testing.assert_array_equal(*walks)
     assert np.all(walks[0] >= arena.embodiment.lower)
     assert np.all(walks[0] <= arena.embodiment.upper)
+
+
+def test_only_episodes_that_begin_as_their_scene_does_are_replayed(fake_episode, tmp_path):
+    files = [tmp_path / "attempts" / f"{seed}.npz" for seed in range(4)]
+    for seed, (file, fact) in enumerate(zip(files, ("", "disturbed", "changed", "missed"), strict=True)):
+        episode = fake_episode(seed)
+        save_episode(file, replace(episode, facts=episode.facts | ({fact: True} if fact else {})), 20.0)
+    write_dataset(tmp_path / "data", files, load_embodiment(), (96, 96))
+    assert ReplayPolicy(tmp_path / "data").seeds("PlacematToPlate") == [0]
 
 
 def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_dataset, tmp_path):
