@@ -52,7 +52,7 @@ def _row(called: str, summary: dict, against: list[str]) -> str:
 
 
 def _against(reference: dict, summary: dict) -> tuple[list[str], str]:
-    """Difference to the reference, its intervals and p-values, as cells, and a note if scenes or code differ.
+    """Difference to the reference, its intervals and p-values, as cells, and a note if scenes, code, libraries or protocol differ.
 
     A difference alone where the scenes are not the same.
     """
@@ -64,7 +64,8 @@ def _against(reference: dict, summary: dict) -> tuple[list[str], str]:
     scenes, seeds = comparison["all"], comparison["over_seeds"]
     over = _points(seeds["interval"]) if seeds["seeds"] >= FEWEST_SEEDS else "-"
     cells = [f"{100 * scenes['difference']:+.1f}", _points(scenes["interval"]), f"{scenes['p_value']:.3g}", over, f"{seeds['p_value']:.3g}"]
-    return cells, f"the same scenes, other code ({'; '.join(comparison['code'])})." if comparison["code"] else ""
+    others = [f"other {what} ({'; '.join(comparison[what])})" for what in ("code", "libraries", "protocol") if comparison[what]]
+    return cells, f"the same scenes, {', '.join(others)}." if others else ""
 
 
 def _points(interval: tuple[float, float]) -> str:

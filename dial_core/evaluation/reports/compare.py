@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from dial_core.errors import DialError
 from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, Paired, compare_over_seeds, compare_paired
@@ -16,6 +17,10 @@ SHOWN = 3  # episodes named in a message
 NOT_THE_SAME = "these two results are not of the same scenes"
 # What must agree too, and what results of before it could be chosen have.
 JUDGING = {"judged": "every_step", "settle_steps": 0, "environment": ""}
+# Everything else of a protocol, but who was evaluated, may differ and is named. What results of before these were recorded had:
+WHO = ("policy", "model_id")
+LOOP = {"rules": "", "execution": "robot", "runtime": "eager", "device": "", "precision": ""}
+UNREPORTED = {"device": "cpu", "precision": "float32"}  # what an empty one is taken for: all results had it before they could say so
 
 
 def load_summary(path: Path) -> dict:
@@ -37,8 +42,9 @@ def compare(first: dict, second: dict) -> dict:
     """Pairs two summaries scene by scene.
 
     Returns:
-        `all` and `by_task`, each a `Paired` as JSON values, `over_seeds`, a `PairedOverSeeds` of all, `names` of both sides, and `code`: in
-        what the versions of the code and its data differ, by which a policy may do otherwise on an equal scene.
+        `all` and `by_task`, each a `Paired` as JSON values, `over_seeds`, a `PairedOverSeeds` of all, `names` of both sides, and in what
+        else than the policy they differ, by which it may do otherwise on an equal scene: `code` (versions of the code and its data),
+        `libraries` (that both results name), and `protocol` (the loop that the policy ran in, and where and how it was computed).
 
     Raises:
         DialError: the scenes, or how success was judged on them, are not the same.
@@ -63,7 +69,25 @@ def compare(first: dict, second: dict) -> dict:
         "over_seeds": asdict(compare_over_seeds([seed for _, seed in outcomes[0]], *sides)),
         "by_task": {task: asdict(paired) for task, paired in by_task.items()},
         "code": [f"{key} {first.get(key)} and {second.get(key)}" for key in CODE if first.get(key) != second.get(key)],
+        "libraries": _differing_libraries(first.get("versions", {}), second.get("versions", {})),
+        "protocol": _differing_loop(LOOP | first["protocol"], LOOP | second["protocol"]),
     }
+
+
+def _differing_libraries(first: dict[str, str], second: dict[str, str]) -> list[str]:
+    return [f"{name} {first[name]} and {second[name]}" for name in first if name in second and first[name] != second[name]]
+
+
+def _differing_loop(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """`noise_seed 0 and -1` of every differing value of two protocols that may differ; a dash is a value that is not reported."""
+    keys = [key for key in first if key in second and key not in (*SCENES, *JUDGING, *WHO)]
+    values = [(key, first[key], second[key]) for key in keys]
+    differing = [row for row in values if _taken_for(row[0], row[1]) != _taken_for(row[0], row[2])]
+    return [f"{key} {'-' if ours == '' else ours} and {'-' if theirs == '' else theirs}" for key, ours, theirs in differing]
+
+
+def _taken_for(key: str, value: Any) -> Any:
+    return UNREPORTED.get(key, value) if value == "" else value
 
 
 def _require_equal_scenes(first: dict[tuple[str, int], dict], second: dict[tuple[str, int], dict]) -> None:
@@ -105,8 +129,21 @@ def comparison_markdown(comparison: dict) -> str:
             f"| {name} | {scenes} | {row['both'] + row['only_first']} | {row['both'] + row['only_second']} | {row['only_first']} "
             f"| {row['only_second']} | {100 * row['difference']:+.1f} | {100 * low:+.1f} to {100 * high:+.1f} | {row['p_value']:.3g} |"
         )
-    code = [f"The code differs: {'; '.join(comparison['code'])}. The scenes are equal.", ""] if comparison["code"] else []
-    return "\n".join([*lines, "", *code, *_over_seeds(comparison), _verdict(comparison), ""])
+    return "\n".join([*lines, "", *_beside_the_policy(comparison), *_over_seeds(comparison), _verdict(comparison), ""])
+
+
+def _beside_the_policy(comparison: dict) -> list[str]:
+    """Returns a sentence on everything in which the two sides differ beside the policy."""
+    lines = []
+    if code := comparison["code"]:
+        lines += [f"The code differs: {'; '.join(code)}. The scenes are equal.", ""]
+    if libraries := comparison["libraries"]:
+        lines += [f"The libraries differ: {'; '.join(libraries)}.", ""]
+    if protocol := comparison["protocol"]:
+        direct = " `direct` commands the rows of a chunk as they are, without the latency, splice and limits of `robot`."
+        executed = direct if any(value.startswith("execution ") for value in protocol) else ""
+        lines += [f"The protocol differs: {'; '.join(protocol)}.{executed} The comparison is of policy and protocol together.", ""]
+    return lines
 
 
 def _over_seeds(comparison: dict) -> list[str]:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def summary(*successes: bool) -> dict:
 def save(pipeline):
     """(method, successes): leaves the result where its step would."""
 
-    def write(method: str, *successes: bool, scene: str = "", **changes: str) -> None:
+    def write(method: str, *successes: bool, scene: str = "", **changes: Any) -> None:
         folder = pipeline.result(method, "seen")
         folder.mkdir(parents=True)
         result = summary(*successes) | changes
@@ -113,6 +114,17 @@ def test_results_of_other_code_on_the_same_scenes_are_paired_and_named(pipeline,
     text = write_page(pipeline, "small", tmp_path / "paper.md")
     assert "| -75.0 |" in text
     assert f"+ FLARE and DIAL: the same scenes, other code (sources {summary(*[True] * 8)['sources']} and {'f' * 12})." in text
+
+
+def test_results_of_another_loop_or_other_libraries_are_paired_and_named(pipeline, save, tmp_path):
+    result = summary(*[True] * 8)
+    save("dial", *[True] * 8)
+    other = {"protocol": result["protocol"] | {"noise_seed": 0}, "versions": result["versions"] | {"mujoco": "9.9.9"}}
+    save("flare", True, True, *[False] * 6, **other)
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert "| -75.0 |" in text
+    libraries = f"other libraries (mujoco {result['versions']['mujoco']} and 9.9.9)"
+    assert f"+ FLARE and DIAL: the same scenes, {libraries}, other protocol (noise_seed -1 and 0)." in text
 
 
 def test_a_method_that_is_not_evaluated_yet_leaves_the_others_comparable(pipeline, save, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
-from dial_core.evaluation.reports.compare import JUDGING, compare, comparison_markdown, load_summary
+from dial_core.evaluation.reports.compare import JUDGING, LOOP, compare, comparison_markdown, load_summary
 from dial_core.evaluation.reports.result_page import summarise
 
 
@@ -72,6 +72,49 @@ def test_equal_scenes_are_compared_over_versions_of_the_code_which_are_named():
     comparison = compare(first, second)
     assert comparison["code"] == [f"code_version {first['code_version']} and 9.9.9", f"sources {first['sources']} and {'f' * 12}"]
     assert "The code differs: code_version" in comparison_markdown(comparison)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"noise_seed": 0}, ["noise_seed -1 and 0"]),
+        ({"execution": "direct"}, ["execution robot and direct"]),
+        ({"device": "cuda", "precision": "bfloat16"}, ["device - and cuda", "precision - and bfloat16"]),
+        ({"device": "cpu", "precision": "float32"}, []),  # as all had it that do not say so
+        (
+            {"system1_delay_s": 0.0, "flow_steps": 8, "strategy": "replace", "runtime": "onnx"},
+            ["runtime eager and onnx", "strategy ensemble and replace", "system1_delay_s 0.07 and 0.0", "flow_steps 4 and 8"],
+        ),
+    ],
+)
+def test_results_of_different_loops_are_compared_and_every_difference_is_named(changes, named):
+    first, second = summary_of([False] * 9, "aaa"), summary_of([True] * 9, "aaa", **changes)
+    comparison = compare(first, second)
+    assert comparison["protocol"] == named
+    text = comparison_markdown(comparison)
+    assert "B is better" in text
+    assert (f"The protocol differs: {'; '.join(named)}." in text) == bool(named)
+    assert ("without the latency, splice and limits of `robot`" in text) == ("execution" in changes)
+
+
+def test_results_of_before_a_loop_could_be_chosen_differ_from_those_that_chose_another():
+    first = summary_of([True, False], "aaa")
+    before = {**first, "protocol": {key: value for key, value in first["protocol"].items() if key not in LOOP}}
+    assert compare(before, summary_of([True, True], "bbb"))["protocol"] == []
+    assert compare(before, summary_of([True, True], "bbb", execution="direct"))["protocol"] == ["execution robot and direct"]
+
+
+def test_libraries_that_differ_are_named_where_both_results_name_them():
+    first, second = summary_of([True, False], "aaa"), summary_of([True, True], "bbb")
+    assert compare(first, second)["libraries"] == []
+    first["versions"] = {"mujoco": "4.0.0", "torch": "2.13.0", "numpy": "2.2.6"}
+    second["versions"] = {"mujoco": "4.1.0", "torch": "2.13.0"}
+    comparison = compare(first, second)
+    assert comparison["libraries"] == ["mujoco 4.0.0 and 4.1.0"]
+    assert "The libraries differ: mujoco 4.0.0 and 4.1.0." in comparison_markdown(comparison)
+    del second["versions"]  # of an earlier version
+    assert compare(first, second)["libraries"] == []
+    assert "libraries" not in comparison_markdown(compare(first, second))
 
 
 def test_results_judged_in_different_ways_are_not_compared_and_those_of_before_it_could_be_chosen_are():
