@@ -13,15 +13,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dial_core.control.executed_motion import distinct_origin_ns, measured_error
+from dial_core.control.executed_motion import distinct_origin_ns
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
+from dial_core.control.measured_divergence import measured_error
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S
 from dial_core.control.motion_start import MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
 from dial_core.control.robot_clock import in_order_ns
-from dial_core.control.trajectory_checks import JUDGING_S, BreachError, Tolerances, TrajectoryCheck, motion_of, require_limits
+from dial_core.control.trajectory_checks import (
+    CLOCK_TOLERANCE_S,
+    JUDGING_S,
+    BreachError,
+    Tolerances,
+    TrajectoryCheck,
+    motion_of,
+    require_limits,
+)
 from dial_core.robot.embodiment import Controller, Embodiment
 
 PASSING_BY_ITSELF = frozenset(
@@ -108,8 +117,8 @@ class TrajectoryGuard:
             self._judge(self._controlled[name], request, clock)
         except BreachError as error:
             self.refused[error.check] += 1
-            if error.check is not TrajectoryCheck.AGE:  # a stamp far ahead would refuse what follows
-                self._refused_stamp_ns = max(self._refused_stamp_ns, request.stamp_ns)
+            if error.check is not TrajectoryCheck.AGE:
+                self._note_refused(request.stamp_ns, clock())
             if self.breach is None:
                 self.breach = BreachError(error.check, f"{name}: {error}")
             return False
@@ -153,6 +162,7 @@ class TrajectoryGuard:
         The next trajectory is judged again. Controllers whose joints rest elsewhere than sent are taken to stand there.
         """
         breach, self.breach = self.breach, None
+        self._refused_stamp_ns = 0
         for controlled in self._controlled.values() if breach else ():
             if self._rests_elsewhere(controlled):
                 controlled.motions = None
@@ -168,9 +178,20 @@ class TrajectoryGuard:
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
         self._measured.clear()
+        self._refused_stamp_ns = max(self._refused_stamp_ns + step_ns, 0)
         for controlled in self._controlled.values():
             if controlled.motions is not None:
                 controlled.motions.shift(step_ns)
+
+    def _note_refused(self, stamp_ns: int, now_ns: int | None) -> None:
+        """Notes the stamp of a refused motion, whose parts for other controllers must not pass.
+
+        One from the future is of a commander with another clock: everything would be refused until then.
+        """
+        if now_ns is None and self._measured:
+            now_ns = self._measured[-1][0]
+        if now_ns is not None and stamp_ns <= now_ns + CLOCK_TOLERANCE_S * NANOSECONDS:
+            self._refused_stamp_ns = max(self._refused_stamp_ns, stamp_ns)
 
     def _own_origin_ns(self, now_ns: int) -> int:
         """An origin for a hold, some time ago. Commanders tell by it what a controller executes, so it must be no origin of theirs."""
