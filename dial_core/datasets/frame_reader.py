@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from dial_core.datasets.video_rows import shown_pixels
+from dial_core.datasets.video_rows import SEEK_BACK_S, shown_pixels
 from dial_core.errors import DialError
 
 _BYTES_OPEN = 400_000_000  # what the open containers of a process may hold
@@ -43,27 +44,42 @@ class FrameReader:
         Raises:
             DialError: no frame is shown at one of these times, or the video cannot be decoded.
         """
-        found: dict[int, np.ndarray] = {}
+        times_s = [float(time_s) for time_s in shown_s]
+        found: dict[float, np.ndarray] = {}
         try:
-            container = self._container(video)
-            stream = container.streams.video[0]
-            assert stream.time_base is not None
-            ticks = [round(time / stream.time_base) for time in map(float, shown_s)]
-            container.seek(min(ticks), stream=stream)
-            for frame in container.decode(stream):
-                if frame.pts is None:
-                    continue
-                if frame.pts in ticks:
-                    found[frame.pts] = shown_pixels(frame, video)
-                if frame.pts >= max(ticks):
+            for back_s in SEEK_BACK_S:  # a seek may land on a key frame that is shown after the wanted one
+                found |= self._from(video, min(times_s) - back_s, times_s)
+                if len(found) == len(set(times_s)):
                     break
         except (av.FFmpegError, OSError) as error:
             raise DialError(
                 f"{video} cannot be decoded near {min(shown_s):.2f} s: {error}; restore the file or drop the episode"
             ) from error
-        if missing := sorted(time for time, tick in zip(shown_s, ticks, strict=True) if tick not in found):
+        if missing := sorted(set(times_s) - found.keys()):
             raise DialError(f"{video} has no frame at {missing[0]:.3f} s; the dataset's parquet and video do not belong together")
-        return np.stack([found[tick] for tick in ticks])
+        return np.stack([found[time_s] for time_s in times_s])
+
+    def _from(self, video: Path, begin_s: float, times_s: Sequence[float]) -> dict[float, np.ndarray]:
+        """The frames at `times_s` that are decoded after a seek to `begin_s`; minus infinity: from the very first frame on."""
+        if math.isinf(begin_s) and video in self._containers:
+            self._containers.pop(video).close()
+        container = self._container(video)
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        times_of: dict[int, list[float]] = {}
+        for time_s in times_s:
+            times_of.setdefault(round(time_s / stream.time_base), []).append(time_s)
+        if not math.isinf(begin_s):
+            container.seek(max(round(begin_s / stream.time_base), min(stream.start_time or 0, *times_of)), stream=stream)
+        found: dict[float, np.ndarray] = {}
+        for frame in container.decode(stream):
+            if frame.pts is None:
+                continue
+            if frame.pts in times_of:
+                found |= dict.fromkeys(times_of[frame.pts], shown_pixels(frame, video))
+            if frame.pts >= max(times_of):
+                break
+        return found
 
     def _container(self, video: Path) -> av.container.InputContainer:
         if video not in self._containers:

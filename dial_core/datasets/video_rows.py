@@ -29,6 +29,7 @@ from dial_core.files.integrity import require_content
 MAX_FRAME_AGE_S = 0.15
 SAME_RATE = 0.05  # rates that differ by this share are one rate with jitter
 ON_FRAME = 0.1  # of a row period: metadata that name a frame's time do it as closely
+SEEK_BACK_S = (0.0, 1.0, 4.0, 16.0, math.inf)  # how far before a frame its decoding begins, until it is found; the last: at the begin
 JITTER, ROUNDING = 0.499, 0.05  # of a row period: of frames that belong to one row each, and of times in whole milliseconds
 
 
@@ -226,30 +227,48 @@ def _frame_times(video: Path, size: int, changed_ns: int) -> np.ndarray:
 
 
 def _decoded(video: Path, numbers: Sequence[int]) -> Iterator[np.ndarray]:
-    """Frames by place in the order of display (not decreasing)."""
+    """Frames by place in the order of display (not decreasing). Raises DialError if one of them is not decoded: no other stands for it."""
     times = frame_times(video)
-    half_s = 0.5 * float(np.diff(times).min()) if len(times) > 1 else 1.0
-    wanted = iter(numbers)
-    number = next(wanted, None)
+    steps = np.diff(times)
+    half_s = 0.5 * steps[steps > 0].min(initial=2.0)
+    wanted = iter(times[list(numbers)])
+    wanted_s = next(wanted, None)
     try:
+        for decoded in _decoded_from(video, times[numbers[0]], times[0], half_s):
+            shown_s, pixels = decoded.time or 0.0, None
+            if wanted_s is not None and shown_s > wanted_s + half_s:
+                break
+            while wanted_s is not None and abs(shown_s - wanted_s) < half_s:
+                pixels = shown_pixels(decoded, video) if pixels is None else pixels
+                yield pixels
+                wanted_s = next(wanted, None)
+            if wanted_s is None:
+                return
+    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
+        raise DialError(f"{video} cannot be decoded: {_reason(error)}; restore the file or drop the episode") from error
+    raise DialError(f"{video} cannot be decoded at {wanted_s:.3f} s; restore the file or drop the episode")
+
+
+def _decoded_from(video: Path, wanted_s: float, begins_s: float, half_s: float) -> Iterator[av.VideoFrame]:
+    """Decoded frames, from that of `wanted_s` at the latest, of a video that begins at `begins_s`.
+
+    A seek finds the packets of a time, and may land on a key frame that is shown later (B-frames, open groups, MPEG-TS): then one lands
+    further back.
+    """
+    for back_s in SEEK_BACK_S:
         with av.open(str(video), "r") as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             assert stream.time_base is not None
-            if number:
-                container.seek(int(times[number] / stream.time_base), stream=stream)
-            for decoded in container.decode(stream):
-                place = int(np.searchsorted(times, float(decoded.time or 0.0) - half_s))
-                pixels = None
-                while number is not None and place >= number:
-                    pixels = shown_pixels(decoded, video) if pixels is None else pixels
-                    yield pixels
-                    number = next(wanted, None)
-                if number is None:
-                    return
-    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
-        raise DialError(f"{video} cannot be decoded: {_reason(error)}; restore the file or drop the episode") from error
-    raise DialError(f"{video} cannot be decoded up to frame {number}; restore the file or drop the episode")
+            at_begin = wanted_s - back_s <= begins_s
+            if not at_begin:
+                container.seek(int((wanted_s - back_s) / stream.time_base), stream=stream)
+            frames = container.decode(stream)
+            first = next(frames, None)
+            if at_begin or (first is not None and (first.time or 0.0) < wanted_s + half_s):
+                yield from () if first is None else (first,)
+                yield from frames
+                return
 
 
 def shown_pixels(frame: av.VideoFrame, video: Path) -> np.ndarray:

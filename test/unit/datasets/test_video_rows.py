@@ -33,12 +33,13 @@ def number_of(frame: np.ndarray) -> int:
     return sum(int(frame[:, 8 * bit + 2 : 8 * bit + 6].mean() > 128) << bit for bit in range(7))
 
 
-def film(path, numbers, rate=30, times=None, ticks_per_s=30, **options):
+def film(path, numbers, rate=30, times=None, ticks_per_s=30, codec="libx264", **options):
     """A video of numbered frames; `times`: in ticks, by default evenly at `rate`."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(rate))
+        stream = container.add_stream(codec, rate=Fraction(rate))
         stream.width, stream.height = 56, 32
-        stream.pix_fmt, stream.options = "yuv444p", {"crf": "4", **options}
+        stream.pix_fmt = "yuv420p" if codec == "mpeg4" else "yuv444p"
+        stream.options = {"crf": "4", **{name.replace("_", "-"): value for name, value in options.items()}}
         if times is not None:
             stream.codec_context.time_base = Fraction(1, ticks_per_s)
         for place, number in enumerate(numbers):
@@ -86,6 +87,40 @@ def test_single_frames_are_read_as_all_of_them_are(tmp_path, case):
     for row in range(ROWS):
         rows = [row, min(row + 16, ROWS - 1), max(0, row - 5)]
         assert [number_of(frame) for frame in reader.read(found.video, found.shown_s[rows])] == rows
+
+
+HARD_TO_SEEK = {
+    "open groups of HEVC": ("a.mp4", {"codec": "libx265", "x265_params": "log-level=none:keyint=12:min-keyint=12:bframes=4:open-gop=1"}),
+    "B-frames of MPEG-4": ("a.mp4", {"codec": "mpeg4", "g": "12", "bf": "2", "qscale": "2"}),
+    "MPEG-TS": ("a.ts", {"g": "12", "bf": "0"}),
+}
+
+
+@pytest.mark.parametrize("case", HARD_TO_SEEK)
+def test_a_seek_that_lands_behind_the_wanted_frame_is_repeated_further_back(tmp_path, case):
+    name, options = HARD_TO_SEEK[case]
+    found = one_video(film(tmp_path / name, range(ROWS), **options), ROWS, 30.0)
+    reader = FrameReader()
+    for row in range(ROWS):
+        assert seen(found, [row]) == [row]
+        assert [number_of(frame) for frame in reader.read(found.video, found.shown_s[[row]])] == [row]
+
+
+def test_a_frame_that_the_decoder_drops_is_an_error_and_not_the_next_frame(tmp_path):
+    """The first B-frames of a film that was cut without coding it again need a frame that is not there."""
+    whole = film(tmp_path / "whole.mp4", range(ROWS), **HARD_TO_SEEK["B-frames of MPEG-4"][1])
+    with av.open(str(whole)) as source, av.open(str(tmp_path / "cut.mkv"), "w") as target:
+        copied, groups = target.add_stream_from_template(source.streams.video[0]), 0
+        for packet in source.demux(video=0):
+            groups += packet.is_keyframe
+            if groups > 1 and packet.dts is not None:
+                packet.stream = copied
+                target.mux(packet)
+    found = one_video(tmp_path / "cut.mkv", 50, 30.0)
+    for row in range(2):
+        with pytest.raises(DialError, match=rf"cut\.mkv cannot be decoded at {found.shown_s[row]:.3f} s;"):
+            seen(found, [row])
+    assert seen(found, range(2, 50)) == list(range(12, 60))
 
 
 def test_surplus_frames_at_the_end_do_no_harm(tmp_path):
