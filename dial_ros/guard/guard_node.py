@@ -54,6 +54,7 @@ class GuardNode(DialNode):
         self._configured_limits: Limits | None = None
         self._longest_check_s = 0.0
         self._obstacle: tuple[TrajectoryCheck, str] | None = None  # what forbids any motion
+        self._last_guard: TrajectoryGuard | None = None  # the newest, also after a cleanup
 
     # -- lifecycle -----------------------------------------------------------------------------------------------
 
@@ -102,6 +103,8 @@ class GuardNode(DialNode):
         self._guard = self._new_guard()
         self._longest_check_s = 0.0
         self._obstacle = self._obstacle_to_motion()
+        if (breach := self._guard.breach) is not None:
+            self.get_logger().error(f"still stopped, check {breach.check}: {breach}; call guard/reset")
 
     def deactivate(self) -> None:
         self._publish_holds()
@@ -120,6 +123,7 @@ class GuardNode(DialNode):
         self._follow_clocks()
 
     def _new_guard(self) -> TrajectoryGuard:
+        """A guard that knows nothing of the controllers. A stop that only a reset ends outlives every transition, as `estop` does."""
         tolerances = Tolerances(
             max_age_s=self.value("max_age"),
             max_lead_s=self.value("max_lead"),
@@ -127,7 +131,11 @@ class GuardNode(DialNode):
             transport_s=self.value("transport"),
             max_divergence_rad=self.value("max_divergence"),
         )
-        return TrajectoryGuard(self._embodiment, self._limits.guard, tolerances)
+        guard, last = TrajectoryGuard(self._embodiment, self._limits.guard, tolerances), self._last_guard
+        if last is not None and last.latched:
+            guard.breach = last.breach
+        self._last_guard = guard
+        return guard
 
     # -- inputs --------------------------------------------------------------------------------------------------
 
