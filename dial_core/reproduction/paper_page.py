@@ -11,11 +11,12 @@ from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text
 from dial_core.evaluation.studies.probes import OTHER_NAMED, PROBES
 from dial_core.files.atomic import write_text
 from dial_core.reproduction.comparison_table import comparison_table
-from dial_core.reproduction.done_marks import DoneMarks, command_of
+from dial_core.reproduction.done_marks import DoneMarks, Mark, command_of
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_figures import draw_lines, draw_methods, draw_sheet, write_film
 from dial_core.reproduction.pipeline import Pipeline
-from dial_core.reproduction.plan import Comparison, Curve, Probes, Section
+from dial_core.reproduction.plan import Comparison, Curve, Probes, Section, methods_of, scenes_of
+from dial_core.reproduction.training_differences import training_differences
 
 NOT_RUN = "not run yet"
 
@@ -57,9 +58,9 @@ class _PageWriter:
         if not self._begun(section):
             yield f"{NOT_RUN.capitalize()}."
         elif isinstance(section, Comparison):
-            yield from self._comparison(section)
+            yield from (*self._comparison(section), *self._trainings(section))
         elif isinstance(section, Curve):
-            yield from self._curve(section)
+            yield from (*self._curve(section), *self._trainings(section))
         else:
             yield from self._probes(section)
 
@@ -214,15 +215,25 @@ class _PageWriter:
         yield from ("## What was trained", "", "| method | `--only` | model | recipe | data | trained in | |", "|---" * 7 + "|")
         for name in self._plan.methods_shown():
             method = self._plan.methods[name]
-            training = self._pipeline.steps.get(f"train/{name}")
-            mark = self._marks.read(training) if training else None
-            if training and (not mark or mark.wall_s is None):
+            mark = self._trained(name)
+            if not mark and name not in self._pipeline.shipped:
                 continue
-            trained_in = readable_hours(mark.wall_s) if mark and mark.wall_s is not None else f"shipped: `checkpoints/{method.shipped}`"
+            trained_in = readable_hours(mark.wall_s or 0.0) if mark else f"shipped: `checkpoints/{method.shipped}`"
             data = ", ".join(f"{source}: {self._data_line(dataset)}" for source, dataset in method.data.items())
             trained = f"{self._called(name)} | `{name}` | `{method.model}` | `{method.recipe}` | {data}"
             yield f"| {trained} | {trained_in} | {method.note} |"
         yield ""
+
+    def _trained(self, method: str) -> Mark | None:
+        """The mark of a method's training; None if that is not done, or the method ships."""
+        training = self._pipeline.steps.get(f"train/{method}")
+        mark = self._marks.read(training) if training else None
+        return mark if mark and mark.wall_s is not None else None
+
+    def _trainings(self, section: Section) -> Iterator[str]:
+        """Lines on trainings of the section's evaluated methods that differ in code, precision or device."""
+        evaluated = [name for name in methods_of(section) if any(self._summary(name, scenes) for scenes in scenes_of(section))]
+        yield from training_differences([(self._called(name), mark) for name in evaluated if (mark := self._trained(name))])
 
     def _commands(self, plan_name: str) -> Iterator[str]:
         yield from ("## Commands", "", "In the order of `dial reproduce`; times of all attempts, with what else ran at the same time.", "")
@@ -231,7 +242,7 @@ class _PageWriter:
         for step in self._pipeline.steps.values():
             mark = self._marks.read(step)
             if mark and mark.wall_s is not None:
-                yield f"| {step.name} | `{command_of(step)}` | {readable_hours(mark.wall_s)} | {mark.machine} |"
+                yield f"| {step.name} | `{command_of(step)}` | {readable_hours(mark.wall_s)} | {mark.ran_on} |"
             else:
                 missing += 1
         if missing:

@@ -9,11 +9,14 @@ from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.reports.result_page import summarise
 from dial_core.evaluation.studies.probes import PROBES
-from dial_core.reproduction.done_marks import DoneMarks, command_of
+from dial_core.files.atomic import write_json
+from dial_core.reproduction import done_marks
+from dial_core.reproduction.done_marks import DoneMarks, command_of, machine
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_page import write_page
-from dial_core.reproduction.pipeline import Pipeline
+from dial_core.reproduction.pipeline import Pipeline, PipelineStep
 from dial_core.reproduction.plan import ReproductionPlan
+from dial_core.training.cpu_execution import FILE
 
 TASKS = ("PlacematToPlate", "TrayToPot")
 
@@ -57,6 +60,51 @@ def test_steps_that_were_run_stand_with_their_commands(pipeline, tmp_path):
     for step in steps[:2]:
         assert f"| {step.name} | `{command_of(step)}` | {readable_hours(3600.0)} |" in text
     assert f"{len(steps) - 2} of {len(steps)} steps have not been run yet" in text
+
+
+@pytest.fixture
+def trained(pipeline, monkeypatch):
+    """(method, code, device, precision): leaves the mark of a training that was computed so."""
+
+    def finish(method: str, code: str, device: str, precision: str) -> PipelineStep:
+        monkeypatch.setattr(done_marks, "running_code", lambda: code)
+        step = pipeline.steps[f"train/{method}"]
+        write_json(step.trained_in / FILE, {"processes": 2, "precision": precision})
+        marks = DoneMarks(pipeline.out)
+        marks.begin(step, 60.0, device)
+        marks.finish(step, 60.0)
+        return step
+
+    return finish
+
+
+def test_rows_that_were_not_trained_alike_are_named_with_what_each_step_ran_on(pipeline, save, trained, tmp_path):
+    save("dial", *[True] * 8)
+    save("flare", *[True] * 8)
+    step = trained("dial", "commit 0a1b", "cpu", "float32")
+    trained("flare", "commit 2c3d", "NVIDIA H200", "bfloat16")
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert f"| `{command_of(step)}` | 1 min | {machine()}; cpu; 2 processes, float32; commit 0a1b |" in text
+    for differing in (
+        "Trained by different code: DIAL (commit 0a1b), + FLARE (commit 2c3d).",
+        "Trained in different precision: DIAL (float32), + FLARE (bfloat16).",
+        "Trained on different devices: DIAL (cpu), + FLARE (NVIDIA H200).",
+    ):
+        assert text.count(differing) == 2, "in the comparison, and in the curve"
+
+
+def test_rows_that_were_trained_alike_or_do_not_say_it_are_not_named(pipeline, save, trained, tmp_path):
+    save("dial", *[True] * 8)
+    save("flare", *[True] * 8)
+    trained("dial", "commit 0a1b", "cpu", "float32")
+    step = trained("flare", "commit 0a1b", "cpu", "float32")
+    assert "Trained" not in write_page(pipeline, "small", tmp_path / "paper.md")
+    file = pipeline.out / f"steps/{step.name}.json"
+    later = ("code", "device", "precision", "processes")
+    file.write_text(json.dumps({key: value for key, value in json.loads(file.read_text()).items() if key not in later}))
+    text = write_page(pipeline, "small", tmp_path / "paper.md")
+    assert "Trained" not in text
+    assert f"| `{command_of(step)}` | 1 min | {machine()} |" in text
 
 
 def test_a_page_says_where_foresights_do_not_come_as_in_the_robots_loop(plan, save, tmp_path):
