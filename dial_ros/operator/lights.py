@@ -9,6 +9,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from dial_ros.msg import System1Status, System2Status
+from dial_ros.node.lifecycle import NOT_ACTIVE
 from dial_ros.node.states import STOPPED, SYSTEM1_STATES, SYSTEM2_STATES
 from dial_ros.operator.robot_view import Seen
 
@@ -100,7 +101,10 @@ def foresight_light(seen: Seen) -> Light:
 
 
 def nothing_moves_because(seen: Seen) -> str:
-    """Why an instruction would not move the robot now, and what to do; empty if nothing known prevents it."""
+    """Why an instruction would not move the robot now, and what to do; empty if nothing known prevents it.
+
+    A stop of the guard that the next trajectory may end prevents nothing, and is reported as what it is.
+    """
     if "teleoperation" in seen.diagnostics:
         return ""  # keys move the robot, no instruction
     if seen.system2 is None or seen.silent("system2") or seen.system2.state == System2Status.STATE_INACTIVE:
@@ -110,7 +114,10 @@ def nothing_moves_because(seen: Seen) -> str:
         return "Nothing will move: System-1 is not active. Activate it: ros2 lifecycle set /system1 activate"
     if status.state == System1Status.STATE_STOPPED:
         return "Nothing will move: the emergency stop is latched. Press “Reset stop”, then send an instruction"
-    if (guard := _guard(seen)) is not None and LEVELS.get(guard.level) == "bad":
+    guard = _guard(seen)
+    if guard is not None and guard.message.startswith(NOT_ACTIVE):
+        return "Nothing will move: the guard is not active. Activate it: ros2 lifecycle set /guard activate"
+    if guard is not None and _latched(guard):
         return f"Nothing will move: the guard {guard.message}. Call guard/reset when the cause is removed"
     if status.state == System1Status.STATE_PAUSED:
         return "Nothing will move until “Resume”: the robot is paused"
@@ -118,6 +125,8 @@ def nothing_moves_because(seen: Seen) -> str:
         return "Nothing will move until “Run”: the simulation is paused"
     if status.state == System1Status.STATE_DISARMED and status.warning:
         return f"Nothing will move: {status.warning}"
+    if guard is not None and LEVELS.get(guard.level) == "bad":
+        return f"The robot may move: the guard {guard.message}; the next trajectory that passes its checks moves the robot"
     return ""
 
 
@@ -163,6 +172,11 @@ def waterfall(seen: Seen) -> list[tuple[str, float, float]]:
 
 def _guard(seen: Seen) -> DiagnosticStatus | None:
     return None if seen.silent("diagnostics/guard") else seen.diagnostics.get("guard")
+
+
+def _latched(guard: DiagnosticStatus) -> bool:
+    """Whether the guard's stop ends only with a reset."""
+    return any(value.key == "latched" and value.value == str(True) for value in guard.values)
 
 
 def _sentence(state: str, why: str) -> str:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from diagnostic_msgs.msg import DiagnosticStatus
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_ros.msg import System1Status, System2Status
+from dial_ros.node.lifecycle import NOT_ACTIVE
 from dial_ros.operator.actions import ActionLog, Answer
 from dial_ros.operator.jog_keys import GRIP_PER_S, SPEED_M_PER_S, TURN_RAD_PER_S, JogKeys
 from dial_ros.operator.lights import (
@@ -136,17 +137,37 @@ def test_a_paused_simulation_and_a_silent_system_2_are_reasons_too():
     assert "System-2 is not active" in nothing_moves_because(robot)
 
 
-def test_a_guard_that_has_stopped_the_robot_is_red_and_a_reason():
-    robot = seen()
-    robot.diagnostics["guard"] = DiagnosticStatus(level=DiagnosticStatus.ERROR, message="stopped, check jump: too far")
-    assert [light.name for light in system_lights(robot)] == ["System-1", "System-2"]  # an old report
+def guarded(message, level=DiagnosticStatus.ERROR, latched=False, **changes) -> Seen:
+    """A robot whose guard reports this now."""
+    robot = seen(**changes)
+    values = [KeyValue(key="latched", value=str(latched))]
+    robot.diagnostics["guard"] = DiagnosticStatus(level=level, message=message, values=values)
     robot.received_s["diagnostics/guard"] = time.monotonic()
+    return robot
+
+
+def test_a_guard_that_has_stopped_the_robot_is_red_and_a_reason():
+    robot = guarded("stopped, check form: no point", latched=True)
     light = system_lights(robot)[-1]
     assert (light.name, light.level) == ("Guard", "bad")
-    assert "the guard stopped, check jump: too far. Call guard/reset" in nothing_moves_because(robot)
-    robot.diagnostics["guard"] = DiagnosticStatus(level=DiagnosticStatus.OK, message="passing")
-    assert system_lights(robot)[-1].level == "ok"
-    assert nothing_moves_because(robot) == ""
+    assert nothing_moves_because(robot).startswith("Nothing will move: the guard stopped, check form: no point. Call guard/reset")
+    robot.received_s["diagnostics/guard"] -= 10
+    assert [light.name for light in system_lights(robot)] == ["System-1", "System-2"]  # an old report
+    passing = guarded("passing", DiagnosticStatus.OK)
+    assert (system_lights(passing)[-1].level, nothing_moves_because(passing)) == ("ok", "")
+
+
+def test_a_guard_whose_stop_ends_by_itself_is_no_reason_to_say_that_nothing_moves():
+    """The page said so of every stop, and the next instruction moved the robot."""
+    why = nothing_moves_because(guarded("stopped, check late: 3 ms", state=System1Status.STATE_DISARMED))
+    assert why == "The robot may move: the guard stopped, check late: 3 ms; the next trajectory that passes its checks moves the robot"
+    paused = nothing_moves_because(guarded("stopped, check late: 3 ms", state=System1Status.STATE_PAUSED))
+    assert paused.startswith("Nothing will move until “Resume”")
+
+
+def test_a_guard_that_is_not_active_lets_nothing_through():
+    for message, level in ((NOT_ACTIVE, DiagnosticStatus.OK), (f"{NOT_ACTIVE}, and activation would fail", DiagnosticStatus.WARN)):
+        assert "the guard is not active. Activate it" in nothing_moves_because(guarded(message, level))
 
 
 def test_teleoperation_stands_in_the_place_of_both_systems():
