@@ -10,7 +10,8 @@ export OMP_NUM_THREADS ?= 1
 export LP_NUM_THREADS  ?= 1
 # The venv is a complete ROS 2 of its own: one that is sourced from apt in this shell must not mix in.
 unexport PYTHONPATH AMENT_PREFIX_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH ROS_DISTRO RMW_IMPLEMENTATION \
-    LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE
+    LD_LIBRARY_PATH ROS_VERSION ROS_PYTHON_VERSION FASTRTPS_DEFAULT_PROFILES_FILE \
+    FASTDDS_DEFAULT_PROFILES_FILE
 # .venv comes without bytecode (scripts/setup.sh): a process that may not keep it compiles 8 s of torch and transformers at every start.
 unexport PYTHONDONTWRITEBYTECODE
 

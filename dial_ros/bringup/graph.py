@@ -5,6 +5,7 @@ mujoco_robot; the topics are remapped to the robot's own, as its embodiment YAML
 keys on the page, with the recorder. `record`: the recorder, beside one of these or beside a teleoperated robot.
 """
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -193,8 +194,7 @@ def resolve_arguments(kind: str, chosen: dict[str, Value]) -> dict[str, Value]:
 
 def environment(kind: str) -> dict[str, str]:
     """Returns the environment variables that a graph's processes need; what the user has set takes precedence."""
-    variables = {
-        "FASTRTPS_DEFAULT_PROFILES_FILE": str(config_root() / "fastdds.xml"),  # images overrun the default shared memory
+    variables = _transport_profile() | {
         END_WITH_PARENT: "1",
         "OMP_NUM_THREADS": "1",  # two nodes share the cores: torch's threads would only wait for each other
     }
@@ -204,6 +204,17 @@ def environment(kind: str) -> dict[str, str]:
             "MUJOCO_GL": "egl",
         }
     return variables
+
+
+def _transport_profile() -> dict[str, str]:
+    """The Fast DDS profile by the names that Fast DDS 2 (Jazzy) and 3 (Kilted on) read it by: images overrun the default shared memory.
+
+    Where the user has set one of them, both name that file.
+    """
+    names = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
+    own = [os.environ[name] for name in names if name in os.environ]
+    profile = own[0] if own else str(config_root() / "fastdds.xml")
+    return {name: os.environ.get(name, profile) for name in names}
 
 
 def _guarded_lead_s(own: OwnParameters) -> float:

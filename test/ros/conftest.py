@@ -28,8 +28,9 @@ PATIENCE_S = 60.0  # [s] of wall time for anything else: no test passes because 
 EMBODIMENT = load_embodiment("gr1")
 # Nodes are killed here by the dozen, and what they leave in shared memory may hang the end of a later participant.
 PROFILES = str(config_root() / "fastdds_udp.xml")
-ENVIRONMENT = environment("sim") | {"FASTRTPS_DEFAULT_PROFILES_FILE": PROFILES}
-os.environ["FASTRTPS_DEFAULT_PROFILES_FILE"] = PROFILES  # for what the tests start by the runner or the demo
+# In this process too, for what the tests start by the runner or the demo.
+os.environ.update(dict.fromkeys(("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"), PROFILES))
+ENVIRONMENT = environment("sim")
 
 
 class GraphProbe(ClientNode):

@@ -130,8 +130,24 @@ def test_a_wrong_choice_is_an_error_that_names_it(kind, chosen, named):
         graph(kind, **chosen)
 
 
-def test_the_transport_profile_exists():
-    assert Path(environment("humanoid")["FASTRTPS_DEFAULT_PROFILES_FILE"]).is_file()
+PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # as Fast DDS 2 and 3 call it
+
+
+def test_the_transport_profile_exists_and_is_given_to_either_fast_dds(monkeypatch):
+    for name in PROFILES:
+        monkeypatch.delenv(name, raising=False)
+    (profile,) = {environment("humanoid")[name] for name in PROFILES}
+    assert Path(profile).is_file()
+
+
+@pytest.mark.parametrize("theirs", PROFILES)
+def test_a_transport_profile_of_the_users_is_kept_for_either_fast_dds(monkeypatch, theirs):
+    for name in PROFILES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(theirs, "/mine.xml")
+    assert {environment("sim")[name] for name in PROFILES} == {"/mine.xml"}
+    monkeypatch.setenv(next(name for name in PROFILES if name != theirs), "/other.xml")
+    assert environment("sim")[theirs] == "/mine.xml", "each as it is set"
 
 
 def test_every_argument_has_a_description():
