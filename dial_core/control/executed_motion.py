@@ -2,8 +2,8 @@
 
 A controller that misses a message (lost, rejected, inactive, restarted) plays something else than was sent last, and the next
 motion that it accepts would be a step. ros2_control's controllers report what they execute (`controller_state`: reference); where
-one does, the next motion is spliced into that (which motion it is: see `played_motion`). Where none does, the measured joints are
-compared with what was commanded.
+one does, the next motion is spliced into that (which motion it is: see `played_motion`). Measured joints are compared with what is
+reported, or with what was commanded where nothing is (see `measured_divergence`): with motors that are cut references advance alone.
 """
 
 from collections import deque
@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from dial_core.control.latencies import Latencies
+from dial_core.control.measured_divergence import MeasuredDivergence, measured_error
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
 from dial_core.control.played_motion import SAME_ORIGIN_S, SentMotion
 from dial_core.control.reporting_controller import ReportingController
@@ -21,11 +22,10 @@ from dial_core.finiteness import not_finite
 REMEMBERED_MOTIONS = 8
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
 DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
-PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged
+PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged, as one that is apart from its joints
 REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
 GAP_S = 0.5  # a longer interval between joint states taken in is a gap: reports of that time may still be queued
 HEARD_S = 3.0  # the newest joint state may be so old before controllers are judged without it
-LAG_S = 0.3  # measured joints follow what is commanded within this time
 NAMES_NO_ORIGIN = (
     "it reports without time_from_start, and is not exactly where it was sent: ros2_controllers 4.34.0 (Jazzy) or 5.9.0 (Kilted) report it"
 )
@@ -34,16 +34,30 @@ NAMES_NO_ORIGIN = (
 class ExecutedMotion:
     """Compares what was sent with what controllers report and joints show. All times are the robot's."""
 
-    def __init__(self, controllers: Mapping[str, Sequence[int]], joint_names: Sequence[str], max_divergence_rad: float) -> None:
-        """`controllers`: name -> columns in a motion; `max_divergence_rad`: of measured joints, where a controller does not report."""
+    def __init__(
+        self,
+        controllers: Mapping[str, Sequence[int]],
+        joint_names: Sequence[str],
+        max_divergence_rad: float,
+        fingers: np.ndarray | None = None,
+    ) -> None:
+        """Nothing was sent yet.
+
+        Args:
+            controllers: name -> columns in a motion.
+            max_divergence_rad: farthest measured joints may be from what is reported or, where a controller does not report, commanded.
+            fingers: True (J,) for the joints of which this does not count; None: none.
+        """
         self._controllers = {name: ReportingController(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
-        self._joint_names, self._max_divergence_rad = tuple(joint_names), max_divergence_rad
+        self._joint_names = tuple(joint_names)
+        self._divergence = MeasuredDivergence(joint_names, max_divergence_rad, fingers)
         self._sent: deque[SentMotion] = deque(maxlen=REMEMBERED_MOTIONS)
         self.latencies = Latencies()
         self._renewed = False  # a new request was made, and no motion has been sent since
         self._requested_ns: int | None = None  # when the last request was made
         self._measured_ns: int | None = None  # of the newest joint state
         self._heard_from_ns: int | None = None  # since when joint states have arrived without a gap
+        self._apart: dict[str, str] = {}  # by the newest joint state
         self.lost = 0  # motions that a controller did not execute although it reports
 
     @property
@@ -101,8 +115,13 @@ class ExecutedMotion:
         self._sent.clear()
         self._requested_ns = self._measured_ns = self._heard_from_ns = None
         for controller in self._controllers.values():
-            controller.reported_ns = controller.plays = controller.wrong_since_ns = None
-            controller.begun_ns, controller.decided = 0, True
+            controller.reset()
+
+    def forget_sent(self) -> None:
+        """Drops what was sent, and keeps what controllers report: somebody else may have commanded them."""
+        self._sent.clear()
+        for controller in self._controllers.values():
+            controller.forget_sent()
 
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers play on, at other dates."""
@@ -117,13 +136,8 @@ class ExecutedMotion:
             None if time_ns is None else time_ns + step_ns for time_ns in (self._requested_ns, self._measured_ns, self._heard_from_ns)
         )
         for controller in self._controllers.values():
+            controller.shift(step_ns)
             controller.plays = renewed.get(id(controller.plays))
-            if controller.begun_ns:  # 0: it was never seen to play a motion
-                controller.begun_ns += step_ns
-            if controller.reported_ns is not None:
-                controller.reported_ns += step_ns
-            if controller.wrong_since_ns is not None:
-                controller.wrong_since_ns += step_ns
 
     def note_reference(self, name: str, time_ns: int, origin_ns: int | None, position: np.ndarray) -> str:
         """A controller reports what it executes. Returns why the report is refused; empty if it is taken.
@@ -147,7 +161,7 @@ class ExecutedMotion:
         controller.names_origin |= origin_ns is not None
         approaches = not controller.names_origin and newest is not None and time_ns < newest.motion.begin_ns  # its first point
         controller.moved = not approaches and controller.moved_to(position)
-        controller.reported_ns, controller.position = time_ns, position
+        controller.note_position(time_ns, position)
         if newest is None:
             return ""
         started = played.sent if played.proves else None
@@ -180,12 +194,17 @@ class ExecutedMotion:
                 running = running.relocated(chosen, position)
         return running
 
-    def reported(self, now_ns: int) -> np.ndarray:
-        """True (J,) for the joints of controllers that report what they execute: where they stand is known, wherever the joints are."""
-        known = np.zeros(len(self._joint_names), dtype=bool)
-        for controller in self._controllers.values():
-            known[controller.columns] = self._reports(controller, now_ns)
+    def references(self, now_ns: int) -> np.ndarray:
+        """What controllers report as their reference (J,) [rad]: they stand there, wherever the joints are; NaN where none reports."""
+        known = np.full(len(self._joint_names), np.nan)
+        for controller in self._reporting(now_ns).values():
+            known[controller.columns] = controller.position
         return known
+
+    def apart(self, measured: np.ndarray, now_ns: int) -> dict[str, str]:
+        """Reporting controllers whose measured joints (J,) [rad] are elsewhere than they report, with why."""
+        found = {name: self._divergence.from_reference(name, c, measured) for name, c in self._reporting(now_ns).items()}
+        return {name: why for name, why in found.items() if why}
 
     def in_doubt(self, now_ns: int) -> bool:
         """Whether a controller that missed motions may have the newest by now: until it reports, nothing can be spliced into that."""
@@ -200,7 +219,7 @@ class ExecutedMotion:
         if not self._sent:
             return False
         resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
-        reporting = [c for c in self._controllers.values() if self._reports(c, now_ns)]
+        reporting = self._reporting(now_ns).values()
         return any(not c.decided or (c.plays is not self._sent[-1] and (c.reported_ns or 0) <= resolved_ns) for c in reporting)
 
     def pending_s(self, now_ns: int) -> float:
@@ -223,24 +242,26 @@ class ExecutedMotion:
         return [name for name, controller in self._controllers.items() if controller.silent_for_s(now_ns) > REPORTS_S]
 
     def note_measured(self, running: JointMotion | None, time_ns: int, positions: np.ndarray) -> None:
-        """Compares measured joints (J,) [rad] with what was commanded shortly before, for controllers that do not report."""
+        """Compares measured joints (J,) [rad] with what was reported shortly before or, of controllers that do not report, commanded."""
         if self._measured_ns is None or not 0 <= time_ns - self._measured_ns <= GAP_S * NANOSECONDS:
             self._heard_from_ns = time_ns
-        self._measured_ns = time_ns
+        self._measured_ns, self._apart = time_ns, self.apart(positions, time_ns)
+        for name, controller in self._controllers.items():
+            controller.note_apart(time_ns if name in self._apart else None)
         if running is None or time_ns < running.origin_ns:
             return
         off = measured_error(running, time_ns, positions)
         for controller in self._controllers.values():
             if self._reports(controller, time_ns):
                 continue
-            if (off[controller.columns] <= self._max_divergence_rad).all():
+            if not self._divergence.is_far(off, controller.columns):
                 controller.wrong_since_ns = None
             elif controller.wrong_since_ns is None:
                 controller.wrong_since_ns = time_ns
             controller.position = positions[controller.columns]
 
     def diverged(self, running: JointMotion | None, now_ns: int) -> dict[str, str]:
-        """Controllers that have been silent, or executed nothing of what was sent, for PATIENCE_S, with what is wrong.
+        """Controllers that have been silent, were apart from their joints, or executed nothing of what was sent, for PATIENCE_S, with why.
 
         Silent: while joint states arrived. Where they are missing too, this process has not been scheduled, or receives nothing from the
         robot, and the state machine holds for it; after such a gap the reports of that time may be read later than the joint states.
@@ -257,6 +278,7 @@ class ExecutedMotion:
             for name, s in silent_s.items()
             if s > PATIENCE_S
         }
+        found |= {name: self._apart[name] for name, c in self._controllers.items() if c.apart_s(self._measured_ns) >= PATIENCE_S}
         if self._renewed:
             return found
         for name, controller in self._controllers.items():
@@ -270,6 +292,9 @@ class ExecutedMotion:
             )
         return found
 
+    def _reporting(self, now_ns: int) -> dict[str, ReportingController]:
+        return {name: controller for name, controller in self._controllers.items() if self._reports(controller, now_ns)}
+
     def _reports(self, controller: ReportingController, now_ns: int) -> bool:
         return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS
 
@@ -281,9 +306,3 @@ def distinct_origin_ns(origin_ns: int, taken_ns: Iterable[int]) -> int:
         if abs(other_ns - origin_ns) < apart_ns:
             origin_ns = other_ns - apart_ns
     return max(origin_ns, 1)
-
-
-def measured_error(running: JointMotion, time_ns: int, positions: np.ndarray) -> np.ndarray:
-    """How far measured joints (J,) [rad] are from where `running` was within the last LAG_S: (J,) [rad], not positive if between."""
-    around = np.array([running.sample(time_ns - round(lag_s * NANOSECONDS))[0] for lag_s in np.linspace(0, LAG_S, 4)])
-    return np.maximum(around.min(0) - positions, positions - around.max(0))

@@ -29,7 +29,9 @@ from dial_core.control.send_conditions import (
     MotionStartingError,
     SpliceMissedError,
     keeps_lead,
+    require_joints_where_reported,
     require_known,
+    require_known_execution,
     require_no_step_back,
     require_past,
 )
@@ -80,6 +82,7 @@ class MotionPlan:
         self.running: JointMotion | None = None
         self.hold_owed = False  # a hold was asked for while it could not be computed or published
         self._holds = False  # the last motion that was sent is a hold
+        self._released = False  # see `release`
         self._starts_ns = 0  # before this time no point is sent: controllers come from what they were commanded, which is not known
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
@@ -124,20 +127,21 @@ class MotionPlan:
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
         """Splices a chunk (H, A) into the running motion and publishes the result.
 
-        Where no commanded motion is known, it starts from the measured joints. Controllers stand at what they were commanded, which
-        differs by the servos' error: a point of the past would be a step. So the first point then lies SOFT_START_S ahead, and the
-        controllers come to it by themselves, from rest to rest. The same after every rest, when the latency may have grown unmeasured.
+        Where no commanded motion is known, it starts from what controllers report, or else the measured joints. Controllers stand at what
+        they were commanded, which differs by the servos' error: a point of the past would be a step. So the first point then lies
+        SOFT_START_S ahead, and the controllers come to it by themselves, from rest to rest. The same after every rest, when the latency
+        may have grown unmeasured.
 
         Args:
             stamp_ns: time of the chunk's observation.
             measured: joints at that time (J,) [rad]: where the motion starts if none was commanded before, or if the robot rests
-                elsewhere than it was commanded to.
+                elsewhere than it was commanded to, and no controller reports where it stands.
 
         Raises:
             ChunkTooLateError: all targets are past.
             MotionStartingError: the points of a motion from the measured joints all lie ahead still.
-            SpliceMissedError: it could not be made ready in time, its stamp is ahead of the robot's clock, or that clock is unknown
-                or was set back meanwhile.
+            SpliceMissedError: it could not be made ready in time, its stamp is ahead of the robot's clock, that clock is unknown or was
+                set back meanwhile, or what controllers execute is not known, or is not where the joints are.
             After either nothing was sent, and nothing has changed but the measured durations.
         """
         begun_ns = require_known(outlet.now_ns())
@@ -145,20 +149,19 @@ class MotionPlan:
         if not self._passed(self._starts_ns, begun_ns):
             raise MotionStartingError("the motion from the measured joints is about to begin; the chunk is not sent")
         self._require_pace(begun_ns)
-        if self.execution is not None and (silent := self.execution.silent(begun_ns)):
-            raise SpliceMissedError(f"{', '.join(silent)} has stopped reporting what it executes; the chunk is not sent")
-        if self.execution is not None and (moved := self.execution.moved_by_others(begun_ns)):
-            raise SpliceMissedError(f"{', '.join(moved)} moves by what was not sent from here; the chunk waits until it rests")
-        if self.execution is not None and self.execution.unconfirmed(begun_ns):
-            raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
+        if self.execution is not None:
+            require_known_execution(self.execution, begun_ns)
+        self._forget_if_released(begun_ns)
         commanded = self._executed(begun_ns)
         end_ns = 0 if commanded is None else commanded.end_ns
         ended, rests = begun_ns >= end_ns, self._passed(end_ns, begun_ns)  # by the estimated time, and certainly
         if ended and not rests and not self._passed(stamp_ns, begun_ns):
             raise SpliceMissedError("the robot has not shown yet that it rests, nor the time of the observation; the chunk is not sent")
-        reported = np.zeros(len(measured), dtype=bool) if self.execution is None else self.execution.reported(begun_ns)
-        running = start_of(commanded, stamp_ns, without_servo_error(measured, self.guard), reported)
+        references = np.full(len(measured), np.nan) if self.execution is None else self.execution.references(begun_ns)
+        running = start_of(commanded, stamp_ns, *(without_servo_error(joints, self.guard) for joints in (measured, references)))
         moves = running is commanded and not rests
+        if self.execution is not None and not moves:
+            require_joints_where_reported(self.execution, measured, begun_ns)
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
         if self.execution is not None and (ended or not moves):
             self.execution.latencies.begin_cautiously()
@@ -178,7 +181,7 @@ class MotionPlan:
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
-                self._holds = False
+                self._holds = self._released = False
                 self._latencies.note(stamp_ns, ready_ns)
                 self._note_sent(motion, ready_ns, takes_over_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
@@ -193,6 +196,7 @@ class MotionPlan:
         call again soon.
         """
         self._overlap.reset()
+        self._forget_if_released(outlet.now_ns())
         self.hold_owed = self.running is not None
         if self.running is None:
             return None
@@ -215,7 +219,7 @@ class MotionPlan:
             # A stop is published in any case, the last time even if the controllers may feel it.
             if keeps_lead(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()
-                self.running, self._holds, self.hold_owed = motion, True, False
+                self.running, self._holds, self.hold_owed, self._released = motion, True, False, False
                 self._note_sent(motion, ready_ns, takes_over_ns)
                 return motion
         return None
@@ -232,10 +236,26 @@ class MotionPlan:
         """Drops what earlier chunks intended; the next one continues the commanded motion, at rest or not."""
         self._overlap.reset()
 
+    def release(self, now_ns: int | None) -> None:
+        """Somebody else may have commanded the controllers: what was commanded from here counts no longer than until it ends.
+
+        Then the next chunk starts from where controllers report to stand, or the measured joints. `now_ns`: None if it is unknown.
+        """
+        self._overlap.reset()
+        self._released = True
+        self._forget_if_released(now_ns)
+
+    def _forget_if_released(self, now_ns: int | None) -> None:
+        if not self._released or self.running is None or now_ns is None or not self._passed(self.running.end_ns, now_ns):
+            return
+        self.running, self.hold_owed, self._released = None, False, False
+        if self.execution is not None:
+            self.execution.forget_sent()
+
     def reset(self) -> None:
         """Drops the commanded motion too: the next chunk starts from the measured joints (the robot's time began again)."""
         self._overlap.reset()
-        self.running, self.hold_owed, self._starts_ns = None, False, 0
+        self.running, self.hold_owed, self._starts_ns, self._released = None, False, 0, False
         if self.execution is not None:
             self.execution.reset()
 

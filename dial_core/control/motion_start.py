@@ -1,4 +1,4 @@
-"""Where a motion starts that a chunk is spliced into: where the joints were commanded to be, or where they were measured."""
+"""Where a motion starts that a chunk is spliced into: where joints were commanded or are reported to stand, or where they were measured."""
 
 import numpy as np
 
@@ -9,22 +9,23 @@ SERVO_RAD = 0.005  # so far beyond a limit a servo may leave a joint that was co
 MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
 
 
-def start_of(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, reported: np.ndarray) -> JointMotion:
+def start_of(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, references: np.ndarray) -> JointMotion:
     """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
 
     Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
-    two are the servo's error, and starting from the measured joints would be a step. Where the controller is `reported` (J,) to stand
-    where it was commanded, the joint is only blocked or pushed, however far.
+    two are the servo's error, and starting from the measured joints would be a step. Where the controller reports its reference
+    (`references` (J,) [rad]; NaN: it reports none), the joint is only blocked or pushed, however far: it starts there.
     """
+    unreported = np.isnan(references)
     if commanded is None:
-        return JointMotion.standing(stamp_ns, measured)
+        return JointMotion.standing(stamp_ns, np.where(unreported, measured, references))
     if stamp_ns < commanded.end_ns:
         return commanded
-    moved = (np.abs(measured - commanded.positions[-1]) > MOVED_RAD) & ~reported
+    moved = (np.abs(measured - commanded.positions[-1]) > MOVED_RAD) & unreported
     return commanded.relocated(moved, measured) if moved.any() else commanded
 
 
-def without_servo_error(measured: np.ndarray, guard: Guard) -> np.ndarray:
-    """The measured joints, without the servos' error beyond a position limit: a set-point there would be outside too."""
-    inside = np.clip(measured, guard.lower, guard.upper)
-    return np.where(np.abs(measured - inside) <= SERVO_RAD, inside, measured)
+def without_servo_error(joints: np.ndarray, guard: Guard) -> np.ndarray:
+    """Joints without the servos' error beyond a position limit: a set-point there would be outside too. NaN stays NaN."""
+    inside = np.clip(joints, guard.lower, guard.upper)
+    return np.where(np.abs(joints - inside) <= SERVO_RAD, inside, joints)

@@ -1,5 +1,8 @@
 """When a motion may be sent: in time, by a clock that is known, for an observation that is past."""
 
+import numpy as np
+
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
 
@@ -39,3 +42,19 @@ def require_no_step_back(earlier_ns: int, now_ns: int) -> None:
     """Raises SpliceMissedError if the clock was set back in between."""
     if now_ns < earlier_ns - JUMP_S * NANOSECONDS:
         raise SpliceMissedError("the clock was set back while the chunk was made; it is not sent")
+
+
+def require_known_execution(execution: ExecutedMotion, now_ns: int) -> None:
+    """Raises SpliceMissedError if it is not known what a controller executes: a chunk that is spliced into it could be a step."""
+    if silent := execution.silent(now_ns):
+        raise SpliceMissedError(f"{', '.join(silent)} has stopped reporting what it executes; the chunk is not sent")
+    if moved := execution.moved_by_others(now_ns):
+        raise SpliceMissedError(f"{', '.join(moved)} moves by what was not sent from here; the chunk waits until it rests")
+    if execution.unconfirmed(now_ns):
+        raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
+
+
+def require_joints_where_reported(execution: ExecutedMotion, measured: np.ndarray, now_ns: int) -> None:
+    """Raises SpliceMissedError if a motion would begin from rest while measured joints (J,) [rad] are not where controllers report."""
+    if apart := execution.apart(measured, now_ns):
+        raise SpliceMissedError(f"{'; '.join(apart.values())}; no motion begins from there")

@@ -184,6 +184,20 @@ class Embodiment(Config):
         return slice(EEF_DIM + members[0], EEF_DIM + members[-1] + 1)
 
     @cached_property
+    def fingers(self) -> np.ndarray:
+        """True (J,) for joints beyond a wrist, or of no link: what they grasp keeps them from where they are commanded, as it should."""
+        links = {link.body: link for link in self.links}
+        above = {link.joint for link in self.links if not self._beyond_a_wrist(link, links)}
+        return np.array([name not in above for name in self.joint_names], dtype=bool)
+
+    def _beyond_a_wrist(self, link: Link, links: dict[str, Link]) -> bool:
+        while link.parent is not None:
+            if link.parent in (self.wrists.left, self.wrists.right):
+                return True
+            link = links[link.parent]
+        return False
+
+    @cached_property
     def lower(self) -> np.ndarray:
         """Lower joint limits (J,) [rad]."""
         return self._joint_array("lower")

@@ -35,7 +35,7 @@ WITHOUT_ORIGIN = (
 def execution_of(embodiment: Embodiment, max_divergence_rad: float) -> ExecutedMotion:
     """The ExecutedMotion of all controllers of an embodiment."""
     columns = {c.name: embodiment.indices(c.joints).tolist() for c in embodiment.controllers}
-    return ExecutedMotion(columns, embodiment.joint_names, max_divergence_rad)
+    return ExecutedMotion(columns, embodiment.joint_names, max_divergence_rad, embodiment.fingers)
 
 
 def divergence(commander: Commander, robot_ns: int | None, measured: tuple[int, np.ndarray] | None) -> dict[str, str]:

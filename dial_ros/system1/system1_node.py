@@ -127,7 +127,8 @@ class System1Node(DialNode):
         self.parts.senses.reset()
         self._instruction: Instruction | None = None
         self._foresight_refusal = ""
-        self.parts.commander.plan.drop_chunks()
+        with self._lock:
+            self.parts.commander.plan.release(self.parts.robot_time.now_ns())
         self._clock_seen = (0, time.monotonic())
         self._diverged: dict[str, str] = {}  # controllers that do not execute what they are sent
         self._arming.activate(self.now_ns())

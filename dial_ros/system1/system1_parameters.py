@@ -51,7 +51,7 @@ PARAMETERS = {
     ),
     "max_divergence": Parameter(
         0.3,
-        "farthest measured joints may be from the commanded, where a controller does not report what it executes [rad]",
+        "farthest measured joints, all but fingers, may be from what controllers report, or were sent where one does not report [rad]",
         0.01,
         10.0,
     ),

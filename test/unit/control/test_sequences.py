@@ -70,7 +70,7 @@ class Sequences(RuleBasedStateMachine):
     def activate(self):
         if not self.active:
             self.event(self.system1.arming.activate(self.system1.own_ns))
-            self.system1.plan.drop_chunks()
+            self.system1.plan.release(self.system1.now_ns())
             self.active, self.valid = True, None
 
     @rule()

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from dial_core.config import validate
 from dial_core.errors import DialError
-from dial_core.robot.embodiment import Embodiment, load_embodiment
+from dial_core.robot.embodiment import Embodiment, Link, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_core.robot.rotations import from_quaternion, rotation_from_6d, rotation_to_6d
 
@@ -23,6 +23,18 @@ def test_gr1_has_the_47_vector_of_the_paper():
         slice(38, 44),
         slice(44, 47),
     ]
+
+
+@pytest.mark.parametrize(("robot", "count"), [("gr1", 12), ("unitree_g1", 14)])
+def test_fingers_are_the_joints_beyond_the_wrists_whether_links_describe_them_or_not(robot, count):
+    embodiment = load_embodiment(robot)
+    hands = np.array([joint.group.endswith("hand") for joint in embodiment.joints])
+    np.testing.assert_array_equal(embodiment.fingers, hands)
+    assert embodiment.fingers.sum() == count
+    finger = embodiment.joint_names[int(hands.argmax())]
+    hand = [Link(body="palm", parent=embodiment.wrists.left), Link(body="tip", parent="palm", joint=finger)]
+    described = Embodiment(**embodiment.model_dump() | {"links": [*embodiment.links, *hand]})
+    np.testing.assert_array_equal(described.fingers, hands)
 
 
 def test_an_unknown_group_is_refused_with_the_groups_there_are():
