@@ -11,21 +11,22 @@ import numpy as np
 from dial_core.config import Config, load_config
 from dial_core.datasets.modality import ACTION, STATE, Modality, VectorPart
 from dial_core.errors import DialError
+from dial_core.importers.reach import beyond_reach, units_that_fit
 from dial_core.robot.embodiment import EEF_DIM, Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
 from dial_core.robot.rotations import matrices, rotation_to_6d
 from dial_core.robot.vector_layout import LayoutConverter, VectorLayout, load_layout
 
-FARTHEST_RAD = 2 * np.pi  # no joint of ours turns so far: beyond it, degrees are more likely
+Numbers = float | tuple[float, ...]  # one for all, or one for each joint of the group
 
 
 class PartRule(Config):
     """How a joint group is made from a part: its numbers in `order`, times `scale`, plus `offset`, in [rad]."""
 
-    part: str
+    part: str = ""  # if empty, the part of the group's name, or the dimensions with the names of its joints
     order: tuple[int, ...] = ()  # all, as they are, if empty
-    scale: float = 1.0
-    offset: float = 0.0  # [rad]
+    scale: Numbers = 1.0
+    offset: Numbers = 0.0  # [rad]
 
 
 class WristRule(Config):
@@ -119,19 +120,24 @@ class VectorReader:
         return self._vectors(np.concatenate(joints, 1), columns, 2)
 
     def _vectors(self, joints: np.ndarray, columns: Mapping[str, np.ndarray], first: int) -> np.ndarray:
-        reach = np.abs(joints).max(0, initial=0.0)
-        if (reach > FARTHEST_RAD).any():
-            worst = int(reach.argmax())
-            raise DialError(
-                f"joint '{self.embodiment.joint_names[worst]}' reaches {reach[worst]:.1f} rad: are these degrees? "
-                "then give its group `scale: 0.0174533` in the mapping"
-            )
+        self._require_within_reach(joints)
         joints = self._layout.joints_to_ours(joints)
         wrists = [self._wrist(side, columns, first) for side in ("left", "right")]
         if any(wrist is None for wrist in wrists):
             computed = self._kinematics.wrist_poses(joints)
             wrists = [computed[:, 9 * i : 9 * i + 9] if wrist is None else wrist for i, wrist in enumerate(wrists)]
         return np.concatenate([*wrists, joints], 1).astype(np.float32)
+
+    def _require_within_reach(self, joints: np.ndarray) -> None:
+        """Raises DialError if one of `joints` (T, J) is farther than it can be, with the units that fit its limits."""
+        if (found := beyond_reach(joints, self.embodiment)) is None:
+            return
+        joint, column = self.embodiment.joints[found[0]], joints[:, found[0]]
+        units = " or ".join(units_that_fit(column, joint.lower, joint.upper)) or "of another unit"
+        raise DialError(
+            f"joint '{joint.name}' reaches {column[np.abs(column).argmax()]:.5g}, beyond {found[1]}; positions are in radians or metres, "
+            f"are these {units}? Then give `scale` and `offset` of group '{joint.group}' in a mapping (config/sources/)"
+        )
 
     def _wrist(self, side: str, columns: Mapping[str, np.ndarray], first: int) -> np.ndarray | None:
         if side not in self._wrists:
@@ -147,10 +153,10 @@ class VectorReader:
         if not parts:
             home = self._home[place.start - EEF_DIM : place.stop - EEF_DIM]
             return np.tile(home, (len(next(iter(columns.values()))), 1))
-        rule = self.mapping.groups.get(group, PartRule(part=group))
+        rule = self.mapping.groups.get(group, PartRule())
         values = np.concatenate([part.of(columns) for part in parts], 1).astype(np.float64)
         values = values[:, rule.order] if rule.order else values
-        return values * rule.scale + np.where(_relative(parts), 0.0, rule.offset)
+        return values * np.array(rule.scale) + np.where(_relative(parts), 0.0, rule.offset)
 
     def _parts(self, group: str, parts: Mapping[str, VectorPart], what: str) -> tuple[VectorPart, ...]:
         """The part of a group, or one of each of its joints, where the data names single joints."""
@@ -158,16 +164,22 @@ class VectorReader:
             return ()
         members = [joint.name for joint in self.embodiment.joints if joint.group == group]
         rule = self.mapping.groups.get(group)
-        if rule is None and group not in parts and all(name in parts for name in members):
+        self._require_one_each(group, len(members))
+        named = not (rule and rule.part) and group not in parts  # by the joints
+        if named and all(name in parts for name in members):
+            if rule and rule.order:
+                raise DialError(
+                    f"the `order` of joint group '{group}' in the mapping is that of a part; its joints are found by their names"
+                )
             if wide := next((name for name in members if parts[name].end - parts[name].start != 1), None):
                 raise DialError(f"part '{wide}' of the {what} has {parts[wide].end - parts[wide].start} numbers, a joint has one")
             return tuple(parts[name] for name in members)
-        if rule is None and group not in parts and (lacking := [name for name in members if name not in parts]) != members:
+        if named and (lacking := [name for name in members if name not in parts]) != members:
             raise DialError(
                 f"the {what} has no dimension, or several, named {', '.join(lacking)} of joint group '{group}'; rename them in "
                 "meta/info.json, give the group a rule in a mapping (config/sources/), or list it as `absent`"
             )
-        part = self._part(rule.part if rule else group, parts, what)
+        part = self._part((rule and rule.part) or group, parts, what)
         numbers = part.end - part.start
         if rule and (outside := [place for place in rule.order if not 0 <= place < numbers]):
             raise DialError(
@@ -181,6 +193,16 @@ class VectorReader:
                 f"{len(members)} joints; give the group an `order` in the mapping, or choose the embodiment that the data is of"
             )
         return (part,)
+
+    def _require_one_each(self, group: str, joints: int) -> None:
+        """Raises DialError if the rule of a group with so many joints lists `scale` or `offset` for another number of them."""
+        rule = self.mapping.groups.get(group, PartRule())
+        for name, values in (("scale", rule.scale), ("offset", rule.offset)):
+            if isinstance(values, tuple) and len(values) != joints:
+                raise DialError(
+                    f"`{name}` of joint group '{group}' in the mapping has {len(values)} numbers; give one, or one for each of its "
+                    f"{joints} joints"
+                )
 
     def _part(self, name: str, parts: Mapping[str, VectorPart], what: str) -> VectorPart:
         if name not in parts:

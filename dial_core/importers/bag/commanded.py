@@ -17,9 +17,9 @@ from dial_core.control.joint_trajectory_controller import (
 )
 from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.command_messages import is_set_point
-from dial_core.importers.bag.reach import reach_of
 from dial_core.importers.bag.timeline import Command
 from dial_core.importers.command_agreement import LONGEST_LAG_S, MOVES_RAD, behind_steps, comparable, contradiction, error
+from dial_core.importers.reach import reach_of
 from dial_core.robot.embodiment import Controller, Embodiment
 
 LEAST_OFFSET_S = 0.01  # of clocks: below it, computers that NTP synchronises over a wireless network

@@ -21,8 +21,8 @@ from dial_core.importers.bag.clocks import CLOCK_SET_S, LONGEST_GAP_S, PAUSE_S, 
 from dial_core.importers.bag.command_messages import read_command
 from dial_core.importers.bag.joint_merge import JointMerge
 from dial_core.importers.bag.left_out import LeftOut
-from dial_core.importers.bag.reach import require_within_reach
 from dial_core.importers.bag.topic_streams import Streams
+from dial_core.importers.reach import require_within_reach
 from dial_core.observation.readings import CAMERA_GAP_S, JOINT_GAP_S, JointHistory, StampedHistory, UnreadableMessageError
 from dial_core.robot.embodiment import Embodiment
 

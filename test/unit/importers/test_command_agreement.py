@@ -9,9 +9,9 @@ import pytest
 from dial_core.bags.synthetic import CONTROLLER, ROBOT
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.importers.bag.commanded import commanded
-from dial_core.importers.bag.reach import require_within_reach
 from dial_core.importers.bag.timeline import Command
 from dial_core.importers.command_agreement import beside_rad, contradiction
+from dial_core.importers.reach import require_within_reach
 from dial_core.observation.readings import UnreadableMessageError
 
 from .recordings import robot_with_limits
