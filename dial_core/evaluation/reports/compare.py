@@ -65,7 +65,7 @@ def compare(first: dict, second: dict) -> dict:
     sides = [[side[key] for key in outcomes[0]] for side in outcomes]
     return {
         "names": [policy_name(first), policy_name(second)],
-        "all": asdict(compare_paired(*sides)),
+        "all": asdict(compare_paired(sides[0], sides[1])),
         "over_seeds": asdict(compare_over_seeds([seed for _, seed in outcomes[0]], *sides)),
         "by_task": {task: asdict(paired) for task, paired in by_task.items()},
         "code": [f"{key} {first.get(key)} and {second.get(key)}" for key in CODE if first.get(key) != second.get(key)],
