@@ -13,6 +13,7 @@ from dial_core.robot.embodiment import Embodiment
 from dial_ros.node.robot_limits import Limits
 from dial_ros.node.robot_time import RobotTime
 from dial_ros.system1.commander import Commander
+from dial_ros.system1.execution_feedback import ExecutionFeedback
 from dial_ros.system1.senses import Senses
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class ConfiguredSystem1:
     embodiment: Embodiment
     robot_time: RobotTime
     limits: Limits
+    feedback: ExecutionFeedback
     commander: Commander
     supervisor: MotionSupervisor
     senses: Senses

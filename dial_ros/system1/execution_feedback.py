@@ -20,6 +20,7 @@ from dial_core.robot.embodiment import Controller, Embodiment
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.system1.commander import Commander
+from dial_ros.system1.unread_reports import UnreadReports
 
 NO_REPORTS = (
     "control_msgs is not installed (apt-get install ros-jazzy-control-msgs): what the controllers report is not read, so that the splice "
@@ -63,24 +64,36 @@ class ExecutionFeedback:
         state = _controller_state()
         if state is None and not node.value("use_sim_time"):
             node.get_logger().warning(NO_REPORTS)
+        topics: dict[str, str] = {}
         for controller in controllers:
             self._subscribe(JointTrajectory, f"{controller.name}/reference", partial(self._on_reference, controller))
             if state is not None:
-                self._subscribe(state, f"{controller.name}/controller_state", partial(self._on_state, controller))
+                subscription = self._subscribe(state, f"{controller.name}/controller_state", partial(self._on_state, controller))
+                topics[controller.name] = subscription.topic_name
+        self._unread = UnreadReports(node, topics)
+        self._timer = node.every(0.5, self._unread.look)
+
+    @property
+    def unread(self) -> list[str]:
+        """Controllers whose reports are published and cannot be read."""
+        return self._unread.controllers
 
     def close(self) -> None:
         """Ends the subscriptions."""
+        self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> None:
+    def _subscribe(self, kind: type, topic: str, callback: Callable[[Any], None]) -> Subscription:
         self._subscriptions.append(self._node.create_subscription(kind, topic, callback, qos.SENSOR))
+        return self._subscriptions[-1]
 
     def _on_reference(self, controller: Controller, message: JointTrajectory) -> None:
         if message.points:
             self._note(controller, message, message.points[0])
 
     def _on_state(self, controller: Controller, message: Any) -> None:
+        self._unread.note(controller.name)
         self._note(controller, message, message.reference)
 
     def _note(self, controller: Controller, message: Any, point: JointTrajectoryPoint) -> None:

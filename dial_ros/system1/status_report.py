@@ -134,11 +134,17 @@ class Report:
         message.camera_to_command_latency = row.stage_s("whole")
 
     def diagnostics(
-        self, now_ns: int, arming: Arming, gate: ForesightGate, senses: Senses, unheard: Sequence[str]
+        self, now_ns: int, arming: Arming, gate: ForesightGate, senses: Senses, unheard: Sequence[str], unread: Sequence[str]
     ) -> tuple[bytes, str, Mapping[str, object]]:
-        """Level, message and values for /diagnostics. `unheard`: trajectory topics that no controller subscribes to."""
+        """Level, message and values for /diagnostics.
+
+        Arguments:
+            unheard: trajectory topics that no controller subscribes to.
+            unread: controllers whose reports are published and cannot be read.
+        """
         deaf = f"no controller subscribes to {', '.join(unheard)}" if unheard and arming.state is State.RUNNING else ""
-        level = LEVELS.get(arming.state, DiagnosticStatus.WARN if arming.warning or deaf else DiagnosticStatus.OK)
+        mute = f"the reports of {', '.join(unread)} cannot be read (see the log)" if unread else ""
+        level = LEVELS.get(arming.state, DiagnosticStatus.WARN if arming.warning or deaf or mute else DiagnosticStatus.OK)
         row = self.last_chunk
         values: dict[str, object] = {
             "state": arming.state.value,
@@ -154,13 +160,14 @@ class Report:
             "lost_frames": senses.first_camera.arrivals.lost,
             "lost_foresights": gate.lost,
             "unheard_controllers": ", ".join(unheard),
+            "unread_controllers": ", ".join(unread),
             "trace": "off" if self.trace is None else self.trace.ended or "written",
             "last_refusal": self.last_refusal or senses.last_refusal or gate.last_refusal,
         }
         values |= {f"clamped/{limit}": self.clamps[limit] for limit in Limit}
         values |= {f"input_refused/{kind}": senses.refused[kind] for kind in REFUSED}
         values |= {f"foresight_refused/{reason}": gate.refused[reason] for reason in Refusal}
-        return level, "; ".join(filter(None, (arming.reason, arming.warning, deaf))) or arming.state.value, values
+        return level, "; ".join(filter(None, (arming.reason, arming.warning, deaf, mute))) or arming.state.value, values
 
 
 def fill_execution(message: System1Status, plan: MotionPlan, diverged: Iterable[str]) -> None:

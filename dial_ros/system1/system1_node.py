@@ -85,7 +85,7 @@ class System1Node(DialNode):
             step_s = 1.0 / embodiment.rate_hz
             execution = execution_of(embodiment, self.value("max_divergence"))
             plan = MotionPlan(embodiment.joint_slice, step_s, limits.guard, self.value("splice_lead"), self.value("strategy"), execution)
-            connections.enter_context(closing(ExecutionFeedback(self, embodiment.controllers, execution, self._lock)))
+            feedback = connections.enter_context(closing(ExecutionFeedback(self, embodiment.controllers, execution, self._lock)))
             commander = connections.enter_context(closing(Commander(self, embodiment, plan, robot_time)))
             senses = connections.enter_context(
                 closing(Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
@@ -101,7 +101,7 @@ class System1Node(DialNode):
                 connections.callback(self.destroy_timer, self.every(period_s, callback))
             supervisor = MotionSupervisor(self._arming, plan, commander, robot_time.simulated, self._reset_buffers)
             self._configured = ConfiguredSystem1(
-                session, embodiment, robot_time, limits, commander, supervisor, senses, status_out, connections.pop_all()
+                session, embodiment, robot_time, limits, feedback, commander, supervisor, senses, status_out, connections.pop_all()
             )
 
     def listened(self) -> bool:
@@ -284,7 +284,8 @@ class System1Node(DialNode):
 
     def diagnose(self) -> tuple[bytes, str, Mapping[str, object]]:
         parts = self.parts
-        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, parts.senses, parts.commander.unsubscribed)
+        unheard, unread = parts.commander.unsubscribed, parts.feedback.unread
+        return self._report.diagnostics(self.now_ns(), self._arming, self._gate, parts.senses, unheard, unread)
 
 
 def main() -> int:
