@@ -23,8 +23,8 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
     """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
 
     `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
-    `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: the scenes
-    of both hands are drawn from mirrored distributions. A crashed episode counts, as a failure, where its seed belongs.
+    `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: scenes of the left hand
+    mirror those of the right one, but for tasks of one hand alone. A crashed episode counts, as a failure, where its seed belongs.
     `versions`: of the libraries that the episodes ran with; without them, those of this process.
     """
     results = [result if result.error is None else _as_its_seed(protocol, result) for result in results]
@@ -119,9 +119,17 @@ def markdown(summary: dict, title: str) -> str:
         ]
     hands = summary.get("by_hand", {})
     if hands and all(success["trials"] for success in hands.values()):
-        rates = ", ".join(f"{hand} {rate_text(success)}, 95 % {interval_text(success)}" for hand, success in hands.items())
+        rates = ", ".join(f"{hand} {rate_text(success)}{_interval_of(summary, hand, success)}" for hand, success in hands.items())
         lines += ["", f"By the hand that does the task: {rates}."]
     return "\n".join([*lines, "", *_broken_starts(summary), *_signature(summary)])
+
+
+def _interval_of(summary: dict, hand: str, success: dict) -> str:
+    """The interval of a hand's success, over seeds where tasks share them, which have one hand each; empty of too few."""
+    if len(summary["by_task"]) == 1:
+        return f", 95 % {interval_text(success)}"
+    over = over_seeds((row["seed"], row["success"]) for row in summary["episodes"] if row["hand"] == hand)
+    return f", 95 % over seeds {interval_text(over)}" if over["seeds"] >= FEWEST_SEEDS else ""
 
 
 def _broken_starts(summary: dict) -> list[str]:

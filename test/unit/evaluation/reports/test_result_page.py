@@ -5,7 +5,7 @@ from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.closed_loop.suites import object_count
-from dial_core.evaluation.reports.result_page import summarise, table, write_report, write_table
+from dial_core.evaluation.reports.result_page import markdown, summarise, table, write_report, write_table
 
 RESULT = EpisodeResult("PlacematToPlate", 100_000, success=True, steps=120, objects=2, named_moved=True, foresight_age_s=0.2)
 RESULTS = [
@@ -66,6 +66,19 @@ def test_a_report_has_success_by_hand_where_both_have_scenes(tmp_path):
     crashed = [*both, EpisodeResult("PlacematToPlate", 100_004, error="fell over")]
     shown = shown.replace("right 66.7 (2/3), 95 % 20.8 to 93.8", "right 50.0 (2/4), 95 % 15.0 to 85.0")  # the hand that its seed gives
     assert f"{shown}." in write_report(tmp_path, summarise(Protocol(episodes=5), crashed, 1.0), "a crash")
+
+
+def test_success_by_hand_over_many_tasks_has_an_interval_over_seeds():
+    def text_of(seeds: int) -> str:
+        results = [
+            replace(RESULT, task=task, seed=100_000 + seed, hand=("left", "right")[seed % 2], success=seed % 4 < 2)
+            for task in ("A", "B")
+            for seed in range(seeds)
+        ]
+        return markdown(summarise(Protocol(tasks=("A", "B"), episodes=seeds), results, 1.0), "many")
+
+    assert "left 50.0 (20/40), 95 % over seeds 30.0 to 70.0, right 50.0" in text_of(40)
+    assert "left 50.0 (4/8), right 50.0 (4/8)." in text_of(8)
 
 
 def test_a_crashed_scene_counts_among_those_with_as_many_objects_as_its_seed_gives():
