@@ -21,6 +21,7 @@ from dial_core.control.arming import Input
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_check import missing_from_states
 from dial_core.observation.joint_agreement import JointAgreement
+from dial_core.observation.joint_range import JointRange
 from dial_core.observation.readings import JointHistory, UnreadableMessageError
 from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import Embodiment
@@ -81,6 +82,7 @@ class Senses:
         self.refused: Counter[str] = Counter()
         self.last_refusal = ""
         self._agreement = JointAgreement(embodiment.joint_names, embodiment.velocity)
+        self._range = JointRange(embodiment)
         self._refusals: dict[str, str] = {}  # input -> why its last value was not taken, until one is
 
     @property
@@ -98,7 +100,7 @@ class Senses:
     def inputs(self, now_ns: int) -> dict[str, Input]:
         """Camera and joints as the state machine judges them."""
         joints_age_s, joints_refused = self.joint_stamps.age_s(now_ns), self._refusals.get("joint_states", "")
-        if why := self._joint_conflict(now_ns):
+        if why := self._joint_conflict(now_ns) or self._range.complaint:
             joints_age_s, joints_refused = None, why
         return {
             "camera": Input(self._whole.age_s(now_ns), self._node.value("camera_timeout"), self._refusals.get("camera", "")),
@@ -153,6 +155,8 @@ class Senses:
         if self._states.reported != self._reported:
             self._reported = self._states.reported
             self.misfit = missing_from_states(self._embodiment, self._reported)
+        if positions is not None:
+            self._range.note(self._states.newest_ns, positions)
         if not self._node.active:
             return False
         if unreadable or self.misfit:

@@ -136,6 +136,21 @@ def test_joint_states_that_cannot_be_used_are_named(names, value, words):
     assert both.refused["joint_states"] == 1
 
 
+def test_joints_far_outside_their_limits_keep_the_robot_from_moving_before_it_is_active_and_after_a_reset():
+    both, bench, _ = senses()
+    bench.active = False
+    for stamp_ms in range(100, 300, 20):
+        joints(bench, stamp_ms, 1.0)
+    both.reset()
+    bench.active = True
+    joints(bench, 300, 1.0)
+    found = both.inputs(300 * MS)["joint_states"]
+    assert found.age_s is None
+    assert found.refusal.startswith("joints far outside their limits: l_elbow_pitch at 1.00 rad (limits -3.00 to 0.00, tolerance 0.1), ")
+    joints(bench, 320, 0.0)
+    assert both.inputs(320 * MS)["joint_states"].refusal == ""
+
+
 def test_extra_joints_and_any_order_are_read_by_name():
     _, bench, seen = senses()
     message = JointState(name=["wheel", *reversed(GR1.joint_names)], position=[9.0, *map(float, reversed(range(29)))])
@@ -213,14 +228,14 @@ def test_every_frame_is_used_where_the_second_broadcasters_messages_arrive_after
 def test_two_broadcasters_make_whole_joint_states_and_one_that_falls_silent_is_named():
     both, bench, _ = senses()
     hands, others = GR1.joint_names[14:26], (*GR1.joint_names[:14], *GR1.joint_names[26:])
-    joints(bench, 90, 0.1, others)
-    joints(bench, 95, 0.2, hands)
-    joints(bench, 100, 0.3, others)
+    joints(bench, 90, 0.01, others)
+    joints(bench, 95, 0.02, hands)
+    joints(bench, 100, 0.03, others)
     assert both.misfit == ""
     assert both.newest_joints[0] == 100 * MS
-    assert (both.newest_joints[1][0], both.newest_joints[1][14]) == (0.3, 0.2)
-    joints(bench, 200, 0.4, others)
+    assert (both.newest_joints[1][0], both.newest_joints[1][14]) == (0.03, 0.02)
+    joints(bench, 200, 0.04, others)
     assert both.newest_joints[0] == 100 * MS, "nothing is filled in"
     assert "joint_states lack left_hand_controller" in both.inputs(200 * MS)["joint_states"].refusal
-    joints(bench, 205, 0.4, hands)
+    joints(bench, 205, 0.04, hands)
     assert both.inputs(205 * MS)["joint_states"].refusal == ""
