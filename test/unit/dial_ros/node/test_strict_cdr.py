@@ -43,9 +43,9 @@ def published(motion: JointMotion) -> dict[str, bytes]:
     sent = {}
 
     def publisher(kind, topic, profile):
-        return SimpleNamespace(publish=lambda data: sent.update({f"/{topic}": data}))
+        return SimpleNamespace(publish=lambda data: sent.update({f"/{topic}": data}), topic_name=f"/{topic}")
 
-    node = SimpleNamespace(create_publisher=publisher)
+    node = SimpleNamespace(create_publisher=publisher, get_namespace=lambda: "/")
     Commander(node, GR1, plan=None, robot_time=None).prepare(motion)()
     return sent
 
