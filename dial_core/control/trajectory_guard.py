@@ -16,12 +16,13 @@ import numpy as np
 from dial_core.control.executed_motion import distinct_origin_ns
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
-from dial_core.control.measured_divergence import measured_error
+from dial_core.control.measured_divergence import MeasuredDivergence, measured_error
+from dial_core.control.measured_robot import MeasuredRobot
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S
 from dial_core.control.motion_start import MOVED_RAD
 from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
-from dial_core.control.robot_clock import in_order_ns
+from dial_core.control.reporting_controller import ReportingController
 from dial_core.control.trajectory_checks import (
     CLOCK_TOLERANCE_S,
     JUDGING_S,
@@ -43,9 +44,6 @@ PASSING_BY_ITSELF = frozenset(
         TrajectoryCheck.LATE,
     }
 )
-JOINTS_TIMEOUT_S = 0.3  # measured joints older than this say nothing
-WATCHED_S = 0.2  # over which a joint must not have moved to be at rest
-RESTING_RAD_S = 0.2
 REMEMBERED_STAMPS = 16
 JUDGEMENTS = 10  # of a trajectory, until one takes no longer than JUDGING_S; each is for the time at which it is made
 EXPECTED_S = 0.005  # that a judgement is expected to take at most: what takes longer was not scheduled
@@ -55,7 +53,8 @@ ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unkno
 
 @dataclass
 class _Controlled:
-    """One controller: its columns in the robot's vectors, what it may execute (None: unknown), and whether it is owed a hold.
+    """One controller: its columns in the robot's vectors, its own reports of what it commands, what it may execute by what passed (None:
+    unknown), and whether it is owed a hold.
 
     `took_ns`: the last two judgements of its trajectories, of the robot's time; more joints take longer. A simulated clock, which is
     estimated between its ticks, may go back by more than a judgement took: that one is left out.
@@ -63,6 +62,7 @@ class _Controlled:
 
     controller: Controller
     columns: np.ndarray
+    reports: ReportingController
     motions: PossibleMotions | None = None
     owes_hold: bool = False
     took_ns: deque[int] = field(default_factory=lambda: deque([0, 0], maxlen=2))
@@ -79,9 +79,10 @@ class TrajectoryGuard:
 
     def __init__(self, embodiment: Embodiment, limits: Guard, tolerances: Tolerances) -> None:
         self.limits, self._tolerances = limits, tolerances
-        self._names = embodiment.joint_names
-        self._controlled = {c.name: _Controlled(c, embodiment.indices(c.joints)) for c in embodiment.controllers}
-        self._measured: deque[tuple[int, np.ndarray]] = deque()
+        columns = {c.name: embodiment.indices(c.joints) for c in embodiment.controllers}
+        self._controlled = {c.name: _Controlled(c, columns[c.name], ReportingController(columns[c.name])) for c in embodiment.controllers}
+        self._measured, self._fingers = MeasuredRobot(), embodiment.fingers
+        self._divergence = MeasuredDivergence(embodiment.joint_names, tolerances.max_divergence_rad, embodiment.fingers)
         self._refused_stamp_ns = 0
         self._stamps_ns: deque[int] = deque(maxlen=REMEMBERED_STAMPS)  # of what was offered
         self.breach: BreachError | None = None
@@ -94,13 +95,19 @@ class TrajectoryGuard:
         return self.breach is not None and self.breach.check not in PASSING_BY_ITSELF
 
     def note_joints(self, stamp_ns: int, positions: np.ndarray) -> None:
-        """Takes in measured joints (J,) [rad]. A stamp that lies a little back is of a message that was overtaken."""
-        stamp_ns = in_order_ns(stamp_ns, self._measured[-1][0] if self._measured else None)
-        if self._measured and stamp_ns < self._measured[-1][0]:
-            self._measured.clear()
-        self._measured.append((stamp_ns, positions))
-        while stamp_ns - self._measured[0][0] > WATCHED_S * NANOSECONDS and len(self._measured) > 2:
-            self._measured.popleft()
+        """Takes in measured joints (J,) [rad]."""
+        self._measured.note(stamp_ns, positions)
+
+    def knows(self, name: str) -> bool:
+        """Whether it is known by what passed what the controller `name` executes: then its reports say nothing new."""
+        return self._controlled[name].motions is not None
+
+    def note_reference(self, name: str, time_ns: int, position: np.ndarray) -> None:
+        """The controller `name` reports that it commands its joints to be at `position` (J',) [rad]. What is not finite is left out."""
+        if np.isfinite(position).all():
+            reports = self._controlled[name].reports
+            reports.moved = reports.moved_to(position)
+            reports.note_position(time_ns, position)
 
     def offer(self, name: str, request: TrajectoryRequest, clock: ReadClock, obstacle: tuple[TrajectoryCheck, str] | None = None) -> bool:
         """Whether the trajectory for the controller `name` passes; it is then taken to be executed. Publish it at once.
@@ -174,12 +181,14 @@ class TrajectoryGuard:
         self._refused_stamp_ns = 0
         for controlled in self._controlled.values():
             controlled.motions, controlled.owes_hold = None, False
+            controlled.reports.reset()
 
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
         self._measured.clear()
         self._refused_stamp_ns = max(self._refused_stamp_ns + step_ns, 0)
         for controlled in self._controlled.values():
+            controlled.reports.shift(step_ns)
             if controlled.motions is not None:
                 controlled.motions.shift(step_ns)
 
@@ -188,8 +197,7 @@ class TrajectoryGuard:
 
         One from the future is of a commander with another clock: everything would be refused until then.
         """
-        if now_ns is None and self._measured:
-            now_ns = self._measured[-1][0]
+        now_ns = self._measured.newest_ns if now_ns is None else now_ns
         if now_ns is not None and stamp_ns <= now_ns + CLOCK_TOLERANCE_S * NANOSECONDS:
             self._refused_stamp_ns = max(self._refused_stamp_ns, stamp_ns)
 
@@ -237,7 +245,7 @@ class TrajectoryGuard:
         motions = copy(self._executed(controlled, now_ns))
         require_limits(motions.newest.sample(now_ns)[0], new, now_ns, limits, controlled.controller.joints)
         try:
-            motions.pass_on(new, now_ns, limits, self._measured[-1][0])
+            motions.pass_on(new, now_ns, limits, self._measured.newest_ns)
         except BreachError:
             if self._begins_at_measured(controlled, new, now_ns):
                 self._require_rest_where_sent(controlled)
@@ -250,14 +258,13 @@ class TrajectoryGuard:
         Raises:
             BreachError: MEASURED.
         """
-        if not self._measured or now_ns - self._measured[-1][0] > JOINTS_TIMEOUT_S * NANOSECONDS:
-            raise BreachError(TrajectoryCheck.MEASURED, f"no joint state within the last {JOINTS_TIMEOUT_S} s")
-        stamp_ns, positions = self._measured[-1]
-        measured, names = positions[controlled.columns], controlled.controller.joints
+        stamp_ns = self._measured.require_newest_ns(now_ns)
+        measured, names = self._measured.positions[controlled.columns], controlled.controller.joints
         if (motions := controlled.motions) is None:
-            self._require_rest(controlled)
-            return PossibleMotions(JointMotion.standing(now_ns, measured), names, self._tolerances)
-        error = measured_error(motions.newest, stamp_ns, measured)
+            self._measured.require_rest(controlled.columns, names)
+            place = self._measured.resting_place(controlled.controller.name, controlled.reports, self._divergence, now_ns)
+            return PossibleMotions(JointMotion.standing(now_ns, place), names, self._tolerances)
+        error = np.where(self._fingers[controlled.columns], 0.0, measured_error(motions.newest, stamp_ns, measured))
         j = int(error.argmax())
         if error[j] > self._tolerances.max_divergence_rad:
             self._require_rest_where_sent(controlled)
@@ -269,7 +276,7 @@ class TrajectoryGuard:
 
     def _begins_at_measured(self, controlled: _Controlled, new: JointMotion, now_ns: int) -> bool:
         """Whether `new` begins at the measured joints, within a servo's error."""
-        return bool((np.abs(new.sample(now_ns)[0] - self._measured[-1][1][controlled.columns]) <= APPROACH_RAD).all())
+        return bool((np.abs(new.sample(now_ns)[0] - self._measured.positions[controlled.columns]) <= APPROACH_RAD).all())
 
     def _require_rest_where_sent(self, controlled: _Controlled) -> None:
         """Raises BreachError (MEASURED) if a joint rests elsewhere than its controller was sent."""
@@ -281,23 +288,11 @@ class TrajectoryGuard:
 
         It may be blocked, or the controller was restarted and stands where it found the joint: only a person knows.
         """
-        if controlled.motions is None or not self._measured or self._measured[-1][0] < controlled.motions.newest.end_ns:
+        if controlled.motions is None or (self._measured.newest_ns or 0) < controlled.motions.newest.end_ns:
             return ""
-        off = np.abs(self._measured[-1][1][controlled.columns] - controlled.motions.newest.positions[-1])
+        off = np.abs(self._measured.positions[controlled.columns] - controlled.motions.newest.positions[-1])
         j = int(off.argmax())
         return f"{controlled.controller.joints[j]} rests {off[j]:.2f} rad from where it was sent" if off[j] > MOVED_RAD else ""
-
-    def _require_rest(self, controlled: _Controlled) -> None:
-        """Raises BreachError (MEASURED) if a joint moves that was sent nothing from here."""
-        (first_ns, first), (last_ns, last) = self._measured[0], self._measured[-1]
-        elapsed_s = (last_ns - first_ns) / NANOSECONDS
-        if elapsed_s < WATCHED_S / 2:
-            raise BreachError(TrajectoryCheck.MEASURED, "joint states have not been received for long enough to know that the robot rests")
-        speed = np.abs(last - first)[controlled.columns] / elapsed_s
-        j = int(speed.argmax())
-        if speed[j] > RESTING_RAD_S:
-            name = controlled.controller.joints[j]
-            raise BreachError(TrajectoryCheck.MEASURED, f"{name} moves at {speed[j]:.2f} rad/s, although nothing passed on moves it")
 
 
 def _known(now_ns: int | None) -> int:

@@ -50,6 +50,7 @@ class _Topics:
         self.guarded = tuple(f"guarded/{topic}" for topic in self.trajectories)
         self.references = tuple(f"{name}/reference" for name in controllers)
         self.controller_states = tuple(f"{name}/controller_state" for name in controllers)
+        self.reports = (*self.references, *self.controller_states, *self.dry_run_reports)
         self.switches = tuple(f"{name}/set_active" for name in controllers)
         self.cameras = tuple(topic for camera in embodiment.cameras for topic in (camera.topic, f"{camera.topic}/compressed"))
         self.joints = tuple(embodiment.joint_states_topics.values())
@@ -71,10 +72,9 @@ def rights(embodiment: Embodiment, guarded: bool = False) -> dict[str, Rights]:
 
 def _system1(topics: _Topics, guarded: bool) -> Rights:
     commands = topics.guarded if guarded else topics.trajectories
-    reports = (*topics.references, *topics.controller_states, *topics.dry_run_reports)
     return Rights(
         publish=(*commands, *topics.dry_run, "system1/status"),
-        subscribe=(*topics.cameras, *topics.joints, "foresight", "instruction", "robot_description", *reports),
+        subscribe=(*topics.cameras, *topics.joints, "foresight", "instruction", "robot_description", *topics.reports),
         reply=STOPS,
     )
 
@@ -90,7 +90,7 @@ def _system2(topics: _Topics) -> Rights:
 def _guard(topics: _Topics) -> Rights:
     return Rights(
         publish=(*topics.trajectories, *(f"{ASIDE}guard/{topic}" for topic in topics.trajectories)),
-        subscribe=(*topics.guarded, *topics.joints, "robot_description"),
+        subscribe=(*topics.guarded, *topics.joints, "robot_description", *topics.reports),
         reply=("guard/reset",),
     )
 

@@ -28,6 +28,7 @@ from dial_core.errors import DialError
 from dial_core.observation.readings import UnreadableMessageError
 from dial_core.observation.split_joint_states import SplitJointStates
 from dial_core.robot.embodiment import load_embodiment
+from dial_ros.guard.controller_reports import ControllerReports
 from dial_ros.guard.guard_parameters import PARAMETERS
 from dial_ros.node import qos
 from dial_ros.node.joint_state_input import JointStateInput
@@ -82,6 +83,8 @@ class GuardNode(DialNode):
                 guarded = self.create_subscription(JointTrajectory, f"guarded/{name}/joint_trajectory", callback, qos.LATEST, raw=True)
                 connections.callback(self.destroy_subscription, guarded)
             connections.callback(JointStateInput(self, self._embodiment.joint_states_topics, self._on_joint_states).close)
+            self._reports = ControllerReports(self, self._embodiment.controllers)
+            connections.callback(self._reports.close)
             connections.callback(self.destroy_service, self.create_service(Trigger, "~/reset", self._on_reset))
             connections.callback(self.destroy_timer, self.every(0.05, self._supervise))
             commanded = [f"{name}/joint_trajectory" for name in self._joints]
@@ -150,6 +153,8 @@ class GuardNode(DialNode):
         before = self._guard.breach
         if self._sources[name].conflict():  # a second publisher may have come since the last look at all topics
             self._obstacle = self._obstacle_to_motion()
+        for stamp_ns, reference in () if self._guard.knows(name) else self._reports.take(name):
+            self._guard.note_reference(name, stamp_ns, reference)
         if self._guard.offer(name, request, self._robot_time.now_ns, self._obstacle):
             self._outputs[name].publish(data)
             self._guard.note_published(name, self._robot_time.now_ns())
@@ -190,6 +195,7 @@ class GuardNode(DialNode):
     def _follow_clocks(self) -> None:
         for step in self._robot_time.take_steps():
             self.get_logger().warning(str(step))
+            self._reports.clear()
             restarted = step.which is Which.ROBOT and step.seconds < 0
             if self._robot_time.simulated or restarted:
                 self._guard.reset_motion()

@@ -20,6 +20,9 @@ PARAMETERS = {
     "max_age": Parameter(Tolerances.max_age_s, "oldest stamp of a trajectory that passes [s]", 0.05, 10.0),
     "max_lead": Parameter(Tolerances.max_lead_s, "farthest that a trajectory's first point may lie ahead [s]", 0.0, 5.0),
     "max_divergence": Parameter(
-        Tolerances.max_divergence_rad, "farthest measured joints may be from where controllers were sent [rad]", 0.01, 10.0
+        Tolerances.max_divergence_rad,
+        "farthest measured joints, all but fingers, may be from where controllers were sent [rad]",
+        0.01,
+        10.0,
     ),
 }

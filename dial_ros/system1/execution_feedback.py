@@ -6,7 +6,6 @@ is beside any ros2_control. `<controller>/reference` carries the same as a traje
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib import import_module
 from threading import RLock
 from typing import Any
 
@@ -18,6 +17,7 @@ from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import to_ns
 from dial_core.robot.embodiment import Controller, Embodiment
 from dial_ros.node import qos
+from dial_ros.node.controller_state import controller_state_type, own_positions
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.system1.commander import Commander
 from dial_ros.system1.unread_reports import UnreadReports
@@ -61,7 +61,7 @@ class ExecutionFeedback:
         self._node, self._execution, self._lock = node, execution, lock
         self._subscriptions: list[Subscription] = []
         self._without_origin: set[str] = set()  # controllers that were reported for it
-        state = _controller_state()
+        state = controller_state_type()
         if state is None and not node.value("use_sim_time"):
             node.get_logger().warning(NO_REPORTS)
         topics: dict[str, str] = {}
@@ -98,14 +98,12 @@ class ExecutionFeedback:
 
     def _note(self, controller: Controller, message: Any, point: JointTrajectoryPoint) -> None:
         """Notes a report whose point has the time since the beginning of the trajectory that is played."""
-        place = {name: k for k, name in enumerate(message.joint_names)}
-        if not set(controller.joints) <= set(place) or len(point.positions) != len(message.joint_names):
+        own, stamp_ns = own_positions(controller, message.joint_names, point), to_ns(message.header.stamp)
+        if own is None:
             self._node.complain("controller state", f"{controller.name} reports joints {', '.join(message.joint_names)}, not its own")
             return
-        positions, stamp_ns = np.array(point.positions), to_ns(message.header.stamp)
         played_ns = to_ns(point.time_from_start)
         with self._lock:
-            own = positions[[place[name] for name in controller.joints]]
             refused = self._execution.note_reference(controller.name, stamp_ns, stamp_ns - played_ns if played_ns else None, own)
             without_origin = self._execution.without_origin(controller.name)
         if refused:
@@ -113,11 +111,3 @@ class ExecutionFeedback:
         if without_origin and controller.name not in self._without_origin:
             self._without_origin.add(controller.name)
             self._node.get_logger().warning(WITHOUT_ORIGIN.format(controller.name))
-
-
-def _controller_state() -> type | None:
-    """control_msgs' message, where it is installed."""
-    try:
-        return import_module("control_msgs.msg").JointTrajectoryControllerState
-    except ImportError:
-        return None

@@ -24,7 +24,10 @@ from .sequence_robot import CONTROLLERS, GUARD, HOME, HORIZON, JOINTS, JOINTS_NS
 TOLERANCES = Tolerances(period_s=0.001, transport_s=0.03)
 TRANSPORT_MS = 30  # from the guard to a controller
 EMBODIMENT = SimpleNamespace(
-    joint_names=JOINTS, controllers=CONTROLLERS, indices=lambda joints: np.array([JOINTS.index(name) for name in joints])
+    joint_names=JOINTS,
+    controllers=CONTROLLERS,
+    fingers=np.array([False, False, True]),
+    indices=lambda joints: np.array([JOINTS.index(name) for name in joints]),
 )
 SEQUENCES = int(os.environ.get("DIAL_SEQUENCES", "4"))
 
@@ -63,6 +66,9 @@ class GuardedSystem1(SequenceSystem1):
         if self.steady_ns % JOINTS_NS == 0:
             self.guard.note_joints(self.robot.now_ns - 2 * MS, self.robot.history[-1])
             self._hold(self.guard.owed_holds(self._now))
+            for name, _, position in self.robot.reports():
+                if not self.guard.knows(name):
+                    self.guard.note_reference(name, self.robot.now_ns, position)
 
     def send(self, stamp_ns, measured, epoch, instruction_id):
         if epoch != self.epoch or self.arming.state is not State.RUNNING or instruction_id != self.arming.instruction_id:
