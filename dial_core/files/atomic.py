@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
+import glob
 import json
 import os
+import platform
+import re
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +51,8 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """Yields a temporary folder beside `path`; it becomes `path`, with all in it, when the block ends without an error.
 
     A symbolic link at `path` stays: the folder that it names, maybe on another disk, is written. Where the file system cannot exchange
-    two folders (network file systems), a power cut during a replacement may leave the earlier one as `.NAME.PROCESS.old`.
+    two folders (network file systems), a power cut during a replacement may leave the earlier one as `.NAME.HOST.PROCESS.old`. What calls
+    that were killed on this machine have left is removed, the earlier folder only when `path` is there.
 
     Args:
         replace: whether a folder already at `path` is replaced; otherwise it is an error.
@@ -56,28 +61,70 @@ def atomic_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         DialError: `path` exists and is not to be replaced.
         DiskFullError: the disk is full.
     """
-    if path.exists() and not replace:
-        raise DialError(f"{path} exists already; choose another folder, or delete it")
+    _require_free_name(path, replace)
     if path.is_symlink():
         path = path.resolve()
-    staging = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    retired = path.with_name(f".{path.name}.{os.getpid()}.old")
+    staging = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
+    retired = staging.with_suffix(".old")
     try:
-        with disk_errors(path.parent, path.name):
+        with disk_errors(path.parent, path.name), ExitStack() as held:
+            _remove_left(path, ".partial")
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir(parents=True)
+            held.enter_context(_held(staging))
             yield staging
             for file in _files(staging):
                 _make_readable(file)
             flush_folder(staging)
+            _require_free_name(path, replace)  # another command may have made it meanwhile
             if not (path.exists() and exchanged(staging, path)):
                 if path.exists():
                     os.replace(path, retired)
                 os.replace(staging, path)
             _flush(path.parent)
+        _remove_left(path, ".old")
     finally:
         for folder in (staging, retired):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_free_name(path: Path, replace: bool) -> None:
+    if path.exists() and not replace:
+        raise DialError(f"{path} exists already; choose another folder, or delete it")
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[bool]:
+    """Locks a folder until the block, or this process, ends; yields whether nobody else has locked it.
+
+    Network file systems lock folders on this machine alone, whose name theirs hold. Where there are no locks, it counts as locked.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        free = True
+    except OSError:
+        free = False
+    try:
+        yield free
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left(path: Path, suffix: str) -> None:
+    """Removes what calls for `path` that were killed on this machine have left under hidden names with this suffix."""
+    ours = f".{path.name}.{platform.node()}"
+    for left in path.parent.glob(f"{glob.escape(ours)}.*{suffix}"):
+        if not re.fullmatch(r"\.\d+", left.name.removeprefix(ours).removesuffix(suffix)):
+            continue
+        staging = left.with_suffix(".partial")  # which a call holds while it works
+        with _held(staging) as free:
+            if free or not staging.exists():
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def exchanged(one: Path, other: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from dial_core.jobs.ray_engine import run_on_ray
 from dial_core.jobs.results import ENDS_ALL, JobResult, call
 
 _SPAWN = multiprocessing.get_context("spawn")
-
+_TO_END_S = 10.0  # what a terminated process gets to remove its temporary files
 
 _ray_address: ContextVar[str] = ContextVar("ray_address", default="")
 
@@ -70,6 +71,9 @@ def _results(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) 
     finally:
         for process, _ in running.values():
             process.terminate()
+        for process, _ in running.values():
+            process.join(_TO_END_S)
+            process.kill()  # if it hangs in a library
             process.join()
 
 
@@ -98,6 +102,7 @@ def _receive(connection: Connection, process: BaseProcess, job: Any) -> tuple[Jo
 
 
 def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
+    signal.signal(signal.SIGTERM, _end)
     os.environ.setdefault("MUJOCO_GL", "egl")
     # One thread a process: workers fill the cores, and torch's threads would wait for each other.
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -115,3 +120,8 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
             connection.send(result)
         except BrokenPipeError:  # the master was killed; the next run finds what the job has stored
             return
+
+
+def _end(*_: object) -> None:
+    """Ends a terminated process as any other ends, so that its temporary files go with it."""
+    sys.exit(128 + signal.SIGTERM)

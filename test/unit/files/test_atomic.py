@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import stat
 
 import pytest
@@ -45,6 +46,56 @@ def test_a_folder_appears_complete_or_not_at_all(tmp_path):
         (staging / "data").write_text("second")
     assert (out / "data").read_text() == "second"
     assert list(tmp_path.iterdir()) == [out]
+
+
+def test_what_appears_at_the_path_meanwhile_is_not_replaced(tmp_path):
+    def write():
+        with atomic_folder(tmp_path / "dataset"):
+            (tmp_path / "dataset").mkdir()
+
+    with pytest.raises(DialError, match="exists already"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["dataset"]
+
+
+def _left(folder, name, host=None):
+    """What a call in another process leaves that is killed."""
+    path = folder / f".{name}.{host or platform.node()}.4711.partial"
+    path.mkdir()
+    (path / "data").write_text("half")
+    return path
+
+
+def test_what_a_killed_call_has_left_is_removed_by_the_next(tmp_path):
+    for name in ("dataset", "other", "dataset.x"):
+        _left(tmp_path, name)
+    elsewhere = _left(tmp_path, "dataset", "another_machine"), _left(tmp_path, "dataset", f"{platform.node()}.net")
+    earlier = tmp_path / f".dataset.{platform.node()}.4712.old"
+    earlier.mkdir()
+    with atomic_folder(tmp_path / "dataset"):
+        assert earlier.exists(), "it may be all that there is"
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {
+        "dataset",
+        *(path.name for path in elsewhere),
+        *(f".{name}.{platform.node()}.4711.partial" for name in ("other", "dataset.x")),
+    }
+
+
+def test_what_a_call_that_runs_is_writing_is_not_removed(tmp_path):
+    with atomic_folder(tmp_path / "dataset", replace=True) as staging:
+        running = staging.rename(_name_of_another(staging))
+        earlier = running.with_suffix(".old")
+        earlier.mkdir()
+        with atomic_folder(tmp_path / "dataset", replace=True):
+            pass
+        assert running.exists()
+        assert earlier.exists()
+        running.rename(staging)
+
+
+def _name_of_another(staging):
+    return staging.with_name(staging.name.replace(f".{os.getpid()}.", ".4711."))
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["folder", "dangling"])

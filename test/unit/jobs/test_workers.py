@@ -13,7 +13,9 @@ from dial_core.jobs.workers import run_jobs
 JOBS = """
 import errno
 import os
+import threading
 
+from dial_core.bags.temporary import TemporaryFolder
 from dial_core.errors import ConnectionLostError
 
 def square_or_die(job):
@@ -28,6 +30,16 @@ def square_or_die(job):
     if job == 8:
         raise ConnectionLostError("the policy server is gone")
     return job * job
+
+def hold_or_read(job):
+    role, pipe = job
+    if role == "read":
+        with open(pipe) as file:
+            return file.read()
+    folder = TemporaryFolder()
+    with open(pipe, "w") as file:
+        file.write(str(folder.path))
+    threading.Event().wait()
 """
 
 
@@ -66,6 +78,17 @@ def test_an_exception_and_a_dead_process_fail_their_own_job_only(square_or_die):
     assert results[4].reason == "the worker process died with exit code 7"
     assert results[5].reason == "ValueError: Error( err = BAD_ALLOC, )", "some errors have several lines"
     assert results[6].reason == ""
+
+
+def test_a_process_that_is_ended_removes_its_temporary_files(square_or_die, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    results = run_jobs(
+        sys.modules[square_or_die.__module__].hold_or_read, [(role, tmp_path / "pipe") for role in ("hold", "read")], workers=2
+    )
+    folder = next(results).value
+    assert Path(folder).name.startswith("dial-bag-")
+    results.close()
+    assert not Path(folder).exists()
 
 
 def test_jobs_are_drawn_only_when_a_worker_is_free(square_or_die):
