@@ -19,6 +19,7 @@ from dial_core.bags.layout import METADATA_FILE, BagError, Topic, read_metadata
 from dial_core.bags.message_types import MessageTypes
 from dial_core.bags.opening import open_storage
 from dial_core.bags.storage import Record, Storage, is_part_with, not_kept, one_type_each, require_storage_file, storage_files
+from dial_core.files.transient import is_transient
 
 
 class Bag:
@@ -163,13 +164,13 @@ class Bag:
         return parts if len(parts) > len(listed) else listed
 
     def _open(self) -> list[Storage]:
-        """The files that can be read; those that cannot are damage, unless all are."""
+        """The files that can be read; those that cannot are damage, unless all are, or unless they may be readable the next time."""
         storages = []
         for path in self.files:
             try:
                 storages.append(open_storage(path))
             except BagError as error:
-                if len(self.files) == 1:
+                if len(self.files) == 1 or is_transient(error):
                     raise
                 self.damage.append(str(error))
         if not storages:

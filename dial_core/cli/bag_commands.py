@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from dial_core.cli.import_report import print_import
+from dial_core.cli.interruption import interrupted_by_sigterm
 from dial_core.cli.operator_commands import become
-from dial_core.cli.options import Checkpoint, Ray, Task, Workers, console
+from dial_core.cli.options import Checkpoint, Ray, SkipCrashed, Task, Workers, console
 from dial_core.cli.survey_table import print_found
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
@@ -34,6 +35,7 @@ def convert_bag(
     failures: Annotated[bool, typer.Option(help="Take in episodes that the operator called failures.")] = False,
     mapping: Annotated[str, typer.Option(help="YAML file: which topics are what, and how joints are named in them.")] = "",
     controllers: Annotated[str, typer.Option(help="The robot's ros2_control YAML: which commands its controllers accept.")] = "",
+    skip_crashed: SkipCrashed = False,
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
@@ -62,7 +64,8 @@ def convert_bag(
     settings = BagConversion(embodiment, named, instruction, failures, resampling, load_bag_mapping(mapping, controllers))
     if not out.exists():
         print_found(find_in_bags(find_bags(bags), settings))
-    report = convert_bags(bags, out, settings, workers)
+    with interrupted_by_sigterm():
+        report = convert_bags(bags, out, settings, workers, skip_crashed)
     print_import(report, out, "bags")
 
 

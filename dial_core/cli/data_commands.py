@@ -13,7 +13,8 @@ from rich.table import Column, Table
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.bag_commands import convert_app
 from dial_core.cli.import_report import print_import
-from dial_core.cli.options import Ray, Task, Workers, console, results
+from dial_core.cli.interruption import interrupted_by_sigterm
+from dial_core.cli.options import Ray, SkipCrashed, Task, Workers, console, results
 from dial_core.cli.survey_table import print_found
 from dial_core.errors import DialError
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
@@ -50,6 +51,7 @@ def convert_lerobot(
     image_size: ImageSize = 0,
     crop: CropOption = WHOLE_IMAGE,
     first: Annotated[int, typer.Option(min=0, help="At most so many episodes of each dataset, its first ones; 0: all.")] = 0,
+    skip_crashed: SkipCrashed = False,
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
@@ -67,7 +69,9 @@ def convert_lerobot(
     settings = LeRobotConversion(mapping, embodiment, actions, fit, instruction, image_size, _kept(crop), first)  # type: ignore[arg-type]
     if not out.exists():
         print_found(find_in_datasets(folders, settings))
-    print_import(run(folders, out, settings, workers), out, "episodes")
+    with interrupted_by_sigterm():
+        report = run(folders, out, settings, workers, skip_crashed)
+    print_import(report, out, "episodes")
 
 
 @convert_app.command("egodex")
@@ -79,6 +83,7 @@ def convert_egodex(
     image_size: ImageSize = 0,
     crop: CropOption = WHOLE_IMAGE,
     rate_hz: Annotated[float, typer.Option(min=0.0, help="Of the dataset [Hz]: 30 keeps every frame; 0: 20 Hz, the robots' rate.")] = 0.0,
+    skip_crashed: SkipCrashed = False,
     workers: Workers = 2,
     ray: Ray = "",
 ) -> None:
@@ -95,7 +100,9 @@ def convert_egodex(
     settings = EgoDexConversion(frame, min_confidence, fit, image_size, rate_hz=rate_hz, crop=_kept(crop))  # type: ignore[arg-type]
     if not out.exists():
         print_found(find_in_recordings(folders, settings))
-    print_import(run(folders, out, settings, workers), out, "recordings")
+    with interrupted_by_sigterm():
+        report = run(folders, out, settings, workers, skip_crashed)
+    print_import(report, out, "recordings")
 
 
 def _kept(crop: tuple[float, float, float, float]) -> tuple[float, float, float, float] | None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from dial_core.cli.options import console
 
 if TYPE_CHECKING:
-    from dial_core.importers.engine import ImportReport
+    from dial_core.importers.job_reports import ImportReport
 
 INCOMPLETE = 3  # exit status: the dataset was written, but something that was wanted is not in it
 SHOWN = 20

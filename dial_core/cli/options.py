@@ -27,6 +27,9 @@ Checkpoint = Annotated[Path, typer.Argument(parser=checkpoint_folder, metavar="C
 Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
 EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]
 Videos = Annotated[int, typer.Option(min=0, help="Episodes to film.")]
+SkipCrashed = Annotated[
+    bool, typer.Option("--skip-crashed", help="Pack without what ended by no fault of its data: a killed worker, a failing disk.")
+]
 Task = Annotated[str, typer.Option(help="Task, by its file in config/tasks/.")]
 
 

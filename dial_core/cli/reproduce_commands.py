@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +10,7 @@ import typer
 from rich.table import Table
 
 from dial_core.checkpoint.location import checkpoint_folder
+from dial_core.cli.interruption import interrupted_by_sigterm
 from dial_core.cli.options import Workers, console, named_folders, results
 from dial_core.errors import DialError
 
@@ -75,7 +73,7 @@ def reproduce(
         source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
         results.print(f"{summary}; {source}", highlight=False)
         return
-    with folder_lock(folder, "dial reproduce") as lock, _interrupted_by_sigterm():
+    with folder_lock(folder, "dial reproduce") as lock, interrupted_by_sigterm():
         commands = Commands(_environment(device), lock)
         runner = StepRunner(marks, commands, workers, jobs, announce, ray, _training_device(device))
         todo, _, left_s = remaining(steps, marks, workers, jobs)
@@ -85,20 +83,6 @@ def reproduce(
         finally:
             write_page(pipeline, plan, written)
     console.print(f"[bold]{written}[/]")
-
-
-@contextmanager
-def _interrupted_by_sigterm() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt: it comes to this process alone, and the steps that run have to be ended."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def tokens(

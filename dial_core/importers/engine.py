@@ -1,17 +1,18 @@
 """The engine of all imports: job after job over processes, resumable, with a report, packed into one dataset.
 
 A job is what can fail alone: a bag, an episode, a recording. It stores its episodes in `<out>.episodes/` and, when they are
-complete, its report beside them; an import that is run again takes up what has a report and repeats the rest.
+complete, its report beside them; an import that is run again takes up what has a report and repeats the rest. Data that cannot
+be used are left out; what is no fault of the data (a worker that was killed, a disk that failed) leaves the import unfinished.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,16 @@ from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder, write_json
 from dial_core.files.disk_space import DiskFullError, disk_errors, require_free, with_rest
 from dial_core.files.fingerprint import require_same
+from dial_core.files.folder_lock import folder_lock
 from dial_core.files.refused_paths import refused_path
+from dial_core.files.transient import is_transient
+from dial_core.importers.job_reports import ImportReport, JobReport
 from dial_core.importers.reasons import reasons_in_lines
 from dial_core.importers.work_files import remove_stale, require_fingerprint, state_of
 from dial_core.jobs.progress import progress_bar
-from dial_core.jobs.workers import JobResult, run_jobs
+from dial_core.jobs.workers import run_jobs
 from dial_core.observation.camera_view import CameraView, StoredView
 from dial_core.robot.embodiment import Embodiment
-
-Size = tuple[int, int]  # height and width [px]
 
 
 @dataclass(frozen=True)
@@ -71,79 +73,8 @@ class ImportJob:
         return state_of(self.read or (Path(self.source),), self.made_with)
 
 
-@dataclass
-class JobReport:
-    """What became of one job.
-
-    Attributes:
-        episodes: file names of its episodes; without any, `reason` says why.
-        excluded: it was left out on purpose (an operator's failure), not because it could not be read.
-        rejected: what of it was not used though it gave episodes, a sentence each.
-        remarks: what a user should know of how it was understood, a sentence each.
-        source_sizes: of the images that its frames were made from, by camera.
-        details: the importer's own findings, JSON values.
-        source, state: of the job, by which a resumed import recognises finished work; empty in reports of earlier versions.
-    """
-
-    name: str
-    episodes: list[str] = field(default_factory=list)
-    reason: str = ""
-    excluded: bool = False
-    rejected: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    source_sizes: dict[str, Size] = field(default_factory=dict)
-    details: dict = field(default_factory=dict)
-    source: str = ""
-    state: str = ""
-
-    def save(self, path: Path) -> None:
-        """Writes it to `path`, complete or not at all."""
-        write_json(path, asdict(self))
-
-    @classmethod
-    def load(cls, path: Path) -> JobReport:
-        """Reads what `save` wrote."""
-        return cls(**json.loads(path.read_text()))
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What became of all jobs, in their order."""
-
-    jobs: tuple[JobReport, ...]
-
-    @property
-    def episodes(self) -> int:
-        """Number of episodes in the dataset."""
-        return sum(len(job.episodes) for job in self.jobs)
-
-    @property
-    def converted(self) -> int:
-        """Number of jobs that gave an episode."""
-        return sum(bool(job.episodes) for job in self.jobs)
-
-    @property
-    def left_out(self) -> dict[str, str]:
-        """Reason by name of the jobs that gave nothing."""
-        return {job.name: job.reason for job in self.jobs if not job.episodes}
-
-    @property
-    def failed(self) -> int:
-        """Number of jobs that gave nothing, though nobody wanted them left out."""
-        return sum(not job.episodes and not job.excluded for job in self.jobs)
-
-    @property
-    def rejected(self) -> dict[str, list[str]]:
-        """What was not used of the jobs that gave episodes, by name."""
-        return {job.name: job.rejected for job in self.jobs if job.episodes and job.rejected}
-
-    @property
-    def remarks(self) -> dict[str, list[str]]:
-        """What is worth knowing of the jobs that gave episodes, by name."""
-        return {job.name: job.remarks for job in self.jobs if job.episodes and job.remarks}
-
-
 Work = Callable[[ImportJob], JobReport]
+Finish = Callable[[Path, Path, list[JobReport]], None]
 
 
 def work_folder(out: Path) -> Path:
@@ -159,13 +90,14 @@ def import_jobs(
     views: Sequence[CameraView],
     fingerprint: dict,
     workers: int,
-    finish: Callable[[Path, Path, list[JobReport]], None] = lambda dataset, folder, reports: None,
+    finish: Finish = lambda dataset, folder, reports: None,
     lost: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
+    skip_crashed: bool = False,
 ) -> ImportReport:
     """Runs all jobs and packs their episodes into a dataset at `out`, with `meta/conversion.json`; it appears complete or not at all.
 
-    A job that fails is reported with its reason and does not stop the others. Interrupted, or stopped by a full disk, the
+    A job whose data cannot be used is reported with its reason and does not stop the others. Interrupted, or stopped by a full disk, the
     same call resumes.
 
     Args:
@@ -176,25 +108,59 @@ def import_jobs(
         finish: adds to the dataset before it appears; called with the folder where it is written, the work folder and all reports.
         lost: reason by name of what the sources once held and no job can read.
         defaults: settings of the fingerprint that an import begun by an earlier version does not name.
+        skip_crashed: pack without the jobs that ended otherwise than by a DialError or with their episodes.
 
     Raises:
-        DialError: `out` exists, its work folder is not an import's, not one episode could be imported, or the disk is full.
+        DialError: `out` exists, its work folder is not an import's or another import works there, not one episode could be imported, a job
+            crashed (the same call resumes), or the disk is full.
     """
-    if out.exists():
-        raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
+    with _working_alone(out) as folder:
+        described = {"embodiment_description": hashlib.sha256(robot.model_dump_json().encode()).hexdigest()[:12]}
+        require_same(folder, fingerprint | described, defaults={**described, **(defaults or {})})
+        reports, crashed = _run(work, jobs, workers)
+        if crashed and not skip_crashed:
+            raise DialError(
+                f"{len(crashed)} of {len(jobs)} ended by no fault of their data, as far as is known:\n"
+                f"{reasons_in_lines((report.name, report.reason) for report in crashed)}\n"
+                "Run the same command again: it resumes where it stopped. If that happens again, --skip-crashed packs the others alone"
+            )
+        result = ImportReport((*reports, *(JobReport(name, reason=reason) for name, reason in (lost or {}).items())))
+        if not result.episodes:
+            shutil.rmtree(folder)  # nothing to resume: the next call may have other settings
+            raise DialError("not one episode could be converted:\n" + reasons_in_lines((job.name, job.reason) for job in result.jobs))
+        _pack(result, folder, out, robot, views, fingerprint, finish)
+        shutil.rmtree(folder)
+    return result
+
+
+@contextmanager
+def _working_alone(out: Path) -> Iterator[Path]:
+    """Yields the work folder of an import into `out`, in which no other one works."""
+    _require_new(out)
     folder = work_folder(out)
     require_fingerprint(folder)
-    described = {"embodiment_description": hashlib.sha256(robot.model_dump_json().encode()).hexdigest()[:12]}
-    require_same(folder, fingerprint | described, defaults={**described, **(defaults or {})})
-    reports = _run(work, jobs, workers) + [JobReport(name, reason=reason) for name, reason in (lost or {}).items()]
-    paths = [folder / name for report in reports for name in report.episodes]
-    if not paths:
-        shutil.rmtree(folder)  # nothing to resume: the next call may have other settings
-        raise DialError("not one episode could be converted:\n" + reasons_in_lines((report.name, report.reason) for report in reports))
+    with folder_lock(folder, "dial convert", ".lock"):
+        try:
+            _require_new(out)
+        except DialError:  # another import ended between the two
+            shutil.rmtree(folder)
+            raise
+        yield folder
+
+
+def _require_new(out: Path) -> None:
+    if out.exists():
+        raise DialError(f"{out} exists already; choose another folder, or delete it to convert again")
+
+
+def _pack(
+    result: ImportReport, folder: Path, out: Path, robot: Embodiment, views: Sequence[CameraView], fingerprint: dict, finish: Finish
+) -> None:
+    """Makes the dataset of the episodes in the work folder."""
+    paths = [folder / name for report in result.jobs for name in report.episodes]
     require_free(out.parent, sum(path.stat().st_size for path in paths), f"packing {len(paths)} episodes into {out.name}")
     shapes = {view.name: (view.height, view.width) for view in views}
     first = views[0].name
-    result = ImportReport(tuple(reports))
     note = {
         **fingerprint,
         "converted": result.converted,
@@ -203,11 +169,9 @@ def import_jobs(
         "remarks": result.remarks,
     }
     with disk_errors(out.parent, f"the dataset {out.name}"), atomic_folder(out) as dataset:
-        write_dataset(dataset, paths, robot, shapes.pop(first), shapes, _stored_views(views, reports))
+        write_dataset(dataset, paths, robot, shapes.pop(first), shapes, _stored_views(views, result.jobs))
         write_json(dataset / "meta/conversion.json", note)
-        finish(dataset, folder, reports)
-    shutil.rmtree(folder)
-    return result
+        finish(dataset, folder, list(result.jobs))
 
 
 def distinct_names(paths: Sequence[Path], parts: int = 1) -> list[str]:
@@ -228,22 +192,26 @@ def sized(embodiment: Embodiment, image_size: int) -> Embodiment:
     return embodiment.model_copy(update={"cameras": cameras})
 
 
-def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> list[JobReport]:
-    """The reports of all jobs, those of an earlier call included."""
+def _run(work: Work, jobs: Sequence[ImportJob], workers: int) -> tuple[list[JobReport], list[JobReport]]:
+    """The reports of all jobs, those of an earlier call included, and those among them whose jobs crashed."""
     _require_own_files(jobs)
     done = {job.stem: report for job in jobs if (report := _finished(job)) is not None}
     for folder in {job.folder for job in jobs}:
         remove_stale(Path(folder), [job.report for job in jobs if job.stem not in done])
+    crashed: list[JobReport] = []
+    failed = 0  # none of those that are done
     try:
         with progress_bar("convert", len(jobs), len(done)) as advance:
             for result in run_jobs(partial(_attempt, work), [job for job in jobs if job.stem not in done], workers):
-                done[result.job.stem] = _report_of(result)
-                failed = sum(not report.episodes and not report.excluded for report in done.values())
+                report = result.value if not result.error else JobReport(result.job.name, reason=f"the importer failed: {result.reason}")
+                done[result.job.stem] = report
+                crashed += [report] if result.error else []
+                failed += not report.episodes and not report.excluded
                 advance(1, f"{failed} of {len(done)} could not be converted")
     except DiskFullError as error:
         written = [Path(job.folder) / name for job in jobs if job.stem in done for name in done[job.stem].episodes]
         raise with_rest(error, written, len(jobs) - len(done), "jobs") from error
-    return [done[job.stem] for job in jobs]
+    return [done[job.stem] for job in jobs], crashed
 
 
 def _require_own_files(jobs: Sequence[ImportJob]) -> None:
@@ -266,6 +234,7 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
 
     Raises:
         DiskFullError: which is no fault of the job's.
+        Exception: what is, as far as is known, no fault of its data.
     """
     try:
         with disk_errors(Path(job.folder), f"the episodes of {job.name}"):
@@ -276,17 +245,13 @@ def _attempt(work: Work, job: ImportJob) -> JobReport:
     except DiskFullError:
         raise
     except DialError as error:
+        if is_transient(error):
+            raise
         return JobReport(job.name, reason=str(error).replace(f"{job.source}: ", ""))
     except OSError as error:
         if (refused := refused_path(error)) is None:
             raise
         return JobReport(job.name, reason=refused)
-
-
-def _report_of(result: JobResult) -> JobReport:
-    if result.error:
-        return JobReport(result.job.name, reason=f"the importer failed: {result.reason}")
-    return result.value
 
 
 def _stored_views(views: Sequence[CameraView], reports: Sequence[JobReport]) -> dict[str, StoredView]:

@@ -13,7 +13,7 @@ from dial_core.control.motion import NANOSECONDS
 from dial_core.importers.bag.resampling import OFFSET_S, Resampled, offset_words
 from dial_core.importers.bag.timeline import Timeline
 from dial_core.importers.bag.topic_streams import Streams
-from dial_core.importers.engine import JobReport
+from dial_core.importers.job_reports import JobReport
 from dial_core.robot.embodiment import Embodiment
 
 STREAM_OFFSET_S = 0.2  # a stream whose stamps are this far from the recorder's clock is reported

@@ -24,7 +24,8 @@ from dial_core.importers.bag.report_page import write_report
 from dial_core.importers.bag.resampling import Resampled, Resampling, resample
 from dial_core.importers.bag.timeline import Timeline, read_timeline
 from dial_core.importers.bag.topic_streams import TEXTS, Streams, find_streams
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, work_folder
+from dial_core.importers.engine import ImportJob, distinct_names, import_jobs, work_folder
+from dial_core.importers.job_reports import ImportReport, JobReport
 from dial_core.importers.work_files import digest_of_converter
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
@@ -86,7 +87,7 @@ def _bags_of(folder: Path) -> list[Path]:
     return [folder] if (folder / METADATA_FILE).is_file() else recordings_in(folder)
 
 
-def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, workers: int) -> ImportReport:
+def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, workers: int, skip_crashed: bool = False) -> ImportReport:
     """Converts all bags below `sources` into a dataset at `out`, with `report/report.md` in it; what became of each bag.
 
     Raises:
@@ -105,7 +106,7 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
         write_report(dataset / "report", [BagReport.of(report) for report in reports], thumbnails, embodiment)
 
     views = [CameraView(name=camera.name, height=camera.height, width=camera.width) for camera in cameras]
-    return import_jobs(convert_bag, jobs, out, embodiment, views, conversion.fingerprint(), workers, finish)
+    return import_jobs(convert_bag, jobs, out, embodiment, views, conversion.fingerprint(), workers, finish, skip_crashed=skip_crashed)
 
 
 def chosen_cameras(embodiment: Embodiment, names: Sequence[str]) -> list[Camera]:

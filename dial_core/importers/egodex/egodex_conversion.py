@@ -14,7 +14,8 @@ from dial_core.datasets.video_rows import one_video, video_size
 from dial_core.errors import DialError
 from dial_core.importers.egodex.human_frames import EYE_IN_BASE_M, FRAMES, Frame, frame_from_world, resting_wrist, wrist_vectors
 from dial_core.importers.egodex.recording import RATE_HZ, find_recordings, read_recording
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
+from dial_core.importers.engine import ImportJob, distinct_names, import_jobs, sized, work_folder
+from dial_core.importers.job_reports import ImportReport, JobReport
 from dial_core.importers.retiming import Retiming, retime
 from dial_core.importers.work_files import digest_of_converter, work_stem
 from dial_core.observation.camera_view import FITS, Box, CameraView, Fit, fit_view
@@ -57,7 +58,9 @@ class EgoDexConversion:
         return CameraView(name=camera.name, height=camera.height, width=camera.width, crop=self.crop, fit=self.fit)
 
 
-def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversion, workers: int) -> ImportReport:
+def convert_egodex(
+    sources: Sequence[Path], out: Path, settings: EgoDexConversion, workers: int, skip_crashed: bool = False
+) -> ImportReport:
     """Converts all recordings below the sources into one dataset at `out`.
 
     Raises:
@@ -76,7 +79,7 @@ def convert_egodex(sources: Sequence[Path], out: Path, settings: EgoDexConversio
         for number, (name, file) in enumerate(zip(names, files, strict=True))
     ]
     fingerprint = {"sources": [str(source) for source in sources], **asdict(settings)}
-    return import_jobs(convert_recording, jobs, out, settings.body(), [settings.view()], fingerprint, workers)
+    return import_jobs(convert_recording, jobs, out, settings.body(), [settings.view()], fingerprint, workers, skip_crashed=skip_crashed)
 
 
 def convert_recording(job: ImportJob) -> JobReport:

@@ -21,7 +21,8 @@ from dial_core.datasets.video import encode
 from dial_core.errors import DialError
 from dial_core.finiteness import DROP_EPISODE, require_finite
 from dial_core.importers.command_agreement import EXPLAINED, LONGEST_LAG_S, behind_steps, comparable, followed_alone
-from dial_core.importers.engine import ImportJob, ImportReport, JobReport, distinct_names, import_jobs, sized, work_folder
+from dial_core.importers.engine import ImportJob, distinct_names, import_jobs, sized, work_folder
+from dial_core.importers.job_reports import ImportReport, JobReport
 from dial_core.importers.retiming import retime
 from dial_core.importers.source_mapping import SourceMapping, VectorReader, load_mapping
 from dial_core.importers.work_files import digest_of_converter, work_stem
@@ -75,7 +76,9 @@ class LeRobotConversion:
         return CameraView(name=camera.name, height=camera.height, width=camera.width, crop=self.crop, fit=self.fit)
 
 
-def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConversion, workers: int) -> ImportReport:
+def convert_lerobot(
+    sources: Sequence[Path], out: Path, settings: LeRobotConversion, workers: int, skip_crashed: bool = False
+) -> ImportReport:
     """Converts all episodes of all source folders, in order, into one dataset at `out`.
 
     Raises:
@@ -116,8 +119,10 @@ def convert_lerobot(sources: Sequence[Path], out: Path, settings: LeRobotConvers
         "columns": columns,
     }
     fingerprint = {"sources": [str(folder) for folder in sources], **asdict(settings), **interpretation}
-    defaults = {"first": 0, **interpretation}
-    return import_jobs(convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers, lost=lost, defaults=defaults)
+    return import_jobs(
+        convert_episode, jobs, out, embodiment, [settings.view()], fingerprint, workers,
+        lost=lost, defaults={"first": 0, **interpretation}, skip_crashed=skip_crashed,
+    )  # fmt: skip
 
 
 def _parts_of(folder: Path) -> str:

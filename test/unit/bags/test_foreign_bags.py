@@ -1,7 +1,9 @@
 """Recordings of other programs, and what a killed recorder leaves: all topics and all messages, whatever surrounds them."""
 
+import errno
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 import yaml
@@ -136,6 +138,22 @@ def test_a_part_that_is_missing_is_reported_and_one_that_the_metadata_forgot_is_
     bag = Bag(folder)
     assert read(bag) == sorted(EXPECTED + EXPECTED, key=lambda message: message[1])
     assert bag.missing == ["copy of bag.mcap is not of this recording by metadata.yaml and was not read"]
+
+
+def test_a_part_that_the_disk_does_not_give_this_time_is_no_damage(tmp_path, monkeypatch):
+    """A conversion that left it out would be taken for a whole one."""
+    for number in range(2):
+        write_lazily(tmp_path / f"bag/x_{number}.mcap")
+    opened = Path.open
+
+    def fails(path, *args, **more):
+        if path.name == "x_1.mcap":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return opened(path, *args, **more)
+
+    monkeypatch.setattr(Path, "open", fails)
+    with pytest.raises(BagError, match="Input/output error"):
+        Bag(tmp_path / "bag")
 
 
 def test_messages_are_counted_though_a_topic_is_listed_twice(tmp_path):

@@ -12,7 +12,7 @@ from dial_core.cli import app
 from dial_core.cli.import_report import print_import
 from dial_core.datasets.lerobot import LeRobotDataset
 from dial_core.errors import DialError
-from dial_core.importers.engine import ImportReport, JobReport
+from dial_core.importers.job_reports import ImportReport, JobReport
 
 from ..importers.source_files import write_gr00t_set
 
