@@ -1,7 +1,7 @@
 """Which topics a recorder takes, of which type, and how they are subscribed and described in a bag."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
@@ -24,6 +24,7 @@ class RecordedTopic:
         type: e.g. `sensor_msgs/msg/Image`.
         reliable, latched: what the subscription asks for; best effort matches every publisher.
         required: an episode without it is of no use: recording does not start before it flows.
+        extra: of the user's, whose publishers are not known: it is subscribed to as they all offer it.
     """
 
     name: str
@@ -31,6 +32,7 @@ class RecordedTopic:
     reliable: bool = False
     latched: bool = False
     required: bool = False
+    extra: bool = False
 
     @property
     def profile(self) -> QoSProfile:
@@ -84,7 +86,7 @@ def parse_extra(text: str) -> list[RecordedTopic]:
         name, _, kind = part.partition(":")
         if kind.count("/") != 2:
             raise DialError(f"extra_topics: '{part}' is not topic:package/msg/Type, e.g. imu/data:sensor_msgs/msg/Imu")
-        extra.append(RecordedTopic(name, kind))
+        extra.append(RecordedTopic(name, kind, extra=True))
     return extra
 
 
@@ -93,6 +95,16 @@ def described(node: Node, topic: RecordedTopic, definition: str) -> Topic:
     name = node.resolve_topic_name(topic.name)
     offered = [_qos(info.qos_profile) for info in node.get_publishers_info_by_topic(name)]
     return Topic(name, topic.type, definition, type_hash_of(topic.type), tuple(offered or [_qos(topic.profile)]))
+
+
+def as_offered(node: Node, topic: RecordedTopic) -> RecordedTopic:
+    """An extra topic with what all of its publishers offer at this moment; latched if they are: what they keep is wanted too."""
+    offered = [info.qos_profile for info in node.get_publishers_info_by_topic(node.resolve_topic_name(topic.name))]
+    return replace(
+        topic,
+        reliable=bool(offered) and all(profile.reliability is ReliabilityPolicy.RELIABLE for profile in offered),
+        latched=bool(offered) and all(profile.durability is DurabilityPolicy.TRANSIENT_LOCAL for profile in offered),
+    )
 
 
 def definitions(topics: Sequence[RecordedTopic]) -> dict[str, str]:

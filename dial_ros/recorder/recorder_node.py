@@ -144,6 +144,9 @@ class RecorderNode(DialNode):
         spool = self._spool
         response.message = self._finish(OUTCOMES[request.outcome], request.note)
         response.success = not response.message
+        if response.success and self._streams is not None and (silent := self._streams.without_message()):
+            response.message = f"nothing came on {', '.join(silent)} of extra_topics; is it published, with that type?"
+            self.get_logger().warning(response.message)
         response.path, response.messages, response.lost = str(spool.writer.folder), spool.writer.messages, spool.lost
         return response
 
@@ -188,6 +191,7 @@ class RecorderNode(DialNode):
         for name, data in self._streams.latched():
             spool.put(name, now_ns, now_ns, data)
         self._spool, self._newest, self._trouble = spool, folder, ""
+        self._streams.begin_episode()
         self.get_logger().info(f"recording {folder}")
         return folder
 

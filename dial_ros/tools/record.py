@@ -36,7 +36,9 @@ class Operator(ClientNode):
     def stop(self, outcome: int, note: str) -> str:
         """Stops the episode."""
         answer = self.call(StopEpisode, "recorder/stop_episode", StopEpisode.Request(outcome=outcome, note=note))
-        return f"{answer.path}: {answer.messages} messages, {answer.lost} lost" if answer.success else f"refused: {answer.message}"
+        if not answer.success:
+            return f"refused: {answer.message}"
+        return f"{answer.path}: {answer.messages} messages, {answer.lost} lost" + (f"; {answer.message}" if answer.message else "")
 
     def discard(self) -> str:
         """Deletes the episode that is being recorded, or the last one."""

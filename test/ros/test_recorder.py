@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from dial_core.bags.reader import Bag
@@ -25,6 +26,7 @@ from .conftest import START_S
 
 pytestmark = pytest.mark.ros
 NAMES = ["a", "b"]
+EXTRA = "map_note:std_msgs/msg/String,never:std_msgs/msg/String"
 
 
 class PublishedRobot:
@@ -66,7 +68,7 @@ def robot(probe):
 
 @pytest.fixture(scope="module")
 def recorder(nodes, probe, robot, folder):
-    nodes.start("recorder", autostart=True, directory=str(folder), min_free_mb=1)
+    nodes.start("recorder", autostart=True, directory=str(folder), min_free_mb=1, extra_topics=EXTRA)
     robot.instruct("put the can on the plate")
     probe.until(lambda: start(probe, "warm-up").success, "a recorder to which the streams flow", START_S, robot.step)
     probe.call(Trigger, "recorder/discard_episode", Trigger.Request())
@@ -103,6 +105,17 @@ def test_a_bag_holds_the_bytes_of_the_wire_and_what_the_operator_said(recorder, 
     first = robot.wire.index(recorded[0])
     assert recorded == robot.wire[first : first + len(recorded)]
     assert bag.decode("/instruction", next(bag.messages(["/instruction"]))[2]).text == "put the can on the plate"
+
+
+def test_extra_topics_that_are_latched_are_in_every_bag_and_missing_ones_are_named(recorder, probe, robot, folder):
+    probe.create_publisher(String, "map_note", qos.LATCHED).publish(String(data="kitchen"))
+    probe.until(lambda: probe.count_subscribers("map_note"), "the recorder's subscription")
+    for label in ("with_map", "with_map_again"):
+        answer = record(probe, robot, label)
+        assert answer.success
+        assert answer.message.startswith("nothing came on /never of extra_topics")
+        bag = Bag(folder / label)
+        assert [bag.decode(topic, data).data for topic, _, data in bag.messages(["/map_note"])] == ["kitchen"]
 
 
 def test_the_recorder_publishes_diagnostics_of_its_own(recorder, probe):
