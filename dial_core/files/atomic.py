@@ -145,9 +145,9 @@ def exchanged(one: Path, other: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes `text` to `path` as UTF-8, atomically."""
+    """Writes `text` to `path` as UTF-8, atomically; bytes that are none (in names of files from elsewhere) as escapes."""
     with atomic_write(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, values: Any) -> None:

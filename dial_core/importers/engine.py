@@ -175,8 +175,8 @@ def _pack(
 
 
 def distinct_names(paths: Sequence[Path], parts: int = 1) -> list[str]:
-    """A name for each path: its last `parts` parts, more of them where several paths share those."""
-    names = ["/".join(path.parts[-parts:]) for path in paths]
+    """A name for each path: its last `parts` parts, more of them where several paths share those; bytes that are no UTF-8 as escapes."""
+    names = ["/".join(path.parts[-parts:]).encode("utf-8", "backslashreplace").decode() for path in paths]
     shared = {name for name, count in Counter(names).items() if count > 1}
     if not shared or parts >= max(len(path.parts) for path in paths):
         return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from dial_core.importers.bag.timeline import Timeline, read_timeline
 from dial_core.importers.bag.topic_streams import TEXTS, Streams, find_streams
 from dial_core.importers.engine import ImportJob, distinct_names, import_jobs, work_folder
 from dial_core.importers.job_reports import ImportReport, JobReport
-from dial_core.importers.work_files import digest_of_converter
+from dial_core.importers.work_files import digest_of_converter, work_stem
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import Camera, Embodiment, load_embodiment
 from dial_core.robot.kinematics import ForwardKinematics
@@ -97,7 +96,7 @@ def convert_bags(sources: Sequence[Path], out: Path, conversion: BagConversion, 
     cameras = chosen_cameras(embodiment, conversion.cameras)
     names, version = distinct_names(bags), digest_of_converter(__name__)
     jobs = [
-        ImportJob(name, str(bag), number, str(work_folder(out)), _key(str(bag)), conversion, made_with=version)
+        ImportJob(name, str(bag), number, str(work_folder(out)), work_stem(bag), conversion, made_with=version)
         for number, (name, bag) in enumerate(zip(names, bags, strict=True))
     ]
 
@@ -195,11 +194,6 @@ def _store(
         episodes.append(job.episode(number).name)
         repeated += films[0].repeated
     return episodes, repeated
-
-
-def _key(bag: str) -> str:
-    """A file name for a bag: its own, and a hash of where it lies, as two may have the same."""
-    return f"{Path(bag).name}-{hashlib.sha256(bag.encode()).hexdigest()[:6]}"
 
 
 def _thumbnails(episode: Path) -> Path:
