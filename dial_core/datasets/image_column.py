@@ -7,6 +7,7 @@ images. A row whose `bytes` are null names a file of the dataset instead.
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,7 +108,9 @@ class RowImages:
         if not path:
             raise DialError(f"{self._row(row)} is missing" + (f": it holds {type(data).__name__}, not bytes" if data else " (null)"))
         file = self.folder / str(path).replace("\\", "/")
-        if not file.resolve().is_relative_to(self.folder.resolve()) or not file.is_file():
+        # By its name: in a cache of Hugging Face, every file of a dataset is a link to one elsewhere.
+        inside = any(Path(os.path.abspath(file)).is_relative_to(folder) for folder in (os.path.abspath(self.folder), self.folder.resolve()))
+        if not inside or not file.is_file():
             raise DialError(f"{self._row(row)} has no bytes, and '{path}' is no file in {self.folder}; copy the images with the dataset")
         return file.read_bytes()
 

@@ -4,6 +4,7 @@ pytest test/unit/importers/test_lerobot_images.py
 """
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -86,6 +87,22 @@ def test_images_in_files_of_their_own_are_read_from_the_dataset_only(tmp_path):
     rewrite(folder, [{"bytes": None, "path": "../elsewhere.png"}] * 4)
     with pytest.raises(DialError, match=r"frame 0 .* has no bytes, and '\.\./elsewhere\.png' is no file in"):
         frames_of(folder)
+
+
+def test_images_in_a_cache_of_hugging_face_are_links_to_files_elsewhere(tmp_path, monkeypatch):
+    snapshot = write_image_set(tmp_path / "snapshots/1")
+    (tmp_path / "blobs").mkdir()
+    (snapshot / "images").mkdir()
+    for frame in range(4):
+        (tmp_path / f"blobs/{frame}").write_bytes(png(pixels(0, frame)))
+        (snapshot / f"images/{frame}.png").symlink_to(f"../../../blobs/{frame}")
+    rewrite(snapshot, [{"bytes": None, "path": f"images/{frame}.png"} for frame in range(4)])
+    np.testing.assert_array_equal(frames_of(snapshot), np.stack([pixels(0, frame) for frame in range(4)]))
+    rewrite(snapshot, [{"bytes": None, "path": f"images/../../../blobs/{frame}"} for frame in range(4)])
+    for folder in (snapshot, Path()):
+        monkeypatch.chdir(snapshot)
+        with pytest.raises(DialError, match="is no file in"):
+            frames_of(folder)
 
 
 def test_plain_bytes_are_images_too(tmp_path):
