@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
+PIECE = 50_000  # rows in memory at a time
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,18 @@ class Statistics:
 
 
 def statistics_of(vectors: np.ndarray) -> Statistics:
-    """Statistics over the first axis of (T, A)."""
-    values = np.asarray(vectors, np.float64)
-    quantiles = np.quantile(values, list(QUANTILES.values()), axis=0)
-    return Statistics(values.mean(0), values.std(0), values.min(0), values.max(0), quantiles, len(values))
+    """Statistics over the first axis of (T, A), in float64; beside the vectors a column, or some rows, are in memory at a time."""
+    count, shares = len(vectors), list(QUANTILES.values())
+    mean = sum(piece.sum(0) for piece in _pieces(vectors)) / count
+    std = np.sqrt(sum(np.square(piece - mean).sum(0) for piece in _pieces(vectors)) / count)
+    lowest, highest = (np.asarray(ends, np.float64) for ends in (vectors.min(0), vectors.max(0)))
+    quantiles = np.stack([np.quantile(column.astype(np.float64), shares) for column in vectors.T], 1)
+    return Statistics(mean, std, lowest, highest, quantiles, count)
+
+
+def _pieces(vectors: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(vectors), PIECE):
+        yield np.asarray(vectors[start : start + PIECE], np.float64)
 
 
 def image_statistics(frames: Iterable[np.ndarray]) -> Statistics:
