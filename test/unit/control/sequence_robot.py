@@ -163,6 +163,8 @@ class SequenceSystem1:
             self.stamps["joint_states"] = self.robot.now_ns - 2 * MS
             self.clock.note_joint_state(self.robot.now_ns - 2 * MS, self.own_ns, self.steady_ns)
             self.supervisor.react(self.clock.take_steps(), self.own_ns)
+            if self.robot.history:
+                self.plan.execution.note_measured(self.plan.running, self.stamps["joint_states"], self.robot.history[-1])
         if self.steady_ns % self.reports_ns == 0 and self.reporting:
             for name, origin_ns, position in self.robot.reports():
                 self.plan.execution.note_reference(name, self.robot.now_ns, origin_ns if self.naming_origin else None, position)
