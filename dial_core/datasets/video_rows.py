@@ -29,7 +29,7 @@ from dial_core.files.integrity import require_content
 MAX_FRAME_AGE_S = 0.15
 SAME_RATE = 0.05  # rates that differ by this share are one rate with jitter
 ON_FRAME = 0.1  # of a row period: metadata that name a frame's time do it as closely
-SEEK_BACK_S = (0.0, 1.0, 4.0, 16.0, math.inf)  # how far before a frame its decoding begins, until it is found; the last: at the begin
+SEEK_BACK_S = (0.0, 1.0, 4.0, 16.0, math.inf)  # before a frame where its decoding begins, until it is found; last: the start of the video
 JITTER, ROUNDING = 0.499, 0.05  # of a row period: of frames that belong to one row each, and of times in whole milliseconds
 
 

@@ -11,13 +11,14 @@ from contextvars import ContextVar
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from time import monotonic
 from typing import Any
 
 from dial_core.jobs.ray_engine import run_on_ray
 from dial_core.jobs.results import ENDS_ALL, JobResult, call
 
 _SPAWN = multiprocessing.get_context("spawn")
-_TO_END_S = 10.0  # what a terminated process gets to remove its temporary files
+_TO_END_S = 5.0  # what terminated processes get to remove their temporary files; `docker stop` kills after 10 s
 
 _ray_address: ContextVar[str] = ContextVar("ray_address", default="")
 
@@ -71,8 +72,9 @@ def _results(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) 
     finally:
         for process, _ in running.values():
             process.terminate()
+        deadline_s = monotonic() + _TO_END_S
         for process, _ in running.values():
-            process.join(_TO_END_S)
+            process.join(max(0.0, deadline_s - monotonic()))
             process.kill()  # if it hangs in a library
             process.join()
 

@@ -3,6 +3,8 @@
 pytest test/unit/bags/test_split_recordings.py
 """
 
+import errno
+
 import pytest
 
 from dial_core.bags.layout import BagError
@@ -36,6 +38,26 @@ def test_files_with_time_between_them_are_recordings_of_their_own(tmp_path, begi
 def test_a_part_that_cannot_be_read_parts_nothing(tmp_path):
     folder = files(tmp_path / "take", [1, 1.5])
     (folder / "demo_2.mcap").write_bytes(b"no bag")
+    assert recordings_in(folder) == [folder]
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_broken_part_in_the_middle_leaves_its_recording_whole(broken, tmp_path):
+    folder = files(tmp_path / "take", [1, 7, 13])  # each lasts less than a second: without the middle one they would be apart
+    (folder / f"demo_{broken}.mcap").write_bytes(bytes(1000))
+    apart = recordings_in(folder) != [folder]
+    assert apart == (broken != 1)  # the two that can be read are neighbours, or they say nothing
+
+
+def test_a_disk_that_fails_decides_nothing(tmp_path, monkeypatch):
+    def fails(path):
+        raise BagError(f"{path} cannot be read") from OSError(errno.EIO, "Input/output error")
+
+    folder = files(tmp_path / "take", [1, 1.5])
+    monkeypatch.setattr("dial_core.bags.split_recordings.open_storage", fails)
+    with pytest.raises(BagError, match="cannot be read"):
+        recordings_in(folder)
+    monkeypatch.undo()
     assert recordings_in(folder) == [folder]
 
 
