@@ -134,9 +134,11 @@ class VectorReader:
             return
         joint, column = self.embodiment.joints[found[0]], joints[:, found[0]]
         units = " or ".join(units_that_fit(column, joint.lower, joint.upper)) or "of another unit"
+        by_joint = "; where they are normalised, by each joint's own range, one number for each joint of the group"
+        mapping = f"a mapping (config/sources/){by_joint if 'normalised' in units else ''}"
         raise DialError(
             f"joint '{joint.name}' reaches {column[np.abs(column).argmax()]:.5g}, beyond {found[1]}; positions are in radians or metres, "
-            f"are these {units}? Then give `scale` and `offset` of group '{joint.group}' in a mapping (config/sources/)"
+            f"are these {units}? Then give `scale` and `offset` of group '{joint.group}' in {mapping}"
         )
 
     def _wrist(self, side: str, columns: Mapping[str, np.ndarray], first: int) -> np.ndarray | None:

@@ -59,6 +59,7 @@ def test_degrees_are_named_with_the_scale_that_converts_them(modality):
     with pytest.raises(DialError, match=expected) as error:
         states(modality, torso_waist_yaw=[0, 30, -60])
     assert "give `scale` and `offset` of group 'waist' in a mapping" in str(error.value)
+    assert str(error.value).endswith("where they are normalised, by each joint's own range, one number for each joint of the group")
 
 
 @pytest.mark.parametrize(
