@@ -79,7 +79,8 @@ def sample_scene(task: Task, types: dict[str, ObjectType], seed: int, target: in
 def other_instruction(task: Task, seed: int) -> str:
     """Returns the instruction of the same scene with another object named.
 
-    The other one on the source; else a type of the task that is absent; else, where the task has one type only, a distractor on the table.
+    The other one on the source; else a type of the task that is absent; else, where the task has one type only, a distractor on the
+    table; without distractors something that is absent.
     """
     scene = scene_of(task, seed)
     if len(scene.objects) > 1:
