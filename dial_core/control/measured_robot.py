@@ -63,14 +63,13 @@ class MeasuredRobot:
         if speed[j] > RESTING_RAD_S:
             raise BreachError(TrajectoryCheck.MEASURED, f"{names[j]} moves at {speed[j]:.2f} rad/s, although nothing passed on moves it")
 
-    def resting_place(self, name: str, reports: ReportingController, divergence: MeasuredDivergence, now_ns: int) -> np.ndarray:
-        """Where the controller `name` rests, which was sent nothing (J',) [rad]: where it reports to, else at the measured joints.
+    def reported_place(self, name: str, reports: ReportingController, divergence: MeasuredDivergence, now_ns: int) -> np.ndarray:
+        """Where the controller `name`, which was sent nothing, reports to rest (J',) [rad].
 
         Raises:
             BreachError: MEASURED: it reports that it moves, or something else than is measured, or reports no more.
         """
-        if reports.reported_ns is None:
-            return self.positions[reports.columns]
+        assert reports.reported_ns is not None
         silent_s = (now_ns - reports.reported_ns) / NANOSECONDS
         if silent_s > REPORTS_TIMEOUT_S:
             raise BreachError(TrajectoryCheck.MEASURED, f"{name} has not reported for {silent_s:.1f} s what it commands")

@@ -47,23 +47,31 @@ class _Approach:
 class PossibleMotions:
     """All motions that one controller may execute."""
 
-    def __init__(self, standing: JointMotion, names: Sequence[str], tolerances: Tolerances) -> None:
+    def __init__(self, standing: JointMotion, names: Sequence[str], tolerances: Tolerances, held_until_ns: int = 0) -> None:
         """The controller, whose joints have the `names`, rests at the end of `standing`."""
         self.newest = standing
         self._names, self._tolerances = names, tolerances
         self._superseded: list[tuple[int, JointMotion]] = []  # until when each may be executed [ns]
         self._approach: _Approach | None = None
-        self._held_until_ns = 0  # the guard's own hold, and the time after it in which a commander notices it
+        self.held_until_ns = held_until_ns  # the guard's own hold, and the time after it in which a commander notices it
 
     def approaching(self, now_ns: int) -> bool:
         """Whether the controller approaches a first point ahead, so that only a trajectory with the same first point can replace it."""
         return self._approach is not None and now_ns < self._approach.ends_ns
 
+    def rests(self, now_ns: int) -> bool:
+        """Whether all that it may execute has ended."""
+        return now_ns >= self.newest.end_ns and all(now_ns >= until_ns for until_ns, _ in self._superseded)
+
+    def note_stop(self, now_ns: int) -> None:
+        """The guard stops the robot, and a controller that rests needs no hold; the commander does not know of it yet."""
+        self.held_until_ns = max(self.held_until_ns, now_ns + round(NOTICED_S * NANOSECONDS))
+
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
         self.newest = self.newest.shifted(step_ns)
         self._superseded = [(until_ns + step_ns, motion.shifted(step_ns)) for until_ns, motion in self._superseded]
-        self._held_until_ns += step_ns
+        self.held_until_ns += step_ns
         if (approach := self._approach) is not None:
             self._approach = _Approach(approach.ends_ns + step_ns, approach.position, approach.repeatable)
 
@@ -106,7 +114,7 @@ class PossibleMotions:
             stop = self._held(origin_ns, max(leaves_ns, approach.ends_ns), limits)
             stop = stop.beginning_at(stop.offset_s(approach.ends_ns))
         self._replace(stop, now_ns)
-        self._held_until_ns = stop.end_ns + round(NOTICED_S * NANOSECONDS)
+        self.held_until_ns = stop.end_ns + round(NOTICED_S * NANOSECONDS)
         return stop
 
     def _held(self, origin_ns: int, leaves_ns: int, limits: Guard) -> JointMotion:
@@ -183,7 +191,7 @@ class PossibleMotions:
 
     def _discontinuity(self, new: JointMotion, now_ns: int, limits: Guard, why: str) -> BreachError:
         """LATE for a trajectory that agreed with what was executed a short time ago, or cannot know of a hold yet; else CONTINUITY."""
-        if now_ns < self._held_until_ns:
+        if now_ns < self.held_until_ns:
             return BreachError(TrajectoryCheck.LATE, f"it does not know of the guard's own hold, or not yet: {why}")
         if self._might_have_approached(new, now_ns, limits):
             left_s = (new.begin_ns - now_ns) / NANOSECONDS
@@ -228,7 +236,7 @@ class PossibleMotions:
         """
         place = self.newest.sample(now_ns)[0]
         if why := self._step(JointMotion.standing(now_ns + NANOSECONDS, place), now_ns, limits, shown_ns):
-            soon = now_ns < self._held_until_ns or self.newest.end_ns - now_ns <= LATE_S * NANOSECONDS
+            soon = now_ns < self.held_until_ns or self.newest.end_ns - now_ns <= LATE_S * NANOSECONDS
             check = TrajectoryCheck.LATE if soon else TrajectoryCheck.CONTINUITY
             raise BreachError(check, f"its first point lies ahead, but the controller moves: {why}")
         if (np.abs(new.velocities[0]) > AT_REST).any():

@@ -9,20 +9,18 @@ commander computes wrongly (form, position, velocity, acceleration, continuity) 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from dial_core.control.executed_motion import distinct_origin_ns
+from dial_core.control.guarded_controller import GuardedController
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
 from dial_core.control.measured_divergence import MeasuredDivergence, measured_error
 from dial_core.control.measured_robot import MeasuredRobot
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S
-from dial_core.control.motion_start import MOVED_RAD
-from dial_core.control.possible_motions import APPROACH_RAD, PossibleMotions
-from dial_core.control.reporting_controller import ReportingController
+from dial_core.control.possible_motions import PossibleMotions
 from dial_core.control.trajectory_checks import (
     CLOCK_TOLERANCE_S,
     JUDGING_S,
@@ -32,7 +30,7 @@ from dial_core.control.trajectory_checks import (
     motion_of,
     require_limits,
 )
-from dial_core.robot.embodiment import Controller, Embodiment
+from dial_core.robot.embodiment import Embodiment
 
 PASSING_BY_ITSELF = frozenset(
     {
@@ -51,23 +49,6 @@ EXPECTED_S = 0.005  # that a judgement is expected to take at most: what takes l
 ReadClock = Callable[[], int | None]  # the robot's time [ns]; None: it is unknown
 
 
-@dataclass
-class _Controlled:
-    """One controller: its columns in the robot's vectors, its own reports of what it commands, what it may execute by what passed (None:
-    unknown), and whether it is owed a hold.
-
-    `took_ns`: the last two judgements of its trajectories, of the robot's time; more joints take longer. A simulated clock, which is
-    estimated between its ticks, may go back by more than a judgement took: that one is left out.
-    """
-
-    controller: Controller
-    columns: np.ndarray
-    reports: ReportingController
-    motions: PossibleMotions | None = None
-    owes_hold: bool = False
-    took_ns: deque[int] = field(default_factory=lambda: deque([0, 0], maxlen=2))
-
-
 class TrajectoryGuard:
     """All controllers of one robot. Times are the robot's. Callers keep to one thread at a time.
 
@@ -80,9 +61,10 @@ class TrajectoryGuard:
     def __init__(self, embodiment: Embodiment, limits: Guard, tolerances: Tolerances) -> None:
         self.limits, self._tolerances = limits, tolerances
         columns = {c.name: embodiment.indices(c.joints) for c in embodiment.controllers}
-        self._controlled = {c.name: _Controlled(c, columns[c.name], ReportingController(columns[c.name])) for c in embodiment.controllers}
-        self._measured, self._fingers = MeasuredRobot(), embodiment.fingers
-        self._divergence = MeasuredDivergence(embodiment.joint_names, tolerances.max_divergence_rad, embodiment.fingers)
+        fingers = embodiment.fingers
+        self._controlled = {c.name: GuardedController(c, columns[c.name], fingers[columns[c.name]]) for c in embodiment.controllers}
+        self._measured = MeasuredRobot()
+        self._divergence = MeasuredDivergence(embodiment.joint_names, tolerances.max_divergence_rad, fingers)
         self._refused_stamp_ns = 0
         self._stamps_ns: deque[int] = deque(maxlen=REMEMBERED_STAMPS)  # of what was offered
         self.breach: BreachError | None = None
@@ -146,7 +128,8 @@ class TrajectoryGuard:
         """Controllers, each with the motion (J',) that decelerates what it executes, which is taken to be executed from now on.
 
         Each is made when it is asked for: publish it before the next. A controller of which it is not known what it executes gets
-        none: it comes to rest by itself, since each trajectory that passes ends at rest. One that is on its way to a first point cannot
+        none: it comes to rest by itself, since each trajectory that passes ends at rest. Nor does one that rests already: if it was
+        restarted elsewhere meanwhile, a hold where it was sent would be a step. One that is on its way to a first point cannot
         leave it within its limits: it is owed its hold (`owed_holds`) until it is there.
         """
         for controlled in self._controlled.values():
@@ -158,6 +141,10 @@ class TrajectoryGuard:
         for name, controlled in self._controlled.items():
             if not controlled.owes_hold or controlled.motions is None or (now_ns := clock()) is None:
                 continue
+            if controlled.motions.rests(now_ns):
+                controlled.motions.note_stop(now_ns)
+                controlled.owes_hold = False
+                continue
             motion = controlled.motions.decelerate(now_ns, self._own_origin_ns(now_ns), self.limits.of(controlled.columns))
             controlled.owes_hold = motion is None
             if motion is not None:
@@ -166,13 +153,15 @@ class TrajectoryGuard:
     def reset(self) -> BreachError | None:
         """Ends a stop, and returns why it was stopped; None: it was not, and nothing changes.
 
-        The next trajectory is judged again. Controllers whose joints rest elsewhere than sent are taken to stand there.
+        The next trajectory is judged again. Controllers that rest are taken to stand where they report to; those that do not report,
+        where their joints are measured, if these are elsewhere than sent (fingers: if the refused trajectory began there). One whose
+        report is farther than `max_divergence` from the measured joints is still passed nothing, until it is restarted.
         """
         breach, self.breach = self.breach, None
         self._refused_stamp_ns = 0
-        for controlled in self._controlled.values() if breach else ():
-            if self._rests_elsewhere(controlled):
-                controlled.motions = None
+        if breach is not None and self._measured.newest_ns is not None:
+            for controlled in self._controlled.values():
+                controlled.reset(self._measured.newest_ns, self._measured.positions[controlled.columns])
         return breach
 
     def reset_motion(self) -> None:
@@ -180,17 +169,14 @@ class TrajectoryGuard:
         self._measured.clear()
         self._refused_stamp_ns = 0
         for controlled in self._controlled.values():
-            controlled.motions, controlled.owes_hold = None, False
-            controlled.reports.reset()
+            controlled.forget()
 
     def shift(self, step_ns: int) -> None:
         """The robot's clock was set by `step_ns`: controllers count periods and play on, at other dates."""
         self._measured.clear()
         self._refused_stamp_ns = max(self._refused_stamp_ns + step_ns, 0)
         for controlled in self._controlled.values():
-            controlled.reports.shift(step_ns)
-            if controlled.motions is not None:
-                controlled.motions.shift(step_ns)
+            controlled.shift(step_ns)
 
     def _note_refused(self, stamp_ns: int, now_ns: int | None) -> None:
         """Notes the stamp of a refused motion, whose parts for other controllers must not pass.
@@ -205,7 +191,7 @@ class TrajectoryGuard:
         """An origin for a hold, some time ago. Commanders tell by it what a controller executes, so it must be no origin of theirs."""
         return distinct_origin_ns(now_ns - round(HOLD_HISTORY_S * NANOSECONDS), self._stamps_ns)
 
-    def _judge(self, controlled: _Controlled, request: TrajectoryRequest, clock: ReadClock) -> None:
+    def _judge(self, controlled: GuardedController, request: TrajectoryRequest, clock: ReadClock) -> None:
         """Judges a trajectory for the time at which it is published, JUDGING_S at most after the time that it is judged for.
 
         A process that is not scheduled for 40 ms between the two would pass on what must have arrived by then: 50 times an
@@ -233,12 +219,12 @@ class TrajectoryGuard:
             if now_ns >= before_ns:
                 controlled.took_ns.append(now_ns - before_ns)
             if 0 <= now_ns - published_ns <= JUDGING_S * NANOSECONDS:
-                controlled.motions, controlled.owes_hold = motions, False
+                controlled.execute(motions)
                 return
         spent_s = (now_ns - began_ns) / NANOSECONDS
         raise BreachError(TrajectoryCheck.LATE, f"the guard could not judge it in time: {JUDGEMENTS} judgements took {spent_s:.3f} s")
 
-    def _passed_on(self, controlled: _Controlled, request: TrajectoryRequest, now_ns: int) -> PossibleMotions:
+    def _passed_on(self, controlled: GuardedController, request: TrajectoryRequest, now_ns: int) -> PossibleMotions:
         """What the controller may execute if the trajectory is published at `now_ns`. Raises BreachError if it must not be."""
         new = motion_of(request, controlled.controller, now_ns, self._tolerances)
         limits = self.limits.of(controlled.columns)
@@ -247,12 +233,11 @@ class TrajectoryGuard:
         try:
             motions.pass_on(new, now_ns, limits, self._measured.newest_ns)
         except BreachError:
-            if self._begins_at_measured(controlled, new, now_ns):
-                self._require_rest_where_sent(controlled)
+            self._require_begin_where_it_stands(controlled, new, motions, now_ns)
             raise
         return motions
 
-    def _executed(self, controlled: _Controlled, now_ns: int) -> PossibleMotions:
+    def _executed(self, controlled: GuardedController, now_ns: int) -> PossibleMotions:
         """What the controller may execute, which the measured joints must not contradict.
 
         Raises:
@@ -262,37 +247,50 @@ class TrajectoryGuard:
         measured, names = self._measured.positions[controlled.columns], controlled.controller.joints
         if (motions := controlled.motions) is None:
             self._measured.require_rest(controlled.columns, names)
-            place = self._measured.resting_place(controlled.controller.name, controlled.reports, self._divergence, now_ns)
-            return PossibleMotions(JointMotion.standing(now_ns, place), names, self._tolerances)
-        error = np.where(self._fingers[controlled.columns], 0.0, measured_error(motions.newest, stamp_ns, measured))
+            if controlled.reporting:
+                place = self._measured.reported_place(controlled.controller.name, controlled.reports, self._divergence, now_ns)
+            else:
+                place = controlled.standing_place(measured)
+            return PossibleMotions(JointMotion.standing(now_ns, place), names, self._tolerances, controlled.held_until_ns)
+        error = np.where(controlled.fingers, 0.0, measured_error(motions.newest, stamp_ns, measured))
         j = int(error.argmax())
         if error[j] > self._tolerances.max_divergence_rad:
-            self._require_rest_where_sent(controlled)
+            if controlled.rests(stamp_ns):
+                self._require_place(controlled, error > self._tolerances.max_divergence_rad, motions.newest.positions[-1])
             raise BreachError(
                 TrajectoryCheck.MEASURED,
                 f"{names[j]} is measured {error[j]:.2f} rad off what is executed (limit {self._tolerances.max_divergence_rad:.2f} rad)",
             )
         return motions
 
-    def _begins_at_measured(self, controlled: _Controlled, new: JointMotion, now_ns: int) -> bool:
-        """Whether `new` begins at the measured joints, within a servo's error."""
-        return bool((np.abs(new.sample(now_ns)[0] - self._measured.positions[controlled.columns]) <= APPROACH_RAD).all())
+    def _require_begin_where_it_stands(
+        self, controlled: GuardedController, new: JointMotion, motions: PossibleMotions, now_ns: int
+    ) -> None:
+        """Raises BreachError (MEASURED) if `new` begins at measured joints that rest elsewhere than the controller stands."""
+        measured, place = self._measured.positions[controlled.columns], motions.newest.sample(now_ns)[0]
+        if not controlled.rests(self._measured.newest_ns or 0):
+            return
+        elsewhere = controlled.doubt(new, place, measured, now_ns)
+        if controlled.motions is None and controlled.reporting and elsewhere.any():
+            j, name = int((np.abs(measured - place) * elsewhere).argmax()), controlled.controller.name
+            joint = f"{controlled.controller.joints[j]} (measured {measured[j]:.2f} rad)"
+            why = f"it begins at the measured joints, but {name} reports that it commands {place[j]:.2f} rad to {joint}"
+            hint = "the commander does not read its reports (control_msgs, same distribution)"
+            raise BreachError(TrajectoryCheck.MEASURED, f"{why}: {hint}") from None
+        self._require_place(controlled, elsewhere, place)
 
-    def _require_rest_where_sent(self, controlled: _Controlled) -> None:
-        """Raises BreachError (MEASURED) if a joint rests elsewhere than its controller was sent."""
-        if elsewhere := self._rests_elsewhere(controlled):
-            raise BreachError(TrajectoryCheck.MEASURED, f"{elsewhere}; if its controller was restarted, call guard/reset") from None
+    def _require_place(self, controlled: GuardedController, elsewhere: np.ndarray, place: np.ndarray) -> None:
+        """Raises BreachError (MEASURED) if any joint is measured `elsewhere` (J',) than at `place` (J',) [rad], where it was sent.
 
-    def _rests_elsewhere(self, controlled: _Controlled) -> str:
-        """Which joint is farthest from where its controller was sent, after all motion ended; empty: none noticeably.
-
-        It may be blocked, or the controller was restarted and stands where it found the joint: only a person knows.
+        It may be blocked, or the controller was restarted and stands where it found the joint: only a person knows, and may reset.
         """
-        if controlled.motions is None or (self._measured.newest_ns or 0) < controlled.motions.newest.end_ns:
-            return ""
-        off = np.abs(self._measured.positions[controlled.columns] - controlled.motions.newest.positions[-1])
+        if not elsewhere.any():
+            return
+        controlled.doubted |= elsewhere
+        off = np.abs(self._measured.positions[controlled.columns] - place) * elsewhere
         j = int(off.argmax())
-        return f"{controlled.controller.joints[j]} rests {off[j]:.2f} rad from where it was sent" if off[j] > MOVED_RAD else ""
+        where = f"{controlled.controller.joints[j]} rests {off[j]:.2f} rad from where it was sent"
+        raise BreachError(TrajectoryCheck.MEASURED, f"{where}; if its controller was restarted, call guard/reset") from None
 
 
 def _known(now_ns: int | None) -> int:
