@@ -24,6 +24,7 @@ from enum import Enum, Flag, auto
 
 WARN_SHARE = 0.5  # of an input's limit: an older input raises a warning
 REMEMBERED_IDS = 1000  # voided instruction ids
+NO_INSTRUCTION = "no instruction"
 
 
 class State(Enum):
@@ -78,12 +79,14 @@ class Arming:
     def __init__(self) -> None:
         self.state = State.INACTIVE
         self.reason = "not active"
-        self.warning = ""  # running: inputs that grow old; disarmed: inputs that are refused; paused, stopped: a futile instruction
+        self.warning = (
+            ""  # running: inputs that grow old; disarmed: inputs that are refused; paused, stopped: an instruction without effect
+        )
         self.changed_ns = 0
         self.instruction_id = ""
         self.bad: frozenset[str] = frozenset()  # inputs missing or stale at the last `update`
         self._active = self._stopped = self._paused = self._armed = False
-        self._disarmed_because = "no instruction"
+        self._disarmed_because = NO_INSTRUCTION
         self._voided: deque[str] = deque(maxlen=REMEMBERED_IDS)
 
     @property
@@ -94,14 +97,14 @@ class Arming:
     def activate(self, now_ns: int) -> Effect:
         """Activates the node. An emergency stop stays latched; a pause ends."""
         self._active, self._paused = True, False
-        self._disarm("no instruction")
+        self._disarm(NO_INSTRUCTION)
         self.instruction_id = ""
         return self._settle(now_ns)
 
     def deactivate(self, now_ns: int) -> Effect:
         """Deactivates the node and voids the current instruction."""
         self._active = False
-        self._disarm("no instruction")
+        self._disarm(NO_INSTRUCTION)
         return self._settle(now_ns)
 
     def instruct(self, instruction_id: str, now_ns: int) -> Effect:
@@ -168,8 +171,9 @@ class Arming:
         """Disarms because controllers do not execute what they were sent; `what` names them.
 
         A hold is published where the robot ran. Where it holds already, another one could only disturb what somebody else commands.
+        Once disarmed, paused or not, nothing changes: joints may stay elsewhere for long.
         """
-        if self.state in (State.INACTIVE, State.DISARMED, State.STOPPED):
+        if not self._armed:
             return Effect.NOTHING
         self._disarm(f"{what}; send a new instruction")
         return self._settle(now_ns) | Effect.RESET_BUFFERS
@@ -210,7 +214,10 @@ class Arming:
             kept = self.reason if self.state is State.STOPPED else "emergency stop from before the activation"
             return self._change(State.STOPPED, stop_reason or kept, now_ns)
         if self._paused:
-            return self._change(State.PAUSED, "paused on request", now_ns)
+            effect = self._change(State.PAUSED, "paused on request", now_ns)
+            if not self._armed and self._disarmed_because != NO_INSTRUCTION:
+                self.warning = f"the pause ends disarmed: {self._disarmed_because}"
+            return effect
         if not self._armed:
             return self._change(State.DISARMED, self._disarmed_because, now_ns)
         return self._change(State.WAITING, "waiting for the first foresight of a new instruction", now_ns)

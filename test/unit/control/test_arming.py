@@ -181,26 +181,6 @@ def test_a_controller_that_does_not_execute_what_it_was_sent_disarms_with_a_hold
     assert arming.diverged("again", 4) is Effect.NOTHING
 
 
-def test_a_pause_decelerates_and_its_end_starts_again_from_the_measured_joints():
-    arming = running()
-    assert arming.pause(3) is Effect.HOLD
-    assert arming.update(FRESH, 4) is Effect.NOTHING
-    assert (arming.state, arming.reason) == (State.PAUSED, "paused on request")
-    assert arming.resume(5) is Effect.RESET_BUFFERS
-    assert arming.state is State.WAITING
-    assert arming.resume(6) is Effect.NOTHING, "it was not paused any more"
-
-
-def test_an_instruction_given_in_a_pause_is_carried_out_after_it():
-    arming = running()
-    arming.pause(3)
-    assert arming.instruct("b", 4) is Effect.NOTHING
-    assert arming.state is State.PAUSED
-    arming.resume(5)
-    arming.update(FRESH, 6)
-    assert (arming.state, arming.instruction_id) == (State.RUNNING, "b")
-
-
 def test_an_emergency_stop_latches_whatever_comes():
     arming = running()
     assert arming.estop("requested by a test", 3) is Effect.HOLD
@@ -227,16 +207,6 @@ def test_after_the_reset_of_a_stop_only_an_instruction_given_later_moves_the_rob
     arming.update(FRESH, 9)
     assert arming.state is State.RUNNING
     assert arming.reset_estop(10) is Effect.NOTHING, "there is no stop to reset"
-
-
-def test_a_stop_outlives_a_pause_and_a_pause_a_stop():
-    arming = running()
-    arming.pause(3)
-    arming.estop("test", 4)
-    arming.reset_estop(5)
-    assert arming.state is State.PAUSED
-    arming.resume(6)
-    assert arming.state is State.DISARMED
 
 
 def test_a_stop_of_an_inactive_node_sends_nothing_but_latches():
