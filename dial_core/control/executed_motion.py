@@ -48,6 +48,7 @@ class ExecutedMotion:
             max_divergence_rad: farthest measured joints may be from what is reported or, where a controller does not report, commanded.
             fingers: True (J,) for the joints of which this does not count; None: none.
         """
+        self.fingers = fingers
         self._controllers = {name: ReportingController(np.array(columns, dtype=np.intp)) for name, columns in controllers.items()}
         self._joint_names = tuple(joint_names)
         self._divergence = MeasuredDivergence(joint_names, max_divergence_rad, fingers)
@@ -57,7 +58,7 @@ class ExecutedMotion:
         self._requested_ns: int | None = None  # when the last request was made
         self._measured_ns: int | None = None  # of the newest joint state
         self._heard_from_ns: int | None = None  # since when joint states have arrived without a gap
-        self._apart: dict[str, str] = {}  # by the newest joint state
+        self.apart: dict[str, str] = {}  # by the newest joint state: reporting controllers whose joints are elsewhere, with why
         self.lost = 0  # motions that a controller did not execute although it reports
 
     @property
@@ -113,6 +114,7 @@ class ExecutedMotion:
     def reset(self) -> None:
         """Drops what was sent (the robot's time began again)."""
         self._sent.clear()
+        self.apart = {}
         self._requested_ns = self._measured_ns = self._heard_from_ns = None
         for controller in self._controllers.values():
             controller.reset()
@@ -201,11 +203,6 @@ class ExecutedMotion:
             known[controller.columns] = controller.position
         return known
 
-    def apart(self, measured: np.ndarray, now_ns: int) -> dict[str, str]:
-        """Reporting controllers whose measured joints (J,) [rad] are elsewhere than they report, with why."""
-        found = {name: self._divergence.from_reference(name, c, measured) for name, c in self._reporting(now_ns).items()}
-        return {name: why for name, why in found.items() if why}
-
     def in_doubt(self, now_ns: int) -> bool:
         """Whether a controller that missed motions may have the newest by now: until it reports, nothing can be spliced into that."""
         if not self._sent or now_ns > self._sent[-1].takes_over_ns + DOUBT_S * NANOSECONDS:
@@ -245,9 +242,11 @@ class ExecutedMotion:
         """Compares measured joints (J,) [rad] with what was reported shortly before or, of controllers that do not report, commanded."""
         if self._measured_ns is None or not 0 <= time_ns - self._measured_ns <= GAP_S * NANOSECONDS:
             self._heard_from_ns = time_ns
-        self._measured_ns, self._apart = time_ns, self.apart(positions, time_ns)
+        self._measured_ns = time_ns
+        found = {name: self._divergence.from_reference(name, c, positions) for name, c in self._reporting(time_ns).items()}
+        self.apart = {name: why for name, why in found.items() if why}
         for name, controller in self._controllers.items():
-            controller.note_apart(time_ns if name in self._apart else None)
+            controller.note_apart(time_ns if name in self.apart else None)
         if running is None or time_ns < running.origin_ns:
             return
         off = measured_error(running, time_ns, positions)
@@ -278,13 +277,15 @@ class ExecutedMotion:
             for name, s in silent_s.items()
             if s > PATIENCE_S
         }
-        found |= {name: self._apart[name] for name, c in self._controllers.items() if c.apart_s(self._measured_ns) >= PATIENCE_S}
+        found |= {name: self.apart[name] for name, c in self._controllers.items() if c.apart_s(self._measured_ns) >= PATIENCE_S}
         if self._renewed:
             return found
         for name, controller in self._controllers.items():
             if running is None or controller.wrong_since_ns is None or now_ns - controller.wrong_since_ns < PATIENCE_S * NANOSECONDS:
                 continue
             off = np.abs(running.sample(now_ns)[0][controller.columns] - controller.position)
+            if not self._reports(controller, now_ns):  # the position is measured
+                off = self._divergence.counted(off, controller.columns)
             worst = int(off.argmax())
             found[name] = (
                 f"{name} does not execute what it is sent: {self._joint_names[controller.columns[worst]]} is {off[worst]:.2f} rad off"

@@ -22,11 +22,15 @@ class MeasuredDivergence:
 
     def is_far(self, off: np.ndarray, columns: np.ndarray) -> bool:
         """Whether any of the joints `columns` that are compared is too far `off` (J,) [rad]."""
-        return bool((off[columns] > self._limit_rad)[self._compared[columns]].any())
+        return bool((self.counted(off[columns], columns) > self._limit_rad).any())
+
+    def counted(self, off: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """How far the joints `columns` are `off` (J',) [rad], and 0 for those that are not compared: (J',) [rad]."""
+        return np.where(self._compared[columns], off, 0.0)
 
     def from_reference(self, name: str, controller: ReportingController, measured: np.ndarray) -> str:
         """Which measured joint (J,) [rad] is farthest from the references that a controller reported; empty: none is too far."""
-        off = np.where(self._compared[controller.columns], controller.off(measured[controller.columns]), 0.0)
+        off = self.counted(controller.off(measured[controller.columns]), controller.columns)
         worst = int(off.argmax())
         if off[worst] <= self._limit_rad:
             return ""

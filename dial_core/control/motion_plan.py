@@ -134,8 +134,8 @@ class MotionPlan:
 
         Args:
             stamp_ns: time of the chunk's observation.
-            measured: joints at that time (J,) [rad]: where the motion starts if none was commanded before, or if the robot rests
-                elsewhere than it was commanded to, and no controller reports where it stands.
+            measured: joints at that time (J,) [rad]: where the motion starts if none was commanded before, or if a joint (fingers
+                excepted) rests elsewhere than it was commanded to, and no controller reports where it stands.
 
         Raises:
             ChunkTooLateError: all targets are past.
@@ -158,10 +158,11 @@ class MotionPlan:
         if ended and not rests and not self._passed(stamp_ns, begun_ns):
             raise SpliceMissedError("the robot has not shown yet that it rests, nor the time of the observation; the chunk is not sent")
         references = np.full(len(measured), np.nan) if self.execution is None else self.execution.references(begun_ns)
-        running = start_of(commanded, stamp_ns, *(without_servo_error(joints, self.guard) for joints in (measured, references)))
+        where = (without_servo_error(joints, self.guard) for joints in (measured, references))
+        running = start_of(commanded, stamp_ns, *where, None if self.execution is None else self.execution.fingers)
         moves = running is commanded and not rests
         if self.execution is not None and not moves:
-            require_joints_where_reported(self.execution, measured, begun_ns)
+            require_joints_where_reported(self.execution)
         soft_ns = 0 if moves else round(SOFT_START_S * NANOSECONDS)
         if self.execution is not None and (ended or not moves):
             self.execution.latencies.begin_cautiously()

@@ -9,12 +9,15 @@ SERVO_RAD = 0.005  # so far beyond a limit a servo may leave a joint that was co
 MOVED_RAD = 0.1  # a joint at rest that is measured further away was moved by somebody else
 
 
-def start_of(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, references: np.ndarray) -> JointMotion:
+def start_of(
+    commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray, references: np.ndarray, fingers: np.ndarray | None = None
+) -> JointMotion:
     """The motion to splice into: what was commanded, except that joints which rest elsewhere start where they were measured.
 
     Controllers interpolate from what they were commanded, not from what is measured: a few hundredths of a radian between the
     two are the servo's error, and starting from the measured joints would be a step. Where the controller reports its reference
-    (`references` (J,) [rad]; NaN: it reports none), the joint is only blocked or pushed, however far: it starts there.
+    (`references` (J,) [rad]; NaN: it reports none), the joint is only blocked or pushed, however far: it starts there. So
+    are `fingers` (J,) bool, which what they grasp blocks: they start where they were commanded, and keep their grip.
     """
     unreported = np.isnan(references)
     if commanded is None:
@@ -22,6 +25,8 @@ def start_of(commanded: JointMotion | None, stamp_ns: int, measured: np.ndarray,
     if stamp_ns < commanded.end_ns:
         return commanded
     moved = (np.abs(measured - commanded.positions[-1]) > MOVED_RAD) & unreported
+    if fingers is not None:
+        moved &= ~fingers
     return commanded.relocated(moved, measured) if moved.any() else commanded
 
 

@@ -1,7 +1,5 @@
 """When a motion may be sent: in time, by a clock that is known, for an observation that is past."""
 
-import numpy as np
-
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import NANOSECONDS
 from dial_core.errors import DialError
@@ -54,7 +52,10 @@ def require_known_execution(execution: ExecutedMotion, now_ns: int) -> None:
         raise SpliceMissedError("a controller has not reported yet whether it plays the last trajectory; the chunk is not sent")
 
 
-def require_joints_where_reported(execution: ExecutedMotion, measured: np.ndarray, now_ns: int) -> None:
-    """Raises SpliceMissedError if a motion would begin from rest while measured joints (J,) [rad] are not where controllers report."""
-    if apart := execution.apart(measured, now_ns):
-        raise SpliceMissedError(f"{'; '.join(apart.values())}; no motion begins from there")
+def require_joints_where_reported(execution: ExecutedMotion) -> None:
+    """Raises SpliceMissedError if a motion would begin from rest while joints are not where controllers report, by the newest joint state.
+
+    Not by that of the observation, which may be from before the robot came to rest.
+    """
+    if execution.apart:
+        raise SpliceMissedError(f"{'; '.join(execution.apart.values())}; no motion begins from there")

@@ -25,13 +25,13 @@ MS = 1_000_000
 class StandingRobot:
     """Controllers that stand at `references` and report it, if they report; what is sent arrives 10 ms later."""
 
-    def __init__(self, references, reporting=True):
+    def __init__(self, references, reporting=True, guard=SLOW):
         self.time_ns = 10_000 * MS
         self.controllers = EmulatedControllers(GR1, 10 * MS)
         self.controllers.hold(references)
         self.set_points = [np.array(references)] * 2
         self.execution = ExecutedMotion(COLUMNS, GR1.joint_names, 0.3, GR1.fingers)
-        self.plan = MotionPlan(GR1.joint_slice, 0.05, SLOW, 0.05, "replace", self.execution)
+        self.plan = MotionPlan(GR1.joint_slice, 0.05, guard, 0.05, "replace", self.execution)
         self._reporting, self._under_way = reporting, []
         self.run(100)
 
@@ -52,10 +52,11 @@ class StandingRobot:
     def prepare(self, motion, without=()):
         return lambda: self._under_way.append(self.controllers.requests(motion))
 
-    def follow(self, target, measured):
-        """A chunk to `target` (J,) [rad] of an observation in which the joints were `measured`."""
-        stamp_ns = self.time_ns
-        self.run(50, measured)
+    def follow(self, target, measured, stamp_ns=None):
+        """A chunk to `target` (J,) [rad] of an observation in which the joints were `measured`, at `stamp_ns`; None: 50 ms ago."""
+        if stamp_ns is None:
+            stamp_ns = self.time_ns
+            self.run(50, measured)
         return self.plan.follow(np.tile(np.concatenate([np.zeros(18), target]), (16, 1)), stamp_ns, measured, self)
 
     @property
@@ -128,3 +129,33 @@ def test_a_reactivation_while_the_robot_still_decelerates_continues_that():
     robot.run(2000)
     assert robot.plan.running is not None
     assert robot.worst <= 1.02
+
+
+def test_after_a_hold_fingers_that_are_blocked_keep_their_grip_where_their_controller_does_not_report():
+    """Taken from where they were measured, the set-points went back to 1.5 rad within the soft start, at 2.9 times their limit."""
+    gripping, blocked = HOME.copy(), HOME.copy()
+    gripping[GRIPPING], blocked[GRIPPING] = 3.0, 1.5
+    robot = StandingRobot(gripping, reporting=False)
+    robot.follow(gripping, gripping)
+    robot.run(500, blocked)
+    robot.plan.hold(robot)
+    robot.run(1500, blocked)
+    robot.follow(gripping, blocked)
+    robot.run(500, blocked)
+    assert np.array(robot.set_points)[:, GRIPPING].min() > 2.999
+
+
+def test_an_observation_from_before_the_robot_came_to_rest_is_no_sign_of_cut_motors():
+    """It was compared with what controllers report now: a healthy robot was said to be 0.33 rad from there, and the chunk was refused."""
+    robot, target = StandingRobot(HOME, guard=Guard.for_embodiment(GR1)), HOME.copy()
+    target[0] -= 2.0
+    robot.follow(target, HOME)
+    robot.run(600)
+    stamp_ns, observed = robot.time_ns, robot.set_points[-1]
+    robot.plan.hold(robot)
+    robot.run(450)
+    resting = robot.set_points[-1]
+    assert np.abs(resting - observed).max() > 0.31
+    robot.follow(target, observed, stamp_ns)
+    robot.run(1500)
+    assert robot.set_points[-1][0] < resting[0] - 0.1

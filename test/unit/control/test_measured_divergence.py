@@ -85,3 +85,29 @@ def test_a_clock_that_is_set_changes_nothing_about_how_long_joints_were_elsewher
     assert execution.diverged(motion, round((1.9 + step_s) * S)) == {}
     run(1.9 + step_s, 2.1 + step_s)
     assert list(execution.diverged(motion, round((2.1 + step_s) * S))) == ["arm"]
+
+
+@pytest.mark.parametrize("finger_rad", [0.2, 0.7])
+def test_the_reason_names_no_finger_of_a_controller_that_has_the_arm_too(finger_rad):
+    execution, motion = ExecutedMotion({"both": [0, 1, 2]}, NAMES, 0.3, FINGERS), reach()
+    execution.sent(motion, S, S)
+    for time_s in np.arange(2.0, 3.5, 0.02):
+        execution.note_measured(motion, round(time_s * S), np.array([1.0, 0.4, 1.0 - finger_rad]))
+    assert execution.diverged(motion, round(3.5 * S)) == {"both": "both does not execute what it is sent: b is 0.60 rad off"}
+
+
+def test_a_finger_that_executes_something_else_by_its_controllers_report_is_named():
+    execution, motion = ExecutedMotion({"hand": [1, 2]}, NAMES, 0.3, FINGERS), reach()
+    execution.sent(motion, S, S)
+    for time_s in np.arange(1.1, 3.5, 0.02):
+        execution.note_reference("hand", round(time_s * S), 7 * S, np.array([1.0, 0.1]))
+    assert execution.diverged(motion, round(3.5 * S)) == {"hand": "hand does not execute what it is sent: c is 0.90 rad off"}
+
+
+def test_joints_that_were_elsewhere_before_the_robots_time_began_again_are_not_known_to_be():
+    execution = ExecutedMotion({"arm": [0, 1, 2]}, NAMES, 0.3)
+    execution.note_reference("arm", S, None, np.ones(3))
+    execution.note_measured(None, S, np.zeros(3))
+    assert list(execution.apart) == ["arm"]
+    execution.reset()
+    assert execution.apart == {}
