@@ -158,8 +158,8 @@ class MotionPlan:
         if ended and not rests and not self._passed(stamp_ns, begun_ns):
             raise SpliceMissedError("the robot has not shown yet that it rests, nor the time of the observation; the chunk is not sent")
         references = np.full(len(measured), np.nan) if self.execution is None else self.execution.references(begun_ns)
-        where = (without_servo_error(joints, self.guard) for joints in (measured, references))
-        running = start_of(commanded, stamp_ns, *where, None if self.execution is None else self.execution.fingers)
+        stands, reported = (without_servo_error(joints, self.guard) for joints in (measured, references))
+        running = start_of(commanded, stamp_ns, stands, reported, None if self.execution is None else self.execution.fingers)
         moves = running is commanded and not rests
         if self.execution is not None and not moves:
             require_joints_where_reported(self.execution)
