@@ -45,7 +45,7 @@ class Limits:
             raise DialError(f"limits_from '{source}' is not known; choose one of: {', '.join(SOURCES)}")
         self._node, self._embodiment, self._on_change = node, embodiment, on_change
         self._margins = margins or Margins()
-        self.guard = Guard.for_embodiment(embodiment, self._margins)
+        self.guard, self.without_margins = Guard.for_embodiment(embodiment, self._margins), Guard.for_embodiment(embodiment)
         self.misfit = ""  # why the newest URDF does not fit
         self._waits, self._received = source == "robot_description", False
         self._narrows = self._waits or always_narrows
@@ -80,11 +80,12 @@ class Limits:
         """Raises DialError if the robot does not fit; else narrows the limits, if they are to come from it."""
         if missing := missing_from_description(self._embodiment, robot):
             raise DialError(missing)
-        guard = Guard.for_embodiment(self._embodiment, self._margins, robot.limits if self._narrows else None)
+        narrower = robot.limits if self._narrows else None
+        guard = Guard.for_embodiment(self._embodiment, self._margins, narrower)
         if beyond := limits_beyond(self._embodiment, guard, robot):
             raise DialError(beyond)
         if self._narrows:
-            self.guard = guard
+            self.guard, self.without_margins = guard, Guard.for_embodiment(self._embodiment, urdf=narrower)
             self._on_change(guard)
 
 

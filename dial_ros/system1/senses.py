@@ -18,6 +18,7 @@ from sensor_msgs.msg import JointState
 
 from dial_core.checkpoint.contract import Contract
 from dial_core.control.arming import Input
+from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS, to_ns
 from dial_core.control.robot_check import missing_from_states
 from dial_core.observation.joint_agreement import JointAgreement
@@ -114,6 +115,10 @@ class Senses:
         except UnreadableMessageError as error:
             self._refuse("image", "camera", str(error))
             return None
+
+    def use_limits(self, limits: Guard) -> None:
+        """The limits in use, without margins, have changed: joints are compared with these."""
+        self._range.use_limits(limits.lower, limits.upper)
 
     def clear(self) -> None:
         """Drops what was received (the clock jumped, a pause ended); the counters stay."""

@@ -231,6 +231,7 @@ class System1Node(DialNode):
     def _on_limits(self, guard: Guard) -> None:
         with self._lock:
             self.parts.commander.plan.guard = guard
+            self.parts.senses.use_limits(self.parts.limits.without_margins)
 
     def _on_observation(self, seen: SensedFrame) -> None:
         if self._chunks is not None:

@@ -69,3 +69,30 @@ def test_two_publishers_that_alternate_and_a_clock_that_goes_back_do_not_count_a
 def test_joints_at_home_are_inside():
     assert complaint({}) == ""
     assert np.all(GR1.home_position <= GR1.upper + OUTSIDE_RAD)
+
+
+def test_limits_that_a_urdf_narrows_are_compared_at_once_and_named():
+    """A joint at 2.5 rad whose URDF ends at 1.5 rad gave no complaint, and the first chunk led it back at up to its highest speed."""
+    joints, positions = JointRange(GR1), GR1.home_position.copy()
+    positions[0] = 2.5
+    joints.note(0, positions)
+    joints.note(200 * MS, positions)
+    assert joints.complaint == ""
+    upper = np.where(np.arange(len(GR1.joint_names)) == 0, 1.5, GR1.upper)
+    joints.use_limits(GR1.lower, upper)
+    assert "l_shoulder_pitch at 2.50 rad (limits -3.00 to 1.50, tolerance 0.1)" in joints.complaint
+    assert "in the embodiment's YAML and robot_description" in joints.complaint
+    joints.note(210 * MS, GR1.home_position)
+    assert joints.complaint == ""
+    joints.note(220 * MS, positions)
+    assert joints.complaint == "", "one joint state may be a second publisher's"
+
+
+def test_limits_that_come_before_the_first_joint_state_are_kept():
+    joints, positions = JointRange(GR1), GR1.home_position.copy()
+    joints.use_limits(GR1.lower, positions - 1.0)
+    assert joints.complaint == ""
+    joints.note(10 * MS, positions)
+    assert joints.complaint == ""
+    joints.note(110 * MS, positions)
+    assert "l_shoulder_pitch" in joints.complaint
