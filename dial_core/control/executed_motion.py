@@ -247,12 +247,11 @@ class ExecutedMotion:
         self.apart = {name: why for name, why in found.items() if why}
         for name, controller in self._controllers.items():
             controller.note_apart(time_ns if name in self.apart else None)
-        if running is None or time_ns < running.origin_ns:
+        unreported = [controller for controller in self._controllers.values() if not self._reports(controller, time_ns)]
+        if not unreported or running is None or time_ns < running.origin_ns:
             return
         off = measured_error(running, time_ns, positions)
-        for controller in self._controllers.values():
-            if self._reports(controller, time_ns):
-                continue
+        for controller in unreported:
             if not self._divergence.is_far(off, controller.columns):
                 controller.wrong_since_ns = None
             elif controller.wrong_since_ns is None:
