@@ -8,25 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dial_ros.guard.guard_node import GuardNode
-from dial_ros.mujoco_robot.mujoco_robot_node import MujocoRobotNode
+from dial_ros.bringup.declared_parameters import DECLARED, OF_EVERY_NODE
 from dial_ros.node.lifecycle import Parameter
-from dial_ros.operator.page_parameters import PARAMETERS as OPERATOR
-from dial_ros.recorder.recorder_node import RecorderNode
-from dial_ros.system1.system1_node import System1Node
-from dial_ros.system2.system2_node import System2Node
-from dial_ros.teleoperation.teleoperation_node import TeleoperationNode
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "nodes.md").read_text()
-NODES = {
-    "system1": System1Node,
-    "system2": System2Node,
-    "guard": GuardNode,
-    "mujoco_robot": MujocoRobotNode,
-    "recorder": RecorderNode,
-    "teleoperation": TeleoperationNode,
-}
-AUTOSTART = Parameter(False, "configure and activate at start")
+LIFECYCLE_NODES = [name for name in DECLARED if name != "operator"]  # the page has a table of its own
 
 
 def section(node: str) -> str:
@@ -42,21 +28,21 @@ def row(key: str, parameter: Parameter) -> str:
 
 
 def test_the_pages_parameters_stand_in_its_table():
-    expected = [row(key, parameter) for key, parameter in OPERATOR.items()]
+    expected = [row(key, parameter) for key, parameter in DECLARED["operator"].items()]
     documented = [line for line in section("operator").split("| parameter |")[1].splitlines() if line.startswith("| `")]
     assert documented == expected, "\n".join(expected)
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", LIFECYCLE_NODES)
 def test_every_parameter_stands_in_the_table_as_it_is_declared(node):
-    expected = [row(key, parameter) for key, parameter in {"autostart": AUTOSTART, **NODES[node].PARAMETERS}.items()]
+    expected = [row(key, parameter) for key, parameter in {"autostart": OF_EVERY_NODE["autostart"], **DECLARED[node]}.items()]
     table = section(node).split("| parameter |")[1]
     documented = [line for line in table.splitlines() if line.startswith("| `")]
     assert documented == expected, "\n".join(expected)
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", LIFECYCLE_NODES)
 def test_every_number_has_a_unit(node):
-    numbers = {key: p for key, p in NODES[node].PARAMETERS.items() if type(p.default) in (int, float)}
+    numbers = {key: p for key, p in DECLARED[node].items() if type(p.default) in (int, float)}
     without = [key for key, parameter in numbers.items() if not parameter.description.endswith("]")]
     assert without == []
