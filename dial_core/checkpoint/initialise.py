@@ -1,5 +1,6 @@
 """Copies a trained model's weights into another preset's model, to start the training of a variant or for another robot."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def transplant(
     embodiment: str = "gr1",
     camera: str = "ego",
     seed: int = 0,
+    forget: Sequence[str] = (),
 ) -> Transplant:
     """Writes a checkpoint folder that `dial train` can start from.
 
@@ -50,9 +52,10 @@ def transplant(
         view_encoder: folder or name of DINOv2's weights, for the bridge `dino`; default: as the preset names.
         embodiment, camera: the robot it is for, and the camera it will look through.
         seed: of everything that is fresh.
+        forget: words whose embeddings are drawn anew, so that the model has never met them; each must be one token.
 
     Raises:
-        DialError: source and preset do not fit; what differs is named.
+        DialError: source and preset do not fit, what differs is named; or a word to forget is none of the tokenizer's.
     """
     model = DialModel.from_preset(preset, seed)
     robot, ours = load_embodiment(embodiment), _is_ours(Path(source))
@@ -65,9 +68,31 @@ def transplant(
     rest = f"{len(fresh)} random, seed {seed}: {', '.join(fresh) or 'none'}"
     card = f"# {preset}, to begin with\n\n{len(taken)} tensors from {source}; {rest}.\n"
     words = _own_tokenizer(Path(source), model.arch) if ours and tokenizer is None else _tokenizer(tokenizer or source)
+    if forget:
+        forget_words(model, words, forget, seed)
+        card += f"\nNew to it, their embeddings random: {', '.join(forget)}.\n"
     unknown = Normaliser.identity(robot.state_dim)  # `dial train` fits it to the demonstrations
     contract = save_checkpoint(path, model, words, unknown, robot, (view_of(model.arch, camera),), card, model.dtype)
     return Transplant(contract, fresh)
+
+
+def forget_words(model: DialModel, tokenizer: PreTrainedTokenizerBase, words: Sequence[str], seed: int) -> None:
+    """Draws the embeddings of words anew, so that the language model knows nothing of them and must learn them from demonstrations.
+
+    Each is drawn around the mean of the embeddings that are replaced, with the standard deviation of all their values.
+
+    Raises:
+        DialError: a word is not one token of the tokenizer; the message names all such.
+    """
+    places = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]  # as inside a sentence
+    if several := [word for word, found in zip(words, places, strict=True) if len(found) != 1 or found[0] == tokenizer.unk_token_id]:
+        raise DialError(f"{', '.join(several)}: only a word that is one token of the tokenizer can be forgotten")
+    table = model.system2.backbone.get_input_embeddings().weight
+    rows = sorted({found[0] for found in places})
+    with torch.no_grad():
+        known = table[rows].float()
+        drawn = known.mean(0) + known.std() * torch.randn(known.shape, generator=torch.Generator().manual_seed(seed))
+        table[rows] = drawn.to(table)
 
 
 def _is_ours(folder: Path) -> bool:

@@ -20,6 +20,7 @@ def begin(
     embodiment: Annotated[str, typer.Option(help="Robot, by name in config/embodiments/.")] = "gr1",
     camera: Annotated[str, typer.Option(help="The robot's camera to look through.")] = "ego",
     seed: Annotated[int, typer.Option(help="Seed of the tensors that have no source.")] = 0,
+    forget: Annotated[list[str] | None, typer.Option(help="A word that the model shall not know: its embedding is random; repeat.")] = None,
 ) -> None:
     """Make the checkpoint for `dial train --start`: a preset's model with a trained backbone and every other tensor that fits.
 
@@ -33,5 +34,5 @@ def begin(
     from dial_core.checkpoint.location import shipped_checkpoint
 
     begun_with = shipped_checkpoint(source) or source
-    made = transplant(Path(out), model, begun_with, only_backbone, tokenizer, view_encoder, embodiment, camera, seed)
+    made = transplant(Path(out), model, begun_with, only_backbone, tokenizer, view_encoder, embodiment, camera, seed, forget or ())
     console.print(f"[bold]{out}[/]: {model}, id {made.contract.model_id}; {len(made.fresh)} tensors are random, listed in its README.md")

@@ -8,6 +8,8 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from dial_core.config import Config
+from dial_core.sim.catalogue import load_object
+from dial_core.sim.suite import load_suite
 from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 # Keys become names of folders and of steps, and `--only` takes those of methods, scenes and kinds of steps.
@@ -46,6 +48,13 @@ class Demonstrations(Config):
     two_objects: float | None = Field(default=None, ge=0, le=1)
     image_px: int = Field(default=96, ge=32)
 
+    @property
+    def object_words(self) -> set[str]:
+        """The words of the names by which its instructions call what is moved."""
+        suite = load_suite(self.suite)
+        kinds = {kind for task in self.tasks or suite.task_names for kind in suite.task(task).objects}
+        return {word for kind in kinds for word in load_object(kind).called.split()}
+
 
 class Method(Config):
     """One trained policy: a model, a recipe, and the dataset of each of the recipe's sources.
@@ -55,6 +64,7 @@ class Method(Config):
         model: preset in `config/models/`.
         recipe: in `config/training/`.
         data: source of the recipe -> key of the plan's demonstrations.
+        new_names: whether the words for the objects of its demonstrations are new to its VLM, which must learn them from these.
         shipped: name of the checkpoint that this training made, if it comes with the package.
         note: what a reader of the table must know of it.
     """
@@ -63,6 +73,7 @@ class Method(Config):
     model: str = "dial_tiny"
     recipe: str = "dial_tiny"
     data: dict[str, str] = Field(min_length=1)
+    new_names: bool = False
     shipped: str = ""
     note: str = ""
 

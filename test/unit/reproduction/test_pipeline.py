@@ -69,6 +69,14 @@ def test_steps_are_the_commands_that_a_user_would_type(pipeline, tmp_path):
     assert "--videos 1" in words["eval/dial/seen"]  # the filmed one
 
 
+def test_a_method_may_know_no_name_of_what_it_moves(values, tmp_path):
+    values["methods"]["dial"]["new_names"] = True
+    steps = Pipeline(validate(ReproductionPlan, values, source="test"), tmp_path).steps
+    forgotten = [word for name in ("bottle", "can", "cup", "milk") for word in ("--forget", name)]
+    assert list(steps["start/dial"].words[-8:]) == forgotten
+    assert "--forget" not in steps["start/flare"].words
+
+
 def test_scenes_may_have_their_own_timing_of_foresights(values, tmp_path):
     values["scenes"]["together"] = values["scenes"]["seen"] | {"system2_period_steps": 3, "system2_delay_steps": 0}
     values["sections"][0]["scenes"] = ["seen", "together"]

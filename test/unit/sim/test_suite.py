@@ -11,7 +11,14 @@ from dial_core.sim.scene import other_instruction, scene_of
 from dial_core.sim.suite import load_suite, suite_names
 from dial_core.sim.task import Task, load_task, task_names
 
-COUNTS = {"in_distribution": 24, "unseen_appearance": 18, "unseen_combination": 14, "unseen_instruction": 24, "unseen_object": 32}
+COUNTS = {
+    "in_distribution": 24,
+    "two_objects": 14,
+    "unseen_appearance": 18,
+    "unseen_combination": 14,
+    "unseen_instruction": 24,
+    "unseen_object": 32,
+}
 ALIKE = 0.1  # two colours closer than this (distance in RGB 0..1) appearance alike
 
 
@@ -28,6 +35,12 @@ def test_the_suites_have_the_sizes_of_the_benchmark():
     assert suite_names() == sorted(COUNTS)
     assert {name: len(load_suite(name).tasks) for name in COUNTS} == COUNTS
     assert set(load_suite("in_distribution").task_names) == set(task_names())
+
+
+def test_two_objects_are_all_tasks_that_may_hold_two_with_two_in_every_scene(training):
+    tasks = load_suite("two_objects").tasks
+    assert [task.name for task in tasks] == [task.name for task in training if task.second_object_probability > 0 and len(task.objects) > 1]
+    assert all(len(scene_of(task, seed).objects) == 2 for task in tasks for seed in range(200_000, 200_004))
 
 
 def test_unseen_combinations_are_all_the_pairs_that_training_does_not_have(training):
