@@ -87,7 +87,7 @@ def forget_words(model: DialModel, tokenizer: PreTrainedTokenizerBase, words: Se
     places = [tokenizer.encode(f" {word}", add_special_tokens=False) for word in words]  # as inside a sentence
     if several := [word for word, found in zip(words, places, strict=True) if len(found) != 1 or found[0] == tokenizer.unk_token_id]:
         raise DialError(f"{', '.join(several)}: only a word that is one token of the tokenizer can be forgotten")
-    table = model.system2.backbone.get_input_embeddings().weight
+    table = model.backbone.get_input_embeddings().weight
     rows = sorted({found[0] for found in places})
     with torch.no_grad():
         known = table[rows].float()
