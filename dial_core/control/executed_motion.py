@@ -204,12 +204,17 @@ class ExecutedMotion:
         return known
 
     def in_doubt(self, now_ns: int) -> bool:
-        """Whether a controller that missed motions may have the newest by now: until it reports, nothing can be spliced into that."""
+        """Whether a controller may have the newest motion by now, or not: until it reports, nothing can be spliced into that.
+
+        One that missed motions before, or whose last report shows another one later than trajectories usually take.
+        """
         if not self._sent or now_ns > self._sent[-1].takes_over_ns + DOUBT_S * NANOSECONDS:
             return False
-        resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
-        missed = [c for c in self._controllers.values() if c.wrong_since_ns is not None and c.plays is not self._sent[-1]]
-        return any((c.reported_ns or 0) <= resolved_ns and self._reports(c, now_ns) for c in missed)
+        newest = self._sent[-1]
+        resolved_ns = newest.takes_over_ns + GRACE_S * NANOSECONDS
+        overdue_ns = newest.sent_ns + self.latencies.stop_lead_s * NANOSECONDS
+        open_ns = [c.reported_ns or 0 for c in self._reporting(now_ns).values() if c.plays is not newest and c.may_miss(overdue_ns)]
+        return any(reported_ns <= resolved_ns for reported_ns in open_ns)
 
     def unconfirmed(self, now_ns: int) -> bool:
         """Whether a controller that reports has not shown yet whether it plays the newest motion, or has lost it."""

@@ -226,10 +226,12 @@ class MotionPlan:
         return None
 
     def hold_missed(self, outlet: Outlet) -> bool:
-        """Whether a controller is known to move on although a hold was published."""
+        """Whether a controller is known to move on although a hold was published; not while one may have it, or not have it."""
         now_ns = outlet.now_ns() if self._holds else None
         if now_ns is None or self.running is None or self._in_doubt(now_ns):
             return False
+        if self.execution is not None and self.execution.unconfirmed(now_ns):
+            return False  # the hold and what it stops are still in one place: one spliced into the wrong of them would be a step
         executed = self._executed(now_ns)
         return executed is not None and executed is not self.running and bool(executed.sample(now_ns)[1].any())
 

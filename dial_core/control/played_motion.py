@@ -54,12 +54,12 @@ class Earlier:
 
     Fields:
         early_s: as of Played.
-        moved: whether the reference changed since the report before; None: there is none, or it is of the same time.
+        stood_s: for how long the reference has been where it is, since the report before [s]; None: it moved, or there is none before.
         before: what the controller is known to play although a newer motion should have taken over; None: nothing of that kind.
     """
 
     early_s: float | None = None
-    moved: bool | None = None
+    stood_s: float | None = None
     before: SentMotion | None = None
 
 
@@ -86,21 +86,27 @@ def by_position(
     """The sent motion that is exactly at `position` (J',) [rad], where no origin is named. `sent`: those that may be played, in order.
 
     A controller may always stand instead (it was restarted, or has missed everything): a motion that has not left its first position
-    yet does not show that it is played, and one that moves is not played by a controller that has not.
+    yet does not show that it is played, and one that moves is not played by a controller that has not, unless it came back to the same place.
     """
     places = [(each, place) for each in sent if (place := _place(each.motion, columns, time_ns, position, earlier.early_s)) is not None]
-    if earlier.moved is False:
-        places = [(each, place) for each, place in places if not _moves(each.motion, columns, time_ns, place)]
+    if (stood_s := earlier.stood_s) is not None:
+        places = [(each, place) for each, place in places if not _left(each.motion, columns, time_ns + round(place * NANOSECONDS), stood_s)]
     if not places:
         return Played(None) if earlier.early_s is None else by_position(sent, columns, time_ns, position, replace(earlier, early_s=None))
     newest, place = places[-1]
     moves = _moves(newest.motion, columns, time_ns, place)
     stands = JointMotion.standing(time_ns, newest.motion.sample(time_ns + round(place * NANOSECONDS))[0])
     rivals = [each for each, _ in places[:-1] if not _alike(each.motion, newest.motion, columns, time_ns)]
-    alone = newest is not sent[-1] or not rivals
+    alone = (newest is not sent[-1] or not rivals) and not (moves and stood_s is not None)
     if alone and (moves or _alike(stands, newest.motion, columns, time_ns)):
         return Played(newest, early_s=place if moves else earlier.early_s, proves=moves)
     return Played(earlier.before if earlier.before in rivals else newest, decided=False, early_s=earlier.early_s)
+
+
+def _left(motion: JointMotion, columns: np.ndarray, there_ns: int, stood_s: float) -> bool:
+    """Whether a motion that is in a place at `there_ns` was noticeably elsewhere `stood_s` [s] before."""
+    now, before = (motion.sample(there_ns - round(ago_s * NANOSECONDS)) for ago_s in (0.0, stood_s))
+    return bool((np.abs(now[0] - before[0])[columns] > EXACT_RAD).any())
 
 
 def _moves(motion: JointMotion, columns: np.ndarray, time_ns: int, place: float) -> bool:

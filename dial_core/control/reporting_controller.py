@@ -57,6 +57,10 @@ class ReportingController:
             return 0.0
         return (measured_ns - self.apart_since_ns) / NANOSECONDS
 
+    def may_miss(self, overdue_ns: float) -> bool:
+        """Whether it missed motions before, or has reported since `overdue_ns`, when it should have shown what it plays by now."""
+        return self.wrong_since_ns is not None or (self.reported_ns is not None and self.reported_ns > overdue_ns)
+
     def forget_sent(self) -> None:
         """Nothing was sent that it could play."""
         self.plays = self.wrong_since_ns = None
@@ -92,10 +96,10 @@ class ReportingController:
         if self.names_origin:
             return Played(None)
         possible = [each for each in sent if self.begun_ns <= each.sent_ns <= time_ns and each.motion.begin_ns <= time_ns]
-        moved = self.moved_to(position) if self.reported_ns is not None and time_ns > self.reported_ns else None
-        return by_position(
-            possible, self.columns, time_ns, position, Earlier(self.early_s, moved, self.plays if self.wrong_since_ns is not None else None)
-        )
+        before_ns = self.reported_ns
+        stood_s = None if before_ns is None or time_ns <= before_ns or self.moved_to(position) else (time_ns - before_ns) / NANOSECONDS
+        earlier = Earlier(self.early_s, stood_s, self.plays if self.wrong_since_ns is not None else None)
+        return by_position(possible, self.columns, time_ns, position, earlier)
 
     def moved_to(self, position: np.ndarray) -> bool:
         """Whether the reference was elsewhere in the report before."""

@@ -76,6 +76,17 @@ def test_a_controller_that_plays_nothing_of_what_was_sent_costs_few_samples_a_re
         patch.object(JointMotion, "sample_offsets", autospec=True, side_effect=JointMotion.sample_offsets) as many,
         patch.object(JointMotion, "sample_offset", autospec=True, side_effect=JointMotion.sample_offset) as single,
     ):
-        assert by_position(sent, COLUMNS, time_ns, position, Earlier(early_s=0.0, moved=True)) == Played(None)
+        assert by_position(sent, COLUMNS, time_ns, position, Earlier(early_s=0.0)) == Played(None)
     assert single.call_count <= 2 * MOTIONS
     assert many.call_count <= samples
+
+
+@pytest.mark.parametrize("apart_s", [0.07, 0.05])
+def test_a_motion_that_turned_back_between_two_reports_is_in_one_place_as_one_that_stands(apart_s):
+    """Reports every 70 ms, 35 ms on either side of the turn: whether it stands or plays, the next report shows."""
+    times_s = np.array([0.0, 0.1, 0.2])
+    there_and_back = JointMotion(NANOSECONDS, times_s, np.array([[0.0], [0.1], [0.0]]), np.array([[2.0], [0.0], [-2.0]]))
+    sent, time_ns = [SentMotion(there_and_back, NANOSECONDS, NANOSECONDS)], NANOSECONDS + 135_000_000
+    place = there_and_back.sample(time_ns)[0]
+    played = by_position(sent, np.arange(1), time_ns, place, Earlier(early_s=0.0, stood_s=apart_s))
+    assert played == (Played(sent[0], decided=False, early_s=0.0) if apart_s == 0.07 else Played(None))

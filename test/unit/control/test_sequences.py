@@ -212,6 +212,33 @@ def test_a_controller_that_missed_everything_for_two_seconds_moves_again_by_one_
     assert system1.plan.execution.diverged(system1.plan.running, system1.robot.now_ns) == {}
 
 
+def test_a_hold_is_not_repeated_while_a_controller_may_play_it():
+    """The hand missed a chunk, plays an older one at its limit, and gets a hold that leaves this one late: both are in one place until then."""
+    machine = SequencesWithoutOrigin()
+    machine.begin("blend", simulated=False, seed=503)
+    machine.restart_controller(k=0, deaf_ms=463)
+    machine.lose_trajectories(k=1, deaf_ms=159)
+    machine.deactivate()
+    machine.lose_input("joint_states", 374)  # `judge` finds the step of the hand
+
+
+def test_a_stop_waits_for_a_controller_that_may_have_missed_the_last_trajectory():
+    """The arm missed one whose lead is long, as its report showed when it should have had it: the stop is not spliced into that one."""
+    machine = Sequences()
+    machine.begin("replace", simulated=True, seed=778)
+    machine.lose_trajectories(k=0, deaf_ms=20)
+    machine.lose_trajectories(k=0, deaf_ms=20)
+    machine.pause()
+    machine.run(1500)
+
+
+def test_a_controller_that_came_back_to_where_it_was_reported_is_not_taken_to_stand():
+    machine = SequencesWithoutOrigin()
+    machine.begin("replace", simulated=True, seed=270)
+    machine.restart_controller(k=1, deaf_ms=668)
+    machine.restart_controller(k=0, deaf_ms=252)
+
+
 def test_a_second_restart_within_half_a_second_voids_the_instruction_too():
     machine = Sequences()
     machine.begin("rtc", simulated=True, seed=539)
