@@ -86,7 +86,7 @@ def by_position(
     """The sent motion that is exactly at `position` (J',) [rad], where no origin is named. `sent`: those that may be played, in order.
 
     A controller may always stand instead (it was restarted, or has missed everything): a motion that has not left its first position
-    yet does not show that it is played, and one that moves is not played by a controller that has not, unless it came back to the same place.
+    yet does not show that it is played, and one that moves is not played by a controller that has not, unless it came back to its place.
     """
     places = [(each, place) for each in sent if (place := _place(each.motion, columns, time_ns, position, earlier.early_s)) is not None]
     if (stood_s := earlier.stood_s) is not None:

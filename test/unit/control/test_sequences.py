@@ -213,7 +213,7 @@ def test_a_controller_that_missed_everything_for_two_seconds_moves_again_by_one_
 
 
 def test_a_hold_is_not_repeated_while_a_controller_may_play_it():
-    """The hand missed a chunk, plays an older one at its limit, and gets a hold that leaves this one late: both are in one place until then."""
+    """The hand missed a chunk, plays an older one at its limit, and gets a hold that leaves it late: until then both are in one place."""
     machine = SequencesWithoutOrigin()
     machine.begin("blend", simulated=False, seed=503)
     machine.restart_controller(k=0, deaf_ms=463)
