@@ -225,8 +225,16 @@ class ExecutedMotion:
         return any(not c.decided or (c.plays is not self._sent[-1] and (c.reported_ns or 0) <= resolved_ns) for c in reporting)
 
     def pending_s(self, now_ns: int) -> float:
-        """How long the newest motion has been on its way [s]; 0 if every controller that reports has shown whether it plays it."""
-        return (now_ns - self._sent[-1].sent_ns) / NANOSECONDS if self.unconfirmed(now_ns) else 0.0
+        """How long the newest motion has been on its way [s]; 0 if every controller that reports has it, or has reported since it took over.
+
+        What is still undecided then is not on its way: the controller is where two motions are, this one or the one before.
+        """
+        if not self._sent:
+            return 0.0
+        newest = self._sent[-1]
+        resolved_ns = newest.takes_over_ns + GRACE_S * NANOSECONDS
+        open_ns = [c.reported_ns or 0 for c in self._reporting(now_ns).values() if not c.decided or c.plays is not newest]
+        return (now_ns - newest.sent_ns) / NANOSECONDS if any(reported_ns <= resolved_ns for reported_ns in open_ns) else 0.0
 
     def moved_by_others(self, now_ns: int) -> list[str]:
         """Controllers that report a motion which was not sent from here: where they are when a motion takes over is not known.

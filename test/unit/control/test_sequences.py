@@ -232,6 +232,17 @@ def test_a_stop_waits_for_a_controller_that_may_have_missed_the_last_trajectory(
     machine.run(1500)
 
 
+def test_a_stop_does_not_wait_for_a_controller_that_two_motions_have_in_one_place():
+    machine = SequencesWithoutOrigin()
+    machine.begin("replace", simulated=False, seed=500)
+    machine.let_run(pause_ms=155)
+    machine.lose_trajectories(k=0, deaf_ms=158)
+    machine.let_run(pause_ms=599)
+    machine.instruct()
+    machine.deactivate()
+    machine.let_run(pause_ms=553)
+
+
 def test_a_controller_that_came_back_to_where_it_was_reported_is_not_taken_to_stand():
     machine = SequencesWithoutOrigin()
     machine.begin("replace", simulated=True, seed=270)
