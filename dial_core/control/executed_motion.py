@@ -225,7 +225,7 @@ class ExecutedMotion:
         return any(not c.decided or (c.plays is not self._sent[-1] and (c.reported_ns or 0) <= resolved_ns) for c in reporting)
 
     def pending_s(self, now_ns: int) -> float:
-        """How long the newest motion has been on its way [s]; 0 if every controller that reports has it, or has reported since it took over.
+        """How long the newest motion has been on its way [s]; 0 if all controllers that report have it, or reported since it took over.
 
         What is still undecided then is not on its way: the controller is where two motions are, this one or the one before.
         """
