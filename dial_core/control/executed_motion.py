@@ -7,7 +7,7 @@ reported, or with what was commanded where nothing is (see `measured_divergence`
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +15,12 @@ import numpy as np
 from dial_core.control.latencies import Latencies
 from dial_core.control.measured_divergence import MeasuredDivergence, measured_error
 from dial_core.control.motion import NANOSECONDS, JointMotion, merged
-from dial_core.control.played_motion import SAME_ORIGIN_S, SentMotion
+from dial_core.control.newest_motion import NewestMotion
+from dial_core.control.played_motion import SentMotion, distinct_origin_ns
 from dial_core.control.reporting_controller import ReportingController
 from dial_core.finiteness import not_finite
 
 REMEMBERED_MOTIONS = 8
-GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
-DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
 PATIENCE_S = 1.0  # a controller that executes nothing of what was sent for so long has diverged, as one that is apart from its joints
 REPORTS_S = 1.0  # a controller is believed to report what it executes for so long after its last report
 GAP_S = 0.5  # a longer interval between joint states taken in is a gap: reports of that time may still be queued
@@ -173,7 +172,7 @@ class ExecutedMotion:
             self.latencies.note(started.sent_ns, (time_ns - started.sent_ns) / NANOSECONDS if measured else None)
         if controller.plays is newest:
             controller.wrong_since_ns = None
-        elif time_ns > newest.takes_over_ns + GRACE_S * NANOSECONDS and controller.wrong_since_ns is None:
+        elif NewestMotion(newest, [controller]).missed_by and controller.wrong_since_ns is None:
             controller.wrong_since_ns = newest.takes_over_ns
         return ""
 
@@ -183,11 +182,8 @@ class ExecutedMotion:
         Known: it said so after the newest motion should have taken over. Before that the newest, which was spliced into what the
         controller executed then, may still be on its way.
         """
-        for controller in self._controllers.values():
-            if not self._sent or controller.plays is self._sent[-1] or not self._reports(controller, now_ns):
-                continue
-            if (controller.reported_ns or 0) <= self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS:
-                continue
+        newest = self._newest(now_ns)
+        for controller in newest.missed_by if newest else ():
             if controller.plays is not None:
                 running = merged(running, controller.plays.motion, controller.columns)
             else:
@@ -204,37 +200,19 @@ class ExecutedMotion:
         return known
 
     def in_doubt(self, now_ns: int) -> bool:
-        """Whether a controller may have the newest motion by now, or not: until it reports, nothing can be spliced into that.
-
-        One that missed motions before, or whose last report shows another one later than trajectories usually take.
-        """
-        if not self._sent or now_ns > self._sent[-1].takes_over_ns + DOUBT_S * NANOSECONDS:
-            return False
-        newest = self._sent[-1]
-        resolved_ns = newest.takes_over_ns + GRACE_S * NANOSECONDS
-        overdue_ns = newest.sent_ns + self.latencies.stop_lead_s * NANOSECONDS
-        open_ns = [c.reported_ns or 0 for c in self._reporting(now_ns).values() if c.plays is not newest and c.may_miss(overdue_ns)]
-        return any(reported_ns <= resolved_ns for reported_ns in open_ns)
+        """Whether a controller may have the newest motion by now, or not: until it reports, nothing can be spliced into that."""
+        newest = self._newest(now_ns)
+        return newest is not None and newest.in_doubt(now_ns, self.latencies.stop_lead_s)
 
     def unconfirmed(self, now_ns: int) -> bool:
         """Whether a controller that reports has not shown yet whether it plays the newest motion, or has lost it."""
-        if not self._sent:
-            return False
-        resolved_ns = self._sent[-1].takes_over_ns + GRACE_S * NANOSECONDS
-        reporting = self._reporting(now_ns).values()
-        return any(not c.decided or (c.plays is not self._sent[-1] and (c.reported_ns or 0) <= resolved_ns) for c in reporting)
+        newest = self._newest(now_ns)
+        return newest is not None and newest.unconfirmed
 
     def pending_s(self, now_ns: int) -> float:
-        """How long the newest motion has been on its way [s]; 0 if all controllers that report have it, or reported since it took over.
-
-        What is still undecided then is not on its way: the controller is where two motions are, this one or the one before.
-        """
-        if not self._sent:
-            return 0.0
-        newest = self._sent[-1]
-        resolved_ns = newest.takes_over_ns + GRACE_S * NANOSECONDS
-        open_ns = [c.reported_ns or 0 for c in self._reporting(now_ns).values() if not c.decided or c.plays is not newest]
-        return (now_ns - newest.sent_ns) / NANOSECONDS if any(reported_ns <= resolved_ns for reported_ns in open_ns) else 0.0
+        """How long the newest motion has been on its way [s]; 0 if no controller waits for it, see `NewestMotion`."""
+        newest = self._newest(now_ns)
+        return 0.0 if newest is None else newest.pending_s(now_ns)
 
     def moved_by_others(self, now_ns: int) -> list[str]:
         """Controllers that report a motion which was not sent from here: where they are when a motion takes over is not known.
@@ -305,17 +283,12 @@ class ExecutedMotion:
             )
         return found
 
+    def _newest(self, now_ns: int) -> NewestMotion | None:
+        """The motion that was sent last, to the controllers that report; None before the first."""
+        return NewestMotion(self._sent[-1], self._reporting(now_ns).values()) if self._sent else None
+
     def _reporting(self, now_ns: int) -> dict[str, ReportingController]:
         return {name: controller for name, controller in self._controllers.items() if self._reports(controller, now_ns)}
 
     def _reports(self, controller: ReportingController, now_ns: int) -> bool:
         return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS
-
-
-def distinct_origin_ns(origin_ns: int, taken_ns: Iterable[int]) -> int:
-    """The latest origin up to `origin_ns` that is twice SAME_ORIGIN_S from all that are taken; positive: 0 means on arrival."""
-    apart_ns = round(2 * SAME_ORIGIN_S * NANOSECONDS)
-    for other_ns in sorted(taken_ns, reverse=True):
-        if abs(other_ns - origin_ns) < apart_ns:
-            origin_ns = other_ns - apart_ns
-    return max(origin_ns, 1)

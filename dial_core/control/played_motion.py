@@ -164,3 +164,12 @@ def _alike(one: JointMotion, other: JointMotion, columns: np.ndarray, time_ns: i
     times_s = np.concatenate([knots_s, (knots_s[:-1] + knots_s[1:]) / 2])
     apart = one.sample_offsets(times_s)[0][:, columns] - other.sample_offsets(times_s - one.offset_s(other.origin_ns))[0][:, columns]
     return bool((np.abs(apart) <= ALIKE_RAD).all())
+
+
+def distinct_origin_ns(origin_ns: int, taken_ns: Iterable[int]) -> int:
+    """The latest origin up to `origin_ns` that is twice SAME_ORIGIN_S from all that are taken; positive: 0 means on arrival."""
+    apart_ns = round(2 * SAME_ORIGIN_S * NANOSECONDS)
+    for other_ns in sorted(taken_ns, reverse=True):
+        if abs(other_ns - origin_ns) < apart_ns:
+            origin_ns = other_ns - apart_ns
+    return max(origin_ns, 1)

@@ -12,7 +12,6 @@ from copy import copy
 
 import numpy as np
 
-from dial_core.control.executed_motion import distinct_origin_ns
 from dial_core.control.guarded_controller import GuardedController
 from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import TrajectoryRequest
@@ -20,6 +19,7 @@ from dial_core.control.measured_divergence import MeasuredDivergence, measured_e
 from dial_core.control.measured_robot import MeasuredRobot
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import HOLD_HISTORY_S
+from dial_core.control.played_motion import distinct_origin_ns
 from dial_core.control.possible_motions import PossibleMotions
 from dial_core.control.trajectory_checks import (
     CLOCK_TOLERANCE_S,

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dial_core.control.executed_motion import SAME_ORIGIN_S, ExecutedMotion, distinct_origin_ns
+from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.motion import JointMotion, merged
+from dial_core.control.played_motion import SAME_ORIGIN_S, distinct_origin_ns
 
 S = 1_000_000_000
 NAMES = ("a", "b", "c")

@@ -8,8 +8,8 @@ import contextlib
 import numpy as np
 import pytest
 
-from dial_core.control.executed_motion import SAME_ORIGIN_S
 from dial_core.control.latencies import LEAD_MARGIN_SHARE, LONGEST_LEAD_S
+from dial_core.control.played_motion import SAME_ORIGIN_S
 from dial_core.control.send_conditions import SpliceMissedError
 
 from .reporting_world import S, follow_chunks, reporting
