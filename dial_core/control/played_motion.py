@@ -97,7 +97,7 @@ def by_position(
     moves = _moves(newest.motion, columns, time_ns, place)
     stands = JointMotion.standing(time_ns, newest.motion.sample(time_ns + round(place * NANOSECONDS))[0])
     rivals = [each for each, _ in places[:-1] if not _alike(each.motion, newest.motion, columns, time_ns)]
-    alone = (newest is not sent[-1] or not rivals) and not (moves and stood_s is not None)
+    alone = not rivals and not (moves and stood_s is not None)
     if alone and (moves or _alike(stands, newest.motion, columns, time_ns)):
         return Played(newest, early_s=place if moves else earlier.early_s, proves=moves)
     return Played(earlier.before if earlier.before in rivals else newest, decided=False, early_s=earlier.early_s)

@@ -243,6 +243,14 @@ def test_a_stop_does_not_wait_for_a_controller_that_two_motions_have_in_one_plac
     machine.let_run(pause_ms=553)
 
 
+def test_of_two_older_motions_in_one_place_neither_is_taken_to_be_played():
+    """The hand missed a chunk, then the hold; where it first reports neither of the two it is where the chunk and the one before are."""
+    machine = SequencesWithoutOrigin()
+    machine.begin("ensemble", simulated=True, seed=457)
+    machine.deactivate()
+    machine.lose_trajectories(k=1, deaf_ms=500)
+
+
 def test_a_controller_that_came_back_to_where_it_was_reported_is_not_taken_to_stand():
     machine = SequencesWithoutOrigin()
     machine.begin("replace", simulated=True, seed=270)
