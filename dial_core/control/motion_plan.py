@@ -18,11 +18,10 @@ import numpy as np
 
 from dial_core.control.executed_motion import ExecutedMotion
 from dial_core.control.joint_limits import Clamps, Guard
-from dial_core.control.latencies import CAUTIOUS_LEAD_S, LEAD_MARGIN_SHARE, LONGEST_LEAD_S
+from dial_core.control.latencies import LEAD_MARGIN_SHARE, LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_start import start_of, without_servo_error
 from dial_core.control.overlap import Committed, make_overlap
-from dial_core.control.recent_durations import RecentDurations
 from dial_core.control.robot_clock import STEP_S
 from dial_core.control.send_conditions import (
     JUMP_S,
@@ -36,13 +35,12 @@ from dial_core.control.send_conditions import (
     require_past,
 )
 from dial_core.control.splice import hold, reaching_back, splice
+from dial_core.control.splice_timing import SOFT_START_S, SpliceTiming
 
 SPLICE_LEAD_S = 0.05  # kept for the transport, unless a robot's own parameter says otherwise
 ATTEMPTS = 3  # to have a motion ready in time
-LONGEST_PREPARATION_S = 0.15  # longer ones are not taken into account: one hiccup must not put off the next chunks beyond their horizon
 HOLD_HISTORY_S = STEP_S + 0.1  # a hold begins so long before now: its first point is past even if the clock is ahead by almost a step
 PAST_S = 0.01  # a chunk that was observed after the time that the robot has shown begins so long before that time
-SOFT_START_S = 0.08  # a motion from the measured joints begins so much later, see MotionPlan.follow
 
 
 class Outlet(Protocol):
@@ -78,7 +76,7 @@ class MotionPlan:
             execution: what the controllers execute, where that is known.
         """
         self.guard, self.execution = guard, execution
-        self._least_lead_s = lead_s
+        self.timing = SpliceTiming(lead_s, step_s, execution)
         self.running: JointMotion | None = None
         self.hold_owed = False  # a hold was asked for while it could not be computed or published
         self._holds = False  # the last motion that was sent is a hold
@@ -86,43 +84,10 @@ class MotionPlan:
         self._starts_ns = 0  # before this time no point is sent: controllers come from what they were commanded, which is not known
         self._joints, self._step_s = joints, step_s
         self._overlap = make_overlap(strategy, step_s)
-        self._latencies, self._preparations = RecentDurations(), RecentDurations()
-
-    @property
-    def lead_s(self) -> float:
-        """Time kept from publishing a motion to its taking over [s]: the configured one, or what the measured latencies ask for."""
-        known = self.execution is not None and self.execution.reports_any
-        return max(self._least_lead_s, self.execution.chunk_lead_s) if known and self.execution else self._least_lead_s
-
-    def _lead_from_rest(self, now_ns: int, last_target_ns: int) -> float:
-        """The same from rest, where it makes no chunk too late: nothing would be measured there that shortens it again.
-
-        At least CAUTIOUS_LEAD_S, or what is asked for; SOFT_START_S comes on top of it.
-        """
-        left_s = (last_target_ns - self.takes_over_ns(now_ns, SOFT_START_S)) / NANOSECONDS - self._step_s
-        return min(self.lead_s, max(left_s, CAUTIOUS_LEAD_S))
-
-    def stop_lead_s(self, now_ns: int) -> float:
-        """The same for a stop that is sent now, which is not put off by caution, but by what is still on its way longer than usual."""
-        if self.execution is None:
-            return self._least_lead_s
-        pending_s = self.execution.pending_s(now_ns) * (1 + LEAD_MARGIN_SHARE)
-        return max(self._least_lead_s, self.execution.latencies.stop_lead_s, min(pending_s, LONGEST_LEAD_S))
-
-    @property
-    def estimated_delay_s(self) -> float:
-        """Estimated time from an observation to the moment its chunk takes over [s]; one step before the first chunk."""
-        latency_s = self._latencies.longest_s
-        return self._step_s if latency_s is None else latency_s + self.lead_s
-
-    def takes_over_ns(self, now_ns: int, lead_s: float) -> int:
-        """When a motion takes over whose preparation begins now: after preparation and lead."""
-        preparation_s = min(self._preparations.longest_s or 0.0, LONGEST_PREPARATION_S)
-        return now_ns + round((preparation_s + lead_s) * NANOSECONDS)
 
     def committed(self, stamp_ns: int) -> Committed | None:
         """What the chunk of the observation at `stamp_ns` must agree with, if the strategy asks for it."""
-        return self._overlap.committed(stamp_ns, self.estimated_delay_s)
+        return self._overlap.committed(stamp_ns, self.timing.estimated_delay_s)
 
     def follow(self, chunk: np.ndarray, stamp_ns: int, measured: np.ndarray, outlet: Outlet) -> Sent:
         """Splices a chunk (H, A) into the running motion and publishes the result.
@@ -167,8 +132,9 @@ class MotionPlan:
         if self.execution is not None and (ended or not moves):
             self.execution.latencies.begin_cautiously()
         overlap = copy(self._overlap)
-        lead_s = self.lead_s if moves else self._lead_from_rest(begun_ns, stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS))
-        takes_over_ns = self.takes_over_ns(begun_ns, lead_s) + soft_ns
+        last_ns = stamp_ns + round(len(chunk) * self._step_s * NANOSECONDS)
+        lead_s = self.timing.lead_s if moves else self.timing.lead_from_rest_s(begun_ns, last_ns)
+        takes_over_ns = self.timing.takes_over_ns(begun_ns, lead_s) + soft_ns
         targets = overlap.targets(stamp_ns, chunk, takes_over_ns)[:, self._joints]
         for _ in range(ATTEMPTS):
             motion, clamps = splice(running, targets, stamp_ns, takes_over_ns, self._step_s, self.guard, measured)
@@ -177,16 +143,16 @@ class MotionPlan:
             publish = outlet.prepare(motion.beginning_at(motion.offset_s(takes_over_ns)) if soft_ns else motion)
             ready_ns = require_known(outlet.now_ns())
             require_no_step_back(begun_ns, ready_ns)
-            self._preparations.note(begun_ns, ready_ns)
+            self.timing.note_preparation(begun_ns, ready_ns)
             if keeps_lead(lead_s, ready_ns, takes_over_ns):
                 publish()
                 self.running, self._overlap, self.hold_owed = motion, overlap, False
                 self._starts_ns = takes_over_ns if soft_ns else self._starts_ns
                 self._holds = self._released = False
-                self._latencies.note(stamp_ns, ready_ns)
+                self.timing.note_chunk(stamp_ns, ready_ns)
                 self._note_sent(motion, ready_ns, takes_over_ns)
                 return Sent(ready_ns, takes_over_ns, clamps)
-            begun_ns, takes_over_ns = ready_ns, self.takes_over_ns(ready_ns, lead_s) + soft_ns
+            begun_ns, takes_over_ns = ready_ns, self.timing.takes_over_ns(ready_ns, lead_s) + soft_ns
         raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
 
     def hold(self, outlet: Outlet) -> JointMotion | None:
@@ -205,8 +171,8 @@ class MotionPlan:
             begun_ns = outlet.now_ns()
             if begun_ns is None or self._in_doubt(begun_ns):
                 break
-            lead_s = self.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
-            takes_over_ns = max(self.takes_over_ns(begun_ns, lead_s), self._starts_ns)
+            lead_s = self.timing.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
+            takes_over_ns = max(self.timing.takes_over_ns(begun_ns, lead_s), self._starts_ns)
             origin_ns = self._distinct_origin_ns(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS))
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             begun = self._starts_ns <= origin_ns or self._passed(self._starts_ns, begun_ns)  # the former: the robot shows nothing any more
@@ -216,7 +182,7 @@ class MotionPlan:
             ready_ns = outlet.now_ns()
             if ready_ns is None or ready_ns < begun_ns - JUMP_S * NANOSECONDS:
                 break
-            self._preparations.note(begun_ns, ready_ns)
+            self.timing.note_preparation(begun_ns, ready_ns)
             # A stop is published in any case, the last time even if the controllers may feel it.
             if keeps_lead(lead_s, ready_ns, takes_over_ns) or attempt == ATTEMPTS:
                 publish()

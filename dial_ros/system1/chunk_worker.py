@@ -121,7 +121,7 @@ class ChunkWorker:
             sent_ns=sent.sent_ns,
             takes_over_ns=sent.takes_over_ns,
             stitching_s=time.perf_counter() - started_s,
-            estimated_delay_s=self._parts.commander.plan.estimated_delay_s,
+            estimated_delay_s=self._parts.commander.plan.timing.estimated_delay_s,
             clamped=sent.clamps.total(),
         )
         self._report.sent(row, sent.clamps)

@@ -172,7 +172,7 @@ class Report:
 
 def fill_execution(message: System1Status, plan: MotionPlan, diverged: Iterable[str]) -> None:
     """Fills in what is known of the controllers' execution."""
-    message.splice_lead = plan.lead_s
+    message.splice_lead = plan.timing.lead_s
     if plan.execution is not None:
         message.trajectory_latency, message.lost_trajectories = or_none_yet(plan.execution.latencies.longest_s), plan.execution.lost
         message.diverged_controllers = list(diverged)

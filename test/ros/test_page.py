@@ -13,7 +13,7 @@ from trajectory_msgs.msg import JointTrajectory
 from dial_core.checkpoint.location import DEFAULT_CHECKPOINT, checkpoint_folder
 from dial_core.control.latencies import LONGEST_LEAD_S
 from dial_core.control.motion import to_ns
-from dial_core.control.motion_plan import LONGEST_PREPARATION_S
+from dial_core.control.splice_timing import LONGEST_PREPARATION_S
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.operator.operator_node import free_port

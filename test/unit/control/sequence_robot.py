@@ -10,10 +10,11 @@ from dial_core.control.joint_limits import Guard
 from dial_core.control.joint_trajectory_controller import JointTrajectoryController, TrajectoryRejectedError, TrajectoryRequest
 from dial_core.control.latencies import LONGEST_LEAD_S
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SOFT_START_S, MotionPlan
+from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.robot_clock import RobotClock
 from dial_core.control.send_conditions import SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
+from dial_core.control.splice_timing import SOFT_START_S
 from dial_core.control.supervisor import MotionSupervisor
 from dial_core.robot.embodiment import Controller
 

@@ -63,12 +63,12 @@ def test_a_latency_that_scatters_as_recorded_makes_no_step():
 def test_from_rest_the_lead_is_long_until_enough_motions_have_been_measured():
     world, plan = reporting(transport_ms=5)
     assert follow_chunks(world, plan, CAUTIOUS_MOTIONS) > 0
-    assert plan.lead_s == CAUTIOUS_LEAD_S
+    assert plan.timing.lead_s == CAUTIOUS_LEAD_S
     follow_chunks(world, plan, CAUTIOUS_MOTIONS)
-    assert plan.lead_s == SPLICE_LEAD_S
+    assert plan.timing.lead_s == SPLICE_LEAD_S
     world.go_on(plan.running.end_ns + 100 * MS)
     follow_chunks(world, plan, 1)
-    assert plan.lead_s == CAUTIOUS_LEAD_S, "it may have grown while nothing was sent"
+    assert plan.timing.lead_s == CAUTIOUS_LEAD_S, "it may have grown while nothing was sent"
 
 
 @pytest.mark.parametrize("age_ms", [350, 400, 450])
@@ -78,7 +78,7 @@ def test_one_long_latency_keeps_no_old_chunk_from_being_sent_from_rest(age_ms):
     for transport_ms in (*[10] * 12, 90, *[10] * 5):
         world.transport_ms = transport_ms
         follow_chunks(world, plan, 1)
-    assert plan.lead_s > 0.25
+    assert plan.timing.lead_s > 0.25
     world.go_on(plan.running.end_ns + S)
     for _ in range(5):
         sent = plan.running
@@ -101,7 +101,7 @@ def test_while_few_are_measured_a_latency_just_below_the_cautious_lead_makes_no_
 def test_a_stop_does_not_wait_for_the_cautious_lead():
     world, plan = reporting(transport_ms=5)
     follow_chunks(world, plan, 5)
-    assert plan.lead_s == CAUTIOUS_LEAD_S
+    assert plan.timing.lead_s == CAUTIOUS_LEAD_S
     now_ns, running = world.time_ns, plan.running
     held = plan.hold(world)
     left = next(t for t in range(now_ns, now_ns + S, MS) if np.abs(held.sample(t)[0] - running.sample(t)[0]).max() > 1e-9)
@@ -116,19 +116,19 @@ def test_after_a_rest_for_slowness_the_lead_starts_from_the_longest():
     published = world.published
     follow_chunks(world, plan, 2)
     assert world.published > published, "at rest it begins again"
-    assert plan.lead_s == LONGEST_LEAD_S
-    assert plan.stop_lead_s(world.time_ns) == LONGEST_LEAD_S
+    assert plan.timing.lead_s == LONGEST_LEAD_S
+    assert plan.timing.stop_lead_s(world.time_ns) == LONGEST_LEAD_S
 
 
 def test_what_is_still_on_its_way_lengthens_the_lead_of_a_stop():
     world, plan = reporting(transport_ms=5)
     follow_chunks(world, plan, 25)
-    assert plan.stop_lead_s(world.time_ns) == SPLICE_LEAD_S
+    assert plan.timing.stop_lead_s(world.time_ns) == SPLICE_LEAD_S
     world.transport_ms = 200
     follow_chunks(world, plan, 1)
     pending_s = plan.execution.pending_s(world.time_ns)
     assert 0.05 < pending_s < 0.1
-    assert plan.stop_lead_s(world.time_ns) == pytest.approx(1.5 * pending_s)
+    assert plan.timing.stop_lead_s(world.time_ns) == pytest.approx(1.5 * pending_s)
 
 
 def test_a_stop_while_a_trajectory_is_late_is_prepared_once():

@@ -8,10 +8,11 @@ import pytest
 from dial_core.control import motion_plan
 from dial_core.control.joint_limits import Guard
 from dial_core.control.motion import NANOSECONDS
-from dial_core.control.motion_plan import SOFT_START_S, MotionPlan
+from dial_core.control.motion_plan import MotionPlan
 from dial_core.control.overlap import STRATEGIES
 from dial_core.control.send_conditions import MotionStartingError, SpliceMissedError
 from dial_core.control.splice import ChunkTooLateError
+from dial_core.control.splice_timing import SOFT_START_S
 from dial_core.finiteness import NotFiniteError
 from dial_core.robot.embodiment import load_embodiment
 
@@ -83,22 +84,22 @@ def test_over_a_thousand_splices_position_and_velocity_are_continuous_and_no_lim
 
 def test_one_step_is_assumed_before_the_first_chunk_and_only_sent_chunks_count():
     moving, rng = plan("rtc"), np.random.default_rng(0)
-    assert moving.estimated_delay_s == STEP_S
+    assert moving.timing.estimated_delay_s == STEP_S
     assert moving.committed(ns(1.0)) is None
     with pytest.raises(ChunkTooLateError):
         moving.follow(wandering(rng, 0.0), 0, EMBODIMENT.home_position, At(0.9))
-    assert moving.estimated_delay_s == STEP_S, "a chunk that was never sent says nothing about the delay"
+    assert moving.timing.estimated_delay_s == STEP_S, "a chunk that was never sent says nothing about the delay"
     moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.11))
-    assert moving.estimated_delay_s == pytest.approx(0.13)
+    assert moving.timing.estimated_delay_s == pytest.approx(0.13)
 
 
 def test_a_motion_takes_over_only_after_splicing_and_preparing_have_had_their_time():
     moving, rng = plan(), np.random.default_rng(0)
     moving.follow(wandering(rng, 0.5), ns(0.5), EMBODIMENT.home_position, At(0.6))
-    assert moving.takes_over_ns(ns(1.0), moving.lead_s) == ns(1.02)
+    assert moving.timing.takes_over_ns(ns(1.0), moving.timing.lead_s) == ns(1.02)
     sent = moving.follow(wandering(rng, 1.0), ns(1.0), EMBODIMENT.home_position, At(1.1, preparing_s=0.03))
     assert (sent.sent_ns, sent.takes_over_ns) == (ns(1.16), ns(1.18)), "the first attempt did not know how long it takes"
-    assert moving.takes_over_ns(ns(1.2), moving.lead_s) == ns(1.25)
+    assert moving.timing.takes_over_ns(ns(1.2), moving.timing.lead_s) == ns(1.25)
     before = moving.running
     sent = moving.follow(wandering(rng, 1.15), ns(1.15), EMBODIMENT.home_position, At(1.25, preparing_s=0.03))
     assert sent.takes_over_ns == ns(1.30)

@@ -19,7 +19,7 @@ from .test_arrival import GR1, MS, restless
 def test_a_motion_that_is_lost_before_it_takes_over_is_not_continued_by_the_next_chunk():
     world, plan = reporting(transport_ms=20)
     follow_chunks(world, plan, 4)
-    plan._preparations.note(0, 150 * MS)  # a busy machine: the next motions take over much later than they are sent
+    plan.timing.note_preparation(0, 150 * MS)  # a busy machine: the next motions take over much later than they are sent
     accept, world.arm.accept = world.arm.accept, lambda request, now_ns: None
     follow_chunks(world, plan, 1)
     world.arm.accept = accept
@@ -41,7 +41,7 @@ def test_a_chunk_is_not_spliced_while_a_controller_is_silent():
 def test_the_lead_grows_with_the_measured_latency_until_limits_are_kept():
     world, plan = reporting(transport_ms=120)
     follow_chunks(world, plan, 3)
-    assert plan.lead_s == pytest.approx(0.13 * (1 + LEAD_MARGIN_SHARE), abs=0.016)
+    assert plan.timing.lead_s == pytest.approx(0.13 * (1 + LEAD_MARGIN_SHARE), abs=0.016)
     world.go_on(world.time_ns + 3 * S)
     world.stamps_ns, world.set_points = [], []
     assert follow_chunks(world, plan, 20) < 3
@@ -72,7 +72,7 @@ def test_from_rest_a_latency_that_has_grown_meanwhile_is_measured_before_it_can_
     world.transport_ms = 90
     world.stamps_ns, world.set_points = [], []
     follow_chunks(world, plan, 12)
-    assert plan.lead_s > 0.09
+    assert plan.timing.lead_s > 0.09
     assert world.use().kept, world.use()
     assert world.use().acceleration > 0.5
 

@@ -56,7 +56,7 @@ def test_such_controllers_are_sent_every_chunk_within_their_limits():
     assert world.use().acceleration > 0.9
     assert plan.execution.lost == 0
     assert plan.execution.diverged(plan.running, world.time_ns) == {}
-    assert plan.lead_s == SPLICE_LEAD_S, "as of robots that do not report: their latency is not measured"
+    assert plan.timing.lead_s == SPLICE_LEAD_S, "as of robots that do not report: their latency is not measured"
 
 
 def test_a_stop_in_motion_keeps_the_limits():
@@ -92,14 +92,14 @@ def test_a_transport_that_becomes_slow_is_found_and_the_lead_follows_it():
     follow_chunks(world, plan, 4)
     world.transport_ms = 110
     follow_chunks(world, plan, 4)
-    assert plan.lead_s > 0.12
+    assert plan.timing.lead_s > 0.12
     world.go_on(world.time_ns + 3 * S)
     world.stamps_ns, world.set_points = [], []
     follow_chunks(world, plan, 12)
     assert world.use().kept, world.use()
     world.transport_ms = 10
     follow_chunks(world, plan, 120)
-    assert plan.lead_s == SPLICE_LEAD_S, "motions in time make it short again"
+    assert plan.timing.lead_s == SPLICE_LEAD_S, "motions in time make it short again"
 
 
 def test_two_motions_that_still_coincide_are_not_told_apart_until_one_has_left_the_other(execution):
