@@ -11,4 +11,5 @@ SENSOR = _profile(ReliabilityPolicy.BEST_EFFORT)  # images: newest wins; matches
 PARTS = _profile(ReliabilityPolicy.BEST_EFFORT, depth=20)  # joint states, of several broadcasters on one topic: see JointStateInput
 LATEST = _profile(ReliabilityPolicy.RELIABLE)  # foresight, trajectories
 LATCHED = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)  # instruction, status: late joiners see it
+REQUESTS = _profile(ReliabilityPolicy.RELIABLE, depth=200)  # of services that many may call: one that is dropped is never answered
 EVENTS = _profile(ReliabilityPolicy.RELIABLE, depth=10)  # diagnostics, rejections: none may be missed

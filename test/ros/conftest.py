@@ -97,6 +97,10 @@ class Nodes:
         runner.send(signal_number)
         return next(iter(runner.processes)).wait(timeout=PATIENCE_S)
 
+    def send(self, name: str, signal_number: int) -> None:
+        """Sends a signal to a node that goes on."""
+        self._runners[name].send(signal_number)
+
     def kill_all(self) -> None:
         for runner in self._all:
             runner.send(signal.SIGKILL)

@@ -77,6 +77,18 @@ def test_an_empty_or_over_long_instruction_is_refused_with_the_reason(loop):
     assert loop.instruction is None
 
 
+def test_every_request_of_many_at_once_is_answered(loop, nodes):
+    """A service keeps ten by default: callers of those that it drops, while the node is not scheduled, wait for ever."""
+    client = loop.create_client(SetInstruction, "system2/set_instruction", qos_profile=qos.REQUESTS)
+    assert client.wait_for_service(START_S)
+    nodes.send("system2", signal.SIGSTOP)
+    asked = [client.call_async(SetInstruction.Request(text="")) for _ in range(30)]
+    nodes.send("system2", signal.SIGCONT)
+    loop.until(lambda: all(future.done() for future in asked), "all answers")
+    assert all("is empty" in future.result().message for future in asked)
+    loop.destroy_client(client)
+
+
 def test_rates_hold_in_simulated_time_and_no_chunk_is_rejected(loop):
     instruction_id = run_again(loop)
     assert loop.instruction.instruction_id == instruction_id
