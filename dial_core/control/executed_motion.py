@@ -140,6 +140,11 @@ class ExecutedMotion:
             controller.shift(step_ns)
             controller.plays = renewed.get(id(controller.plays))
 
+    def skip(self, now_ns: int, step_ns: int) -> None:
+        """A simulator's clock went forward to `now_ns`, controllers with it: what they reported before says nothing of now."""
+        for controller in self._reporting(now_ns - step_ns).values():
+            controller.skipped_to_ns = now_ns
+
     def note_reference(self, name: str, time_ns: int, origin_ns: int | None, position: np.ndarray) -> str:
         """A controller reports what it executes. Returns why the report is refused; empty if it is taken.
 
@@ -291,4 +296,5 @@ class ExecutedMotion:
         return {name: controller for name, controller in self._controllers.items() if self._reports(controller, now_ns)}
 
     def _reports(self, controller: ReportingController, now_ns: int) -> bool:
-        return controller.reported_ns is not None and now_ns - controller.reported_ns < REPORTS_S * NANOSECONDS
+        newest_ns = controller.skipped_to_ns or controller.reported_ns
+        return newest_ns is not None and now_ns - newest_ns < REPORTS_S * NANOSECONDS

@@ -237,6 +237,11 @@ class MotionPlan:
         if self.execution is not None:
             self.execution.shift(step_ns)
 
+    def skip(self, now_ns: int | None, step_ns: int) -> None:
+        """A simulator's clock went forward by `step_ns`, and its controllers with it. `now_ns`: None if it is unknown."""
+        if self.execution is not None and now_ns is not None:
+            self.execution.skip(now_ns, step_ns)
+
     def _executed(self, now_ns: int) -> JointMotion | None:
         """What was commanded, as far as the controllers execute it; None before the first motion."""
         return self.running if self.running is None or self.execution is None else self.execution.executed(self.running, now_ns)

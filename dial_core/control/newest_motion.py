@@ -8,7 +8,7 @@ from dial_core.control.played_motion import SentMotion
 from dial_core.control.reporting_controller import ReportingController
 
 GRACE_S = 0.01  # after a motion takes over, before a controller that does not report it has missed it
-DOUBT_S = 0.3  # after a motion takes over, a controller must have reported
+DOUBT_S = 0.3  # after a motion takes over, or the clock went forward, a controller must have reported
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,9 @@ class NewestMotion:
 
         One that missed motions before, or whose last report shows another one later than trajectories usually take, `usual_s`.
         """
-        if now_ns > self.sent.takes_over_ns + DOUBT_S * NANOSECONDS:
-            return False
-        overdue_ns = self.sent.sent_ns + usual_s * NANOSECONDS
-        return any(c.plays is not self.sent and self._open(c) and c.may_miss(overdue_ns) for c in self.controllers)
+        overdue_ns, oldest_ns = self.sent.sent_ns + usual_s * NANOSECONDS, now_ns - DOUBT_S * NANOSECONDS
+        waiting = [c for c in self.controllers if max(self.sent.takes_over_ns, c.skipped_to_ns or 0) >= oldest_ns]
+        return any(c.plays is not self.sent and self._open(c) and c.may_miss(overdue_ns) for c in waiting)
 
     def pending_s(self, now_ns: int) -> float:
         """How long the motion has been on its way [s]; 0 if all controllers have it, or have reported since it took over.
@@ -52,4 +51,4 @@ class NewestMotion:
         return (now_ns - self.sent.sent_ns) / NANOSECONDS if pending else 0.0
 
     def _open(self, controller: ReportingController) -> bool:
-        return (controller.reported_ns or 0) <= self.resolved_ns
+        return controller.skipped_to_ns is not None or (controller.reported_ns or 0) <= self.resolved_ns

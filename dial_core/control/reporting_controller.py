@@ -21,6 +21,7 @@ class ReportingController:
 
     columns: np.ndarray
     reported_ns: int | None = None
+    skipped_to_ns: int | None = None  # a simulator's clock went forward to this time since, and the controller with it
     position: np.ndarray = field(default_factory=lambda: np.empty(0))
     moved: bool = False  # between its last two reports
     plays: SentMotion | None = None  # None: nothing of what was sent
@@ -36,7 +37,7 @@ class ReportingController:
 
     def note_position(self, time_ns: int, position: np.ndarray) -> None:
         """Takes in the reference of its newest report."""
-        self.reported_ns, self.position = time_ns, position
+        self.reported_ns, self.skipped_to_ns, self.position = time_ns, None, position
         self.references.append((time_ns, position))
         while not 0 <= time_ns - self.references[0][0] <= LAG_S * NANOSECONDS:
             self.references.popleft()
@@ -58,8 +59,9 @@ class ReportingController:
         return (measured_ns - self.apart_since_ns) / NANOSECONDS
 
     def may_miss(self, overdue_ns: float) -> bool:
-        """Whether it missed motions before, or has reported since `overdue_ns`, when it should have shown what it plays by now."""
-        return self.wrong_since_ns is not None or (self.reported_ns is not None and self.reported_ns > overdue_ns)
+        """Whether it missed motions before, or says nothing of now, or has reported since `overdue_ns`, when it should play the newest."""
+        uncertain = self.wrong_since_ns is not None or self.skipped_to_ns is not None
+        return uncertain or (self.reported_ns is not None and self.reported_ns > overdue_ns)
 
     def forget_sent(self) -> None:
         """Nothing was sent that it could play."""
@@ -69,7 +71,7 @@ class ReportingController:
     def reset(self) -> None:
         """As new, except for what is known of how it reports: the robot's time began again."""
         self.forget_sent()
-        self.reported_ns = self.apart_since_ns = None
+        self.reported_ns = self.skipped_to_ns = self.apart_since_ns = None
         self.references.clear()
         self.begun_ns = 0
 

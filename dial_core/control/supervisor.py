@@ -46,9 +46,12 @@ class MotionSupervisor:
         """
         for step in steps:
             restarted = step.which is Which.ROBOT and step.seconds < 0
-            if step.which is Which.ROBOT and not restarted and not self._simulated:
+            step_ns = round(step.seconds * NANOSECONDS)
+            if step.which is Which.ROBOT and not restarted and self._simulated:
+                self.plan.skip(self._outlet.now_ns(), step_ns)
+            elif step.which is Which.ROBOT and not restarted:
                 # On the system's time a controller counts periods: what it plays is not moved by the step, only its dates are.
-                self.plan.shift(round(step.seconds * NANOSECONDS))
+                self.plan.shift(step_ns)
             if not step.followed:
                 self.carry_out(self.arming.clock_stepped("; ".join(filter(None, (str(step), cause))), now_ns, restarted))
             elif restarted:

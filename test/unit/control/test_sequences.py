@@ -251,6 +251,17 @@ def test_of_two_older_motions_in_one_place_neither_is_taken_to_be_played():
     machine.lose_trajectories(k=1, deaf_ms=500)
 
 
+def test_a_hold_after_a_step_of_the_simulators_clock_waits_for_a_controller_that_may_have_missed_the_last_trajectory():
+    machine = Sequences()
+    machine.begin("replace", simulated=True, seed=154)
+    machine.pause()
+    machine.let_run(pause_ms=344)
+    machine.lose_trajectories(k=1, deaf_ms=20)
+    machine.resume()
+    machine.lose_trajectories(k=1, deaf_ms=200)
+    machine.step_both_clocks(seconds=0.9)
+
+
 def test_a_controller_that_came_back_to_where_it_was_reported_is_not_taken_to_stand():
     machine = SequencesWithoutOrigin()
     machine.begin("replace", simulated=True, seed=270)
