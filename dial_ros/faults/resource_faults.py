@@ -67,7 +67,8 @@ class RemovedRecording:
                 again = graph.node.call(StartEpisode, "recorder/start_episode", StartEpisode.Request(), 20)
                 outcome.check("starts again or answers why not", again.success or again.message, again.message)
                 outcome.check("lives", process.poll() is None, str(process.poll()))
-        outcome.check("System-1 beside it continues", all(s.state == RUNNING for s in graph.monitor.statuses))
+        stood_for = sorted({status.reason for status in graph.monitor.statuses if status.state != RUNNING})
+        outcome.check("System-1 beside it continues", not stood_for, "; ".join(stood_for))
         check_recovery(graph, outcome, graph.monitor.now_ns)
 
 
