@@ -207,12 +207,22 @@ class ExecutedMotion:
     def in_doubt(self, now_ns: int) -> bool:
         """Whether a controller may have the newest motion by now, or not: until it reports, nothing can be spliced into that."""
         newest = self._newest(now_ns)
-        return newest is not None and newest.in_doubt(now_ns, self.latencies.stop_lead_s)
+        return newest is not None and newest.in_doubt(now_ns)
 
-    def unconfirmed(self, now_ns: int) -> bool:
-        """Whether a controller that reports has not shown yet whether it plays the newest motion, or has lost it."""
+    def awaits_report(self, now_ns: int, takes_over_ns: int) -> bool:
+        """Whether a motion that takes over then must wait for a report: of a controller that should have shown the newest by now."""
         newest = self._newest(now_ns)
-        return newest is not None and newest.unconfirmed
+        return newest is not None and takes_over_ns > newest.sent.takes_over_ns and newest.overdue(now_ns, self.latencies.stop_lead_s)
+
+    def moves_on(self, now_ns: int) -> bool:
+        """Whether a controller has certainly lost the newest motion, and moves by an earlier one."""
+        newest = self._newest(now_ns)
+        return newest is not None and newest.moves_on(now_ns)
+
+    def unconfirmed(self, now_ns: int) -> list[str]:
+        """Controllers that report and have not shown yet whether they play the newest motion, or have lost it."""
+        newest = self._newest(now_ns)
+        return [name for name, c in self._reporting(now_ns).items() if newest and newest.unconfirmed_by(c)]
 
     def pending_s(self, now_ns: int) -> float:
         """How long the newest motion has been on its way [s]; 0 if no controller waits for it, see `NewestMotion`."""

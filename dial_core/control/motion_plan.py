@@ -155,12 +155,14 @@ class MotionPlan:
             begun_ns, takes_over_ns = ready_ns, self.timing.takes_over_ns(ready_ns, lead_s) + soft_ns
         raise SpliceMissedError(f"splicing and serialising took too long {ATTEMPTS} times in a row; the running motion continues")
 
-    def hold(self, outlet: Outlet) -> JointMotion | None:
+    def hold(self, outlet: Outlet, repeated: bool = False) -> JointMotion | None:
         """Decelerates what runs and drops what earlier chunks intended.
 
-        None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown or a controller
-        that missed trajectories has not reported what it executes now. Then a hold is owed (`hold_owed`), and after an error too:
+        None: nothing was published, because nothing was commanded before, or because the robot's clock is unknown or a controller that
+        may have missed trajectories has not reported what it executes now. Then a hold is owed (`hold_owed`), and after an error too:
         call again soon.
+
+        `repeated`: for those that lost the one before (`hold_missed`); what may have it is sent nothing, which could be a step.
         """
         self._overlap.reset()
         self._forget_if_released(outlet.now_ns())
@@ -173,12 +175,16 @@ class MotionPlan:
                 break
             lead_s = self.timing.stop_lead_s(begun_ns)  # once: what is pending grows while this is prepared, and would never be left
             takes_over_ns = max(self.timing.takes_over_ns(begun_ns, lead_s), self._starts_ns)
+            if self.execution is not None and self.execution.awaits_report(begun_ns, takes_over_ns):
+                break
             origin_ns = self._distinct_origin_ns(begun_ns - round(HOLD_HISTORY_S * NANOSECONDS))
             motion = hold(self._executed(begun_ns) or self.running, origin_ns, takes_over_ns, self.guard)
             begun = self._starts_ns <= origin_ns or self._passed(self._starts_ns, begun_ns)  # the former: the robot shows nothing any more
             starts = motion if begun else motion.beginning_at(motion.offset_s(self._starts_ns))
             # What rests and is not known to be where it was commanded to be would step there: a controller that is just activated.
-            publish = outlet.prepare(starts, self.execution.unknown(begun_ns) if self.execution else ())
+            left_out = self.execution.unknown(begun_ns) if self.execution else []
+            left_out += self.execution.unconfirmed(begun_ns) if self.execution and repeated else []
+            publish = outlet.prepare(starts, left_out)
             ready_ns = outlet.now_ns()
             if ready_ns is None or ready_ns < begun_ns - JUMP_S * NANOSECONDS:
                 break
@@ -192,14 +198,11 @@ class MotionPlan:
         return None
 
     def hold_missed(self, outlet: Outlet) -> bool:
-        """Whether a controller is known to move on although a hold was published; not while one may have it, or not have it."""
+        """Whether a controller is known to move on although a hold was published: it has certainly lost it."""
         now_ns = outlet.now_ns() if self._holds else None
-        if now_ns is None or self.running is None or self._in_doubt(now_ns):
+        if now_ns is None or self.running is None or self.execution is None or self._in_doubt(now_ns):
             return False
-        if self.execution is not None and self.execution.unconfirmed(now_ns):
-            return False  # the hold and what it stops are still in one place: one spliced into the wrong of them would be a step
-        executed = self._executed(now_ns)
-        return executed is not None and executed is not self.running and bool(executed.sample(now_ns)[1].any())
+        return self.execution.moves_on(now_ns)
 
     def drop_chunks(self) -> None:
         """Drops what earlier chunks intended; the next one continues the commanded motion, at rest or not."""

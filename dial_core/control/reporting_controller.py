@@ -8,6 +8,7 @@ import numpy as np
 
 from dial_core.control.motion import NANOSECONDS
 from dial_core.control.played_motion import Earlier, Played, SentMotion, by_origin, by_position
+from dial_core.control.robot_clock import REORDERED_S
 
 REMEMBERED_GAPS = 10
 RESTING_RAD = 1e-9  # between two reports: a controller at rest reports what its trajectory ended with, exactly
@@ -37,7 +38,9 @@ class ReportingController:
 
     def note_position(self, time_ns: int, position: np.ndarray) -> None:
         """Takes in the reference of its newest report."""
-        self.reported_ns, self.skipped_to_ns, self.position = time_ns, None, position
+        self.reported_ns, self.position = time_ns, position
+        if self.skipped_to_ns is not None and time_ns > self.skipped_to_ns - round(REORDERED_S * NANOSECONDS):
+            self.skipped_to_ns = None  # one of before, on its way since, says nothing
         self.references.append((time_ns, position))
         while not 0 <= time_ns - self.references[0][0] <= LAG_S * NANOSECONDS:
             self.references.popleft()
@@ -57,11 +60,6 @@ class ReportingController:
         if self.apart_since_ns is None or measured_ns is None:
             return 0.0
         return (measured_ns - self.apart_since_ns) / NANOSECONDS
-
-    def may_miss(self, overdue_ns: float) -> bool:
-        """Whether it missed motions before, or says nothing of now, or has reported since `overdue_ns`, when it should play the newest."""
-        uncertain = self.wrong_since_ns is not None or self.skipped_to_ns is not None
-        return uncertain or (self.reported_ns is not None and self.reported_ns > overdue_ns)
 
     def forget_sent(self) -> None:
         """Nothing was sent that it could play."""

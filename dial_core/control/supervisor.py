@@ -59,7 +59,7 @@ class MotionSupervisor:
                 self.carry_out(Effect.RESET_MOTION)
         try:
             if self.plan.hold_owed or self.plan.hold_missed(self._outlet):
-                self.plan.hold(self._outlet)
+                self.plan.hold(self._outlet, repeated=not self.plan.hold_owed)
         except DialError as error:
             return str(error)
         return ""
