@@ -52,7 +52,7 @@ def transplant(
         view_encoder: folder or name of DINOv2's weights, for the bridge `dino`; default: as the preset names.
         embodiment, camera: the robot it is for, and the camera it will look through.
         seed: of everything that is fresh.
-        forget: words whose embeddings are drawn anew, so that the model has never met them; each must be one token.
+        forget: words that get random embeddings, so that the model has never met them; each must be one token.
 
     Raises:
         DialError: source and preset do not fit, what differs is named; or a word to forget is none of the tokenizer's.
@@ -77,9 +77,10 @@ def transplant(
 
 
 def forget_words(model: DialModel, tokenizer: PreTrainedTokenizerBase, words: Sequence[str], seed: int) -> None:
-    """Draws the embeddings of words anew, so that the language model knows nothing of them and must learn them from demonstrations.
+    """Gives words random embeddings, so that the language model knows nothing of them and must learn them from demonstrations.
 
-    Each is drawn around the mean of the embeddings that are replaced, with the standard deviation of all their values.
+    Each is drawn around the mean of all other embeddings, with the standard deviation of the values that are replaced. A tokenizer of
+    sub-words has other tokens for a word with a capital, and for its plural; these stay known.
 
     Raises:
         DialError: a word is not one token of the tokenizer; the message names all such.
@@ -91,7 +92,10 @@ def forget_words(model: DialModel, tokenizer: PreTrainedTokenizerBase, words: Se
     rows = sorted({found[0] for found in places})
     with torch.no_grad():
         known = table[rows].float()
-        drawn = known.mean(0) + known.std() * torch.randn(known.shape, generator=torch.Generator().manual_seed(seed))
+        others = torch.ones(len(table), dtype=torch.bool)
+        others[rows] = False
+        noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed))
+        drawn = table[others].float().mean(0) + known.std() * noise
         table[rows] = drawn.to(table)
 
 

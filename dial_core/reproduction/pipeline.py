@@ -222,7 +222,7 @@ class Pipeline:
         words: tuple[str, ...] = ("begin", str(self._backbone), "--model", method.model, "--out", str(self.out / "start" / name))
         if method.new_names:
             new = set().union(*(self.plan.demonstrations[data].object_words for data in method.data.values()))
-            words += tuple(word for name in sorted(new) for word in ("--forget", name))
+            words += tuple(option for word in sorted(new) for option in ("--forget", word))
         if not _has_second_tower(method.model):
             return PipelineStep(f"start/{name}", words, ("pretrain",), {"model": _preset(method.model)})
         words = (*words, "--view-encoder", str(self.out / "encoder" / "tower"))

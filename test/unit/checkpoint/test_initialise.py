@@ -47,18 +47,19 @@ def test_an_equal_architecture_is_taken_whole_or_its_backbone_only(pretrained, t
     assert not part["system2.queries"].equal(expected["system2.queries"])
 
 
-def test_forgotten_words_have_random_embeddings_and_nothing_else_changes(pretrained, tmp_path):
+@pytest.mark.parametrize("words", [["can"], ["can", "milk"]])
+def test_forgotten_words_have_random_embeddings_and_nothing_else_changes(pretrained, tmp_path, words):
     transplant(tmp_path / "known", "dial_tiny", pretrained)
-    transplant(tmp_path / "new", "dial_tiny", pretrained, forget=["can", "milk"])
+    transplant(tmp_path / "new", "dial_tiny", pretrained, forget=words)
     known, new = (load_checkpoint(tmp_path / name).model.state_dict() for name in ("known", "new"))
     differing = [name for name, tensor in known.items() if not tensor.equal(new[name])]
     assert differing == ["system2.backbone.language_model.embed_tokens.weight"]
     rows = (known[differing[0]] != new[differing[0]]).any(1).nonzero().flatten().tolist()
-    assert rows == sorted(tiny_tokenizer().convert_tokens_to_ids(["can", "milk"]))
+    assert rows == sorted(tiny_tokenizer().convert_tokens_to_ids(words))
     before, after = known[differing[0]][rows], new[differing[0]][rows]
     assert after.std() == pytest.approx(before.std(), rel=0.25)
-    assert abs(torch.nn.functional.cosine_similarity(before - before.mean(0), after - after.mean(0))).max() < 0.5
-    assert "New to it, their embeddings random: can, milk." in (tmp_path / "new/README.md").read_text()
+    assert abs(torch.nn.functional.cosine_similarity(before, after)).max() < 0.3
+    assert f"New to it, their embeddings random: {', '.join(words)}." in (tmp_path / "new/README.md").read_text()
 
 
 def test_only_a_word_of_the_tokenizer_can_be_forgotten(pretrained, tmp_path):
