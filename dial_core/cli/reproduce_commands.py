@@ -28,7 +28,10 @@ def reproduce(
     ray: Annotated[str, typer.Option(metavar="ADDRESS", help="Ray cluster for the steps that can spread over one (not trainings).")] = "",
     device: Annotated[str, typer.Option(help="Where trainings run: cpu, cuda, or auto (a GPU if there is one).")] = "auto",
     out: Annotated[Path | None, typer.Option(help="Folder of all results. Without: out/reproduction/PLAN, or PLAN_shipped.")] = None,
-    page: Annotated[Path | None, typer.Option(help="Page to write, images beside it. Without: paper.md in the folder.")] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="Page to write; images and results beside it, with those of earlier runs. Without: paper.md in --out."),
+    ] = None,
     shipped: Annotated[bool, typer.Option("--shipped", help="Evaluate shipped checkpoints instead of training them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print every step, its state, and the hours to go.")] = False,
 ) -> None:

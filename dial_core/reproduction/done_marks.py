@@ -13,7 +13,7 @@ from typing import Any
 import dial_core
 from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
-from dial_core.reproduction.pipeline import PipelineStep
+from dial_core.reproduction.pipeline_step import PipelineStep
 from dial_core.reproduction.running_code import running_code
 from dial_core.training.cpu_execution import kept_execution
 

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 
 from dial_core.reproduction.done_marks import DoneMarks
-from dial_core.reproduction.pipeline import PipelineStep
+from dial_core.reproduction.pipeline_step import PipelineStep
 
 OVERHEAD_S = 10.0  # a command's start: Python, torch, the checkpoint
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -17,6 +17,21 @@ COLOURS = ("#4477aa", "#cc6633", "#228833", "#aa3377", "#66ccee", "#ccbb44", "#e
 SUCCESS_RGB, FAILURE_RGB = (40, 150, 70), (190, 50, 50)
 CELL_PX, BORDER_PX, CAPTION_PX = 160, 4, 18
 FILM_HZ = 20.0
+
+
+def figure_file(folder: Path, title: str) -> Path:
+    """Where the figure of this title lies in a page's folder."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in title.lower()).strip("_")
+    return folder / f"{name}.png"
+
+
+def figure_lines(folder: Path, title: str, draw: Callable[[Path], None] | None) -> Iterator[str]:
+    """The lines that show a figure on the page beside its folder; drawn first, unless `draw` is None."""
+    file = figure_file(folder, title)
+    if draw:
+        folder.mkdir(parents=True, exist_ok=True)
+        draw(file)
+    yield from (f"![{title}]({folder.name}/{file.name})", "")
 
 
 def draw_methods(rates: Mapping[str, Mapping[str, dict]], file: Path, title: str) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from dial_core.config import Config, config_path, load_config
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.suites import suite_tasks
 from dial_core.model.configuration import DialConfig
+from dial_core.reproduction.pipeline_step import PipelineStep, on_their_bases
 from dial_core.reproduction.plan import Demonstrations, Method, Probes, ReproductionPlan, Scenes
 from dial_core.training.optimisation import Optimisation
 from dial_core.training.pretrain.pretraining import PretrainRecipe
@@ -21,71 +18,6 @@ from dial_core.training.pretrain.view_encoder_pretraining import EncoderRecipe
 from dial_core.training.recipe import Recipe
 
 PROBES = 7  # evaluations that `dial probe` makes of each scene
-
-
-@dataclass(frozen=True)
-class PipelineStep:
-    """One `dial` command of a plan.
-
-    Attributes:
-        name: `train/flare`; also where its mark and log lie.
-        words: the command line after `dial`, without `--workers`, `--processes` and `--ray`.
-        needs: names of the steps that must be done first.
-        after: those of them for which it only waits, since both write the same files: its result does not rest on theirs.
-        basis: 12 hex digits of the fingerprints of all that its result rests on, see `on_their_bases`; empty if that is nothing.
-        inputs: values beside the command line that its result depends on (recipes, presets), for the fingerprint.
-        core_s: expected seconds of one core.
-        parallel: whether the command takes `--workers`, and gets as much faster.
-        trains: whether it takes `--processes`, which share every batch.
-        product: what the command makes, where it appears whole or not at all; such a step is done if it is there.
-        trained_in: folder of a training, where it keeps how it is computed.
-        precision: in which a training computes, as its recipe has it.
-    """
-
-    name: str
-    words: tuple[str, ...]
-    needs: tuple[str, ...] = ()
-    inputs: Mapping[str, Any] = field(default_factory=dict)
-    core_s: float = 0.0
-    parallel: bool = False
-    trains: bool = False
-    product: Path | None = None
-    after: tuple[str, ...] = ()
-    basis: str = ""
-    trained_in: Path | None = None
-    precision: str = ""
-
-    @property
-    def rests_on(self) -> tuple[str, ...]:
-        """Names of the steps whose results go into its own."""
-        return tuple(need for need in self.needs if need not in self.after)
-
-    @property
-    def kind(self) -> str:
-        """First part of the name; the costs of steps of one kind are corrected together."""
-        return self.name.partition("/")[0]
-
-    @property
-    def spreads(self) -> bool:
-        """Whether the command can spread its work over a Ray cluster."""
-        return self.words[0] in ("pretrain", "collect", "eval", "probe") or self.words[:2] == ("data", "human")
-
-    @property
-    def fingerprint(self) -> str:
-        """12 hex digits of the command and its inputs."""
-        return _digest([self.words, self.inputs])
-
-
-def on_their_bases(steps: Iterable[PipelineStep]) -> dict[str, PipelineStep]:
-    """The steps by name, each with its `basis`: a result is another one if anything that it rests on is, however far back.
-
-    `steps` are in an order in which needs come first.
-    """
-    found: dict[str, PipelineStep] = {}
-    for step in steps:
-        below = [[found[need].fingerprint, found[need].basis] for need in step.rests_on]
-        found[step.name] = replace(step, basis=_digest(below)) if below else step
-    return found
 
 
 class Pipeline:
@@ -103,7 +35,7 @@ class Pipeline:
         Raises:
             DialError: the plan names a recipe, preset, suite or task that does not exist; and what `model_id` raises.
         """
-        self.plan, self.out = plan, out
+        self.plan, self.out, self._model_id = plan, out, model_id
         shipping = [name for name in plan.methods_shown() if model_id and plan.methods[name].shipped]
         self.shipped = {name: plan.methods[name].shipped for name in shipping}
         self._model_ids = {name: model_id(checkpoint) for name, checkpoint in self.shipped.items()} if model_id else {}
@@ -144,6 +76,10 @@ class Pipeline:
         while further := {need for name in wanted for need in self.steps[name].rests_on} - wanted:
             wanted |= further
         return [step for name, step in self.steps.items() if name in wanted]
+
+    def in_folder(self, out: Path) -> Pipeline:
+        """The same plan in another folder."""
+        return Pipeline(self.plan, out, self._model_id)
 
     def result(self, method: str, scenes: str) -> Path:
         """Folder of an evaluation's result."""
@@ -286,10 +222,6 @@ def _scene_words(scenes: Scenes) -> list[str]:
 def _precision(runs: Iterable[Optimisation]) -> str:
     """In which precision the runs of a training compute, as its recipe has it."""
     return " and ".join(sorted({"bfloat16" if run.bf16 else "float32" for run in runs}))
-
-
-def _digest(values: Any) -> str:
-    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
 @cache

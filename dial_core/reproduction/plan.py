@@ -199,6 +199,14 @@ class ReproductionPlan(Config):
         evaluated = [section for section in self.sections if not isinstance(section, Probes)]
         return list(dict.fromkeys((method, name) for section in evaluated for name in scenes_of(section) for method in methods_of(section)))
 
+    def method_called(self, name: str) -> str:
+        """What a method is called on the page."""
+        return self.methods[name].called or name
+
+    def scenes_called(self, name: str) -> str:
+        """What scenes are called on the page."""
+        return self.scenes[name].called or name.replace("_", " ")
+
     def methods_shown(self) -> list[str]:
         """Methods that some section shows, in the plan's order."""
         shown = {method for section in self.sections for method in methods_of(section)}

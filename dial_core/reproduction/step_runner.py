@@ -15,7 +15,7 @@ from typing import Protocol
 from dial_core.errors import DialError
 from dial_core.reproduction.done_marks import DoneMarks, command_of
 from dial_core.reproduction.hours import corrections, expected_s, readable_hours, schedule_s
-from dial_core.reproduction.pipeline import PipelineStep
+from dial_core.reproduction.pipeline_step import PipelineStep
 
 TAIL_LINES = 8  # of a failed command's log
 NOTE_PERIOD_S = 60.0  # between two notes of how long the steps have been running: a killed attempt loses at most so much

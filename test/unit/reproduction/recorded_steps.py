@@ -2,7 +2,7 @@
 
 from dial_core.errors import DialError
 from dial_core.reproduction.done_marks import DoneMarks
-from dial_core.reproduction.pipeline import PipelineStep
+from dial_core.reproduction.pipeline_step import PipelineStep
 from dial_core.reproduction.step_runner import StepRunner
 
 

@@ -10,7 +10,7 @@ from dial_core.errors import DialError
 from dial_core.files.atomic import write_json
 from dial_core.reproduction import done_marks, step_runner
 from dial_core.reproduction.done_marks import DoneMarks
-from dial_core.reproduction.pipeline import PipelineStep, on_their_bases
+from dial_core.reproduction.pipeline_step import PipelineStep, on_their_bases
 from dial_core.reproduction.step_runner import StepRunner
 from dial_core.training.cpu_execution import FILE
 

@@ -5,28 +5,18 @@ import pytest
 
 from dial_core.config import validate
 from dial_core.datasets.video import read_video, write_video
-from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.evaluation.closed_loop.rollout import EpisodeResult
-from dial_core.evaluation.reports.result_page import summarise
 from dial_core.evaluation.studies.probes import PROBES
 from dial_core.files.atomic import write_json
 from dial_core.reproduction import done_marks
 from dial_core.reproduction.done_marks import DoneMarks, command_of, machine
 from dial_core.reproduction.hours import readable_hours
 from dial_core.reproduction.paper_page import write_page
-from dial_core.reproduction.pipeline import Pipeline, PipelineStep
+from dial_core.reproduction.pipeline import Pipeline
+from dial_core.reproduction.pipeline_step import PipelineStep
 from dial_core.reproduction.plan import ReproductionPlan
 from dial_core.training.cpu_execution import FILE
 
-TASKS = ("PlacematToPlate", "TrayToPot")
-
-
-def summary(*successes: bool) -> dict:
-    """A result of two tasks with four scenes each; `successes` in their order."""
-    protocol = Protocol(policy="random", tasks=TASKS, episodes=4)
-    cases = [(task, seed) for task in TASKS for seed in range(100_000, 100_004)]
-    results = [EpisodeResult(task, seed, success=done, objects=2) for (task, seed), done in zip(cases, successes, strict=True)]
-    return summarise(protocol, results, wall_s=1.0)
+from .recorded_results import summary
 
 
 @pytest.fixture
