@@ -38,7 +38,20 @@ from dial_core.files.disk_space import full_disk, is_disk_full
 from dial_core.files.refused_paths import refused_path
 
 # Commands that resume where they were interrupted.
-RESUMING = ("pretrain", "pretrain-encoder", "collect", "tokens", "train", "eval", "expert", "probe", "convert", "record", "reproduce")
+RESUMING = (
+    "pretrain",
+    "pretrain-encoder",
+    "collect",
+    "tokens",
+    "train",
+    "eval",
+    "expert",
+    "probe",
+    "convert",
+    "data human",
+    "record",
+    "reproduce",
+)
 RESUMED = ", ".join(f"`{name}`" for name in RESUMING[:-1]) + f" and `{RESUMING[-1]}`"
 
 app = typer.Typer(
@@ -142,7 +155,7 @@ def main() -> None:
         console.print(f"[bold red]dial:[/] {escape(message)}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
-        resumes = any(command in RESUMING for command in sys.argv[1:2])
+        resumes = any(command in RESUMING for command in (*sys.argv[1:2], " ".join(sys.argv[1:3])))
         next_step = "the same command resumes from here" if resumes else "the same command starts over"
         console.print(f"[bold]interrupted[/]; {next_step}")
         sys.exit(130)

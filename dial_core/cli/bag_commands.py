@@ -165,6 +165,10 @@ def record(
     instruction: Annotated[str, typer.Option(help="What the robot is to do; empty: as the topic `instruction` says.")] = "",
     robot: Annotated[str, typer.Option(help="Embodiment: a name in config/embodiments/, or a YAML file.")] = "gr1",
     sim_time: Annotated[bool, typer.Option("--sim-time", help="Take the time from /clock.")] = False,
+    namespace: Annotated[str, typer.Option(help="ROS namespace of the robot.")] = "",
+    cameras: Annotated[str, typer.Option(metavar="CAMERA=TOPIC,...", help="Other topics of the cameras than the embodiment's.")] = "",
+    controllers: Annotated[str, typer.Option(metavar="OURS=THEIRS,...", help="Other names of the robot's controllers.")] = "",
+    params_file: Annotated[str, typer.Option(help="YAML of the recorder's parameters: image_transport, extra_topics, ...")] = "",
 ) -> None:
     """Record demonstrations as rosbag2 folders (MCAP): episode by episode from the keyboard, or by the expert in simulation.
 
@@ -173,11 +177,14 @@ def record(
     """
     from dial_core.errors import DialError
 
+    of_the_graph = {"--namespace": namespace, "--cameras": cameras, "--controllers": controllers, "--params-file": params_file}
     if expert:
-        if instruction or robot != "gr1" or sim_time:
+        if instruction or robot != "gr1" or sim_time or any(of_the_graph.values()):
             raise DialError(
-                "--expert drives the simulated gr1 and says itself what it does: leave out --robot, --instruction and --sim-time"
+                "--expert drives the simulated gr1 and says itself what it does: leave out --robot, --instruction, --sim-time, "
+                f"{', '.join(of_the_graph)}"
             )
         become("dial_ros.tools.record_expert", "--out", str(out), "--task", task, "--episodes", str(episodes), "--seed", str(seed))
     line = ["--out", str(out), "--robot", robot, "--instruction", instruction]
+    line += [word for option, value in of_the_graph.items() if value for word in (option, value)]
     become("dial_ros.tools.record", *line, *(["--sim-time"] if sim_time else []))

@@ -20,7 +20,10 @@ def begin(
     embodiment: Annotated[str, typer.Option(help="Robot, by name in config/embodiments/.")] = "gr1",
     camera: Annotated[str, typer.Option(help="The robot's camera to look through.")] = "ego",
     seed: Annotated[int, typer.Option(help="Seed of the tensors that have no source.")] = 0,
-    forget: Annotated[list[str] | None, typer.Option(help="A word that the model shall not know: its embedding is random; repeat.")] = None,
+    forget: Annotated[
+        list[str] | None,
+        typer.Option(help="Word whose embedding is re-initialised at random, so that the model does not know it; may be repeated."),
+    ] = None,
 ) -> None:
     """Make the checkpoint for `dial train --start`: a preset's model with a trained backbone and every other tensor that fits.
 

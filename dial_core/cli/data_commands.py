@@ -227,7 +227,7 @@ def human(
 ) -> None:
     """Record a task done by floating hands: a person's view, wrist poses only, for co-training (recipe `dial_tiny_human`).
 
-    Hands of skin, no arms, no joints: what EgoDex is to a real robot, in our world and in seconds.
+    Hands of skin, no arms, no joints: what EgoDex is to a real robot, in our world and in seconds. Interrupted, the same command resumes.
     """
     from dial_core.demonstrations.floating_hands import film_hands
 
@@ -286,7 +286,13 @@ def _print_drift(dataset: Path, checkpoint: Path) -> None:
     layout, robot = loaded.contract.layout, load_embodiment(loaded.contract.embodiment)
     vectors = vectors_in(layout, data, robot)
     drifts = drift_of(loaded.normaliser, [vectors.states], [vectors.actions], names_in(layout, robot))
-    table = Table("", "dimension", "mean moved [spreads]", "spread, times", title=f"{dataset} against the statistics of {checkpoint.name}")
+    table = Table(
+        "",
+        "dimension",
+        "mean moved [standard deviations]",
+        "standard deviation, times",
+        title=f"{dataset} against the statistics of {checkpoint.name}",
+    )
     for drift in drifts[:12]:
         table.add_row(drift.what, drift.name, f"{drift.shift:+.2f}", f"{drift.widening:.2f}", style="yellow" if drift.far else "")
     results.print(table, highlight=False)

@@ -17,7 +17,7 @@ console = Console(stderr=True)  # progress, notes, errors
 results = Console()  # what a command was called for
 
 Out = Annotated[Path, typer.Option(help="Folder to write to.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 works in this one.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0: none, this one does the work.")]
 CHECKPOINT_HELP = "Checkpoint: a folder, or the name of one that comes with the package, such as dial_tiny."
 Changes = Annotated[
     list[str] | None,
@@ -28,7 +28,8 @@ Episodes = Annotated[int, typer.Option(min=1, help="Scenes to run.")]
 EvaluationSeed = Annotated[int, typer.Option(min=EVALUATION_SEEDS_FROM, help="First scene.")]
 Videos = Annotated[int, typer.Option(min=0, help="Episodes to film.")]
 SkipCrashed = Annotated[
-    bool, typer.Option("--skip-crashed", help="Pack without what ended by no fault of its data: a killed worker, a failing disk.")
+    bool,
+    typer.Option("--skip-crashed", help="Build the dataset without what failed for an external reason: a killed worker, a failing disk."),
 ]
 Task = Annotated[str, typer.Option(help="Task, by its file in config/tasks/.")]
 

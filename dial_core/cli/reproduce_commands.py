@@ -42,7 +42,7 @@ def reproduce(
     fails stops only what needs it. The page is rewritten after every step, so partial results can be read at any time.
 
         dial reproduce --dry-run
-        dial reproduce --jobs 2 --workers 1 --page docs/results/paper.md
+        dial reproduce --jobs 2 --workers 1 --page results/paper.md
         dial reproduce --only six
         dial reproduce --only flare
         dial reproduce --shipped --only dial
@@ -51,7 +51,7 @@ def reproduce(
     from dial_core.files.folder_lock import folder_lock
     from dial_core.reproduction.done_marks import DoneMarks
     from dial_core.reproduction.hours import readable_hours, status_rows
-    from dial_core.reproduction.paper_page import write_page
+    from dial_core.reproduction.paper_page import require_replaceable, write_page
     from dial_core.reproduction.pipeline import Pipeline
     from dial_core.reproduction.plan import ReproductionPlan
     from dial_core.reproduction.step_runner import Commands, StepRunner, remaining
@@ -59,6 +59,7 @@ def reproduce(
     folder = out or Path("out/reproduction") / (Path(plan).stem + "_shipped" * shipped)
     pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, _model_id if shipped else None)
     steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
+    require_replaceable(pipeline, written)
     marks.require(pipeline.steps.values())  # the page reads all marks: one of another plan is refused before hours of work
 
     def announce(text: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from dial_core.cli.options import console, results
 
@@ -19,17 +19,25 @@ def tasks(
     cell_px: Annotated[int, typer.Option(min=64, help="Side of an image on a sheet [px].")] = 256,
     columns: Annotated[int, typer.Option(min=1, help="Images side by side.")] = 6,
 ) -> None:
-    """List the tasks of a suite, with the instruction of one scene each; draw them on a contact sheet."""
+    """List the tasks of a suite with the instruction of one scene each, and the words of its instructions; draw them on a contact sheet."""
+    from dial_core.sim.catalogue import load_object
     from dial_core.sim.contact_sheet import draw_objects, draw_suite
     from dial_core.sim.scene import scene_of
     from dial_core.sim.suite import load_suite
 
     loaded = load_suite(suite)
-    table = Table("task", "source", "target", "object types", "steps", f"scene {seed}", title=f"{loaded.name}: {loaded.description}")
+    table = Table(Column("task", no_wrap=True), "object types", "steps", f"scene {seed}", title=f"{loaded.name}: {loaded.description}")
     for task in loaded.tasks:
         scene = scene_of(task, seed)
-        table.add_row(task.name, task.source, task.target, str(len(task.objects)), str(task.max_steps), scene.instruction)
+        table.add_row(task.name, str(len(task.objects)), str(task.max_steps), scene.instruction)
     results.print(table)
+    for what, things in (
+        ("objects", [name for task in loaded.tasks for name in task.objects]),
+        ("sources and targets", [name for task in loaded.tasks for name in (task.source, task.target)]),
+    ):
+        results.print(f"[bold]{what}[/]: {', '.join(dict.fromkeys(load_object(name).called for name in things))}", highlight=False)
+    phrases = dict.fromkeys(phrase for task in loaded.tasks for phrase in task.instructions)
+    results.print("[bold]instructions[/]:", *phrases, sep="\n  ", highlight=False, markup=True)
     if sheet:
         draw_suite(loaded, seed, cell_px, columns, sheet)
         console.print(f"[bold]{sheet}[/]")

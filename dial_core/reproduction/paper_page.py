@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dial_core.errors import DialError
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, rate_text
 from dial_core.evaluation.studies.probes import OTHER_NAMED, PROBES
@@ -19,6 +21,7 @@ from dial_core.reproduction.plan import Comparison, Curve, Probes, Section, meth
 from dial_core.reproduction.training_differences import training_differences
 
 NOT_RUN = "not run yet"
+COUNT = re.compile(r"\(\d+/\d+\)")  # of successes, in a row of a table
 
 
 def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
@@ -28,14 +31,33 @@ def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
     `results/` beside the images, and those of earlier runs are shown from there, unless the page lies in the plan's own folder.
 
     Raises:
-        DialError: a published result cannot be read.
+        DialError: a published result cannot be read, or as `require_replaceable`.
     """
-    images, own = page.with_suffix(""), page.resolve().is_relative_to(pipeline.out.resolve())
-    measurements = Measurements(pipeline, None if own else images / "results")
+    require_replaceable(pipeline, page)
+    images = page.with_suffix("")
+    measurements = Measurements(pipeline, None if _in_own_folder(pipeline, page) else images / "results")
     text = "\n".join(_PageWriter(pipeline, measurements, images).lines(plan_name))
     measurements.publish()
     write_text(page, text)
     return text
+
+
+def require_replaceable(pipeline: Pipeline, page: Path) -> None:
+    """Checks that a page which is there can be written again without losing what it shows.
+
+    Raises:
+        DialError: it lies outside of the plan's folder and shows counts, and no results are published beside it.
+    """
+    counts = page.is_file() and not _in_own_folder(pipeline, page) and COUNT.search(page.read_text(errors="replace"))
+    if counts and not any((page.with_suffix("") / "results").rglob("*.json")):
+        raise DialError(
+            f"{page} shows rows such as {counts[0]} without their results beside it ({page.with_suffix('').name}/results/ is empty): "
+            "written again, it would lose them. Give another --page, or move this one away"
+        )
+
+
+def _in_own_folder(pipeline: Pipeline, page: Path) -> bool:
+    return page.resolve().is_relative_to(pipeline.out.resolve())
 
 
 class _PageWriter:

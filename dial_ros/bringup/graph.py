@@ -68,7 +68,7 @@ _POLICY_ARGUMENTS = (
     Argument("params_file", "", "YAML file of your own parameters, in ROS's format; the others keep the values of config/nodes/"),
     Argument("enclaves", "", "SROS2: where the nodes' enclaves lie, as /dial; empty: none (docs/security.md)"),
 )
-_OF_RECORDER = ("robot", "namespace", "autostart", "controllers", "dry_run", "params_file", "enclaves")
+_OF_RECORDER = ("robot", "cameras", "namespace", "autostart", "controllers", "dry_run", "params_file", "enclaves")
 _SIM_TIME = Argument("use_sim_time", True, "take the time from /clock, which mujoco_robot publishes")
 _PAGE = (
     Argument("page", False, "also start the operator page, http://127.0.0.1:8080 (docs/operator.md)"),
@@ -148,7 +148,7 @@ def graph(kind: str, **chosen: Value) -> tuple[NodeSpec, ...]:
 def _nodes(kind: str, values: dict[str, Value], own: OwnParameters) -> tuple[NodeSpec, ...]:
     embodiment = load_embodiment(str(values["robot"]))
     if kind == "record":
-        return (_recorder(values, embodiment, _robot_topics(embodiment)),)
+        return (_recorder(values, embodiment, _robot_topics(embodiment, cameras=str(values["cameras"]))),)
     remappings = _robot_topics(embodiment, str(values["camera"]), str(values["cameras"]))
     if kind != "humanoid" and values["namespace"]:
         remappings["/clock"] = "clock"  # each simulated robot makes a clock: two of them in one network need two

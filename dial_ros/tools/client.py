@@ -35,9 +35,17 @@ class NotInTimeError(DialError):
 class ClientNode(Node):
     """Node of a program that waits for answers by spinning itself; the robot's own nodes never wait like that."""
 
-    def __init__(self, name: str, check_alive: Callable[[], None] = lambda: None, context: Context | None = None) -> None:
-        """Args: `check_alive` is called while waiting and raises DialError when there is nothing left to wait for."""
-        super().__init__(name, context=context)
+    def __init__(
+        self, name: str, check_alive: Callable[[], None] = lambda: None, context: Context | None = None, namespace: str = ""
+    ) -> None:
+        """Creates the node.
+
+        Args:
+            check_alive: is called while waiting and raises DialError when there is nothing left to wait for.
+            context: of rclpy; None: the default one.
+            namespace: ROS namespace of the node, in which it finds the services it calls.
+        """
+        super().__init__(name, context=context, namespace=namespace)
         self._check_alive = check_alive
         self._own_executor = SingleThreadedExecutor(context=context)
         self._own_executor.add_node(self)
@@ -115,12 +123,12 @@ class RunningGraph:
 
 
 @contextmanager
-def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None) -> Iterator[RunningGraph]:
+def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None, namespace: str = "") -> Iterator[RunningGraph]:
     """Context of a running graph, with rclpy initialised in this process. SIGINT and SIGTERM become KeyboardInterrupt.
 
     Args:
         nodes: what to start, of the graph `kind`. A `sim` gets a DDS domain of its own, unless the user has set one.
-        log_dir: as of `Runner`.
+        log_dir, namespace: as of `Runner`.
     """
     variables = environment(kind)
     if kind == "sim":  # other simulations on this machine stay apart
@@ -128,7 +136,7 @@ def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None) -
     set_environment(variables)
     # SIGINT too: started in the background, Python would ignore it.
     handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    runner = Runner(nodes, variables, log_dir=log_dir)
+    runner = Runner(nodes, variables, namespace, log_dir)
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         with runner:

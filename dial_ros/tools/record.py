@@ -11,7 +11,7 @@ from pathlib import Path
 from std_srvs.srv import Trigger
 
 from dial_core.errors import DialError
-from dial_ros.bringup.graph import graph
+from dial_ros.bringup.graph import ARGUMENTS, graph
 from dial_ros.srv import StartEpisode, StopEpisode
 from dial_ros.tools.client import ClientNode, running
 
@@ -23,6 +23,7 @@ OUTCOMES = {
 HELP = """Enter: begin an episode      (label, if you type one)
 s, f, u: end it as success, failure, unknown      (with a remark: s slipped once)
 d: discard it, or the last one      q: quit"""
+OF_THE_GRAPH = ("namespace", "cameras", "controllers", "params_file")  # arguments that are passed on as they are
 
 
 class Operator(ClientNode):
@@ -65,12 +66,16 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--robot", default="gr1", help="embodiment: a name in config/embodiments/, or a YAML file")
     parser.add_argument("--instruction", default="", help="what the robot is to do; empty: as the topic `instruction` says")
     parser.add_argument("--sim-time", action="store_true", help="take the time from /clock")
+    for argument in ARGUMENTS["record"]:
+        if argument.name in OF_THE_GRAPH:
+            parser.add_argument(f"--{argument.name.replace('_', '-')}", default=argument.default, help=argument.description)
     chosen = parser.parse_args(words)
+    passed_on = {name: getattr(chosen, name) for name in OF_THE_GRAPH}
     recording = False
     try:
-        nodes = graph("record", robot=chosen.robot, directory=str(chosen.out), use_sim_time=chosen.sim_time)
-        with running(nodes, "record") as started:
-            operator = Operator("record_operator", started.check_alive)
+        nodes = graph("record", robot=chosen.robot, directory=str(chosen.out), use_sim_time=chosen.sim_time, **passed_on)
+        with running(nodes, "record", namespace=chosen.namespace) as started:
+            operator = Operator("record_operator", started.check_alive, namespace=chosen.namespace)
             print(HELP, flush=True)
             for line in sys.stdin:
                 if line.strip() == "q":

@@ -1,10 +1,12 @@
 import json
+import shutil
 from typing import Any
 
 import pytest
 
 from dial_core.config import validate
 from dial_core.datasets.video import read_video, write_video
+from dial_core.errors import DialError
 from dial_core.evaluation.studies.probes import PROBES
 from dial_core.files.atomic import write_json
 from dial_core.reproduction import done_marks
@@ -220,3 +222,15 @@ def test_scenes_that_differ_in_their_number_alone_share_a_sheet(values, tmp_path
         write_video(folder / "videos/TrayToPot-100000.mp4", fake_episode(0).frames[:2], 20.0)
         (folder / "result.json").write_text(json.dumps(summary(*[True] * 8)))
     assert write_page(pipeline, "small", tmp_path / "paper.md").count("![episodes") == sheets
+
+
+def test_a_page_whose_results_are_nowhere_is_not_written_over(pipeline, save, tmp_path):
+    page = tmp_path / "paper.md"
+    save("dial", *[True] * 8)
+    shown = write_page(pipeline, "small", page)
+    shutil.rmtree(tmp_path / "paper/results")
+    with pytest.raises(DialError, match=rf"{page} shows rows such as \(8/8\) without their results beside it"):
+        write_page(pipeline, "small", page)
+    assert page.read_text() == shown
+    page.write_text("# A page of nothing yet\n")
+    assert write_page(pipeline, "small", page) == shown
