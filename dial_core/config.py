@@ -72,7 +72,7 @@ def config_path(kind: str, name: str | Path) -> Path:
     Raises:
         DialError: there is no such file; the message lists the names there are.
     """
-    path = Path(name)
+    path = Path(name).expanduser()  # no shell does so after `robot:=`
     if path.suffix in {".yaml", ".yml"}:
         if not path.is_file():
             raise DialError(f"configuration file {path} does not exist")

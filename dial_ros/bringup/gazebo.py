@@ -14,7 +14,15 @@ from dial_core.robot.embodiment import Embodiment
 from dial_core.sim.robot import BodyShapes
 from dial_core.sim.robot_urdf import robot_urdf
 
-PACKAGES = ("ros_gz_sim", "ros_gz_bridge", "gz_ros2_control", "controller_manager", "joint_trajectory_controller", "robot_state_publisher")
+PACKAGES = (
+    "ros_gz_sim",
+    "ros_gz_bridge",
+    "gz_ros2_control",
+    "controller_manager",
+    "joint_state_broadcaster",
+    "joint_trajectory_controller",
+    "robot_state_publisher",
+)
 STATE_RATE_HZ = 100  # of ros2_control; joint states and trajectories are sampled at it
 
 

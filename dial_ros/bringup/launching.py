@@ -1,8 +1,10 @@
 """Makes launch descriptions of the graphs in graph.py. Imported by launch/*.launch.py only: launch and launch_ros come with apt ROS."""
 
 import os
+import sys
 import tempfile
-from functools import partial
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from dial_core.errors import DialError
@@ -10,26 +12,56 @@ from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup import gazebo
 from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, environment, graph
 
+SAFETY = ("dry_run", "guard")  # arguments that keep a robot from moving
 
-def describe(kind: str, **defaults):
-    """Returns the `launch.LaunchDescription` of the graph `kind`: its arguments with descriptions, its environment, its nodes.
 
-    `defaults` stand in place of the arguments' own.
+def describe(kind: str, beside: Iterable[str] = (), **defaults):
+    """Returns the `launch.LaunchDescription` of the graph `kind`: its arguments with descriptions, and its nodes.
+
+    The file may be included: environment and end are those of its own nodes alone. `defaults` stand in place of the arguments' own,
+    `beside` are arguments that the file declares besides.
     """
     from launch import LaunchDescription
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
     from launch.substitutions import LaunchConfiguration
 
     def start_nodes(context):
+        require_known([*(a.name for a in ARGUMENTS[kind]), *beside], context.argv, context.launch_configurations, is_launched(kind))
         chosen = {a.name: LaunchConfiguration(a.name).perform(context) for a in ARGUMENTS[kind]}
-        return [_launch_node(node, chosen["namespace"]) for node in graph(kind, **chosen)]
+        return _launch_nodes(graph(kind, **chosen), chosen["namespace"], _unset(environment(kind)), is_launched(kind))
 
     arguments = [
         DeclareLaunchArgument(a.name, default_value=_text(defaults.get(a.name, a.default)), description=a.description)
         for a in ARGUMENTS[kind]
     ]
-    variables = [SetEnvironmentVariable(name, value) for name, value in environment(kind).items() if name not in os.environ]
-    return LaunchDescription([*arguments, *variables, OpaqueFunction(function=start_nodes)])
+    return LaunchDescription([*arguments, OpaqueFunction(function=start_nodes)])
+
+
+def is_launched(kind: str) -> bool:
+    """Whether this process is a `ros2 launch` of the graph's own file, and not of one that includes it."""
+    files = (f"{kind}.launch.py", "gazebo.launch.py") if kind == "humanoid" else (f"{kind}.launch.py",)
+    return any(Path(word).name in files for word in sys.argv)
+
+
+def require_known(ours: Sequence[str], typed: Iterable[str], configured: Iterable[str], launched: bool) -> None:
+    """Checks that no argument is misspelt: `ros2 launch` ignores one that no file declares, and a robot meant for a dry run would move.
+
+    Args:
+        ours: names that the file declares.
+        typed: words behind `ros2 launch`, as `dry_run:=true`.
+        configured: names that are set where the file is included; a parent's own are among them, so that only what nearly is `dry_run`
+            or `guard` is refused there.
+        launched: whether the file is launched itself.
+
+    Raises:
+        DialError: one is; the message names what was meant.
+    """
+    names = [word.partition(":=")[0] for word in typed if ":=" in word] if launched else list(configured)
+    meant, cutoff = (ours, 0.5) if launched else (SAFETY, 0.75)
+    near = {name: get_close_matches(name, meant, n=1, cutoff=cutoff) for name in names if name not in ours}
+    if wrong := {name: close for name, close in near.items() if launched or close}:
+        said = ", ".join(f"'{name}'{f' (did you mean {close[0]}?)' if close else ''}" for name, close in wrong.items())
+        raise DialError(f"no such argument: {said}. Nothing was started. Arguments: {', '.join(ours)}")
 
 
 def describe_gazebo():
@@ -55,6 +87,7 @@ def describe_gazebo():
                 executable=process.executable,
                 arguments=list(process.arguments),
                 parameters=[process.parameters] if process.parameters else [],
+                additional_env=_unset(environment("humanoid")),
                 output="screen",
             )
             for process in gazebo.processes(robot, gazebo.description(robot, file))
@@ -67,7 +100,7 @@ def describe_gazebo():
             raise DialError(f"not installed, so nothing is started: {', '.join(missing)}; apt install {names}")
         return []
 
-    policy = describe("humanoid", use_sim_time=True)
+    policy = describe("humanoid", beside=("headless",), use_sim_time=True)
     headless = DeclareLaunchArgument("headless", default_value="false", description="render without a window")
     return LaunchDescription([headless, OpaqueFunction(function=require), *policy.entities, OpaqueFunction(function=start)])
 
@@ -82,28 +115,51 @@ def _installed(package: str) -> bool:
     return True
 
 
-def _launch_node(node: NodeSpec, namespace: str):
+def _unset(variables: Mapping[str, str]) -> dict[str, str]:
+    """Those that the user has not set otherwise."""
+    return {name: value for name, value in variables.items() if name not in os.environ}
+
+
+def _launch_nodes(nodes: Iterable[NodeSpec], namespace: str, variables: dict[str, str], launched: bool) -> list:
+    """The nodes as launch actions. When a required one ends before its time the others are stopped, and nothing else is."""
+    from launch.actions import EmitEvent, LogInfo
+    from launch.events.process import ShutdownProcess
     from launch_ros.actions import Node
 
-    return Node(
-        package="dial_ros",
-        executable=node.executable,
-        name=node.name,
-        namespace=namespace,
-        parameters=[*([str(node.parameter_file)] if node.parameter_file else []), node.parameters],
-        ros_arguments=["--enclave", node.enclave] if node.enclave else [],
-        remappings=list(node.remappings.items()),
-        output="screen",
-        emulate_tty=True,
-        sigterm_timeout=str(node.grace_s),
-        on_exit=partial(_stop_all, node.name) if node.required else None,
-    )
+    started: list[Node] = []
+    ended_first: list[str] = []
 
+    def ended(name: str):
+        def stop_all(event, context):
+            if context.is_shutdown or ended_first:
+                return None
+            ended_first.append(name)
+            why = f"required node {name} ended with status {event.returncode}: stopping the others; its lines above say why"
+            if launched:  # an exception makes launch stop all that it started, and exit with status 1
+                raise DialError(why)
+            stop = EmitEvent(event=ShutdownProcess(process_matcher=lambda action: action in started))
+            return [LogInfo(msg=f"dial_ros: {why}"), stop]
 
-def _stop_all(name: str, event, context) -> None:
-    """Ends the launch when a required node has ended before its time: an exception makes it stop the others and exit with status 1."""
-    if not context.is_shutdown:
-        raise DialError(f"required node {name} ended with status {event.returncode}: stopping the others; its lines above say why")
+        return stop_all
+
+    started += [
+        Node(
+            package="dial_ros",
+            executable=node.executable,
+            name=node.name,
+            namespace=namespace,
+            parameters=[*([str(node.parameter_file)] if node.parameter_file else []), node.parameters],
+            ros_arguments=["--enclave", node.enclave] if node.enclave else [],
+            remappings=list(node.remappings.items()),
+            additional_env=variables,
+            output="screen",
+            emulate_tty=True,
+            sigterm_timeout=str(node.grace_s),
+            on_exit=ended(node.name) if node.required else None,
+        )
+        for node in nodes
+    ]
+    return list(started)
 
 
 def _text(value) -> str:

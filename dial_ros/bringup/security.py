@@ -20,7 +20,12 @@ from dial_ros.node.dry_run import ASIDE
 ENCLAVE_ROOT = "/dial"
 PARAMETER_SERVICES = ("describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters")
 LIFECYCLE_SERVICES = ("change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph")
-NODE_SERVICES = (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")  # rclpy makes them
+OWN_SERVICES = (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")  # rclpy makes them for every node
+NODE_SERVICES = (*LIFECYCLE_SERVICES, *OWN_SERVICES)
+# Nodes of the enclave `operator`: the page, and those that commands make (`dial stop`, `dial record`, `ros2 service call`). DDS
+# refuses to make a node of which it denies any service. ros2cli's names end in a type or a process id: the one wildcard, and only
+# for the services that rclpy makes for every node.
+OPERATORS = ("operator", "/operator_shell", "record_operator", "/_ros2cli*")
 NODES = ("system1", "system2", "mujoco_robot", "recorder")
 STATUS = ("system1/status", "system2/status")
 FORESIGHT_ERRORS = ("foresight/error", "foresight/unchanged_error")
@@ -113,7 +118,8 @@ def _recorder(topics: _Topics) -> Rights:
 def _operator(topics: _Topics, guarded: bool) -> Rights:
     """A person or the page: whoever may stop, instruct and record the robot, and start its nodes."""
     nodes = (*NODES, "guard") if guarded else NODES
-    managed = tuple(f"{node}/{service}" for node in nodes for service in (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES))
+    called = (*LIFECYCLE_SERVICES, *PARAMETER_SERVICES, "set_parameters_atomically")  # which the page's client makes, and does not call
+    managed = tuple(f"{node}/{service}" for node in nodes for service in called)
     logs = ("/clock", "/diagnostics", "/rosout", "/parameter_events")
     motion = (*topics.joints, *topics.trajectories, *topics.dry_run)
     decisions = ("instruction", *STATUS, "foresight/image", *FORESIGHT_ERRORS)
@@ -121,7 +127,7 @@ def _operator(topics: _Topics, guarded: bool) -> Rights:
     return Rights(
         publish=("/rosout", "/parameter_events", "teleoperation/twist", "teleoperation/grip"),
         subscribe=(*logs, *topics.cameras, *motion, *decisions, "mujoco_robot/success"),
-        reply=tuple(f"operator/{service}" for service in (*PARAMETER_SERVICES, "set_parameters_atomically", "get_type_description")),
+        reply=tuple(f"{node}/{service}" for node in OPERATORS for service in OWN_SERVICES),
         request=(*stops, "system2/set_instruction", *SIMULATION, *EPISODES, *managed),
     )
 

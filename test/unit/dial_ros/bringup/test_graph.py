@@ -1,10 +1,7 @@
-"""The graph is plain data, and the launch files start exactly it."""
+"""The graph is plain data (that the launch files start it: test_launching.py)."""
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import pytest
 import yaml
@@ -159,117 +156,6 @@ def test_executables_installed_by_cmake_are_the_graphs():
     assert set(line.split("ITEMS")[1].split(")")[0].split()) == {
         node.executable for nodes in (graph("sim", page=True, guard=True), graph("record"), graph("teleoperate")) for node in nodes
     }
-
-
-class Recorded:
-    """Stands for any launch action: keeps what it was made with."""
-
-    def __init__(self, *arguments, **options):
-        self.arguments, self.options = arguments, options
-
-
-class LaunchDescription(Recorded):
-    @property
-    def entities(self):
-        return self.arguments[0]
-
-
-class LaunchConfiguration(Recorded):
-    def perform(self, context):
-        return context[self.arguments[0]]
-
-
-@pytest.fixture
-def stand_in_for_launch(monkeypatch):
-    """launch and launch_ros are not to be had from pip: modules that record what a launch file asks of them."""
-    contents = {
-        "launch": [],
-        "launch.actions": ["DeclareLaunchArgument", "IncludeLaunchDescription", "OpaqueFunction", "SetEnvironmentVariable", "Shutdown"],
-        "launch.launch_description_sources": ["PythonLaunchDescriptionSource"],
-        "launch.substitutions": ["PathJoinSubstitution"],
-        "launch_ros": [],
-        "launch_ros.actions": ["Node"],
-        "launch_ros.substitutions": ["FindPackageShare"],
-    }
-    for name, classes in contents.items():
-        module = ModuleType(name)
-        for each in classes:
-            setattr(module, each, type(each, (Recorded,), {}))
-        monkeypatch.setitem(sys.modules, name, module)
-    sys.modules["launch"].LaunchDescription = LaunchDescription
-    sys.modules["launch.substitutions"].LaunchConfiguration = LaunchConfiguration
-
-
-@pytest.mark.parametrize("kind", list(ARGUMENTS))
-def test_the_launch_file_starts_the_graph(kind, stand_in_for_launch):
-    spec = importlib.util.spec_from_file_location(kind, ROOT / "launch" / f"{kind}.launch.py")
-    launch_file = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(launch_file)
-    actions = launch_file.generate_launch_description().arguments[0]
-
-    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
-    started = actions[-1].options["function"](declared | {"namespace": "left_lab"})
-
-    assert list(declared) == [argument.name for argument in ARGUMENTS[kind]]
-    assert [(n.options["name"], n.options["executable"], n.options["parameters"][1], n.options["namespace"]) for n in started] == [
-        (node.name, node.executable, node.parameters, "left_lab") for node in graph(kind)
-    ]
-    assert [float(n.options["sigterm_timeout"]) for n in started] == [node.grace_s for node in graph(kind)]
-
-
-@pytest.mark.parametrize("kind", list(ARGUMENTS))
-def test_the_real_launch_makes_the_graph_where_it_is_installed(kind):
-    pytest.importorskip("launch_ros", reason="launch comes with an apt ROS 2 only")
-    from launch import LaunchContext
-    from launch.actions import DeclareLaunchArgument, OpaqueFunction
-    from launch.launch_description_sources import PythonLaunchDescriptionSource
-
-    context = LaunchContext()
-    description = PythonLaunchDescriptionSource(str(ROOT / "launch" / f"{kind}.launch.py")).get_launch_description(context)
-    started = []
-    for entity in description.entities:
-        made = entity.visit(context) or []
-        assert isinstance(entity, OpaqueFunction) or not isinstance(entity, DeclareLaunchArgument) or entity.description
-        started += made if isinstance(entity, OpaqueFunction) else []
-    assert [node.node_executable for node in started] == [node.executable for node in graph(kind)]
-
-
-def test_a_required_node_that_ends_before_its_time_fails_the_launch_and_a_page_does_not(stand_in_for_launch):
-    spec = importlib.util.spec_from_file_location("humanoid", ROOT / "launch" / "humanoid.launch.py")
-    launch_file = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(launch_file)
-    actions = launch_file.generate_launch_description().entities
-    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
-    started = {node.options["name"]: node for node in actions[-1].options["function"](declared | {"page": "true"})}
-    assert started["operator"].options["on_exit"] is None
-    on_exit, exited = started["system1"].options["on_exit"], SimpleNamespace(returncode=1)
-    with pytest.raises(DialError, match="required node system1 ended with status 1"):
-        on_exit(exited, SimpleNamespace(is_shutdown=False))
-    assert on_exit(exited, SimpleNamespace(is_shutdown=True)) is None
-
-
-def test_without_gazebo_nothing_is_started_and_what_to_install_is_named(stand_in_for_launch, monkeypatch):
-    monkeypatch.setattr("dial_ros.bringup.launching._installed", lambda package: package != "ros_gz_sim")
-    spec = importlib.util.spec_from_file_location("gazebo", ROOT / "launch" / "gazebo.launch.py")
-    launch_file = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(launch_file)
-    functions = [a for a in launch_file.generate_launch_description().entities if type(a).__name__ == "OpaqueFunction"]
-    with pytest.raises(DialError, match=r"nothing is started: ros_gz_sim; apt install ros-.ROS_DISTRO-ros-gz-sim"):
-        functions[0].options["function"]({})
-
-
-def test_gazebo_gets_the_humanoid_graph_in_simulated_time(stand_in_for_launch, monkeypatch):
-    monkeypatch.setattr("dial_ros.bringup.launching._installed", lambda package: True)
-    spec = importlib.util.spec_from_file_location("gazebo", ROOT / "launch" / "gazebo.launch.py")
-    launch_file = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(launch_file)
-    actions = launch_file.generate_launch_description().entities
-    declared = {a.arguments[0]: a.options["default_value"] for a in actions if type(a).__name__ == "DeclareLaunchArgument"}
-    assert declared["use_sim_time"] == "true"
-    started = [a for action in actions if type(action).__name__ == "OpaqueFunction" for a in action.options["function"](declared)]
-    executables = [action.options["executable"] for action in started if type(action).__name__ == "Node"]
-    assert executables[:2] == ["system2", "system1"]
-    assert {"create", "spawner", "parameter_bridge", "robot_state_publisher"} <= set(executables)
 
 
 def test_the_recorder_comes_beside_a_graph_only_if_asked_for():

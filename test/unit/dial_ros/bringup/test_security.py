@@ -11,7 +11,7 @@ from dial_core.config import config_root
 from dial_core.observation.readings import LONGEST_ID, UnreadableMessageError, foresight_from_message
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup.graph import environment, graph
-from dial_ros.bringup.security import NODES, policy, rights
+from dial_ros.bringup.security import NODES, OWN_SERVICES, policy, rights
 from dial_ros.msg import Instruction, LatentForesight
 from dial_ros.node.messages import require_bounded
 from dial_ros.recorder.recorded_topics import TRANSPORTS, topics_of
@@ -75,8 +75,10 @@ def test_the_recorder_may_subscribe_to_all_that_it_records_and_publish_none_of_i
     assert allowed.request == ()
 
 
-def test_no_name_is_a_wildcard():
-    assert "*" not in policy(GR1)
+def test_no_name_is_a_wildcard_but_of_what_a_persons_command_answers_for_itself():
+    allowed = rights(GR1, guarded=True)
+    names = {(who, kind, name) for who, its in allowed.items() for kind in vars(its) for name in getattr(its, kind) if "*" in name}
+    assert names == {("operator", "reply", f"/_ros2cli*/{service}") for service in OWN_SERVICES}
 
 
 @pytest.mark.parametrize("node", NODES)
