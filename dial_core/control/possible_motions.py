@@ -2,7 +2,8 @@
 
 A trajectory that is passed on takes over at some update until `Tolerances.window_s` later; until then the one before may still be
 executed. So a new trajectory is compared with every motion that may be executed at its arrival, for as long as it may be, not
-only with the newest: the differences of a sequence of trajectories cannot add up. docs/guard.md derives what follows for the set-points.
+only with the newest: the differences of a sequence of trajectories cannot add up. docs/results/guard.md derives what follows for the
+set-points.
 """
 
 from collections.abc import Sequence
@@ -227,7 +228,7 @@ class PossibleMotions:
             )
 
     def _begun_approach(self, new: JointMotion, now_ns: int, limits: Guard, shown_ns: int) -> _Approach:
-        """The approach that `new` asks for. docs/guard.md derives the bounds.
+        """The approach that `new` asks for. docs/results/guard.md derives the bounds.
 
         A controller that is about to rest rests already by a clock that is a little ahead: such a trajectory is LATE, though refused.
 

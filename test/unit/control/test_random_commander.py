@@ -19,7 +19,7 @@ from dial_core.control.trajectory_checks import Tolerances
 from ..mutations import both
 from .guard_rig import GR1, LIMITS, MS, PERIOD_S, Rig, request_of
 
-# Twice the guard's tolerance: 2 % of a limit, and four differences of 0.5 % between trajectories that may be executed (docs/guard.md).
+# Twice the guard's tolerance: 2 % of a limit, and four differences of 0.5 % between trajectories that may run (docs/results/guard.md).
 WORST = 1.05
 CONTROLLERS = GR1.controllers[:2]  # the arms
 
