@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from dial_core.checkpoint.checkpoint import quiet_loading, save_checkpoint, view_of
 from dial_core.checkpoint.contract import Contract
@@ -13,7 +13,7 @@ from dial_core.errors import DialError
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
-from dial_core.model.pretrained import load_backbone, load_view_encoder
+from dial_core.model.pretrained import load_backbone, load_tokenizer, load_view_encoder
 from dial_core.robot.embodiment import load_embodiment
 
 BACKBONE = "system2.backbone."
@@ -67,7 +67,7 @@ def transplant(
     fresh = tuple(sorted(model.state_dict().keys() - taken))
     rest = f"{len(fresh)} random, seed {seed}: {', '.join(fresh) or 'none'}"
     card = f"# {preset}, to begin with\n\n{len(taken)} tensors from {source}; {rest}.\n"
-    words = _own_tokenizer(Path(source), model.arch) if ours and tokenizer is None else _tokenizer(tokenizer or source)
+    words = _own_tokenizer(Path(source), model.arch) if ours and tokenizer is None else load_tokenizer(tokenizer or source)
     if forget:
         forget_words(model, words, forget, seed)
         card += f"\nNew to it, their embeddings random: {', '.join(forget)}.\n"
@@ -141,11 +141,4 @@ def _own_tokenizer(folder: Path, arch: Architecture) -> PreTrainedTokenizerBase:
         return PreTrainedTokenizerFast.from_pretrained(folder)
     if arch.pretrained is None:
         raise DialError(f"{folder} has no tokenizer and the preset names no backbone; name one with --tokenizer")
-    return _tokenizer(arch.pretrained)
-
-
-def _tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(source)
-    except (OSError, ValueError, KeyError) as error:
-        raise DialError(f"no tokenizer at '{source}': {error}; name one with --tokenizer") from error
+    return load_tokenizer(arch.pretrained)

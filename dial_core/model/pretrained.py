@@ -1,14 +1,17 @@
-"""The pretrained weights of a backbone, and of DINOv2, from a local folder or the hub, into a model of ours. Strict."""
+"""The pretrained weights of a backbone, and of DINOv2, from a local folder or the hub, into a model of ours, and its tokenizer. Strict."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import Dinov2Model, PreTrainedModel
+from transformers import AutoTokenizer, Dinov2Model, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import cached_file
 from transformers.utils import logging as transformers_logging
 
 from dial_core.errors import DialError
 from dial_core.model.dial import DialModel
+from dial_core.model.prompt import IMAGE, Prompter
 
 # What decides a backbone's computation and shows in no tensor's shape.
 SILENT = {
@@ -36,6 +39,30 @@ def load_view_encoder(model: DialModel, source: str | Path) -> None:
     if model.view_encoder is None:
         raise DialError(f"bridge '{model.arch.bridge}' has no view encoder; DINOv2 belongs to the bridge 'dino'")
     _load(model.view_encoder.tower, source, "DINOv2")
+
+
+def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a Qwen-VL, from a local folder or the hub, with the chat template that writes images.
+
+    Qwen2.5-VL keeps two: the one in `tokenizer_config.json` is for text alone, and a tokenizer takes it; that of the processor, which the
+    model was trained with, lies in `chat_template.json`, which tokenizers do not read.
+
+    Raises:
+        DialError: there is no tokenizer, or it makes no prompt with an image; the message says what to do.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(source))
+        if IMAGE not in str(tokenizer.chat_template):
+            of_processor = cached_file(str(source), "chat_template.json", _raise_exceptions_for_missing_entries=False)
+            if of_processor is not None:
+                tokenizer.chat_template = json.loads(Path(of_processor).read_text())["chat_template"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DialError(f"no tokenizer at '{source}': {error}; name one with --tokenizer") from error
+    try:
+        Prompter(tokenizer, image_tokens=1)
+    except DialError as error:
+        raise DialError(f"the tokenizer at '{source}' cannot be used: {error}; or name another one with --tokenizer") from error
+    return tokenizer
 
 
 def _load(part: PreTrainedModel, source: str | Path, what: str) -> None:

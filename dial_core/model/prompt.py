@@ -10,6 +10,10 @@ from dial_core.model.configuration import Architecture
 
 IMAGE = "<|image_pad|>"
 IGNORED = -100  # label of positions without a target
+NO_IMAGE_TEMPLATE = (
+    "the tokenizer's chat template makes no prompt of an image and a text: that of a Qwen-VL's processor is needed, in the tokenizer's "
+    "folder as chat_template.jinja"
+)
 CITED = 80  # characters of an instruction in an error
 
 
@@ -20,9 +24,11 @@ class Prompter:
         """`prefix`: text before every instruction, as the contract says; `longest`: most tokens of a prompt, None: any number."""
         self.tokenizer, self.prefix = tokenizer, prefix
         self.image_tokens, self.longest = image_tokens, longest
-        self.image_id = tokenizer.convert_tokens_to_ids(IMAGE)
-        if self.image_id is None or tokenizer.convert_ids_to_tokens(self.image_id) != IMAGE:
+        image_id = tokenizer.convert_tokens_to_ids(IMAGE)
+        if not isinstance(image_id, int) or tokenizer.convert_ids_to_tokens(image_id) != IMAGE:
             raise DialError(f"the tokenizer has no {IMAGE} token: a Qwen-VL tokenizer is needed")
+        self.image_id = image_id
+        self._template_ids("go")  # a template without images is found here, and not at the first instruction
         added = {place for place, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._control_ids = added - {tokenizer.unk_token_id}
 
@@ -42,10 +48,7 @@ class Prompter:
     def prompt_ids(self, instruction: str) -> list[int]:
         """Token ids of one prompt; the generation prompt stands last. Raises as `require_encodable`."""
         self._require_words(instruction)
-        content = [{"type": "image"}, {"type": "text", "text": self.prefix + instruction}]
-        messages: list = [{"role": "user", "content": content}]
-        text = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        ids = self._template_ids(self.prefix + instruction)
         place = ids.index(self.image_id)
         prompt = ids[:place] + [self.image_id] * self.image_tokens + ids[place + 1 :]
         if self.longest is not None and len(prompt) > self.longest:
@@ -82,6 +85,19 @@ class Prompter:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         spans = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return [text[begin:end] for token, (begin, end) in spans if token == unknown_id]
+
+    def _template_ids(self, text: str) -> list[int]:
+        """Token ids of one turn with an image and a text, as the chat template writes it. Raises DialError if it writes no image."""
+        content = [{"type": "image"}, {"type": "text", "text": text}]
+        messages: list = [{"role": "user", "content": content}]
+        try:
+            written = self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        except (TypeError, ValueError) as error:  # a template for text alone adds it to the list of parts; ValueError: there is no template
+            raise DialError(f"{NO_IMAGE_TEMPLATE} ({error})") from error
+        ids: list[int] = self.tokenizer.encode(str(written), add_special_tokens=False)
+        if ids.count(self.image_id) != 1:
+            raise DialError(f"{NO_IMAGE_TEMPLATE} (it writes {IMAGE} {ids.count(self.image_id)} times)")
+        return ids
 
     def _require_words(self, instruction: str) -> None:
         """Raises DialError for an instruction that is empty, or whose text the tokenizer reads as one of its control tokens."""

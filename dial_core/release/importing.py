@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
-
 from dial_core.checkpoint.checkpoint import save_checkpoint, view_of
 from dial_core.checkpoint.contract import Contract
 from dial_core.errors import DialError
 from dial_core.files.atomic import atomic_folder
+from dial_core.model.pretrained import load_tokenizer
 from dial_core.release.folder import Release, import_model, read_release, vlm_of
 from dial_core.release.released_statistics import METADATA, read_normaliser
 from dial_core.robot.embodiment import load_embodiment
@@ -69,7 +68,7 @@ def import_release(
     contract = save_checkpoint(
         target,
         model,
-        _tokenizer(robot.tokenizer or (source if (source / "tokenizer_config.json").is_file() else vlm_of(source, vlm))),
+        load_tokenizer(robot.tokenizer or (source if (source / "tokenizer_config.json").is_file() else vlm_of(source, vlm))),
         read_normaliser(statistics, layout, embodiment),
         embodiment,
         card=f"# {source.name}\n\nImported from a checkpoint of the authors' release, vectors in layout `{layout.name}`.\n",
@@ -85,10 +84,3 @@ def _with_named_slot(release: Release, slot: int, robot: str) -> Release:
     """The release with the robot's slot under the robot's name, by which training finds it; a model too small for it stays as it is."""
     names = tuple(robot if place == slot else name for place, name in enumerate(release.arch.embodiments))
     return replace(release, arch=release.arch.model_copy(update={"embodiments": names}))
-
-
-def _tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
-    try:
-        return AutoTokenizer.from_pretrained(str(source))
-    except (OSError, ValueError, KeyError) as error:
-        raise DialError(f"no tokenizer at '{source}': {error}; name one with --tokenizer") from error
