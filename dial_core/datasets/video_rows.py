@@ -23,6 +23,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from dial_core.datasets.open_videos import OPEN_VIDEOS
 from dial_core.errors import DialError
 from dial_core.files.integrity import require_content
 
@@ -186,7 +187,7 @@ def _evenly_spaced(times: np.ndarray) -> bool:
 def video_size(video: Path) -> tuple[int, int]:
     """Height and width [px] of a video's frames as they are shown. Raises DialError if the first one cannot be decoded."""
     try:
-        with av.open(str(video), "r") as container:
+        with OPEN_VIDEOS.open(video) as container:
             height, width = shown_pixels(next(container.decode(video=0)), video).shape[:2]
             return height, width
     except (av.FFmpegError, OSError, IndexError, StopIteration) as error:
@@ -210,7 +211,7 @@ def frame_times(video: Path) -> np.ndarray:
 @lru_cache(maxsize=64)
 def _frame_times(video: Path, size: int, changed_ns: int) -> np.ndarray:
     try:
-        with av.open(str(video), "r") as container:
+        with OPEN_VIDEOS.open(video) as container:
             stream = container.streams.video[0]
             assert stream.time_base is not None
             shown = sorted(
@@ -256,7 +257,7 @@ def _decoded_from(video: Path, wanted_s: float, begins_s: float, half_s: float) 
     further back.
     """
     for back_s in SEEK_BACK_S:
-        with av.open(str(video), "r") as container:
+        with OPEN_VIDEOS.open(video) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
             assert stream.time_base is not None

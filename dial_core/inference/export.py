@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -24,16 +22,14 @@ from dial_core.files.atomic import atomic_write, write_json
 from dial_core.files.disk_space import disk_errors
 from dial_core.inference.interface_file import write_interface
 from dial_core.inference.program_parity import ProgramParity, RecordedObservation, compare
-from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, int8_weight_bits, load_program
+from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, load_program
+from dial_core.inference.quantise import quantise, quiet
 from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.typed_graph import LARGEST_FILE
 from dial_core.model.flow_matching import NO_NOISE
 
 TOLERANCE = 1e-3  # largest error over the outputs' standard deviation; float32 programs are at 1e-6
 INT8_COSINE = 0.98  # smallest cosine similarity; below that quantisation itself failed, and there is nothing to evaluate
-# Products that int8 programs keep in float32: what reads and writes actions, states and foresights, and the language model's
-# projections back from its gated units, whose few large values distort the scale of all others. 0.0098 -> 0.0059 of a chunk's standard
-# deviation, 0.015 -> 0.006 of a foresight's, for at most a tenth more time.
-KEPT_IN_FLOAT32 = re.compile(r"\.(action_encoder|state_encoder|action_head|foresight_head|language_model\..*\.down_proj)\b")
 
 
 @dataclass(frozen=True)
@@ -203,16 +199,14 @@ def _write(traced, spec: ProgramSpec, file: Path) -> None:
     elif spec.runtime == "onnx":
         write_onnx(traced, spec, file)
     else:
-        graph = file.with_name(f"{file.name}.float32")
-        try:
+        with TemporaryDirectory(dir=file.parent, prefix=".float32-") as folder:  # a large graph is several files
+            graph = Path(folder) / file.name
             write_onnx(traced, spec, graph)
-            _quantise(graph, file)
-        finally:
-            graph.unlink(missing_ok=True)
+            quantise(graph, file)
 
 
 def write_onnx(traced: torch.export.ExportedProgram, spec: ProgramSpec, file: Path) -> None:
-    """Writes a traced system as a graph in float32.
+    """Writes a traced system as a graph in float32; weights beyond `LARGEST_FILE` go to `<file>.data` beside it.
 
     Raises:
         DialError: the exporter's packages are missing.
@@ -221,63 +215,13 @@ def write_onnx(traced: torch.export.ExportedProgram, spec: ProgramSpec, file: Pa
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise DialError("ONNX graphs need the exporter's packages: `pip install onnx onnxscript onnxruntime`") from error
-    with warnings.catch_warnings(), _quiet("torch.onnx"):
+    with warnings.catch_warnings(), quiet("torch.onnx"):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(traced, input_names=spec.inputs, output_names=spec.outputs, dynamo=True, verbose=False)
         assert program is not None
-        program.save(str(file))
-
-
-def _quantise(graph: Path, file: Path) -> None:
-    """Writes a graph with int8 weights, a scale for each output channel; activations are scaled at every call (dynamic).
-
-    Only products with weights are quantised, but those of `KEPT_IN_FLOAT32`: attention, norms and sums stay in float32.
-    """
-    try:
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-        from onnxruntime.quantization.preprocess import quant_pre_process
-    except ImportError as error:
-        raise DialError("int8 programs need ONNX Runtime: `pip install onnx onnxruntime`") from error
-    folded = graph.with_name(f"{graph.name}.folded")
-    try:
-        with _quiet("root"):
-            quant_pre_process(str(graph), str(folded), skip_symbolic_shape=True)  # transposed weights become constants
-            quantize_dynamic(
-                folded,
-                file,
-                op_types_to_quantize=["MatMul"],
-                per_channel=True,
-                reduce_range=int8_weight_bits() < 8,
-                weight_type=QuantType.QInt8,
-                nodes_to_exclude=_kept_products(graph),
-                extra_options={"MatMulConstBOnly": True},
-            )
-    finally:
-        folded.unlink(missing_ok=True)
-
-
-def _kept_products(graph: Path) -> list[str]:
-    """Names of the graph's products that stay in float32, before and after ONNX Runtime joins a product with the sum that follows."""
-    import onnx
-
-    kept = []
-    for node in onnx.load(graph, load_external_data=False).graph.node:
-        modules = next((entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"), "")
-        if node.op_type == "MatMul" and KEPT_IN_FLOAT32.search(modules):
-            kept += [node.name, f"{node.name}/MatMulAddFusion_MatMul"]
-    return kept
-
-
-@contextmanager
-def _quiet(logger: str) -> Iterator[None]:
-    """Suppresses what a library logs below an error."""
-    log = logging.getLogger(None if logger == "root" else logger)
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        log.setLevel(level)
+        weights = (value.const_value for value in program.model.graph.initializers.values())
+        large = sum(tensor.nbytes for tensor in weights if tensor is not None) > LARGEST_FILE
+        program.save(str(file), external_data=large)
 
 
 def _shapes(spec: ProgramSpec, inputs: tuple[torch.Tensor, ...]) -> dict[str, str]:

@@ -207,3 +207,18 @@ def test_int8_programs_are_near_the_model_and_timed_in_turns_with_it(checkpoint,
     ]
     assert rows[0].speedup == rows[2].speedup == rows[0].processor_speedup == rows[2].processor_speedup == 1.0
     assert all(0 < row.lowest_ms <= row.median_ms <= row.p99_ms for row in rows)
+
+
+@pytest.mark.slow
+def test_an_int8_program_beyond_the_size_of_one_file_has_its_weights_beside_it_and_leaves_nothing_else(checkpoint, programs, monkeypatch):
+    pytest.importorskip("onnxscript")
+    monkeypatch.setattr(exporting, "LARGEST_FILE", 1_000_000)
+    monkeypatch.setenv("DIAL_PROGRAMS", str(programs / "beyond"))
+    file, parity = export_system(checkpoint, 1, "int8", SEEN)
+    assert parity.rms_error < 0.1
+    assert parity.cosine > 0.99
+    names = [f"{file.name}.data", file.name, file.with_suffix(".json").name, file.with_suffix(".yaml").name]
+    assert sorted(path.name for path in file.parent.iterdir()) == sorted(names)
+    assert file.stat().st_size < 1_000_000 < file.with_name(f"{file.name}.data").stat().st_size
+    session = System1Session(checkpoint, runtime="int8")
+    assert session.chunk(SEEN[0].images, np.zeros((36, 192), np.float32), SEEN[0].state).shape == (16, 47)
