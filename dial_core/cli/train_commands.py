@@ -9,7 +9,7 @@ import typer
 
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.cli.options import Changes, Out, Workers, command_line, console, named_folders
-from dial_core.cli.training_processes import Compile, Precision, Processes, distribute
+from dial_core.cli.training_processes import Compile, Precision, Processes, distribute, ignored_launch_precision, named_precision
 
 
 def train(
@@ -33,7 +33,7 @@ def train(
     workers: Workers = 2,
     micro_batch: Annotated[int, typer.Option(min=0, help="Samples a device takes at once; the rest is accumulated. 0: all.")] = 0,
     loader_workers: Annotated[int, typer.Option(min=0, help="Decoding processes per device, for recipes with `images: pixels`.")] = 0,
-    wandb: Annotated[bool, typer.Option("--wandb", help="Report to Weights & Biases beside TensorBoard.")] = False,
+    wandb: Annotated[bool, typer.Option("--wandb", help="Report to Weights & Biases beside TensorBoard, a run a stage.")] = False,
     processes: Processes = "auto",
     precision: Precision = "auto",
     compiled: Compile = None,
@@ -66,10 +66,13 @@ def train(
     if dry_run:
         from dial_core.training.forecast import forecast
 
-        forecast(plan, start, folders, Hardware(micro_batch), gpus, strategy, console, gpu_gib)
+        hardware = Hardware(micro_batch, precision=named_precision(precision) or "recipe")
+        forecast(plan, start, folders, hardware, gpus, strategy, console, gpu_gib)
         return
     execution = distribute(processes, precision, compiled, workload_of(plan, start), plan.steps, out)
     if execution:
         hardware = execution.hardware(micro_batch, loader_workers, wandb)
+        if ignored := ignored_launch_precision([stage.optimisation for stage in plan.effective_stages()], hardware):
+            console.print(f"[yellow]{ignored}[/]", highlight=False)
         console.print(f"[bold]{run(plan, start, folders, out, workers, command_line(), hardware)}[/]")
         leave_processes()

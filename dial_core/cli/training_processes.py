@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +15,8 @@ from dial_core.errors import DialError
 
 if TYPE_CHECKING:
     from dial_core.training.cpu_execution import CpuExecution
+    from dial_core.training.cpu_execution import Precision as NamedPrecision
+    from dial_core.training.optimisation import Hardware, Optimisation
     from dial_core.training.probe import Workload
 
 Processes = Annotated[
@@ -40,7 +44,7 @@ def distribute(processes: str, precision: str, compiled: bool | None, workload: 
     from dial_core.jobs.launch import launch
     from dial_core.training.cpu_execution import Wish, choose_execution, kept_execution, launched_by_others
 
-    wish = Wish(_count(processes), _precision(precision), compiled)
+    wish = Wish(_count(processes), named_precision(precision), compiled)
     if launched_by_others():
         return kept_execution(out, wish)
     execution = choose_execution(wish, workload, steps, out, console)
@@ -60,8 +64,31 @@ def _count(text: str) -> int | None:
     return int(text)
 
 
-def _precision(text: str):
+def named_precision(text: str) -> NamedPrecision | None:
+    """The value of `--precision`; None for `auto`.
+
+    Raises:
+        DialError: it is none of the choices.
+    """
     choices = ("auto", "recipe", "float32", "bfloat16")
     if text not in choices:
         raise DialError(f"--precision {text}: expected one of {', '.join(choices)}")
-    return None if text == "auto" else text
+    return None if text == "auto" else text  # type: ignore[return-value]
+
+
+def ignored_launch_precision(stages: Sequence[Optimisation], hardware: Hardware) -> str | None:
+    """A sentence for the user whose launch asks for a `mixed_precision` that stages do not compute in; None if there is nothing to say.
+
+    The recipe and `--precision` decide, so that a recipe means the same run however it is launched. Only the first process says it.
+    """
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")  # accelerate sets `no` where a launch asks for nothing
+    if asked == "no" or os.environ.get("RANK", "0") != "0":
+        return None
+    computed = ["bf16" if hardware.in_precision(plan).bf16 else "float32" for plan in stages]
+    other = [f"stage {number} computes in {precision}" for number, precision in enumerate(computed, 1) if precision != asked]
+    if not other:
+        return None
+    return (
+        f"The launch's `mixed_precision: {asked}` is ignored, the recipe's `bf16` and `--precision` decide: {', '.join(other)}. "
+        "`--precision bfloat16` computes every stage in bf16"
+    )

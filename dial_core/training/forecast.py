@@ -53,6 +53,7 @@ def forecast(
     shown: dict[str, tuple[int, int]] = {}
     refusals: list[DialError] = []  # at the end: a run is described also where this machine is too small for it
     for number, stage in enumerate(recipe.effective_stages(), 1):
+        stage = stage.model_copy(update={"optimisation": hardware.in_precision(stage.optimisation)})
         if number == len(recipe.stages) and model.arch.separate_world_head == "last_stage":
             model.separate_world_head()
         model.set_trainable(stage.stage)

@@ -46,7 +46,8 @@ def memory_of(
     Weights that learn and the optimiser's moments are float32; with bf16 each weight that learns has a half-size copy too, and frozen ones
     are kept in bfloat16 (`frozen_weights.py`; published backbones allow it). `ddp` keeps all of it on every device; `zero2` shares
     gradients, moments and float32 weights, `fsdp2` and `zero3` all weights. FSDP2 gathers float32 weights. The fused AdamW needs no
-    temporaries, and DDP's buckets are the gradients themselves.
+    temporaries, and DDP's buckets are the gradients themselves. How many micro-batches a step accumulates does not matter: each one's
+    gradients are added to those in shards at once (FSDP2: `trainer_arguments.py`).
 
     Raises:
         DialError: unknown strategy, or one that the optimiser cannot train with.

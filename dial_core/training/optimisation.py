@@ -134,6 +134,10 @@ class Hardware:
     precision: Literal["recipe", "float32", "bfloat16"] = "recipe"
     compiled: bool = False
 
+    def in_precision(self, plan: Optimisation) -> Optimisation:
+        """The plan with `bf16` as this call computes it: the recipe's, unless `precision` names one."""
+        return plan if self.precision == "recipe" else plan.model_copy(update={"bf16": self.precision == "bfloat16"})
+
     def split(self, batch_size: int, processes: int) -> tuple[int, int]:
         """(samples a micro-batch, micro-batches a step) for each of `processes`.
 

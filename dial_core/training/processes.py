@@ -39,6 +39,11 @@ def require_gpu_for_deepspeed() -> None:
         )
 
 
+def launched_with_fsdp() -> bool:
+    """Whether the launch asks for weights in shards by FSDP (`config/accelerate/fsdp2_8.yaml`)."""
+    return os.environ.get("ACCELERATE_USE_FSDP", "false").lower() == "true"
+
+
 def leave_processes() -> None:
     """Ends the connections to the other processes; a program that launches took part in calls it last, when all it writes is written."""
     state = process_state()

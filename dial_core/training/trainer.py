@@ -36,6 +36,7 @@ from dial_core.training.processes import process_state
 from dial_core.training.run_folder import STAGING, checkpoints, clear_staging, draw_loss_curve, prune, publish, rewind_log
 from dial_core.training.trainer_arguments import trainer_arguments
 from dial_core.training.trainer_seams import TrainerSeams
+from dial_core.training.wandb_runs import stage_run
 
 PARTS = ("world_loss", "action_loss", "text_loss", "class_loss", "patch_loss", "spread_loss", "place_loss", "where_loss", "copy_loss")
 # Keyword of a model's forward pass -> how many elements a batch has in the mean that is its loss; None where it has no such loss.
@@ -97,7 +98,8 @@ def run_training(
     frozen = FrozenWeights(model) if arguments.bf16 else None
     trainer = DialTrainer(plan, folder, title, newest[1], model=model, args=arguments, data=data, collate=collate)
     try:
-        trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
+        with stage_run(folder, hardware.wandb):
+            trainer.train(resume_from_checkpoint=str(newest[1]) if newest[1] else None)
         if hardware.compiled:
             model.compile_blocks(False)  # type: ignore[operator]
         weights = trainer.finish()

@@ -8,7 +8,6 @@ and callbacks (`trainer.py`).
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from torch.distributed.fsdp import MixedPrecisionPolicy
 from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.utils.data import SequentialSampler
 from transformers import Trainer
+
+from dial_core.training.processes import launched_with_fsdp
 
 HOLDS_FOR = "5.23"
 """Version of transformers that these overrides were written against."""
@@ -66,7 +67,7 @@ class TrainerSeams(Trainer):
     def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:
         """Gradients live in DDP's buckets, no second copy of them; FSDP2 rounds what autocast rounds and nothing else."""
         arguments = super()._build_accelerator_args(**kwargs)
-        if os.environ.get("ACCELERATE_USE_FSDP") == "true" and self.args.bf16:
+        if launched_with_fsdp() and self.args.bf16:
             arguments["fsdp_plugin"] = FullyShardedDataParallelPlugin(mixed_precision_policy=SHARDED_PRECISION)
         for handler in arguments["kwargs_handlers"]:
             handler.gradient_as_bucket_view = True

@@ -27,7 +27,7 @@ from dial_core.model.normalise import Normaliser
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.training import processes
-from dial_core.training.optimisation import Optimisation
+from dial_core.training.optimisation import Hardware, Optimisation
 from dial_core.training.processes import leave_processes, process_state
 from dial_core.training.samples import ChunkSamples, Variety, join_samples
 from dial_core.training.streams import CachedTokens, SourceVectors, Stream
@@ -121,7 +121,7 @@ class Finalised:
         create(self.file)
 
 
-def train_small(folder: Path, steps: int = 4, **changes) -> None:
+def train_small(folder: Path, steps: int = 4, hardware: Hardware | None = None, **changes) -> None:
     if os.environ.get("ACCELERATE_USE_FSDP"):
         let_accelerate_shard_on_a_cpu()
     if os.environ.get("ACCELERATE_USE_DEEPSPEED"):
@@ -135,7 +135,7 @@ def train_small(folder: Path, steps: int = 4, **changes) -> None:
     model.register_forward_pre_hook(require_float32, with_kwargs=True)
     values = {"steps": steps, "batch_size": 8, "learning_rate": 1e-3, "log_period_steps": 1, "save_period_s": 1e-9}
     values |= {"keep_checkpoints": 2}
-    weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes")
+    weights = run_training(model, samples, join_samples, Optimisation(**values | changes), folder, "processes", hardware)
     (folder / f"returned-{os.environ.get('RANK', '0')}").write_text(str(len(weights)))
     if weights:
         assert all(weights[name].dtype == torch.float32 and weights[name].equal(value) for name, value in frozen.items())
@@ -152,10 +152,10 @@ def main(folder: Path, **changes) -> None:
     assert not torch.distributed.is_initialized()
 
 
-def launched(folder: Path, launch: list[str], *options: str, **environment: str) -> tuple[list[dict], dict]:
-    """Log rows and weights of a run of this file."""
+def launched(folder: Path, launch: list[str], *options: str, program: str = __file__, **environment: str) -> tuple[list[dict], dict]:
+    """Log rows and weights of a run of this file, or of another that calls its `main`."""
     environment |= {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launch, __file__, str(folder), *options]
+    command = [sys.executable, *launch, program, str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert list(folder.glob("exit-functions-*"))
