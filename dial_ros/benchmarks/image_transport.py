@@ -27,7 +27,7 @@ from dial_ros.bringup.graph import environment
 from dial_ros.node import qos
 from dial_ros.tools.client import ClientNode, free_domain
 
-TOPIC, SENT = "image/camera", "sent"
+TOPIC, READY, SENT = "image/camera", "ready", "sent"
 RELIABILITIES = {"best effort": ReliabilityPolicy.BEST_EFFORT, "reliable": ReliabilityPolicy.RELIABLE}
 PROFILES = {"fastdds.xml": environment("humanoid"), "none": {}}
 VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
@@ -35,11 +35,12 @@ FOUND_S, LAST_S = 30.0, 2.0
 
 
 def send(frames: int, rate_hz: float, height: int, width: int, reliability: str) -> None:
-    """Publishes rgb8 images at a rate, as soon as somebody subscribes, and says on `sent` when it is done."""
-    node = ClientNode("sender")
+    """Publishes rgb8 images at a rate as soon as the receiver is ready, and says on `sent` when it is done."""
+    node, ready = ClientNode("sender"), list[Empty]()
     publisher = node.create_publisher(Image, TOPIC, QoSProfile(depth=5, reliability=RELIABILITIES[reliability]))
     done = node.create_publisher(Empty, SENT, qos.LATCHED)
-    node.wait_until(publisher.get_subscription_count, FOUND_S, "a subscriber")
+    node.create_subscription(Empty, READY, ready.append, qos.LATCHED)
+    node.wait_until(lambda: ready and publisher.get_subscription_count(), FOUND_S, "a receiver that is ready")
     image = Image(height=height, width=width, encoding="rgb8", step=3 * width, data=array("B", bytes(3 * width * height)))
     begun_s = time.monotonic()
     for number in range(frames):
@@ -59,8 +60,11 @@ def receive() -> int:
     def note(image: Image) -> None:
         arrived.add(image.header.stamp.sec)
 
-    node.create_subscription(Image, TOPIC, note, qos.SENSOR)
+    images = node.create_subscription(Image, TOPIC, note, qos.SENSOR)
     node.create_subscription(Empty, SENT, done.append, qos.LATCHED)
+    ready = node.create_publisher(Empty, READY, qos.LATCHED)
+    node.wait_until(images.get_publisher_count, FOUND_S, "a sender")
+    ready.publish(Empty())
     node.wait_until(lambda: done, 10 * FOUND_S, "the sender to be done")
     ended_s = time.monotonic()
     node.wait_until(lambda: time.monotonic() > ended_s + LAST_S, 2 * LAST_S, "the last frames")
