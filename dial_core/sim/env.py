@@ -7,24 +7,33 @@ import numpy as np
 
 from dial_core.config import config_root
 from dial_core.errors import DialError
+from dial_core.robot.embodiment import EEF_DIM, Embodiment
 from dial_core.robot.kinematics import ForwardKinematics
+from dial_core.sim.task import Task
 from dial_core.sim.world import World
 
 MAX_INSTRUCTION_CHARACTERS = 200
 PRINTABLE = "".join(map(chr, range(32, 127)))
+WRIST_REACH_M = 2.0  # bound of the action's wrist positions, which no robot's arm reaches: learners ask for finite bounds
 HELD_STEPS = 10  # control steps of uninterrupted success that end an episode, as `dial eval` counts it: objects topple later
 
 
 class TabletopEnv(gymnasium.Env):
     """One task. Observation: `images` {camera: uint8 (H, W, 3)}, `state` (S,), `instruction`. Action (S,): absolute targets.
 
-    The action's wrist poses (its first 18 numbers) are ignored by the robot; the joints are clipped to their limits and
-    reached one control period later.
+    The action's wrist poses (its first 18 numbers) are ignored by the robot; the joints are clipped to their limits, which
+    are the action space's bounds, and reached one control period later. `info["instruction"]` repeats the instruction:
+    gymnasium's `AsyncVectorEnv` delivers no text observations unless made with `shared_memory=False`.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 20}
 
-    def __init__(self, task: str = "PlacematToPlate", image_size: int = 96, render_mode: str | None = None) -> None:
+    def __init__(self, task: str | Task = "PlacematToPlate", image_size: int = 96, render_mode: str | None = None) -> None:
+        """`task`: by its name or file, or a loaded one such as a suite's; `image_size`: a side of the images [px].
+
+        Raises:
+            DialError: there is no such task.
+        """
         self.world = World(task, image_size=image_size)
         self.render_mode = render_mode
         embodiment = self.world.embodiment
@@ -33,15 +42,14 @@ class TabletopEnv(gymnasium.Env):
         self._cameras = [camera.name for camera in embodiment.cameras]
         self._steps = self._held = 0
         image = gymnasium.spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        vector = gymnasium.spaces.Box(-np.inf, np.inf, (embodiment.state_dim,), np.float32)
         self.observation_space = gymnasium.spaces.Dict(
             {
                 "images": gymnasium.spaces.Dict(dict.fromkeys(self._cameras, image)),
-                "state": vector,
+                "state": gymnasium.spaces.Box(-np.inf, np.inf, (embodiment.state_dim,), np.float32),
                 "instruction": gymnasium.spaces.Text(MAX_INSTRUCTION_CHARACTERS, charset=PRINTABLE),
             }
         )
-        self.action_space = vector
+        self.action_space = _action_space(embodiment)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """A new scene. `options={"target": i}` names the scene's object i, whatever the seed would have drawn."""
@@ -93,8 +101,17 @@ class TabletopEnv(gymnasium.Env):
             "target": scene.target,
             "objects": [thing.type for thing in scene.objects],
             "moved": self.world.moved_objects(),
+            "instruction": self.world.instruction,
             "steps": self._steps,
         }
+
+
+def _action_space(embodiment: Embodiment) -> gymnasium.spaces.Box:
+    """Absolute targets float32 (S,): per wrist a position within `WRIST_REACH_M` [m] and a 6D rotation, then the joints' limits [rad]."""
+    wrist = [WRIST_REACH_M] * 3 + [1.0] * 6
+    bound = np.array(wrist * (EEF_DIM // len(wrist)))
+    low, high = np.concatenate([-bound, embodiment.lower]), np.concatenate([bound, embodiment.upper])
+    return gymnasium.spaces.Box(low.astype(np.float32), high.astype(np.float32), dtype=np.float32)
 
 
 def register_tasks() -> list[str]:

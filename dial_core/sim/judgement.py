@@ -5,6 +5,7 @@ from typing import Protocol
 import mujoco
 import numpy as np
 
+from dial_core.sim.catalogue import ObjectType
 from dial_core.sim.objects import ObjectSlot, ObjectSpec
 from dial_core.sim.scene import SceneSpec
 from dial_core.sim.table_model import TABLE_TOP_M
@@ -13,6 +14,8 @@ REST_SPEED_M_S = 0.05
 UPRIGHT_COS = 0.95
 LANDING_M = 0.015  # between the object's bottom and the target's floor
 LYING_M = 0.03  # the same in a container, where an object may lean on the wall
+SHALLOW_M = 0.04  # of a wall lower than this the rim is near LYING_M or below, and things may lie across it
+SHALLOW_SHARE = 0.6  # of such a wall's height, instead of LYING_M
 HAND_AWAY_M = 0.08  # from the grasp point to the object's centre
 
 
@@ -49,6 +52,12 @@ def closed(world: JudgedWorld) -> bool:
     return bool(world.data.qpos[goal.joint] < goal.kind.joint.closed_below)
 
 
+def lying_tolerance_m(kind: ObjectType, half_height: float) -> float:
+    """How far above the floor of a container of `half_height` [m] the lowest point of what is in it may be [m]."""
+    wall = 2 * half_height * (1.0 - kind.floor)
+    return SHALLOW_SHARE * wall if wall < SHALLOW_M else LYING_M
+
+
 def _on_top(world: JudgedWorld, place: ObjectSlot, thing: ObjectSpec) -> bool:
     """Upright on the target's surface."""
     centre, rotation = _pose(world, thing)
@@ -62,7 +71,7 @@ def _contained(world: JudgedWorld, place: ObjectSlot, thing: ObjectSpec) -> bool
     centre, rotation = _pose(world, thing)
     lean = abs(rotation[2, 2])
     bottom = centre[2] - thing.half_height * lean - thing.radius * np.sqrt(1 - min(1.0, lean**2)) - _floor(world, place)
-    return bool(_within(world, place, centre) and -LANDING_M < bottom < LYING_M)
+    return bool(_within(world, place, centre) and -LANDING_M < bottom < lying_tolerance_m(place.kind, world.scene.goal.half_height))
 
 
 def _in_room(world: JudgedWorld, place: ObjectSlot, thing: ObjectSpec) -> bool:
