@@ -1,8 +1,9 @@
 """The interface of an exported program: a YAML file beside it that names, orders and scales every input and output.
 
 Its layout is that of LEAPP, NVIDIA's description of exported policies (`models`, `pipeline`, `system information`), so that LEAPP's
-readers load a graph of ours from it; keys of our own (`units`, `normalisation`, `dynamic_axes`, `description`) stand beside theirs.
-A consumer in another language needs this file and the program, and nothing of Python.
+readers load a graph of ours from it; keys of our own (`units`, `normalisation`, `dynamic_axes`, `description`, `weights_path`,
+`weights_sha256sum`) stand beside theirs. A consumer in another language needs this file, the program and, if it has some, its file of
+weights, and nothing of Python.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.config import Config
 from dial_core.files.atomic import write_text
 from dial_core.inference.programs import ProgramSpec
+from dial_core.inference.quantise import weights_of
 from dial_core.robot.embodiment import EEF_DIM, load_embodiment
 from dial_core.robot.vector_layout import OURS
 
@@ -92,10 +94,15 @@ def interface_of(checkpoint: Checkpoint, spec: ProgramSpec, inputs: Mapping[str,
 
 
 def write_interface(file: Path, checkpoint: Checkpoint, spec: ProgramSpec, inputs: Mapping[str, torch.Tensor]) -> Path:
-    """Writes the interface of the program in `file` as `<file>.yaml` with the program's suffix replaced; returns its path."""
+    """Writes the interface of the program in `file` as `<file>.yaml` with the program's suffix replaced; returns its path.
+
+    It holds the hashes of the program and of the weights beside a large one.
+    """
     interface = interface_of(checkpoint, spec, inputs)
     sums = {f"{kind}sum": _digest(file, kind) for kind in ("md5", "sha256")}
     parameters = {"backend": BACKENDS[file.suffix], "model_path": file.name, **sums}
+    if (weights := weights_of(file)).is_file():  # the graph of a large program names them, and has none of their bytes in its own hash
+        parameters |= {"weights_path": weights.name, "weights_sha256sum": _digest(weights, "sha256")}
     name, dump = interface.name, interface.model_dump(exclude_none=True)
     document = {
         "models": {name: {"inputs": dump["inputs"], "outputs": dump["outputs"], "parameters": parameters}},

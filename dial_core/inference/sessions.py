@@ -2,7 +2,8 @@
 
 The ROS nodes and the evaluation use these same two classes. On a CPU the caller sets `torch.set_num_threads(1)`: with
 the other core busy two threads are many times slower than one. On CUDA a call is one captured graph in bfloat16, unless
-`capture` and `precision` say otherwise; sessions of one checkpoint share its model, and so device and precision.
+`capture` and `precision` say otherwise; sessions of one checkpoint share its model, and so device and precision. Beside a
+TensorRT engine, which has weights of its own, the model stays where it was loaded until something needs it that is not in the engine.
 """
 
 import logging
@@ -21,12 +22,13 @@ from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured, recorder_for
 from dial_core.inference.first_use import computation
-from dial_core.inference.programs import ProgramSpec, Runtime, runtime_for
+from dial_core.inference.programs import TENSORRT, ProgramSpec, Runtime, runtime_for
 from dial_core.inference.ready import Precision, dtype_of, ready_to_infer
 from dial_core.inference.session_inputs import finite_array, image_tensor
 from dial_core.model.flow_matching import NO_NOISE, initial_noise
 from dial_core.model.inpainting import sample_chunk_onto
 from dial_core.model.prompt import Prompter
+from dial_core.model.system1 import Schedule
 from dial_core.model.system2 import Layout
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,10 @@ class System2Session:
         self.contract: Contract = checkpoint.contract
         self.device = torch.device(device)
         self.runtime = runtime_for(runtime, self.device)
-        self.model = ready_to_infer(checkpoint.model, self.device, dtype_of(precision, self.device))
+        self._dtype = dtype_of(precision, self.device)
+        self.model, self._model_is_ready = checkpoint.model.eval(), False
+        if not self.runtime.startswith(TENSORRT):
+            self._make_model_ready()
         self._prompter = Prompter.for_model(checkpoint.tokenizer, checkpoint.model.arch, self.contract.instruction_prefix)
         self._prompt: tuple[str, Prompt] | None = None
         self.captures = self.runtime == "eager" and capture and self.device.type == "cuda"
@@ -153,8 +158,16 @@ class System2Session:
         Raises:
             DialError: wrong image shape or dtype.
         """
+        self._make_model_ready()
         tokens = self.model.encode_image(image_tensor(image, self.contract.views[0], self.device))
         return tokens[0, :, self.model.arch.view_part].float().cpu().numpy()
+
+    @torch.inference_mode(False)  # parameters that are made in inference mode could not be used where System-1 needs gradients
+    def _make_model_ready(self) -> None:
+        """Moves and converts the model, once: at the start, or, beside an engine, when tokens of an image alone are asked for."""
+        if not self._model_is_ready:
+            ready_to_infer(self.model, self.device, self._dtype)
+            self._model_is_ready = True
 
     def _encoded(self, instruction: str) -> Prompt:
         """The prompt; the last one is kept, as an instruction stays for many images."""
@@ -198,11 +211,13 @@ class System1Session:
         self.flow_steps, self.noise_seed = flow_steps, noise_seed
         self.slot = checkpoint.contract.slot if slot is None else slot
         self._dtype = dtype_of(precision, self.device)
-        self.model = ready_to_infer(checkpoint.model, self.device, self._dtype)
-        self._schedule = self.model.system1.schedule(flow_steps, self.slot)
+        self.model = checkpoint.model.eval()
+        self._schedule: Schedule = []
         self._rim = checkpoint.rim
         # One noise for the life of the session: chunks of successive observations then differ by what was seen only.
-        self._noise = initial_noise(noise_seed, (1, self.contract.horizon, checkpoint.model.arch.action_dim)).to(self.device)
+        self._noise = initial_noise(noise_seed, (1, self.contract.horizon, checkpoint.model.arch.action_dim))
+        if not self.runtime.startswith(TENSORRT):
+            self._make_model_ready()
         recorder = recorder_for(self.device, capture and self.runtime == "eager")
         self._act = computation(self, Captured(self.function, recorder), checkpoint.folder, report)
         self._see = Captured(self._condition, recorder)  # for chunks that agree with committed actions
@@ -282,12 +297,21 @@ class System1Session:
     @torch.no_grad()
     def _led_chunk(self, committed: Committed, base: np.ndarray | None, *inputs: torch.Tensor) -> torch.Tensor:
         """Normalised chunk (1, H, A) that agrees with committed actions. Vision and fusion are captured, its steps need gradients."""
+        self._make_model_ready()
         horizon, width = self.contract.horizon, self.contract.action_dim
         actions = finite_array("committed actions", committed.actions, (horizon, width))
         weights = finite_array("committed weights", committed.weights, (horizon,))
         onto = self._vector(self._rim.encode_action(actions, base)), self._vector(weights)[0]
         fused_BMD, state_BS = (tensor.clone() for tensor in self._see(*inputs))  # of inference mode, which has no gradients
         return sample_chunk_onto(self.model.system1, fused_BMD, state_BS, self._noise, self._schedule, self.slot, *onto)
+
+    @torch.inference_mode(False)  # for inpainting, which needs gradients
+    def _make_model_ready(self) -> None:
+        """Moves and converts the model, once: at the start, or, beside an engine, when a chunk must agree with committed actions."""
+        if not self._schedule:
+            ready_to_infer(self.model, self.device, self._dtype)
+            self._noise = self._noise.to(self.device)
+            self._schedule = self.model.system1.schedule(self.flow_steps, self.slot)
 
     def _condition(self, foresight_BND, state_BS, *views_BHWC) -> tuple[torch.Tensor, torch.Tensor]:
         """The fused condition and the state, in the model's dtype."""

@@ -9,6 +9,7 @@ networks; in TensorRT 10 a flag asks for them.
 
 from __future__ import annotations
 
+import mmap
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -89,9 +90,14 @@ def open_engine(
         DialError: TensorRT refuses the file.
     """
     trt = _tensorrt()
+    if not file.stat().st_size:
+        raise DialError(f"{file} is empty; delete it and export again")
     with nullcontext() if gpu is None else torch.cuda.device(gpu):  # where the engine, its context and its stream are made
         runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        engine = runtime.deserialize_cuda_engine(file.read_bytes())
+        # Any buffer will do, read-only ones too, and an engine keeps nothing of it. Pages of a mapped file can be dropped at any time; the
+        # stream readers of TensorRT before 10.9 hold the whole file (NVIDIA/TensorRT issue 4327).
+        with file.open("rb") as content, mmap.mmap(content.fileno(), 0, access=mmap.ACCESS_READ) as plan:
+            engine = runtime.deserialize_cuda_engine(plan)
         if engine is None:
             raise DialError(f"TensorRT {trt.__version__} refuses {file}; delete it and export again")
         return _Engine(trt, runtime, engine, inputs, outputs)

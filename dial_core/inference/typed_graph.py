@@ -44,13 +44,16 @@ class Product:
 
 
 def folded(graph: Path) -> Any:
-    """The graph of a file with everything constant computed, so that weights stand beside their products."""
+    """The graph of a file with everything constant computed, so that weights stand beside their products.
+
+    It holds all of its weights in memory. Those that stayed references to the file beside `graph` could not be read from another folder.
+    """
     try:
         import onnx_ir
         from onnxscript.optimizer import fold_constants, remove_unused_nodes
     except ImportError as error:
         raise DialError(INSTALL) from error
-    model = onnx_ir.load(graph)
+    model = onnx_ir.external_data.load_to_model(onnx_ir.load(graph))
     fold_constants(model, input_size_limit=1 << 40, output_size_limit=1 << 40)
     remove_unused_nodes(model)
     return onnx_ir.to_proto(model)
@@ -80,7 +83,7 @@ def with_probes(model: Any, names: Iterable[str]) -> Any:
 
 
 def typed(model: Any, precision: str, largest: Mapping[str, float], emulated: bool = False) -> Any:
-    """The graph with its products in `precision`, as the table above says.
+    """The graph with its products in `precision`, as the table above says, and its images cast to float32 before anything reads them.
 
     Args:
         model: folded.
@@ -94,29 +97,27 @@ def typed(model: Any, precision: str, largest: Mapping[str, float], emulated: bo
         raise DialError(f"unknown precision '{precision}'; precisions of engines: {', '.join(PRECISIONS)}")
     import onnx
 
-    result = onnx.ModelProto()
-    result.CopyFrom(model)
-    rewriter = _Rewriter(result, "fp16" if precision == "fp16" else "bf16", emulated)
-    rewritten = {id(item.node): item for item in products(result)}
-    nodes = []
-    for node in result.graph.node:
-        item = rewritten.get(id(node))
+    rewriter = _Rewriter(model, "fp16" if precision == "fp16" else "bf16", emulated)
+    rewritten = {item.node.output[0]: item for item in products(model)}
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        item = rewritten.get(node.output[0])
         if item is None or (item.vision and precision != "fp8"):
             nodes.append(node)
         elif precision == "fp8" and item.weights and not item.vision:
             nodes += rewriter.scaled(node, largest[node.input[0]])
         else:
             nodes += rewriter.rounded(node)
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del result.graph.node[:]
-    result.graph.node.extend(kept)
-    del result.graph.value_info[:]  # of the types before
-    rewriter.replace_weights()
+    # Made new, as a copy of the graph would hold all weights once more, and the types of its values are others.
+    graph = onnx.GraphProto(name=model.graph.name, node=nodes, input=model.graph.input, output=model.graph.output)
+    rewriter.cast_bytes(graph)
+    result = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions, graph=graph)
+    rewriter.add_weights(result.graph)
     return result
 
 
 def save_graph(model: Any, file: Path) -> None:
-    """Writes a graph; weights beyond `LARGEST_FILE` go to `<file>.data` beside it."""
+    """Writes a graph; weights beyond `LARGEST_FILE` go to `<file>.data` beside it, and `model` itself refers to them from then on."""
     import onnx
 
     data = file.with_name(f"{file.name}.data")
@@ -129,16 +130,31 @@ def save_graph(model: Any, file: Path) -> None:
 
 
 class _Rewriter:
-    """Rewrites products of one graph; weights are converted once, however many Euler steps use them."""
+    """Rewrites products of one graph, which stays as it is; weights are converted once, however many Euler steps use them."""
 
     def __init__(self, model: Any, low: str, emulated: bool) -> None:
         import onnx
 
-        self._onnx, self._model, self._emulated = onnx, model, emulated
+        self._onnx, self._emulated = onnx, emulated
         self._low = onnx.TensorProto.FLOAT16 if low == "fp16" else onnx.TensorProto.BFLOAT16
         self._weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self._made: dict[str, Any] = {}  # new constants by name
         self._replaced: set[str] = set()
+
+    def cast_bytes(self, graph: Any) -> None:
+        """Casts the inputs of bytes to float32, which all nodes read from then on.
+
+        TensorRT's parser takes no other reader of bytes than a cast, not even a reshape (NVIDIA/TensorRT issue 3985), and the model sorts
+        an image's patches while they are bytes. The graph's own casts after that remain and change nothing.
+        """
+        make, kind = self._onnx.helper.make_node, self._onnx.TensorProto
+        inputs = [value.name for value in graph.input if value.type.tensor_type.elem_type == kind.UINT8]
+        floats = {name: f"{name}_float" for name in inputs}
+        for node in graph.node:
+            for place, source in enumerate(node.input):
+                node.input[place] = floats.get(source, source)
+        for place, (name, cast) in enumerate(floats.items()):
+            graph.node.insert(place, make("Cast", [name], [cast], f"{name}_cast", to=kind.FLOAT))
 
     def rounded(self, product: Any) -> list[Any]:
         """The product in the low precision, between casts."""
@@ -176,13 +192,12 @@ class _Rewriter:
         nodes.append(make("MatMul", [f"{name}_left", f"{name}_right"], [name], product.name))
         return nodes
 
-    def replace_weights(self) -> None:
-        """Adds the new constants and removes weights that nothing reads any more."""
-        read = {source for node in self._model.graph.node for source in node.input}
-        kept = [tensor for tensor in self._model.graph.initializer if tensor.name not in self._replaced or tensor.name in read]
-        kept = [self._onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in kept]
-        del self._model.graph.initializer[:]
-        self._model.graph.initializer.extend([*kept, *self._made.values()])
+    def add_weights(self, graph: Any) -> None:
+        """Adds the new constants, and the weights that something still reads."""
+        read = {source for node in graph.node for source in node.input}
+        graph.initializer.extend(tensor for name, tensor in self._weights.items() if name not in self._replaced or name in read)
+        while self._made:  # each is copied: let go of at once
+            graph.initializer.append(self._made.popitem()[1])
 
     def _constant(self, weight: str, to: int, scale: float = 1.0) -> str:
         """Name of a weight's copy in another type."""

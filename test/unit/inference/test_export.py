@@ -9,11 +9,13 @@ import zipfile
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from dial_core.benchmarks.runtimes import bench_runtimes
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.errors import DialError
 from dial_core.inference import export as exporting
+from dial_core.inference import typed_graph
 from dial_core.inference.export import export_system
 from dial_core.inference.program_parity import RecordedObservation
 from dial_core.inference.programs import ProgramSpec, open_program
@@ -178,6 +180,24 @@ def test_a_typed_graph_is_written_without_a_gpu_with_its_rounding_and_what_build
     for option in ("min", "opt", "max"):
         assert f"--{option}Shapes=input_ids:1x" in made.command
     assert longest < int(made.command.rpartition("positions:3x1x")[2])
+
+
+@pytest.mark.slow
+def test_a_typed_graph_beyond_the_size_of_one_file_has_its_weights_beside_it_and_leaves_nothing_else(checkpoint, programs, monkeypatch):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxscript")
+    for module in (exporting, typed_graph):
+        monkeypatch.setattr(module, "LARGEST_FILE", 1_000_000)
+    monkeypatch.setenv("DIAL_PROGRAMS", str(programs / "typed"))
+    made = export_engine(checkpoint, 1, "bf16", SEEN)
+    assert 0 < made.rounding.rms_error < 0.1
+    weights, interface = made.graph.with_name(f"{made.graph.name}.data"), made.graph.with_suffix(".yaml")
+    assert sorted(made.graph.parent.iterdir()) == sorted([made.graph, weights, interface])
+    assert yaml.safe_load(interface.read_text())["models"]["system1"]["parameters"]["weights_path"] == weights.name
+    onnx.checker.check_model(str(made.graph))  # of the files: its weights are where it says
+    graph = onnx.load(made.graph).graph
+    readers = {node.op_type for node in graph.node if "view0" in node.input}
+    assert readers == {"Cast"}
 
 
 def _products_in_float32(file):

@@ -31,14 +31,16 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def written(checkpoint, tmp_path):
-    """system -> (session, example tensors, document) of a stand-in for its program."""
+    """system -> (session, example tensors, document) of a stand-in for its program, with `weights` in a file beside it."""
 
-    def write(system, suffix=".onnx"):
+    def write(system, suffix=".onnx", weights=b""):
         session = System1Session(checkpoint) if system == 1 else System2Session(checkpoint)
         seen = made_up_observations(checkpoint.contract)[0]
         spec, inputs = session.spec("onnx"), session.example(seen.images, seen.instruction)
         file = tmp_path / f"system{system}{suffix}"
         file.write_bytes(b"program")
+        if weights:
+            file.with_name(f"{file.name}.data").write_bytes(weights)
         path = write_interface(file, checkpoint, spec, dict(zip(spec.inputs, inputs, strict=True)))
         return session, inputs, yaml.safe_load(path.read_text())
 
@@ -88,6 +90,14 @@ def test_the_program_is_named_with_its_hash(written, suffix, backend):
     parameters = written(1, suffix)[2]["models"]["system1"]["parameters"]
     assert (parameters["backend"], parameters["model_path"]) == (backend, f"system1{suffix}")
     assert parameters["sha256sum"] == hashlib.sha256(b"program").hexdigest()
+    assert not [key for key in parameters if key.startswith("weights")]
+
+
+def test_the_weights_beside_a_large_program_are_named_with_their_hash(written):
+    parameters = written(1, weights=b"weights")[2]["models"]["system1"]["parameters"]
+    assert (parameters["model_path"], parameters["sha256sum"]) == ("system1.onnx", hashlib.sha256(b"program").hexdigest())
+    assert parameters["weights_path"] == "system1.onnx.data"
+    assert parameters["weights_sha256sum"] == hashlib.sha256(b"weights").hexdigest()
 
 
 def test_the_cpp_example_passes_the_same_tensors_in_the_same_order(written):

@@ -4,19 +4,23 @@ pytest test/unit/inference/test_tensorrt_engine.py
 """
 
 import json
+import mmap
 import sys
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
+from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.inference import tensorrt_engine
+from dial_core.inference import programs, sessions, tensorrt_engine
 from dial_core.inference.programs import ProgramSpec, open_program, runtime_for
+from dial_core.inference.ready import ready_to_infer
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.tensorrt_engine import build_engine, engine_machine, open_engine, trtexec_command, why_no_engine
 from dial_core.model.flow_matching import NO_NOISE
@@ -59,7 +63,7 @@ class StandInPackage(SimpleNamespace):
 
 
 @pytest.fixture(autouse=True)
-def programs(tmp_path, monkeypatch):
+def programs_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("DIAL_PROGRAMS", str(tmp_path / "programs"))
 
 
@@ -75,6 +79,11 @@ def gpu(monkeypatch):
         return package
 
     return present
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
 
 
 def made_here(spec):
@@ -162,6 +171,73 @@ def test_the_name_of_an_engine_is_that_of_the_gpu_it_runs_on(gpu, random_checkpo
     for session in (System1Session(checkpoint), System2Session(checkpoint)):
         session.device = torch.device("cuda:1")
         assert session.spec("tensorrt-bf16").gpu == 1
+
+
+@pytest.fixture
+def beside_an_engine(gpu, monkeypatch, random_checkpoint):
+    """class of a session -> (a session of an engine that computes as the model does, the same without an engine, who was made ready)."""
+
+    def made(kind):
+        gpu()
+        computing = kind(load_checkpoint(random_checkpoint))
+        monkeypatch.setattr(programs, "open_engine", lambda file, inputs, outputs, index: computing.function)
+        ready = []
+
+        def made_ready(model, device, dtype):
+            ready.append((model, device, dtype))
+            return ready_to_infer(model, device, dtype)
+
+        monkeypatch.setattr(sessions, "ready_to_infer", made_ready)
+        made_here(computing.spec("tensorrt-bf16"))
+        session = kind(load_checkpoint(random_checkpoint), device="cuda", precision="float32", runtime="tensorrt")
+        assert session.device.type == "cuda"
+        session.device = torch.device("cpu")  # of the engine's inputs here, which has no GPU
+        return session, computing, ready
+
+    return made
+
+
+def test_system_2_leaves_its_model_off_the_gpu_beside_an_engine_until_image_tokens_need_it(beside_an_engine, image):
+    session, computing, ready = beside_an_engine(System2Session)
+    for found, expected in zip(session.look(image, "open the drawer"), computing.look(image, "open the drawer"), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert ready == []
+    assert not session.model.training
+    for pixels in (image, 255 - image):
+        np.testing.assert_allclose(session.image_tokens(pixels), computing.image_tokens(pixels), atol=1e-5)
+    assert ready == [(session.model, torch.device("cpu"), torch.float32)]
+    assert not any(parameter.is_inference() for parameter in session.model.parameters())
+
+
+def test_system_1_leaves_its_model_off_the_gpu_beside_an_engine_until_a_chunk_must_agree_with_others(beside_an_engine, image):
+    session, computing, ready = beside_an_engine(System1Session)
+    state = np.full(47, 0.1, np.float32)
+    inputs = image, np.full((36, 192), 0.5, np.float32), state
+    np.testing.assert_allclose(session.chunk(*inputs), computing.chunk(*inputs), atol=1e-5)
+    assert ready == []
+    assert not session.model.training
+    committed = Committed(np.tile(state, (16, 1)), np.linspace(1, 0, 16, dtype=np.float32))
+    for _ in range(2):
+        np.testing.assert_allclose(session.chunk(*inputs, committed), computing.chunk(*inputs, committed), atol=1e-5)
+    assert ready == [(session.model, torch.device("cpu"), torch.float32)]
+
+
+def test_an_engines_file_is_mapped_and_not_held_in_memory_while_it_is_loaded(gpu, tmp_path):
+    """With the bytes of the whole file a robot's computer would need room for an engine twice."""
+    given = []
+
+    def deserialise(plan):
+        with memoryview(plan) as content:  # what pybind11 asks a buffer for
+            given.append((type(content.obj), bytes(content)))
+
+    gpu().Runtime = lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialise)
+    (tmp_path / "engine").write_bytes(b"plan")
+    with pytest.raises(DialError, match=r"TensorRT 10\.13\.3\.9 refuses .*engine; delete it and export again"):
+        open_engine(tmp_path / "engine", ["state"], ["chunk"])
+    assert given == [(mmap.mmap, b"plan")]
+    (tmp_path / "engine").write_bytes(b"")
+    with pytest.raises(DialError, match="engine is empty; delete it and export again"):
+        open_engine(tmp_path / "engine", ["state"], ["chunk"])
 
 
 def test_an_engine_is_loaded_and_run_on_its_gpu(gpu, monkeypatch, tmp_path):
