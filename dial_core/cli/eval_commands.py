@@ -153,6 +153,7 @@ def change(
     """Change the instruction to the other object during the motion, and count which one is moved."""
     from dial_core.evaluation.closed_loop.dial_policy import DialPolicy, open_sessions
     from dial_core.evaluation.closed_loop.evaluate import prepare
+    from dial_core.evaluation.closed_loop.origin import default_folder
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
     from dial_core.evaluation.studies.instruction_change import study, write_changes
@@ -163,8 +164,8 @@ def change(
     policy = DialPolicy(*open_sessions(location, protocol), protocol)
     with progress_bar(f"changes of instruction on {task}", scenes * len(after), 0) as advance:
         changes = study(policy, protocol, task, scenes, after, lambda change: advance(1, f"{change.seed}: {change.outcome}"))
-    folder = out or Path("out/change") / Path(location).name
-    console.print(Markdown(write_changes(folder, checkpoint, task, changes)))
+    folder = out or default_folder("change", task, protocol, "after", *(f"{at_s:g}" for at_s in after))
+    console.print(Markdown(write_changes(folder, checkpoint, protocol, changes)))
     console.print(f"[bold]{folder}[/]")
 
 

@@ -63,7 +63,12 @@ def foresight(
     driver: Driver = "expert",
     several_objects: Annotated[bool, typer.Option("--several-objects", help="Only scenes in which a name decides.")] = False,
     workers: Workers = 2,
-    out: Annotated[Path, typer.Option(help="Folder for foresight.json, foresight.md and foresight.png.")] = Path("out/foresight"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for foresight.json, foresight.md and foresight.png; by default one in out/foresight/ named after what is measured."
+        ),
+    ] = None,
 ) -> None:
     """Measure how well System-2 predicts, by task and over the episode, against predicting "no change".
 
@@ -71,6 +76,7 @@ def foresight(
     foresight of the same instruction with the other object.
     """
     from dial_core.evaluation.closed_loop.evaluate import prepare
+    from dial_core.evaluation.closed_loop.origin import default_folder
     from dial_core.evaluation.closed_loop.policies import PolicySource
     from dial_core.evaluation.closed_loop.protocol import Protocol
     from dial_core.evaluation.closed_loop.suites import suite_tasks
@@ -80,5 +86,7 @@ def foresight(
     tasks = tuple(task) or suite_tasks(suite)
     protocol = prepare(Protocol(policy=source.kind, suite=suite, tasks=tasks, episodes=episodes, seed=seed), source)
     measured = measure(protocol, source, driver, workers, several_objects)
-    console.print(Markdown(write_quality(out, summarise_quality(protocol, driver, measured))))
-    console.print(f"[bold]{out}[/]")
+    chosen = (driver, "several_objects") if several_objects else (driver,)
+    folder = out or default_folder("foresight", suite, protocol, *chosen)
+    console.print(Markdown(write_quality(folder, summarise_quality(protocol, driver, measured, several_objects))))
+    console.print(f"[bold]{folder}[/]")

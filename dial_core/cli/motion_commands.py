@@ -20,7 +20,12 @@ from dial_core.sim.task import EVALUATION_SEEDS_FROM
 
 def smoothness(
     checkpoint: Checkpoint,
-    out: Annotated[Path, typer.Option(help="Folder for result.json, result.md and result.png.")] = Path("out/smoothness"),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for result.json, result.md and result.png; by default one in out/smoothness/ named after what is measured."
+        ),
+    ] = None,
     task: Task = "PlacematToPlate",
     episodes: Annotated[int, typer.Option(min=1, help="Scenes for each strategy.")] = 20,
     seed: EvaluationSeed = EVALUATION_SEEDS_FROM,
@@ -36,14 +41,16 @@ def smoothness(
     """
     from dial_core.control.overlap import STRATEGIES
     from dial_core.errors import DialError
+    from dial_core.evaluation.closed_loop.origin import default_folder
     from dial_core.evaluation.reports.smoothness_report import write_smoothness
-    from dial_core.evaluation.studies.smoothness import PLAIN, SmoothnessJob, run_smoothness
+    from dial_core.evaluation.studies.smoothness import PLAIN, SmoothnessJob, protocol_of_all, run_smoothness
     from dial_core.jobs.progress import progress_bar
     from dial_core.jobs.workers import run_jobs
 
     chosen = [name.strip() for name in strategies.split(",")]
     if unknown := [name for name in chosen if name not in (PLAIN, *STRATEGIES)]:
         raise DialError(f"no strategy {', '.join(unknown)}; choose from {PLAIN}, {', '.join(STRATEGIES)}")
+    protocol = protocol_of_all(checkpoint, task, episodes, seed, latency_s, lead_s)
     jobs = [SmoothnessJob(checkpoint, task, name, seed + k, latency_s, lead_s) for name in chosen for k in range(episodes)]
     results = []
     with progress_bar("smoothness", len(jobs)) as advance:
@@ -56,7 +63,9 @@ def smoothness(
     results.sort(key=lambda result: (order[result.strategy], result.seed))
     settings = {"checkpoint": str(checkpoint), "task": task, "first seed": seed, "latency [s]": latency_s, "splice lead [s]": lead_s}
     made = f"`dial {shlex.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}."
-    console.print(Markdown(write_smoothness(out, results, settings, made)))
+    folder = out or default_folder("smoothness", task, protocol, *chosen)
+    console.print(Markdown(write_smoothness(folder, results, settings, made, protocol)))
+    console.print(f"[bold]{folder}[/]")
 
 
 def trace(

@@ -15,14 +15,16 @@ from typing import Any
 from dial_core.errors import DialError
 from dial_core.jobs.results import JobResult, call
 
-RETRIES = 3  # of a job whose worker process or machine died
+RETRIES = 3  # of a job whose worker process or machine died, unless the caller sets another number
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MUJOCO_GL": "egl"}  # one thread a job: jobs fill the cores
 
 
-def run_on_ray(function: Callable[[Any], Any], jobs: Iterable[Any], address: str, workers: int) -> Iterator[JobResult]:
+def run_on_ray(
+    function: Callable[[Any], Any], jobs: Iterable[Any], address: str, workers: int, retries: int = RETRIES
+) -> Iterator[JobResult]:
     """Yields the result of `function(job)` for each job, in the order in which jobs end.
 
-    As `workers.run_jobs`, but a job whose worker dies is tried again, up to three times.
+    As `workers.run_jobs`, but a job whose worker dies is tried again, up to `retries` times.
 
     Args:
         address: of the cluster, `auto` for the one that this machine belongs to, or `local` to start one here.
@@ -33,13 +35,13 @@ def run_on_ray(function: Callable[[Any], Any], jobs: Iterable[Any], address: str
     """
     ray = connect(address, workers)
     limit = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-    task = ray.remote(num_cpus=1, max_retries=RETRIES)(call)
+    task = ray.remote(num_cpus=1, max_retries=retries)(call)
     waiting = iter(jobs)
     running = {task.remote(function, job): job for job in islice(waiting, limit)}
     try:
         while running:
             (ready,), _ = ray.wait(list(running), num_returns=1)
-            yield _result(ray, ready, running.pop(ready))
+            yield _result(ray, ready, running.pop(ready), retries)
             for job in islice(waiting, 1):
                 running[task.remote(function, job)] = job
     finally:
@@ -68,11 +70,12 @@ def connect(address: str, workers: int = 0) -> Any:
     return ray
 
 
-def _result(ray: Any, ready: Any, job: Any) -> JobResult:
+def _result(ray: Any, ready: Any, job: Any, retries: int) -> JobResult:
     try:
         value, error = ray.get(ready)
         return JobResult(job, value, error)
     except ray.exceptions.RayTaskError as error:  # before the job began: a module that is missing on that machine
         return JobResult(job, error=f"its worker could not begin it: {error}")
     except ray.exceptions.RayError as died:
-        return JobResult(job, error=f"its worker died {RETRIES + 1} times: {str(died).splitlines()[0]}")
+        times = f" {retries + 1} times" if retries else ""
+        return JobResult(job, error=f"its worker died{times}: {str(died).splitlines()[0]}")

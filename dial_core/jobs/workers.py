@@ -14,7 +14,7 @@ from multiprocessing.process import BaseProcess
 from time import monotonic
 from typing import Any
 
-from dial_core.jobs.ray_engine import run_on_ray
+from dial_core.jobs.ray_engine import RETRIES, run_on_ray
 from dial_core.jobs.results import ENDS_ALL, JobResult, call
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -28,7 +28,7 @@ def use_ray(address: str) -> None:
     _ray_address.set(address)
 
 
-def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) -> Iterator[JobResult]:
+def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int, retries: int = RETRIES) -> Iterator[JobResult]:
     """Yields the result of `function(job)` for each job, in the order in which jobs end.
 
     `workers` processes of one thread each; 0 runs in this process. `function` is importable by name and
@@ -36,18 +36,22 @@ def run_jobs(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) 
     process (a segmentation fault of a renderer), becomes the `error` of that job alone. `jobs` is drawn from only when a
     worker is free, so a generator can end the work when it has seen enough results.
 
+    Args:
+        retries: on a Ray cluster, how often a job whose worker or machine died is tried again; 0 where such a death is a result, as it
+            always is on this machine.
+
     Raises:
         DiskFullError, ConnectionLostError, EndOfJobsError: a job met what is no fault of its own; the others are ended.
     """
-    for result in _results(function, jobs, workers):
+    for result in _results(function, jobs, workers, retries):
         if isinstance(result.value, ENDS_ALL):
             raise result.value
         yield result
 
 
-def _results(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int) -> Iterator[JobResult]:
+def _results(function: Callable[[Any], Any], jobs: Iterable[Any], workers: int, retries: int) -> Iterator[JobResult]:
     if address := _ray_address.get():
-        yield from run_on_ray(function, jobs, address, workers)
+        yield from run_on_ray(function, jobs, address, workers, retries)
         return
     if workers == 0:
         for job in jobs:

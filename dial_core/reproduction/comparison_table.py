@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from dial_core.errors import DialError
 from dial_core.evaluation.reports.compare import compare
-from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, over_seeds, rate_text
+from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, named_alone, over_seeds, rate_text
 
 
 def comparison_table(summaries: Mapping[str, dict], reference: str, reference_summary: dict | None) -> Iterator[str]:
@@ -18,9 +18,9 @@ def comparison_table(summaries: Mapping[str, dict], reference: str, reference_su
         reference_summary: None if it was not evaluated.
     """
     against = f"against {reference} | 95 % | p (McNemar, exact) | 95 % over seeds | p over seeds (sign-flip, exact)"
-    moved = "of two objects, the named one in the target | the other one"
+    moved = "of two objects, the named one in the target | the named one alone | the other one"
     yield f"| method | success | 95 % (Wilson) | 95 % over seeds | {against} | {moved} | lowest of a task | crashed |"
-    yield "|---" * 13 + "|"
+    yield "|---" * 14 + "|"
     notes = []
     for called, summary in summaries.items():
         cells, note = ["-"] * 5, ""
@@ -44,6 +44,7 @@ def _row(called: str, summary: dict, against: list[str]) -> str:
         over,
         *against,
         rate_text(two["named_moved"]),
+        rate_text(named_alone(summary)),
         rate_text(two["other_moved"]),
         f"{rate_text(summary['by_task'][lowest]['success'])} {lowest}",
         str(summary["crashed"]),
@@ -62,7 +63,7 @@ def _against(reference: dict, summary: dict) -> tuple[list[str], str]:
         difference = summary["success"]["rate"] - reference["success"]["rate"]
         return [f"{100 * difference:+.1f}, unpaired", "-", "-", "-", "-"], f"unpaired, since {error}."
     scenes, seeds = comparison["all"], comparison["over_seeds"]
-    over = _points(seeds["interval"]) if seeds["seeds"] >= FEWEST_SEEDS else "-"
+    over = _points(seeds["interval"]) if seeds["seeds"] >= FEWEST_SEEDS and seeds["interval"] else "-"
     cells = [f"{100 * scenes['difference']:+.1f}", _points(scenes["interval"]), f"{scenes['p_value']:.3g}", over, f"{seeds['p_value']:.3g}"]
     others = [f"other {what} ({'; '.join(comparison[what])})" for what in ("code", "libraries", "protocol") if comparison[what]]
     return cells, f"the same scenes, {', '.join(others)}." if others else ""

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dial_core.errors import DialError
+from dial_core.evaluation.reports.compare import require_whole
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, rate_text
 from dial_core.evaluation.studies.probes import OTHER_NAMED, PROBES
@@ -244,7 +245,10 @@ class _PageWriter:
         return f"dial reproduce {plan_name}" + (" --shipped" if self._pipeline.shipped else "")
 
     def _summary(self, method: str, scenes: str) -> dict | None:
+        """The summary of a method's evaluation, if it was done. Raises DialError if it is that of a shard."""
         found = self._measured.of(f"eval/{method}/{scenes}")
+        if found:
+            require_whole(found.values)
         return found.values if found else None
 
     def _study(self, kind: str, section: Probes) -> dict | None:

@@ -60,6 +60,7 @@ class EnvironmentProcess:
             send(self._wire, {"call": call, **values}, arrays or {})
             answer, result = receive(self._wire)
         except (OSError, EOFError) as error:
+            self._wire.close()  # an answer that comes late would be taken for that of the next call
             raise DialError(f"the server of environment '{self._name}' stopped at '{call}' ({error}). {self._last_words()}") from error
         if "error" in answer:
             raise DialError(f"environment '{self._name}' failed at '{call}': {answer['error']}. {self._last_words()}")

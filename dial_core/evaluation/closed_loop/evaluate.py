@@ -10,12 +10,13 @@ from dial_core.errors import ConnectionLostError, DialError
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.audit import require_sound
 from dial_core.evaluation.closed_loop.benchmark import benchmark_of, environment_facts, environment_id
-from dial_core.evaluation.closed_loop.ledger import Ledger, Shard, all_cases, join
+from dial_core.evaluation.closed_loop.ledger import FOLDER, LOCK, Ledger, Shard, all_cases, join
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import run_cases
 from dial_core.evaluation.closed_loop.suites import is_file, suite_tasks
 from dial_core.evaluation.reports.result_page import summarise
+from dial_core.files.folder_lock import folder_lock
 
 
 def prepare(protocol: Protocol, source: PolicySource) -> Protocol:
@@ -45,10 +46,15 @@ def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, 
         shard: which part of the scenes; all of them without.
 
     Raises:
-        DialError: the folder belongs to another evaluation, or the results do not pass the audit.
+        DialError: the folder belongs to another evaluation, another process works in it, or the results do not pass the audit.
         ConnectionLostError: the policy's server is gone; the same call resumes.
     """
-    shard = shard or Shard()
+    with folder_lock(out / FOLDER, "dial eval", LOCK):
+        return _evaluate(protocol, source, out, workers, videos, shard or Shard())
+
+
+def _evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, videos: int, shard: Shard) -> dict:
+    """As `evaluate`, alone in the folder."""
     started_s = time.monotonic()
     cases = shard.part(all_cases(protocol))
     ledger = Ledger(out, protocol, shard)
@@ -62,7 +68,7 @@ def evaluate(protocol: Protocol, source: PolicySource, out: Path, workers: int, 
             kept = f"{len(ledger.results)} of {len(cases)} episodes are kept"
             raise ConnectionLostError(f"{error}; {kept}: start the server again, and the same command resumes there") from error
     require_sound(protocol, cases, ledger.results)
-    return summarise(protocol, ledger.results, time.monotonic() - started_s, ledger.versions)
+    return summarise(protocol, ledger.results, time.monotonic() - started_s, ledger.versions, str(shard))
 
 
 def merge(folders: Sequence[Path]) -> dict:

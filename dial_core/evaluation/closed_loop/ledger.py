@@ -22,6 +22,7 @@ from dial_core.files.fingerprint import FINGERPRINT, require_same
 from dial_core.sim.task import load_task
 
 FOLDER, EPISODES = "ledger", "episodes.jsonl"
+LOCK = ".lock"  # in FOLDER: two processes that ran the same episodes would leave each of them twice, which no audit lets pass
 MAY_CHANGE = [f"versions.{library}" for library in LIBRARIES if library != ENGINE]  # they round otherwise, and the result names both
 
 
@@ -31,6 +32,9 @@ class Shard:
 
     number: int = 1
     of: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -52,7 +56,7 @@ def all_cases(protocol: Protocol) -> list[Case]:
 
 
 class Ledger:
-    """`<folder>/ledger/`: the settings of an evaluation, and one line of JSON for every finished episode.
+    """`<folder>/ledger/`: the settings of an evaluation, and one line of JSON for every finished episode. For one process at a time.
 
     Attributes:
         results: the finished episodes.
@@ -67,11 +71,12 @@ class Ledger:
                 every difference.
         """
         self._file, self._now = folder / FOLDER / EPISODES, library_versions()
-        settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": f"{shard.number}/{shard.of}"}
+        settings = {"protocol": protocol.model_dump(mode="json"), "sources": sources_hash(), "shard": str(shard)}
         if own := task_files(protocol):
             settings["task_files"] = own
         settings["versions"] = self._now
         require_same(folder / FOLDER, settings, MAY_CHANGE, defaults={"versions": self._now})
+        _cut_off_torn_line(self._file)
         self.results = _read(self._file)
         self.versions = _settings(folder).get("versions", {})
 
@@ -145,7 +150,7 @@ def join(folders: Iterable[Path]) -> tuple[Protocol, list[EpisodeResult], dict[s
     _require_one_engine(parts)
     shards, whole = sorted(part.shard.number for part in parts), first.shard.of
     if shards != list(range(1, whole + 1)) or any(part.shard.of != whole for part in parts):
-        listed = ", ".join(f"{part.shard.number}/{part.shard.of}" for part in parts)
+        listed = ", ".join(str(part.shard) for part in parts)
         raise DialError(f"expected every shard 1/{whole} .. {whole}/{whole} once, got {listed}")
     versions = joined_versions([part.versions for part in parts])
     return first.protocol, [result for part in parts for result in part.results], versions
@@ -166,13 +171,16 @@ def _settings(folder: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.is_file() else {}
 
 
-def _read(file: Path) -> list[EpisodeResult]:
-    """Whole lines only: one that was being written when the process died is cut off, and its episode runs again."""
-    if not file.exists():
-        return []
-    content = file.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    if len(whole) < len(content):
+def _cut_off_torn_line(file: Path) -> None:
+    """Removes a line that was being written when the process died; its episode runs again."""
+    content = file.read_bytes() if file.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
         with file.open("r+b") as torn:
-            torn.truncate(len(whole))
-    return [EpisodeResult(**json.loads(line)) for line in whole.splitlines()]
+            torn.truncate(whole)
+
+
+def _read(file: Path) -> list[EpisodeResult]:
+    """The episodes of the whole lines: one without its end is being written, or was when the process died."""
+    content = file.read_bytes() if file.exists() else b""
+    return [EpisodeResult(**json.loads(line)) for line in content[: content.rfind(b"\n") + 1].splitlines()]

@@ -194,8 +194,9 @@ class PolicySource:
             return {"policy": self.kind, "model_id": peer_model_id(address), "image_px": address.size, "execution": "direct"}
         if self.kind == "replay":
             seeds = self.seeds(protocol)
-            return {"policy": self.kind, "model_id": ReplayPolicy(Path(self.location)).model_id, "seeds": seeds, "episodes": len(seeds)}
-        return {"policy": self.kind, "model_id": ""}
+            replayed = {"model_id": ReplayPolicy(Path(self.location)).model_id, "seeds": seeds, "episodes": len(seeds)}
+            return {"policy": self.kind, "execution": "direct", **replayed}
+        return {"policy": self.kind, "execution": "direct", "model_id": ""}
 
     @property
     def _computing(self) -> dict[str, str]:

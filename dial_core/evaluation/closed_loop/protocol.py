@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +32,13 @@ _ENTRY = "dial_core.evaluation.closed_loop.rollout"
 _SERVED = ("evaluation", "environments")
 _KINDS = ("benchmarks", "embodiments", "families", "layouts", "appearances", "objects", "settings", "suites", "tasks")
 
+# Policies without a model command their targets as they are, and peers the rows of their chunks: the rest of the loop does nothing there.
+WITHOUT_MODEL = ("expert", "random", "replay")
+_FORESIGHT_AND_SPLICE = (
+    *("strategy", "system2_period_steps", "system2_delay_steps", "system1_delay_s", "splice_lead_s", "controller_period_s"),
+    *("flow_steps", "noise_seed", "foresight", "runtime"),
+)
+
 _UNREPORTED = {"device": ("", "cpu"), "precision": ("", "float32")}
 
 
@@ -50,7 +58,8 @@ class Protocol(Config):
         settle_steps: control steps for which a benchmark's robot stands still before the first image.
         hold_steps: success counts when it lasted this many control steps in a row; a toppling object passes through.
         execution: `robot`: chunks are spliced, limited and played by emulated controllers, late, as on a robot; `direct`: the rows of
-            a chunk are the commands, from the very control step of its image, as benchmarks run a policy.
+            a chunk are the commands, from the very control step of its image, as benchmarks run a policy. Policies without chunks
+            (`expert`, `random`, `replay`) command their targets directly, and so do peers.
         strategy: what is done where chunks overlap; see `control.overlap`.
         execute_steps: control steps from one chunk to the next.
         system2_period_steps: control steps between two foresights.
@@ -137,6 +146,17 @@ class Protocol(Config):
         files = [Path(task).read_text() for task in self.tasks if Path(task).is_file()]
         content = "".join([self.model_dump_json(exclude=usual), dial_core.__version__, *files])
         return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def without_effect(protocol: Mapping[str, Any]) -> frozenset[str]:
+    """The settings of a protocol, as JSON values, that do nothing, since its policy has no foresight, no splice, or no model at all."""
+    policy = protocol["policy"]
+    if policy == "peer":
+        return frozenset(_FORESIGHT_AND_SPLICE)
+    if policy not in WITHOUT_MODEL:
+        return frozenset()
+    chunks = () if protocol.get("judged") == "chunk_end" else ("execute_steps",)  # judged where a chunk would end, if it had any
+    return frozenset((*_FORESIGHT_AND_SPLICE, *chunks, "device", "precision"))
 
 
 @cache

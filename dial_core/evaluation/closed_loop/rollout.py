@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from dial_core.datasets.video import write_video
 from dial_core.evaluation.closed_loop.arena import Arena, Case
+from dial_core.evaluation.closed_loop.episode_video import EpisodeVideo
 from dial_core.evaluation.closed_loop.policies import Policy, PolicySource, make_policy
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.suites import make_arena, working_hand
@@ -103,7 +101,7 @@ def run_cases(
     successes = ended = 0
     title = f"{protocol.policy} {protocol.foresight}" if protocol.policy == "checkpoint" else protocol.policy
     with progress_bar(f"episodes of {title}", done + len(cases), done) as advance:
-        for result in run_jobs(run_episode, jobs, workers):
+        for result in run_jobs(run_episode, jobs, workers, retries=0):  # a crash is a failure, on Ray as here
             case = result.job.case
             episode = result.value or EpisodeResult(case.task, case.seed, error=result.error or "no result")
             keep(episode)
@@ -112,7 +110,7 @@ def run_cases(
 
 
 def run_episode(job: EpisodeJob) -> EpisodeResult:
-    """Runs one episode until success has lasted, or the task's last step.
+    """Runs one episode until success has lasted, or the task's last step; a video that fails is a warning on standard error.
 
     After an error the simulation is created again for the next episode: it may be dead, or out of step.
     """
@@ -128,20 +126,16 @@ def _play(job: EpisodeJob, arena: Arena, policy: Policy) -> EpisodeResult:
     arena.reset(job.case.seed, other=job.protocol.instruct == "other")
     instruction, scene = arena.instruction, arena.scene_id()
     policy.begin(arena, job.case.seed, instruction)
-    frames: list[np.ndarray] = []
-    verdicts = Verdicts(job.protocol.hold_steps)
+    video, verdicts = EpisodeVideo(job.video), Verdicts(job.protocol.hold_steps)
     for step in range(1, arena.max_steps + 1):
-        if job.video:
-            frames.append(arena.video_frame())
+        video.take(arena)
         done = arena.advance(policy.targets(arena.observe(policy.needs_image)))
         if step % job.protocol.judging_steps == 0 or step == arena.max_steps:
             verdicts.add(step, done)
         if verdicts.success:
             break
-    if job.video:
-        write_video(job.video, frames, arena.embodiment.rate_hz)
     outcome = arena.outcome()
-    return EpisodeResult(
+    result = EpisodeResult(
         task=job.case.task,
         seed=job.case.seed,
         scene=scene,
@@ -159,6 +153,8 @@ def _play(job: EpisodeJob, arena: Arena, policy: Policy) -> EpisodeResult:
         faults=list(outcome.faults),
         foresight_age_s=None if policy.foresight_age_s is None else round(policy.foresight_age_s, 4),
     )
+    video.write(arena.embodiment.rate_hz)
+    return result
 
 
 class Verdicts:

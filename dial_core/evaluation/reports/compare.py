@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.protocol import WITHOUT_MODEL, without_effect
 from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, Paired, compare_over_seeds, compare_paired
 
 SCENES = ("suite", "tasks", "episodes", "seed", "seeds", "hold_steps", "instruct")  # what must agree
 OF_AN_EPISODE = ("scene", "instruction")  # what must agree where both results say it
 CODE = ("code_version", "sources")  # what may differ, and is named
 SHOWN = 3  # episodes named in a message
+WHOLE = "1/1"  # the shard that is everything
+JOIN = "Join all shards with `dial merge`"
+NO_SPREAD = "- (every seed has the same difference)"
 NOT_THE_SAME = "these two results are not of the same scenes"
 # What must agree too, and what results of before it could be chosen have.
 JUDGING = {"judged": "every_step", "settle_steps": 0, "environment": ""}
@@ -38,6 +42,28 @@ def load_summary(path: Path) -> dict:
     return summary
 
 
+def scene_count(summary: dict) -> int:
+    """How many scenes the protocol of a summary asks for."""
+    protocol = summary["protocol"]
+    return len(protocol["tasks"]) * (len(protocol.get("seeds") or ()) or protocol["episodes"])
+
+
+def require_whole(summary: dict) -> None:
+    """Passes if a summary holds every scene of its protocol.
+
+    Raises:
+        DialError: it is that of a shard.
+    """
+    found, wanted = len(summary["episodes"]), scene_count(summary)
+    if found < wanted:
+        shard = f" (shard {summary['shard']})" if "shard" in summary else ""
+        suite = summary["protocol"]["suite"]
+        raise DialError(
+            f"the result of {policy_name(summary)} on {suite}, protocol hash {summary['protocol_hash']}{shard}, holds {found} of {wanted} "
+            f"scenes and is no result of the whole. {JOIN}"
+        )
+
+
 def compare(first: dict, second: dict) -> dict:
     """Pairs two summaries scene by scene.
 
@@ -47,15 +73,17 @@ def compare(first: dict, second: dict) -> dict:
         `libraries` (that both results name), and `protocol` (the loop that the policy ran in, and where and how it was computed).
 
     Raises:
-        DialError: the scenes, or how success was judged on them, are not the same.
+        DialError: the scenes, or how success was judged on them, are not the same; or one of them is a shard.
     """
     ours, theirs = (JUDGING | summary["protocol"] for summary in (first, second))
     differing = [f"{key} {ours[key]} and {theirs[key]}" for key in (*SCENES, *JUDGING) if ours[key] != theirs[key]]
     if differing:
         raise DialError(f"{NOT_THE_SAME}: {'; '.join(differing)}. Run both with the same suite, tasks, seeds and protocol")
+    for summary in (first, second):
+        require_whole(summary)
     episodes = [{(e["task"], e["seed"]): e for e in summary["episodes"]} for summary in (first, second)]
     if episodes[0].keys() != episodes[1].keys():
-        raise DialError("one of the two results is a shard and holds other scenes than the other; join the shards with `dial merge`")
+        raise DialError(f"{NOT_THE_SAME}: one of them holds other scenes than its protocol says. Run it again")
     _require_equal_scenes(*episodes)
     outcomes = [{key: episode["success"] for key, episode in side.items()} for side in episodes]
     by_task: dict[str, Paired] = {}
@@ -70,7 +98,7 @@ def compare(first: dict, second: dict) -> dict:
         "by_task": {task: asdict(paired) for task, paired in by_task.items()},
         "code": [f"{key} {first.get(key)} and {second.get(key)}" for key in CODE if first.get(key) != second.get(key)],
         "libraries": _differing_libraries(first.get("versions", {}), second.get("versions", {})),
-        "protocol": _differing_loop(LOOP | first["protocol"], LOOP | second["protocol"]),
+        "protocol": _differing_loop(_loop_of(first["protocol"]), _loop_of(second["protocol"])),
     }
 
 
@@ -78,9 +106,16 @@ def _differing_libraries(first: dict[str, str], second: dict[str, str]) -> list[
     return [f"{name} {first[name]} and {second[name]}" for name in first if name in second and first[name] != second[name]]
 
 
+def _loop_of(protocol: dict[str, Any]) -> dict[str, Any]:
+    """A protocol with what its result did not say; those of policies without a model said `robot` once, and were commanded directly."""
+    direct = {"execution": "direct"} if protocol["policy"] in WITHOUT_MODEL else {}
+    return LOOP | protocol | direct
+
+
 def _differing_loop(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """`noise_seed 0 and -1` of every differing value of two protocols that may differ; a dash is a value that is not reported."""
-    keys = [key for key in first if key in second and key not in (*SCENES, *JUDGING, *WHO)]
+    """`noise_seed 0 and -1` of every value of two protocols that may differ, does, and has an effect on both; a dash: not reported."""
+    idle = without_effect(first) | without_effect(second)
+    keys = [key for key in first if key in second and key not in (*SCENES, *JUDGING, *WHO, *idle)]
     values = [(key, first[key], second[key]) for key in keys]
     differing = [row for row in values if _taken_for(row[0], row[1]) != _taken_for(row[0], row[2])]
     return [f"{key} {'-' if ours == '' else ours} and {'-' if theirs == '' else theirs}" for key, ours, theirs in differing]
@@ -140,7 +175,7 @@ def _beside_the_policy(comparison: dict) -> list[str]:
     if libraries := comparison["libraries"]:
         lines += [f"The libraries differ: {'; '.join(libraries)}.", ""]
     if protocol := comparison["protocol"]:
-        direct = " `direct` commands the rows of a chunk as they are, without the latency, splice and limits of `robot`."
+        direct = " `direct` commands a policy's targets as they are, without the latency, splice and limits of `robot`."
         executed = direct if any(value.startswith("execution ") for value in protocol) else ""
         lines += [f"The protocol differs: {'; '.join(protocol)}.{executed} The comparison is of policy and protocol together.", ""]
     return lines
@@ -151,8 +186,10 @@ def _over_seeds(comparison: dict) -> list[str]:
     seeds = comparison["over_seeds"]
     if len(comparison["by_task"]) == 1:
         return []
-    low, high = seeds["interval"]
-    interval = f"95 % {100 * low:+.1f} to {100 * high:+.1f} (bootstrap), " if seeds["seeds"] >= FEWEST_SEEDS else ""
+    interval = ""
+    if seeds["seeds"] >= FEWEST_SEEDS:
+        bounds = "{:+.1f} to {:+.1f} (bootstrap)".format(*(100 * bound for bound in seeds["interval"])) if seeds["interval"] else NO_SPREAD
+        interval = f"95 % {bounds}, "
     test = f"{interval}p = {seeds['p_value']:.3g} (sign-flip, exact)"
     return [f"Over {seeds['seeds']} seeds, whose scenes share places and objects over tasks: {test}.", ""]
 

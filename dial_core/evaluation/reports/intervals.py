@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtrit
 
 RESAMPLES = 10_000  # of the bootstrap
-FEWEST_SEEDS = 10  # of which a bootstrap over seeds is shown; of fewer it is too narrow
+FEWEST_SEEDS = 10  # of which an interval over seeds is shown; a bootstrap of fewer is too narrow, however it is widened
 Z_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
 
 
-def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+def wilson_interval(successes: float, trials: int, z: float = Z_95) -> tuple[float, float]:
     """The 95 % Wilson score interval of a success rate.
 
     (p + z^2/2n -+ z sqrt(p (1 - p)/n + z^2/4n^2)) / (1 + z^2/n); (0, 1) without trials.
@@ -28,22 +29,44 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
 
 
 def clustered_interval(clusters: Sequence[Sequence[bool]]) -> tuple[float, float]:
-    """Returns the 95 % bootstrap interval of a success rate, resampling whole clusters of outcomes that depend on each other.
+    """Returns the 95 % interval of a success rate whose outcomes depend on each other within a cluster, by `bootstrap_interval`.
 
     Scenes of one seed share places and objects over tasks. Wilson's interval takes all scenes for independent and is too narrow
-    for a rate over many tasks. Without outcomes (0, 1); few clusters, or outcomes that are all alike, make it too narrow as well.
+    for a rate over many tasks. Where all clusters have one rate there is nothing to resample: each then counts as one scene in
+    Wilson's interval, which is the widest that the clusters allow. Without outcomes (0, 1).
     """
-    return _resampled([(sum(outcomes), len(outcomes)) for outcomes in clusters]) or (0.0, 1.0)
+    filled = [outcomes for outcomes in clusters if len(outcomes)]
+    if not filled:
+        return 0.0, 1.0
+    successes, trials = [sum(outcomes) for outcomes in filled], [len(outcomes) for outcomes in filled]
+    interval = bootstrap_interval(successes, trials)
+    if interval is None:
+        return wilson_interval(len(filled) * sum(successes) / sum(trials), len(filled))
+    return max(0.0, interval[0]), min(1.0, interval[1])
 
 
-def _resampled(clusters: Sequence[tuple[int, int]]) -> tuple[float, float] | None:
-    """The 95 % bootstrap interval of sum / number over clusters of (sum, number of outcomes); None without outcomes."""
-    counts = np.array([cluster for cluster in clusters if cluster[1]])
-    if not len(counts):
+def bootstrap_interval(sums: Sequence[float], sizes: Sequence[float]) -> tuple[float, float] | None:
+    """Returns the 95 % interval of sum(sums) / sum(sizes) of n independent clusters, resampling whole clusters.
+
+    The percentile bootstrap, both sides widened about the estimate by t / z * sqrt(n / (n - 1)), with the 97.5 % quantiles t of
+    Student's distribution of n - 1 degrees of freedom and z of the normal one. The plain one covers 88 to 91 % at ten clusters: its
+    spread lacks the correction by n - 1, and its quantiles are those of a known spread. Hesterberg's expanded percentile interval ("What
+    teachers should know about the bootstrap", 2015) makes the same corrections to the quantiles. It is not clipped to where the ratio
+    can be.
+
+    Returns:
+        None where all clusters have one ratio, or there is only one: nothing is known of how far others would be from it.
+    """
+    ratios = np.array([sums, sizes], float)
+    total, count = ratios.sum(1), ratios.shape[1]
+    if count < 2 or np.allclose(ratios[0] * total[1], ratios[1] * total[0], rtol=1e-12, atol=0.0):
         return None
-    drawn = counts[np.random.default_rng(0).integers(len(counts), size=(RESAMPLES, len(counts)))].sum(1)
-    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
-    return float(low), float(high)
+    drawn = ratios[:, np.random.default_rng(0).integers(count, size=(RESAMPLES, count))].sum(2)
+    drawn = drawn[:, drawn[1] > 0]
+    low, high = np.percentile(drawn[0] / drawn[1], [2.5, 97.5])
+    widening = float(stdtrit(count - 1, 0.975)) / Z_95 * math.sqrt(count / (count - 1))
+    estimate = total[0] / total[1]
+    return float(estimate - widening * (estimate - low)), float(estimate + widening * (high - estimate))
 
 
 @dataclass(frozen=True)
@@ -104,12 +127,13 @@ class PairedOverSeeds:
 
     Attributes:
         seeds: how many there are.
-        interval: 95 % of the difference of the success rates, by a bootstrap over seeds.
+        interval: 95 % of the difference of the success rates, by `bootstrap_interval` over seeds; None where the difference is the same
+            in every seed, which says nothing of others.
         p_value: of the exact sign-flip test over seeds; the probability of a difference as large if both were equally good.
     """
 
     seeds: int
-    interval: tuple[float, float]
+    interval: tuple[float, float] | None
     p_value: float
 
 
@@ -121,7 +145,9 @@ def compare_over_seeds(seeds: Sequence[int], first: Sequence[bool], second: Sequ
     gains: dict[int, list[int]] = {}
     for seed, one, other in zip(seeds, first, second, strict=True):
         gains.setdefault(seed, []).append(int(other) - int(one))
-    interval = _resampled([(sum(gain), len(gain)) for gain in gains.values()]) or (-1.0, 1.0)
+    interval = bootstrap_interval([sum(gain) for gain in gains.values()], [len(gain) for gain in gains.values()])
+    if interval:
+        interval = max(-1.0, interval[0]), min(1.0, interval[1])
     return PairedOverSeeds(len(gains), interval, sign_flip_p([sum(gain) for gain in gains.values()]))
 
 

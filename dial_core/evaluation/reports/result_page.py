@@ -8,24 +8,29 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean, median
 
-import dial_core
-from dial_core.evaluation.closed_loop.library_versions import library_versions
-from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
+from dial_core.evaluation.closed_loop.origin import origin_of
+from dial_core.evaluation.closed_loop.protocol import Protocol, without_effect
 from dial_core.evaluation.closed_loop.rollout import EpisodeResult
 from dial_core.evaluation.closed_loop.suites import object_count, working_hand
-from dial_core.evaluation.reports.compare import policy_name
+from dial_core.evaluation.reports.compare import JOIN, WHOLE, policy_name, scene_count
 from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, clustered_interval, wilson_interval
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.files.atomic import write_json, write_text
 
+BOOTSTRAP = "bootstrap"
 
-def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float, versions: Mapping[str, str] | None = None) -> dict:
+
+def summarise(
+    protocol: Protocol, results: Sequence[EpisodeResult], wall_s: float, versions: Mapping[str, str] | None = None, shard: str = WHOLE
+) -> dict:
     """Counts, rates with 95 % Wilson intervals over all and by task, protocol and episodes, as JSON values.
 
     `over_seeds` is the interval of all if seeds, and not scenes, are what is independent: tasks share a seed's places and objects.
-    `two_objects` says which object stood in the target at the end, of the scenes with several. `by_hand`: scenes of the left hand
+    `two_objects` says which object stood in the target at the end, of the scenes with several. Success asks for the named one only:
+    whether the name decides is in `named_alone`, for who brings every object succeeds too. `by_hand`: scenes of the left hand
     mirror those of the right one, but for tasks of one hand alone. A crashed episode counts, as a failure, where its seed belongs.
-    `versions`: of the libraries that the episodes ran with; without them, those of this process.
+    `versions`: of the libraries that the episodes ran with; without them, those of this process. `shard`: K/N, which part of the
+    protocol's scenes these are; 1/1 is all of them.
     """
     results = [result if result.error is None else _as_its_seed(protocol, result) for result in results]
     order = {task: place for place, task in enumerate(protocol.tasks)}
@@ -33,11 +38,8 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
     several = [result for result in results if result.objects > 1]
     ages = [result.foresight_age_s for result in results if result.foresight_age_s is not None]
     return {
-        "protocol": protocol.model_dump(mode="json"),
-        "protocol_hash": protocol.hash,
-        "code_version": dial_core.__version__,
-        "sources": sources_hash(),
-        "versions": dict(library_versions() if versions is None else versions),
+        **origin_of(protocol, versions),
+        "shard": shard,
         "success": _successes(results),
         "over_seeds": over_seeds((result.seed, result.success) for result in results),
         "by_task": {task: _task_row([result for result in results if result.task == task]) for task in protocol.tasks},
@@ -46,6 +48,7 @@ def summarise(protocol: Protocol, results: Sequence[EpisodeResult], wall_s: floa
             "success": _successes(several),
             "named_moved": rate(sum(result.named_moved for result in several), len(several)),
             "other_moved": rate(sum(result.other_moved for result in several), len(several)),
+            "named_alone": rate(sum(result.named_moved and not result.other_moved for result in several), len(several)),
         },
         "by_hand": {hand: _successes([result for result in results if result.hand == hand]) for hand in ("left", "right")},
         "foresight_age_s": round(fmean(ages), 4) if ages else None,
@@ -70,6 +73,14 @@ def rate(successes: int, trials: int) -> dict:
     low, high = wilson_interval(successes, trials)
     share = successes / trials if trials else 0.0
     return {"successes": successes, "trials": trials, "rate": round(share, 4), "interval": [round(low, 4), round(high, 4)]}
+
+
+def named_alone(summary: dict) -> dict:
+    """In how many scenes with several objects the named one alone stood in the target, as a `rate`; of earlier versions' results too."""
+    if kept := summary["two_objects"].get("named_alone"):
+        return kept
+    several = [episode for episode in summary["episodes"] if episode["objects"] > 1]
+    return rate(sum(episode["named_moved"] and not episode["other_moved"] for episode in several), len(several))
 
 
 def write_report(folder: Path, summary: dict, title: str) -> str:
@@ -108,14 +119,18 @@ def markdown(summary: dict, title: str) -> str:
     if seeds and seeds["seeds"] >= FEWEST_SEEDS and len(summary["by_task"]) > 1:
         lines += [
             "",
-            f"All over {seeds['seeds']} seeds, whose scenes share places and objects over tasks: 95 % {interval_text(seeds)} (bootstrap).",
+            f"All over {seeds['seeds']} seeds, whose scenes share places and objects over tasks: 95 % {interval_text(seeds)} "
+            f"({seeds.get('method', BOOTSTRAP)}).",
         ]
-    two = summary["two_objects"]
+    if (shard := summary.get("shard", WHOLE)) != WHOLE:
+        lines += ["", f"Shard {shard}: a part of the scenes, {summary['success']['trials']} of {scene_count(summary)}. {JOIN}."]
+    two, alone = summary["two_objects"], named_alone(summary)
     if two["success"]["trials"]:
         lines += [
             "",
             f"Of the scenes with several objects: {rate_text(two['success'])}; the named one stood in the target in "
-            f"{rate_text(two['named_moved'])}, another one in {rate_text(two['other_moved'])}.",
+            f"{rate_text(two['named_moved'])}, another one in {rate_text(two['other_moved'])}, the named one alone in "
+            f"{rate_text(alone)}, 95 % {interval_text(alone)}.",
         ]
     hands = summary.get("by_hand", {})
     if hands and all(success["trials"] for success in hands.values()):
@@ -150,14 +165,15 @@ def table(summaries: dict[str, dict], title: str) -> str:
     lines = [
         f"# {title}",
         "",
-        "| | success | 95 % | one object | several objects | named one moved | other one moved | foresight age | crashed |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| | success | 95 % | one object | several objects | named one moved | other one moved | named one alone "
+        "| foresight age | crashed |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, summary in summaries.items():
-        two, age = summary["two_objects"], summary["foresight_age_s"]
+        two, alone, age = summary["two_objects"], named_alone(summary), summary["foresight_age_s"]
         lines.append(
             f"| {name} | {rate_text(summary['success'])} | {interval_text(summary['success'])} | {rate_text(summary['one_object'])} "
-            f"| {rate_text(two['success'])} | {rate_text(two['named_moved'])} | {rate_text(two['other_moved'])} "
+            f"| {rate_text(two['success'])} | {rate_text(two['named_moved'])} | {rate_text(two['other_moved'])} | {rate_text(alone)} "
             f"| {'-' if age is None else f'{age:.2f} s'} | {summary['crashed']} |"
         )
     protocols = [summary["protocol"] for summary in summaries.values()]
@@ -168,7 +184,8 @@ def table(summaries: dict[str, dict], title: str) -> str:
 
 
 def _signature(summary: dict, varied: set[str] | None = None) -> list[str]:
-    shown = {key: value for key, value in summary["protocol"].items() if key not in (varied or set()) and value not in ("", [])}
+    left_out = without_effect(summary["protocol"]) | (varied or set())
+    shown = {key: value for key, value in summary["protocol"].items() if key not in left_out and value not in ("", [])}
     if "seeds" in shown:
         shown["seeds"] = f"{len(shown['seeds'])} of the dataset"
     if "tasks" in shown and len(shown["tasks"]) > 3:
@@ -202,11 +219,13 @@ def _successes(results: Sequence[EpisodeResult]) -> dict:
 
 
 def over_seeds(outcomes: Iterable[tuple[int, bool]]) -> dict:
-    """The number of seeds of some (seed, success), and the 95 % interval of the success rate by a bootstrap over seeds, as JSON values."""
+    """The number of seeds of some (seed, success), the 95 % interval of the success rate over seeds and its `method`, as JSON values."""
     by_seed: dict[int, list[bool]] = {}
     for seed, success in outcomes:
         by_seed.setdefault(seed, []).append(success)
-    return {"seeds": len(by_seed), "interval": [round(bound, 4) for bound in clustered_interval(list(by_seed.values()))]}
+    alike = len({sum(outcomes) / len(outcomes) for outcomes in by_seed.values()}) == 1
+    interval = [round(bound, 4) for bound in clustered_interval(list(by_seed.values()))]
+    return {"seeds": len(by_seed), "interval": interval, "method": f"Wilson of {len(by_seed)} seeds, all alike" if alike else BOOTSTRAP}
 
 
 def rate_text(count: dict) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dial_core.evaluation.closed_loop.origin import origin_of
+from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.reports.intervals import wilson_interval
 from dial_core.evaluation.reports.plots import draw_smoothness
 from dial_core.evaluation.studies.smoothness import PLAIN, POSITION_BOUND_RAD, VELOCITY_BOUND_RAD_S, SmoothnessResult
@@ -45,13 +47,20 @@ def smoothness_summary(results: Sequence[SmoothnessResult]) -> dict[str, dict]:
     }
 
 
-def write_smoothness(folder: Path, results: Sequence[SmoothnessResult], settings: dict[str, object], made: str) -> str:
-    """Writes `result.json`, `result.md` and `result.png`; returns the Markdown. `made`: by which command, when, on what machine."""
+def write_smoothness(folder: Path, results: Sequence[SmoothnessResult], settings: dict[str, object], made: str, protocol: Protocol) -> str:
+    """Writes `result.json`, `result.md` and `result.png`; returns the Markdown.
+
+    Args:
+        made: by which command, when, on what machine.
+        protocol: what all strategies share; its own `strategy` says nothing and is not written.
+    """
     summary = smoothness_summary(results)
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"settings": settings, "strategies": summary, "episodes": [asdict(result) for result in results]}
+    origin = origin_of(protocol)
+    del origin["protocol"]["strategy"]
+    content = origin | {"settings": settings, "strategies": summary, "episodes": [asdict(result) for result in results]}
     write_json(folder / "result.json", content)
-    text = _markdown(summary, settings, made)
+    text = _markdown(summary, settings, f"{made} Protocol hash {protocol.hash}.")
     write_text(folder / "result.md", text)
     draw_smoothness(summary, folder / "result.png")
     return text

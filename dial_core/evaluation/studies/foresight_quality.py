@@ -15,17 +15,17 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.dial_policy import open_sessions
 from dial_core.evaluation.closed_loop.ledger import all_cases
+from dial_core.evaluation.closed_loop.origin import origin_of
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.suites import holds_several_objects
-from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, wilson_interval
+from dial_core.evaluation.reports.intervals import FEWEST_SEEDS, bootstrap_interval, wilson_interval
 from dial_core.evaluation.studies.interpretation import Watched, watch
 from dial_core.files.atomic import write_json, write_text
 from dial_core.jobs.progress import progress_bar
 from dial_core.jobs.workers import run_jobs
 
 BINS = 10  # of the episode's length
-RESAMPLES = 1000  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,12 @@ def errors(watched: Watched) -> Errors:
     )
 
 
-def summarise_quality(protocol: Protocol, driver: str, measured: Sequence[Errors]) -> dict:
+def summarise_quality(protocol: Protocol, driver: str, measured: Sequence[Errors], several_objects: bool = False) -> dict:
     """Relative errors (1 = no better than "no change") over all, by task and over the episode, as JSON values."""
     return {
-        "protocol": protocol.model_dump(mode="json"),
-        "protocol_hash": protocol.hash,
+        **origin_of(protocol),
         "driver": driver,
+        "several_objects": several_objects,
         "all": relative_error(measured),
         "by_task": {task: relative_error([own for own in measured if own.task == task]) for task in protocol.tasks},
         "over_episode": [relative_error([_part(own, part) for own in measured]) for part in range(BINS)],
@@ -130,24 +130,22 @@ def summarise_quality(protocol: Protocol, driver: str, measured: Sequence[Errors
 def relative_error(measured: Sequence[Errors]) -> dict:
     """Sum of the foresights' errors over the sum of those of "no change".
 
-    `interval`: 95 %, by a bootstrap over seeds, whose episodes are alike over tasks; None of too few.
+    `interval`: 95 %, by `bootstrap_interval` over seeds, whose episodes are alike over tasks; None of too few, or of seeds that are all
+    alike.
     """
-    seeds = sorted({own.seed for own in measured})
+    seeds = sorted({own.seed for own in measured if own.foresight})
     foresight = np.array([sum(sum(own.foresight) for own in measured if own.seed == seed) for seed in seeds])
     no_change = np.array([sum(sum(own.no_change) for own in measured if own.seed == seed) for seed in seeds])
     count = sum(len(own.foresight) for own in measured)
     if not count or not no_change.sum():
         return {"foresights": count, "foresight_mse": None, "no_change_mse": None, "relative": None, "interval": None}
-    drawn = np.random.default_rng(0).integers(len(seeds), size=(RESAMPLES, len(seeds)))
-    sums = foresight[drawn].sum(1), no_change[drawn].sum(1)
-    ratios = sums[0][sums[1] > 0] / sums[1][sums[1] > 0]
-    bounds = [round(float(value), 4) for value in np.percentile(ratios, [2.5, 97.5])]
+    interval = bootstrap_interval(foresight.tolist(), no_change.tolist()) if len(seeds) >= FEWEST_SEEDS else None
     return {
         "foresights": count,
         "foresight_mse": round(float(foresight.sum() / count), 6),
         "no_change_mse": round(float(no_change.sum() / count), 6),
         "relative": round(float(foresight.sum() / no_change.sum()), 4),
-        "interval": bounds if len(seeds) >= FEWEST_SEEDS else None,
+        "interval": [round(max(0.0, bound), 4) for bound in interval] if interval else None,
     }
 
 

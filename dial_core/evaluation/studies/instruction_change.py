@@ -15,6 +15,7 @@ from typing import Literal
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import DialPolicy
+from dial_core.evaluation.closed_loop.origin import origin_of
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import Verdicts
 from dial_core.evaluation.reports.intervals import wilson_interval
@@ -88,17 +89,18 @@ def study(
     return found
 
 
-def write_changes(folder: Path, checkpoint: str, task: str, changes: Sequence[Change]) -> str:
+def write_changes(folder: Path, checkpoint: str, protocol: Protocol, changes: Sequence[Change]) -> str:
     """Writes changes.json and changes.md to a folder, and returns the latter's text: how often the new instruction was obeyed, by time."""
-    lines = [f"# Instruction changed in mid-motion: {checkpoint} on {task}", ""]
+    lines = [f"# Instruction changed in mid-motion: {checkpoint} on {', '.join(protocol.tasks)}", ""]
     lines += ["| changed after | new object alone moved | 95 % Wilson | old one alone | both | neither |", "|---|---|---|---|---|---|"]
     for at_s in sorted({change.at_s for change in changes}):
         outcomes = [change.outcome for change in changes if change.at_s == at_s]
         low, high = wilson_interval(outcomes.count("new"), len(outcomes))
         rest = " | ".join(str(outcomes.count(name)) for name in ("old", "both", "neither"))
         lines.append(f"| {at_s:g} s | {outcomes.count('new')}/{len(outcomes)} | {100 * low:.0f} to {100 * high:.0f} % | {rest} |")
-    text = "\n".join(lines) + "\n"
+    text = "\n".join([*lines, "", f"Protocol hash {protocol.hash}."]) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "changes.json", [asdict(change) for change in changes])
+    content = origin_of(protocol) | {"checkpoint": checkpoint, "changes": [asdict(change) for change in changes]}
+    write_json(folder / "changes.json", content)
     write_text(folder / "changes.md", text)
     return text

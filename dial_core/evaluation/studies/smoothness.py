@@ -14,19 +14,21 @@ from pathlib import Path
 import numpy as np
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
+from dial_core.config import validate
 from dial_core.control.joint_limits import Clamps, Guard
 from dial_core.control.motion import NANOSECONDS, JointMotion
 from dial_core.control.motion_plan import SPLICE_LEAD_S, MotionPlan, Outlet, Sent
 from dial_core.control.overlap import Committed
 from dial_core.evaluation.closed_loop.arena import TabletopArena
 from dial_core.evaluation.closed_loop.dial_policy import image_px_of, planned_playing, timing_of
+from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS, Protocol
 from dial_core.evaluation.closed_loop.rollout import Verdicts
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop, gate_of
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import START_NS, PlannedPlaying, Playing, SimulatedLoop
 from dial_core.observation.camera_view import CameraView, fit_view
-from dial_core.robot.embodiment import Embodiment
+from dial_core.robot.embodiment import Embodiment, load_embodiment
 
 PLAIN = "plain"
 # What "continuous" means at a splice: old and new motion together until it, and a microsecond after it.
@@ -205,6 +207,17 @@ def protocol_of(job: SmoothnessJob, embodiment: Embodiment) -> Protocol:
         system2_delay_steps=round(job.latency_s * embodiment.rate_hz),
         splice_lead_s=job.lead_s,
     )
+
+
+def protocol_of_all(checkpoint: Path, task: str, episodes: int, seed: int, latency_s: float, lead_s: float) -> Protocol:
+    """What all strategies of one comparison share, with the checkpoint's id; `strategy` is left as it is by default.
+
+    Raises:
+        DialError: there is no checkpoint, or none that an evaluation can run.
+    """
+    shared = protocol_of(SmoothnessJob(checkpoint, task, "ensemble", seed, latency_s, lead_s), load_embodiment())
+    protocol = validate(Protocol, shared.model_dump() | {"episodes": episodes, "seed": seed}, source="dial smoothness")
+    return protocol.model_copy(update=PolicySource("checkpoint", str(checkpoint)).facts(protocol))
 
 
 def playing_of(job: SmoothnessJob, protocol: Protocol, embodiment: Embodiment) -> tuple[Playing, WatchedPlan | PlainReplacing]:

@@ -9,10 +9,15 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from dial_core.checkpoint.contract import read_contract
 from dial_core.cli import app
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop import rollout
-from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.protocol import Protocol, sources_hash
+from dial_core.evaluation.studies.foresight_quality import Errors
+from dial_core.evaluation.studies.instruction_change import Change
+from dial_core.evaluation.studies.smoothness import SmoothnessResult
+from dial_core.jobs.results import JobResult
 
 
 @pytest.fixture
@@ -111,6 +116,43 @@ def test_a_study_renders_the_image_that_the_checkpoint_sees(dial, sees_224_px, m
     with pytest.raises(InterruptedError):
         dial(command, str(sees_224_px))
     assert [protocol.image_px for protocol in protocols] == [224]
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The studies are measured already: what is tested is what becomes of them."""
+    change, errors = Change(100_000, 1.0, "new"), Errors("PlacematToPlate", 100_000, [0.5], [1.0], [2.0])
+    monkeypatch.setattr("dial_core.evaluation.studies.instruction_change.study", lambda *_: [change])
+    monkeypatch.setattr("dial_core.evaluation.closed_loop.dial_policy.open_sessions", lambda *_: (None, None))
+    monkeypatch.setattr("dial_core.evaluation.closed_loop.dial_policy.DialPolicy", lambda *_: None)
+    monkeypatch.setattr("dial_core.evaluation.studies.foresight_quality.measure", lambda *_: [errors])
+
+    def smooth(function, jobs, workers):
+        return (JobResult(job, SmoothnessResult(job.strategy, job.seed, True, 1.0, 0.0, 0.0, 1.0, 1, 0)) for job in jobs)
+
+    monkeypatch.setattr("dial_core.jobs.workers.run_jobs", smooth)
+
+
+@pytest.mark.parametrize(
+    ("study", "file", "others"),
+    [
+        ("change", "changes.json", [("--after", "2"), ("--scenes", "3"), ("--task", "TrayToPot")]),
+        ("foresight", "foresight.json", [("--driver", "own"), ("--several-objects",), ("--task", "PlacematToPlate")]),
+        ("smoothness", "result.json", [("--strategies", "rtc"), ("--latency-s", "0.2"), ("--episodes", "3")]),
+    ],
+)
+def test_studies_do_not_overwrite_each_other_and_say_what_was_measured(dial, checkpoint, measured, tmp_path, study, file, others):
+    dial(study, str(checkpoint))
+    for other in others:
+        dial(study, str(checkpoint), *other)
+    folders = list((tmp_path / "out" / study).iterdir())
+    assert len(folders) == 1 + len(others)
+    for folder in folders:
+        said = json.loads((folder / file).read_text())
+        assert said["protocol_hash"] in folder.name
+        assert said["protocol"]["model_id"] == read_contract(checkpoint).model_id
+        assert said["versions"]["mujoco"]
+        assert said["sources"] == sources_hash()
 
 
 @pytest.mark.parametrize(

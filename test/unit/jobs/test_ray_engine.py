@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from dial_core.errors import DialError
+from dial_core.evaluation.closed_loop.arena import Case
+from dial_core.evaluation.closed_loop.policies import PolicySource
+from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.closed_loop.rollout import run_cases
 from dial_core.jobs import ray_engine, workers
 from dial_core.jobs.workers import run_jobs, use_ray
 from dial_core.training import mapped_dataset
@@ -71,6 +75,13 @@ def test_jobs_give_what_one_process_gives_and_a_dead_worker_is_tried_again(on_cl
     }
     assert "three is not allowed" in (results[3].error or "")
     assert "died 4 times" in (results[4].error or "")
+
+
+@pytest.mark.slow
+def test_without_retries_a_dead_worker_is_a_result_at_once(on_cluster, square, tmp_path):
+    results = {result.job: result for result in run_jobs(square, [2, tmp_path / "seen"], workers=2, retries=0)}
+    assert results[2].value == 4
+    assert "its worker died: " in (results[tmp_path / "seen"].error or "")
 
 
 @pytest.mark.slow
@@ -137,11 +148,12 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch, square):
 
 def test_the_engine_is_chosen_by_the_address(monkeypatch, square):
     asked = []
-    monkeypatch.setattr(workers, "run_on_ray", lambda function, jobs, address, count: asked.append((address, count)) or iter(()))
+    monkeypatch.setattr(workers, "run_on_ray", lambda function, jobs, *how: asked.append(how) or iter(()))
     use_ray("10.0.0.1:6379")
     try:
         assert list(run_jobs(square, [1], workers=3)) == []
+        run_cases(Protocol(policy="random"), PolicySource("random"), [Case("PlacematToPlate", 100_000)], 2, lambda result: None)
     finally:
         use_ray("")
-    assert asked == [("10.0.0.1:6379", 3)]
+    assert asked == [("10.0.0.1:6379", 3, 3), ("10.0.0.1:6379", 2, 0)]  # a crashed episode is a failure, and not tried again
     assert [result.value for result in run_jobs(square, [2], workers=0)] == [4]

@@ -138,6 +138,12 @@ def test_methods_are_compared_on_the_same_scenes_against_the_reference(pipeline,
     assert "| 2 | 100.0 (8/8), 67.6 to 100.0 |" in text  # the curve
 
 
+def test_a_shard_is_not_taken_for_the_whole(pipeline, save, tmp_path):
+    save("dial", *[True] * 8, episodes=summary(*[True] * 8)["episodes"][::2], shard="1/2")
+    with pytest.raises(DialError, match=r"\(shard 1/2\), holds 4 of 8 scenes and is no result of the whole"):
+        write_page(pipeline, "small", tmp_path / "paper.md")
+
+
 def test_results_of_other_scenes_stand_unpaired_with_the_reason(pipeline, save, tmp_path):
     save("dial", *[True] * 8, scene="aaa")
     save("flare", True, True, *[False] * 6, scene="bbb")

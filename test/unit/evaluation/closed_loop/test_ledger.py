@@ -14,9 +14,10 @@ from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop import ledger, rollout
 from dial_core.evaluation.closed_loop.arena import Case
 from dial_core.evaluation.closed_loop.evaluate import evaluate, merge, prepare
-from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Ledger, Shard, all_cases
+from dial_core.evaluation.closed_loop.ledger import EPISODES, FOLDER, Ledger, Shard, all_cases, read_part
 from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import Protocol
+from dial_core.evaluation.reports.result_page import markdown
 from dial_core.files.fingerprint import FINGERPRINT
 
 RANDOM = PolicySource("random")
@@ -59,7 +60,12 @@ def test_joined_shards_equal_the_whole(stand_in, protocol, tmp_path):
     whole = evaluate(protocol, RANDOM, tmp_path / "whole", workers=0)
     shards = [tmp_path / f"shard{number}" for number in (1, 2, 3, 4)]
     for number, folder in enumerate(shards, 1):
-        assert evaluate(protocol, RANDOM, folder, workers=0, shard=Shard(number, 4))["success"]["trials"] < 3
+        part = evaluate(protocol, RANDOM, folder, workers=0, shard=Shard(number, 4))
+        assert part["success"]["trials"] < 3
+        assert part["shard"] == f"{number}/4"
+        assert f"Shard {number}/4: a part of the scenes, {part['success']['trials']} of 6." in markdown(part, "a shard")
+    assert whole["shard"] == "1/1"
+    assert "Shard" not in markdown(whole, "all")
     assert comparable(merge(shards[::-1])) == comparable(whole)
 
 
@@ -69,10 +75,39 @@ def test_a_finished_evaluation_is_not_run_again(stand_in, protocol, tmp_path, mo
     assert comparable(evaluate(protocol, RANDOM, tmp_path, workers=0)) == comparable(first)
 
 
+def test_a_second_evaluation_in_the_same_folder_is_refused_while_the_first_runs(stand_in, protocol, tmp_path, monkeypatch):
+    honest, refused = stand_in.reset, []
+
+    def as_a_second_one_begins(self, seed: int, other: bool = False) -> None:
+        with pytest.raises(DialError, match=rf"another `dial eval` .* works in {tmp_path / FOLDER}; wait") as error:
+            evaluate(protocol, RANDOM, tmp_path, workers=0)
+        refused.append(error)
+        honest(self, seed, other)
+
+    monkeypatch.setattr(stand_in, "reset", as_a_second_one_begins)
+    assert evaluate(protocol, RANDOM, tmp_path, workers=0)["success"]["trials"] == len(refused) == 6
+    assert len((tmp_path / FOLDER / EPISODES).read_text().splitlines()) == 6
+
+
+def test_shards_are_read_without_a_write_while_one_still_runs(stand_in, protocol, tmp_path):
+    interrupted(protocol, tmp_path)
+    episodes = tmp_path / FOLDER / EPISODES
+    whole = episodes.read_text()
+    episodes.write_text(whole + whole[:40])  # the line that its process is writing at this moment
+    assert len(read_part(tmp_path).results) == 1
+    assert episodes.read_text() == whole + whole[:40]
+
+
 def test_an_evaluation_does_not_resume_with_another_protocol(stand_in, protocol, tmp_path):
     evaluate(protocol, RANDOM, tmp_path, workers=0)
     with pytest.raises(DialError, match=r"protocol.execute_steps was 3, is now 4"):
         evaluate(protocol.model_copy(update={"execute_steps": 4}), RANDOM, tmp_path, workers=0)
+
+
+def test_an_evaluation_that_called_a_policy_without_a_model_spliced_is_not_resumed(stand_in, protocol, tmp_path):
+    interrupted(protocol, tmp_path)  # as an earlier version began it
+    with pytest.raises(DialError, match=r"was started with other settings: protocol\.execution was robot, is now direct\. Choose another"):
+        evaluate(protocol.model_copy(update=RANDOM.facts(protocol)), RANDOM, tmp_path, workers=0)
 
 
 @pytest.fixture

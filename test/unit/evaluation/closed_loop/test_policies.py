@@ -76,6 +76,11 @@ def test_where_and_how_precisely_a_checkpoint_computes_goes_into_the_protocol(ch
     assert computes(PolicySource("checkpoint", "tcp://host:1")) == ("", "")  # a server does not tell
 
 
+@pytest.mark.parametrize("kind", ["expert", "random"])
+def test_a_policy_without_a_model_is_commanded_directly(kind):
+    assert PolicySource.parse(kind).facts(Protocol(policy=kind)) == {"policy": kind, "execution": "direct", "model_id": ""}
+
+
 def test_more_steps_than_a_chunk_has_are_refused(checkpoint):
     with pytest.raises(DialError, match=r"execute_steps 17 is more than the 16 .*choose 1\.\.16"):
         policy_of(checkpoint, execute_steps=17)
@@ -197,6 +202,7 @@ def test_a_replay_gives_the_recorded_actions_of_the_scenes_episode(arena, fake_d
     with pytest.raises(DialError, match="seed of at least 3"):
         source.seeds(Protocol(policy="replay", seed=3))
     facts = source.facts(Protocol(policy="replay", seed=0))
+    assert (facts["policy"], facts["execution"]) == ("replay", "direct")
     assert (facts["seeds"], facts["episodes"], len(facts["model_id"])) == ((0, 1, 2), 3, 16)
     make_policy(Protocol(seed=0, **facts), source)
     with pytest.raises(EndOfJobsError, match="this evaluation was started with another"):

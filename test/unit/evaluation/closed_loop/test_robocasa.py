@@ -5,6 +5,7 @@ pytest test/unit/evaluation/closed_loop/test_robocasa.py
 
 import json
 import os
+from contextlib import suppress
 from itertools import groupby
 
 import numpy as np
@@ -281,6 +282,16 @@ def test_a_failing_simulator_is_reported_and_a_dead_one_with_its_last_words(inst
     with pytest.raises(DialError, match=r"the server of environment 'stand_in' stopped at 'look'"):
         arena._server.call("look")
     arena.close()
+
+
+def test_a_late_answer_is_not_taken_for_that_of_the_next_call(installed):
+    server = installed.start()
+    for timeout_s in (0.0, 60.0):  # with the second one the first call's answer would come in time
+        with suppress(OSError):  # closed
+            server._wire.settimeout(timeout_s)
+        with pytest.raises(DialError, match="stopped at 'look'"):
+            server.call("look")
+    server.close()
 
 
 def test_a_simulator_that_died_is_started_again_for_the_next_episode(installed, monkeypatch, tmp_path, fresh_worker):

@@ -38,8 +38,10 @@ def test_a_difference_that_few_seeds_make_is_not_called_better():
     assert comparison["all"]["p_value"] < 0.001
     assert comparison["over_seeds"]["p_value"] == 0.5
     text = comparison_markdown(comparison)
-    assert "Over 10 seeds, whose scenes share places and objects over tasks: 95 % +0.0 to +" in text
+    assert "Over 10 seeds, whose scenes share places and objects over tasks: 95 % -4.3 to +" in text
     assert "p = 0.5 (sign-flip, exact)" in text
+    alike = comparison_markdown(compare(summary_with(set(), "aaa"), summary_with(set(range(10)), "bbb")))
+    assert "over tasks: 95 % - (every seed has the same difference), p = 0.00195 (sign-flip, exact)." in alike
     assert "B solves more of these scenes, but over their seeds the difference may be chance" in text
 
 
@@ -48,8 +50,12 @@ def test_results_of_other_scenes_or_of_a_shard_are_not_compared():
     with pytest.raises(DialError, match="seed 100000 and 100002"):
         compare(first, summary_of([True, False], "bbb", seed=100_002))
     shard = {**first, "episodes": first["episodes"][:1]}
-    with pytest.raises(DialError, match="dial merge"):
-        compare(first, shard)
+    for pair in ((first, shard), (shard, first), (shard, shard)):
+        with pytest.raises(DialError, match=r"checkpoint aaa on in_distribution, .*holds 1 of 2 scenes .*`dial merge`"):
+            compare(*pair)
+    elsewhere = {**first, "episodes": [episode | {"seed": episode["seed"] + 5} for episode in first["episodes"]]}
+    with pytest.raises(DialError, match="holds other scenes than its protocol says"):
+        compare(first, elsewhere)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +108,22 @@ def test_results_of_before_a_loop_could_be_chosen_differ_from_those_that_chose_a
     before = {**first, "protocol": {key: value for key, value in first["protocol"].items() if key not in LOOP}}
     assert compare(before, summary_of([True, True], "bbb"))["protocol"] == []
     assert compare(before, summary_of([True, True], "bbb", execution="direct"))["protocol"] == ["execution robot and direct"]
+
+
+def test_a_checkpoint_and_a_policy_without_a_model_differ_in_execution_and_not_in_timing_that_one_of_them_has_none_of():
+    checkpoint = summary_of([True, False], "aaa", flow_steps=8, execute_steps=2, device="cuda", precision="bfloat16")
+    random = summary_of([False, False], "", policy="random", execution="direct")
+    assert compare(checkpoint, random)["protocol"] == ["execution robot and direct"]
+    before = summary_of([False, False], "", policy="random")  # its result said `robot`, but it was commanded directly then too
+    assert compare(checkpoint, before)["protocol"] == ["execution robot and direct"]
+    assert compare(before, random)["protocol"] == []
+    peer = summary_of([False, True], "bbb", policy="peer", execution="direct")
+    assert compare(checkpoint, peer)["protocol"] == [
+        "execution robot and direct",
+        "device cuda and -",
+        "precision bfloat16 and -",
+        "execute_steps 2 and 3",
+    ]
 
 
 def test_libraries_that_differ_are_named_where_both_results_name_them():

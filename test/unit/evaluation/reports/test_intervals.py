@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dial_core.evaluation.reports import intervals
 from dial_core.evaluation.reports.intervals import (
     clustered_interval,
     compare_over_seeds,
@@ -25,7 +27,40 @@ def test_clusters_widen_the_interval_only_where_their_outcomes_hang_together():
     assert clustered_interval(independent) == pytest.approx(wilson, abs=0.01)
     assert clustered_interval(alike) == pytest.approx(wilson_interval(30, 40), abs=0.03)
     assert clustered_interval([]) == clustered_interval([[]]) == (0.0, 1.0)
-    assert clustered_interval([[True, True], [True]]) == (1.0, 1.0)
+
+
+def test_seeds_that_are_all_alike_count_as_one_scene_each():
+    assert clustered_interval([[True, True]] * 12) == pytest.approx(wilson_interval(12, 12))
+    assert clustered_interval([[True, False, False]] * 12) == pytest.approx(wilson_interval(4, 12))
+    assert clustered_interval([[True, True], [True], []]) == pytest.approx(wilson_interval(2, 2))
+    assert clustered_interval([[False] * 24]) == pytest.approx(wilson_interval(0, 1))
+    for gain in (False, True):  # a difference that is the same in every seed has no interval, and not one of no width
+        assert compare_over_seeds([0, 0, 1, 2], [False] * 4, [gain] * 4).interval is None
+
+
+def test_the_interval_over_ten_seeds_covers_the_rate_about_as_often_as_it_says(monkeypatch):
+    monkeypatch.setattr(intervals, "RESAMPLES", 800)
+    rng = np.random.default_rng(3)
+
+    def rates(size: int) -> np.ndarray:  # of seeds, some of which are harder in all of their tasks
+        return 1 / (1 + np.exp(-(np.log(0.9 / 0.1) + rng.normal(0.0, 0.5, size))))
+
+    true, covered = rates(200_000).mean(), []
+    for _ in range(1500):
+        outcomes = rng.random((10, 24)) < rates(10)[:, None]
+        low, high = clustered_interval(outcomes.tolist())
+        covered.append(low <= true <= high)
+    assert np.mean(covered) > 0.92  # the plain percentile bootstrap: 0.90
+
+
+def test_intervals_over_seeds_stay_where_rates_and_differences_can_be():
+    seeds = [seed for seed in range(10) for _ in range(6)]
+    low, high = clustered_interval([[seed > 0] * 6 for seed in range(10)])
+    assert 0.0 < low < 0.9 < high == 1.0
+    interval = compare_over_seeds(seeds, [False] * 60, [seed > 0 for seed in seeds]).interval
+    assert interval is not None
+    assert interval[1] == 1.0
+    assert compare_over_seeds(seeds, [seed > 0 for seed in seeds], [False] * 60).interval == (-1.0, pytest.approx(-interval[0]))
 
 
 def test_mcnemars_p_is_the_binomial_tail_of_the_scenes_that_differ():
@@ -75,4 +110,5 @@ def test_scenes_that_hang_together_over_seeds_show_less():
     assert compare_paired(first, second).p_value < 0.001
     over = compare_over_seeds(seeds, first, second)
     assert (over.seeds, over.p_value) == (10, 0.5)
-    assert over.interval[0] == 0.0 < compare_paired(first, second).interval[0]
+    assert over.interval is not None
+    assert over.interval[0] < 0.0 < compare_paired(first, second).interval[0]

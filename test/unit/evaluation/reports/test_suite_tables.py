@@ -25,6 +25,24 @@ def test_a_task_measured_again_counts_once_and_with_its_last_result():
     assert "| `in_distribution` | 1 | **100.0 (3/3)**" in text
 
 
+def test_a_shard_is_not_taken_for_the_whole():
+    whole = result("TrayToPot", True, False)
+    shard = whole | {"episodes": whole["episodes"][:1], "shard": "1/2"}
+    with pytest.raises(DialError, match=r"expert on in_distribution, .* hash \w{12} \(shard 1/2\), holds 1 of 2 scenes .*`dial merge`"):
+        suite_tables([whole, shard])
+    del shard["shard"]  # of an earlier version
+    with pytest.raises(DialError, match=r"hash \w{12}, holds 1 of 2 scenes"):
+        suite_tables([shard])
+
+
+def test_tasks_of_the_users_own_do_not_count_into_a_suite():
+    text = suite_tables([result("TrayToPot", True, True), result("mine/TrayToPan.yaml", False, False)])
+    assert "| `in_distribution` | 1 | **100.0 (2/2)**" in text
+    assert "| `mine/TrayToPan.yaml` | 1 | **0.0 (0/2)**" in text
+    assert "## `mine/TrayToPan.yaml`" in text
+    assert "| `mine/TrayToPan.yaml` | 1 | 100000 to 100001 |" in text
+
+
 def test_different_policies_are_not_mixed():
     with pytest.raises(DialError, match="different policies"):
         suite_tables([result("TrayToPot", True), result("TrayToPot", True, policy="random")])

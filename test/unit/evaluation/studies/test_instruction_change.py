@@ -10,6 +10,7 @@ import pytest
 
 from dial_core.errors import DialError
 from dial_core.evaluation.closed_loop.arena import TabletopArena
+from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.studies.instruction_change import Change, run_change, two_object_seeds, write_changes
 from dial_core.sim.expert.expert import Expert
 
@@ -70,7 +71,7 @@ def test_seeds_are_those_of_scenes_with_two_objects():
 
 def test_the_report_counts_each_outcome_by_time(tmp_path):
     changes = [Change(1, 1.0, "new"), Change(2, 1.0, "old"), Change(1, 2.0, "neither")]
-    text = write_changes(tmp_path / "out", "tiny", TASK, changes)
+    text = write_changes(tmp_path / "out", "tiny", Protocol(tasks=(TASK,)), changes)
     assert "| 1 s | 1/2 | 9 to 91 % | 1 | 0 | 0 |" in text
     assert "| 2 s | 0/1 |" in text
     assert (tmp_path / "out" / "changes.md").read_text() == text

@@ -9,6 +9,7 @@ import pytest
 
 from dial_core.control.joint_limits import Guard
 from dial_core.evaluation.closed_loop.dial_policy import timing_of
+from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.reports.smoothness_report import smoothness_summary, write_smoothness
 from dial_core.evaluation.studies import smoothness
 from dial_core.evaluation.studies.smoothness import (
@@ -85,10 +86,10 @@ def test_jerk_is_reported_as_a_ratio_to_plain_replacement_with_success_beside_it
     assert summary[PLAIN]["jerk_ratio"] == 1.0
     assert summary["rtc"]["jerk_ratio"] == pytest.approx(50 / np.sqrt((400**2 + 300**2) / 2))
     assert summary["rtc"]["jerk_ratio_to_replace"] is None
-    text = write_smoothness(tmp_path, results, {"latency [s]": 0.1}, "`dial smoothness`, today, here.")
+    text = write_smoothness(tmp_path, results, {"latency [s]": 0.1}, "`dial smoothness`, today, here.", Protocol())
     assert "| rtc | 2 of 2 | 34% to 100% | 0.14 | - | 50 | 20 |" in text
     assert "| yes |" in text
-    assert "`dial smoothness`, today, here. Settings: latency [s] 0.1." in text
+    assert f"`dial smoothness`, today, here. Protocol hash {Protocol().hash}. Settings: latency [s] 0.1." in text
     assert (tmp_path / "result.png").is_file()
     assert json.loads((tmp_path / "result.json").read_text())["strategies"]["plain"]["success"] == 1
 
