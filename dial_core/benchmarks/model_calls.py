@@ -9,6 +9,7 @@ import torch
 from rich.table import Table
 
 from dial_core.benchmarks.device import Roofline, roofline_of
+from dial_core.benchmarks.random_policy import random_model
 from dial_core.benchmarks.timing import latency_of
 from dial_core.benchmarks.workload import TimedCall, parts_of
 from dial_core.errors import DialError
@@ -68,8 +69,7 @@ def bench_model(preset: str, device_name: str = "cpu", dtype_name: str = "", flo
     dtype_name = dtype_name or ("float32" if device.type == "cpu" else "bfloat16")
     if dtype_name not in DTYPES:
         raise DialError(f"unknown dtype '{dtype_name}'; dtypes: {', '.join(DTYPES)}")
-    with torch.device(device):
-        model = ready_to_infer(DialModel(DialConfig.from_preset(preset)), device, DTYPES[dtype_name])
+    model = ready_to_infer(random_model(DialConfig.from_preset(preset).arch, device, DTYPES[dtype_name]), device, DTYPES[dtype_name])
     roofline = roofline_of(device, DTYPES[dtype_name])
     parts = parts_of(model, flow_steps)
     bare = parts if device.type == "meta" else parts_of(DialModel.without_weights(model.arch), flow_steps)

@@ -11,7 +11,9 @@ import torch
 from rich.table import Table
 
 from dial_core.checkpoint.checkpoint import load_checkpoint
+from dial_core.errors import DialError
 from dial_core.inference.programs import Runtime, runtime_for
+from dial_core.inference.ready import dtype_of, require_device
 from dial_core.inference.sessions import System1Session, System2Session
 
 INSTRUCTION = "put the can on the plate"
@@ -38,15 +40,23 @@ class RuntimeRow:
     processor_speedup: float
 
 
-def bench_runtimes(folder: str, runtimes: Sequence[str], calls: int = 100, flow_steps: int = 4) -> list[RuntimeRow]:
+def bench_runtimes(
+    folder: str, runtimes: Sequence[str], calls: int = 100, flow_steps: int = 4, device_name: str = "cpu"
+) -> list[RuntimeRow]:
     """Times both systems of a checkpoint in each runtime, call by call in turns, so that other load on the machine affects all alike.
 
+    A call begins and ends on the CPU with numpy arrays, as in a node; on CUDA it is over when its result has arrived there.
+
     Raises:
-        DialError: an unknown runtime, or a program that has not been exported.
+        DialError: an unknown runtime or device, a runtime that does not run on it, or a program that has not been exported.
     """
-    chosen = [runtime_for(name, torch.device("cpu")) for name in runtimes]
+    require_device(device_name)
+    device = torch.device(device_name)
+    if device.type not in ("cpu", "cuda"):
+        raise DialError(f"--runtime times sessions, which do not run on device '{device_name}'; choose cpu, cuda or cuda:N")
+    chosen = [runtime_for(name, device) for name in runtimes]
     rows = []
-    for system, sessions in _sessions(folder, chosen, flow_steps).items():
+    for system, sessions in _sessions(folder, chosen, flow_steps, device).items():
         wall_ms, processor_ms = _in_turns(sessions, calls)
         for place, name in enumerate(runtimes):
             lowest, median, p99 = map(float, np.quantile(wall_ms[place], (0.1, 0.5, 0.99)))
@@ -55,9 +65,9 @@ def bench_runtimes(folder: str, runtimes: Sequence[str], calls: int = 100, flow_
     return rows
 
 
-def table_of_runtimes(rows: Sequence[RuntimeRow], folder: str) -> Table:
+def table_of_runtimes(rows: Sequence[RuntimeRow], folder: str, device_name: str = "cpu") -> Table:
     """The rows as a table."""
-    title = f"{folder}, batch 1, {torch.get_num_threads()} thread"
+    title = f"{folder}, batch 1, {device_name}, {torch.get_num_threads()} thread(s)"
     table = Table("system", "runtime", "median ms", "10 % ms", "p99 ms", "faster", "CPU ms", "faster", title=title)
     for row in rows:
         times = (f"{time_ms:.2f}" for time_ms in (row.median_ms, row.lowest_ms, row.p99_ms))
@@ -71,15 +81,15 @@ def _speedup(times_ms: np.ndarray, place: int) -> float:
     return float(np.median(times_ms[0] / times_ms[place]))
 
 
-def _sessions(folder: str, runtimes: Sequence[Runtime], flow_steps: int) -> dict[str, list[Callable[[], object]]]:
+def _sessions(folder: str, runtimes: Sequence[Runtime], flow_steps: int, device: torch.device) -> dict[str, list[Callable[[], object]]]:
     """System -> one call of it for each runtime."""
-    checkpoint, rng = load_checkpoint(folder), np.random.default_rng(0)
+    checkpoint, rng = load_checkpoint(folder, dtype=dtype_of("auto", device)), np.random.default_rng(0)
     contract = checkpoint.contract
     images = tuple(rng.integers(0, 256, (view.height, view.width, 3), np.uint8) for view in contract.views)
     foresight = rng.normal(0.0, 1.0, contract.foresight_shape).astype(np.float32)
     state = np.zeros(contract.state_dim, np.float32)
-    thinking = [System2Session(checkpoint, runtime=runtime) for runtime in runtimes]
-    acting = [System1Session(checkpoint, flow_steps=flow_steps, runtime=runtime) for runtime in runtimes]
+    thinking = [System2Session(checkpoint, str(device), runtime=runtime) for runtime in runtimes]
+    acting = [System1Session(checkpoint, str(device), flow_steps=flow_steps, runtime=runtime) for runtime in runtimes]
     return {
         "System-2": [lambda session=session: session.foresight(images[0], INSTRUCTION) for session in thinking],  # type: ignore[misc]
         "System-1": [lambda session=session: session.chunk(images, foresight, state) for session in acting],  # type: ignore[misc]

@@ -41,8 +41,10 @@ def model(
         from dial_core.benchmarks.runtimes import bench_runtimes, table_of_runtimes
         from dial_core.checkpoint.location import checkpoint_folder
 
-        rows = bench_runtimes(str(checkpoint_folder(checkpoint)), runtime.split(","), calls, flow_steps)
-        console.print(table_of_runtimes(rows, checkpoint))
+        if dtype:
+            raise DialError("--dtype is for random weights; leave it out with --runtime, whose sessions choose theirs by the device")
+        rows = bench_runtimes(str(checkpoint_folder(checkpoint)), runtime.split(","), calls, flow_steps, device)
+        console.print(table_of_runtimes(rows, checkpoint, device))
         print(json.dumps([asdict(row) for row in rows]))
         return
     report = bench_model(preset, device, dtype, flow_steps, calls)
@@ -114,7 +116,7 @@ def gpu(
     preset: Annotated[str, typer.Option(help="Model of the full-size checks, by its file in config/models/.")] = "qwen2_5_vl_3b",
     only: Annotated[str, typer.Option(help="Checks to run, e.g. sessions,training; all if left out.")] = "",
 ) -> None:
-    """Run every check that needs a GPU, in under nine minutes: sessions, latency, training step, memory, resume.
+    """Run every check that needs a GPU, in under nine minutes: sessions, latency, both systems at once, training step, memory, resume.
 
     Each check runs in a process of its own, so that a crash costs one row. The exit status is 1 if one failed.
     """

@@ -12,11 +12,12 @@ from copy import copy
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.inference.ready import require_device
+from dial_core.inference.ready import dtype_of, require_device
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.warm_up import warm_up_system1
 from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, integer, receive, send, text
@@ -50,7 +51,8 @@ class PolicyServer(socketserver.ThreadingTCPServer):
             DialError: no checkpoint or device there, or nobody can listen at that address.
         """
         require_device(device)
-        self.checkpoint: Checkpoint = load_checkpoint(checkpoint)
+        # In the precision that its sessions compute in: a 3B model read in float32 takes twice the memory until it is converted.
+        self.checkpoint: Checkpoint = load_checkpoint(checkpoint, dtype=dtype_of("auto", torch.device(device)))
         self.device = device
         self.one_at_a_time = threading.Lock()
         # Made before the first client can connect: this moves and lays out the weights, and finds out whether the device works.

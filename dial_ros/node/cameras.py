@@ -1,5 +1,7 @@
 """Camera subscription of a node: receives Image or CompressedImage, keeps frames by stamp, returns pixels fitted to the contract."""
 
+import array
+import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from dial_core.observation.readings import StampedHistory, UnreadableMessageErro
 from dial_core.robot.embodiment import Camera
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
+from dial_ros.node.messages import image_to_message
 from dial_ros.node.rates import Rate, StampedStream
 
 TRANSPORTS = ("raw", "compressed")
@@ -60,8 +63,12 @@ class CameraInput:
         self._decodes = True
         self._frozen_timeout_s = frozen_timeout_s
         self._repeated: tuple[int, int] = (0, 0)  # checksum of the newest image, and since when it is the same [ns]
-        kind, ending = (Image, "") if transport == "raw" else (CompressedImage, "/compressed")
-        self._subscription = node.create_subscription(kind, f"image/{view.name}{ending}", self._on_message, qos.SENSOR)
+        self._kind, ending = (Image, "") if transport == "raw" else (CompressedImage, "/compressed")
+        self._subscription = node.create_subscription(self._kind, f"image/{view.name}{ending}", self._on_message, qos.SENSOR)
+
+    def warm_up(self) -> None:
+        """Decodes and fits one black image of the camera's own size: what that imports, a moving robot must not wait for."""
+        fit_view(image_from_message(self._black_image(), self._size), self.view)
 
     def pixels(self, frame: Frame) -> np.ndarray:
         """Decodes a frame and fits it to the model: (H, W, 3) uint8 RGB. Raises UnreadableMessageError."""
@@ -86,6 +93,17 @@ class CameraInput:
     def close(self) -> None:
         """Destroys the subscription."""
         self._node.destroy_subscription(self._subscription)
+
+    def _black_image(self) -> Image | CompressedImage:
+        """An image of the camera's size, in the transport that is subscribed."""
+        pixels = np.zeros((*self._size, 3), np.uint8)
+        if self._kind is Image:
+            return image_to_message(pixels, 0, "")
+        from PIL import Image as PilImage  # as the decoder does: only with this transport
+
+        encoded = io.BytesIO()
+        PilImage.fromarray(pixels).save(encoded, "jpeg")
+        return CompressedImage(format="jpeg", data=array.array("B", encoded.getvalue()))
 
     def _on_message(self, message: Image | CompressedImage) -> None:
         if not self._node.active:

@@ -6,6 +6,7 @@ import gc
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -121,9 +122,12 @@ def return_memory() -> None:
     """Gives what a released model occupied back to the system.
 
     glibc keeps freed memory: weights of many sizes leave gaps that the next model does not fit into, and a process that is
-    configured again and again grows by megabytes each time.
+    configured again and again grows by megabytes each time. torch keeps freed GPU memory as well, which another process then lacks.
     """
-    gc.collect()
+    gc.collect()  # a model lies in cycles of references, and until it is collected there is nothing to give back
+    torch = sys.modules.get("torch")  # importing it here would take seconds, and what never loaded it holds no model
+    if torch is not None and torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; another libc returns memory by itself or cannot
     if trim is not None:
         trim(0)

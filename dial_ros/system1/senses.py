@@ -136,6 +136,11 @@ class Senses:
         self.last_refusal = ""
         self.first_camera.arrivals.lost = 0
 
+    def warm_up(self) -> None:
+        """Decodes and fits an image of every camera, see `CameraInput.warm_up`."""
+        for camera in self._cameras:
+            camera.warm_up()
+
     def close(self) -> None:
         """Ends the subscriptions."""
         for camera in self._cameras:

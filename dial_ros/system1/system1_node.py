@@ -29,6 +29,7 @@ from dial_ros.msg import Instruction, LatentForesight, System1Status
 from dial_ros.node import qos
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import require_bounded
+from dial_ros.node.model_checks import require_loadable, require_predicted
 from dial_ros.node.process import one_thread, return_memory, run
 from dial_ros.node.robot_limits import Limits, margins_of
 from dial_ros.node.robot_time import RobotTime
@@ -70,13 +71,12 @@ class System1Node(DialNode):
 
         one_thread()
         embodiment = load_embodiment(self.value("embodiment"))
+        require_predicted(require_loadable(self, embodiment), self.value("foresight_timeout"))
         chosen = {key: self.value(key) for key in ("device", "flow_steps", "noise_seed", "runtime")}
         session = System1Session.from_checkpoint(self.value("checkpoint"), **chosen, report=self.get_logger().info)
         self._contract = session.contract
-        self._contract.require(embodiment, self.value("camera"))
-        horizon_s, timeout_s = self._contract.horizon / self._contract.rate_hz, self.value("foresight_timeout")
-        if timeout_s > horizon_s + 1e-9:
-            raise DialError(f"foresight_timeout is {timeout_s} s, but this checkpoint predicts only {horizon_s} s ahead; give at most that")
+        self._contract.require(embodiment, self.value("camera"))  # again: a training may have replaced the folder meanwhile
+        require_predicted(self._contract, self.value("foresight_timeout"))
         home = ForwardKinematics(embodiment).state(embodiment.home_position)
         warm_up_system1(session, home, committing=self.value("strategy") == "rtc")
         with ExitStack() as connections:  # undone if one of them cannot be made
@@ -90,6 +90,7 @@ class System1Node(DialNode):
             senses = connections.enter_context(
                 closing(Senses(self, self._contract, embodiment, self._on_joint_state, self._on_observation))
             )
+            senses.warm_up()
             connections.enter_context(closing(OperatorServices(self, self._arming, self._lock, self._carry_out, plan)))
             status_out = self.create_publisher(System1Status, "~/status", qos.LATCHED)
             connections.callback(self.destroy_publisher, status_out)
@@ -154,7 +155,7 @@ class System1Node(DialNode):
         if configured is not None:
             configured.connections.close()
             del configured
-            return_memory()
+        return_memory()  # after a `configure` that was refused too: it may have loaded the model before
 
     def _carry_out(self, effect: Effect) -> None:
         """Carries out what the state machine asks for; the caller holds the lock."""

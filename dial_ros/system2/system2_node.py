@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -31,6 +30,7 @@ from dial_ros.node import qos
 from dial_ros.node.cameras import CameraInput, Frame
 from dial_ros.node.lifecycle import DialNode
 from dial_ros.node.messages import foresight_to_message, image_to_message, to_time
+from dial_ros.node.model_checks import require_loadable
 from dial_ros.node.process import one_thread, return_memory, run
 from dial_ros.node.rates import Rate
 from dial_ros.node.worker import Worker
@@ -41,6 +41,7 @@ from dial_ros.system2.foresight_image import ForesightImage
 from dial_ros.system2.instruction_check import objection_to
 from dial_ros.system2.system1_watch import System1Watch
 from dial_ros.system2.system2_parameters import PARAMETERS
+from dial_ros.system2.system2_warm_up import warm_up_system2
 
 if TYPE_CHECKING:
     from dial_core.inference.sessions import System2Session
@@ -79,14 +80,14 @@ class System2Node(DialNode):
         from dial_core.inference.sessions import System2Session  # torch and transformers: seconds, only when needed
 
         one_thread()
+        embodiment = load_embodiment(self.value("embodiment"))
+        require_loadable(self, embodiment)
         chosen = {"device": self.value("device"), "runtime": self.value("runtime"), "report": self.get_logger().info}
         session = System2Session.from_checkpoint(self.value("checkpoint"), **chosen)
         self._contract, trained_on = session.contract, TrainedOn.load(self.value("checkpoint"))
-        embodiment = load_embodiment(self.value("embodiment"))
-        self._contract.require(embodiment, self.value("camera"))
-        view = self._contract.views[0]
-        session.foresight(np.zeros((view.height, view.width, 3), np.uint8), "warm up")  # allocates, which a moving robot must not wait for
-        self._configured = self._connect(session, trained_on, embodiment.camera(view.name))
+        self._contract.require(embodiment, self.value("camera"))  # again: a training may have replaced the folder meanwhile
+        warm_up_system2(session, draws=self.value("foresight_image"))
+        self._configured = self._connect(session, trained_on, embodiment.camera(self._contract.camera))
 
     def _connect(self, session: "System2Session", trained_on: TrainedOn, camera: Camera) -> ConfiguredSystem2:
         """Creates every publisher, subscription, service and timer, or none of them if one cannot be created."""
@@ -104,6 +105,7 @@ class System2Node(DialNode):
             transport, on_refusal = self.value("image_transport"), lambda why: self._refuse("image", why)
             camera_in = CameraInput(self, self._contract.views[0], camera, transport, self._on_frame, on_refusal)
             connections.callback(camera_in.close)
+            camera_in.warm_up()
             system1 = System1Watch(self)
             connections.callback(system1.close)
             requests_in = self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction, qos_profile=qos.REQUESTS)
@@ -146,7 +148,7 @@ class System2Node(DialNode):
         if configured is not None:
             configured.connections.close()
             del configured
-            return_memory()
+        return_memory()  # after a `configure` that was refused too: it may have loaded the model before
 
     def clock_jumped_back(self) -> None:
         if not self.active or self._worker is None:

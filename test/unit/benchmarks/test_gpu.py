@@ -1,12 +1,13 @@
 """The checks of `dial bench gpu`, run on the CPU with the tiny model. pytest test/unit/benchmarks/test_gpu.py"""
 
 import json
+import time
 
 import numpy as np
 import pytest
 import torch
 
-from dial_core.benchmarks import gpu_checks, gpu_report, gpu_sessions
+from dial_core.benchmarks import both_systems, gpu_checks, gpu_report, gpu_sessions
 from dial_core.benchmarks.gpu_checks import CHECKS, CheckFailedError, GpuCheck
 from dial_core.benchmarks.gpu_report import CheckResult, answer_of, page, run_checks
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
@@ -14,6 +15,7 @@ from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference import sessions
 from dial_core.inference.cuda_graph import Recording
+from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.training import trainer
 from dial_core.training.optimisation import Optimisation
@@ -26,6 +28,36 @@ def test_sessions_agree_between_precisions_and_ways_to_launch():
     assert facts["captured_vs_launched_max"] == 0
     assert facts["float32_vs_cpu_max"] == 0
     assert 0 < facts["bfloat16_vs_float32_chunk_rms"] < 0.1
+
+
+def test_the_sessions_that_are_compared_are_those_of_the_preset():
+    expected = DialModel.without_weights(DialConfig.from_preset("dial_tiny_dino").arch).num_parameters()
+    assert gpu_checks.sessions(CPU, "dial_tiny_dino")["parameters"] == expected > 9e6
+
+
+def test_both_systems_are_timed_at_once_in_a_process_each(monkeypatch):
+    monkeypatch.setitem(both_systems.DURATIONS_S, "cpu", 0.5)
+    rows = CHECKS["together"].run(CPU, "dial_tiny")
+    assert list(rows) == ["System-2", "System-1"]
+    assert [row["period_ms"] for row in rows.values()] == pytest.approx([250, 1000 / 6.7])
+    for row in rows.values():
+        assert row["calls"] >= 1
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert row["memory_GB"] > 0.1
+
+
+@pytest.mark.parametrize(("call_s", "calls", "late"), [(0.1, 4, 0), (0.3, 2, 2), (0.6, 2, 2)])
+def test_a_call_that_is_due_while_another_runs_is_left_out(monkeypatch, call_s, calls, late):
+    now_s = [0.0]
+
+    def passes(seconds):
+        now_s[0] += seconds
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now_s[0])
+    monkeypatch.setattr(time, "sleep", passes)
+    row = both_systems.at_rate(lambda: passes(call_s), 0.25, 1.0)
+    assert (row["calls"], row["late"]) == (calls, late)
+    assert row["p50_ms"] == pytest.approx(1000 * call_s)
 
 
 def test_a_capture_that_replays_old_inputs_fails_the_check(monkeypatch):

@@ -3,10 +3,13 @@ import json
 import pytest
 import torch
 
+from dial_core.benchmarks import model_calls
 from dial_core.benchmarks.device import Roofline
 from dial_core.benchmarks.model_calls import bench_model
+from dial_core.benchmarks.random_policy import random_model
 from dial_core.benchmarks.workload import parts_of
 from dial_core.errors import DialError
+from dial_core.inference.ready import ready_to_infer
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 
@@ -28,6 +31,42 @@ def test_the_tiny_model_is_measured_on_the_cpu():
     assert all(row.floor_s > 0 and row.median_s <= row.p99_s for row in report.rows)
     assert rows["System-2"].parameters == rows["vision"].parameters + rows["language"].parameters
     assert json.loads(report.to_json())["rows"][0]["part"] == "vision"
+
+
+def test_a_model_has_its_memory_in_the_dtype_of_the_run_from_the_start(monkeypatch):
+    """Made in float32 on the device and then converted, it takes twice as much there."""
+    made = []
+
+    def recorded(model, *arguments):
+        made.append(({parameter.dtype for parameter in model.parameters()}, {buffer.dtype for buffer in model.buffers()}))
+        return ready_to_infer(model, *arguments)
+
+    monkeypatch.setattr(model_calls, "ready_to_infer", recorded)
+    bench_model("dial_tiny", "cpu", "bfloat16", calls=5)
+    assert made == [({torch.bfloat16}, {torch.float32})]
+
+
+@pytest.mark.parametrize("preset", ["dial_tiny", "dial_tiny_dino"])
+@pytest.mark.parametrize("part", ["whole", "system1", "system2"])
+def test_every_weight_and_table_of_a_random_model_has_the_values_of_a_fresh_one(preset, part):
+    config = DialConfig.from_preset(preset)
+    torch.use_deterministic_algorithms(True, warn_only=True)  # fills memory that nobody has written with NaN
+    try:
+        model = random_model(config.arch, torch.device("cpu"), torch.float32, part)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        fresh = DialModel(config, part)
+    assert dict(model.named_buffers()).keys() == dict(fresh.named_buffers()).keys()
+    for name, buffer in fresh.named_buffers():
+        torch.testing.assert_close(model.get_buffer(name), buffer, rtol=0, atol=0)
+    for name, parameter in fresh.named_parameters():
+        ours = model.get_parameter(name)
+        assert torch.isfinite(ours).all(), name
+        assert (ours.shape, ours.requires_grad) == (parameter.shape, parameter.requires_grad)
+        if parameter.numel() > 1000:
+            torch.testing.assert_close(ours.std(), parameter.std(), rtol=0.2, atol=1e-6)
 
 
 def test_a_matrix_product_is_counted_right():

@@ -7,13 +7,18 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from safetensors.torch import load_file, save_file
 
 from dial_core.checkpoint.checkpoint import WEIGHTS, load_checkpoint, make_random_checkpoint, save_checkpoint, weights_id
-from dial_core.checkpoint.stored_weights import TensorFile
+from dial_core.checkpoint.stored_weights import CHUNK, TensorFile, require_finite_weights
 from dial_core.errors import DialError
 from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.model.configuration import DialConfig
@@ -21,6 +26,8 @@ from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser
 from dial_core.model.tokenizer import tiny_tokenizer
 from dial_core.robot.embodiment import load_embodiment
+
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +107,41 @@ def test_tensors_that_do_not_fit_are_all_listed(folder, tmp_path):
     contract.write_text(json.dumps(json.loads(contract.read_text()) | {"model_id": weights_id(tmp_path / "c")}))
     with pytest.raises(DialError, match=r"missing: system1\.image_type; unexpected: system1\.extra; mismatched: system1\.position"):
         load_checkpoint(tmp_path / "c")
+
+
+def refuses(values: torch.Tensor) -> bool:
+    """Whether weights of these values are refused, which happens by name and for nothing else."""
+    try:
+        require_finite_weights(Path("folder"), torch.nn.ParameterDict({"weight": torch.nn.Parameter(values, requires_grad=False)}))
+    except DialError as error:
+        return "not finite, in weight;" in str(error)
+    return False
+
+
+LARGE_OR_NOT_FINITE = st.sampled_from([3.4e38, -3.4e38, 6.5e4, float("inf"), float("-inf"), float("nan"), 0.0])
+
+
+@settings(max_examples=300, deadline=None)
+@given(arrays.arrays(np.float32, st.integers(0, 40), elements=LARGE_OR_NOT_FINITE | st.floats(width=32)), st.sampled_from(DTYPES))
+def test_weights_are_refused_exactly_if_one_is_not_finite(values, dtype):
+    tensor = torch.from_numpy(values).to(dtype)
+    assert refuses(tensor) == (not torch.isfinite(tensor).all())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_finite_weights_whose_sum_overflows_are_taken_and_one_nan_among_many_is_not(dtype):
+    weights = torch.full((2 * CHUNK + 3,), torch.finfo(dtype).max, dtype=dtype)
+    assert not refuses(weights)
+    for place in (0, CHUNK, len(weights) - 1):
+        wrong = weights.clone()
+        wrong[place] = float("nan")
+        assert refuses(wrong)
+
+
+def test_ordinary_weights_are_not_checked_one_by_one_which_takes_seconds_at_3b(monkeypatch):
+    weights = torch.linspace(-1, 1, CHUNK + 5, dtype=torch.bfloat16)
+    monkeypatch.setattr(torch, "isfinite", lambda _: pytest.fail("each weight was checked"))
+    assert not refuses(weights)
 
 
 PEAK = """

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.control.overlap import Committed
@@ -57,6 +58,19 @@ def test_a_remote_session_gives_to_the_last_bit_what_a_local_one_gives(server, f
     committed = Committed(chunk.astype(np.float64) + 0.1, np.linspace(1, 0, len(chunk)))
     np.testing.assert_array_equal(system1.chunk(image, foresight, state, committed), local1.chunk(image, foresight, state, committed))
     assert np.abs(local1.chunk(image, foresight, state, committed) - chunk).max() > 1e-3
+
+
+@pytest.mark.parametrize(("device", "dtype"), [("cpu", torch.float32), ("cuda", torch.bfloat16)])
+def test_a_server_reads_weights_in_the_precision_that_it_computes_in(folder, monkeypatch, device, dtype):
+    """Read in float32, a model takes twice the memory until it is converted."""
+
+    def refused(*_, **options):
+        raise DialError(f"asked for {options.get('dtype', torch.float32)}")
+
+    monkeypatch.setattr(policy_server, "require_device", lambda _: None)
+    monkeypatch.setattr(policy_server, "load_checkpoint", refused)
+    with pytest.raises(DialError, match=f"asked for {dtype}"):
+        PolicyServer(folder, device=device)
 
 
 def test_a_remote_chunk_starts_by_default_where_a_local_one_does(server, folder, image):
