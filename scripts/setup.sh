@@ -100,7 +100,8 @@ context = mujoco.GLContext(16, 16)
 context.make_current()
 context.free()
 
-import dial_core.inference.sessions
+import dial_core.inference.system1_session
+import dial_core.inference.system2_session
 import dial_ros.mujoco_robot.mujoco_robot_node
 import dial_ros.system1.system1_node
 import dial_ros.system2.system2_node

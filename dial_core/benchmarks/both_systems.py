@@ -16,7 +16,8 @@ from torch import multiprocessing
 
 from dial_core.benchmarks.random_policy import random_policy
 from dial_core.inference.ready import dtype_of
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.warm_up import warm_up_system1
 
 RATES_HZ = {2: 4.0, 1: 6.7}  # of the nodes, by system

@@ -14,7 +14,8 @@ from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.errors import DialError
 from dial_core.inference.programs import Runtime, runtime_for
 from dial_core.inference.ready import dtype_of, require_device
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 
 INSTRUCTION = "put the can on the plate"
 

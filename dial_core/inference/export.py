@@ -24,7 +24,8 @@ from dial_core.inference.interface_file import write_interface
 from dial_core.inference.program_parity import ProgramParity, RecordedObservation, compare
 from dial_core.inference.programs import FORMATS, ProgramSpec, Runtime, load_program
 from dial_core.inference.quantise import quantise, quiet
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.typed_graph import LARGEST_FILE
 from dial_core.model.flow_matching import NO_NOISE
 

@@ -18,7 +18,8 @@ from dial_core.checkpoint.checkpoint import Checkpoint, load_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.ready import dtype_of, require_device
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.warm_up import warm_up_system1
 from dial_core.inference.wire import SCHEME, Arrays, HungUpError, LostFramingError, MalformedMessageError, integer, receive, send, text
 from dial_core.model.flow_matching import NO_NOISE

@@ -9,7 +9,8 @@ from statistics import median
 
 import numpy as np
 
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 
 TIMED_CALLS = 20
 

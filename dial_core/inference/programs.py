@@ -38,7 +38,13 @@ TENSORRT = "tensorrt-"  # begins the runtimes of engines; their precision follow
 ALIASES = {"exported": "aoti", "tensorrt": "tensorrt-bf16"}
 INPUTS = {1: ("foresight", "state"), 2: ("pixels", "input_ids", "attention_mask", "positions")}  # System-1: and every camera's view
 OUTPUTS = {1: ("chunk",), 2: ("foresight", "view_tokens")}  # `view` would be the name of an operation inside
-TRACED_BY = ("sessions.py", "export.py", "typed_graph.py", "quantise.py")  # what else in this package determines a program
+TRACED_BY = (
+    "system1_session.py",
+    "system2_session.py",
+    "export.py",
+    "typed_graph.py",
+    "quantise.py",
+)  # what else in this package determines a program
 CPUINFO = Path("/proc/cpuinfo")
 COMPILED_FOR = ("vendor_id", "cpu family", "model", "flags", "CPU implementer", "CPU part", "CPU variant", "Features", "isa")  # lines of it
 Program = Callable[..., tuple[torch.Tensor, ...]]

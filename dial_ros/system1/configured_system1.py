@@ -17,7 +17,7 @@ from dial_ros.system1.execution_feedback import ExecutionFeedback
 from dial_ros.system1.senses import Senses
 
 if TYPE_CHECKING:
-    from dial_core.inference.sessions import System1Session
+    from dial_core.inference.system1_session import System1Session
 
 
 @dataclass

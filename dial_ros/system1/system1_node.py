@@ -67,7 +67,7 @@ class System1Node(DialNode):
         return self._configured
 
     def configure(self) -> None:
-        from dial_core.inference.sessions import System1Session  # torch and transformers: seconds, only when needed
+        from dial_core.inference.system1_session import System1Session  # torch and transformers: seconds, only when needed
 
         one_thread()
         embodiment = load_embodiment(self.value("embodiment"))

@@ -13,7 +13,7 @@ from dial_ros.node.cameras import CameraInput
 from dial_ros.system2.system1_watch import System1Watch
 
 if TYPE_CHECKING:
-    from dial_core.inference.sessions import System2Session
+    from dial_core.inference.system2_session import System2Session
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dial_core.checkpoint.trained_on import means_stop
 from dial_core.errors import DialError
 
 if TYPE_CHECKING:
-    from dial_core.inference.sessions import System2Session
+    from dial_core.inference.system2_session import System2Session
 
 
 def objection_to(text: str, longest: int, session: System2Session) -> str:

@@ -44,7 +44,7 @@ from dial_ros.system2.system2_parameters import PARAMETERS
 from dial_ros.system2.system2_warm_up import warm_up_system2
 
 if TYPE_CHECKING:
-    from dial_core.inference.sessions import System2Session
+    from dial_core.inference.system2_session import System2Session
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class System2Node(DialNode):
         return self._configured
 
     def configure(self) -> None:
-        from dial_core.inference.sessions import System2Session  # torch and transformers: seconds, only when needed
+        from dial_core.inference.system2_session import System2Session  # torch and transformers: seconds, only when needed
 
         one_thread()
         embodiment = load_embodiment(self.value("embodiment"))

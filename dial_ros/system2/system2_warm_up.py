@@ -9,7 +9,7 @@ import numpy as np
 from dial_ros.system2.foresight_image import ForesightImage
 
 if TYPE_CHECKING:
-    from dial_core.inference.sessions import System2Session
+    from dial_core.inference.system2_session import System2Session
 
 
 def warm_up_system2(session: System2Session, draws: bool) -> None:

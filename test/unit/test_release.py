@@ -12,7 +12,8 @@ from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.checkpoint.location import checkpoint_folder
 from dial_core.checkpoint.trained_on import TrainedOn
 from dial_core.evaluation.closed_loop.suites import suite_tasks
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.robot.embodiment import load_embodiment
 from dial_core.sim.scene import scene_of
 from dial_core.sim.task import EVALUATION_SEEDS_FROM, load_task

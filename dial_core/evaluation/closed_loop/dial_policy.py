@@ -17,8 +17,9 @@ from dial_core.evaluation.studies.expert_future import ExpertFuture
 from dial_core.inference.policy_loop import ChunkSource, ForesightSource, PolicyLoop, gate_of
 from dial_core.inference.ready import dtype_of, require_device
 from dial_core.inference.remote import connect
-from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import DirectPlaying, PlannedPlaying, Playing, SimulatedLoop, Timing
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.wire import SCHEME
 from dial_core.observation.camera_view import fit_view
 from dial_core.robot.embodiment import Embodiment

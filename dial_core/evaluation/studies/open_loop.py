@@ -25,7 +25,7 @@ from dial_core.importers.bag.film import Film
 from dial_core.importers.bag.timeline import Sighting, Timeline, read_timeline
 from dial_core.importers.bag.topic_streams import find_streams
 from dial_core.inference.policy_loop import PolicyLoop, gate_of
-from dial_core.inference.sessions import System1Session
+from dial_core.inference.system1_session import System1Session
 from dial_core.observation.camera_view import fit_view
 from dial_core.observation.readings import foresight_from_message
 from dial_core.robot.embodiment import Embodiment, load_embodiment

@@ -25,8 +25,9 @@ from dial_core.evaluation.closed_loop.policies import PolicySource
 from dial_core.evaluation.closed_loop.protocol import HOLD_STEPS, Protocol
 from dial_core.evaluation.closed_loop.rollout import Verdicts
 from dial_core.inference.policy_loop import ChunkPlan, PolicyLoop, gate_of
-from dial_core.inference.sessions import System1Session, System2Session
 from dial_core.inference.simulated_loop import START_NS, PlannedPlaying, Playing, SimulatedLoop
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.observation.camera_view import CameraView, fit_view
 from dial_core.robot.embodiment import Embodiment, load_embodiment
 

@@ -6,7 +6,8 @@ from transformers import Qwen2_5_VLModel
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.checkpoint.initialise import transplant
 from dial_core.errors import DialError
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.model.bridges import BRIDGES
 from dial_core.model.dial import DialModel
 from dial_core.model.tokenizer import tiny_tokenizer

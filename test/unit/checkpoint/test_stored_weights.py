@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from dial_core.checkpoint.checkpoint import WEIGHTS, load_checkpoint, make_random_checkpoint, save_checkpoint, weights_id
 from dial_core.checkpoint.stored_weights import CHUNK, TensorFile, require_finite_weights
 from dial_core.errors import DialError
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.normalise import Normaliser

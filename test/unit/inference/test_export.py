@@ -19,7 +19,8 @@ from dial_core.inference import typed_graph
 from dial_core.inference.export import export_system
 from dial_core.inference.program_parity import RecordedObservation
 from dial_core.inference.programs import ProgramSpec, open_program
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.tensorrt_export import export_engine
 
 RNG = np.random.default_rng(0)

@@ -22,7 +22,7 @@ from dial_core.inference.compile_program import made_up_observations, main
 from dial_core.inference.cuda_graph import Captured
 from dial_core.inference.first_use import EagerUntilCompiled, failure_file
 from dial_core.inference.programs import ProgramSpec, runtime_for
-from dial_core.inference.sessions import System1Session
+from dial_core.inference.system1_session import System1Session
 
 SPEC = ProgramSpec(1, "aoti", "0123456789abcdef", 1, 4, 0)
 

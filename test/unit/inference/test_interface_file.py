@@ -17,7 +17,8 @@ from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.inference.compile_program import made_up_observations
 from dial_core.inference.export import export_system
 from dial_core.inference.interface_file import SYSTEM2_HZ, write_interface
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 
 EXAMPLE = Path(__file__).resolve().parents[3] / "docs" / "examples" / "system1_node.cpp"
 

@@ -14,7 +14,8 @@ from dial_core.errors import ConnectionLostError, DialError
 from dial_core.inference import policy_server
 from dial_core.inference.policy_server import PolicyServer
 from dial_core.inference.remote import Connection, RemoteSystem2, connect
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.wire import HungUpError, receive, send
 from dial_core.jobs.results import EndOfJobsError
 from dial_core.robot.embodiment import load_embodiment

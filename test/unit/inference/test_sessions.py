@@ -12,7 +12,8 @@ from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpo
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured, Recording
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.model.flow_matching import NO_NOISE
 from dial_core.observation.camera_view import CameraView
 from dial_core.robot.embodiment import load_embodiment

@@ -21,7 +21,8 @@ from dial_core.errors import DialError
 from dial_core.inference import programs, sessions, tensorrt_engine
 from dial_core.inference.programs import ProgramSpec, open_program, runtime_for
 from dial_core.inference.ready import ready_to_infer
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.inference.tensorrt_engine import build_engine, engine_machine, open_engine, trtexec_command, why_no_engine
 from dial_core.model.flow_matching import NO_NOISE
 

@@ -8,7 +8,7 @@ from dial_core.control.overlap import Committed
 from dial_core.inference import policy_server
 from dial_core.inference.cuda_graph import Recording
 from dial_core.inference.policy_server import PolicyServer
-from dial_core.inference.sessions import System1Session
+from dial_core.inference.system1_session import System1Session
 from dial_core.inference.warm_up import warm_up_system1
 
 

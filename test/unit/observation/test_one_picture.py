@@ -16,7 +16,8 @@ from dial_core.evaluation.closed_loop.dial_policy import DialPolicy
 from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.importers.bag.conversion import BagConversion, convert_bags
 from dial_core.importers.lerobot.lerobot_conversion import LeRobotConversion, convert_lerobot
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.model.dial import DialModel
 from dial_core.model.prompt import Prompter
 from dial_core.model.tokenizer import tiny_tokenizer

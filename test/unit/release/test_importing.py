@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.cli import app
 from dial_core.errors import DialError
-from dial_core.inference.sessions import System1Session, System2Session
+from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.model.configuration import Architecture, DialConfig
 from dial_core.model.dial import DialModel
 from dial_core.model.tokenizer import IMAGE, PAD, VIDEO, VISION_END, VISION_START, tiny_tokenizer

@@ -20,7 +20,7 @@ from dial_core.evaluation.closed_loop.protocol import Protocol
 from dial_core.evaluation.closed_loop.rollout import EpisodeJob, run_episode
 from dial_core.evaluation.closed_loop.suites import suite_protocol
 from dial_core.inference.policy_server import PolicyServer
-from dial_core.inference.sessions import System2Session
+from dial_core.inference.system2_session import System2Session
 from dial_core.release.importing import import_release
 from dial_core.robot.kinematics import ForwardKinematics
 

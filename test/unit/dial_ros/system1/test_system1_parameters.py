@@ -6,7 +6,7 @@ import yaml
 
 from dial_core.config import config_root
 from dial_core.evaluation.closed_loop.protocol import Protocol
-from dial_core.inference.sessions import System1Session
+from dial_core.inference.system1_session import System1Session
 from dial_ros.system1.system1_parameters import PARAMETERS
 
 

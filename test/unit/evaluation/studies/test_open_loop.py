@@ -66,7 +66,7 @@ def foresight(stamp_ns: int, model_id: str, shape, seq: int) -> bytes:
 
 def test_errors_are_reported_by_joint_and_step_without_the_vlm(driven, tmp_path, monkeypatch):
     checkpoint, contract, bag = driven
-    monkeypatch.setattr("dial_core.inference.sessions.System2Session.foresight", None)
+    monkeypatch.setattr("dial_core.inference.system2_session.System2Session.foresight", None)
     result = open_loop(checkpoint, bag(contract.model_id, "own"), period_steps=4)
     assert result.rmse.shape == (contract.horizon, len(ROBOT.joints))
     # 4 s less the horizon of 0.8 s, a chunk every 0.2 s.
