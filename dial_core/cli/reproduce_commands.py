@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from dial_core.checkpoint.location import checkpoint_folder
@@ -59,13 +60,7 @@ def reproduce(
     folder = out or Path("out/reproduction") / (Path(plan).stem + "_shipped" * shipped)
     pipeline = Pipeline(load_config(ReproductionPlan, "reproduction", plan), folder, _model_id if shipped else None)
     steps, marks, written = pipeline.chosen(only), DoneMarks(folder), page or folder / "paper.md"
-    require_replaceable(pipeline, written)
     marks.require(pipeline.steps.values())  # the page reads all marks: one of another plan is refused before hours of work
-
-    def announce(text: str) -> None:
-        console.print(text, highlight=False)
-        if text.startswith("["):  # a step is done
-            write_page(pipeline, plan, written)
 
     if dry_run:
         todo, durations_s, left_s = remaining(steps, marks, workers, jobs)
@@ -77,6 +72,16 @@ def reproduce(
         source = f"by the costs of {pipeline.plan.costs.machine}, corrected by the steps that finished here"
         results.print(f"{summary}; {source}", highlight=False)
         return
+    require_replaceable(pipeline, written)  # likewise
+
+    def announce(text: str) -> None:
+        console.print(text, highlight=False)
+        if text.startswith("["):  # a step is done
+            try:
+                write_page(pipeline, plan, written)
+            except DialError as error:  # what is being trained continues; the page is written again at the end
+                console.print(f"[bold red]the page was not written:[/] {escape(str(error))}", highlight=False)
+
     with folder_lock(folder, "dial reproduce") as lock, interrupted_by_sigterm():
         commands = Commands(_environment(device), lock)
         runner = StepRunner(marks, commands, workers, jobs, announce, ray, _training_device(device))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dial_core.errors import DialError
+from dial_core.evaluation.reports.compare import require_whole
 from dial_core.files.atomic import write_text
 from dial_core.reproduction.done_marks import DoneMarks, Mark
 from dial_core.reproduction.pipeline import Pipeline
@@ -37,6 +38,12 @@ class Measurement:
     marks: dict[str, Mark]
     published: bool
 
+    @property
+    def counts(self) -> set[str]:
+        """Its successes as a table has them, `12/24`: of an evaluation, or of each of a probe's."""
+        summaries = [value for value in (self.values, *self.values.values()) if isinstance(value, dict) and "success" in value]
+        return {f"{summary['success']['successes']}/{summary['success']['trials']}" for summary in summaries}
+
 
 class Measurements:
     """The results of a plan's evaluations and probes."""
@@ -52,10 +59,13 @@ class Measurements:
         """The result of the step of this name: the folder's own, else a published one; None if there is neither.
 
         Raises:
-            DialError: a published file cannot be read.
+            DialError: a published file cannot be read, or an evaluation's result is a shard's.
         """
         if step not in self._found:
-            self._found[step] = self._own(step) or self._earlier(step)
+            found = self._own(step) or self._earlier(step)
+            if found and _kind(step) == "eval":
+                require_whole(found.values)
+            self._found[step] = found
         return self._found[step]
 
     def measured(self) -> Iterator[Measurement]:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dial_core.errors import DialError
-from dial_core.evaluation.reports.compare import require_whole
 from dial_core.evaluation.reports.plots import draw_bars
 from dial_core.evaluation.reports.result_page import FEWEST_SEEDS, interval_text, rate_text
 from dial_core.evaluation.studies.probes import OTHER_NAMED, PROBES
@@ -22,7 +21,7 @@ from dial_core.reproduction.plan import Comparison, Curve, Probes, Section, meth
 from dial_core.reproduction.training_differences import training_differences
 
 NOT_RUN = "not run yet"
-COUNT = re.compile(r"\(\d+/\d+\)")  # of successes, in a row of a table
+ROW = re.compile(r"^\| [^|]+ \| [\d.]+ \((\d+/\d+)\) \|", re.MULTILINE)  # of a table: what it is of, its rate and count
 
 
 def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
@@ -34,31 +33,32 @@ def write_page(pipeline: Pipeline, plan_name: str, page: Path) -> str:
     Raises:
         DialError: a published result cannot be read, or as `require_replaceable`.
     """
-    require_replaceable(pipeline, page)
-    images = page.with_suffix("")
-    measurements = Measurements(pipeline, None if _in_own_folder(pipeline, page) else images / "results")
-    text = "\n".join(_PageWriter(pipeline, measurements, images).lines(plan_name))
+    measurements = require_replaceable(pipeline, page)
+    text = "\n".join(_PageWriter(pipeline, measurements, page.with_suffix("")).lines(plan_name))
     measurements.publish()
     write_text(page, text)
     return text
 
 
-def require_replaceable(pipeline: Pipeline, page: Path) -> None:
-    """Checks that a page which is there can be written again without losing what it shows.
+def require_replaceable(pipeline: Pipeline, page: Path) -> Measurements:
+    """Checks that a page can be written, and again without losing what it shows; returns all that it will show.
 
     Raises:
-        DialError: it lies outside of the plan's folder and shows counts, and no results are published beside it.
+        DialError: a published result cannot be read, or a result is a shard's; or the page lies outside of the plan's folder and shows rows
+            whose results lie neither beside it nor in that folder, as pages of earlier versions do.
     """
-    counts = page.is_file() and not _in_own_folder(pipeline, page) and COUNT.search(page.read_text(errors="replace"))
-    if counts and not any((page.with_suffix("") / "results").rglob("*.json")):
+    own, published = page.resolve().is_relative_to(pipeline.out.resolve()), page.with_suffix("") / "results"
+    measurements = Measurements(pipeline, None if own else published)
+    measured = list(measurements.measured())
+    if own or not page.is_file() or any(published.rglob("*.json")):
+        return measurements
+    known = {count for found in measured for count in found.counts}
+    if lost := [count for count in ROW.findall(page.read_text(errors="replace")) if count not in known]:
         raise DialError(
-            f"{page} shows rows such as {counts[0]} without their results beside it ({page.with_suffix('').name}/results/ is empty): "
-            "written again, it would lose them. Give another --page, or move this one away"
+            f"{page} shows rows such as ({lost[0]}), whose results lie neither beside it ({published.parent.name}/{published.name}) nor in "
+            f"{pipeline.out}: written again, it would lose them. Give another --page, or move this one away"
         )
-
-
-def _in_own_folder(pipeline: Pipeline, page: Path) -> bool:
-    return page.resolve().is_relative_to(pipeline.out.resolve())
+    return measurements
 
 
 class _PageWriter:
@@ -245,10 +245,8 @@ class _PageWriter:
         return f"dial reproduce {plan_name}" + (" --shipped" if self._pipeline.shipped else "")
 
     def _summary(self, method: str, scenes: str) -> dict | None:
-        """The summary of a method's evaluation, if it was done. Raises DialError if it is that of a shard."""
+        """The summary of a method's evaluation, if it was done."""
         found = self._measured.of(f"eval/{method}/{scenes}")
-        if found:
-            require_whole(found.values)
         return found.values if found else None
 
     def _study(self, kind: str, section: Probes) -> dict | None:

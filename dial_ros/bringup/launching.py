@@ -5,14 +5,17 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 
+from dial_core.config import config_root
 from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.bringup import gazebo
 from dial_ros.bringup.graph import ARGUMENTS, NodeSpec, environment, graph
 
 SAFETY = ("dry_run", "guard")  # arguments that keep a robot from moving
+GUARDS = ("guards", "guarded")  # words near to one of them that a parent may well have of its own
 
 
 def describe(kind: str, beside: Iterable[str] = (), **defaults):
@@ -38,9 +41,11 @@ def describe(kind: str, beside: Iterable[str] = (), **defaults):
 
 
 def is_launched(kind: str) -> bool:
-    """Whether this process is a `ros2 launch` of the graph's own file, and not of one that includes it."""
+    """Whether this process is a `ros2 launch` of the graph's own file, and not of one that includes it, which may have the same name."""
     files = (f"{kind}.launch.py", "gazebo.launch.py") if kind == "humanoid" else (f"{kind}.launch.py",)
-    return any(Path(word).name in files for word in sys.argv)
+    ours = [(config_root().parent / "launch" / file).resolve() for file in files]
+    by_package = any(pair in [("dial_ros", file) for file in files] for pair in pairwise(sys.argv))
+    return by_package or any(Path(word).resolve() in ours for word in sys.argv)
 
 
 def require_known(ours: Sequence[str], typed: Iterable[str], configured: Iterable[str], launched: bool) -> None:
@@ -49,19 +54,30 @@ def require_known(ours: Sequence[str], typed: Iterable[str], configured: Iterabl
     Args:
         ours: names that the file declares.
         typed: words behind `ros2 launch`, as `dry_run:=true`.
-        configured: names that are set where the file is included; a parent's own are among them, so that only what nearly is `dry_run`
-            or `guard` is refused there.
+        configured: names that are set where the file is included. A parent's own are among them, and those of other files of ours, so
+            that only what looks like a misspelt `dry_run` or `guard` is refused there.
         launched: whether the file is launched itself.
 
     Raises:
         DialError: one is; the message names what was meant.
     """
-    names = [word.partition(":=")[0] for word in typed if ":=" in word] if launched else list(configured)
-    meant, cutoff = (ours, 0.5) if launched else (SAFETY, 0.75)
-    near = {name: get_close_matches(name, meant, n=1, cutoff=cutoff) for name in names if name not in ours}
-    if wrong := {name: close for name, close in near.items() if launched or close}:
+    if launched:
+        names = [word.partition(":=")[0] for word in typed if ":=" in word]
+        wrong = {name: get_close_matches(name, ours, n=1, cutoff=0.5) for name in names if name not in ours}
+    else:
+        meant = {name: _safety_meant_by(name) for name in configured if name not in (*ours, *SAFETY)}
+        wrong = {name: [argument] for name, argument in meant.items() if argument in ours}
+    if wrong:
         said = ", ".join(f"'{name}'{f' (did you mean {close[0]}?)' if close else ''}" for name, close in wrong.items())
         raise DialError(f"no such argument: {said}. Nothing was started. Arguments: {', '.join(ours)}")
+
+
+def _safety_meant_by(name: str) -> str:
+    """Which of `SAFETY` a name looks like that is none of them; empty: none."""
+    plain = name.lower().replace("-", "_")
+    if "dry_run" in plain or "dryrun" in plain:
+        return "dry_run"
+    return "".join(get_close_matches(plain, SAFETY, n=1, cutoff=0.8)) if plain not in GUARDS else ""
 
 
 def describe_gazebo():

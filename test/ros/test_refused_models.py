@@ -8,8 +8,9 @@ import rclpy
 import torch
 from rclpy.lifecycle import TransitionCallbackReturn
 
+from dial_core.checkpoint.checkpoint import load_checkpoint
 from dial_core.errors import DialError
-from dial_core.inference import sessions
+from dial_core.inference import system1_session, system2_session
 from dial_ros.system1.system1_node import System1Node
 from dial_ros.system2.system2_node import System2Node
 
@@ -34,6 +35,12 @@ def make_node(domain, checkpoint):
     rclpy.shutdown()
 
 
+def load_by(monkeypatch, load) -> None:
+    """Both systems' sessions read their checkpoints with `load`."""
+    for module in (system1_session, system2_session):
+        monkeypatch.setattr(module, "load_checkpoint", load)
+
+
 @NODES
 @pytest.mark.parametrize(
     ("wrong", "why"),
@@ -47,27 +54,27 @@ def make_node(domain, checkpoint):
     ],
 )
 def test_what_does_not_fit_is_refused_before_any_weights_are_read(make_node, monkeypatch, kind, wrong, why):
-    monkeypatch.setattr(sessions, "load_checkpoint", lambda *_, **__: pytest.fail("weights were read"))
+    load_by(monkeypatch, lambda *_, **__: pytest.fail("weights were read"))
     with pytest.raises(DialError, match=why):
         make_node(kind, **wrong).configure()
 
 
 def test_a_foresight_timeout_beyond_the_horizon_is_refused_before_any_weights_are_read(make_node, monkeypatch):
-    monkeypatch.setattr(sessions, "load_checkpoint", lambda *_, **__: pytest.fail("weights were read"))
+    load_by(monkeypatch, lambda *_, **__: pytest.fail("weights were read"))
     with pytest.raises(DialError, match="predicts only"):
         make_node(System1Node, foresight_timeout=2.5).configure()
 
 
 @NODES
 def test_a_model_is_freed_whose_node_fails_to_configure_after_it_was_loaded(make_node, monkeypatch, kind):
-    loaded, load = [], sessions.load_checkpoint
+    loaded = []
 
     def remembered(*arguments, **options):
-        found = load(*arguments, **options)
+        found = load_checkpoint(*arguments, **options)
         loaded.append(weakref.ref(found.model))
         return found
 
-    monkeypatch.setattr(sessions, "load_checkpoint", remembered)
+    load_by(monkeypatch, remembered)
     node = make_node(kind, image_transport="pigeon")
     gc.disable()  # or a collection by chance frees it
     try:

@@ -21,7 +21,7 @@ class EpisodeVideo:
         self._frames: list[np.ndarray] = []
 
     def take(self, arena: Arena) -> None:
-        """Adds a frame; after an error a warning, and no further frames: the episode goes on without a video."""
+        """Adds a frame; after an error a warning, and no further frames: the episode continues without a video."""
         if self._file is None:
             return
         try:

@@ -13,7 +13,7 @@ from dial_core.benchmarks.gpu_report import CheckResult, answer_of, page, run_ch
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.inference import sessions
+from dial_core.inference import system1_session, system2_session
 from dial_core.inference.cuda_graph import Recording
 from dial_core.model.configuration import DialConfig
 from dial_core.model.dial import DialModel
@@ -64,7 +64,8 @@ def test_a_capture_that_replays_old_inputs_fails_the_check(monkeypatch):
     def stale(function, inputs):
         return Recording(inputs, lambda: None, function(*inputs))
 
-    monkeypatch.setattr(sessions, "recorder_for", lambda device, capture: stale if capture else None)
+    for module in (system1_session, system2_session):
+        monkeypatch.setattr(module, "recorder_for", lambda device, capture: stale if capture else None)
     with pytest.raises(CheckFailedError, match="results differ"):
         gpu_checks.sessions(CPU, "dial_tiny")
 
@@ -81,9 +82,9 @@ def test_the_conditions_of_committed_chunks_have_to_be_captured_too(monkeypatch,
     def recorder(function, inputs):
         return Recording(inputs, lambda: None, function(*inputs))
 
-    monkeypatch.setattr(sessions, "recorder_for", lambda device, capture: recorder if capture else None)
+    monkeypatch.setattr(system1_session, "recorder_for", lambda device, capture: recorder if capture else None)
     make_random_checkpoint(tmp_path)
-    session = sessions.System1Session(load_checkpoint(tmp_path))
+    session = system1_session.System1Session(load_checkpoint(tmp_path))
     image, zeros = np.zeros((session.contract.height, session.contract.width, 3), np.uint8), np.zeros
     inputs = image, zeros(session.contract.foresight_shape, np.float32), zeros(session.contract.state_dim, np.float32)
     chunk = session.chunk(*inputs)

@@ -18,7 +18,7 @@ import torch
 from dial_core.checkpoint.checkpoint import load_checkpoint, make_random_checkpoint
 from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
-from dial_core.inference import programs, sessions, tensorrt_engine
+from dial_core.inference import programs, system1_session, system2_session, tensorrt_engine
 from dial_core.inference.programs import ProgramSpec, open_program, runtime_for
 from dial_core.inference.ready import ready_to_infer
 from dial_core.inference.system1_session import System1Session
@@ -188,7 +188,8 @@ def beside_an_engine(gpu, monkeypatch, random_checkpoint):
             ready.append((model, device, dtype))
             return ready_to_infer(model, device, dtype)
 
-        monkeypatch.setattr(sessions, "ready_to_infer", made_ready)
+        for module in (system1_session, system2_session):
+            monkeypatch.setattr(module, "ready_to_infer", made_ready)
         made_here(computing.spec("tensorrt-bf16"))
         session = kind(load_checkpoint(random_checkpoint), device="cuda", precision="float32", runtime="tensorrt")
         assert session.device.type == "cuda"

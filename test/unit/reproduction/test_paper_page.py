@@ -235,8 +235,14 @@ def test_a_page_whose_results_are_nowhere_is_not_written_over(pipeline, save, tm
     save("dial", *[True] * 8)
     shown = write_page(pipeline, "small", page)
     shutil.rmtree(tmp_path / "paper/results")
-    with pytest.raises(DialError, match=rf"{page} shows rows such as \(8/8\) without their results beside it"):
+    assert write_page(pipeline, "small", page) == shown, "as after an update, with the folder's own results"
+    shutil.rmtree(tmp_path / "paper/results")
+    shutil.rmtree(pipeline.out)
+    with pytest.raises(
+        DialError, match=rf"{page} shows rows such as \(8/8\), whose results lie neither beside it .* nor in {pipeline.out}"
+    ):
         write_page(pipeline, "small", page)
     assert page.read_text() == shown
+    save("dial", *[True] * 8)
     page.write_text("# A page of nothing yet\n")
     assert write_page(pipeline, "small", page) == shown

@@ -142,3 +142,34 @@ def test_a_folder_of_the_shipped_checkpoint_is_refused_for_a_trained_one_before_
     (folder / "seen.json").write_text(json.dumps(mark))
     refused = str(dry_run("dial_tiny", "--only", "flare").exception)
     assert "step eval/dial/seen was started with other settings: it was `dial eval dial_tiny`" in refused
+
+
+@pytest.fixture
+def one_step_done(monkeypatch):
+    """`StepRunner.run` announces one step, and does nothing else; what it lived to see."""
+    seen = []
+
+    def run(self, steps) -> None:
+        self._announce("[1/9] pretrain done")
+        seen.append("the steps that were running")
+
+    monkeypatch.setattr(step_runner.StepRunner, "run", run)
+    return seen
+
+
+def test_a_page_that_cannot_be_written_ends_no_training_that_runs(plan, tmp_path, monkeypatch, one_step_done):
+    monkeypatch.setattr("dial_core.reproduction.paper_page.write_page", lambda *_: (_ for _ in ()).throw(DialError("a shard")))
+    result = CliRunner().invoke(app, ["reproduce", str(plan), "--out", str(tmp_path / "out")])
+    assert one_step_done == ["the steps that were running"]
+    assert "the page was not written: a shard" in result.output
+    assert str(result.exception) == "a shard", "at the end"
+
+
+def test_a_damaged_published_result_is_found_before_any_step(plan, tmp_path, one_step_done):
+    file = tmp_path / "paper/results/eval/dial/seen.json"
+    file.parent.mkdir(parents=True)
+    file.write_text("<<<<<<< HEAD\n")
+    words = ["reproduce", str(plan), "--out", str(tmp_path / "out"), "--page", str(tmp_path / "paper.md")]
+    assert "is no published result" in str(CliRunner().invoke(app, words).exception)
+    assert one_step_done == []
+    assert CliRunner().invoke(app, [*words, "--dry-run"]).exit_code == 0

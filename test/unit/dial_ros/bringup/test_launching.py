@@ -12,6 +12,7 @@ import pytest
 
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import ARGUMENTS, environment, graph
+from dial_ros.bringup.launching import is_launched
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -147,11 +148,36 @@ def test_a_misspelt_argument_starts_nothing(launched, stand_in_for_launch, typed
         started_by("humanoid", "page:=true", typed)
 
 
-@pytest.mark.parametrize("name", ["dryrun", "gaurd", "dry-run"])
+@pytest.mark.parametrize("name", ["dryrun", "gaurd", "dry-run", "DRY_RUN", "with_dry_run", "dry_run_mode", "Guard"])
 def test_where_the_file_is_included_what_nearly_keeps_the_robot_still_is_refused(stand_in_for_launch, name):
     with pytest.raises(DialError, match=f"no such argument: '{name}'"):
         started_by("humanoid", **{name: "true"})
-    assert started_by("humanoid", "robot_ip:=10.0.0.1", robot_ip="10.0.0.1", use_fake_hardware="true", rviz="true")
+
+
+def test_a_parents_own_arguments_and_those_of_other_files_of_ours_are_none_of_our_business(stand_in_for_launch):
+    own = {"robot_ip": "10.0.0.1", "use_fake_hardware": "true", "rviz": "true", "guards": "2", "guarded": "true"}
+    assert started_by("humanoid", "robot_ip:=10.0.0.1", **own)
+    *declared, _ = launch_file("humanoid").generate_launch_description().entities
+    beside = {a.arguments[0]: a.options["default_value"] for a in declared}
+    for kind in ("record", "teleoperate"):  # neither has a guard, which humanoid's declares
+        assert started_by(kind, **beside | {"seed": "0"} if kind == "teleoperate" else beside)
+
+
+@pytest.mark.parametrize(
+    ("words", "launched"),
+    [
+        (["ros2", "launch", "dial_ros", "humanoid.launch.py", "page:=true"], True),
+        (["ros2", "launch", "dial_ros", "gazebo.launch.py"], True),
+        (["ros2", "launch", str(ROOT / "launch" / "humanoid.launch.py")], True),
+        (["ros2", "launch", "my_lab", "humanoid.launch.py"], False),
+        (["ros2", "launch", "my_lab", "gazebo.launch.py", "world:=lab.sdf"], False),
+        (["ros2", "launch", "/home/lab/humanoid.launch.py"], False),
+        (["ros2", "launch", "dial_ros", "record.launch.py"], False),
+    ],
+)
+def test_a_file_of_the_same_name_in_another_package_is_not_ours(monkeypatch, words, launched):
+    monkeypatch.setattr(sys, "argv", words)
+    assert is_launched("humanoid") == launched
 
 
 def test_gazebo_has_its_own_argument(stand_in_for_launch, monkeypatch):
