@@ -14,10 +14,9 @@ import torch
 from dial_core.benchmarks.random_policy import random_policy
 from dial_core.checkpoint.checkpoint import Checkpoint
 from dial_core.checkpoint.contract import Contract
-from dial_core.control.overlap import Committed
 from dial_core.errors import DialError
 from dial_core.inference.cuda_graph import Captured
-from dial_core.inference.system1_session import System1Session
+from dial_core.inference.system1_session import Committed, System1Session
 from dial_core.inference.system2_session import System2Session
 
 Facts = dict[str, Any]
