@@ -12,6 +12,7 @@ from dial_core.sim.task import task_names
 from dial_ros.operator.actions import Answer, Scene
 from dial_ros.operator.episode_list import MOST_EPISODES, RecordedEpisode, recent_episodes
 from dial_ros.operator.lights import nothing_moves_because, replaced_instruction, simulation_paused
+from dial_ros.operator.pause_buttons import PauseButtons
 from dial_ros.operator.scene_suggestions import suggestions_of
 from dial_ros.operator.visit import OperatorVisit, card, heading, set_text, show
 from dial_ros.srv import StopEpisode
@@ -87,9 +88,9 @@ class SimulationPanel:
                 self._seed = ui.number("seed", value=100_000, min=0, format="%d").props("dense outlined").style("width: 105px;")
                 self._target = ui.select({-1: "drawn", 0: "first", 1: "second"}, value=-1, label="object").props("dense outlined")
                 self._target.style("width: 105px;").tooltip("which object of the scene the task asks for")
-            with ui.row().classes("w-full items-center no-wrap gap-2 mt-2"):
+            with ui.row().classes("w-full items-center gap-2 mt-2"):
                 ui.button("Reset", on_click=self._reset).props("color=blue-9").mark("reset-world")
-                self._pause = ui.button("Halt time", on_click=self._toggle).props("color=grey-8").mark("pause-world")
+                self.time = PauseButtons(visit, ("Halt time", "Run"), self._set_paused)
                 self._step = ui.button(f"Step {10 * STEPS} ms", on_click=self._advance).props("color=grey-8").mark("step-world")
                 self._done = ui.label("").classes("big grow").style("text-align: right;").mark("success")
             self._warning = ui.label("").classes("hint").mark("task-warning")
@@ -109,9 +110,8 @@ class SimulationPanel:
 
         visit.actions.reset_world(visit.who, scene, on_answer)
 
-    def _toggle(self) -> None:
-        paused = simulation_paused(self._visit.view.seen)
-        self._visit.actions.pause_world(self._visit.who, not paused, self._visit.reporting("Simulation"))
+    def _set_paused(self, paused: bool) -> None:
+        self._visit.actions.pause_world(self._visit.who, paused, self._visit.reporting("Simulation"))
 
     def _advance(self) -> None:
         self._visit.actions.step_world(self._visit.who, STEPS, self._visit.reporting("Step"))
@@ -131,7 +131,7 @@ class SimulationPanel:
         seen = self._visit.view.seen
         set_text(self._done, {True: "✔ task done", False: "not done yet", None: ""}[seen.success])
         paused = simulation_paused(seen)
-        self._pause.set_text("Run" if paused else "Halt time")
+        self.time.refresh(paused)
         self._step.set_enabled(paused)
         set_text(self._warning, self._visit.trained_on.task_warning(self._task.value or "", ""))
 

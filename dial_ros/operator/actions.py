@@ -92,6 +92,13 @@ def _torn(file: IO[bytes]) -> bool:
     return file.read(1) != b"\n"
 
 
+def _first_cause(error: BaseException) -> str:
+    """The error in words, as one line; of one that only says that another was raised, that other one."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 class Actions:
     """Requests to the nodes. Each returns at once; the caller's function is called once, with the answer or with its absence."""
 
@@ -278,4 +285,12 @@ class Actions:
         clock = threading.Timer(limit_s, expired)
         clock.daemon = True
         clock.start()
-        self._clients[service].call_async(request).add_done_callback(done)
+        try:
+            future = self._clients[service].call_async(request)
+        except Exception as error:  # a number too large for its field, a character that is none of UTF-8: each raises something else
+            with lock:
+                answered.set()
+            clock.cancel()
+            report(False, f"not sent to {service}: {_first_cause(error)}")
+            return
+        future.add_done_callback(done)

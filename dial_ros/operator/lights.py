@@ -105,7 +105,7 @@ def nothing_moves_because(seen: Seen) -> str:
 
     A stop of the guard that the next trajectory may end prevents nothing, and is reported as what it is.
     """
-    if "teleoperation" in seen.diagnostics:
+    if "teleoperation" in seen.diagnostics and not seen.silent("diagnostics/teleoperation"):
         return ""  # keys move the robot, no instruction
     if seen.system2 is None or seen.silent("system2") or seen.system2.state == System2Status.STATE_INACTIVE:
         return "Nothing will move: System-2 is not active. Activate it: ros2 lifecycle set /system2 activate"

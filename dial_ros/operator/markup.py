@@ -31,6 +31,15 @@ body { background: #f4f5f7; }
 .shout { background: #b3261e; color: white; font-size: 26px; font-weight: 700; padding: 12px 22px; border-radius: 8px; }
 .calm { background: #e6f4ea; color: #0d5c2f; font-size: 20px; padding: 8px 18px; border-radius: 8px; }
 .note { background: #fff4e5; color: #663c00; font-size: 18px; padding: 8px 18px; border-radius: 8px; }
+.alarm { display: flex; gap: 16px; align-items: center; justify-content: space-between; margin-bottom: 10px; }
+#browser-alarms button { background: white; color: #b3261e; font-size: 16px; padding: 4px 14px; border-radius: 6px; }
+#browser-alarms { position: fixed; left: 0; right: 0; bottom: 0; z-index: 10000; text-align: center; font-weight: 700; color: white; }
+#no-data { background: #5f6368; font-size: 20px; padding: 6px; }
+#stop-not-confirmed { background: #b3261e; font-size: 30px; padding: 16px; }
+#stop-not-confirmed button { margin-left: 24px; }
+.stale .columns, .stale .calm, .stale .state, .old img { filter: grayscale(1); opacity: .4; }
+.age { position: absolute; inset: 0; display: grid; place-items: center; pointer-events: none; }
+.age span { background: #202124cc; color: white; font-size: 20px; padding: 6px 14px; border-radius: 6px; }
 .hint { font-size: 16px; color: #b35900; min-height: 24px; overflow-wrap: anywhere; }
 h2 { font-size: 15px; font-weight: 600; color: #5f6368; margin: 0 0 6px 0; line-height: 1.4; }
 h2 { text-transform: uppercase; letter-spacing: .06em; }
@@ -46,18 +55,6 @@ h2 { text-transform: uppercase; letter-spacing: .06em; }
 .episode img, .episode .none { width: 48px; height: 48px; border-radius: 4px; background: #ddd; flex: none; object-fit: cover; }
 .episode div { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; min-width: 0; }
 """
-
-# Before any button, menu or box sees the key: those keep some keys for themselves, and Space would press what was clicked last.
-STOP_KEYS = """<script>
-document.addEventListener("keydown", (event) => {
-  const at = document.activeElement;
-  const space = event.code === "Space" && !["INPUT", "TEXTAREA"].includes(at?.tagName);
-  if (event.repeat || !(space || event.key === "Escape")) return;
-  if (space) { event.preventDefault(); event.stopPropagation(); at?.blur(); }
-  window.dialStopKeyAt = Date.now();
-  emitEvent("operator_stop");
-}, true);
-</script>"""
 
 
 def rows(lights: Sequence[Light]) -> str:

@@ -6,9 +6,9 @@ ROS spins in a thread; the page has the main one. Losing the page, its network o
 import contextlib
 import math
 import os
+import re
 import secrets
 import signal
-import socket
 import sys
 import threading
 import time
@@ -30,10 +30,12 @@ from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.operator.actions import ActionLog, Actions
 from dial_ros.operator.page_parameters import LIMITS, PARAMETERS
+from dial_ros.operator.page_port import free_port, require_free_port
 from dial_ros.operator.robot_view import RobotView
 from dial_ros.operator.vocabulary import KnownWords
 
 ASK_AGAIN_S = 5.0  # after a question that was not answered
+RENEW_S = 10.0  # after an answer: a node may have been restarted, or its parameters set
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -59,24 +61,24 @@ class OperatorNode(Node):
 
 
 class ReportedParameters:
-    """Parameters of the other nodes that the page shows; asked for until each node has answered. A question may get lost."""
+    """Parameters of the other nodes that the page shows, at most `RENEW_S` old while their node is there. A question may get lost."""
 
     ASKED = {"system1": tuple(LIMITS.values()), "mujoco_robot": ("task", "seed"), "recorder": ("directory",)}
 
     def __init__(self, node: Node) -> None:
         self.values: dict[str, Any] = {}  # node/parameter -> value
         self._clients = {name: AsyncParameterClient(node, name) for name in self.ASKED}
-        self._asked_s: dict[str, float] = {}  # of the nodes that have not answered yet
-        self._timer = node.create_timer(1.0, self._ask)
+        self._due_s = dict.fromkeys(self.ASKED, -math.inf)  # when each node is asked next
+        node.create_timer(1.0, self._ask)
 
     def _ask(self) -> None:
         now_s = time.monotonic()
         for name, client in self._clients.items():
-            if client.services_are_ready() and now_s - self._asked_s.get(name, -math.inf) >= ASK_AGAIN_S:
-                self._asked_s[name] = now_s
+            if not client.services_are_ready():
+                self._due_s[name] = -math.inf  # one that comes back is asked at once
+            elif now_s >= self._due_s[name]:
+                self._due_s[name] = now_s + ASK_AGAIN_S
                 client.get_parameters(list(self.ASKED[name])).add_done_callback(partial(self._take, name))
-        if not self._clients:
-            self._timer.cancel()
 
     def _take(self, name: str, future: Any) -> None:
         asked, answer = self.ASKED[name], future.result()
@@ -84,23 +86,20 @@ class ReportedParameters:
         if answer is None or len(answer.values) != len(asked):
             return
         self.values |= {f"{name}/{key}": parameter_value_to_python(value) for key, value in zip(asked, answer.values, strict=True)}
-        self._clients.pop(name, None)
+        self._due_s[name] = time.monotonic() + RENEW_S
 
 
 def require_token(host: str, token: str) -> None:
-    """Raises DialError if the page would be open to other machines without a token."""
+    """Raises DialError if the page would be open to other machines without a token, or the token does not fit into an address unquoted."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]*", token):
+        raise DialError(
+            f"the token has characters other than A-Z a-z 0-9 _ and -: set another one, for instance {secrets.token_urlsafe(12)}"
+        )
     if host not in LOOPBACK and len(token) < 8:
         raise DialError(
             f"host {host} lets other machines in: set a token of at least 8 characters too, for instance {secrets.token_urlsafe(12)}, "
             "and open http://HOST:PORT/?token=... ; or keep 127.0.0.1 and use an ssh tunnel"
         )
-
-
-def free_port(host: str) -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
 
 
 def main() -> int:
@@ -127,6 +126,7 @@ def serve(node: OperatorNode) -> None:
 
     host, token = node.value("host"), node.value("token")
     port = node.value("port") or free_port(host)
+    require_free_port(host, port, "set another `port` (page_port:= of a launch file)")
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     threading.Thread(target=_spin, args=(executor,), daemon=True, name="ros").start()

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 from nicegui import Client, ui
 
 from dial_ros.msg import System1Status
-from dial_ros.node.states import STOPPED, UNSTOPPED
+from dial_ros.node.states import STOPPED
 from dial_ros.operator.act_panels import InstructionPanel, RecorderPanel, SimulationPanel
-from dial_ros.operator.actions import STOP_ACKNOWLEDGED_S, Answer
-from dial_ros.operator.lights import SYMBOL, system_lights
-from dial_ros.operator.markup import STOP_KEYS, STYLE
+from dial_ros.operator.actions import Answer
+from dial_ros.operator.answer_board import STOP, AnswerBoard
+from dial_ros.operator.browser_watch import BrowserWatch
+from dial_ros.operator.lights import SYMBOL, Light, system_lights
+from dial_ros.operator.markup import STYLE
+from dial_ros.operator.pause_buttons import PauseButtons
 from dial_ros.operator.robot_panel import RobotPanel
 from dial_ros.operator.teleoperation_panel import TeleoperationPanel
 from dial_ros.operator.view_panels import CameraPanel, ErrorPanel, LimitPanel, MotionPanel, StatusPanel
 from dial_ros.operator.visit import OperatorVisit, set_text
 
-WELCOME = (
-    "In simulation, pick a task and press Reset. Type what the robot is to do, or take a suggestion, and press Send. "
-    "Watch it move; Space or Escape stops it."
-)
 SLOW, SLOWEST = 2, 10  # refreshes to one of the charts, and to one of what hardly changes
 
 
@@ -64,19 +62,19 @@ class Document:
     """What one visitor sees.
 
     Attributes:
-        message: the answer to the last action.
+        answers: the answers to actions, and alarms.
         unlogged: why actions are not written down; hidden while they are.
     """
 
     def __init__(self, visit: OperatorVisit, period_s: float) -> None:
         visit.say, visit.answers = self._say, type(visit.answers)()
         self._visit, self._period_s = visit, period_s
-        self._stop_sent_s: float | None = None  # of a stop that nothing has answered yet
         self._ticks = 0
         ui.add_css(STYLE)
         self._header()
+        self._watch = BrowserWatch(period_s)
         with ui.element("div").classes("w-full").style("max-width: 1880px; margin: 0 auto; padding: 14px;"):
-            self.message = ui.label(WELCOME).classes("calm w-full").mark("message")
+            self.answers = AnswerBoard(self._watch)
             self.unlogged = ui.label("").classes("note w-full").mark("unlogged")
             with ui.element("div").classes("columns"):
                 with ui.element("div").classes("column").style("grid-area: view"):
@@ -94,54 +92,43 @@ class Document:
             self._recorder.refresh,
             self._teleoperation.refresh,
         ]
-        ui.add_head_html(STOP_KEYS)
         ui.on("operator_stop", self.stop)
         ui.timer(period_s, self.refresh)
         ui.timer(1.0, self._find_nodes)
 
     def _header(self) -> None:
-        with ui.header().classes("items-center justify-between").style("background: #202124; padding: 8px 20px;"):
-            with ui.column().classes("gap-0").style("min-width: 0; flex: 1;"):
+        with ui.header().classes("items-center justify-between no-wrap").style("background: #202124; padding: 8px 20px;"):
+            with ui.column().classes("gap-0").style("min-width: 150px; flex: 1;"):
                 ui.label(f"DIAL · {self._visit.embodiment.name}").style("font-size: 22px; font-weight: 700;")
-                self._state = ui.label("").style("font-size: 18px; overflow-wrap: anywhere;").mark("state")
-            with ui.row().classes("items-center gap-4 no-wrap"):
-                self._pause = ui.button("Pause", on_click=self._toggle_pause).props("color=grey-8 size=lg").mark("pause")
+                self._state = ui.label("").style("font-size: 18px; overflow-wrap: anywhere;").classes("state").mark("state")
+            with ui.row().classes("items-center justify-end gap-4").style("flex: 0 1 auto;"):
+                self.pausing = PauseButtons(self._visit, ("Pause", "Resume"), self._set_paused, "lg")
                 self._reset = ui.button("Reset stop", on_click=self._reset_stop).props("color=orange-9 size=lg").mark("reset-stop")
                 self._reset.set_visibility(False)
                 ui.button("STOP", on_click=self.stop).props("color=red-9").classes("stop").mark("stop").tooltip("Space or Escape")
 
     # -- acting --------------------------------------------------------------------------------------------------
 
+    @property
+    def _mover(self) -> str:
+        """Who moves the robot, and acknowledges a stop."""
+        return "teleoperation" if self._visit.actions.teleoperated else "System-1"
+
     def _say(self, answer: Answer, what: str) -> None:
-        stop = what == "Emergency stop"
-        if stop:
-            self._stop_sent_s = None
-        unstopped = stop and not (answer.granted and answer.text.startswith(STOPPED))  # latched perhaps, but the robot may move on
-        shout = unstopped or (not answer.granted and answer.text.startswith("NOT ACKNOWLEDGED"))
-        calm = answer.granted and not any(doubt in answer.text for doubt in ("accepted, but", "Nothing will move"))
-        self.message.classes(replace=f"{'shout' if shout else 'calm' if calm else 'note'} w-full")
-        if unstopped:
-            self.message.set_text(f"{what}: {answer.text}. {UNSTOPPED}")
-        elif stop:
-            by = "teleoperation" if self._visit.actions.teleoperated else "System-1"
-            self.message.set_text(f"Stopped: acknowledged by {by} after {1000 * answer.seconds:.0f} ms. {answer.text}")
-        else:
-            self.message.set_text(f"{what}: {answer.text}")
+        self.answers.say(answer, what, self._mover)
 
     def stop(self) -> None:
         """Asks for the emergency stop, and says so until there is an answer."""
-        self._stop_sent_s = time.monotonic()
-        self._visit.actions.stop(self._visit.who, self._visit.reporting("Emergency stop"))
-        self.message.classes(replace="shout w-full")
-        self.message.set_text("STOP sent ...")
+        try:
+            self._visit.actions.stop(self._visit.who, self._visit.reporting(STOP))
+        finally:
+            self.answers.stop_sent()
 
     def _reset_stop(self) -> None:
         self._visit.actions.reset_stop(self._visit.who, self._visit.reporting("Reset of the stop"))
 
-    def _toggle_pause(self) -> None:
-        status = self._visit.view.seen.system1
-        paused = status is not None and status.state == System1Status.STATE_PAUSED
-        self._visit.actions.pause(self._visit.who, not paused, self._visit.reporting("Resume" if paused else "Pause"))
+    def _set_paused(self, paused: bool) -> None:
+        self._visit.actions.pause(self._visit.who, paused, self._visit.reporting("Pause" if paused else "Resume"))
 
     # -- showing -------------------------------------------------------------------------------------------------
 
@@ -155,9 +142,7 @@ class Document:
         visit = self._visit
         while visit.answers:  # first of all: what the robot sends may be unreadable, an acknowledgement must be shown
             visit.answers.popleft()()
-        if self._stop_sent_s is not None and time.monotonic() - self._stop_sent_s > 2 * STOP_ACKNOWLEDGED_S:
-            # Not even its absence was reported: the ROS side of this page is gone.
-            self._say(Answer(False, "NOT ACKNOWLEDGED: the page has lost ROS", 2 * STOP_ACKNOWLEDGED_S), "Emergency stop")
+        self.answers.refresh(self._latched(system_lights(visit.view.seen)[0]), self._mover)
         visit.view.poll(self._period_s)
         why = visit.actions.log_failure
         set_text(self.unlogged, f"Actions still work, but are not written down: {why}" if why else "")
@@ -165,14 +150,23 @@ class Document:
         seen = visit.view.seen
         system1 = system_lights(seen)[0]
         set_text(self._state, f"{SYMBOL[system1.level]} {system1.text}")
-        if seen.system1 is not None:
-            self._pause.set_text("Resume" if seen.system1.state == System1Status.STATE_PAUSED else "Pause")
-        latched = seen.system1 is not None and seen.system1.state == System1Status.STATE_STOPPED
-        self._reset.set_visibility(latched or (system1.name == "Teleoperation" and system1.text == STOPPED))
-        self._pause.set_visibility(seen.system1 is not None)
+        self.pausing.refresh(seen.system1 is not None and seen.system1.state == System1Status.STATE_PAUSED)
+        self.pausing.set_visibility(seen.system1 is not None)
+        self._reset.set_visibility(bool(self._latched(system1)))
         due = list(self._often)
         due += self._slowly if self._ticks % SLOW == 0 else []
         due += self._slowest if self._ticks % SLOWEST == 1 else []
         self._ticks += 1
         for refresh in due:
             refresh()
+        self._watch.beat()  # last: a page of which a part fails is not up to date
+
+    def _latched(self, system1: Light) -> bool | None:
+        """Whether a stop is latched, of the light of what moves the robot; None if nothing is reported."""
+        seen = self._visit.view.seen
+        if system1.name == "Teleoperation":
+            return system1.text == STOPPED
+        if seen.system1 is None:
+            return None
+        latched = seen.system1.state == System1Status.STATE_STOPPED
+        return latched if latched or not seen.silent("system1") else None

@@ -17,12 +17,14 @@ from dial_core.errors import DialError
 from dial_core.robot.embodiment import load_embodiment
 from dial_ros.operator.bag_view import BagView
 from dial_ros.operator.markup import STYLE
+from dial_ros.operator.page_port import require_free_port
 from dial_ros.operator.robot_panel import RobotPanel
 from dial_ros.operator.token_gate import LoopbackGate
 from dial_ros.operator.view_panels import CameraPanel, ErrorPanel, LimitPanel, MotionPanel, StatusPanel
 from dial_ros.operator.visit import Visit, card, heading, set_text
 
 PERIOD_S = 0.1
+HOST, PORT = "127.0.0.1", 8081  # beside the page of a live robot, which has 8080
 SPEEDS = {0.1: "0.1 x", 0.25: "0.25 x", 0.5: "0.5 x", 1.0: "1 x", 2.0: "2 x"}
 
 
@@ -91,19 +93,24 @@ class PlaybackDocument:
             ui.element("div").classes("columns"),
         ):
             with ui.element("div").classes("column").style("grid-area: view"):
-                parts = [CameraPanel(visit).refresh, ErrorPanel(visit).refresh, LimitPanel(visit).refresh]
+                camera = CameraPanel(visit).refresh
+                parts = [ErrorPanel(visit).refresh, LimitPanel(visit).refresh]
             with ui.element("div").classes("column").style("grid-area: plan"):
-                parts += [MotionPanel(visit).refresh, RobotPanel(visit).refresh]
+                motion, robot = MotionPanel(visit).refresh, RobotPanel(visit).refresh
             with ui.element("div").classes("column").style("grid-area: act"):
                 parts += [PlaybackPanel(view).refresh, StatusPanel(visit).refresh]
-        self._parts, self._shown = parts, -1.0
+        self._chosen = [camera, motion, robot]  # have controls of their own, and draw nothing that is drawn already
+        self._parts, self._shown = parts, (-1.0, False)
         ui.timer(PERIOD_S, self._refresh)
 
     def _refresh(self) -> None:
         self._view.poll(PERIOD_S)
-        if self._view.position_s == self._shown and not self._view.playing:
+        for refresh in self._chosen:
+            refresh()
+        state = (self._view.position_s, self._view.playing)
+        if state == self._shown:
             return
-        self._shown = self._view.position_s
+        self._shown = state
         for refresh in self._parts:
             refresh()
 
@@ -117,9 +124,10 @@ def main(words: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("bag", type=Path, help="folder of a bag, or one of its files")
     parser.add_argument("--robot", default="", help="embodiment: a name in config/embodiments/, or a YAML; empty: as the bag says")
-    parser.add_argument("--port", type=int, default=8080, help="port of the page on this machine")
+    parser.add_argument("--port", type=int, default=PORT, help="port of the page on this machine")
     chosen = parser.parse_args(words)
     try:
+        require_free_port(HOST, chosen.port, "give --port")
         view = load(chosen.bag, chosen.robot)
     except DialError as error:
         print(f"dial play: {error}", file=sys.stderr)
@@ -127,8 +135,8 @@ def main(words: Sequence[str] | None = None) -> int:
     visit = Visit(view, view.embodiment, {})
     ui.page("/", title=f"DIAL: {chosen.bag.name}")(lambda: PlaybackDocument(visit, view))
     app.add_middleware(LoopbackGate)
-    print(f"{chosen.bag}: {view.duration_s:.1f} s; the page is at http://127.0.0.1:{chosen.port}/ ; Ctrl-C ends it", flush=True)
-    ui.run(host="127.0.0.1", port=chosen.port, show=False, reload=False, show_welcome_message=False, uvicorn_logging_level="warning")
+    print(f"{chosen.bag}: {view.duration_s:.1f} s; the page is at http://{HOST}:{chosen.port}/ ; Ctrl-C ends it", flush=True)
+    ui.run(host=HOST, port=chosen.port, show=False, reload=False, show_welcome_message=False, uvicorn_logging_level="warning")
     return 0
 
 

@@ -41,7 +41,7 @@ class Seen:
 
     Attributes:
         camera, foresight, change: images as data URLs for a browser; empty before the first.
-        received_s: wall time of the newest report [s], by node.
+        received_s: wall time of the newest report [s], by node, and of the newest `camera` and `foresight` image.
         joints: (robot time [ns], positions (J,) [rad]) of the last seconds.
         errors: (wall time [s], error, error of expecting no change) of System-2's foresight.
         diagnostics: the newest of every node, by its name without namespace.
@@ -106,10 +106,18 @@ class RobotView:
         """Subscribes if somebody watches (`wanted`); otherwise ends all subscriptions."""
         if wanted and not self._subscribed:
             self._whole_s = time.monotonic()
+            self._forget()
             self._subscribe()
         elif not wanted:
             while self._subscribed:
                 self._subscribed.pop()[0].close()
+
+    def _forget(self) -> None:
+        """Drops what was received before nobody watched: hours may have passed, and nothing tells it from what is received now."""
+        seen = self.seen
+        seen.camera = seen.foresight = seen.change = ""
+        seen.success = None
+        seen.joints.clear()
 
     def poll(self, period_s: float) -> None:
         """Takes what has arrived, at most once in half of `period_s` [s]: several visitors share it."""
@@ -166,6 +174,7 @@ class RobotView:
     def _on_camera(self, message: Image) -> None:
         try:
             self.seen.camera = data_url(image_from_message(message))
+            self.seen.received_s["camera"] = time.monotonic()
         except UnreadableMessageError as error:
             self._node.get_logger().warning(str(error), throttle_duration_sec=5.0)
 
@@ -174,6 +183,7 @@ class RobotView:
             panels = image_from_message(message)  # view, foresight and change map, side by side
             side = panels.shape[0]
             self.seen.foresight, self.seen.change = data_url(panels[:, side : 2 * side]), data_url(panels[:, 2 * side : 3 * side])
+            self.seen.received_s["foresight"] = time.monotonic()
         except UnreadableMessageError as error:
             self._node.get_logger().warning(f"foresight/image: {error}", throttle_duration_sec=5.0)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from nicegui import ui
 
+from dial_ros.operator.browser_watch import TYPING
 from dial_ros.operator.jog_keys import AXES, GRIPS, LEGEND, TURNS, JogKeys
 from dial_ros.operator.visit import OperatorVisit, card, heading, set_text
 
@@ -13,19 +14,22 @@ from dial_ros.operator.visit import OperatorVisit, card, heading, set_text
 JOG_SCRIPT = """<script>
 (() => {
   const known = new Set(KEYS), down = new Set();
-  const typing = () => ["INPUT", "TEXTAREA", "SELECT"].includes(document.activeElement?.tagName);
+  const typing = TYPING;
   const report = () => emitEvent("operator_jog", [...down]);
+  const teleoperated = () => !!document.querySelector(".jogged:not(.hidden)");
   document.addEventListener("keydown", (event) => {
-    const key = event.key.toLowerCase();
-    if (event.ctrlKey || event.metaKey || event.altKey || typing() || !known.has(key)) return;
+    const key = event.key.toLowerCase(), at = document.activeElement;
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(at) || !known.has(key) || !teleoperated()) return;
+    event.stopPropagation();  // before a menu that was used last takes it for the first letter of an option
+    if (at?.tagName === "INPUT") at.blur();
     if (!down.has(key)) { down.add(key); report(); }
-  });
+  }, true);
   const release = (key) => { if (down.delete(key)) report(); };
   document.addEventListener("keyup", (event) => release(event.key.toLowerCase()));
   window.addEventListener("blur", () => { if (down.size) { down.clear(); report(); } });
   setInterval(() => { if (down.size) report(); }, 100);
 })();
-</script>""".replace("KEYS", repr([*AXES, *TURNS, *GRIPS]))
+</script>""".replace("KEYS", repr([*AXES, *TURNS, *GRIPS])).replace("TYPING", TYPING)
 
 
 class TeleoperationPanel:
@@ -33,7 +37,7 @@ class TeleoperationPanel:
 
     def __init__(self, visit: OperatorVisit) -> None:
         self._visit = visit
-        with card().mark("teleoperation") as self._card:
+        with card().classes("jogged").mark("teleoperation") as self._card:
             heading("Teleoperation, simulation only")
             keys = "".join(f"<div><b>{keys}</b></div><div>{words}</div>" for keys, words in LEGEND)
             grid = "display:grid;grid-template-columns:60px 1fr;gap:2px 10px;font-size:17px"
@@ -53,6 +57,7 @@ class TeleoperationPanel:
 
     def refresh(self) -> None:
         """Shows what the node reports."""
-        status = self._visit.view.seen.diagnostics.get("teleoperation")
-        hand, closure = (self._visit.view.seen.diagnosed("teleoperation", key) for key in ("hand", "closure"))
-        set_text(self._state, f"{hand} hand, {status.message}, closure {closure}" if status else "no report yet")
+        seen = self._visit.view.seen
+        status = None if seen.silent("diagnostics/teleoperation") else seen.diagnostics.get("teleoperation")
+        hand, closure = (seen.diagnosed("teleoperation", key) for key in ("hand", "closure"))
+        set_text(self._state, f"{hand} hand, {status.message}, closure {closure}" if status else "no report")

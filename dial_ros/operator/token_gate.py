@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from http.cookies import SimpleCookie
+from collections.abc import Iterable
 from urllib.parse import parse_qs, urlsplit
 
 COOKIE = "dial_operator_token"
@@ -14,6 +15,8 @@ class TokenGate:
 
     def __init__(self, app, token: str) -> None:
         self.app, self._token = app, token
+        # The cookie. Browsers send it to every port of this host: a program there does not learn the token, which may be used elsewhere.
+        self._remembered = hashlib.sha256(token.encode()).hexdigest()
 
     async def __call__(self, scope, receive, send) -> None:
         """Handles one request or websocket."""
@@ -28,19 +31,13 @@ class TokenGate:
             await send({"type": "http.response.body", "body": b"This page needs its token: open it with ?token=..."})
 
     def _known(self, scope) -> bool:
-        return any(
-            secrets.compare_digest(given.encode(), self._token.encode()) for given in (self._asked(scope), self._remembered(scope)) if given
-        )
+        if _same(self._asked(scope), self._token):
+            return True
+        return any(_same(value, self._remembered) for value in cookies(scope.get("headers", []), COOKIE))
 
     @staticmethod
     def _asked(scope) -> str:
         return parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [""])[0]
-
-    @staticmethod
-    def _remembered(scope) -> str:
-        header = dict(scope.get("headers", [])).get(b"cookie", b"").decode("latin-1")
-        morsel = SimpleCookie(header).get(COOKIE)
-        return morsel.value if morsel else ""
 
     def _with_cookie(self, scope, send):
         if scope["type"] != "http" or not self._asked(scope):
@@ -48,11 +45,25 @@ class TokenGate:
 
         async def sending(message) -> None:
             if message["type"] == "http.response.start":
-                cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/"
+                cookie = f"{COOKIE}={self._remembered}; HttpOnly; SameSite=Strict; Path=/"
                 message = message | {"headers": [*message["headers"], (b"set-cookie", cookie.encode())]}
             await send(message)
 
         return sending
+
+
+def cookies(headers: Iterable[tuple[bytes, bytes]], name: str) -> list[str]:
+    """Returns the values of the cookies called `name` in a request's headers.
+
+    Cookies are those of all programs on a host, whatever their port, and many are not as RFC 6265 wants them (JSON, spaces, brackets):
+    http.cookies drops what follows such a one, or raises. Only a semicolon ends a cookie here, as in browsers.
+    """
+    pairs = [pair.partition("=") for key, line in headers if key == b"cookie" for pair in line.decode("latin-1").split(";")]
+    return [value.strip() for key, _, value in pairs if key.strip() == name]
+
+
+def _same(given: str, wanted: str) -> bool:
+    return secrets.compare_digest(given.encode(), wanted.encode())
 
 
 class LoopbackGate:

@@ -9,6 +9,7 @@ from nicegui import ui
 from dial_ros.operator.charts import error_options, error_series, motion_options, motion_series
 from dial_ros.operator.lights import age_lights, foresight_light, system_lights, waterfall
 from dial_ros.operator.markup import rows, share_bars, timeline
+from dial_ros.operator.robot_view import Seen
 from dial_ros.operator.visit import Visit, card, heading, show
 
 MOST_JOINTS = 3  # charts below one another
@@ -24,24 +25,40 @@ class CameraPanel:
         with card(), ui.element("div").style("display: grid; grid-template-columns: 1fr 1fr; gap: 16px;"):
             with ui.column().classes("gap-1"):
                 heading("Camera, with expected change")
-                with ui.element("div").style("position: relative; width: 100%;"):
+                with ui.element("div").style("position: relative; width: 100%;") as self._camera_box:
                     self._camera = ui.html("", sanitize=False).style("width: 100%;").mark("camera")
                     self._change = ui.html("", sanitize=False).style("position: absolute; inset: 0; mix-blend-mode: screen;")
+                    self._camera_age = ui.html("", sanitize=False).mark("camera-age")
                 with ui.row().classes("w-full items-center no-wrap"):
                     ui.label("overlay").style("font-size: 16px;")
                     self._overlay = ui.slider(min=0, max=1, step=0.05, value=0.4).classes("grow")
             with ui.column().classes("gap-1"):
                 heading("Foresight, 0.8 s ahead")
-                self._foresight = ui.html("", sanitize=False).style("width: 100%;").mark("foresight")
+                with ui.element("div").style("position: relative; width: 100%;") as self._foresight_box:
+                    self._foresight = ui.html("", sanitize=False).style("width: 100%;").mark("foresight")
+                    self._foresight_age = ui.html("", sanitize=False).mark("foresight-age")
                 ui.label("Image tokens that System-2 predicts, in PCA colours.").classes("small")
 
     def refresh(self) -> None:
-        """Shows the newest images."""
+        """Shows the newest images; one that is not renewed is grey, and its age stands over it."""
         seen = self._visit.view.seen
         show(self._camera, f'<img class="shown" alt="camera" src="{seen.camera}">' if seen.camera else EMPTY)
-        overlay = f'<img class="shown" style="opacity:{self._overlay.value}" alt="change map" src="{seen.change}">' if seen.change else ""
-        show(self._change, overlay)
         show(self._foresight, f'<img class="shown" alt="foresight" src="{seen.foresight}">' if seen.foresight else NO_FORESIGHT)
+        _show_age(self._camera_box, self._camera_age, _silence_s(seen, "camera") if seen.camera else None)
+        silence_s = _silence_s(seen, "foresight") if seen.foresight else None
+        _show_age(self._foresight_box, self._foresight_age, silence_s)
+        changes = seen.change if silence_s is None else ""  # expected of the view then, and nothing about the one now
+        show(self._change, f'<img class="shown" style="opacity:{self._overlay.value}" alt="change map" src="{changes}">' if changes else "")
+
+
+def _silence_s(seen: Seen, image: str) -> float | None:
+    """How long ago an image was received [s] if that is too long; None if it is not, or not noted: a bag is shown as of its moment."""
+    return seen.report_age_s(image) if image in seen.received_s and seen.silent(image) else None
+
+
+def _show_age(box: ui.element, label: ui.html, silence_s: float | None) -> None:
+    box.classes(**({"remove": "old"} if silence_s is None else {"add": "old"}))
+    show(label, "" if silence_s is None else f'<div class="age"><span>no image for {silence_s:.0f} s</span></div>')
 
 
 class ErrorPanel:

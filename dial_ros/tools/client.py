@@ -8,16 +8,18 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import rclpy
 from rclpy.client import Client
 from rclpy.context import Context
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
+from rclpy.validate_namespace import validate_namespace
 
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import NodeSpec, environment
@@ -26,6 +28,7 @@ from dial_ros.bringup.runner import Runner
 ANSWER_S = 60.0  # of wall time, for a service to appear and again for its answer: a node may be importing torch
 SPIN_S = 0.02
 LOG_LINES = 15
+MEETING_POINTS = ("ROS_STATIC_PEERS", "ROS_DISCOVERY_SERVER")  # by which a participant finds others beyond its own machine
 
 
 class NotInTimeError(DialError):
@@ -43,8 +46,9 @@ class ClientNode(Node):
         Args:
             check_alive: is called while waiting and raises DialError when there is nothing left to wait for.
             context: of rclpy; None: the default one.
-            namespace: ROS namespace of the node, in which it finds the services it calls.
+            namespace: ROS namespace of the node, in which it finds the services it calls. DialError if it is none.
         """
+        require_namespace(namespace)
         super().__init__(name, context=context, namespace=namespace)
         self._check_alive = check_alive
         self._own_executor = SingleThreadedExecutor(context=context)
@@ -108,11 +112,32 @@ class RunningGraph:
 
     def __init__(self, runner: Runner, log_dir: Path | None) -> None:
         self.runner, self._log_dir = runner, log_dir
+        self._starting, self._interrupted = True, False
+
+    def interrupt(self, *_) -> None:
+        """Signal handler: raises KeyboardInterrupt, once the processes have been started.
+
+        Python drops what a signal raises within its callbacks around a fork: `started` or the next `check_alive` raise it then.
+        """
+        self._interrupted = True
+        if not self._starting:
+            raise KeyboardInterrupt
+
+    def started(self) -> "RunningGraph":
+        """Ends the start; raises KeyboardInterrupt if a signal arrived meanwhile."""
+        self._starting = False
+        self._unless_interrupted()
+        return self
 
     def check_alive(self) -> None:
-        """Raises DialError if a required node has ended, with the last lines of its log."""
+        """Raises DialError if a required node has ended, with the last lines of its log, and KeyboardInterrupt if one was dropped."""
+        self._unless_interrupted()
         for name, status in self.runner.dead().items():
             raise DialError(f"node {name} ended with status {status}{self._last_lines(name)}")
+
+    def _unless_interrupted(self) -> None:
+        if self._interrupted:
+            raise KeyboardInterrupt
 
     def _last_lines(self, name: str) -> str:
         if self._log_dir is None:
@@ -127,24 +152,26 @@ def running(nodes: Sequence[NodeSpec], kind: str, log_dir: Path | None = None, n
     """Context of a running graph, with rclpy initialised in this process. SIGINT and SIGTERM become KeyboardInterrupt.
 
     Args:
-        nodes: what to start, of the graph `kind`. A `sim` gets a DDS domain of its own, unless the user has set one.
-        log_dir, namespace: as of `Runner`.
+        nodes: what to start, of the graph `kind`. Who starts a `sim` here commands it too: it runs in a DDS domain of its own,
+            whatever ROS_DOMAIN_ID the shell has, for there a real robot may listen. (`dial sim`, which other shells must find, does not.)
+        log_dir, namespace: as of `Runner`. DialError if the namespace is none.
     """
-    variables = environment(kind)
-    if kind == "sim":  # other simulations on this machine stay apart
-        variables["ROS_DOMAIN_ID"] = str(free_domain())
-    set_environment(variables)
-    # SIGINT too: started in the background, Python would ignore it.
-    handlers = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    runner = Runner(nodes, variables, namespace, log_dir)
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        with runner:
-            yield RunningGraph(runner, log_dir)
-    finally:
-        rclpy.shutdown()
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+    require_namespace(namespace)
+    with private_domain() if kind == "sim" else nullcontext():
+        variables = environment(kind)
+        set_environment(variables)
+        runner = Runner(nodes, variables, namespace, log_dir)
+        running_graph = RunningGraph(runner, log_dir)
+        # SIGINT too: started in the background, Python would ignore it.
+        handlers = {number: signal.signal(number, running_graph.interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+            with runner:
+                yield running_graph.started()
+        finally:
+            rclpy.try_shutdown()
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
 
 
 @contextmanager
@@ -158,16 +185,40 @@ def connected(kind: str = "humanoid") -> Iterator[None]:
         rclpy.shutdown()
 
 
-def free_domain() -> int:
-    """Returns a random DDS domain id, so that a graph runs apart from others; 1 to 101 are safe on every system."""
-    return random.SystemRandom().randint(1, 101)
+@contextmanager
+def private_domain() -> Iterator[None]:
+    """Context in which ROS meets nothing but what is started inside: another DDS domain than the shell's, and on this machine alone."""
+    names = ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", *MEETING_POINTS)
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    for name in MEETING_POINTS:
+        os.environ.pop(name, None)
+    of_shell = before.get("ROS_DOMAIN_ID", "").strip()
+    os.environ["ROS_DOMAIN_ID"] = str(free_domain(int(of_shell) if of_shell.isdecimal() else 0))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    try:
+        yield
+    finally:
+        for name in names:
+            os.environ.pop(name, None)
+        os.environ |= before
+
+
+def free_domain(taken: int = 0) -> int:
+    """Returns a random DDS domain id other than `taken`, so that a graph runs apart from others; 1 to 101 are safe on every system."""
+    return random.SystemRandom().choice([domain for domain in range(1, 102) if domain != taken])
+
+
+def require_namespace(namespace: str) -> None:
+    """Raises DialError if `namespace` is no ROS namespace; one without a leading slash is, and an empty one."""
+    try:
+        validate_namespace(f"/{namespace.strip('/')}")
+    except InvalidNamespaceException as error:
+        raise DialError(
+            f"namespace {namespace!r} is none of ROS: letters, digits, _ and / only, and no digit after a / or at the front"
+        ) from error
 
 
 def set_environment(variables: dict[str, str]) -> None:
     """Sets environment variables of this process where the user has not."""
     for name, value in variables.items():
         os.environ.setdefault(name, value)
-
-
-def _interrupt(*_) -> None:
-    raise KeyboardInterrupt

@@ -20,9 +20,10 @@ from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.node.states import SILENT_S, STOPPED, SYSTEM1_STATES, SYSTEM2_STATES, UNSTOPPED
 from dial_ros.srv import SetInstruction
-from dial_ros.tools.client import ClientNode, NotInTimeError, connected
+from dial_ros.tools.client import ClientNode, NotInTimeError, connected, require_namespace
 
 FOUND_S = 5.0  # of wall time for a node to be discovered and to answer: the nodes run already
+STOP_OVERDUE_S = 2.0  # of wall time, most of it discovery, after which a stop that is not acknowledged is reported
 LISTEN_S = 2.5  # diagnostics come once a second
 LEVELS = {DiagnosticStatus.OK: "ok", DiagnosticStatus.WARN: "warning", DiagnosticStatus.ERROR: "ERROR", DiagnosticStatus.STALE: "stale"}
 
@@ -31,6 +32,8 @@ class OperatorShell(ClientNode):
     """Calls the services of a running graph and subscribes to the status of its nodes."""
 
     def __init__(self, namespace: str = "") -> None:
+        """Creates the node; `namespace` is the robot's. DialError if it is no ROS namespace."""
+        require_namespace(namespace)
         super().__init__("operator_shell")
         self._prefix = f"/{namespace.strip('/')}/" if namespace.strip("/") else ""
         self.system1: System1Status | None = None
@@ -68,23 +71,45 @@ class OperatorShell(ClientNode):
             raise DialError(f"{self._prefix}system1/{service} refused: {text}")
         return f"{text} ({acknowledged})"
 
-    def stop(self) -> str:
+    def stop(self, report: Callable[[str], None] = print) -> str:
         """Requests the emergency stop; returns as `request`. It is latched whatever System-1 answers: no answer is a refusal.
 
-        Raises DialError if the deceleration could not be computed.
+        Without an acknowledgement `report` is called with what to do instead, after `STOP_OVERDUE_S`; it continues to wait:
+        `FOUND_S` for the service, and again for its answer.
+
+        Raises DialError if the deceleration could not be computed, or nothing was acknowledged.
         """
-        granted, text, acknowledged = self._ask(Trigger, "estop", Trigger.Request())
+        name = f"{self._prefix}system1/estop"
+        report(f"waiting for {name} to acknowledge the emergency stop")
+        try:
+            granted, text, acknowledged = self._ask(Trigger, "estop", Trigger.Request(), self._overdue(name, report))
+        except NotInTimeError as error:
+            raise DialError(f"NOT ACKNOWLEDGED: {error}. {UNSTOPPED}") from error
         said = f"{text} ({acknowledged})" if text.startswith(STOPPED) else f"{text} ({acknowledged}). {UNSTOPPED}"
         if not granted:
             raise DialError(said)
         return said
 
-    def _ask(self, kind: type, service: str, request) -> tuple[bool, str, str]:
-        """Calls a service of System-1; returns whether it was granted, what was answered, and how soon."""
+    def _overdue(self, service: str, report: Callable[[str], None]) -> Callable[[], None]:
+        """Returns a step of waiting for an emergency stop that reports, once and `STOP_OVERDUE_S` from now, that it is not acknowledged."""
+        due_s, reported = time.monotonic() + STOP_OVERDUE_S, False
+
+        def step() -> None:
+            nonlocal reported
+            self.spin_once()
+            if not reported and time.monotonic() >= due_s:
+                reported = True
+                missing = "has not answered" if self.client_of(Trigger, service).service_is_ready() else "is not offered by any node"
+                report(f"NOT ACKNOWLEDGED: {service} {missing} after {STOP_OVERDUE_S:g} s. {UNSTOPPED} Still waiting for it.")
+
+        return step
+
+    def _ask(self, kind: type, service: str, request, step: Callable[[], None] | None = None) -> tuple[bool, str, str]:
+        """Calls a service of System-1; returns whether it was granted, what was answered, and how soon. `step`: as of `wait_until`."""
         name = f"{self._prefix}system1/{service}"
-        self.wait_until(self.client_of(kind, name).service_is_ready, FOUND_S, f"service {name}")
+        self.wait_until(self.client_of(kind, name).service_is_ready, FOUND_S, f"service {name}", step)
         begin_s = time.monotonic()
-        answer = self.call(kind, name, request, FOUND_S)
+        answer = self.call(kind, name, request, FOUND_S, step)
         return answer.success, answer.message, f"acknowledged by System-1 after {time.monotonic() - begin_s:.2f} s"
 
     def listen(self) -> None:
@@ -175,8 +200,10 @@ def _request(kind: type, service: str, request) -> Callable[[OperatorShell, argp
 
 
 def _stop(operator: OperatorShell, chosen: argparse.Namespace, console: Console) -> None:
-    said = operator.request(Trigger, "reset_estop", Trigger.Request()) if chosen.reset else operator.stop()
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    def report(text: str) -> None:
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    report(operator.request(Trigger, "reset_estop", Trigger.Request()) if chosen.reset else operator.stop(report))
 
 
 def _status(operator: OperatorShell, chosen: argparse.Namespace, console: Console) -> None:

@@ -1,15 +1,17 @@
 """Programs around the nodes wait for a bounded time, report what they waited for, and end when the graph does."""
 
+import contextlib
 import os
 import signal
 from dataclasses import replace
 
 import pytest
+from rclpy.utilities import get_default_context
 from std_srvs.srv import SetBool
 
 from dial_core.errors import DialError
 from dial_ros.bringup.graph import graph
-from dial_ros.tools.client import ClientNode, running
+from dial_ros.tools.client import ClientNode, free_domain, require_namespace, running
 
 from .conftest import ENVIRONMENT
 
@@ -56,6 +58,38 @@ def test_waiting_ends_when_a_required_node_does_with_its_last_words(machine, tmp
         with pytest.raises(DialError, match=r"(?s)node recorder ended with status 1\. The end of .*recorder\.log:.*nobody"):
             node.wait_until(lambda: False, 60.0, "the recorder")
         node.destroy_node()
+
+
+def test_a_simulation_started_here_is_never_in_the_domain_of_the_shell(machine, domain, monkeypatch, tmp_path):
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    monkeypatch.setenv("ROS_STATIC_PEERS", "192.0.2.1")
+    shell = dict(os.environ)
+    with running([], "sim", tmp_path):
+        inside = dict(os.environ)
+        assert get_default_context().get_domain_id() == int(inside["ROS_DOMAIN_ID"]) != domain
+        assert inside["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+        assert "ROS_STATIC_PEERS" not in inside
+    assert dict(os.environ) == shell
+
+
+def test_a_domain_of_its_own_is_not_the_one_that_is_taken():
+    drawn = {free_domain(taken=7) for _ in range(5000)}
+    assert drawn == set(range(1, 102)) - {7}
+
+
+def test_a_namespace_that_ros_does_not_take_is_refused_before_anything_starts(machine, tmp_path):
+    with pytest.raises(DialError, match="namespace 'my-robot' is none of ROS"), running([], "sim", tmp_path, "my-robot"):
+        pass
+    for taken in ("", "lab", "/lab", "a/b/"):
+        require_namespace(taken)
+
+
+def test_an_interrupt_that_python_dropped_ends_the_next_wait(machine, tmp_path):
+    with running([], "sim", tmp_path) as started:
+        with contextlib.suppress(KeyboardInterrupt):  # as the callbacks around a fork do
+            os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            started.check_alive()
 
 
 def test_a_termination_ends_the_graph_in_order_and_the_handlers_are_put_back(machine, tmp_path):

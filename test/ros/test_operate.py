@@ -109,6 +109,33 @@ def test_a_stop_reports_when_system1_acknowledged_it_and_a_refusal_is_an_error(r
     assert "system1/reset_estop refused: there is no emergency stop to reset" in text
 
 
+def test_a_stop_that_nobody_acknowledges_names_the_way_out_early_and_at_the_end(robot, capsys, monkeypatch):
+    assert operate.STOP_OVERDUE_S <= 2.0
+    monkeypatch.setattr(operate, "STOP_OVERDUE_S", 0.1)
+    monkeypatch.setattr(operate, "FOUND_S", 0.4)
+    assert operate.main(["stop", "--namespace", "moon"]) == 1
+    asked, overdue, ended = capsys.readouterr().out.splitlines()
+    assert asked == "waiting for /moon/system1/estop to acknowledge the emergency stop"
+    assert overdue.startswith("NOT ACKNOWLEDGED: /moon/system1/estop is not offered by any node after 0.1 s. " + UNSTOPPED)
+    assert ended.startswith("dial stop: NOT ACKNOWLEDGED: timed out")
+    assert ended.endswith(UNSTOPPED)
+
+
+def test_a_stop_is_acknowledged_also_when_it_comes_late(robot, capsys, monkeypatch):
+    monkeypatch.setattr(operate, "STOP_OVERDUE_S", 0.0)
+    status, text = said(capsys, "stop")
+    assert (status, robot.asked) == (0, ["estop"])
+    assert UNSTOPPED in text
+    assert "stopped; latched (acknowledged by System-1 after 0." in text
+
+
+@pytest.mark.parametrize("command", [["stop"], ["instruct", "open"]])
+@pytest.mark.parametrize("namespace", ["my-robot", "7up", "a//b", "a b"])
+def test_a_namespace_that_ros_does_not_take_is_refused_in_words(capsys, command, namespace):
+    assert operate.main([command[0], "--namespace", namespace, *command[1:]]) == 1
+    assert f"namespace '{namespace}' is none of ROS" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("granted", [True, False])
 def test_a_stop_that_is_latched_and_sent_nothing_is_no_refusal_and_names_the_way_out(robot, capsys, granted):
     robot.stopped = granted, "latched, but no deceleration is sent yet"

@@ -3,6 +3,7 @@
 pytest test/ros/test_operator_actions.py
 """
 
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
-from dial_ros.operator.actions import ActionLog, Actions, Answer
+from dial_ros.operator.actions import ActionLog, Actions, Answer, Scene
 from dial_ros.srv import SetInstruction
 
 pytestmark = pytest.mark.ros
@@ -62,7 +63,7 @@ def bench(domain, tmp_path):
 
         def answer_to(action, *arguments) -> Answer:
             answers: list[Answer] = []
-            getattr(actions, action)("me", *arguments, answers.append)
+            getattr(actions, action)("me", *arguments, lambda answer, *_: answers.append(answer))
             while not answers:
                 executor.spin_once(timeout_sec=0.1)
             return answers[0]
@@ -113,6 +114,25 @@ def test_instructions_are_bounded_and_a_refusal_has_its_reason(bench):
     assert robot.asked == []
     assert answer_to("instruct", "refuse me").text == "because"
     assert answer_to("instruct", "put the can on the plate").granted
+
+
+@pytest.mark.parametrize(
+    ("action", "value", "service", "reason"),
+    [
+        ("reset_world", Scene("PlacematToPlate", seed=10**30), "mujoco_robot/reset", "OverflowError"),
+        ("reset_world", Scene("PlacematToPlate", seed=2**63), "mujoco_robot/reset", "OverflowError"),
+        ("instruct", "put \ud800 can", "system2/set_instruction", "surrogates not allowed"),
+    ],
+)
+def test_what_cannot_be_sent_is_answered_once_and_at_once_with_the_reason(bench, tmp_path, monkeypatch, action, value, service, reason):
+    monkeypatch.setattr("dial_ros.operator.actions.ANSWER_S", 0.3)
+    _, answer_to = bench(with_robot=False)
+    answer = answer_to(action, value)
+    assert not answer.granted
+    assert answer.text.startswith(f"not sent to {service}: ")
+    assert reason in answer.text
+    time.sleep(0.5)
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
 
 
 def test_spectators_can_stop_the_robot_and_nothing_else(bench):

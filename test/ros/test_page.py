@@ -17,6 +17,7 @@ from dial_core.control.splice_timing import LONGEST_PREPARATION_S
 from dial_ros.msg import System1Status, System2Status
 from dial_ros.node import qos
 from dial_ros.operator.operator_node import free_port
+from dial_ros.operator.pause_buttons import PAUSE_HOLDS_S
 from dial_ros.srv import ResetWorld
 
 from .conftest import PATIENCE_S, START_S, listens
@@ -261,12 +262,16 @@ def test_an_episode_is_recorded_judged_and_listed_with_its_image(page):
 def test_simulated_time_halts_steps_and_runs(page):
     _, probe, _ = page
     press(page, "HALT TIME")
+    halted_s = time.monotonic()
     see(page, "Nothing will move until “Run”: the simulation is paused")
     stamp = probe.joints.header.stamp
     press(page, "STEP 200 MS")
     probe.until(lambda: probe.joints.header.stamp != stamp, "a step")
+    stepped_s = to_ns(probe.joints.header.stamp) * 1e-9
+    probe.until(lambda: time.monotonic() - halted_s > PAUSE_HOLDS_S, "a Run that is no second click of Halt time")
     press(page, "RUN")
-    see(page, "HALT TIME")
+    probe.until(lambda: to_ns(probe.joints.header.stamp) * 1e-9 > stepped_s + 1.0, "time runs, for longer than a step")
+    probe.until(lambda: "Nothing will move until “Run”" not in shown(page[0]), "the page shows that it does")
 
 
 def test_space_stops_the_robot_even_after_a_button_was_clicked(page):

@@ -1,9 +1,8 @@
-"""The operator page without a browser: lights, words, the token, and what is written down.
+"""The operator page without a browser: lights, words, and what is written down.
 
 pytest test/unit/dial_ros/operator
 """
 
-import asyncio
 import json
 import time
 from pathlib import Path
@@ -27,7 +26,6 @@ from dial_ros.operator.lights import (
 )
 from dial_ros.operator.markup import rows, share_bars, timeline
 from dial_ros.operator.robot_view import Seen
-from dial_ros.operator.token_gate import COOKIE, LoopbackGate, TokenGate
 from dial_ros.operator.vocabulary import KnownWords
 
 LIMITS_S = {"camera": 0.5, "joint states": 0.3, "foresight": 0.8}
@@ -178,6 +176,13 @@ def test_teleoperation_stands_in_the_place_of_both_systems():
     assert nothing_moves_because(robot) == ""
 
 
+def test_teleoperation_that_has_ended_is_no_reason_to_keep_silent_about_what_moves_nothing():
+    gone = Seen()
+    gone.diagnostics["teleoperation"] = DiagnosticStatus(message="standing")
+    gone.received_s["diagnostics/teleoperation"] = time.monotonic() - 10
+    assert nothing_moves_because(gone).startswith("Nothing will move: System-2 is not active")
+
+
 @pytest.mark.parametrize(
     ("keys", "velocity", "turn", "grip"),
     [
@@ -249,62 +254,3 @@ def test_a_line_that_was_cut_off_by_a_full_disk_does_not_spoil_the_next(tmp_path
     cut, whole = log.file.read_text().splitlines()
     assert cut == '{"time": "20'
     assert json.loads(whole)["action"] == "pause"
-
-
-def answered(query=b"", cookie=b"", kind="http"):
-    """(Status or close code, headers, whether the page was reached) of a visitor at the token's gate."""
-    headers = [(b"cookie", cookie)] if cookie else []
-    return through(lambda app: TokenGate(app, token="secret-token"), kind, headers, query)
-
-
-def through(gate, kind="http", headers=(), query=b""):
-    sent, inside = [], []
-
-    async def app(scope, receive, send):
-        inside.append(scope["path"])
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-
-    async def receive():
-        return {"type": "websocket.connect"}
-
-    async def send(message):
-        sent.append(message)
-
-    scope = {"type": kind, "path": "/", "query_string": query, "headers": list(headers)}
-    asyncio.run(gate(app)(scope, receive, send))
-    return sent[0].get("status", sent[0].get("code")), dict(sent[0].get("headers", [])), bool(inside)
-
-
-def test_without_the_token_neither_page_nor_websocket_opens():
-    assert answered()[0] == 401
-    assert answered(query=b"token=wrong")[0] == 401
-    assert answered(kind="websocket") == (1008, {}, False)
-    assert answered(cookie=COOKIE.encode() + b"=wrong")[0] == 401
-
-
-def test_the_token_is_asked_for_once_and_then_remembered():
-    status, headers, inside = answered(query=b"token=secret-token")
-    assert (status, inside) == (200, True)
-    assert b"HttpOnly" in headers[b"set-cookie"]
-    assert answered(cookie=f"{COOKIE}=secret-token".encode())[0] == 200
-
-
-@pytest.mark.parametrize("host", [b"127.0.0.1:8080", b"localhost:8080", b"[::1]:8080", b"localhost"])
-@pytest.mark.parametrize("kind", ["http", "websocket"])
-def test_this_machine_is_let_in_by_its_own_names(host, kind):
-    assert through(LoopbackGate, kind, [(b"host", host), (b"origin", b"http://" + host)])[2]
-
-
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [(b"host", b"evil.example:8080")],
-        [(b"host", b"127.0.0.1:8080"), (b"origin", b"https://evil.example")],
-        [(b"host", b"127.0.0.1:8080"), (b"origin", b"null")],
-        [(b"host", b"127.0.0.1.evil.example")],
-        [],
-    ],
-)
-def test_another_site_does_not_reach_the_robot_through_a_browser_on_this_machine(headers):
-    assert through(LoopbackGate, "http", headers)[0] == 403
-    assert through(LoopbackGate, "websocket", headers) == (1008, {}, False)

@@ -10,6 +10,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Bool
 
 from dial_core.control.motion import NANOSECONDS
 from dial_core.robot.embodiment import load_embodiment
@@ -115,3 +116,31 @@ def test_an_image_that_has_nothing_to_show_is_named_and_the_rest_is_taken(topics
         "an image without pixels cannot be shown",
         "foresight/image: an image without pixels cannot be shown",
     ]
+
+
+def test_what_was_received_before_nobody_watched_is_not_shown_as_what_is_there_now(topics, clock):
+    view = RobotView(Mock(), ROBOT, "ego")
+    view.watch(True)
+    topics["image/ego"].append(image_to_message(np.zeros((96, 96, 3), np.uint8), 0, "ego"))
+    topics["foresight/image"].append(image_to_message(np.zeros((96, 288, 3), np.uint8), 0, "ego"))
+    topics["mujoco_robot/success"].append(Bool(data=True))
+    topics["joint_states"].append(state(ROBOT.joint_names, NANOSECONDS))
+    poll(view, clock)
+    assert all((view.seen.camera, view.seen.foresight, view.seen.change, view.seen.success, view.seen.joints))
+    view.watch(True)  # another visitor
+    assert view.seen.camera
+    view.watch(False)
+    view.watch(True)
+    poll(view, clock)
+    assert not any((view.seen.camera, view.seen.foresight, view.seen.change, view.seen.success, view.seen.joints))
+
+
+def test_when_an_image_was_received_is_noted_and_an_unreadable_one_does_not_count(topics, clock):
+    view = RobotView(Mock(), ROBOT, "ego")
+    view.watch(True)
+    topics["image/ego"].append(image_to_message(np.zeros((96, 96, 3), np.uint8), 0, "ego"))
+    topics["foresight/image"].append(image_to_message(np.zeros((96, 288, 3), np.uint8), 0, "ego"))
+    poll(view, clock)
+    topics["image/ego"].append(Image(encoding="rgb8"))
+    poll(view, clock)
+    assert (view.seen.received_s["camera"], view.seen.received_s["foresight"]) == (101.0, 101.0)

@@ -120,7 +120,7 @@ def test_a_stop_is_shown_as_acknowledged_although_nothing_else_can_be_shown():
         actions.stop.call_args.args[1](Answer(True, "stopped", 0.02))
         with pytest.raises(ValueError, match="nobody foresaw"):
             document.refresh()
-        assert document.message.text == "Stopped: acknowledged by System-1 after 20 ms. stopped"
+        assert document.answers.message.text == "Stopped: acknowledged by System-1 after 20 ms. stopped"
 
     asyncio.run(visit())
 
@@ -141,7 +141,8 @@ def test_a_stop_by_which_the_robot_may_move_on_is_shouted(granted, text):
         document.stop()
         actions.stop.call_args.args[1](Answer(granted, text, 0.02))
         document.refresh()
-        assert document.message.text == f"Emergency stop: {text}. {UNSTOPPED}"
-        assert "shout" in document.message.classes
+        assert document.answers.alarm.text == f"Emergency stop: {text}. {UNSTOPPED}"
+        assert "shout" in document.answers.box.classes
+        assert document.answers.box.visible
 
     asyncio.run(visit())
