@@ -6,12 +6,17 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
 from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from trajectory_msgs.msg import JointTrajectory
 
@@ -105,6 +110,22 @@ class Nodes:
         for runner in self._all:
             runner.send(signal.SIGKILL)
             runner.stop()
+
+
+@contextmanager
+def spinning(domain: int, make: Callable[[Context], Node]) -> Iterator[Node]:
+    """Context of a node that spins in a thread of its own, in a domain."""
+    context = Context()
+    rclpy.init(context=context, domain_id=domain)
+    node, executor = make(context), SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin)
+    thread.start()
+    yield node
+    executor.shutdown()
+    thread.join()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,12 @@
 """What an operator does from a shell without ros2cli, against a stand-in for both systems."""
 
-import threading
 import time
 from io import StringIO
 from types import SimpleNamespace
 
 import pytest
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rich.console import Console
 from std_srvs.srv import SetBool, Trigger
@@ -20,7 +17,7 @@ from dial_ros.node.states import UNSTOPPED
 from dial_ros.srv import SetInstruction
 from dial_ros.tools import operate
 
-from .conftest import ENVIRONMENT
+from .conftest import ENVIRONMENT, spinning
 
 pytestmark = pytest.mark.ros
 
@@ -73,17 +70,8 @@ class StandInSystem1(Node):
 def robot(domain, monkeypatch):
     for name, value in (ENVIRONMENT | {"ROS_DOMAIN_ID": str(domain)}).items():
         monkeypatch.setenv(name, value)
-    context = Context()
-    rclpy.init(context=context, domain_id=domain)
-    node, executor = StandInSystem1(context), SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield node
-    executor.shutdown()
-    thread.join()
-    node.destroy_node()
-    rclpy.shutdown(context=context)
+    with spinning(domain, StandInSystem1) as node:
+        yield node
 
 
 def said(capsys, *words: str) -> tuple[int, str]:

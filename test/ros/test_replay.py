@@ -7,11 +7,9 @@ import json
 import signal
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
-import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -23,7 +21,7 @@ from dial_ros.node import qos
 from dial_ros.tools.client import running
 from dial_ros.tools.replay import Player
 
-from .conftest import EMBODIMENT, ENVIRONMENT, PATIENCE_S, START_S
+from .conftest import EMBODIMENT, ENVIRONMENT, PATIENCE_S, START_S, spinning
 
 pytestmark = pytest.mark.ros
 
@@ -56,17 +54,8 @@ def shell(domain, monkeypatch):
 @pytest.fixture
 def real_robot(domain, shell):
     """A robot in the shell's domain."""
-    context = Context()
-    rclpy.init(context=context, domain_id=domain)
-    node, executor = StandInRobot("real_robot", context), SingleThreadedExecutor(context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin)
-    thread.start()
-    yield node
-    executor.shutdown()
-    thread.join()
-    node.destroy_node()
-    rclpy.shutdown(context=context)
+    with spinning(domain, lambda context: StandInRobot("real_robot", context)) as node:
+        yield node
 
 
 @pytest.fixture
